@@ -1,0 +1,39 @@
+# One program per test_*.c, linked with every layer; one CTest entry each, with its folder as label.
+# Scripts (tests/**/test_*.sh, test_*.py) run with COLROW pointing at the binary. Exit 77 is a visible skip.
+get_property(layers GLOBAL PROPERTY COLROW_LAYERS)
+set(COLROW_SHARED ${PROJECT_SOURCE_DIR}/../shared)
+
+if(NOT CMOCKA_FOUND)
+    message(STATUS "cmocka is missing: tests are not built (apt-get install libcmocka-dev)")
+    return()
+endif()
+
+function(colrow_test source label)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    target_link_libraries(${name} PRIVATE ${layers} PkgConfig::CMOCKA m)
+    target_compile_definitions(${name} PRIVATE SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+        SHARED_DIR="${COLROW_SHARED}" COLROW_BINARY="${PROJECT_BINARY_DIR}/colrow")
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    add_test(NAME ${label}/${name} COMMAND ${name})
+    set_tests_properties(${label}/${name} PROPERTIES LABELS ${label} TIMEOUT 300 SKIP_RETURN_CODE 77)
+    if(TARGET colrow)
+        add_dependencies(${name} colrow)
+    endif()
+endfunction()
+
+foreach(label unit kernels golden fuzz e2e)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${label}/test_*.c)
+    foreach(source IN LISTS sources)
+        colrow_test(${source} ${label})
+    endforeach()
+    file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${label}/test_*.sh
+        ${PROJECT_SOURCE_DIR}/tests/${label}/test_*.py)
+    foreach(script IN LISTS scripts)
+        get_filename_component(name ${script} NAME_WE)
+        add_test(NAME ${label}/${name} COMMAND ${script})
+        set_tests_properties(${label}/${name} PROPERTIES LABELS ${label} TIMEOUT 600 SKIP_RETURN_CODE 77
+            ENVIRONMENT "COLROW=${PROJECT_BINARY_DIR}/colrow;BUILD_DIR=${PROJECT_BINARY_DIR};SOURCE_DIR=${PROJECT_SOURCE_DIR};SHARED_DIR=${COLROW_SHARED};SANITIZE=${COLROW_SANITIZE}")
+    endforeach()
+endforeach()

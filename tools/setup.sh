@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs the Debian packages that building and testing need, and says nothing when they are there.
+set -eu
+packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3"
+missing=""
+for package in $packages; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null; then
+    echo "setup: these packages are needed:$missing (no apt-get here: install them with your system's tool)" >&2
+    exit 1
+fi
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "setup: needs root or sudo to install:$missing" >&2; exit 1; }
+    sudo=sudo
+fi
+echo "setup: installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
