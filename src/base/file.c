@@ -1,0 +1,97 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum status open_regular(const char *path, int *fd, struct stat *info)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // NONBLOCK: a FIFO must not hold us
+    if (*fd < 0)
+        return fail_errno("open", path);
+    if (fstat(*fd, info) != 0 || !S_ISREG(info->st_mode)) {
+        close(*fd);
+        return fail(ERR_INPUT, "%s: expected a regular file", path);
+    }
+    return OK;
+}
+
+enum status file_read(const char *path, size_t bytes_max, struct bytes *out)
+{
+    int fd;
+    struct stat info;
+    TRY(open_regular(path, &fd, &info));
+    enum status status = OK;
+    bytes_clear(out);
+    if ((uint64_t)info.st_size > bytes_max) {
+        status = fail(ERR_INPUT, "%s: has %lld bytes, at most %zu are allowed", path,
+                      (long long)info.st_size, bytes_max);
+        goto done;
+    }
+    TRY_DONE(memory_grow(&out->data, &out->capacity, (size_t)info.st_size + 1, 1, path));
+    while (out->length < (size_t)info.st_size) {
+        ssize_t n = read(fd, out->data + out->length, (size_t)info.st_size - out->length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            status = fail_errno("read", path);
+            goto done;
+        }
+        if (n == 0)
+            break; // it shrank meanwhile; the parser will say what is missing
+        out->length += (size_t)n;
+    }
+    out->data[out->length] = '\0';
+done:
+    close(fd);
+    return status;
+}
+
+enum status file_size(const char *path, uint64_t *out)
+{
+    int fd;
+    struct stat info;
+    TRY(open_regular(path, &fd, &info));
+    close(fd);
+    *out = (uint64_t)info.st_size;
+    return OK;
+}
+
+enum status file_write(const char *path, const void *data, size_t length)
+{
+    char neighbour[FILE_PATH_MAX + 32];
+    snprintf(neighbour, sizeof neighbour, "%s.%ld.new", path, (long)getpid());
+    FILE *file = fopen(neighbour, "wb");
+    if (!file)
+        return fail_errno("create", path);
+    bool good = fwrite(data, 1, length, file) == length;
+    good = fclose(file) == 0 && good;
+    if (good && rename(neighbour, path) == 0)
+        return OK;
+    enum status status = fail_errno("write", path);
+    unlink(neighbour);
+    return status;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool file_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+enum status file_join(const char *folder, const char *name, char *out)
+{
+    size_t length = strlen(folder);
+    const char *slash = length && folder[length - 1] == '/' ? "" : "/";
+    if (snprintf(out, FILE_PATH_MAX, "%s%s%s", folder, slash, name) >= FILE_PATH_MAX)
+        return fail(ERR_INPUT, "%.80s...: the path is longer than %d bytes", folder, FILE_PATH_MAX - 1);
+    return OK;
+}

@@ -1,0 +1,23 @@
+// Whole files and paths.
+#ifndef COLROW_BASE_FILE_H
+#define COLROW_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+enum { FILE_PATH_MAX = 4096 };
+
+// Reads a regular file of at most `bytes_max` bytes into `out` (initialised by the caller).
+enum status file_read(const char *path, size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
+enum status file_size(const char *path, uint64_t *out) STATUS_MUST_USE;
+// Writes the file whole: to a neighbour first, then renamed over `path`.
+enum status file_write(const char *path, const void *data, size_t length) STATUS_MUST_USE;
+bool file_exists(const char *path);
+bool file_is_folder(const char *path);
+// "folder/name" into `out` (FILE_PATH_MAX bytes).
+enum status file_join(const char *folder, const char *name, char *out) STATUS_MUST_USE;
+
+#endif

@@ -1,0 +1,75 @@
+#include "base/status.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char message[STATUS_MESSAGE_MAX];
+
+enum status fail(enum status code, const char *format, ...)
+{
+    char text[STATUS_MESSAGE_MAX]; // the arguments may point into `message`
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    memcpy(message, text, sizeof text);
+    return code;
+}
+
+enum status fail_in(enum status code, const char *format, ...)
+{
+    char text[STATUS_MESSAGE_MAX];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof text - 3)
+        n = (int)sizeof text - 3;
+    snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)sizeof text - n - 3, message);
+    memcpy(message, text, sizeof text);
+    return code;
+}
+
+enum status fail_memory(unsigned long long bytes, const char *what)
+{
+    return fail(ERR_MEMORY, "cannot reserve %llu bytes for %s: out of memory", bytes, what);
+}
+
+enum status fail_errno(const char *what, const char *path)
+{
+    return fail(ERR_IO, "%s: cannot %s: %s", path, what, strerror(errno));
+}
+
+const char *status_message(void)
+{
+    return message;
+}
+
+void status_clear(void)
+{
+    message[0] = '\0';
+}
+
+const char *status_name(enum status code)
+{
+    switch (code) {
+    case OK:
+        return "ok";
+    case ERR_INPUT:
+        return "input";
+    case ERR_UNSUPPORTED:
+        return "unsupported";
+    case ERR_MEMORY:
+        return "memory";
+    case ERR_IO:
+        return "io";
+    case ERR_GROUP:
+        return "group";
+    case ERR_CANCELLED:
+        return "cancelled";
+    case ERR_INTERNAL:
+        return "internal";
+    }
+    return "unknown";
+}

@@ -1,0 +1,53 @@
+// Status codes and the one sentence that explains a failure.
+//
+// What can fail returns `enum status`. The place that detects a failure says it once with fail(): which
+// file, key, flag or rank; what was expected; what was found; what to do. Callers pass it on with TRY().
+#ifndef COLROW_BASE_STATUS_H
+#define COLROW_BASE_STATUS_H
+
+#include <stdarg.h>
+
+enum status {
+    OK = 0,
+    ERR_INPUT,       // a file, flag or request says something unusable
+    ERR_UNSUPPORTED, // understood, but not something this program does
+    ERR_MEMORY,
+    ERR_IO,
+    ERR_GROUP,    // a rank died, stopped or was late: the group is over
+    ERR_CANCELLED,
+    ERR_INTERNAL, // a bug of ours
+};
+
+#define STATUS_MUST_USE __attribute__((warn_unused_result))
+#define STATUS_PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+// Records the sentence (per thread, at most STATUS_MESSAGE_MAX bytes, no newline) and returns `code`.
+enum { STATUS_MESSAGE_MAX = 2048 };
+enum status fail(enum status code, const char *format, ...) STATUS_PRINTF(2, 3);
+enum status fail_memory(unsigned long long bytes, const char *what); // ERR_MEMORY, with the size
+enum status fail_errno(const char *what, const char *path);          // ERR_IO, with strerror(errno)
+
+// Puts "prefix: " in front of the recorded sentence; returns `code`.
+enum status fail_in(enum status code, const char *format, ...) STATUS_PRINTF(2, 3);
+
+// The sentence recorded last on this thread ("" if none).
+const char *status_message(void);
+const char *status_name(enum status code);
+void status_clear(void);
+
+#define TRY(expression)                                                                            \
+    do {                                                                                           \
+        enum status try_status_ = (expression);                                                    \
+        if (try_status_ != OK)                                                                     \
+            return try_status_;                                                                    \
+    } while (0)
+
+// For functions that hold resources: sets `status` and goes to the label `done`.
+#define TRY_DONE(expression)                                                                       \
+    do {                                                                                           \
+        status = (expression);                                                                     \
+        if (status != OK)                                                                          \
+            goto done;                                                                             \
+    } while (0)
+
+#endif

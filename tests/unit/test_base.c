@@ -1,0 +1,106 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/checked.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "base/progress.h"
+#include "base/table.h"
+
+static void sizes_are_checked(void **state)
+{
+    (void)state;
+    size_t n;
+    assert_false(checked_mul(SIZE_MAX, 2, &n));
+    assert_false(checked_add(SIZE_MAX, 1, &n));
+    assert_true(checked_mul3(3, 5, 7, &n));
+    assert_int_equal(n, 105);
+}
+
+static void failures_carry_one_sentence(void **state)
+{
+    (void)state;
+    assert_int_equal(fail(ERR_INPUT, "key \"%s\" is %d", "x", -1), ERR_INPUT);
+    assert_int_equal(fail_in(ERR_INPUT, "config.json"), ERR_INPUT);
+    assert_string_equal(status_message(), "config.json: key \"x\" is -1");
+}
+
+static void the_nth_reservation_fails(void **state)
+{
+    (void)state;
+    for (long n = 1; n < 4; n++) {
+        struct bytes text;
+        bytes_init(&text);
+        memory_fail_after(n);
+        enum status status = OK;
+        for (int i = 0; i < 4 && status == OK; i++)
+            status = bytes_append(&text, "0123456789abcdefghijklmnopqrstuvwxyz", (size_t)9 << i);
+        memory_fail_after(0);
+        assert_int_equal(status, n < 4 ? ERR_MEMORY : OK);
+        bytes_fini(&text);
+    }
+}
+
+static void json_names_file_and_key(void **state)
+{
+    (void)state;
+    json_t *root;
+    const char *text = "{\"hidden_size\": -4, \"name\": 3}";
+    assert_int_equal(json_parse("c.json", text, strlen(text), &root), OK);
+    int64_t number = 0;
+    assert_int_equal(json_get_int(root, "c.json", "hidden_size", 1, 100, &number, NULL), ERR_INPUT);
+    assert_string_equal(status_message(), "c.json: key \"hidden_size\" is -4; expected an integer from 1 to 100");
+    assert_int_equal(json_get_int(root, "c.json", "absent", 1, 100, &number, NULL), ERR_INPUT);
+    bool found = true;
+    assert_int_equal(json_get_int(root, "c.json", "absent", 1, 100, &number, &found), OK);
+    assert_false(found);
+    const char *name;
+    assert_int_equal(json_get_text(root, "c.json", "name", &name, NULL), ERR_INPUT);
+    json_decref(root);
+    assert_int_equal(json_parse("c.json", "{\"a\":1,\"a\":2}", 13, &root), ERR_INPUT);
+    assert_int_equal(json_parse("c.json", "{} x", 4, &root), ERR_INPUT);
+    char deep[200];
+    memset(deep, '[', sizeof deep);
+    assert_int_equal(json_parse("c.json", deep, sizeof deep, &root), ERR_INPUT);
+    assert_non_null(strstr(status_message(), "deeper than 64"));
+}
+
+static void bytes_are_shown_for_people(void **state)
+{
+    (void)state;
+    assert_string_equal(show_bytes(512), "512 B");
+    assert_string_equal(show_bytes(2470000000.0), "2.47 GB");
+}
+
+static void tables_line_up(void **state)
+{
+    (void)state;
+    struct table table;
+    table_init(&table, 2);
+    table_cell(&table, "name");
+    table_cell(&table, "bytes");
+    table_cell(&table, "né");
+    table_cell(&table, "%d", 12);
+    char out[256] = {0};
+    FILE *file = fmemopen(out, sizeof out - 1, "w");
+    assert_non_null(file);
+    assert_int_equal(table_print(&table, file), OK);
+    fclose(file);
+    assert_string_equal(out, "name  bytes\n────  ─────\nné       12\n");
+    table_fini(&table);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_checked),        cmocka_unit_test(failures_carry_one_sentence),
+        cmocka_unit_test(the_nth_reservation_fails), cmocka_unit_test(json_names_file_and_key),
+        cmocka_unit_test(bytes_are_shown_for_people), cmocka_unit_test(tables_line_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
