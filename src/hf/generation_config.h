@@ -1,0 +1,26 @@
+// generation_config.json: end tokens and sampling defaults. Absent keys keep the defaults given.
+#ifndef COLROW_HF_GENERATION_CONFIG_H
+#define COLROW_HF_GENERATION_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { EOS_TOKENS_MAX = 32 };
+
+struct generation_config {
+    int32_t bos_token_id; // -1: none
+    int32_t eos_token_ids[EOS_TOKENS_MAX];
+    int n_eos_token_ids;
+    bool has_temperature, has_top_p, has_top_k, has_min_p, has_repetition_penalty, has_do_sample;
+    double temperature, top_p, min_p, repetition_penalty;
+    int64_t top_k;
+    bool do_sample;
+};
+
+// Reads `folder`/generation_config.json; where it or its ids are absent, config.json's bos/eos are taken.
+enum status generation_config_read(const char *folder, int32_t vocab_size,
+                                   struct generation_config *out) STATUS_MUST_USE;
+
+#endif
