@@ -1,0 +1,24 @@
+// A device: memory, kernels and a team of threads. Today the CPU; a GPU will be another row.
+#ifndef COLROW_DEVICE_DEVICE_H
+#define COLROW_DEVICE_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "device/kernels.h"
+
+// Zeroed memory, 64-byte aligned, on huge pages where the system gives them (2 MiB aligned from 2 MiB on).
+// Free with device_free(same size).
+enum status device_memory_new(size_t bytes, const char *what, void **out) STATUS_MUST_USE;
+void device_memory_free(void *memory, size_t bytes); // accepts NULL
+
+// Bytes that this process may still use: the smallest of MemAvailable and what the cgroups leave.
+enum status device_memory_available(uint64_t *out) STATUS_MUST_USE;
+uint64_t device_resident_bytes(void); // of this process, now
+uint64_t device_resident_peak_bytes(void);
+
+// CPUs of this process's cpuset, and the share [first, first + count) that local rank `rank` of `n_ranks` gets.
+int device_cpu_count(void);
+
+#endif

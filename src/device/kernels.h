@@ -1,0 +1,127 @@
+// The kernel table: one entry per operation. The reference fills it, each ISA overwrites what it improves, and every
+// entry gives the same bits (docs/numerics.md). Nothing outside device/ knows about instruction sets.
+//
+// Kernels work on the part of the output that their arguments name and keep no state; threads call them side by side
+// on different parts. Pointers are 4-byte aligned at least unless said otherwise; nothing is read or written outside
+// the ranges given.
+#ifndef COLROW_DEVICE_KERNELS_H
+#define COLROW_DEVICE_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/number.h"
+#include "device/panels.h"
+
+enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
+enum { MATMUL_SCRATCH_BYTES = 2 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
+
+// How a product's k is cut (section 4). After leaf i, the two newest sums on the stack are added `merges` times.
+// What is left on the stack are the rank's nodes, in order; a column-parallel product has one leaf and one node.
+struct leaf_plan {
+    int n_leaves, n_nodes;
+    struct {
+        int32_t k_begin, k_end; // in this rank's local k; even; k_begin < k_end
+        int merges;
+    } leaf[LEAVES_MAX];
+};
+
+// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end).
+struct matmul {
+    const struct panels *w;
+    const struct leaf_plan *leaves;
+    int panel_begin, panel_end;
+    int m;              // rows of a
+    const void *a;      // [m][a_stride]: bf16 where `a_is_bf16` (only with PANELS_BF16), else f32
+    bool a_is_bf16;
+    size_t a_stride;    // elements
+    float *out;         // node 0, row 0, column 0 of the whole matrix
+    size_t out_stride;  // floats between rows
+    size_t node_stride; // floats between nodes
+    const float *bias;  // [n] added to node 0 after its chain, or NULL (column-parallel only)
+    void *scratch;      // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
+};
+
+// Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else, each
+// KV_PAGE_TOKENS * head_dim elements of the compute type:
+//   bf16:      keys [head_dim/2][64][2]   values [32][head_dim][2]   (both are panels: pairs of the summed index)
+//   f16, f32:  keys [head_dim][64]        values [64][head_dim]
+struct kv_view {
+    enum compute_type type;
+    int head_dim;
+    char *keys, *values;   // of page id 0, this layer and head
+    size_t page_stride;    // bytes from one page id to the next
+    const int32_t *pages;  // ids of the sequence's pages: page i holds positions 64 i ...
+};
+
+// One sequence, one KV head: `n_heads` query heads (adjacent in q and out) of `n_tokens` tokens.
+struct attention {
+    struct kv_view kv;
+    int n_heads, n_tokens;
+    int64_t position;      // absolute, of the first token; keys and values up to the last token are in the cache
+    int64_t window;        // sliding window; 0: none
+    float scale;
+    const void *q;         // compute type (f16 as f32 values already rounded): [n_tokens][q_stride]; head h at h * head_dim
+    size_t q_stride;       // elements
+    void *out;             // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16): [n_tokens][out_stride]
+    size_t out_stride;
+    void *scratch;         // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
+};
+
+struct kernels {
+    const char *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16"
+
+    void (*matmul)(const struct matmul *args);
+    void (*attention)(const struct attention *args);
+
+    // Activations as a product's input: COMPUTE_BF16 writes bf16, COMPUTE_F16 f32 rounded to f16, COMPUTE_F32 f32.
+    void (*rmsnorm)(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
+    void (*silu_mul)(const float *gate, const float *up, int n, enum compute_type type, void *out);
+    void (*round)(const float *x, size_t n, enum compute_type type, void *out);
+
+    // In place, one head of `head_dim` numbers; cos and sin [head_dim/2].
+    void (*rope)(float *x, const float *cos, const float *sin, int head_dim);
+    // x[i] += y[i];  out[i] = a[i] + b[i]
+    void (*add)(float *x, const float *y, size_t n);
+    void (*add_to)(float *out, const float *a, const float *b, size_t n);
+
+    // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v [n_tokens][stride], f32.
+    // A page's values are zeroed when its first position is written.
+    void (*kv_write)(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
+                     size_t stride);
+
+    // Vocabulary: the largest and its smallest index (NaN counts as -inf); out[i] = exp(x[i] - shift), returns the f32
+    // sum in the lane order of section 5.
+    int (*argmax)(const float *x, int n, float *largest);
+    float (*exp_sum)(const float *x, float shift, int n, float *out);
+
+    // Weights: see panels.h.
+    void (*pack)(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
+                 const void *source, enum source_type type, size_t source_stride);
+};
+
+// Levels in ascending order; each includes the one below.
+enum isa { ISA_REFERENCE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_COUNT };
+const char *isa_name(enum isa isa);
+enum isa isa_from_name(const char *name); // ISA_COUNT when unknown
+enum isa isa_of_machine(void);            // highest that this CPU (and its self-check) supports
+
+// The table for at most `isa`, filled upward from the reference. Never NULL; valid for the process's life.
+const struct kernels *kernels_for(enum isa isa);
+// Same for the machine, capped by COLROW_ISA; an unknown name is an error that lists the names.
+enum status kernels_choose(const struct kernels **out) STATUS_MUST_USE;
+
+// What each ISA's file provides: overwrites entries of the table.
+void kernels_reference(struct kernels *table);
+void kernels_avx2(struct kernels *table);
+void kernels_avx512(struct kernels *table);
+void kernels_avx512bf16(struct kernels *table);
+
+// The scalar functions of the contract, for those who need one value.
+float number_exp(float x);
+float number_log(float x); // natural logarithm, f32, our own (sampling)
+void number_sin_cos(double angle, double *sine, double *cosine);
+double number_pow(double base, double exponent); // base > 0
+
+#endif
