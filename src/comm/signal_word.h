@@ -1,0 +1,27 @@
+// A number in shared memory that one process raises and others wait for: spin, yield, futex.
+#ifndef COLROW_COMM_SIGNAL_WORD_H
+#define COLROW_COMM_SIGNAL_WORD_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct signal_word {
+    _Atomic uint32_t value;   // compared as sequence numbers: wraps around
+    _Atomic uint32_t waiters; // of those asleep in the kernel
+};
+
+void signal_raise(struct signal_word *word, uint32_t value); // release store, wakes sleepers if there are any
+
+// What a waiter asks for every ~20 ms (and before it sleeps): not OK ends the wait with that status.
+typedef enum status (*signal_check)(void *context);
+
+// How long to spin before yielding and before sleeping. WAIT_BUSY: a peer answers within microseconds.
+// WAIT_IDLE: it may take hours; spins briefly, then sleeps.
+enum signal_patience { WAIT_BUSY, WAIT_IDLE };
+// Until value - word->value <= 0 (as int32). `check` may be NULL.
+enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience, signal_check check,
+                         void *context) STATUS_MUST_USE;
+
+#endif
