@@ -1,0 +1,46 @@
+// What each ISA's files provide. Only files whose name ends in an ISA are compiled with its flags (cmake/Isa.cmake);
+// table.c, which assigns these, is not, so that it runs everywhere.
+#ifndef COLROW_DEVICE_CPU_X86_X86_H
+#define COLROW_DEVICE_CPU_X86_X86_H
+
+#include "device/kernels.h"
+
+// Product and packing: matmul_*.c, pack_*.c.
+void matmul_avx2(const struct matmul *args);
+void matmul_avx512(const struct matmul *args);
+void matmul_avx512bf16(const struct matmul *args);
+void pack_avx2(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
+               const void *source, enum source_type type, size_t source_stride);
+void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
+                 const void *source, enum source_type type, size_t source_stride);
+
+// What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the contract's bits.
+enum isa x86_isa(void);
+bool x86_bf16_dot_is_exact(void); // only where avx512bf16 is there
+
+void attention_avx2(const struct attention *args);
+void attention_avx512(const struct attention *args);
+void attention_avx512bf16(const struct attention *args);
+
+void rmsnorm_avx2(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
+void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
+void silu_mul_avx2(const float *gate, const float *up, int n, enum compute_type type, void *out);
+void silu_mul_avx512(const float *gate, const float *up, int n, enum compute_type type, void *out);
+void round_avx2(const float *x, size_t n, enum compute_type type, void *out);
+void round_avx512(const float *x, size_t n, enum compute_type type, void *out);
+void rope_avx2(float *x, const float *cos, const float *sin, int head_dim);
+void rope_avx512(float *x, const float *cos, const float *sin, int head_dim);
+void add_avx2(float *x, const float *y, size_t n);
+void add_avx512(float *x, const float *y, size_t n);
+void add_to_avx2(float *out, const float *a, const float *b, size_t n);
+void add_to_avx512(float *out, const float *a, const float *b, size_t n);
+void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
+                   size_t stride);
+void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
+                     size_t stride);
+int argmax_avx2(const float *x, int n, float *largest);
+int argmax_avx512(const float *x, int n, float *largest);
+float exp_sum_avx2(const float *x, float shift, int n, float *out);
+float exp_sum_avx512(const float *x, float shift, int n, float *out);
+
+#endif
