@@ -1,0 +1,43 @@
+// A rank's part of a model: weights, KV pages, and the forward pass.
+#ifndef COLROW_MODEL_MODEL_H
+#define COLROW_MODEL_MODEL_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "comm/comm.h"
+#include "device/device.h"
+#include "device/team.h"
+#include "model/plan.h"
+#include "model/step.h"
+
+struct model;
+
+struct model_options {
+    const struct plan *plan;             // borrowed for the model's life
+    const struct checkpoint *checkpoint; // borrowed for model_open()
+    struct comm *comm;                   // borrowed; comm_rank() says which share
+    const struct kernels *kernels;
+    struct team *team;                   // borrowed
+    int rows_max;                        // most rows of a step
+    int logit_rows_max;
+    int64_t kv_pages;                    // pages in the pool
+    // called now and then while loading with the bytes read so far; may be NULL
+    void (*progress)(void *context, uint64_t bytes_read);
+    void *progress_context;
+};
+
+struct model_memory {
+    uint64_t weight_bytes, kv_bytes, scratch_bytes, file_bytes_read;
+};
+
+// Reads this rank's byte ranges and packs them; reserves KV pages and scratch. Nothing is allocated afterwards.
+enum status model_open(const struct model_options *options, struct model **out) STATUS_MUST_USE;
+void model_close(struct model *model); // accepts NULL
+void model_memory(const struct model *model, struct model_memory *out);
+
+// One step. Every rank of the group calls it with the same step. An error is a group error.
+enum status model_forward(struct model *model, const struct step *step, const struct step_results *results)
+    STATUS_MUST_USE;
+
+#endif

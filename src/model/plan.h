@@ -1,0 +1,97 @@
+// The sharding plan of a model on a group: compiled once from config, tp_plan and the number of ranks; printed by
+// `colrow plan`, executed by model/.
+#ifndef COLROW_MODEL_PLAN_H
+#define COLROW_MODEL_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "comm/reduction_tree.h"
+#include "device/number.h"
+#include "hf/checkpoint.h"
+#include "hf/model_config.h"
+#include "hf/tp_plan_rules.h"
+#include "model/placement.h"
+
+enum { REDUCTION_LEAVES_DEFAULT = 8 };
+
+struct plan_options {
+    int n_ranks;
+    int reduction_leaves;             // 0: REDUCTION_LEAVES_DEFAULT
+    enum compute_type compute;        // resolved dtype
+    const struct tp_plan_rules *rules; // NULL: the family's default
+};
+
+// Half-open ranges of what a rank holds. Replicated parts are [0, all).
+struct range {
+    int32_t begin, end;
+};
+struct rank_share {
+    struct range heads;         // query heads
+    struct range kv_heads;      // KV heads it computes and caches (shared with neighbours when a group is split)
+    struct range attention_leaves;
+    struct range intermediate;  // MLP columns
+    struct range mlp_leaves;
+    struct range vocab;         // rows of lm_head
+    struct range embed_vocab;   // rows of the embedding (equal to vocab when tied and sharded)
+};
+
+// One parameter as `colrow plan` shows it.
+struct plan_parameter {
+    char name[160];
+    enum tp_style style;         // TP_NONE: no rule names it, replicated
+    struct placement placement;
+    enum element_type stored;    // in the checkpoint; ELEMENT_NONE when it is not there (tied lm_head)
+    int64_t rows, columns;       // columns 1 for vectors
+    // of each rank: which rows and columns; out of the plan's arena
+    struct range *rank_rows, *rank_columns;
+};
+
+struct plan {
+    struct arena arena;
+    struct model_config config;
+    enum compute_type compute;
+    int n_ranks;
+    int reduction_leaves;
+    bool attention_sharded, mlp_sharded, lm_head_sharded, embed_sharded;
+    struct rank_share *shares; // [n_ranks]
+    struct reduction_tree attention_tree, mlp_tree;
+    int32_t *attention_leaf_bounds; // [leaves + 1], in o_proj's k (elements)
+    int32_t *mlp_leaf_bounds;       // [leaves + 1]
+    struct plan_parameter *parameters;
+    int n_parameters;
+    // edges of one layer with their actions, for printing: "o_proj -> residual: all-reduce"
+    struct plan_edge {
+        char name[64];
+        struct placement have, need;
+        enum edge_action action;
+        uint64_t bytes_per_token; // sent per rank
+    } *edges;
+    int n_edges;
+};
+
+// Refuses, with a sentence that says why and lists the valid sizes, a rank count without work for each rank; a rule
+// that matches nothing; rules that contradict the edges.
+enum status plan_compile(const struct model_config *config, const struct plan_options *options, struct plan **out)
+    STATUS_MUST_USE;
+void plan_free(struct plan *plan); // accepts NULL
+// Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing is read.
+enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint) STATUS_MUST_USE;
+
+// Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).
+int plan_valid_sizes(const struct model_config *config, const struct plan_options *options, int *sizes, int max);
+
+// What the plan predicts for a rank. Activations are for `rows_max` batch rows.
+struct plan_memory {
+    uint64_t weight_bytes;     // packed, in memory
+    uint64_t file_bytes;       // to be read from the checkpoint
+    uint64_t kv_bytes_per_token;
+    uint64_t kv_page_bytes;
+    uint64_t scratch_bytes;
+};
+enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint, int rank, int rows_max, int logits_rows_max,
+                        int n_threads, struct plan_memory *out) STATUS_MUST_USE;
+uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank);
+
+#endif
