@@ -7,33 +7,36 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static enum status open_regular(const char *path, int *fd, struct stat *info)
+enum status file_open(const char *path, int *fd, uint64_t *bytes)
 {
+    struct stat info;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); // NONBLOCK: a FIFO must not hold us
     if (*fd < 0)
         return fail_errno("open", path);
-    if (fstat(*fd, info) != 0 || !S_ISREG(info->st_mode)) {
+    if (fstat(*fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(*fd);
+        *fd = -1;
         return fail(ERR_INPUT, "%s: expected a regular file", path);
     }
+    *bytes = (uint64_t)info.st_size;
     return OK;
 }
 
 enum status file_read(const char *path, size_t bytes_max, struct bytes *out)
 {
     int fd;
-    struct stat info;
-    TRY(open_regular(path, &fd, &info));
+    uint64_t size;
+    TRY(file_open(path, &fd, &size));
     enum status status = OK;
     bytes_clear(out);
-    if ((uint64_t)info.st_size > bytes_max) {
-        status = fail(ERR_INPUT, "%s: has %lld bytes, at most %zu are allowed", path,
-                      (long long)info.st_size, bytes_max);
+    if (size > bytes_max) {
+        status = fail(ERR_INPUT, "%s: has %llu bytes, at most %zu are allowed", path,
+                      (unsigned long long)size, bytes_max);
         goto done;
     }
-    TRY_DONE(memory_grow(&out->data, &out->capacity, (size_t)info.st_size + 1, 1, path));
-    while (out->length < (size_t)info.st_size) {
-        ssize_t n = read(fd, out->data + out->length, (size_t)info.st_size - out->length);
+    TRY_DONE(memory_grow(&out->data, &out->capacity, (size_t)size + 1, 1, path));
+    while (out->length < (size_t)size) {
+        ssize_t n = read(fd, out->data + out->length, (size_t)size - out->length);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -53,10 +56,8 @@ done:
 enum status file_size(const char *path, uint64_t *out)
 {
     int fd;
-    struct stat info;
-    TRY(open_regular(path, &fd, &info));
+    TRY(file_open(path, &fd, out));
     close(fd);
-    *out = (uint64_t)info.st_size;
     return OK;
 }
 

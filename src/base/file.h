@@ -10,6 +10,8 @@
 
 enum { FILE_PATH_MAX = 4096 };
 
+// Opens a regular file for reading; `*fd` is the caller's to close.
+enum status file_open(const char *path, int *fd, uint64_t *bytes) STATUS_MUST_USE;
 // Reads a regular file of at most `bytes_max` bytes into `out` (initialised by the caller).
 enum status file_read(const char *path, size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
 enum status file_size(const char *path, uint64_t *out) STATUS_MUST_USE;

@@ -6,6 +6,14 @@
 
 static _Thread_local char message[STATUS_MESSAGE_MAX];
 
+// Names from files stand in messages: no newline or terminal escape of theirs may reach the user's screen.
+static void make_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 enum status fail(enum status code, const char *format, ...)
 {
     char text[STATUS_MESSAGE_MAX]; // the arguments may point into `message`
@@ -13,6 +21,7 @@ enum status fail(enum status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    make_one_line(text);
     memcpy(message, text, sizeof text);
     return code;
 }
@@ -26,6 +35,7 @@ enum status fail_in(enum status code, const char *format, ...)
     va_end(args);
     if (n < 0 || (size_t)n >= sizeof text - 3)
         n = (int)sizeof text - 3;
+    make_one_line(text);
     snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)sizeof text - n - 3, message);
     memcpy(message, text, sizeof text);
     return code;

@@ -21,7 +21,8 @@ enum status {
 #define STATUS_MUST_USE __attribute__((warn_unused_result))
 #define STATUS_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-// Records the sentence (per thread, at most STATUS_MESSAGE_MAX bytes, no newline) and returns `code`.
+// Records the sentence (per thread, at most STATUS_MESSAGE_MAX bytes, control characters shown as ?)
+// and returns `code`.
 enum { STATUS_MESSAGE_MAX = 2048 };
 enum status fail(enum status code, const char *format, ...) STATUS_PRINTF(2, 3);
 enum status fail_memory(unsigned long long bytes, const char *what); // ERR_MEMORY, with the size

@@ -1,6 +1,7 @@
 #include "testing.h"
 
 #include "base/checked.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/progress.h"
@@ -22,6 +23,27 @@ static void failures_carry_one_sentence(void **state)
     assert_int_equal(fail(ERR_INPUT, "key \"%s\" is %d", "x", -1), ERR_INPUT);
     assert_int_equal(fail_in(ERR_INPUT, "config.json"), ERR_INPUT);
     assert_string_equal(status_message(), "config.json: key \"x\" is -1");
+}
+
+static void messages_are_one_line(void **state)
+{
+    (void)state;
+    assert_int_equal(fail(ERR_INPUT, "tensor \"%s\"", "a\n\033[31mé"), ERR_INPUT);
+    assert_string_equal(status_message(), "tensor \"a??[31mé\"");
+    assert_int_equal(fail_in(ERR_INPUT, "x\ty"), ERR_INPUT);
+    assert_string_equal(status_message(), "x?y: tensor \"a??[31mé\"");
+}
+
+static void only_regular_files_open(void **state)
+{
+    (void)state;
+    int fd;
+    uint64_t bytes = 0;
+    assert_int_equal(file_open(SOURCE_DIR "/LICENSE", &fd, &bytes), OK);
+    assert_true(bytes > 1000);
+    close(fd);
+    assert_int_equal(file_open(SOURCE_DIR, &fd, &bytes), ERR_INPUT);
+    assert_int_equal(file_open(SOURCE_DIR "/absent", &fd, &bytes), ERR_IO);
 }
 
 static void the_nth_reservation_fails(void **state)
@@ -92,6 +114,7 @@ static void tables_line_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages_are_one_line),    cmocka_unit_test(only_regular_files_open),
         cmocka_unit_test(sizes_are_checked),        cmocka_unit_test(failures_carry_one_sentence),
         cmocka_unit_test(the_nth_reservation_fails), cmocka_unit_test(json_names_file_and_key),
         cmocka_unit_test(bytes_are_shown_for_people), cmocka_unit_test(tables_line_up),

@@ -1,0 +1,184 @@
+// Source: Transformers 5.23, modeling_rope_utils.py (RotaryEmbeddingConfigMixin). Where it warns
+// about a value that makes no sense, colrow refuses: wrong positions give fluent nonsense that no
+// user can trace to the config.
+#include "hf/rope_config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+
+static const char *const type_names[] = {
+    [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_DYNAMIC] = "dynamic",
+    [ROPE_LLAMA3] = "llama3",   [ROPE_YARN] = "yarn",
+};
+enum { N_TYPES = sizeof type_names / sizeof type_names[0] };
+
+static const double theta_default = 10000, theta_max = 1e15, factor_max = 1e6;
+
+const char *rope_type_name(enum rope_type type)
+{
+    return type_names[type];
+}
+
+// The dictionary that counts, with its key for messages; NULL when there is none. Transformers
+// takes rope_scaling where it says something, else rope_parameters.
+static enum status find_parameters(const char *name, const json_t *root, json_t **out,
+                                   const char **key)
+{
+    json_t *scaling = NULL, *parameters = NULL;
+    bool found;
+    TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
+    TRY(json_get_object(root, name, "rope_parameters", &parameters, &found));
+    bool scaled = scaling && json_object_size(scaling) > 0;
+    *out = scaled ? scaling : parameters;
+    *key = scaled ? "rope_scaling" : "rope_parameters";
+    return OK;
+}
+
+static enum status read_type(const char *where, const json_t *parameters, enum rope_type *out)
+{
+    const char *text = "default";
+    bool found;
+    TRY(json_get_text(parameters, where, "rope_type", &text, &found));
+    if (!found)
+        TRY(json_get_text(parameters, where, "type", &text, &found));
+    for (int i = 0; i < N_TYPES; i++)
+        if (strcmp(text, type_names[i]) == 0) {
+            *out = (enum rope_type)i;
+            return OK;
+        }
+    return fail(ERR_UNSUPPORTED,
+                "%s: key \"rope_type\" is \"%.80s\"; expected one of default, linear, dynamic, "
+                "llama3, yarn",
+                where, text);
+}
+
+// Keys with which Transformers would compute something else than colrow does.
+static enum status refuse_foreign_keys(const char *where, json_t *parameters)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(parameters, key, value) if (json_is_object(value)) return fail(
+        ERR_UNSUPPORTED,
+        "%s: key \"%.80s\" is an object; expected one set of numbers for all layers", where, key);
+    value = json_object_get(parameters, "mrope_section");
+    if (value && !json_is_null(value))
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"mrope_section\" is %s; expected it absent (multimodal positions are "
+                    "not supported)",
+                    where, json_show(value));
+    return OK;
+}
+
+static enum status check_partial(const char *where, const json_t *object)
+{
+    double partial = 1;
+    bool found;
+    TRY(json_get_number(object, where, "partial_rotary_factor", 0, 1, &partial, &found));
+    if (partial < 1)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"partial_rotary_factor\" is %g; expected 1 (whole heads are rotated)",
+                    where, partial);
+    return OK;
+}
+
+static enum status read_llama3(const char *where, const json_t *parameters, struct rope_config *out)
+{
+    TRY(json_get_number(parameters, where, "low_freq_factor", 1e-6, factor_max,
+                        &out->low_freq_factor, NULL));
+    TRY(json_get_number(parameters, where, "high_freq_factor", 1e-6, factor_max,
+                        &out->high_freq_factor, NULL));
+    if (out->high_freq_factor <= out->low_freq_factor)
+        return fail(
+            ERR_INPUT,
+            "%s: key \"high_freq_factor\" is %g; expected more than low_freq_factor, which is %g",
+            where, out->high_freq_factor, out->low_freq_factor);
+    return OK;
+}
+
+static enum status read_yarn(const char *where, const json_t *parameters, struct rope_config *out)
+{
+    bool found;
+    TRY(json_get_number(parameters, where, "attention_factor", 1e-6, 1e3, &out->attention_factor,
+                        &found));
+    TRY(json_get_number(parameters, where, "beta_fast", 0, 1e6, &out->beta_fast, &found));
+    TRY(json_get_number(parameters, where, "beta_slow", 0, 1e6, &out->beta_slow, &found));
+    // Transformers: `beta_fast or 32`, so that 0 means absent.
+    if (out->beta_fast <= 0)
+        out->beta_fast = 32;
+    if (out->beta_slow <= 0)
+        out->beta_slow = 1;
+    if (out->beta_fast < out->beta_slow)
+        return fail(ERR_INPUT,
+                    "%s: key \"beta_fast\" is %g; expected at least beta_slow, which is %g", where,
+                    out->beta_fast, out->beta_slow);
+    TRY(json_get_number(parameters, where, "mscale", 0, 1e3, &out->mscale, &found));
+    TRY(json_get_number(parameters, where, "mscale_all_dim", 0, 1e3, &out->mscale_all_dim, &found));
+    if (out->mscale <= 0 || out->mscale_all_dim <= 0)
+        out->mscale = out->mscale_all_dim = 0; // they count only together
+    TRY(json_get_bool(parameters, where, "truncate", &out->truncate, &found));
+    if (out->theta <= 1)
+        return fail(ERR_INPUT, "%s: key \"rope_theta\" is %g; expected more than 1 for yarn", where,
+                    out->theta);
+    return OK;
+}
+
+// The length before scaling: beside the dictionary (it wins in Transformers), in it, or
+// max_position_embeddings.
+static enum status read_original_length(const char *name, const char *where, const json_t *root,
+                                        const json_t *parameters, int64_t max_position_embeddings,
+                                        struct rope_config *out)
+{
+    const char *key = "original_max_position_embeddings";
+    bool found;
+    out->original_max_position_embeddings = max_position_embeddings;
+    if (out->type == ROPE_DYNAMIC)
+        return OK; // Transformers knows no other length for it
+    TRY(json_get_int(parameters, where, key, 1, POSITIONS_MAX,
+                     &out->original_max_position_embeddings, &found));
+    return json_get_int(root, name, key, 1, POSITIONS_MAX, &out->original_max_position_embeddings,
+                        &found);
+}
+
+static enum status read_factor(const char *where, const json_t *parameters,
+                               int64_t max_position_embeddings, struct rope_config *out)
+{
+    const json_t *value = json_object_get(parameters, "factor");
+    int64_t original = out->original_max_position_embeddings;
+    if (out->type == ROPE_YARN && json_is_null(value) && original <= max_position_embeddings) {
+        out->factor = (double)max_position_embeddings / (double)original;
+        return OK;
+    }
+    return json_get_number(parameters, where, "factor", 1, factor_max, &out->factor, NULL);
+}
+
+enum status rope_config_parse(const char *name, const json_t *root, int64_t max_position_embeddings,
+                              struct rope_config *out)
+{
+    *out = (struct rope_config){
+        .type = ROPE_DEFAULT, .theta = theta_default, .factor = 1, .truncate = true};
+    bool found;
+    json_t *parameters;
+    const char *key;
+    TRY(json_get_number(root, name, "rope_theta", 1, theta_max, &out->theta, &found));
+    TRY(check_partial(name, root));
+    TRY(find_parameters(name, root, &parameters, &key));
+    if (!parameters)
+        return OK;
+    char where[FILE_PATH_MAX + 32];
+    snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, key);
+    TRY(refuse_foreign_keys(where, parameters));
+    TRY(check_partial(where, parameters));
+    TRY(json_get_number(parameters, where, "rope_theta", 1, theta_max, &out->theta, &found));
+    TRY(read_type(where, parameters, &out->type));
+    if (out->type == ROPE_DEFAULT)
+        return OK;
+    TRY(read_original_length(name, where, root, parameters, max_position_embeddings, out));
+    TRY(read_factor(where, parameters, max_position_embeddings, out));
+    if (out->type == ROPE_LLAMA3)
+        return read_llama3(where, parameters, out);
+    if (out->type == ROPE_YARN)
+        return read_yarn(where, parameters, out);
+    return OK;
+}
