@@ -1,4 +1,5 @@
-// A checkpoint folder: which files hold the weights, which tensors lie where, and reading byte ranges of them.
+// A checkpoint folder: which files hold the weights, which tensors lie where, and reading byte
+// ranges of them.
 #ifndef COLROW_HF_CHECKPOINT_H
 #define COLROW_HF_CHECKPOINT_H
 
@@ -11,6 +12,7 @@ enum { CHECKPOINT_FILES_MAX = 4096, CHECKPOINT_TENSORS_MAX = 1 << 20 };
 
 struct checkpoint {
     struct arena arena;
+    struct safetensors_header *headers; // one per file; they own the names
     const char *folder;
     const char **files; // paths
     int *fds;           // open for reading
@@ -20,23 +22,31 @@ struct checkpoint {
     uint64_t bytes; // of all tensors
 };
 
-// Opens model.safetensors, or the files of model.safetensors.index.json (whose weight_map must agree with what the
-// files hold). A folder with only .bin, .pt, .pth, .gguf, .ckpt, .msgpack or .h5 is refused by the file's name.
+// Opens model.safetensors, or the files of model.safetensors.index.json (whose weight_map must
+// agree with what the files hold). A folder with only .bin, .pt, .pth, .gguf, .ckpt, .msgpack or
+// .h5 is refused by the file's name.
 enum status checkpoint_open(const char *folder, struct checkpoint **out) STATUS_MUST_USE;
 void checkpoint_close(struct checkpoint *checkpoint); // accepts NULL
 const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name);
 
-// One row range of a 2-D (or 1-D) tensor, and where its bytes go. Rows and columns are elements.
+// A rectangle of a tensor, in elements. Rows are dimension 0; columns are all others, flattened (a
+// vector has one column, a scalar one row of one column).
 struct tensor_slice {
     const struct tensor_info *tensor;
-    int64_t row_begin, row_end;       // of dimension 0
-    int64_t column_begin, column_end; // of dimension 1; 0, 1 for 1-D
+    int64_t row_begin, row_end;
+    int64_t column_begin, column_end; // 0, 1 for a vector
 };
-// Reads a slice into `out`, packed rows [(row_end-row_begin), (column_end-column_begin)] of the tensor's type.
-// Full-width slices are one pread() range; narrower ones are read row by row or, where the gaps are small, through
-// one larger read. `*bytes_read` (may be NULL) grows by the bytes that came from the file. Safe to call from several
-// threads: several requests are in flight that way.
-enum status checkpoint_read(const struct checkpoint *checkpoint, const struct tensor_slice *slice, void *out,
-                            uint64_t *bytes_read) STATUS_MUST_USE;
+int64_t tensor_rows(const struct tensor_info *tensor);
+int64_t tensor_columns(const struct tensor_info *tensor);
+struct tensor_slice tensor_whole(const struct tensor_info *tensor);
+
+// Reads a slice into `out`, packed rows [row_end - row_begin, column_end - column_begin] of the
+// tensor's type. A full-width slice is one range of the file; a narrower one is read row by row, so
+// that exactly its own bytes are asked for: `*bytes_read` (may be NULL) grows by them. Safe to call
+// from several threads: several requests are in flight that way.
+enum status checkpoint_read(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
+                            void *out, uint64_t *bytes_read) STATUS_MUST_USE;
+// Tells the system that the slice will be read soon; returns at once, and failure does not matter.
+void checkpoint_prefetch(const struct checkpoint *checkpoint, const struct tensor_slice *slice);
 
 #endif

@@ -23,10 +23,10 @@ enum element_type {
     ELEMENT_F8_E5M2,
 };
 
-size_t element_bytes(enum element_type type);                        // 0 for ELEMENT_NONE
-const char *element_name(enum element_type type);                    // "BF16", as safetensors writes it
-const char *element_dtype_name(enum element_type type);              // "bfloat16", as config.json writes it
-enum element_type element_from_safetensors(const char *name);        // ELEMENT_NONE when unknown
-enum element_type element_from_dtype(const char *name);              // "bfloat16", "torch.float16", ...
+size_t element_bytes(enum element_type type);           // 0 for ELEMENT_NONE
+const char *element_name(enum element_type type);       // "BF16", as safetensors writes it
+const char *element_dtype_name(enum element_type type); // "bfloat16", as config.json writes it
+enum element_type element_from_safetensors(const char *name); // ELEMENT_NONE when unknown
+enum element_type element_from_dtype(const char *name);       // "bfloat16", "torch.float16", ...
 
 #endif

@@ -19,7 +19,8 @@ struct generation_config {
     bool do_sample;
 };
 
-// Reads `folder`/generation_config.json; where it or its ids are absent, config.json's bos/eos are taken.
+// Reads `folder`/generation_config.json; where it or its ids are absent, config.json's bos/eos are
+// taken.
 enum status generation_config_read(const char *folder, int32_t vocab_size,
                                    struct generation_config *out) STATUS_MUST_USE;
 

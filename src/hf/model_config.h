@@ -1,6 +1,7 @@
 // config.json, in the spellings of Transformers 4 and 5, checked number by number.
 //
-// Source: Transformers 5.23, configuration_llama.py, configuration_mistral.py, modeling_rope_utils.py.
+// Source: Transformers 5.23, configuration_llama.py, configuration_mistral.py,
+// modeling_rope_utils.py.
 #ifndef COLROW_HF_MODEL_CONFIG_H
 #define COLROW_HF_MODEL_CONFIG_H
 
@@ -27,14 +28,14 @@ enum rope_type { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3, ROPE_YARN
 // rope_parameters (v5) or rope_theta + rope_scaling (v4).
 struct rope_config {
     enum rope_type type;
-    double theta;                 // rope_theta
-    double factor;                // all but default
-    double low_freq_factor, high_freq_factor;              // llama3
-    double beta_fast, beta_slow;                           // yarn: 32, 1
-    double attention_factor;                               // yarn; 0: computed from factor
-    double mscale, mscale_all_dim;                         // yarn; 0: absent
-    bool truncate;                                         // yarn: true unless said otherwise
-    int64_t original_max_position_embeddings;              // llama3, yarn, dynamic
+    double theta;                             // rope_theta
+    double factor;                            // all but default
+    double low_freq_factor, high_freq_factor; // llama3
+    double beta_fast, beta_slow;              // yarn: 32, 1
+    double attention_factor;                  // yarn; 0: computed from factor
+    double mscale, mscale_all_dim;            // yarn; 0: absent
+    bool truncate;                            // yarn: true unless said otherwise
+    int64_t original_max_position_embeddings; // llama3, yarn, dynamic
 };
 
 enum model_family { FAMILY_LLAMA, FAMILY_MISTRAL };
@@ -54,7 +55,8 @@ struct model_config {
     struct rope_config rope;
 };
 
-// Reads `folder`/config.json. Every key that colrow cannot honour (another hidden_act, quantization_config,
+// Reads `folder`/config.json. Every key that colrow cannot honour (another hidden_act,
+// quantization_config,
 // ...) is refused by name rather than ignored.
 enum status model_config_read(const char *folder, struct model_config *out) STATUS_MUST_USE;
 // Same, from text; `name` stands in messages. The fuzz target and `colrow synth` use it.

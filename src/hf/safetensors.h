@@ -1,7 +1,8 @@
-// The safetensors format: header and byte ranges. Source: github.com/huggingface/safetensors, format section.
+// The safetensors format: header and byte ranges. Source: github.com/huggingface/safetensors,
+// format section.
 //
-// File: u64 little-endian header length, JSON header, data. Checked when opened: lengths, types, shapes,
-// offsets (in order, without holes or overlaps, ending at the end of the file), duplicates.
+// File: u64 little-endian header length, JSON header, data. Checked when opened: lengths, types,
+// shapes, offsets (in order, without holes or overlaps, ending at the end of the file), duplicates.
 #ifndef COLROW_HF_SAFETENSORS_H
 #define COLROW_HF_SAFETENSORS_H
 
@@ -13,6 +14,7 @@
 
 enum {
     SAFETENSORS_HEADER_BYTES_MAX = 100 << 20, // the limit of the format's own library
+    SAFETENSORS_TENSORS_MAX = 1 << 20,
     TENSOR_DIMENSIONS_MAX = 8,
 };
 
@@ -36,13 +38,22 @@ struct safetensors_header {
 };
 
 // Parses the header of a file of `file_bytes` bytes; `text` is the JSON of `length` bytes.
-enum status safetensors_parse(const char *name, const char *text, size_t length, uint64_t file_bytes,
-                              struct safetensors_header *out) STATUS_MUST_USE;
+enum status safetensors_parse(const char *name, const char *text, size_t length,
+                              uint64_t file_bytes, struct safetensors_header *out) STATUS_MUST_USE;
 enum status safetensors_open(const char *path, struct safetensors_header *out) STATUS_MUST_USE;
+// Same, of a file that is open already; `path` stands in messages.
+enum status safetensors_read_header(int fd, const char *path, uint64_t file_bytes,
+                                    struct safetensors_header *out) STATUS_MUST_USE;
+// pread() of exactly `bytes`, whatever signals and short reads come between. A file that ends early
+// is ERR_INPUT.
+enum status safetensors_pread(int fd, const char *path, uint64_t offset, void *out,
+                              size_t bytes) STATUS_MUST_USE;
 void safetensors_close(struct safetensors_header *header);
-const struct tensor_info *safetensors_find(const struct safetensors_header *header, const char *name);
+const struct tensor_info *safetensors_find(const struct safetensors_header *header,
+                                           const char *name);
 
-// Writing, for `colrow logits` and `colrow synth`: tensors are announced first, then written in order.
+// Writing, for `colrow logits` and `colrow synth`: tensors are announced first, then written in
+// order.
 struct safetensors_writer;
 struct tensor_spec {
     const char *name;
@@ -53,9 +64,11 @@ struct tensor_spec {
 enum status safetensors_create(const char *path, const struct tensor_spec *specs, int n_specs,
                                const char *const *metadata, int n_metadata,
                                struct safetensors_writer **out) STATUS_MUST_USE;
-enum status safetensors_write(struct safetensors_writer *writer, const void *data, size_t bytes) STATUS_MUST_USE;
+enum status safetensors_write(struct safetensors_writer *writer, const void *data,
+                              size_t bytes) STATUS_MUST_USE;
 // Checks that all bytes came, renames the file into place; frees the writer either way.
 enum status safetensors_finish(struct safetensors_writer *writer) STATUS_MUST_USE;
-void safetensors_abandon(struct safetensors_writer *writer); // removes the unfinished file; accepts NULL
+void safetensors_abandon(
+    struct safetensors_writer *writer); // removes the unfinished file; accepts NULL
 
 #endif

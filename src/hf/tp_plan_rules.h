@@ -1,6 +1,8 @@
-// HuggingFace's tp_plan as data: module pattern -> style. The meaning of a style is model/'s business.
+// HuggingFace's tp_plan as data: module pattern -> style. The meaning of a style is model/'s
+// business.
 //
-// Source: Transformers 5.23, integrations/tensor_parallel.py and the `base_model_tp_plan` of each configuration.
+// Source: Transformers 5.23, integrations/tensor_parallel.py and the `base_model_tp_plan` of each
+// configuration.
 #ifndef COLROW_HF_TP_PLAN_RULES_H
 #define COLROW_HF_TP_PLAN_RULES_H
 
@@ -37,11 +39,11 @@ enum tp_style {
     TP_MOE_IDENTITY_EXPERT,
     TP_STYLES,
 };
-const char *tp_style_name(enum tp_style style);      // the newest name
-enum tp_style tp_style_from_name(const char *name);  // TP_NONE when unknown
+const char *tp_style_name(enum tp_style style);     // the newest name
+enum tp_style tp_style_from_name(const char *name); // TP_NONE when unknown
 
 struct tp_rule {
-    const char *pattern; // "model.layers.*.self_attn.q_proj"
+    const char *pattern;    // "model.layers.*.self_attn.q_proj"
     const char *style_name; // as written
     enum tp_style style;
 };
@@ -52,16 +54,19 @@ struct tp_plan_rules {
     int n_rules;
 };
 
-// A flat JSON object pattern -> style. Unknown styles and empty patterns are errors that name the rule.
-enum status tp_plan_parse(const char *name, const char *text, size_t length, struct tp_plan_rules *out) STATUS_MUST_USE;
+// A flat JSON object pattern -> style. Unknown styles and empty patterns are errors that name the
+// rule.
+enum status tp_plan_parse(const char *name, const char *text, size_t length,
+                          struct tp_plan_rules *out) STATUS_MUST_USE;
 enum status tp_plan_file(const char *path, struct tp_plan_rules *out) STATUS_MUST_USE;
-// The default plan of a family ("llama", "mistral"), with full names ("model.layers.*..., lm_head").
+// The default plan of a family ("llama", "mistral"), with full names ("model.layers.*...,
+// lm_head").
 enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out) STATUS_MUST_USE;
 void tp_plan_close(struct tp_plan_rules *rules);
 
-// Matching as HuggingFace does: each ".<digits>." of `name` becomes ".*."; first the full parameter name, then its
-// module (name without the last part), are looked up. A pattern may leave out the leading "model.". Returns the
-// index of the rule, or -1.
+// Matching as HuggingFace does: each ".<digits>." of `name` becomes ".*."; first the full parameter
+// name, then its module (name without the last part), are looked up. A pattern may leave out the
+// leading "model.". Returns the index of the rule, or -1.
 int tp_plan_match(const struct tp_plan_rules *rules, const char *parameter_name);
 
 #endif

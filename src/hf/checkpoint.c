@@ -1,0 +1,291 @@
+#include "hf/checkpoint.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/json.h"
+
+#define SINGLE_NAME "model.safetensors"
+#define INDEX_NAME "model.safetensors.index.json"
+enum { INDEX_BYTES_MAX = 256 << 20 };
+
+// One entry of the index's weight_map.
+struct mapping {
+    const char *tensor, *file; // borrowed from the JSON
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+// What a file of weights in another format is, by its name; NULL for other files.
+static const char *foreign_format(const char *name)
+{
+    static const char *const formats[][2] = {
+        {".bin", "PyTorch's pickle"},    {".pt", "PyTorch's pickle"},
+        {".pth", "PyTorch's pickle"},    {".ckpt", "a checkpoint"},
+        {".gguf", "llama.cpp's format"}, {".msgpack", "Flax's format"},
+        {".h5", "TensorFlow's format"},
+    };
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        if (ends_with(name, formats[i][0]))
+            return formats[i][1];
+    return NULL;
+}
+
+static enum status refuse_foreign(const char *path)
+{
+    return fail(ERR_UNSUPPORTED,
+                "%s: holds weights in %s; expected safetensors (" SINGLE_NAME " or " INDEX_NAME
+                "): convert it with Transformers' save_pretrained()",
+                path, foreign_format(path));
+}
+
+// A folder without the files we read: says what it has instead. Of several, the first by name.
+static enum status explain_absence(const char *folder)
+{
+    char foreign[256] = "", other[256] = "", path[FILE_PATH_MAX];
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return fail_errno("open", folder);
+    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        const char *name = entry->d_name;
+        char *place = foreign_format(name)              ? foreign
+                      : ends_with(name, ".safetensors") ? other
+                                                        : NULL;
+        if (place && (!*place || strcmp(name, place) < 0))
+            snprintf(place, sizeof foreign, "%s", name);
+    }
+    closedir(dir);
+    if (*other)
+        return fail(ERR_INPUT,
+                    "%s: has %s but neither " SINGLE_NAME " nor " INDEX_NAME
+                    "; expected one of these",
+                    folder, other);
+    if (!*foreign)
+        return fail(ERR_INPUT, "%s: has no weights; expected " SINGLE_NAME " or " INDEX_NAME,
+                    folder);
+    TRY(file_join(folder, foreign, path));
+    return refuse_foreign(path);
+}
+
+static enum status check_folder(const char *folder)
+{
+    if (file_is_folder(folder))
+        return OK;
+    if (!file_exists(folder))
+        return fail(ERR_INPUT, "%s: does not exist; expected a folder with safetensors files",
+                    folder);
+    if (foreign_format(folder))
+        return refuse_foreign(folder);
+    return fail(ERR_INPUT,
+                "%s: is a file; expected the folder that holds config.json and safetensors files",
+                folder);
+}
+
+// Reserves the arrays of `n_files` files; none is open yet.
+static enum status reserve_files(struct checkpoint *out, int n_files)
+{
+    size_t n = (size_t)n_files;
+    TRY(arena_take(&out->arena, n, sizeof *out->files, &out->files));
+    TRY(arena_take(&out->arena, n, sizeof *out->headers, &out->headers));
+    return arena_take(&out->arena, n, sizeof *out->fds, &out->fds);
+}
+
+static enum status add_file(struct checkpoint *out, const char *name)
+{
+    char path[FILE_PATH_MAX], *copy;
+    uint64_t bytes;
+    int i = out->n_files;
+    TRY(file_join(out->folder, name, path));
+    TRY(arena_text(&out->arena, path, strlen(path), &copy));
+    out->files[i] = copy;
+    TRY(file_open(path, &out->fds[i], &bytes));
+    arena_init(&out->headers[i].arena);
+    out->n_files = i + 1; // from here on checkpoint_close() closes it
+    return safetensors_read_header(out->fds[i], path, bytes, &out->headers[i]);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct tensor_info *left = a, *right = b;
+    return strcmp(left->name, right->name);
+}
+
+// All files' tensors as one list, sorted by name.
+static enum status merge(struct checkpoint *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < out->n_files; i++)
+        n += (size_t)out->headers[i].n_tensors;
+    if (n > CHECKPOINT_TENSORS_MAX)
+        return fail(ERR_INPUT, "%s: the files hold %zu tensors; expected at most %d", out->folder,
+                    n, CHECKPOINT_TENSORS_MAX);
+    TRY(arena_take(&out->arena, n, sizeof *out->tensors, &out->tensors));
+    for (int i = 0; i < out->n_files; i++)
+        for (int j = 0; j < out->headers[i].n_tensors; j++) {
+            struct tensor_info *tensor = &out->tensors[out->n_tensors++];
+            *tensor = out->headers[i].tensors[j];
+            tensor->file = i;
+            out->bytes += tensor->bytes;
+        }
+    qsort(out->tensors, n, sizeof *out->tensors, by_name);
+    for (size_t i = 1; i < n; i++)
+        if (strcmp(out->tensors[i - 1].name, out->tensors[i].name) == 0)
+            return fail(ERR_INPUT,
+                        "%s: tensor \"%.200s\" is also in %s; expected each tensor in one file",
+                        out->files[out->tensors[i].file], out->tensors[i].name,
+                        out->files[out->tensors[i - 1].file]);
+    return OK;
+}
+
+static enum status check_file_name(const char *index, const char *tensor, const json_t *value)
+{
+    const char *name = json_string_value(value);
+    bool plain = name && *name && strlen(name) == json_string_length(value) && !strchr(name, '/') &&
+                 !strstr(name, "..");
+    if (!plain)
+        return fail(
+            ERR_INPUT,
+            "%s: weight_map: key \"%.200s\" is %s; expected the name of a file in the same folder",
+            index, tensor, json_show(value));
+    if (!ends_with(name, ".safetensors"))
+        return fail(ERR_UNSUPPORTED,
+                    "%s: weight_map: key \"%.200s\" is %s; expected a .safetensors file", index,
+                    tensor, json_show(value));
+    return OK;
+}
+
+static int by_file(const void *a, const void *b)
+{
+    const struct mapping *left = a, *right = b;
+    return strcmp(left->file, right->file);
+}
+
+static enum status read_weight_map(const char *index, json_t *map, struct mapping *mappings)
+{
+    const char *tensor;
+    json_t *file;
+    size_t n = 0;
+    json_object_foreach(map, tensor, file)
+    {
+        TRY(check_file_name(index, tensor, file));
+        mappings[n++] = (struct mapping){tensor, json_string_value(file)};
+    }
+    qsort(mappings, n, sizeof *mappings, by_file);
+    return OK;
+}
+
+// Opens each file that the index names, once, and holds the index to its word.
+static enum status open_mapped(struct checkpoint *out, const char *index,
+                               const struct mapping *mappings, size_t n)
+{
+    int n_files = 0;
+    for (size_t i = 0; i < n; i++)
+        n_files += i == 0 || strcmp(mappings[i - 1].file, mappings[i].file) != 0;
+    if (n_files > CHECKPOINT_FILES_MAX)
+        return fail(ERR_INPUT, "%s: key \"weight_map\" names %d files; expected at most %d", index,
+                    n_files, CHECKPOINT_FILES_MAX);
+    TRY(reserve_files(out, n_files));
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(mappings[i - 1].file, mappings[i].file) != 0) {
+            enum status status = add_file(out, mappings[i].file);
+            if (status == ERR_IO)
+                return fail_in(status, "%s: key \"weight_map\" names %.200s; expected to read it",
+                               index, mappings[i].file);
+            TRY(status);
+        }
+        if (!safetensors_find(&out->headers[out->n_files - 1], mappings[i].tensor))
+            return fail(ERR_INPUT,
+                        "%s: weight_map: key \"%.200s\" is \"%.200s\"; expected the file that "
+                        "holds this tensor, but "
+                        "it is not there",
+                        index, mappings[i].tensor, mappings[i].file);
+    }
+    return merge(out);
+}
+
+static enum status open_indexed(struct checkpoint *out, const char *index)
+{
+    json_t *root, *map;
+    struct mapping *mappings = NULL;
+    TRY(json_file(index, INDEX_BYTES_MAX, &root));
+    enum status status = OK;
+    TRY_DONE(json_get_object(root, index, "weight_map", &map, NULL));
+    size_t n = json_object_size(map);
+    if (n == 0 || n > CHECKPOINT_TENSORS_MAX) {
+        status = fail(ERR_INPUT, "%s: key \"weight_map\" has %zu tensors; expected 1 to %d", index,
+                      n, CHECKPOINT_TENSORS_MAX);
+        goto done;
+    }
+    TRY_DONE(memory_new(n, sizeof *mappings, "a weight map", &mappings));
+    TRY_DONE(read_weight_map(index, map, mappings));
+    TRY_DONE(open_mapped(out, index, mappings, n));
+done:
+    free(mappings);
+    json_decref(root);
+    return status;
+}
+
+static enum status open_files(struct checkpoint *out)
+{
+    char path[FILE_PATH_MAX];
+    TRY(check_folder(out->folder));
+    // Transformers, too, prefers the single file where both stand.
+    TRY(file_join(out->folder, SINGLE_NAME, path));
+    if (file_exists(path)) {
+        TRY(reserve_files(out, 1));
+        TRY(add_file(out, SINGLE_NAME));
+        return merge(out);
+    }
+    TRY(file_join(out->folder, INDEX_NAME, path));
+    if (file_exists(path))
+        return open_indexed(out, path);
+    return explain_absence(out->folder);
+}
+
+enum status checkpoint_open(const char *folder, struct checkpoint **out)
+{
+    struct checkpoint *checkpoint = NULL;
+    char *copy;
+    *out = NULL;
+    TRY(memory_new(1, sizeof *checkpoint, "a checkpoint", &checkpoint));
+    arena_init(&checkpoint->arena);
+    enum status status = OK;
+    TRY_DONE(arena_text(&checkpoint->arena, folder, strlen(folder), &copy));
+    checkpoint->folder = copy;
+    TRY_DONE(open_files(checkpoint));
+    *out = checkpoint;
+done:
+    if (status != OK)
+        checkpoint_close(checkpoint);
+    return status;
+}
+
+void checkpoint_close(struct checkpoint *checkpoint)
+{
+    if (!checkpoint)
+        return;
+    for (int i = 0; i < checkpoint->n_files; i++) {
+        close(checkpoint->fds[i]);
+        safetensors_close(&checkpoint->headers[i]);
+    }
+    arena_fini(&checkpoint->arena);
+    free(checkpoint);
+}
+
+const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name)
+{
+    struct tensor_info wanted = {.name = name};
+    if (checkpoint->n_tensors == 0)
+        return NULL;
+    return bsearch(&wanted, checkpoint->tensors, (size_t)checkpoint->n_tensors, sizeof wanted,
+                   by_name);
+}

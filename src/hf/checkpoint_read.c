@@ -1,0 +1,110 @@
+// Reading rectangles of tensors.
+//
+// A row-parallel shard is a narrow column of a wide matrix. It is read piece by piece, one pread()
+// a row, never through a larger read that would throw most of its bytes away: a call costs about as
+// much as copying 4 KB, and a rank's bytes are then exactly its own. Where the gaps are small the
+// disk would see many short reads; a hint over the whole range ahead of them makes it one long one,
+// which the ranks of a machine share in the page cache.
+#include <assert.h>
+#include <fcntl.h>
+
+#include "hf/checkpoint.h"
+
+enum {
+    GAP_MAX = 128 << 10, // a larger gap is skipped by the hint, too: the disk seeks over it anyway
+    AHEAD_BYTES = 8 << 20, // how far the hints run before the reads
+};
+
+// Where a slice lies in its file: `rows` pieces of `piece` bytes, `stride` bytes apart.
+struct pieces {
+    uint64_t offset, piece, stride;
+    int64_t rows;
+};
+
+int64_t tensor_rows(const struct tensor_info *tensor)
+{
+    return tensor->n_dimensions ? tensor->shape[0] : 1;
+}
+
+int64_t tensor_columns(const struct tensor_info *tensor)
+{
+    int64_t columns = 1; // fits: the header's check multiplied all sizes
+    for (int i = 1; i < tensor->n_dimensions; i++)
+        columns *= tensor->shape[i];
+    return columns;
+}
+
+struct tensor_slice tensor_whole(const struct tensor_info *tensor)
+{
+    return (struct tensor_slice){tensor, 0, tensor_rows(tensor), 0, tensor_columns(tensor)};
+}
+
+static struct pieces pieces_of(const struct tensor_slice *slice)
+{
+    const struct tensor_info *tensor = slice->tensor;
+    int64_t columns = tensor_columns(tensor);
+    assert(0 <= slice->row_begin && slice->row_begin <= slice->row_end &&
+           slice->row_end <= tensor_rows(tensor));
+    assert(0 <= slice->column_begin && slice->column_begin <= slice->column_end &&
+           slice->column_end <= columns);
+    uint64_t item = element_bytes(tensor->type), stride = (uint64_t)columns * item;
+    struct pieces pieces = {
+        .offset = tensor->offset + (uint64_t)slice->row_begin * stride +
+                  (uint64_t)slice->column_begin * item,
+        .piece = (uint64_t)(slice->column_end - slice->column_begin) * item,
+        .stride = stride,
+        .rows = slice->row_end - slice->row_begin,
+    };
+    if (pieces.piece == 0 || pieces.rows == 0)
+        pieces.rows = 0;
+    else if (pieces.piece == stride) // full width: one range
+        pieces = (struct pieces){pieces.offset, stride * (uint64_t)pieces.rows,
+                                 stride * (uint64_t)pieces.rows, 1};
+    return pieces;
+}
+
+// A hint for rows `from` to `to`.
+static void hint(int fd, const struct pieces *pieces, int64_t from, int64_t to)
+{
+    uint64_t begin = pieces->offset + (uint64_t)from * pieces->stride;
+    if (from >= to)
+        return;
+    if (pieces->stride - pieces->piece <= GAP_MAX) {
+        uint64_t bytes = (uint64_t)(to - from - 1) * pieces->stride + pieces->piece;
+        posix_fadvise(fd, (off_t)begin, (off_t)bytes, POSIX_FADV_WILLNEED);
+        return;
+    }
+    for (int64_t row = from; row < to; row++, begin += pieces->stride)
+        posix_fadvise(fd, (off_t)begin, (off_t)pieces->piece, POSIX_FADV_WILLNEED);
+}
+
+void checkpoint_prefetch(const struct checkpoint *checkpoint, const struct tensor_slice *slice)
+{
+    struct pieces pieces = pieces_of(slice);
+    hint(checkpoint->fds[slice->tensor->file], &pieces, 0, pieces.rows);
+}
+
+enum status checkpoint_read(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
+                            void *out, uint64_t *bytes_read)
+{
+    struct pieces pieces = pieces_of(slice);
+    int file = slice->tensor->file, fd = checkpoint->fds[file];
+    int64_t window = pieces.stride ? (int64_t)(AHEAD_BYTES / pieces.stride) + 1 : 1, hinted = 0;
+    char *next = out;
+    for (int64_t row = 0; row < pieces.rows; row++) {
+        if (pieces.rows > 1 && hinted < pieces.rows && row + window / 2 >= hinted) {
+            int64_t to = hinted + window < pieces.rows ? hinted + window : pieces.rows;
+            hint(fd, &pieces, hinted, to);
+            hinted = to;
+        }
+        enum status status = safetensors_pread(fd, checkpoint->files[file],
+                                               pieces.offset + (uint64_t)row * pieces.stride, next,
+                                               (size_t)pieces.piece);
+        if (status != OK)
+            return fail_in(status, "tensor \"%.200s\"", slice->tensor->name);
+        next += pieces.piece;
+        if (bytes_read)
+            *bytes_read += pieces.piece;
+    }
+    return OK;
+}

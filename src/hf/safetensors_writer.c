@@ -1,0 +1,194 @@
+// Writing safetensors: header first (all shapes are known), then the data as it comes, then a
+// rename, so that a reader never sees half a file.
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "hf/safetensors.h"
+
+struct safetensors_writer {
+    char path[FILE_PATH_MAX];
+    char neighbour[FILE_PATH_MAX + 32]; // where it is written before it is whole
+    int fd;
+    uint64_t wanted, written; // bytes of data
+};
+
+static enum status tensor_bytes(const char *path, const struct tensor_spec *spec, size_t *out)
+{
+    assert(spec->n_dimensions >= 0 && spec->n_dimensions <= TENSOR_DIMENSIONS_MAX);
+    *out = element_bytes(spec->type);
+    for (int i = 0; i < spec->n_dimensions; i++)
+        if (spec->shape[i] < 0 || !checked_mul(*out, (size_t)spec->shape[i], out))
+            return fail(
+                ERR_INPUT,
+                "%s: tensor \"%.200s\": size %lld of dimension %d; expected a product below 2^64",
+                path, spec->name, (long long)spec->shape[i], i);
+    return OK;
+}
+
+// Text in JSON quotes, through jansson's escaping.
+static enum status append_quoted(struct bytes *out, const char *text)
+{
+    json_t *string = json_string(text); // refuses what is not UTF-8
+    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    json_decref(string);
+    if (!quoted)
+        return fail(ERR_INPUT,
+                    "a safetensors name or metadata value cannot be written: expected UTF-8 text");
+    enum status status = bytes_text(out, quoted);
+    free(quoted);
+    return status;
+}
+
+static enum status append_metadata(struct bytes *out, const char *const *metadata, int n_metadata)
+{
+    TRY(bytes_text(out, "\"__metadata__\":{"));
+    for (int i = 0; i < n_metadata; i++) {
+        TRY(bytes_text(out, i ? "," : ""));
+        TRY(append_quoted(out, metadata[2 * i]));
+        TRY(bytes_text(out, ":"));
+        TRY(append_quoted(out, metadata[2 * i + 1]));
+    }
+    return bytes_text(out, "}");
+}
+
+static enum status append_tensor(struct bytes *out, const struct tensor_spec *spec, uint64_t begin,
+                                 uint64_t end)
+{
+    TRY(append_quoted(out, spec->name));
+    TRY(bytes_format(out, ":{\"dtype\":\"%s\",\"shape\":[", element_name(spec->type)));
+    for (int i = 0; i < spec->n_dimensions; i++)
+        TRY(bytes_format(out, "%s%lld", i ? "," : "", (long long)spec->shape[i]));
+    return bytes_format(out, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin,
+                        (unsigned long long)end);
+}
+
+static enum status build_header(const char *path, const struct tensor_spec *specs, int n_specs,
+                                const char *const *metadata, int n_metadata, struct bytes *out,
+                                uint64_t *data_bytes)
+{
+    size_t begin = 0, bytes, end;
+    TRY(bytes_text(out, "{"));
+    if (n_metadata > 0)
+        TRY(append_metadata(out, metadata, n_metadata));
+    for (int i = 0; i < n_specs; i++) {
+        TRY(tensor_bytes(path, &specs[i], &bytes));
+        if (!checked_add(begin, bytes, &end))
+            return fail(ERR_INPUT, "%s: the tensors take more than 2^64 bytes", path);
+        TRY(bytes_text(out, i || n_metadata > 0 ? "," : ""));
+        TRY(append_tensor(out, &specs[i], begin, end));
+        begin = end;
+    }
+    TRY(bytes_text(out, "}"));
+    while (out->length % 8 !=
+           0) // the data begins at a multiple of 8, as the format's own library writes it
+        TRY(bytes_text(out, " "));
+    if (out->length > SAFETENSORS_HEADER_BYTES_MAX)
+        return fail(ERR_INPUT, "%s: the header takes %zu bytes; the format allows %d", path,
+                    out->length, SAFETENSORS_HEADER_BYTES_MAX);
+    *data_bytes = begin;
+    return OK;
+}
+
+static enum status write_all(struct safetensors_writer *writer, const void *data, size_t bytes)
+{
+    const char *next = data;
+    while (bytes > 0) {
+        ssize_t n = write(writer->fd, next, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno("write", writer->neighbour);
+        next += n;
+        bytes -= (size_t)n;
+    }
+    return OK;
+}
+
+static enum status open_file(struct safetensors_writer *writer, const char *path)
+{
+    if (snprintf(writer->path, sizeof writer->path, "%s", path) >= (int)sizeof writer->path)
+        return fail(ERR_INPUT, "%.80s...: the path is longer than %d bytes", path,
+                    FILE_PATH_MAX - 1);
+    snprintf(writer->neighbour, sizeof writer->neighbour, "%s.%ld.new", path, (long)getpid());
+    writer->fd = open(writer->neighbour, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (writer->fd >= 0)
+        return OK;
+    enum status status = fail_errno("create", writer->neighbour);
+    writer->neighbour[0] = '\0'; // nothing of ours to remove
+    return status;
+}
+
+enum status safetensors_create(const char *path, const struct tensor_spec *specs, int n_specs,
+                               const char *const *metadata, int n_metadata,
+                               struct safetensors_writer **out)
+{
+    struct safetensors_writer *writer = NULL;
+    struct bytes header;
+    unsigned char length[8];
+    bytes_init(&header);
+    *out = NULL;
+    enum status status = memory_new(1, sizeof *writer, "a safetensors file", &writer);
+    if (status != OK)
+        return status;
+    writer->fd = -1;
+    TRY_DONE(build_header(path, specs, n_specs, metadata, n_metadata, &header, &writer->wanted));
+    TRY_DONE(open_file(writer, path));
+    for (int i = 0; i < 8; i++)
+        length[i] = (unsigned char)((uint64_t)header.length >> (8 * i));
+    TRY_DONE(write_all(writer, length, sizeof length));
+    TRY_DONE(write_all(writer, header.data, header.length));
+    *out = writer;
+done:
+    bytes_fini(&header);
+    if (status != OK)
+        safetensors_abandon(writer);
+    return status;
+}
+
+enum status safetensors_write(struct safetensors_writer *writer, const void *data, size_t bytes)
+{
+    assert(bytes <= writer->wanted - writer->written);
+    TRY(write_all(writer, data, bytes));
+    writer->written += bytes;
+    return OK;
+}
+
+enum status safetensors_finish(struct safetensors_writer *writer)
+{
+    enum status status = OK;
+    if (writer->written != writer->wanted)
+        status = fail(
+            ERR_INTERNAL, "%s: %llu bytes of data were written; the header announces %llu",
+            writer->path, (unsigned long long)writer->written, (unsigned long long)writer->wanted);
+    if (status == OK) {
+        int closed = close(writer->fd); // a full disk may show itself only here
+        writer->fd = -1;
+        if (closed != 0)
+            status = fail_errno("write", writer->neighbour);
+    }
+    if (status == OK && rename(writer->neighbour, writer->path) != 0)
+        status = fail_errno("write", writer->path);
+    if (status == OK)
+        writer->neighbour[0] = '\0';
+    safetensors_abandon(writer);
+    return status;
+}
+
+void safetensors_abandon(struct safetensors_writer *writer)
+{
+    if (!writer)
+        return;
+    if (writer->fd >= 0)
+        close(writer->fd);
+    if (writer->neighbour[0])
+        unlink(writer->neighbour);
+    free(writer);
+}

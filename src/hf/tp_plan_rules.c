@@ -1,0 +1,242 @@
+#include "hf/tp_plan_rules.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+
+// Every spelling; the first of a style is its newest name. Transformers 4.46 to 5.23,
+// distributed/tensor_parallel.py, expert_parallel.py and, before, integrations/tensor_parallel.py.
+static const struct {
+    const char *name;
+    enum tp_style style;
+} names[] = {
+    {"colwise", TP_COLWISE},
+    {"colwise_gather_output", TP_COLWISE_GATHER_OUTPUT},
+    {"rowwise", TP_ROWWISE},
+    {"rowwise_split_input", TP_ROWWISE_SPLIT_INPUT},
+    {"packed_colwise", TP_PACKED_COLWISE},
+    {"packed_rowwise", TP_PACKED_ROWWISE},
+    {"gather", TP_GATHER},
+    {"replicate", TP_REPLICATE},
+    {"sequence_parallel", TP_SEQUENCE_PARALLEL},
+    {"embedding_rowwise", TP_EMBEDDING_ROWWISE},
+    {"embedding_colwise", TP_EMBEDDING_COLWISE},
+    {"moe_tp_experts", TP_MOE_TP_EXPERTS},
+    {"grouped_gemm", TP_GROUPED_GEMM},
+    {"ep_router", TP_EP_ROUTER},
+    {"ep_dispatch_experts", TP_EP_DISPATCH_EXPERTS},
+    {"replicated_with_grad_allreduce", TP_REPLICATED_WITH_GRAD_ALLREDUCE},
+    {"mla_kv_a_proj", TP_MLA_KV_A_PROJ},
+    {"all_reduce", TP_ALL_REDUCE},
+    {"local_params", TP_LOCAL},
+    {"isolated", TP_ISOLATED},
+    {"moe_identity_expert", TP_MOE_IDENTITY_EXPERT},
+    // older spellings
+    {"colwise_rep", TP_COLWISE_GATHER_OUTPUT},
+    {"rowwise_rep", TP_ROWWISE_SPLIT_INPUT},
+    {"local", TP_LOCAL},
+    {"local_colwise", TP_COLWISE},
+    {"local_rowwise", TP_ROWWISE},
+    {"local_packed_colwise", TP_PACKED_COLWISE},
+    {"local_packed_rowwise", TP_PACKED_ROWWISE},
+};
+enum { N_NAMES = sizeof names / sizeof names[0], NAME_MAX_BYTES = 1024 };
+
+static const char default_plan[] = "{\"model.layers.*.self_attn.q_proj\": \"colwise\","
+                                   " \"model.layers.*.self_attn.k_proj\": \"colwise\","
+                                   " \"model.layers.*.self_attn.v_proj\": \"colwise\","
+                                   " \"model.layers.*.self_attn.o_proj\": \"rowwise\","
+                                   " \"model.layers.*.mlp.gate_proj\": \"colwise\","
+                                   " \"model.layers.*.mlp.up_proj\": \"colwise\","
+                                   " \"model.layers.*.mlp.down_proj\": \"rowwise\","
+                                   " \"lm_head\": \"colwise_gather_output\"}";
+
+// base_model_tp_plan of the configuration with the model's prefix, and _tp_plan of the CausalLM
+// class.
+static const struct {
+    const char *model_type, *source, *plan;
+} default_plans[] = {
+    {"llama", "the default plan of llama", default_plan},
+    {"mistral", "the default plan of mistral", default_plan},
+};
+
+const char *tp_style_name(enum tp_style style)
+{
+    for (int i = 0; i < N_NAMES; i++)
+        if (names[i].style == style)
+            return names[i].name;
+    return "none";
+}
+
+enum tp_style tp_style_from_name(const char *name)
+{
+    for (int i = 0; i < N_NAMES; i++)
+        if (strcmp(name, names[i].name) == 0)
+            return names[i].style;
+    return TP_NONE;
+}
+
+static enum status unknown_style(const char *name, const char *pattern, const json_t *value)
+{
+    char known[1024] = "";
+    size_t used = 0;
+    for (int i = 0; i < N_NAMES; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                                 names[i].name);
+    return fail(ERR_INPUT, "%s: rule \"%.200s\": unknown style %s; expected one of %s", name,
+                pattern, json_show(value), known);
+}
+
+static enum status read_rule(struct tp_plan_rules *out, const char *name, const char *pattern,
+                             const json_t *value)
+{
+    if (!*pattern || strlen(pattern) >= NAME_MAX_BYTES)
+        return fail(ERR_INPUT,
+                    "%s: rule \"%.80s\" has a pattern of %zu bytes; expected 1 to %d, such as "
+                    "\"model.layers.*.mlp.up_proj\"",
+                    name, pattern, strlen(pattern), NAME_MAX_BYTES - 1);
+    if (!json_is_string(value))
+        return fail(ERR_INPUT,
+                    "%s: rule \"%.200s\" is %s; expected the name of a style, such as \"colwise\"",
+                    name, pattern, json_show(value));
+    const char *style = json_string_value(value);
+    struct tp_rule *rule = &out->rules[out->n_rules];
+    rule->style = tp_style_from_name(style);
+    if (rule->style == TP_NONE || strlen(style) != json_string_length(value))
+        return unknown_style(name, pattern, value);
+    char *copy;
+    TRY(arena_text(&out->arena, pattern, strlen(pattern), &copy));
+    rule->pattern = copy;
+    TRY(arena_text(&out->arena, style, strlen(style), &copy));
+    rule->style_name = copy;
+    out->n_rules++;
+    return OK;
+}
+
+static enum status read_rules(const char *name, json_t *root, struct tp_plan_rules *out)
+{
+    if (!json_is_object(root))
+        return fail(ERR_INPUT,
+                    "%s: the plan is %s; expected an object of rules \"pattern\": \"style\"", name,
+                    json_kind(root));
+    size_t n = json_object_size(root);
+    if (n > TP_PLAN_RULES_MAX)
+        return fail(ERR_INPUT, "%s: the plan has %zu rules; expected at most %d", name, n,
+                    TP_PLAN_RULES_MAX);
+    char *source;
+    TRY(arena_text(&out->arena, name, strlen(name), &source));
+    out->source = source;
+    TRY(arena_take(&out->arena, n, sizeof *out->rules, &out->rules));
+    const char *pattern;
+    json_t *value;
+    json_object_foreach(root, pattern, value) TRY(read_rule(out, name, pattern, value));
+    return OK;
+}
+
+static void start(struct tp_plan_rules *out)
+{
+    *out = (struct tp_plan_rules){0};
+    arena_init(&out->arena);
+}
+
+enum status tp_plan_parse(const char *name, const char *text, size_t length,
+                          struct tp_plan_rules *out)
+{
+    json_t *root;
+    start(out);
+    if (length > TP_PLAN_BYTES_MAX)
+        return fail(ERR_INPUT, "%s: has %zu bytes; expected at most %d", name, length,
+                    TP_PLAN_BYTES_MAX);
+    TRY(json_parse(name, text, length, &root));
+    enum status status = read_rules(name, root, out);
+    json_decref(root);
+    if (status != OK)
+        tp_plan_close(out);
+    return status;
+}
+
+enum status tp_plan_file(const char *path, struct tp_plan_rules *out)
+{
+    struct bytes text;
+    start(out);
+    bytes_init(&text);
+    enum status status = file_read(path, TP_PLAN_BYTES_MAX, &text);
+    if (status == OK)
+        status = tp_plan_parse(path, text.data, text.length, out);
+    bytes_fini(&text);
+    return status;
+}
+
+enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out)
+{
+    start(out);
+    for (size_t i = 0; i < sizeof default_plans / sizeof default_plans[0]; i++)
+        if (strcmp(model_type, default_plans[i].model_type) == 0)
+            return tp_plan_parse(default_plans[i].source, default_plans[i].plan,
+                                 strlen(default_plans[i].plan), out);
+    return fail(
+        ERR_UNSUPPORTED,
+        "model_type \"%.80s\" has no default tensor-parallel plan; expected llama or mistral, "
+        "or a plan of your own (--tp-plan FILE)",
+        model_type);
+}
+
+void tp_plan_close(struct tp_plan_rules *rules)
+{
+    arena_fini(&rules->arena);
+    start(rules);
+}
+
+// re.sub(r"\.\d+(\.|$)", ".*\1", name): the final dot belongs to the match, so of two numbers side
+// by side only the first is replaced. False when the name is too long to match any pattern.
+static bool generalise(const char *name, char *out)
+{
+    size_t used = 0;
+    if (strlen(name) >= NAME_MAX_BYTES)
+        return false;
+    while (*name) {
+        size_t digits = *name == '.' ? strspn(name + 1, "0123456789") : 0;
+        char after = name[1 + digits];
+        if (digits == 0 || (after != '.' && after != '\0')) {
+            out[used++] = *name++;
+            continue;
+        }
+        out[used++] = '.';
+        out[used++] = '*';
+        name += 1 + digits;
+        if (after == '.')
+            out[used++] = *name++;
+    }
+    out[used] = '\0';
+    return true;
+}
+
+static int find_pattern(const struct tp_plan_rules *rules, const char *name)
+{
+    const char *prefix = "model.";
+    const char *base = strncmp(name, prefix, strlen(prefix)) == 0 ? name + strlen(prefix) : NULL;
+    int found = -1;
+    for (int i = 0; i < rules->n_rules; i++) {
+        if (strcmp(rules->rules[i].pattern, name) == 0)
+            return i; // the whole name goes before the one without its prefix
+        if (base && strcmp(rules->rules[i].pattern, base) == 0)
+            found = i;
+    }
+    return found;
+}
+
+int tp_plan_match(const struct tp_plan_rules *rules, const char *parameter_name)
+{
+    char name[NAME_MAX_BYTES];
+    if (!generalise(parameter_name, name))
+        return -1;
+    int found = find_pattern(rules, name);
+    char *dot = strrchr(name, '.');
+    if (found >= 0 || !dot)
+        return found;
+    *dot = '\0';
+    return find_pattern(rules, name);
+}
