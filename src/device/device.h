@@ -18,7 +18,7 @@ enum status device_memory_available(uint64_t *out) STATUS_MUST_USE;
 uint64_t device_resident_bytes(void); // of this process, now
 uint64_t device_resident_peak_bytes(void);
 
-// CPUs of this process's cpuset, and the share [first, first + count) that local rank `rank` of `n_ranks` gets.
+// CPUs that this process may run on (its cpuset and affinity); at least 1.
 int device_cpu_count(void);
 
 #endif

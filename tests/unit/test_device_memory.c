@@ -1,0 +1,167 @@
+#include "testing.h"
+
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "device/device.h"
+#include "device/memory_limits.h"
+
+static void memory_is_zeroed_and_aligned(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {0, 1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 33 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *memory;
+        assert_int_equal(device_memory_new(sizes[i], "a test", &memory), OK);
+        uintptr_t unit = sizes[i] >= 2 << 20 ? 2 << 20 : 64;
+        assert_int_equal((uintptr_t)memory % unit, 0);
+        const unsigned char *bytes = memory;
+        for (size_t k = 0; k < sizes[i]; k++)
+            if (bytes[k])
+                assert_int_equal(bytes[k], 0);
+        if (sizes[i])
+            memset(memory, 255, sizes[i]);
+        device_memory_free(memory, sizes[i]);
+    }
+    device_memory_free(NULL, 0);
+    device_memory_free(NULL, 1 << 30);
+}
+
+static void too_much_is_refused(void **state)
+{
+    (void)state;
+    void *memory = &memory;
+    assert_int_equal(device_memory_new(SIZE_MAX, "the moon", &memory), ERR_MEMORY);
+    assert_null(memory);
+    assert_non_null(strstr(status_message(), "the moon"));
+    assert_int_equal(device_memory_new((size_t)1 << 60, "the moon", &memory), ERR_MEMORY);
+}
+
+static void freed_memory_goes_back(void **state)
+{
+    (void)state;
+    uint64_t before = device_resident_bytes();
+    void *memory;
+    const size_t bytes = 64 << 20;
+    assert_int_equal(device_memory_new(bytes, "a test", &memory), OK);
+    memset(memory, 1, bytes);
+    assert_true(device_resident_bytes() >= before + bytes / 2);
+    device_memory_free(memory, bytes);
+    assert_true(device_resident_bytes() < before + bytes / 2);
+    assert_true(device_resident_peak_bytes() >= before + bytes / 2);
+}
+
+static void the_machine_answers(void **state)
+{
+    (void)state;
+    uint64_t available = 0;
+    assert_int_equal(device_memory_available(&available), OK);
+    assert_true(available > 1 << 20 && available < (uint64_t)1 << 50);
+    assert_in_range(device_cpu_count(), 1, 1 << 20);
+}
+
+static char root[64];
+
+static void write_text(const char *path, const char *text)
+{
+    char full[FILE_PATH_MAX];
+    snprintf(full, sizeof full, "%s/%s", root, path);
+    for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        mkdir(full, 0700);
+        *slash = '/';
+    }
+    assert_int_equal(file_write(full, text, strlen(text)), OK);
+}
+
+static void expect(uint64_t expected)
+{
+    uint64_t available = 0;
+    assert_int_equal(memory_limits_read(root, &available), OK);
+    assert_true(available == expected);
+}
+
+static void remove_root(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
+static void new_root(void)
+{
+    strcpy(root, "/tmp/colrow-limits-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    write_text("proc/meminfo", "MemTotal:  2000 kB\nMemAvailable:     1000 kB\n");
+}
+
+static void meminfo_alone(void **state)
+{
+    (void)state;
+    new_root();
+    expect(1000 * 1024);
+    write_text("proc/meminfo", "MemTotal: 2000 kB\n");
+    uint64_t available;
+    assert_int_equal(memory_limits_read(root, &available), ERR_IO);
+    assert_non_null(strstr(status_message(), "MemAvailable"));
+    remove_root();
+}
+
+static void version_2_limits_count_with_their_parents(void **state)
+{
+    (void)state;
+    new_root();
+    write_text("proc/self/cgroup", "0::/slice/unit\n");
+    write_text("sys/fs/cgroup/slice/unit/memory.max", "max\n");
+    write_text("sys/fs/cgroup/slice/unit/memory.current", "5000\n");
+    expect(1000 * 1024);
+    write_text("sys/fs/cgroup/slice/memory.max", "600000\n");
+    write_text("sys/fs/cgroup/slice/memory.current", "200000\n");
+    expect(400000);
+    write_text("sys/fs/cgroup/slice/memory.stat", "anon 3\nactive_file 7\ninactive_file 50000\n");
+    expect(450000);
+    write_text("sys/fs/cgroup/slice/unit/memory.max", "4000\n"); // below what is used
+    expect(0);
+    remove_root();
+}
+
+static void version_1_limits_count(void **state)
+{
+    (void)state;
+    new_root();
+    write_text("proc/self/cgroup", "9:name=systemd:/\n4:cpu,memory:/box/inner\n0::/\n");
+    write_text("sys/fs/cgroup/memory/box/inner/memory.limit_in_bytes", "9223372036854771712\n");
+    write_text("sys/fs/cgroup/memory/box/inner/memory.usage_in_bytes", "70000\n");
+    expect(1000 * 1024);
+    write_text("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "300000\n");
+    write_text("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "90000\n");
+    write_text("sys/fs/cgroup/memory/box/memory.stat", "inactive_file 1\ntotal_inactive_file 40000\n");
+    expect(250000);
+    remove_root();
+}
+
+static void a_container_sees_its_limit_at_the_mount(void **state)
+{
+    (void)state;
+    new_root();
+    write_text("proc/self/cgroup", "4:memory:/docker/0123\n");
+    write_text("sys/fs/cgroup/memory/memory.limit_in_bytes", "123456\n");
+    write_text("sys/fs/cgroup/memory/memory.usage_in_bytes", "456\n");
+    expect(123000);
+    remove_root();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_zeroed_and_aligned),
+        cmocka_unit_test(too_much_is_refused),
+        cmocka_unit_test(freed_memory_goes_back),
+        cmocka_unit_test(the_machine_answers),
+        cmocka_unit_test(meminfo_alone),
+        cmocka_unit_test(version_2_limits_count_with_their_parents),
+        cmocka_unit_test(version_1_limits_count),
+        cmocka_unit_test(a_container_sees_its_limit_at_the_mount),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
