@@ -62,7 +62,7 @@ struct attention {
     int64_t position;      // absolute, of the first token; keys and values up to the last token are in the cache
     int64_t window;        // sliding window; 0: none
     float scale;
-    const void *q;         // compute type (f16 as f32 values already rounded): [n_tokens][q_stride]; head h at h * head_dim
+    const void *q;         // bf16 in COMPUTE_BF16, else f32 (already rounded): [n_tokens][q_stride]; head h at h * head_dim
     size_t q_stride;       // elements
     void *out;             // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16): [n_tokens][out_stride]
     size_t out_stride;

@@ -1,0 +1,146 @@
+#include <math.h>
+
+#include "device/cpu/lanes.h"
+#include "device/cpu/reference.h"
+
+enum { HEAD_DIM_MAX = 512, GROUP_TOKENS = KV_PAGE_TOKENS * KV_GROUP_PAGES };
+
+struct softmax { // of one query, over the positions seen so far
+    float m, l;
+    float o[HEAD_DIM_MAX];
+};
+
+static float load(const void *page, size_t i, enum compute_type type)
+{
+    switch (type) {
+    case COMPUTE_BF16:
+        return float_of_bf16(((const bf16 *)page)[i]);
+    case COMPUTE_F16:
+        return float_of_f16(((const f16 *)page)[i]);
+    case COMPUTE_F32:
+        return ((const float *)page)[i];
+    }
+    return 0;
+}
+
+static float key(const struct kv_view *kv, const void *page, int j, int d)
+{
+    int i = kv->type == COMPUTE_BF16 ? (d / 2 * KV_PAGE_TOKENS + j) * 2 + d % 2 : d * KV_PAGE_TOKENS + j;
+    return load(page, (size_t)i, kv->type);
+}
+
+static float value(const struct kv_view *kv, const void *page, int j, int d)
+{
+    int i = kv->type == COMPUTE_BF16 ? (j / 2 * kv->head_dim + d) * 2 + j % 2 : j * kv->head_dim + d;
+    return load(page, (size_t)i, kv->type);
+}
+
+static float rounded(float x, enum compute_type type)
+{
+    if (type == COMPUTE_BF16)
+        return float_of_bf16(bf16_of_float(x));
+    return type == COMPUTE_F16 ? float_of_f16(f16_of_float(x)) : x;
+}
+
+static float score(const struct attention *args, const void *keys, const float *q, int j)
+{
+    float s = 0;
+    for (int d = 0; d < args->kv.head_dim; d += 2) {
+        s = fmaf(q[d + 1], key(&args->kv, keys, j, d + 1), s);
+        s = fmaf(q[d], key(&args->kv, keys, j, d), s);
+    }
+    return s * args->scale;
+}
+
+static float sum_of_page(const float p[KV_PAGE_TOKENS])
+{
+    float lanes[LANES];
+    for (int i = 0; i < LANES; i++)
+        lanes[i] = (p[i] + p[16 + i]) + (p[32 + i] + p[48 + i]);
+    return fold_lanes(lanes);
+}
+
+// Positions [first, last) of the page are visible. The group's first page has state.m = -inf, l = o = +0.
+static void add_page(const struct attention *args, int32_t page, int first, int last, const float *q, bool is_first,
+                     struct softmax *state)
+{
+    const char *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
+    const char *values = args->kv.values + (size_t)page * args->kv.page_stride;
+    float p[KV_PAGE_TOKENS] = {0}, m = state->m;
+    for (int j = first; j < last; j++) {
+        p[j] = score(args, keys, q, j);
+        if (p[j] > m)
+            m = p[j];
+    }
+    float c = is_first ? 0.0f : number_exp(state->m - m);
+    for (int j = first; j < last; j++)
+        p[j] = number_exp(p[j] - m);
+    state->l = fmaf(state->l, c, sum_of_page(p));
+    for (int j = 0; j < KV_PAGE_TOKENS; j++)
+        p[j] = rounded(p[j], args->kv.type);
+    for (int d = 0; d < args->kv.head_dim; d++) {
+        float o = state->o[d] * c;
+        for (int j = 0; j < KV_PAGE_TOKENS; j += 2) {
+            o = fmaf(p[j + 1], value(&args->kv, values, j + 1, d), o);
+            o = fmaf(p[j], value(&args->kv, values, j, d), o);
+        }
+        state->o[d] = o;
+    }
+    state->m = m;
+}
+
+// Positions [first, last) of the sequence, all in one group of pages.
+static void add_group(const struct attention *args, int64_t first, int64_t last, const float *q, struct softmax *state)
+{
+    *state = (struct softmax){.m = -INFINITY};
+    for (int64_t page = first / KV_PAGE_TOKENS; page * KV_PAGE_TOKENS < last; page++) {
+        int64_t begin = page * KV_PAGE_TOKENS, end = begin + KV_PAGE_TOKENS;
+        int from = first > begin ? (int)(first - begin) : 0;
+        int to = last < end ? (int)(last - begin) : KV_PAGE_TOKENS;
+        add_page(args, args->kv.pages[page], from, to, q, begin <= first, state);
+    }
+}
+
+static void merge(struct softmax *all, const struct softmax *group, int head_dim)
+{
+    float m = group->m > all->m ? group->m : all->m;
+    float a = number_exp(all->m - m), b = number_exp(group->m - m);
+    all->l = fmaf(all->l, a, group->l * b);
+    for (int d = 0; d < head_dim; d++)
+        all->o[d] = fmaf(all->o[d], a, group->o[d] * b);
+    all->m = m;
+}
+
+static void attend(const struct attention *args, int64_t t, const float *q, void *out, size_t out_index)
+{
+    struct softmax all, group;
+    int64_t first = args->window > 0 && t >= args->window ? t - args->window + 1 : 0;
+    bool is_first = true;
+    for (int64_t begin = first; begin <= t;) {
+        int64_t end = (begin / GROUP_TOKENS + 1) * GROUP_TOKENS;
+        end = end < t + 1 ? end : t + 1;
+        add_group(args, begin, end, q, is_first ? &all : &group);
+        if (!is_first)
+            merge(&all, &group, args->kv.head_dim);
+        is_first = false;
+        begin = end;
+    }
+    float r = 1.0f / all.l;
+    for (int d = 0; d < args->kv.head_dim; d++)
+        store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->kv.type);
+}
+
+void reference_attention(const struct attention *args)
+{
+    int head_dim = args->kv.head_dim;
+    for (int i = 0; i < args->n_tokens; i++)
+        for (int h = 0; h < args->n_heads; h++) {
+            float q[HEAD_DIM_MAX];
+            for (int d = 0; d < head_dim; d++) {
+                size_t at = (size_t)i * args->q_stride + (size_t)(h * head_dim + d);
+                q[d] = args->kv.type == COMPUTE_BF16 ? float_of_bf16(((const bf16 *)args->q)[at])
+                                                     : ((const float *)args->q)[at];
+            }
+            attend(args, args->position + i, q, args->out, (size_t)i * args->out_stride + (size_t)(h * head_dim));
+        }
+}

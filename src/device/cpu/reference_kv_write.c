@@ -1,0 +1,48 @@
+#include "device/cpu/reference.h"
+
+// Where element (position in the page, dimension) lies, in elements.
+static size_t key_index(const struct kv_view *kv, int i, int d)
+{
+    if (kv->type == COMPUTE_BF16)
+        return (size_t)(d / 2 * KV_PAGE_TOKENS + i) * 2 + (size_t)(d % 2);
+    return (size_t)(d * KV_PAGE_TOKENS + i);
+}
+
+static size_t value_index(const struct kv_view *kv, int i, int d)
+{
+    if (kv->type == COMPUTE_BF16)
+        return (size_t)(i / 2 * kv->head_dim + d) * 2 + (size_t)(i % 2);
+    return (size_t)(i * kv->head_dim + d);
+}
+
+static void store(void *page, size_t i, float x, enum compute_type type)
+{
+    switch (type) {
+    case COMPUTE_BF16:
+        ((bf16 *)page)[i] = bf16_of_float(x);
+        return;
+    case COMPUTE_F16:
+        ((f16 *)page)[i] = f16_of_float(x);
+        return;
+    case COMPUTE_F32:
+        ((float *)page)[i] = x;
+        return;
+    }
+}
+
+void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
+                        size_t stride)
+{
+    for (int t = 0; t < n_tokens; t++) {
+        int64_t page = (position + t) / KV_PAGE_TOKENS;
+        int i = (int)((position + t) % KV_PAGE_TOKENS);
+        char *keys = kv->keys + (size_t)kv->pages[page] * kv->page_stride;
+        char *values = kv->values + (size_t)kv->pages[page] * kv->page_stride;
+        if (i == 0) // attention multiplies all 64 positions: what an earlier sequence left could be infinite
+            memset(values, 0, (size_t)(KV_PAGE_TOKENS * kv->head_dim) * compute_bytes(kv->type));
+        for (int d = 0; d < kv->head_dim; d++) {
+            store(keys, key_index(kv, i, d), k[(size_t)t * stride + (size_t)d], kv->type);
+            store(values, value_index(kv, i, d), v[(size_t)t * stride + (size_t)d], kv->type);
+        }
+    }
+}
