@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-int64_t clock_ns(void);      // CLOCK_MONOTONIC, comparable between processes of one machine
-double clock_seconds(void);  // the same, in seconds
+int64_t clock_ns(void);     // CLOCK_MONOTONIC, comparable between processes of one machine
+double clock_seconds(void); // the same, in seconds
 
 #endif

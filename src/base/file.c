@@ -93,6 +93,7 @@ enum status file_join(const char *folder, const char *name, char *out)
     size_t length = strlen(folder);
     const char *slash = length && folder[length - 1] == '/' ? "" : "/";
     if (snprintf(out, FILE_PATH_MAX, "%s%s%s", folder, slash, name) >= FILE_PATH_MAX)
-        return fail(ERR_INPUT, "%.80s...: the path is longer than %d bytes", folder, FILE_PATH_MAX - 1);
+        return fail(ERR_INPUT, "%.80s...: the path is longer than %d bytes", folder,
+                    FILE_PATH_MAX - 1);
     return OK;
 }

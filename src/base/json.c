@@ -23,7 +23,8 @@ static enum status check_depth(const char *name, const char *text, size_t length
             in_string = true;
         } else if (c == '[' || c == '{') {
             if (++depth > JSON_DEPTH_MAX)
-                return fail(ERR_INPUT, "%s: JSON is nested deeper than %d levels", name, JSON_DEPTH_MAX);
+                return fail(ERR_INPUT, "%s: JSON is nested deeper than %d levels", name,
+                            JSON_DEPTH_MAX);
         } else if (c == ']' || c == '}') {
             depth--;
         }
@@ -36,10 +37,11 @@ enum status json_parse(const char *name, const char *text, size_t length, json_t
     *out = NULL;
     TRY(check_depth(name, text, length));
     json_error_t error;
-    *out = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    *out =
+        json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!*out)
-        return fail(ERR_INPUT, "%s: not valid JSON (line %d, column %d: %s)", name, error.line, error.column,
-                    error.text);
+        return fail(ERR_INPUT, "%s: not valid JSON (line %d, column %d: %s)", name, error.line,
+                    error.column, error.text);
     return OK;
 }
 
@@ -94,8 +96,8 @@ const char *json_show(const json_t *value)
 }
 
 // `*value` is NULL when the key is absent and that is allowed.
-static enum status lookup(const json_t *object, const char *where, const char *key, const char *wanted,
-                          bool *found, json_t **value)
+static enum status lookup(const json_t *object, const char *where, const char *key,
+                          const char *wanted, bool *found, json_t **value)
 {
     *value = NULL;
     if (!json_is_object(object))
@@ -114,20 +116,23 @@ static enum status lookup(const json_t *object, const char *where, const char *k
     return OK;
 }
 
-static enum status wrong(const char *where, const char *key, const char *wanted, const json_t *value)
+static enum status wrong(const char *where, const char *key, const char *wanted,
+                         const json_t *value)
 {
-    return fail(ERR_INPUT, "%s: key \"%s\" is %s; expected %s", where, key, json_show(value), wanted);
+    return fail(ERR_INPUT, "%s: key \"%s\" is %s; expected %s", where, key, json_show(value),
+                wanted);
 }
 
-enum status json_get_int(const json_t *object, const char *where, const char *key, int64_t least, int64_t most,
-                         int64_t *out, bool *found)
+enum status json_get_int(const json_t *object, const char *where, const char *key, int64_t least,
+                         int64_t most, int64_t *out, bool *found)
 {
     json_t *value;
     TRY(lookup(object, where, key, "an integer", found, &value));
     if (!value)
         return OK;
     char wanted[96];
-    snprintf(wanted, sizeof wanted, "an integer from %lld to %lld", (long long)least, (long long)most);
+    snprintf(wanted, sizeof wanted, "an integer from %lld to %lld", (long long)least,
+             (long long)most);
     if (!json_is_integer(value))
         return wrong(where, key, wanted, value);
     int64_t number = json_integer_value(value);
@@ -155,7 +160,8 @@ enum status json_get_number(const json_t *object, const char *where, const char 
     return OK;
 }
 
-enum status json_get_bool(const json_t *object, const char *where, const char *key, bool *out, bool *found)
+enum status json_get_bool(const json_t *object, const char *where, const char *key, bool *out,
+                          bool *found)
 {
     json_t *value;
     TRY(lookup(object, where, key, "true or false", found, &value));
@@ -167,8 +173,8 @@ enum status json_get_bool(const json_t *object, const char *where, const char *k
     return OK;
 }
 
-enum status json_get_text(const json_t *object, const char *where, const char *key, const char **out,
-                          bool *found)
+enum status json_get_text(const json_t *object, const char *where, const char *key,
+                          const char **out, bool *found)
 {
     json_t *value;
     TRY(lookup(object, where, key, "a string", found, &value));
@@ -193,7 +199,8 @@ enum status json_get_object(const json_t *object, const char *where, const char 
     return OK;
 }
 
-enum status json_get_array(const json_t *object, const char *where, const char *key, json_t **out, bool *found)
+enum status json_get_array(const json_t *object, const char *where, const char *key, json_t **out,
+                           bool *found)
 {
     json_t *value;
     TRY(lookup(object, where, key, "an array", found, &value));

@@ -34,7 +34,8 @@ enum status memory_new(size_t count, size_t item_bytes, const char *what, void *
     return memory ? OK : fail_memory(bytes, what);
 }
 
-enum status memory_grow(void *array, size_t *capacity, size_t wanted, size_t item_bytes, const char *what)
+enum status memory_grow(void *array, size_t *capacity, size_t wanted, size_t item_bytes,
+                        const char *what)
 {
     if (wanted <= *capacity)
         return OK;
@@ -160,7 +161,8 @@ enum status bytes_format(struct bytes *bytes, const char *format, ...)
     if (length < 0)
         status = fail(ERR_INTERNAL, "a text could not be formatted");
     else
-        status = memory_grow(&bytes->data, &bytes->capacity, bytes->length + (size_t)length + 1, 1, "a string");
+        status = memory_grow(&bytes->data, &bytes->capacity, bytes->length + (size_t)length + 1, 1,
+                             "a string");
     if (status == OK) {
         vsnprintf(bytes->data + bytes->length, (size_t)length + 1, format, again);
         bytes->length += (size_t)length;

@@ -18,7 +18,8 @@ static void draw(struct progress *p)
         n += snprintf(bar + n, sizeof bar - (size_t)n, "%s", i < (int)(part * WIDTH) ? "━" : "╌");
     double seconds = clock_seconds() - p->begun;
     fprintf(stderr, "\r%s %s %3.0f%%  %s", p->label, bar, part * 100, show_bytes(p->done));
-    fprintf(stderr, " of %s  %s/s \033[K", show_bytes(p->total), show_bytes(p->done / (seconds + 1e-9)));
+    fprintf(stderr, " of %s  %s/s \033[K", show_bytes(p->total),
+            show_bytes(p->done / (seconds + 1e-9)));
     fflush(stderr);
 }
 
@@ -56,7 +57,11 @@ const char *show_bytes(double bytes)
         bytes /= 1000;
         u++;
     }
-    snprintf(out, sizeof text[0], u == 0 ? "%.0f %s" : bytes < 10 ? "%.2f %s" : bytes < 100 ? "%.1f %s" : "%.0f %s",
+    snprintf(out, sizeof text[0],
+             u == 0        ? "%.0f %s"
+             : bytes < 10  ? "%.2f %s"
+             : bytes < 100 ? "%.1f %s"
+                           : "%.0f %s",
              bytes, unit[u]);
     return out;
 }

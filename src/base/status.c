@@ -6,7 +6,8 @@
 
 static _Thread_local char message[STATUS_MESSAGE_MAX];
 
-// Names from files stand in messages: no newline or terminal escape of theirs may reach the user's screen.
+// Names from files stand in messages: no newline or terminal escape of theirs may reach the user's
+// screen.
 static void make_one_line(char *text)
 {
     for (; *text; text++)

@@ -1,7 +1,8 @@
 // Status codes and the one sentence that explains a failure.
 //
-// What can fail returns `enum status`. The place that detects a failure says it once with fail(): which
-// file, key, flag or rank; what was expected; what was found; what to do. Callers pass it on with TRY().
+// What can fail returns `enum status`. The place that detects a failure says it once with fail():
+// which file, key, flag or rank; what was expected; what was found; what to do. Callers pass it on
+// with TRY().
 #ifndef COLROW_BASE_STATUS_H
 #define COLROW_BASE_STATUS_H
 
@@ -13,7 +14,7 @@ enum status {
     ERR_UNSUPPORTED, // understood, but not something this program does
     ERR_MEMORY,
     ERR_IO,
-    ERR_GROUP,    // a rank died, stopped or was late: the group is over
+    ERR_GROUP, // a rank died, stopped or was late: the group is over
     ERR_CANCELLED,
     ERR_INTERNAL, // a bug of ours
 };
@@ -21,8 +22,8 @@ enum status {
 #define STATUS_MUST_USE __attribute__((warn_unused_result))
 #define STATUS_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-// Records the sentence (per thread, at most STATUS_MESSAGE_MAX bytes, control characters shown as ?)
-// and returns `code`.
+// Records the sentence (per thread, at most STATUS_MESSAGE_MAX bytes, control characters shown as
+// ?) and returns `code`.
 enum { STATUS_MESSAGE_MAX = 2048 };
 enum status fail(enum status code, const char *format, ...) STATUS_PRINTF(2, 3);
 enum status fail_memory(unsigned long long bytes, const char *what); // ERR_MEMORY, with the size

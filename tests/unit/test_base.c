@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "base/progress.h"
-#include "base/table.h"
+#include "base/text_table.h"
 
 static void sizes_are_checked(void **state)
 {

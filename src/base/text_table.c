@@ -1,4 +1,4 @@
-#include "base/table.h"
+#include "base/text_table.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -40,8 +40,9 @@ static int cell_width(const char *cell)
 
 static int is_number(const char *cell)
 {
-    return isdigit((unsigned char)cell[0]) || ((cell[0] == '-' || cell[0] == '.' || cell[0] == '+') &&
-                                               (isdigit((unsigned char)cell[1]) || cell[1] == '.'));
+    return isdigit((unsigned char)cell[0]) ||
+           ((cell[0] == '-' || cell[0] == '.' || cell[0] == '+') &&
+            (isdigit((unsigned char)cell[1]) || cell[1] == '.'));
 }
 
 enum status table_print(const struct table *table, FILE *file)

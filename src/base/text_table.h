@@ -1,6 +1,6 @@
 // Aligned text tables. Numbers (cells that begin with a digit, sign or dot) are set right.
-#ifndef COLROW_BASE_TABLE_H
-#define COLROW_BASE_TABLE_H
+#ifndef COLROW_BASE_TEXT_TABLE_H
+#define COLROW_BASE_TEXT_TABLE_H
 
 #include <stdio.h>
 
@@ -12,8 +12,8 @@ enum { TABLE_COLUMNS_MAX = 24 };
 struct table {
     int n_columns;
     size_t n_cells;
-    struct bytes text;        // cells, NUL-terminated, one after the other
-    enum status status;       // sticky: a cell that could not be stored
+    struct bytes text;  // cells, NUL-terminated, one after the other
+    enum status status; // sticky: a cell that could not be stored
 };
 
 void table_init(struct table *table, int n_columns);

@@ -1,0 +1,260 @@
+#include "cmd/engine_flags.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+
+void engine_flags_init(struct engine_flags *engine)
+{
+    *engine = (struct engine_flags){0};
+    colrow_options_init(&engine->options);
+}
+
+void engine_flags_table(struct engine_flags *engine, struct flag *out)
+{
+    struct colrow_options *o = &engine->options;
+    const struct flag flags[] = {
+        {.kind = FLAG_HEADING, .help = "engine"},
+        {FLAG_INT, "--tensor-parallel-size", "-tp", &o->tensor_parallel_size, 1, 64, "N",
+         "ranks that share the weights (default 1)"},
+        {FLAG_TEXT, "--dtype", NULL, &o->dtype, 0, 0, "TYPE",
+         "auto, bfloat16, float16 or float32 (default auto: the checkpoint's)"},
+        {FLAG_INT64, "--max-model-len", NULL, &o->max_model_len, 0, 1e9, "N",
+         "context length in tokens (default: the model's)"},
+        {FLAG_INT, "--max-num-seqs", NULL, &o->max_num_seqs, 1, 4096, "N",
+         "sequences in one step at most (default 64)"},
+        {FLAG_INT, "--max-num-batched-tokens", NULL, &o->max_num_batched_tokens, 1, 65536, "N",
+         "tokens in one step at most: the prefill chunk (default 512)"},
+        {FLAG_NUMBER, "--gpu-memory-utilization", "--memory-utilization",
+         &o->gpu_memory_utilization, 0.01, 1, "PART",
+         "part of the free memory to use (default 0.9)"},
+        {FLAG_BYTES, "--kv-cache-memory", "--kv-cache-memory-bytes", &o->kv_cache_memory, 0, 0,
+         "BYTES", "memory for keys and values of all ranks, e.g. 2GB"},
+        {FLAG_TEXT, "--tp-plan", NULL, &o->tp_plan, 0, 0, "FILE",
+         "JSON: module pattern -> style (default: the family's plan)"},
+        {FLAG_INT, "--reduction-leaves", NULL, &o->reduction_leaves, 0, 64, "N",
+         "leaves of a sum, a power of two (default 8); changes bits"},
+        {FLAG_INT, "--threads-per-rank", NULL, &o->threads_per_rank, 0, 256, "N",
+         "cores a rank works on (default: its share of the cpuset)"},
+        {FLAG_NUMBER, "--collective-timeout", NULL, &o->collective_timeout, 0.1, 86400, "SECONDS",
+         "without progress for so long, the group ends (default 60)"},
+        {FLAG_UINT64, "--seed", NULL, &o->seed, 0, 0, "N", "for requests that have none"},
+        {FLAG_TEXT, "--rank-program", NULL, &o->rank_program, 0, 0, "PATH",
+         "the colrow program that ranks run (default: this one)"},
+        {FLAG_ON, "--quiet", "-q", &engine->quiet, 0, 0, NULL,
+         "no budget, no progress, no closing line"},
+        {FLAG_ON, "--verbose", "-v", &engine->verbose, 0, 0, NULL, "say more"},
+    };
+    _Static_assert(sizeof flags == ENGINE_FLAGS * sizeof(struct flag), "ENGINE_FLAGS is off");
+    memcpy(out, flags, sizeof flags);
+}
+
+enum status engine_failed(void)
+{
+    return fail(ERR_INPUT, "%s", colrow_error());
+}
+
+static void show_progress(void *context, uint64_t done, uint64_t total)
+{
+    struct engine_flags *engine = context;
+    if (engine->bar.total == 0)
+        progress_begin(&engine->bar, "loading", (double)total);
+    progress_set(&engine->bar, (double)done);
+}
+
+enum status engine_flags_open(struct engine_flags *engine, const char *model,
+                              struct colrow_engine **out)
+{
+    struct colrow_options *options = &engine->options;
+    options->model = model;
+    options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
+    log_set_level((enum log_level)options->log_level);
+    if (!engine->quiet) {
+        options->progress = show_progress;
+        options->progress_context = engine;
+    }
+    int failed = colrow_open(options, out);
+    progress_end(&engine->bar);
+    return failed ? engine_failed() : OK;
+}
+
+void sampling_flags_init(struct sampling_flags *flags)
+{
+    *flags = (struct sampling_flags){
+        .temperature = -1, .top_p = -1, .min_p = -1, .repetition_penalty = -1, .top_k = -1};
+    colrow_sampling_init(NULL, &flags->sampling);
+    flags->sampling.max_tokens = 256;
+}
+
+void sampling_flags_table(struct sampling_flags *f, struct flag *out)
+{
+    struct colrow_sampling *s = &f->sampling;
+    const struct flag flags[] = {
+        {.kind = FLAG_HEADING, .help = "sampling"},
+        {FLAG_INT, "--max-tokens", "-n", &s->max_tokens, 0, 1e9, "N",
+         "new tokens at most; 0: up to the context's end (default 256)"},
+        {FLAG_NUMBER, "--temperature", "-t", &f->temperature, 0, 100, "T",
+         "0: greedy (default: generation_config.json's, else 0)"},
+        {FLAG_NUMBER, "--top-p", NULL, &f->top_p, 1e-6, 1, "P",
+         "smallest set of tokens whose probabilities reach P"},
+        {FLAG_INT, "--top-k", NULL, &f->top_k, 0, 1e9, "K", "the K likeliest tokens; 0: all"},
+        {FLAG_NUMBER, "--min-p", NULL, &f->min_p, 0, 1, "P",
+         "tokens at least P times as likely as the likeliest"},
+        {FLAG_NUMBER, "--repetition-penalty", NULL, &f->repetition_penalty, 0.01, 100, "R",
+         "1: none"},
+        {FLAG_NUMBER, "--presence-penalty", NULL, &s->presence_penalty, -2, 2, "R", "0: none"},
+        {FLAG_NUMBER, "--frequency-penalty", NULL, &s->frequency_penalty, -2, 2, "R", "0: none"},
+        {FLAG_TEXT, "--sampling-seed", NULL, &f->seed_text, 0, 0, "N", "seed of these requests"},
+        {FLAG_TEXTS, "--stop", NULL, &f->stop, 0, 0, "TEXT",
+         "end before this text; may be repeated"},
+        {FLAG_TEXTS, "--stop-token-id", "--stop-token-ids", &f->stop_ids, 0, 0, "ID",
+         "end at this token; may be repeated"},
+        {FLAG_TEXTS, "--logit-bias", NULL, &f->logit_bias, 0, 0, "ID:BIAS",
+         "added to a token's logit; may be repeated"},
+        {FLAG_INT, "--min-tokens", NULL, &s->min_tokens, 0, 1e9, "N",
+         "no end before so many tokens"},
+        {FLAG_ON, "--ignore-eos", NULL, &f->ignore_eos, 0, 0, NULL, "go on after the end token"},
+        {FLAG_ON, "--include-stop-str-in-output", NULL, &f->include_stop, 0, 0, NULL,
+         "keep the stop text"},
+        {FLAG_INT, "--logprobs", NULL, &s->logprobs, -1, 100, "N",
+         "log-probabilities of the chosen and the N best (with --json)"},
+        {FLAG_INT, "--samples", "--best-of", &s->n, 1, 1024, "N",
+         "answers for each prompt (vLLM's n)"},
+    };
+    _Static_assert(sizeof flags == SAMPLING_FLAGS * sizeof(struct flag), "SAMPLING_FLAGS is off");
+    memcpy(out, flags, sizeof flags);
+}
+
+static enum status parse_biases(struct sampling_flags *f)
+{
+    for (int i = 0; i < f->logit_bias.n; i++) {
+        char *end;
+        const char *text = f->logit_bias.items[i];
+        long id = strtol(text, &end, 10);
+        double bias = *end == ':' ? strtod(end + 1, &end) : NAN;
+        if (*end || id < 0 || id > INT32_MAX || isnan(bias))
+            return fail(ERR_INPUT, "flag --logit-bias is \"%s\"; expected ID:BIAS, e.g. 42:-1.5",
+                        text);
+        if (i == (int)(sizeof f->biases / sizeof f->biases[0]))
+            return fail(ERR_INPUT, "flag --logit-bias is given more than %d times", i);
+        f->biases[i] = (struct colrow_token_bias){(int32_t)id, (float)bias};
+    }
+    return OK;
+}
+
+static enum status parse_stop_ids(struct sampling_flags *f)
+{
+    for (int i = 0; i < f->stop_ids.n; i++) {
+        char *end;
+        const char *text = f->stop_ids.items[i];
+        long id = strtol(text, &end, 10);
+        if (*end || end == text || id < 0 || id > INT32_MAX)
+            return fail(ERR_INPUT, "flag --stop-token-id is \"%s\"; expected a token id", text);
+        if (i == (int)(sizeof f->stop_token_ids / sizeof f->stop_token_ids[0]))
+            return fail(ERR_INPUT, "flag --stop-token-id is given more than %d times", i);
+        f->stop_token_ids[i] = (int32_t)id;
+    }
+    return OK;
+}
+
+enum status sampling_flags_finish(struct sampling_flags *f, const struct colrow_engine *engine)
+{
+    struct colrow_sampling given = f->sampling, *s = &f->sampling;
+    colrow_sampling_init(engine, s);
+    s->max_tokens = given.max_tokens;
+    s->min_tokens = given.min_tokens;
+    s->presence_penalty = given.presence_penalty;
+    s->frequency_penalty = given.frequency_penalty;
+    s->logprobs = given.logprobs;
+    s->n = given.n;
+    s->ignore_eos = f->ignore_eos;
+    s->include_stop_str_in_output = f->include_stop;
+    if (f->temperature >= 0)
+        s->temperature = f->temperature;
+    if (f->top_p >= 0)
+        s->top_p = f->top_p;
+    if (f->min_p >= 0)
+        s->min_p = f->min_p;
+    if (f->repetition_penalty >= 0)
+        s->repetition_penalty = f->repetition_penalty;
+    if (f->top_k >= 0)
+        s->top_k = f->top_k;
+    if (f->seed_text) {
+        char *end;
+        s->seed = strtoull(f->seed_text, &end, 10);
+        s->has_seed = 1;
+        if (*end || end == f->seed_text || f->seed_text[0] == '-')
+            return fail(ERR_INPUT,
+                        "flag --sampling-seed is \"%s\"; expected a non-negative integer",
+                        f->seed_text);
+    }
+    TRY(parse_stop_ids(f));
+    TRY(parse_biases(f));
+    s->stop = f->stop.items;
+    s->n_stop = f->stop.n;
+    s->stop_token_ids = f->stop_token_ids;
+    s->n_stop_token_ids = f->stop_ids.n;
+    s->logit_bias = f->biases;
+    s->n_logit_bias = f->logit_bias.n;
+    return OK;
+}
+
+void sampling_flags_fini(struct sampling_flags *f)
+{
+    free(f->stop.items);
+    free(f->stop_ids.items);
+    free(f->logit_bias.items);
+}
+
+enum status token_ids_from_text(const char *flag, const char *text, int32_t **ids, int *n)
+{
+    enum { IDS_FILE_BYTES_MAX = 64 << 20 };
+    struct bytes file;
+    size_t capacity = 0;
+    bytes_init(&file);
+    *ids = NULL;
+    *n = 0;
+    enum status status = OK;
+    bool is_list = *text && strspn(text, "0123456789, ") == strlen(text);
+    const char *name = is_list ? flag : text;
+    if (!is_list) {
+        TRY_DONE(file_read(text, IDS_FILE_BYTES_MAX, &file));
+        text = file.data;
+    }
+    for (const char *at = text; *at;) {
+        if (!isdigit((unsigned char)*at)) {
+            if (!strchr(", \t\r\n[]", *at)) {
+                status = fail(ERR_INPUT, "%s: expected token ids such as 1,2,3; found \"%.12s\"",
+                              name, at);
+                goto done;
+            }
+            at++;
+            continue;
+        }
+        char *end;
+        errno = 0;
+        long id = strtol(at, &end, 10);
+        if (errno || id > INT32_MAX) {
+            status = fail(ERR_INPUT, "%s: token id %.20s is too large", name, at);
+            goto done;
+        }
+        TRY_DONE(memory_grow(ids, &capacity, (size_t)*n + 1, sizeof **ids, "token ids"));
+        (*ids)[(*n)++] = (int32_t)id;
+        at = end;
+    }
+    if (*n == 0)
+        status = fail(ERR_INPUT, "%s: holds no token ids", name);
+done:
+    bytes_fini(&file);
+    if (status != OK) {
+        free(*ids);
+        *ids = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,52 @@
+// The flags that every command with an engine shares, with vLLM's names, and the progress bar while
+// it opens.
+#ifndef COLROW_CMD_ENGINE_FLAGS_H
+#define COLROW_CMD_ENGINE_FLAGS_H
+
+#include <colrow/colrow.h>
+#include <stdbool.h>
+
+#include "base/progress.h"
+#include "base/status.h"
+#include "cmd/flags.h"
+
+struct engine_flags {
+    struct colrow_options options;
+    bool quiet, verbose;
+    struct progress bar;
+};
+
+enum { ENGINE_FLAGS = 16, SAMPLING_FLAGS = 18 };
+void engine_flags_init(struct engine_flags *engine);
+// Writes ENGINE_FLAGS entries.
+void engine_flags_table(struct engine_flags *engine, struct flag *out);
+// Opens the engine for `model` with a progress bar on a terminal.
+enum status engine_flags_open(struct engine_flags *engine, const char *model,
+                              struct colrow_engine **out) STATUS_MUST_USE;
+
+// A failed call of the public API as a status of ours.
+enum status engine_failed(void);
+
+struct sampling_flags {
+    struct colrow_sampling sampling;
+    bool ignore_eos, include_stop;
+    double temperature, top_p, min_p, repetition_penalty; // < 0: not given
+    int top_k;                                            // < 0: not given
+    const char *seed_text;
+    struct flag_texts stop, stop_ids, logit_bias;
+    int32_t stop_token_ids[64];
+    struct colrow_token_bias biases[256];
+};
+void sampling_flags_init(struct sampling_flags *flags);
+// Writes SAMPLING_FLAGS entries.
+void sampling_flags_table(struct sampling_flags *flags, struct flag *out);
+// The engine's defaults (generation_config.json), then what was given.
+enum status sampling_flags_finish(struct sampling_flags *flags,
+                                  const struct colrow_engine *engine) STATUS_MUST_USE;
+void sampling_flags_fini(struct sampling_flags *flags);
+
+// "1,2,3", or a file with numbers between anything that is not one. Heap memory.
+enum status token_ids_from_text(const char *flag, const char *text, int32_t **ids,
+                                int *n) STATUS_MUST_USE;
+
+#endif

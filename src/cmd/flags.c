@@ -1,0 +1,274 @@
+#include "cmd/flags.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+static bool same_name(const char *a, size_t length, const char *b)
+{
+    if (strlen(b) != length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        char c = i >= 2 && a[i] == '_' ? '-' : a[i];
+        if (c != b[i])
+            return false;
+    }
+    return true;
+}
+
+static const struct flag *find(const struct usage *usage, const char *name, size_t length)
+{
+    for (int i = 0; i < usage->n_flags; i++) {
+        const struct flag *flag = &usage->flags[i];
+        if (flag->kind == FLAG_HEADING)
+            continue;
+        if (same_name(name, length, flag->name) ||
+            (flag->also && same_name(name, length, flag->also)))
+            return flag;
+    }
+    return NULL;
+}
+
+// Edit distance, for "did you mean".
+static int distance(const char *a, const char *b)
+{
+    enum { MOST = 63 };
+    int row[MOST + 1], n = (int)strlen(b);
+    if (n > MOST || strlen(a) > MOST)
+        return MOST;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            int insert = row[j - 1] + 1, erase = row[j] + 1;
+            row[j] = change < insert ? change : insert;
+            if (erase < row[j])
+                row[j] = erase;
+        }
+    }
+    return row[n];
+}
+
+static enum status unknown_flag(const struct usage *usage, const char *name)
+{
+    const char *best = NULL;
+    int least = 4;
+    for (int i = 0; i < usage->n_flags; i++) {
+        if (usage->flags[i].kind == FLAG_HEADING)
+            continue;
+        int d = distance(name, usage->flags[i].name);
+        if (d < least) {
+            least = d;
+            best = usage->flags[i].name;
+        }
+    }
+    if (best)
+        return fail(ERR_INPUT, "unknown flag %s; did you mean %s?", name, best);
+    return fail(ERR_INPUT, "unknown flag %s; `colrow %s --help` lists the flags", name,
+                usage->command);
+}
+
+static enum status bad_value(const struct flag *flag, const char *text, const char *wanted)
+{
+    return fail(ERR_INPUT, "flag %s is \"%s\"; expected %s", flag->name, text, wanted);
+}
+
+static enum status parse_number(const struct flag *flag, const char *text, double *out)
+{
+    char *end;
+    errno = 0;
+    double number = strtod(text, &end);
+    char wanted[96];
+    snprintf(wanted, sizeof wanted, "a number from %g to %g", flag->least, flag->most);
+    if (end == text || *end || errno || !(number >= flag->least && number <= flag->most))
+        return bad_value(flag, text, wanted);
+    *out = number;
+    return OK;
+}
+
+static enum status parse_int(const struct flag *flag, const char *text, int64_t *out)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    char wanted[96];
+    snprintf(wanted, sizeof wanted, "an integer from %.0f to %.0f", flag->least, flag->most);
+    if (end == text || *end || errno ||
+        !((double)number >= flag->least && (double)number <= flag->most))
+        return bad_value(flag, text, wanted);
+    *out = number;
+    return OK;
+}
+
+static enum status parse_bytes(const struct flag *flag, const char *text, int64_t *out)
+{
+    static const struct {
+        const char *unit;
+        double factor;
+    } units[] = {{"", 1},         {"K", 1e3},         {"KB", 1e3},           {"M", 1e6},
+                 {"MB", 1e6},     {"G", 1e9},         {"GB", 1e9},           {"T", 1e12},
+                 {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TB", 1e12}};
+    char *end;
+    double number = strtod(text, &end);
+    while (*end == ' ')
+        end++;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        double bytes = number * units[i].factor;
+        if (end != text && strcmp(end, units[i].unit) == 0 && bytes >= 0 && bytes < 9e18) {
+            *out = (int64_t)bytes;
+            return OK;
+        }
+    }
+    return bad_value(flag, text, "a size such as 512MB or 4GiB");
+}
+
+static enum status add_text(struct flag_texts *texts, const char *text)
+{
+    if (!texts->items)
+        TRY(memory_new(FLAG_TEXTS_MAX, sizeof *texts->items, "flags", &texts->items));
+    if (texts->n == FLAG_TEXTS_MAX)
+        return fail(ERR_INPUT, "a flag is given more than %d times", FLAG_TEXTS_MAX);
+    texts->items[texts->n++] = text;
+    return OK;
+}
+
+static enum status store(const struct flag *flag, const char *text)
+{
+    int64_t number;
+    switch (flag->kind) {
+    case FLAG_HEADING:
+    case FLAG_ON:
+    case FLAG_OFF:
+        return OK;
+    case FLAG_INT:
+        TRY(parse_int(flag, text, &number));
+        *(int *)flag->out = (int)number;
+        return OK;
+    case FLAG_INT64:
+        return parse_int(flag, text, flag->out);
+    case FLAG_UINT64: {
+        char *end;
+        errno = 0;
+        unsigned long long value = strtoull(text, &end, 10);
+        if (end == text || *end || errno || text[0] == '-')
+            return bad_value(flag, text, "a non-negative integer");
+        *(uint64_t *)flag->out = value;
+        return OK;
+    }
+    case FLAG_NUMBER:
+        return parse_number(flag, text, flag->out);
+    case FLAG_BYTES:
+        return parse_bytes(flag, text, flag->out);
+    case FLAG_TEXT:
+        *(const char **)flag->out = text;
+        return OK;
+    case FLAG_TEXTS:
+        return add_text(flag->out, text);
+    }
+    return OK;
+}
+
+static void print_help(const struct usage *usage)
+{
+    printf("usage: colrow %s%s%s [flags]\n\n%s\n", usage->command, usage->positional ? " " : "",
+           usage->positional ? usage->positional : "", usage->summary);
+    for (int i = 0; i < usage->n_flags; i++) {
+        const struct flag *flag = &usage->flags[i];
+        if (flag->kind == FLAG_HEADING) {
+            printf("\n%s\n", flag->help);
+            continue;
+        }
+        char left[96];
+        snprintf(left, sizeof left, "%s%s%s%s%s", flag->also ? flag->also : "",
+                 flag->also ? ", " : "", flag->name, flag->value ? " " : "",
+                 flag->value ? flag->value : "");
+        if (strlen(left) <= 34)
+            printf("  %-34s  %s\n", left, flag->help);
+        else
+            printf("  %s\n  %-34s  %s\n", left, "", flag->help);
+    }
+    printf("  %-34s  %s\n", "-h, --help", "this text");
+    if (usage->examples)
+        printf("\nexamples:\n%s\n", usage->examples);
+}
+
+static enum status one_flag(const struct usage *usage, int argc, char **argv, int *i)
+{
+    const char *text = argv[*i], *equals = text[1] == '-' ? strchr(text, '=') : NULL;
+    size_t length = equals ? (size_t)(equals - text) : strlen(text);
+    const struct flag *flag = find(usage, text, length);
+    if (!flag)
+        return unknown_flag(usage, text);
+    if (flag->kind == FLAG_ON || flag->kind == FLAG_OFF) {
+        if (equals)
+            return fail(ERR_INPUT, "flag %s takes no value; leave out \"%s\"", flag->name, equals);
+        *(bool *)flag->out = flag->kind == FLAG_ON;
+        return OK;
+    }
+    if (equals)
+        return store(flag, equals + 1);
+    if (*i + 1 >= argc)
+        return fail(ERR_INPUT, "flag %s needs a value: %s", flag->name,
+                    flag->value ? flag->value : "...");
+    return store(flag, argv[++*i]);
+}
+
+enum status flags_parse(const struct usage *usage, int argc, char **argv, const char **positional,
+                        int positional_max, int *n_positional, bool *helped)
+{
+    bool only_positional = false;
+    *n_positional = 0;
+    *helped = false;
+    for (int i = 1; i < argc; i++) {
+        const char *text = argv[i];
+        if (!only_positional && strcmp(text, "--") == 0) {
+            only_positional = true;
+        } else if (!only_positional && (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0)) {
+            print_help(usage);
+            *helped = true;
+            return OK;
+        } else if (!only_positional && text[0] == '-' && text[1]) {
+            TRY(one_flag(usage, argc, argv, &i));
+        } else if (*n_positional == positional_max) {
+            return fail(ERR_INPUT, "unexpected argument \"%s\"; usage: colrow %s %s [flags]", text,
+                        usage->command, usage->positional ? usage->positional : "");
+        } else {
+            positional[(*n_positional)++] = text;
+        }
+    }
+    return OK;
+}
+
+enum status flags_list(const char *flag, const char *text, int least, int most, int *out, int *n)
+{
+    *n = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        errno = 0;
+        long number = strtol(at, &end, 10);
+        if (end == at || errno || number < least || number > most || (*end && *end != ','))
+            return fail(ERR_INPUT,
+                        "flag %s is \"%s\"; expected numbers from %d to %d with commas between",
+                        flag, text, least, most);
+        if (*n == FLAG_LIST_MAX)
+            return fail(ERR_INPUT, "flag %s has more than %d numbers", flag, FLAG_LIST_MAX);
+        out[(*n)++] = (int)number;
+        if (!*end)
+            return OK;
+        at = end;
+    }
+}
+
+int flags_failed(enum status status)
+{
+    fprintf(stderr, "colrow: error: %s\n", status_message());
+    return status == ERR_INPUT ? 2 : 1;
+}

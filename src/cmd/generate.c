@@ -1,0 +1,404 @@
+// `colrow generate`: answers prompts on the terminal, over the public API alone.
+#include "cmd/commands.h"
+
+#include <colrow/colrow.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "cmd/engine_flags.h"
+
+enum { PROMPTS_BYTES_MAX = 64 << 20, PROMPTS_MAX = 65536 };
+
+struct generate;
+
+// One answer: prompt `prompt`, sample `index` of it.
+struct answer {
+    struct generate *owner;
+    int prompt, index;
+    struct bytes text;
+    json_t *ids, *logprobs;
+    enum colrow_finish finish;
+    char *stop_reason;
+    int prompt_tokens, completion_tokens;
+    bool printed;
+};
+
+struct generate {
+    struct engine_flags engine;
+    struct sampling_flags sampling;
+    struct flag_texts given;
+    const char *prompts_file, *system;
+    bool chat, json;
+    struct bytes file;    // the prompts' text
+    const char **prompts; // [n_prompts]; point into argv or `file`
+    size_t prompts_capacity;
+    int n_prompts;
+    struct answer *answers; // [n_prompts * n]
+    int n_answers, next_to_print;
+    bool streaming; // one answer, straight to stdout
+    enum status status;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    interrupted = number;
+}
+
+static enum status add_prompt(struct generate *g, const char *text)
+{
+    if (g->n_prompts == PROMPTS_MAX)
+        return fail(ERR_INPUT, "more than %d prompts are given", PROMPTS_MAX);
+    TRY(memory_grow(&g->prompts, &g->prompts_capacity, (size_t)g->n_prompts + 1, sizeof *g->prompts,
+                    "prompts"));
+    g->prompts[g->n_prompts++] = text;
+    return OK;
+}
+
+static enum status read_stdin(struct bytes *out)
+{
+    char piece[65536];
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
+        if (n < 0)
+            return fail_errno("read", "standard input");
+        if (n == 0)
+            return OK;
+        if (out->length + (size_t)n > PROMPTS_BYTES_MAX)
+            return fail(ERR_INPUT, "standard input: a prompt has at most %d bytes",
+                        PROMPTS_BYTES_MAX);
+        TRY(bytes_append(out, piece, (size_t)n));
+    }
+}
+
+// One prompt a line; empty lines do not count.
+static enum status read_prompt_lines(struct generate *g)
+{
+    TRY(file_read(g->prompts_file, PROMPTS_BYTES_MAX, &g->file));
+    char *rest = NULL;
+    for (char *line = strtok_r(g->file.data, "\r\n", &rest); line;
+         line = strtok_r(NULL, "\r\n", &rest))
+        TRY(add_prompt(g, line));
+    if (g->n_prompts == 0)
+        return fail(ERR_INPUT, "%s: holds no prompt; expected one a line", g->prompts_file);
+    return OK;
+}
+
+static enum status collect_prompts(struct generate *g)
+{
+    for (int i = 0; i < g->given.n; i++)
+        TRY(add_prompt(g, g->given.items[i]));
+    if (g->prompts_file)
+        TRY(read_prompt_lines(g));
+    if (g->n_prompts)
+        return OK;
+    if (isatty(STDIN_FILENO))
+        return fail(ERR_INPUT,
+                    "no prompt: give one with -p \"...\", --prompts FILE or on standard input");
+    TRY(read_stdin(&g->file));
+    if (g->file.length == 0)
+        return fail(ERR_INPUT, "standard input: the prompt is empty");
+    if (memchr(g->file.data, '\0', g->file.length))
+        return fail(ERR_INPUT, "standard input: the prompt holds a NUL byte; expected text");
+    if (g->file.data[g->file.length - 1] == '\n')
+        g->file.data[--g->file.length] = '\0';
+    return add_prompt(g, g->file.data);
+}
+
+static void print_answer(const struct generate *g, const struct answer *a)
+{
+    bool tty = isatty(STDOUT_FILENO);
+    const char *bold = tty ? "\033[1m" : "", *plain = tty ? "\033[0m" : "";
+    if (g->n_answers > 1) {
+        printf("%s[%d%s", bold, a->prompt + 1, g->sampling.sampling.n > 1 ? "" : "]");
+        if (g->sampling.sampling.n > 1)
+            printf(".%d]", a->index + 1);
+        printf(" %s%s\n", g->prompts[a->prompt], plain);
+    }
+    fwrite(a->text.data ? a->text.data : "", 1, a->text.length, stdout);
+    fputs(g->n_answers > 1 ? "\n\n" : "\n", stdout);
+    fflush(stdout);
+}
+
+static enum status keep_logprobs(struct answer *a, const struct colrow_output *out)
+{
+    for (int i = 0; i < out->n_ids && out->n_logprobs > 0; i++) {
+        json_t *list = json_array();
+        for (int k = 0; k < out->n_logprobs; k++) {
+            const struct colrow_logprob *p = &out->logprobs[i * out->n_logprobs + k];
+            json_array_append_new(list, json_pack("{s:i, s:f, s:i}", "id", (int)p->id, "logprob",
+                                                  (double)p->logprob, "rank", p->rank));
+        }
+        if (json_array_append_new(a->logprobs, list) != 0)
+            return fail_memory(0, "log-probabilities");
+    }
+    return OK;
+}
+
+static enum status take_output(struct answer *a, const struct colrow_output *out)
+{
+    struct generate *g = a->owner;
+    for (int i = 0; i < out->n_ids; i++)
+        json_array_append_new(a->ids, json_integer(out->ids[i]));
+    TRY(keep_logprobs(a, out));
+    TRY(bytes_append(&a->text, out->text, out->text_length));
+    a->prompt_tokens = out->prompt_tokens;
+    a->completion_tokens = out->completion_tokens;
+    a->finish = out->finish;
+    if (out->stop_reason && !a->stop_reason)
+        TRY(memory_text(out->stop_reason, &a->stop_reason));
+    if (out->finish == COLROW_FAILED)
+        return fail(ERR_GROUP, "%s", out->error ? out->error : "the request failed");
+    if (g->streaming) {
+        fwrite(out->text, 1, out->text_length, stdout);
+        fflush(stdout);
+    }
+    // Several answers appear whole, in the order of the prompts.
+    while (!g->json && !g->streaming && g->next_to_print < g->n_answers &&
+           g->answers[g->next_to_print].finish != COLROW_RUNNING)
+        print_answer(g, &g->answers[g->next_to_print++]);
+    return OK;
+}
+
+static void on_output(void *context, const struct colrow_output *out)
+{
+    struct answer *first = context; // of this prompt's n
+    struct generate *g = first->owner;
+    enum status status = take_output(first + out->index, out);
+    if (status != OK && g->status == OK)
+        g->status = status;
+}
+
+static enum status submit(struct generate *g, struct colrow_engine *engine, int i)
+{
+    char *text = NULL;
+    struct colrow_prompt prompt = {.text = g->prompts[i]};
+    if (g->chat) {
+        struct colrow_message messages[2] = {{"system", g->system}, {"user", g->prompts[i]}};
+        int first = g->system ? 0 : 1;
+        if (colrow_apply_chat_template(engine, messages + first, 2 - first, 1, &text) != 0)
+            return engine_failed();
+        prompt.text = text;
+        prompt.no_special_tokens = 1; // the template wrote them
+    }
+    struct answer *first = &g->answers[i * g->sampling.sampling.n];
+    int failed = colrow_submit(engine, &prompt, &g->sampling.sampling, on_output, first, NULL);
+    free(text);
+    if (failed)
+        return g->n_prompts > 1 ? fail(ERR_INPUT, "prompt %d: %s", i + 1, colrow_error())
+                                : engine_failed();
+    return OK;
+}
+
+static json_t *rank_json(const struct colrow_engine *engine, int ranks)
+{
+    json_t *list = json_array();
+    for (int r = 0; r < ranks; r++) {
+        struct colrow_rank_statistics s;
+        if (colrow_get_rank_statistics(engine, r, &s) != 0)
+            continue;
+        json_array_append_new(
+            list,
+            json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "rank", r,
+                      "pid", s.pid, "weight_bytes", (json_int_t)s.weight_bytes, "kv_bytes",
+                      (json_int_t)s.kv_bytes, "scratch_bytes", (json_int_t)s.scratch_bytes,
+                      "resident_peak_bytes", (json_int_t)s.resident_peak_bytes, "file_bytes_read",
+                      (json_int_t)s.file_bytes_read, "load_seconds", s.load_seconds, "step_seconds",
+                      s.step_seconds, "all_reduce_seconds", s.all_reduce_seconds, "wait_seconds",
+                      s.wait_seconds, "bytes_sent", (json_int_t)s.bytes_sent));
+    }
+    return list;
+}
+
+static void print_json(const struct generate *g, const struct colrow_engine *engine)
+{
+    struct colrow_info info;
+    struct colrow_statistics s;
+    colrow_get_info(engine, &info);
+    colrow_get_statistics(engine, &s);
+    json_t *outputs = json_array();
+    for (int i = 0; i < g->n_answers; i++) {
+        const struct answer *a = &g->answers[i];
+        json_t *item =
+            json_pack("{s:i, s:i, s:s, s:s%, s:O, s:s, s:s?, s:i, s:i}", "prompt_index", a->prompt,
+                      "index", a->index, "prompt", g->prompts[a->prompt], "text",
+                      a->text.data ? a->text.data : "", a->text.length, "token_ids", a->ids,
+                      "finish_reason", colrow_finish_name(a->finish), "stop_reason", a->stop_reason,
+                      "prompt_tokens", a->prompt_tokens, "completion_tokens", a->completion_tokens);
+        if (item && json_array_size(a->logprobs))
+            json_object_set(item, "logprobs", a->logprobs);
+        json_array_append_new(outputs, item);
+    }
+    json_t *root = json_pack(
+        "{s:s, s:i, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}", "model",
+        g->engine.options.model, "tensor_parallel_size", info.tensor_parallel_size, "dtype",
+        info.dtype, "isa", info.isa, "outputs", outputs, "statistics", "prompt_tokens",
+        (json_int_t)s.prompt_tokens, "generated_tokens", (json_int_t)s.generated_tokens,
+        "prefill_seconds", s.prefill_seconds, "decode_seconds", s.decode_seconds, "prefill_tokens",
+        (json_int_t)s.prefill_tokens, "decode_tokens", (json_int_t)s.decode_tokens, "load_seconds",
+        s.load_seconds, "steps", (json_int_t)s.steps, "preemptions", (json_int_t)s.preemptions,
+        "ranks", rank_json(engine, info.tensor_parallel_size));
+    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    putchar('\n');
+    json_decref(root);
+}
+
+// The closing line, on stderr so that stdout is the answer alone.
+static void print_summary(const struct colrow_engine *engine)
+{
+    struct colrow_info info;
+    struct colrow_statistics s;
+    colrow_get_info(engine, &info);
+    colrow_get_statistics(engine, &s);
+    double reduce = 0, wait = 0, steps = 0, most = 0;
+    for (int r = 0; r < info.tensor_parallel_size; r++) {
+        struct colrow_rank_statistics rank;
+        if (colrow_get_rank_statistics(engine, r, &rank) != 0)
+            continue;
+        reduce += rank.all_reduce_seconds;
+        wait += rank.wait_seconds;
+        steps += rank.step_seconds;
+        double bytes = (double)(rank.weight_bytes + rank.kv_bytes + rank.scratch_bytes);
+        most = bytes > most ? bytes : most;
+    }
+    double all = steps > 0 ? 100 / steps : 0;
+    fprintf(stderr,
+            "── %llu prompt + %llu new tokens · prefill %.0f tok/s · decode %.1f tok/s · "
+            "all-reduce %.1f %%, of it "
+            "waiting %.1f %% · %d rank%s, %s each · loaded in %.2f s\n",
+            (unsigned long long)s.prompt_tokens, (unsigned long long)s.generated_tokens,
+            s.prefill_seconds > 0 ? (double)s.prefill_tokens / s.prefill_seconds : 0,
+            s.decode_seconds > 0 ? (double)s.decode_tokens / s.decode_seconds : 0, reduce * all,
+            wait * all, info.tensor_parallel_size, info.tensor_parallel_size == 1 ? "" : "s",
+            show_bytes(most), s.load_seconds);
+}
+
+static enum status prepare_answers(struct generate *g)
+{
+    int n = g->sampling.sampling.n;
+    g->n_answers = g->n_prompts * n;
+    TRY(memory_new((size_t)g->n_answers, sizeof *g->answers, "answers", &g->answers));
+    for (int i = 0; i < g->n_answers; i++) {
+        struct answer *a = &g->answers[i];
+        *a = (struct answer){.owner = g,
+                             .prompt = i / n,
+                             .index = i % n,
+                             .ids = json_array(),
+                             .logprobs = json_array()};
+        bytes_init(&a->text);
+        if (!a->ids || !a->logprobs)
+            return fail_memory(0, "answers");
+    }
+    g->streaming = g->n_answers == 1 && !g->json;
+    return OK;
+}
+
+static enum status run(struct generate *g, struct colrow_engine *engine)
+{
+    TRY(sampling_flags_finish(&g->sampling, engine));
+    TRY(prepare_answers(g));
+    for (int i = 0; i < g->n_prompts; i++)
+        TRY(submit(g, engine, i));
+    int alive = 1;
+    while (alive > 0 && g->status == OK && !interrupted) {
+        alive = colrow_step(engine);
+        if (alive < 0)
+            return fail(ERR_GROUP, "%s", colrow_error());
+    }
+    if (interrupted) {
+        if (g->streaming)
+            putchar('\n');
+        return fail(ERR_CANCELLED, "interrupted");
+    }
+    return g->status;
+}
+
+static void generate_fini(struct generate *g)
+{
+    for (int i = 0; i < g->n_answers && g->answers; i++) {
+        bytes_fini(&g->answers[i].text);
+        json_decref(g->answers[i].ids);
+        json_decref(g->answers[i].logprobs);
+        free(g->answers[i].stop_reason);
+    }
+    free(g->answers);
+    free(g->prompts);
+    free(g->given.items);
+    bytes_fini(&g->file);
+    sampling_flags_fini(&g->sampling);
+}
+
+static int generate_model(struct generate *g, const char *model)
+{
+    struct colrow_engine *engine = NULL;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    enum status status = collect_prompts(g);
+    if (status == OK) {
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        status = engine_flags_open(&g->engine, model, &engine);
+    }
+    if (status == OK)
+        status = run(g, engine);
+    if (status == OK && g->streaming)
+        putchar('\n');
+    if (status == OK && g->json)
+        print_json(g, engine);
+    if (status == OK && !g->engine.quiet && !g->json)
+        print_summary(engine);
+    int result = status == OK ? 0 : interrupted ? 128 + interrupted : flags_failed(status);
+    colrow_close(engine);
+    return result;
+}
+
+int cmd_generate(int argc, char **argv)
+{
+    struct generate g = {0};
+    bool helped;
+    int n_positional;
+    const char *model = NULL;
+    engine_flags_init(&g.engine);
+    sampling_flags_init(&g.sampling);
+    const struct flag own[] = {
+        {.kind = FLAG_HEADING, .help = "prompts"},
+        {FLAG_TEXTS, "--prompt", "-p", &g.given, 0, 0, "TEXT", "a prompt; may be repeated"},
+        {FLAG_TEXT, "--prompts", NULL, &g.prompts_file, 0, 0, "FILE", "one prompt a line"},
+        {FLAG_ON, "--chat", NULL, &g.chat, 0, 0, NULL,
+         "wrap each prompt with the model's chat template"},
+        {FLAG_TEXT, "--system", NULL, &g.system, 0, 0, "TEXT", "a system message (with --chat)"},
+        {FLAG_ON, "--json", NULL, &g.json, 0, 0, NULL, "one JSON document instead of text"},
+    };
+    enum { OWN = sizeof own / sizeof own[0] };
+    struct flag flags[OWN + SAMPLING_FLAGS + ENGINE_FLAGS];
+    memcpy(flags, own, sizeof own);
+    sampling_flags_table(&g.sampling, flags + OWN);
+    engine_flags_table(&g.engine, flags + OWN + SAMPLING_FLAGS);
+    const struct usage usage = {
+        .command = "generate",
+        .positional = "MODEL",
+        .summary = "Answers prompts with the HuggingFace model in the folder MODEL, split over N "
+                   "ranks. Without -p and\n"
+                   "--prompts the prompt is read from standard input.",
+        .examples =
+            "  colrow generate models/demo -tp 2 --chat -p \"What is tensor parallelism?\"\n"
+            "  colrow generate Llama-3.2-1B -tp 4 -p \"Once upon a time\" --temperature 0.8 "
+            "--sampling-seed 7",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    if (status == OK && !helped && !model)
+        status =
+            fail(ERR_INPUT,
+                 "no model: colrow generate MODEL -p \"...\", e.g. colrow generate models/demo");
+    int result = status != OK ? flags_failed(status) : helped ? 0 : generate_model(&g, model);
+    generate_fini(&g);
+    return result;
+}

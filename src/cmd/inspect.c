@@ -1,0 +1,210 @@
+// `colrow inspect`: what a checkpoint folder contains.
+#include "cmd/commands.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/progress.h"
+#include "base/text_table.h"
+#include "cmd/flags.h"
+#include "hf/checkpoint.h"
+#include "hf/generation_config.h"
+#include "hf/model_config.h"
+
+struct inspect {
+    bool json, tensors;
+    const char *model;
+    struct model_config config;
+    struct generation_config generation;
+    struct checkpoint *checkpoint;
+};
+
+static const char *rope_name(enum rope_type type)
+{
+    switch (type) {
+    case ROPE_DEFAULT:
+        return "default";
+    case ROPE_LINEAR:
+        return "linear";
+    case ROPE_DYNAMIC:
+        return "dynamic";
+    case ROPE_LLAMA3:
+        return "llama3";
+    case ROPE_YARN:
+        return "yarn";
+    }
+    return "?";
+}
+
+static void show_shape(const struct tensor_info *t, char *out, size_t bytes)
+{
+    size_t used = (size_t)snprintf(out, bytes, "[");
+    for (int i = 0; i < t->n_dimensions && used < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s%lld", i ? ", " : "",
+                                 (long long)t->shape[i]);
+    if (used < bytes)
+        snprintf(out + used, bytes - used, "]");
+}
+
+static int64_t count_elements(const struct checkpoint *c)
+{
+    int64_t n = 0;
+    for (int i = 0; i < c->n_tensors; i++)
+        n += (int64_t)(c->tensors[i].bytes / element_bytes(c->tensors[i].type));
+    return n;
+}
+
+static enum status print_tensors(const struct inspect *in)
+{
+    struct table t;
+    table_init(&t, 5);
+    const char *heading[] = {"tensor", "dtype", "shape", "bytes", "file"};
+    for (int i = 0; i < 5; i++)
+        table_cell(&t, "%s", heading[i]);
+    for (int i = 0; i < in->checkpoint->n_tensors; i++) {
+        const struct tensor_info *tensor = &in->checkpoint->tensors[i];
+        const char *layers = strstr(tensor->name, "layers.");
+        if (!in->tensors && layers && (layers[7] != '0' || layers[8] != '.'))
+            continue;
+        char shape[128];
+        show_shape(tensor, shape, sizeof shape);
+        const char *file = strrchr(in->checkpoint->files[tensor->file], '/');
+        table_cell(&t, "%s", tensor->name);
+        table_cell(&t, "%s", element_name(tensor->type));
+        table_cell(&t, "%s", shape);
+        table_cell(&t, "%s", show_bytes((double)tensor->bytes));
+        table_cell(&t, "%s", file ? file + 1 : in->checkpoint->files[tensor->file]);
+    }
+    enum status status = table_print(&t, stdout);
+    table_fini(&t);
+    if (status == OK && !in->tensors && in->config.num_hidden_layers > 1)
+        printf("(layer 0 stands for all %d; --tensors shows every one)\n",
+               in->config.num_hidden_layers);
+    return status;
+}
+
+static void row(struct table *t, const char *name, const char *format, ...) STATUS_PRINTF(3, 4);
+static void row(struct table *t, const char *name, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    table_cell(t, "%s", name);
+    table_cell(t, " %s", text); // the space keeps numbers from being set right
+}
+
+static enum status print_text(const struct inspect *in)
+{
+    const struct model_config *m = &in->config;
+    struct table t;
+    char eos[256] = "none";
+    size_t used = 0;
+    for (int i = 0; i < in->generation.n_eos_token_ids && used < sizeof eos - 12; i++)
+        used += (size_t)snprintf(eos + used, sizeof eos - used, "%s%d", i ? ", " : "",
+                                 in->generation.eos_token_ids[i]);
+    table_init(&t, 2);
+    row(&t, in->model, "%s", "");
+    row(&t, "architecture", "%s (%s)", m->architecture, m->model_type);
+    row(&t, "parameters", "%.2f million in %d tensors, %d file%s, %s",
+        (double)count_elements(in->checkpoint) / 1e6, in->checkpoint->n_tensors,
+        in->checkpoint->n_files, in->checkpoint->n_files == 1 ? "" : "s",
+        show_bytes((double)in->checkpoint->bytes));
+    row(&t, "dtype", "%s", m->dtype == ELEMENT_NONE ? "not said" : element_dtype_name(m->dtype));
+    row(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
+    row(&t, "hidden_size", "%d", m->hidden_size);
+    row(&t, "intermediate_size", "%d", m->intermediate_size);
+    row(&t, "heads", "%d query, %d key/value, head_dim %d", m->num_attention_heads,
+        m->num_key_value_heads, m->head_dim);
+    row(&t, "vocab_size", "%d%s", m->vocab_size, m->tie_word_embeddings ? ", tied embeddings" : "");
+    row(&t, "max_position_embeddings", "%lld", (long long)m->max_position_embeddings);
+    row(&t, "rope", "%s, theta %g%s", rope_name(m->rope.type), m->rope.theta,
+        m->rope.type == ROPE_DEFAULT ? "" : ", scaled");
+    if (m->sliding_window)
+        row(&t, "sliding_window", "%lld", (long long)m->sliding_window);
+    row(&t, "bias", "attention %s, MLP %s", m->attention_bias ? "yes" : "no",
+        m->mlp_bias ? "yes" : "no");
+    row(&t, "bos, eos", "%d; %s", in->generation.bos_token_id, eos);
+    enum status status = table_print(&t, stdout);
+    table_fini(&t);
+    TRY(status);
+    printf("\n");
+    return print_tensors(in);
+}
+
+static enum status print_json(const struct inspect *in)
+{
+    const struct model_config *m = &in->config;
+    json_t *tensors = json_array(), *eos = json_array();
+    for (int i = 0; i < in->checkpoint->n_tensors; i++) {
+        const struct tensor_info *t = &in->checkpoint->tensors[i];
+        json_t *shape = json_array();
+        for (int d = 0; d < t->n_dimensions; d++)
+            json_array_append_new(shape, json_integer(t->shape[d]));
+        json_array_append_new(tensors,
+                              json_pack("{s:s, s:s, s:o, s:I, s:I, s:s}", "name", t->name, "dtype",
+                                        element_name(t->type), "shape", shape, "offset",
+                                        (json_int_t)t->offset, "bytes", (json_int_t)t->bytes,
+                                        "file", in->checkpoint->files[t->file]));
+    }
+    for (int i = 0; i < in->generation.n_eos_token_ids; i++)
+        json_array_append_new(eos, json_integer(in->generation.eos_token_ids[i]));
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:b, s:b, s:f, "
+        "s:{s:s, s:f}, s:i, "
+        "s:o, s:I, s:o}",
+        "model", in->model, "architecture", m->architecture, "model_type", m->model_type, "dtype",
+        m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype), "num_hidden_layers",
+        m->num_hidden_layers, "hidden_size", m->hidden_size, "intermediate_size",
+        m->intermediate_size, "num_attention_heads", m->num_attention_heads, "num_key_value_heads",
+        m->num_key_value_heads, "head_dim", m->head_dim, "vocab_size", m->vocab_size,
+        "max_position_embeddings", (json_int_t)m->max_position_embeddings, "sliding_window",
+        (json_int_t)m->sliding_window, "attention_bias", m->attention_bias, "mlp_bias", m->mlp_bias,
+        "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps", m->rms_norm_eps, "rope",
+        "type", rope_name(m->rope.type), "theta", m->rope.theta, "bos_token_id",
+        in->generation.bos_token_id, "eos_token_id", eos, "bytes",
+        (json_int_t)in->checkpoint->bytes, "tensors", tensors);
+    if (!root)
+        return fail(ERR_INTERNAL, "the description could not be written as JSON");
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(root);
+    return OK;
+}
+
+static enum status run(struct inspect *in)
+{
+    TRY(model_config_read(in->model, &in->config));
+    TRY(generation_config_read(in->model, in->config.vocab_size, &in->generation));
+    TRY(checkpoint_open(in->model, &in->checkpoint));
+    enum status status = in->json ? print_json(in) : print_text(in);
+    checkpoint_close(in->checkpoint);
+    return status;
+}
+
+int cmd_inspect(int argc, char **argv)
+{
+    struct inspect in = {0};
+    bool helped;
+    int n_positional;
+    const struct flag flags[] = {
+        {FLAG_ON, "--tensors", NULL, &in.tensors, 0, 0, NULL, "list every layer's tensors"},
+        {FLAG_ON, "--json", NULL, &in.json, 0, 0, NULL, "for machines; always all tensors"},
+    };
+    const struct usage usage = {
+        .command = "inspect",
+        .positional = "MODEL",
+        .summary = "Shows what the checkpoint in the folder MODEL contains, after checking all of "
+                   "it but the weights.",
+        .examples = "  colrow inspect models/demo\n  colrow inspect models/demo --json",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    enum status status = flags_parse(&usage, argc, argv, &in.model, 1, &n_positional, &helped);
+    if (status == OK && !helped)
+        status = in.model ? run(&in) : fail(ERR_INPUT, "no model: colrow inspect MODEL");
+    return status == OK ? 0 : flags_failed(status);
+}

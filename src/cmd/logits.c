@@ -1,0 +1,157 @@
+// `colrow logits`: the logits of every position of a token sequence, as a safetensors file.
+#include "cmd/commands.h"
+
+#include <colrow/colrow.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "cmd/engine_flags.h"
+#include "hf/safetensors.h"
+
+struct logits {
+    struct engine_flags engine;
+    const char *ids_text, *output;
+    int copies; // the same sequence so many times side by side; the last one's logits are written
+    int32_t *ids;
+    int n_ids, vocab_size;
+    float *values; // [n_ids][vocab_size]
+    int n_received;
+    enum status status;
+};
+
+static void on_output(void *context, const struct colrow_output *out)
+{
+    struct logits *l = context;
+    if (out->finish == COLROW_FAILED && l->status == OK)
+        l->status = fail(ERR_GROUP, "%s", out->error ? out->error : "the request failed");
+    if (out->n_prompt_logits == 0 || l->status != OK)
+        return;
+    if (out->prompt_position < 0 || out->prompt_position + out->n_prompt_logits > l->n_ids) {
+        l->status = fail(ERR_INTERNAL, "logits of positions beyond the prompt were delivered");
+        return;
+    }
+    size_t width = (size_t)l->vocab_size;
+    memcpy(l->values + (size_t)out->prompt_position * width, out->prompt_logits,
+           (size_t)out->n_prompt_logits * width * sizeof(float));
+    l->n_received += out->n_prompt_logits;
+}
+
+static void ignore_output(void *context, const struct colrow_output *out)
+{
+    (void)context;
+    (void)out;
+}
+
+static enum status compute(struct logits *l, struct colrow_engine *engine)
+{
+    struct colrow_info info;
+    struct colrow_sampling sampling;
+    colrow_get_info(engine, &info);
+    colrow_sampling_init(NULL, &sampling);
+    sampling.temperature = 0;
+    sampling.max_tokens = 1;
+    sampling.ignore_eos = 1;
+    l->vocab_size = info.vocab_size;
+    size_t count;
+    if (!checked_mul((size_t)l->n_ids, (size_t)l->vocab_size, &count))
+        return fail_memory(SIZE_MAX, "logits");
+    TRY(memory_new(count, sizeof(float), "logits", &l->values));
+    const struct colrow_prompt prompt = {.ids = l->ids, .n_ids = l->n_ids};
+    for (int i = 0; i < l->copies; i++) {
+        bool last = i == l->copies - 1;
+        sampling.prompt_logits = last;
+        if (colrow_submit(engine, &prompt, &sampling, last ? on_output : ignore_output, l, NULL) !=
+            0)
+            return engine_failed();
+    }
+    int alive;
+    while ((alive = colrow_step(engine)) > 0)
+        if (l->status != OK)
+            return l->status;
+    if (alive < 0)
+        return engine_failed();
+    TRY(l->status);
+    if (l->n_received != l->n_ids)
+        return fail(ERR_INTERNAL, "%d of %d positions have logits", l->n_received, l->n_ids);
+    return OK;
+}
+
+static enum status write_file(const struct logits *l)
+{
+    const struct tensor_spec spec = {.name = "logits",
+                                     .type = ELEMENT_F32,
+                                     .n_dimensions = 2,
+                                     .shape = {l->n_ids, l->vocab_size}};
+    struct safetensors_writer *writer;
+    TRY(safetensors_create(l->output, &spec, 1, NULL, 0, &writer));
+    enum status status = safetensors_write(
+        writer, l->values, (size_t)l->n_ids * (size_t)l->vocab_size * sizeof(float));
+    if (status != OK) {
+        safetensors_abandon(writer);
+        return status;
+    }
+    return safetensors_finish(writer);
+}
+
+static enum status run(struct logits *l, const char *model)
+{
+    if (!l->ids_text || !l->output)
+        return fail(ERR_INPUT,
+                    "flag %s is missing; usage: colrow logits MODEL --input-ids 1,2,3 --output "
+                    "F.safetensors",
+                    l->ids_text ? "--output" : "--input-ids");
+    TRY(token_ids_from_text("--input-ids", l->ids_text, &l->ids, &l->n_ids));
+    struct colrow_engine *engine = NULL;
+    l->engine.options.prompt_logits = 1;
+    TRY(engine_flags_open(&l->engine, model, &engine));
+    enum status status = compute(l, engine);
+    colrow_close(engine);
+    TRY(status);
+    TRY(write_file(l));
+    if (!l->engine.quiet)
+        fprintf(stderr, "── %s: logits f32 [%d, %d]\n", l->output, l->n_ids, l->vocab_size);
+    return OK;
+}
+
+int cmd_logits(int argc, char **argv)
+{
+    struct logits l = {.copies = 1};
+    bool helped;
+    int n_positional;
+    const char *model = NULL;
+    engine_flags_init(&l.engine);
+    const struct flag own[] = {
+        {FLAG_TEXT, "--input-ids", NULL, &l.ids_text, 0, 0, "IDS",
+         "token ids, 1,2,3, or a file that holds them"},
+        {FLAG_TEXT, "--output", "-o", &l.output, 0, 0, "FILE",
+         "safetensors file to write: logits, f32 [n_tokens, vocab_size]"},
+        {FLAG_INT, "--batch", NULL, &l.copies, 1, 4096, "N",
+         "compute it in a batch of N copies (default 1: alone)"},
+    };
+    enum { OWN = sizeof own / sizeof own[0] };
+    struct flag flags[OWN + ENGINE_FLAGS];
+    memcpy(flags, own, sizeof own);
+    engine_flags_table(&l.engine, flags + OWN);
+    const struct usage usage = {
+        .command = "logits",
+        .positional = "MODEL",
+        .summary = "Writes the logits of every position of a token sequence. The file is the same, "
+                   "byte for byte, for\n"
+                   "every tensor-parallel size, chunk, batch and instruction set.",
+        .examples = "  colrow logits models/demo --input-ids 1,2,3 --output a.safetensors -tp 3",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    if (status == OK && !helped)
+        status =
+            model ? run(&l, model)
+                  : fail(ERR_INPUT,
+                         "no model: colrow logits MODEL --input-ids 1,2,3 --output F.safetensors");
+    free(l.ids);
+    free(l.values);
+    return status == OK ? 0 : flags_failed(status);
+}

@@ -1,0 +1,383 @@
+// `colrow plan`: how a model splits over N ranks, from config.json and safetensors headers alone.
+#include "cmd/commands.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/text_table.h"
+#include "cmd/flags.h"
+#include "model/plan.h"
+
+struct plan_command {
+    int tensor_parallel_size, reduction_leaves, rows;
+    const char *dtype, *tp_plan;
+    bool json, all_layers;
+    const char *model;
+    struct model_config config;
+    struct tp_plan_rules rules;
+    struct plan_options options;
+    struct checkpoint *checkpoint; // NULL when the folder has a config only
+};
+
+static enum status resolve_compute(struct plan_command *c)
+{
+    enum element_type type = c->config.dtype;
+    if (strcmp(c->dtype, "auto") != 0) {
+        type = element_from_dtype(c->dtype);
+        if (type != ELEMENT_BF16 && type != ELEMENT_F16 && type != ELEMENT_F32)
+            return fail(ERR_INPUT,
+                        "flag --dtype is \"%s\"; expected auto, bfloat16, float16 or float32",
+                        c->dtype);
+    } else if (type == ELEMENT_NONE && c->checkpoint && c->checkpoint->n_tensors) {
+        type = c->checkpoint->tensors[0].type;
+    }
+    c->options.compute = type == ELEMENT_F32   ? COMPUTE_F32
+                         : type == ELEMENT_F16 ? COMPUTE_F16
+                                               : COMPUTE_BF16;
+    return OK;
+}
+
+static enum status prepare(struct plan_command *c)
+{
+    TRY(model_config_read(c->model, &c->config));
+    if (c->tp_plan) {
+        TRY(tp_plan_file(c->tp_plan, &c->rules));
+        c->options.rules = &c->rules;
+    }
+    char path[FILE_PATH_MAX];
+    TRY(file_join(c->model, "model.safetensors", path));
+    bool weights = file_exists(path);
+    TRY(file_join(c->model, "model.safetensors.index.json", path));
+    if (weights || file_exists(path))
+        TRY(checkpoint_open(c->model, &c->checkpoint));
+    c->options.n_ranks = c->tensor_parallel_size;
+    c->options.reduction_leaves = c->reduction_leaves;
+    return resolve_compute(c);
+}
+
+static void show_range(struct range r, char *out, size_t bytes)
+{
+    snprintf(out, bytes, r.end - r.begin == 1 ? "%d" : "%d-%d", r.begin, r.end - 1);
+}
+
+static json_t *range_json(struct range r)
+{
+    return json_pack("[i, i]", r.begin, r.end);
+}
+
+// "model.layers.7.x" -> is it of another layer than the first? Those look alike and are shown once.
+static bool is_repeated_layer(const char *name)
+{
+    const char *layers = strstr(name, "layers.");
+    return layers && layers[7] != '0';
+}
+
+static enum status print_parameters(const struct plan_command *c, const struct plan *plan)
+{
+    struct table t;
+    int ranks = plan->n_ranks, shown = ranks > 4 ? 4 : ranks;
+    table_init(&t, 4 + shown);
+    table_cell(&t, "parameter");
+    table_cell(&t, "shape");
+    table_cell(&t, "style");
+    table_cell(&t, "placement");
+    for (int r = 0; r < shown; r++)
+        table_cell(&t, shown < ranks && r == shown - 1 ? "rank %d ..." : "rank %d", r);
+    for (int i = 0; i < plan->n_parameters; i++) {
+        const struct plan_parameter *p = &plan->parameters[i];
+        if (!c->all_layers && is_repeated_layer(p->name))
+            continue;
+        char name[sizeof p->name + 8];
+        const char *layer = c->all_layers ? NULL : strstr(p->name, "layers.0.");
+        if (layer)
+            snprintf(name, sizeof name, "%.*slayers.*.%s", (int)(layer - p->name), p->name,
+                     layer + 9);
+        table_cell(&t, "%s", layer ? name : p->name);
+        table_cell(&t, p->columns > 1 ? "[%lld, %lld]" : "[%lld]", (long long)p->rows,
+                   (long long)p->columns);
+        table_cell(&t, "%s", p->style == TP_NONE ? "-" : tp_style_name(p->style));
+        table_cell(&t, "%s", placement_name(p->placement));
+        for (int r = 0; r < shown; r++) {
+            struct range rows = p->rank_rows[r], columns = p->rank_columns[r];
+            table_cell(&t, p->columns > 1 ? "[%d, %d]" : "[%d]", rows.end - rows.begin,
+                       columns.end - columns.begin);
+        }
+    }
+    enum status status = table_print(&t, stdout);
+    table_fini(&t);
+    return status;
+}
+
+static enum status print_ranks(const struct plan_command *c, const struct plan *plan)
+{
+    struct table t;
+    enum status status = OK;
+    table_init(&t, 9);
+    const char *heading[] = {"rank",    "heads", "KV heads", "MLP columns", "vocabulary",
+                             "weights", "read",  "KV/token", "sent/token"};
+    for (int i = 0; i < 9; i++)
+        table_cell(&t, "%s", heading[i]);
+    for (int r = 0; r < plan->n_ranks && status == OK; r++) {
+        const struct rank_share *s = &plan->shares[r];
+        struct plan_memory m;
+        char text[4][40];
+        status = plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m);
+        if (status != OK)
+            break;
+        show_range(s->heads, text[0], 40);
+        show_range(s->kv_heads, text[1], 40);
+        show_range(s->intermediate, text[2], 40);
+        show_range(s->vocab, text[3], 40);
+        table_cell(&t, "%d", r);
+        for (int k = 0; k < 4; k++)
+            table_cell(&t, "%s", text[k]);
+        table_cell(&t, "%s", show_bytes((double)m.weight_bytes));
+        table_cell(&t, "%s", c->checkpoint ? show_bytes((double)m.file_bytes) : "-");
+        table_cell(&t, "%s", show_bytes((double)m.kv_bytes_per_token));
+        table_cell(&t, "%s", show_bytes((double)plan_bytes_sent_per_token(plan, r)));
+    }
+    if (status == OK)
+        status = table_print(&t, stdout);
+    table_fini(&t);
+    return status;
+}
+
+static enum status print_edges(const struct plan *plan)
+{
+    struct table t;
+    table_init(&t, 5);
+    const char *heading[] = {"edge", "have", "need", "action", "sent/token"};
+    for (int i = 0; i < 5; i++)
+        table_cell(&t, "%s", heading[i]);
+    for (int i = 0; i < plan->n_edges; i++) {
+        table_cell(&t, "%s", plan->edges[i].name);
+        table_cell(&t, "%s", placement_name(plan->edges[i].have));
+        table_cell(&t, "%s", placement_name(plan->edges[i].need));
+        table_cell(&t, "%s", edge_action_name(plan->edges[i].action));
+        table_cell(&t, "%s", show_bytes((double)plan->edges[i].bytes_per_token));
+    }
+    enum status status = table_print(&t, stdout);
+    table_fini(&t);
+    return status;
+}
+
+static void show_sizes(const struct plan_command *c, char *out, size_t bytes)
+{
+    int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(&c->config, &c->options, sizes, COMM_RANKS_MAX);
+    size_t used = 0;
+    out[0] = '\0';
+    for (int i = 0; i < n && used + 8 < bytes; i++)
+        used += (size_t)snprintf(out + used, bytes - used, "%s%d", i ? ", " : "", sizes[i]);
+}
+
+static enum status print_plan(const struct plan_command *c, const struct plan *plan)
+{
+    const struct model_config *m = &c->config;
+    char sizes[512];
+    show_sizes(c, sizes, sizeof sizes);
+    printf("%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · %s\n",
+           c->model, m->architecture, m->num_hidden_layers, m->hidden_size, m->num_attention_heads,
+           m->num_key_value_heads, m->head_dim, m->intermediate_size, m->vocab_size,
+           compute_name(plan->compute));
+    printf("tensor parallel size %d of %s; sums have %d leaves\n\n", plan->n_ranks, sizes,
+           plan->reduction_leaves);
+    TRY(print_parameters(c, plan));
+    printf("\n");
+    TRY(print_edges(plan));
+    printf("\n");
+    TRY(print_ranks(c, plan));
+    struct plan_memory one;
+    uint64_t weights = 0, kv = 0, sent = 0;
+    for (int r = 0; r < plan->n_ranks; r++) {
+        TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &one));
+        weights += one.weight_bytes;
+        kv += one.kv_bytes_per_token;
+        sent += plan_bytes_sent_per_token(plan, r);
+    }
+    printf("total  weights %s  KV %s/token  sent %s/token\n", show_bytes((double)weights),
+           show_bytes((double)kv), show_bytes((double)sent));
+    return OK;
+}
+
+static json_t *parameter_json(const struct plan *plan, const struct plan_parameter *p)
+{
+    json_t *ranks = json_array();
+    size_t element =
+        p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
+    for (int r = 0; r < plan->n_ranks; r++) {
+        struct range rows = p->rank_rows[r], columns = p->rank_columns[r];
+        int64_t height = rows.end - rows.begin, width = columns.end - columns.begin;
+        json_t *shape = p->columns > 1 ? json_pack("[I, I]", (json_int_t)height, (json_int_t)width)
+                                       : json_pack("[I]", (json_int_t)height);
+        json_array_append_new(ranks,
+                              json_pack("{s:o, s:o, s:o, s:I}", "shape", shape, "rows",
+                                        range_json(rows), "columns", range_json(columns), "bytes",
+                                        (json_int_t)(height * width * (int64_t)element)));
+    }
+    json_t *shape = p->columns > 1
+                        ? json_pack("[I, I]", (json_int_t)p->rows, (json_int_t)p->columns)
+                        : json_pack("[I]", (json_int_t)p->rows);
+    return json_pack("{s:s, s:o, s:s?, s:s, s:s?, s:o}", "name", p->name, "shape", shape, "style",
+                     p->style == TP_NONE ? NULL : tp_style_name(p->style), "placement",
+                     placement_name(p->placement), "dtype",
+                     p->stored == ELEMENT_NONE ? NULL : element_name(p->stored), "ranks", ranks);
+}
+
+static enum status print_json(const struct plan_command *c, const struct plan *plan)
+{
+    int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(&c->config, &c->options, sizes, COMM_RANKS_MAX);
+    json_t *valid = json_array(), *parameters = json_array(), *ranks = json_array(),
+           *edges = json_array();
+    for (int i = 0; i < n; i++)
+        json_array_append_new(valid, json_integer(sizes[i]));
+    for (int i = 0; plan && i < plan->n_parameters; i++)
+        json_array_append_new(parameters, parameter_json(plan, &plan->parameters[i]));
+    for (int i = 0; plan && i < plan->n_edges; i++) {
+        const struct plan_edge *e = &plan->edges[i];
+        json_t *edge = json_pack("{s:s, s:s, s:s, s:I}", "name", e->name, "have",
+                                 placement_name(e->have), "action", edge_action_name(e->action),
+                                 "bytes_sent_per_token", (json_int_t)e->bytes_per_token);
+        json_object_set_new(edge, "need", json_string(placement_name(e->need)));
+        json_array_append_new(edges, edge);
+    }
+    for (int r = 0; plan && r < plan->n_ranks; r++) {
+        const struct rank_share *s = &plan->shares[r];
+        struct plan_memory m;
+        TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m));
+        json_array_append_new(
+            ranks,
+            json_pack("{s:i, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "rank", r, "heads",
+                      range_json(s->heads), "kv_heads", range_json(s->kv_heads), "intermediate",
+                      range_json(s->intermediate), "vocab", range_json(s->vocab), "weight_bytes",
+                      (json_int_t)m.weight_bytes, "file_bytes", (json_int_t)m.file_bytes,
+                      "kv_bytes_per_token", (json_int_t)m.kv_bytes_per_token,
+                      "bytes_sent_per_token", (json_int_t)plan_bytes_sent_per_token(plan, r)));
+    }
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:o}", "model", c->model, "architecture", c->config.architecture,
+                  "dtype", compute_name(c->options.compute), "valid_tensor_parallel_sizes", valid);
+    if (plan) {
+        json_object_set_new(root, "tensor_parallel_size", json_integer(plan->n_ranks));
+        json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
+        json_object_set(root, "parameters", parameters);
+        json_object_set(root, "edges", edges);
+        json_object_set(root, "ranks", ranks);
+    }
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    putchar('\n');
+    json_decref(parameters);
+    json_decref(edges);
+    json_decref(ranks);
+    json_decref(root);
+    return OK;
+}
+
+// Without -tp: every size that works, and what a rank would hold.
+static enum status print_all_sizes(struct plan_command *c)
+{
+    int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(&c->config, &c->options, sizes, COMM_RANKS_MAX);
+    struct table t;
+    enum status status = OK;
+    table_init(&t, 6);
+    const char *heading[] = {
+        "-tp", "heads", "KV heads", "MLP columns", "largest rank's weights", "KV/token"};
+    for (int i = 0; i < 6; i++)
+        table_cell(&t, "%s", heading[i]);
+    for (int i = 0; i < n && status == OK; i++) {
+        struct plan *plan = NULL;
+        struct plan_memory most = {0};
+        int heads[2] = {1 << 30, 0}, kv[2] = {1 << 30, 0}, columns[2] = {1 << 30, 0};
+        c->options.n_ranks = sizes[i];
+        status = plan_compile(&c->config, &c->options, &plan);
+        for (int r = 0; status == OK && r < sizes[i]; r++) {
+            const struct rank_share *s = &plan->shares[r];
+            struct plan_memory m;
+            int *pairs[] = {heads, kv, columns};
+            struct range ranges[] = {s->heads, s->kv_heads, s->intermediate};
+            for (int k = 0; k < 3; k++) {
+                int size = ranges[k].end - ranges[k].begin;
+                pairs[k][0] = size < pairs[k][0] ? size : pairs[k][0];
+                pairs[k][1] = size > pairs[k][1] ? size : pairs[k][1];
+            }
+            status = plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m);
+            if (status == OK && m.weight_bytes > most.weight_bytes)
+                most = m;
+        }
+        table_cell(&t, "%d", sizes[i]);
+        int *pairs[] = {heads, kv, columns};
+        for (int k = 0; k < 3; k++)
+            table_cell(&t, pairs[k][0] == pairs[k][1] ? "%d" : "%d-%d", pairs[k][0], pairs[k][1]);
+        table_cell(&t, "%s", show_bytes((double)most.weight_bytes));
+        table_cell(&t, "%s", show_bytes((double)most.kv_bytes_per_token));
+        plan_free(plan);
+    }
+    if (status == OK) {
+        printf("%s · %s · %d/%d heads: valid sizes\n\n", c->model, c->config.architecture,
+               c->config.num_attention_heads, c->config.num_key_value_heads);
+        status = table_print(&t, stdout);
+    }
+    table_fini(&t);
+    return status;
+}
+
+static enum status run(struct plan_command *c)
+{
+    struct plan *plan = NULL;
+    enum status status = OK;
+    TRY_DONE(prepare(c));
+    if (c->tensor_parallel_size > 0) {
+        TRY_DONE(plan_compile(&c->config, &c->options, &plan));
+        if (c->checkpoint)
+            TRY_DONE(plan_check_checkpoint(plan, c->checkpoint));
+    }
+    if (c->json)
+        status = print_json(c, plan);
+    else
+        status = plan ? print_plan(c, plan) : print_all_sizes(c);
+done:
+    plan_free(plan);
+    checkpoint_close(c->checkpoint);
+    if (c->options.rules)
+        tp_plan_close(&c->rules);
+    return status;
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    struct plan_command c = {.dtype = "auto", .rows = 512};
+    bool helped;
+    int n_positional;
+    const struct flag flags[] = {
+        {FLAG_INT, "--tensor-parallel-size", "-tp", &c.tensor_parallel_size, 1, 64, "N",
+         "ranks; without it all valid sizes are listed"},
+        {FLAG_TEXT, "--dtype", NULL, &c.dtype, 0, 0, "TYPE",
+         "auto, bfloat16, float16 or float32 (default auto)"},
+        {FLAG_TEXT, "--tp-plan", NULL, &c.tp_plan, 0, 0, "FILE",
+         "JSON: module pattern -> style (default: the family's plan)"},
+        {FLAG_INT, "--reduction-leaves", NULL, &c.reduction_leaves, 0, 64, "N",
+         "leaves of a sum, a power of two (default 8)"},
+        {FLAG_ON, "--all-layers", NULL, &c.all_layers, 0, 0, NULL,
+         "show each layer's parameters, not one layer's"},
+        {FLAG_ON, "--json", NULL, &c.json, 0, 0, NULL, "for machines; always all layers"},
+    };
+    const struct usage usage = {
+        .command = "plan",
+        .positional = "MODEL",
+        .summary = "Shows how the model in the folder MODEL splits over N ranks: each parameter's "
+                   "style and placement, what\n"
+                   "each rank holds, reads, caches and sends. Reads config.json and safetensors "
+                   "headers, no weights.",
+        .examples = "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
+                    "models/demo -tp 2 --json",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    enum status status = flags_parse(&usage, argc, argv, &c.model, 1, &n_positional, &helped);
+    if (status == OK && !helped)
+        status = c.model ? run(&c) : fail(ERR_INPUT, "no model: colrow plan MODEL [-tp N]");
+    return status == OK ? 0 : flags_failed(status);
+}

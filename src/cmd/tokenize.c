@@ -1,0 +1,186 @@
+// `colrow tokenize`: a JSON list of strings on standard input -> a JSON list of lists of ids, or
+// back.
+#include "cmd/commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "cmd/flags.h"
+#include "text/tokenizer.h"
+
+enum { TOKENIZE_BYTES_MAX = 256 << 20 };
+
+struct tokenize {
+    bool decode, json, special, keep_special;
+    struct flag_texts given; // -p
+};
+
+static enum status read_input(struct bytes *out)
+{
+    char piece[65536];
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
+        if (n < 0)
+            return fail_errno("read", "standard input");
+        if (n == 0)
+            return OK;
+        if (out->length + (size_t)n > TOKENIZE_BYTES_MAX)
+            return fail(ERR_INPUT, "standard input: has more than %d bytes", TOKENIZE_BYTES_MAX);
+        TRY(bytes_append(out, piece, (size_t)n));
+    }
+}
+
+static enum status encode_one(const struct tokenizer *tokenizer, const struct tokenize *t,
+                              const json_t *item, json_t *results)
+{
+    struct token_ids ids = {0};
+    enum status status = OK;
+    if (!json_is_string(item))
+        return fail(ERR_INPUT, "standard input: expected a JSON list of strings, found %s in it",
+                    json_kind(item));
+    TRY(tokenizer_encode(tokenizer, json_string_value(item), json_string_length(item), t->special,
+                         &ids));
+    json_t *list = json_array();
+    for (size_t i = 0; i < ids.n; i++)
+        if (json_array_append_new(list, json_integer(ids.ids[i])) != 0)
+            status = fail_memory(ids.n, "token ids");
+    token_ids_fini(&ids);
+    if (json_array_append_new(results, list) != 0)
+        status = fail_memory(0, "token ids");
+    return status;
+}
+
+static enum status decode_one(const struct tokenizer *tokenizer, const struct tokenize *t,
+                              const json_t *item, json_t *results)
+{
+    if (!json_is_array(item))
+        return fail(ERR_INPUT,
+                    "standard input: expected a JSON list of lists of ids, found %s in it",
+                    json_kind(item));
+    size_t n = json_array_size(item);
+    int32_t *ids;
+    struct bytes text;
+    TRY(memory_new(n, sizeof *ids, "token ids", &ids));
+    bytes_init(&text);
+    enum status status = OK;
+    for (size_t i = 0; i < n && status == OK; i++) {
+        const json_t *id = json_array_get(item, i);
+        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
+        if (value < 0 || value >= tokenizer_vocab_size(tokenizer))
+            status =
+                fail(ERR_INPUT, "standard input: token id %s; expected an integer from 0 to %d",
+                     json_show(id), tokenizer_vocab_size(tokenizer) - 1);
+        else
+            ids[i] = (int32_t)value;
+    }
+    if (status == OK)
+        status = tokenizer_decode(tokenizer, ids, n, !t->keep_special, &text);
+    if (status == OK) {
+        json_t *string = json_stringn(text.data ? text.data : "", text.length);
+        if (!string) // bytes that are not UTF-8 cannot stand in JSON
+            status = fail(ERR_INTERNAL, "a decoded text is not UTF-8");
+        else if (json_array_append_new(results, string) != 0)
+            status = fail_memory(0, "texts");
+    }
+    bytes_fini(&text);
+    free(ids);
+    return status;
+}
+
+static void print_results(const struct tokenize *t, json_t *results)
+{
+    size_t i, k;
+    json_t *item, *id;
+    if (t->json || !isatty(STDOUT_FILENO)) {
+        json_dumpf(results, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+        putchar('\n');
+        return;
+    }
+    json_array_foreach(results, i, item)
+    {
+        json_array_foreach(item, k, id)
+            printf("%s%lld", k ? " " : "", (long long)json_integer_value(id));
+        if (json_is_string(item))
+            fputs(json_string_value(item), stdout);
+        putchar('\n');
+    }
+}
+
+static enum status collect(const struct tokenize *t, json_t **root)
+{
+    if (t->given.n) {
+        *root = json_array();
+        for (int i = 0; i < t->given.n; i++)
+            if (json_array_append_new(*root, json_string(t->given.items[i])) != 0)
+                return fail(ERR_INPUT, "prompt %d is not valid UTF-8", i + 1);
+        return OK;
+    }
+    struct bytes input;
+    bytes_init(&input);
+    enum status status = read_input(&input);
+    if (status == OK)
+        status = json_parse("standard input", input.data ? input.data : "", input.length, root);
+    bytes_fini(&input);
+    return status;
+}
+
+static enum status run(const struct tokenize *t, const char *model)
+{
+    struct tokenizer *tokenizer = NULL;
+    json_t *root = NULL, *results = json_array(), *item;
+    size_t i;
+    enum status status = OK;
+    TRY_DONE(tokenizer_open(model, &tokenizer));
+    TRY_DONE(collect(t, &root));
+    if (!json_is_array(root)) {
+        status = fail(ERR_INPUT, "standard input: expected a JSON list, found %s", json_kind(root));
+        goto done;
+    }
+    json_array_foreach(root, i, item) TRY_DONE(t->decode ? decode_one(tokenizer, t, item, results)
+                                                         : encode_one(tokenizer, t, item, results));
+    print_results(t, results);
+done:
+    json_decref(results);
+    json_decref(root);
+    tokenizer_close(tokenizer);
+    return status;
+}
+
+int cmd_tokenize(int argc, char **argv)
+{
+    struct tokenize t = {0};
+    bool helped;
+    int n_positional;
+    const char *model = NULL;
+    const struct flag flags[] = {
+        {FLAG_TEXTS, "--prompt", "-p", &t.given, 0, 0, "TEXT",
+         "a string to encode instead of standard input; may be repeated"},
+        {FLAG_ON, "--decode", NULL, &t.decode, 0, 0, NULL, "lists of ids in, strings out"},
+        {FLAG_ON, "--add-special-tokens", NULL, &t.special, 0, 0, NULL,
+         "let the post-processor add its tokens (bos, ...)"},
+        {FLAG_ON, "--keep-special-tokens", NULL, &t.keep_special, 0, 0, NULL,
+         "show special tokens when decoding"},
+        {FLAG_ON, "--json", NULL, &t.json, 0, 0, NULL, "JSON also on a terminal"},
+    };
+    const struct usage usage = {
+        .command = "tokenize",
+        .positional = "MODEL",
+        .summary = "Reads a JSON list of strings and writes a JSON list of lists of token ids; "
+                   "with --decode the other "
+                   "way round.",
+        .examples =
+            "  echo '[\"Hello world\"]' | colrow tokenize models/demo --add-special-tokens\n"
+            "  echo '[[1,2,3]]' | colrow tokenize models/demo --decode",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    if (status == OK && !helped)
+        status = model ? run(&t, model) : fail(ERR_INPUT, "no model: colrow tokenize MODEL");
+    free(t.given.items);
+    return status == OK ? 0 : flags_failed(status);
+}
