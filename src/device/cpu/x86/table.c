@@ -8,7 +8,8 @@ void kernels_avx2(struct kernels *table)
 
 void kernels_avx512(struct kernels *table)
 {
-    (void)table;
+    table->isa = "avx512";
+    table->matmul = matmul_avx512;
 }
 
 void kernels_avx512bf16(struct kernels *table)
