@@ -1,0 +1,210 @@
+#include "text/bpe.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/bpe_tables.h"
+#include "text/unicode.h"
+
+void bpe_init(struct bpe *bpe)
+{
+    *bpe = (struct bpe){.unk_id = -1, .may_cut = true};
+    vocabulary_init(&bpe->vocabulary);
+    memset(bpe->byte_ids, 0xFF, sizeof bpe->byte_ids);
+}
+
+void bpe_fini(struct bpe *bpe)
+{
+    vocabulary_fini(&bpe->vocabulary);
+    free(bpe->merges);
+    free(bpe->joints);
+    free(bpe->char_ids);
+    free(bpe->unk_token);
+    bpe_init(bpe);
+}
+
+// ---- tokens ----
+
+enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, size_t length,
+                          int64_t id)
+{
+    if (!bpe->char_ids) {
+        TRY(memory_new(BPE_CHARS, sizeof *bpe->char_ids, "the table of characters",
+                       &bpe->char_ids));
+        memset(bpe->char_ids, 0xFF, BPE_CHARS * sizeof *bpe->char_ids);
+    }
+    TRY(vocabulary_add(&bpe->vocabulary, where, text, length, id));
+    uint32_t code;
+    size_t bytes;
+    if (length > 0 && length <= UTF8_BYTES_MAX &&
+        utf8_next(text, length, &code, &bytes) == UTF8_VALID && bytes == length && code < BPE_CHARS)
+        bpe->char_ids[code] = (int32_t)id;
+    return OK;
+}
+
+enum status bpe_vocabulary_ends(struct bpe *bpe)
+{
+    for (unsigned byte = 0; byte < 256 && bpe->byte_fallback; byte++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", byte);
+        bpe->byte_ids[byte] = vocabulary_find(&bpe->vocabulary, name, 6);
+    }
+    if (bpe->unk_token)
+        bpe->unk_id = vocabulary_find(&bpe->vocabulary, bpe->unk_token, strlen(bpe->unk_token));
+    return OK;
+}
+
+int32_t bpe_char_id(const struct bpe *bpe, uint32_t code, const char *text, size_t bytes)
+{
+    if (code < BPE_CHARS)
+        return bpe->char_ids ? bpe->char_ids[code] : -1;
+    return vocabulary_find(&bpe->vocabulary, text, bytes);
+}
+
+// ---- merges ----
+
+static size_t spread(uint64_t key, size_t n_slots)
+{
+    uint64_t hash = key * 0x9E3779B97F4A7C15u;
+    return (size_t)(hash ^ hash >> 32) & (n_slots - 1);
+}
+
+static struct bpe_merge *merge_slot(const struct bpe *bpe, uint64_t key)
+{
+    size_t i = spread(key, bpe->n_merge_slots);
+    while (bpe->merges[i].key_plus_1 != 0 && bpe->merges[i].key_plus_1 != key + 1)
+        i = (i + 1) & (bpe->n_merge_slots - 1);
+    return &bpe->merges[i];
+}
+
+static uint64_t *joint_slot(const struct bpe *bpe, uint64_t key)
+{
+    size_t i = spread(key, bpe->n_joint_slots);
+    while (bpe->joints[i] != 0 && bpe->joints[i] != key + 1)
+        i = (i + 1) & (bpe->n_joint_slots - 1);
+    return &bpe->joints[i];
+}
+
+static enum status grow_merges(struct bpe *bpe)
+{
+    struct bpe_merge *old = bpe->merges;
+    size_t n_old = bpe->n_merge_slots;
+    size_t wanted = n_old ? n_old * 2 : 1024;
+    TRY(memory_new(wanted, sizeof *old, "the table of merges", &bpe->merges));
+    bpe->n_merge_slots = wanted;
+    for (size_t i = 0; i < n_old; i++)
+        if (old[i].key_plus_1 != 0)
+            *merge_slot(bpe, old[i].key_plus_1 - 1) = old[i];
+    free(old);
+    return OK;
+}
+
+static enum status grow_joints(struct bpe *bpe)
+{
+    uint64_t *old = bpe->joints;
+    size_t n_old = bpe->n_joint_slots;
+    size_t wanted = n_old ? n_old * 2 : 1024;
+    TRY(memory_new(wanted, sizeof *old, "the table of neighbours", &bpe->joints));
+    bpe->n_joint_slots = wanted;
+    for (size_t i = 0; i < n_old; i++)
+        if (old[i] != 0)
+            *joint_slot(bpe, old[i] - 1) = old[i];
+    free(old);
+    return OK;
+}
+
+static uint64_t joint_key(uint32_t last, uint32_t first)
+{
+    return (uint64_t)last << 32 | first;
+}
+
+static bool is_byte_token(const char *text, size_t length)
+{
+    return length == 6 && memcmp(text, "<0x", 3) == 0 && text[5] == '>';
+}
+
+// Remembers which characters this merge brings together.
+static enum status add_joint(struct bpe *bpe, const char *left, size_t left_length, int32_t left_id,
+                             const char *right, size_t right_length, int32_t right_id)
+{
+    // A byte or the unknown token has no character of its own: such a merge could join anything.
+    if (left_length == 0 || right_length == 0 || left_id == bpe->unk_id ||
+        right_id == bpe->unk_id ||
+        (bpe->byte_fallback &&
+         (is_byte_token(left, left_length) || is_byte_token(right, right_length))))
+        bpe->may_cut = false;
+    if (!bpe->may_cut)
+        return OK;
+    if (bpe->n_joints * 2 >= bpe->n_joint_slots)
+        TRY(grow_joints(bpe));
+    uint32_t last, first;
+    size_t bytes;
+    utf8_last(left, left_length, &last);
+    utf8_next(right, right_length, &first, &bytes);
+    uint64_t key = joint_key(last, first), *slot = joint_slot(bpe, key);
+    bpe->n_joints += *slot == 0;
+    *slot = key + 1;
+    return OK;
+}
+
+static enum status unknown_token(const char *where, uint32_t rank, const char *text, size_t length)
+{
+    return fail(ERR_INPUT,
+                "%s: key \"merges\": merge %u needs token \"%.*s\", which is not in \"vocab\"",
+                where, rank, length > 80 ? 80 : (int)length, text);
+}
+
+enum status bpe_add_merge(struct bpe *bpe, const char *where, const char *left, size_t left_length,
+                          const char *right, size_t right_length)
+{
+    char both[256];
+    uint32_t rank = bpe->n_ranks;
+    const struct vocabulary *v = &bpe->vocabulary;
+    if (rank >= BPE_MERGES_MAX)
+        return fail(ERR_INPUT, "%s: key \"merges\" has more than %d entries", where,
+                    BPE_MERGES_MAX);
+    int32_t left_id = vocabulary_find(v, left, left_length);
+    if (left_id < 0)
+        return unknown_token(where, rank, left, left_length);
+    int32_t right_id = vocabulary_find(v, right, right_length);
+    if (right_id < 0)
+        return unknown_token(where, rank, right, right_length);
+
+    char *joined = both;
+    size_t length = left_length + right_length;
+    if (length >= sizeof both)
+        TRY(memory_new(length + 1, 1, "a token", &joined));
+    memcpy(joined, left, left_length);
+    memcpy(joined + left_length, right, right_length);
+    joined[length] = '\0';
+    int32_t new_id = vocabulary_find(v, joined, length);
+    enum status status = new_id < 0 ? unknown_token(where, rank, joined, length) : OK;
+    if (joined != both)
+        free(joined);
+    TRY(status);
+
+    if (bpe->n_merges * 2 >= bpe->n_merge_slots)
+        TRY(grow_merges(bpe));
+    uint64_t key = (uint64_t)left_id << 32 | (uint32_t)right_id;
+    struct bpe_merge *slot = merge_slot(bpe, key);
+    bpe->n_merges += slot->key_plus_1 == 0;
+    *slot = (struct bpe_merge){key + 1, rank,
+                               new_id}; // given twice: the later one counts, as in `tokenizers`
+    bpe->n_ranks++;
+    return add_joint(bpe, left, left_length, left_id, right, right_length, right_id);
+}
+
+const struct bpe_merge *bpe_find_merge(const struct bpe *bpe, int32_t left, int32_t right)
+{
+    if (bpe->n_merges == 0)
+        return NULL;
+    const struct bpe_merge *merge = merge_slot(bpe, (uint64_t)left << 32 | (uint32_t)right);
+    return merge->key_plus_1 ? merge : NULL;
+}
+
+bool bpe_may_join(const struct bpe *bpe, uint32_t last, uint32_t first)
+{
+    return bpe->n_joints > 0 && *joint_slot(bpe, joint_key(last, first)) != 0;
+}

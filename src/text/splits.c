@@ -1,0 +1,49 @@
+#include "text/splits.h"
+
+#include <stdlib.h>
+
+void splits_init(struct splits *splits)
+{
+    *splits = (struct splits){0};
+}
+
+void splits_fini(struct splits *splits)
+{
+    bytes_fini(&splits->text);
+    free(splits->items);
+    splits_init(splits);
+}
+
+void splits_clear(struct splits *splits)
+{
+    bytes_clear(&splits->text);
+    splits->n = 0;
+}
+
+static uint32_t last_end(const struct splits *splits)
+{
+    return splits->n ? splits->items[splits->n - 1].end : 0;
+}
+
+enum status splits_push(struct splits *splits, int32_t id, bool at_start)
+{
+    uint32_t begin = last_end(splits);
+    if (splits->text.length > TEXT_BYTES_MAX)
+        return fail(ERR_INPUT, "the text grows beyond %zu bytes in the tokenizer", TEXT_BYTES_MAX);
+    TRY(memory_grow(&splits->items, &splits->capacity, splits->n + 1, sizeof *splits->items,
+                    "parts of a text"));
+    splits->items[splits->n++] = (struct split){begin, (uint32_t)splits->text.length, id, at_start};
+    return OK;
+}
+
+enum status splits_add(struct splits *splits, int32_t id, bool at_start)
+{
+    return splits->text.length == last_end(splits) ? OK : splits_push(splits, id, at_start);
+}
+
+enum status splits_add_text(struct splits *splits, const char *text, size_t length, int32_t id,
+                            bool at_start)
+{
+    TRY(bytes_append(&splits->text, text, length));
+    return splits_add(splits, id, at_start);
+}

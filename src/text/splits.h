@@ -1,0 +1,37 @@
+// A text on its way through the tokenizer: cut into parts, some of which are tokens already.
+#ifndef COLROW_TEXT_SPLITS_H
+#define COLROW_TEXT_SPLITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+// Later stages see at most this much of one text; offsets are 32 bits.
+#define TEXT_BYTES_MAX ((size_t)1 << 30)
+
+struct split {
+    uint32_t begin, end; // into the list's text
+    int32_t id;          // an added token; -1: text still to be encoded
+    bool at_start;       // begins where the user's text begins
+};
+
+struct splits {
+    struct bytes text;
+    struct split *items;
+    size_t n, capacity;
+};
+
+void splits_init(struct splits *splits);
+void splits_fini(struct splits *splits);
+void splits_clear(struct splits *splits);
+// The item covers the text appended since the item before it, which may be none (push) or is left
+// out then (add).
+enum status splits_push(struct splits *splits, int32_t id, bool at_start) STATUS_MUST_USE;
+enum status splits_add(struct splits *splits, int32_t id, bool at_start) STATUS_MUST_USE;
+enum status splits_add_text(struct splits *splits, const char *text, size_t length, int32_t id,
+                            bool at_start) STATUS_MUST_USE;
+
+#endif

@@ -1,0 +1,171 @@
+#include "text/tokenizer.h"
+
+#include <string.h>
+
+#include "text/splits.h"
+#include "text/tokenizer_parts.h"
+#include "text/unicode.h"
+
+// ---- tokens ----
+
+const struct added_token *tokenizer_added(const struct tokenizer *tokenizer, int32_t id)
+{
+    if (id < 0 || (size_t)id >= tokenizer->n_ids || tokenizer->added_index[id] < 0)
+        return NULL;
+    return &tokenizer->added.tokens[tokenizer->added_index[id]];
+}
+
+int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer)
+{
+    return (int32_t)tokenizer->n_ids;
+}
+
+const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *length)
+{
+    const struct added_token *added = tokenizer_added(tokenizer, id);
+    if (!added)
+        return vocabulary_text(&tokenizer->bpe.vocabulary, id, length);
+    *length = added->content_length;
+    return tokenizer->added.text.data + added->content;
+}
+
+int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *token)
+{
+    size_t length = strlen(token);
+    const struct added_tokens *added = &tokenizer->added;
+    for (size_t i = 0; i < added->n; i++)
+        if (added->tokens[i].content_length == length &&
+            memcmp(added->text.data + added->tokens[i].content, token, length) == 0)
+            return added->tokens[i].id;
+    return vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
+}
+
+bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
+{
+    const struct added_token *added = tokenizer_added(tokenizer, id);
+    return added && added->special;
+}
+
+// ---- encoding ----
+
+// Steps of the text up to words: added tokens in the raw text, normalisation, added tokens in the
+// normalised text, pre-tokenisation.
+static enum status cut_into_words(const struct tokenizer *tokenizer, const char *text,
+                                  size_t length, struct splits *out)
+{
+    struct splits raw;
+    struct bytes normal;
+    splits_init(&raw);
+    bytes_init(&normal);
+    enum status status;
+    TRY_DONE(added_tokens_split(&tokenizer->added, false, text, length, true, &raw));
+    for (size_t i = 0; i < raw.n; i++) {
+        const struct split *part = &raw.items[i];
+        const char *data = raw.text.data + part->begin;
+        size_t n = part->end - part->begin;
+        if (part->id >= 0) {
+            TRY_DONE(splits_add_text(out, data, n, part->id, part->at_start));
+            continue;
+        }
+        if (tokenizer->normalizer.n > 0) {
+            bytes_clear(&normal);
+            TRY_DONE(normalizer_apply(&tokenizer->normalizer, data, n, &normal));
+            data = normal.data;
+            n = normal.length;
+        }
+        TRY_DONE(added_tokens_split(&tokenizer->added, true, data, n, part->at_start, out));
+    }
+    status = pre_tokenizer_apply(&tokenizer->pre_tokenizer, out);
+done:
+    splits_fini(&raw);
+    bytes_fini(&normal);
+    return status;
+}
+
+static enum status encode_words(const struct tokenizer *tokenizer, const struct splits *words,
+                                struct token_ids *out)
+{
+    struct bpe_run run;
+    TRY(bpe_run_init(&run, &tokenizer->bpe, words->text.length, out));
+    enum status status = OK;
+    for (size_t i = 0; i < words->n && status == OK; i++) {
+        const struct split *word = &words->items[i];
+        status = word->id >= 0
+                     ? token_ids_push(out, word->id)
+                     : bpe_run_word(&run, words->text.data + word->begin, word->end - word->begin);
+    }
+    bpe_run_fini(&run);
+    return status;
+}
+
+static enum status check_text(const char *text, size_t length)
+{
+    size_t at;
+    if (length > TOKENIZER_TEXT_BYTES_MAX)
+        return fail(ERR_INPUT, "a text to tokenize has %zu bytes, at most %d are allowed", length,
+                    TOKENIZER_TEXT_BYTES_MAX);
+    if (!utf8_check(text, length, &at))
+        return fail(ERR_INPUT, "a text to tokenize is not valid UTF-8: byte 0x%02X at offset %zu",
+                    (unsigned char)text[at], at);
+    return OK;
+}
+
+enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
+                             bool add_special_tokens, struct token_ids *out)
+{
+    const struct post_processor *post = &tokenizer->post_processor;
+    TRY(check_text(text, length));
+    if (add_special_tokens)
+        TRY(token_ids_append(out, post->before.ids, post->before.n));
+    struct splits words;
+    splits_init(&words);
+    enum status status;
+    TRY_DONE(cut_into_words(tokenizer, text, length, &words));
+    TRY_DONE(encode_words(tokenizer, &words, out));
+    if (add_special_tokens)
+        TRY_DONE(token_ids_append(out, post->after.ids, post->after.n));
+done:
+    splits_fini(&words);
+    return status;
+}
+
+// ---- decoding ----
+
+// `tokenizers` decodes an added token from its normalised text, and takes it for special only if
+// that text is the content of a special token.
+const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id, size_t *length,
+                                   bool *special)
+{
+    const struct added_token *added = tokenizer_added(tokenizer, id);
+    *special = false;
+    if (!added)
+        return vocabulary_text(&tokenizer->bpe.vocabulary, id, length);
+    const char *content = tokenizer->added.text.data + added->content;
+    const char *text = tokenizer->added.text.data + added->matched;
+    *length = added->matched_length;
+    *special =
+        added->special && *length == added->content_length && memcmp(text, content, *length) == 0;
+    return text;
+}
+
+enum status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
+                             bool skip_special_tokens, struct bytes *out)
+{
+    struct splits tokens;
+    splits_init(&tokens);
+    enum status status;
+    TRY_DONE(bytes_append(&tokens.text, "", 0)); // so that its data is never NULL
+    for (size_t i = 0; i < n; i++) {
+        size_t length;
+        bool special;
+        const char *text = tokenizer_decoder_text(tokenizer, ids[i], &length, &special);
+        if (!text || (special && skip_special_tokens))
+            continue;
+        TRY_DONE(bytes_append(&tokens.text, text, length));
+        TRY_DONE(splits_push(&tokens, -1, false));
+    }
+    status = decoder_apply(&tokenizer->decoder, &tokens, out);
+done:
+    splits_fini(&tokens);
+    return status;
+}

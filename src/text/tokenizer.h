@@ -1,0 +1,45 @@
+// HuggingFace's tokenizer.json: text to token ids and back, exactly as the package `tokenizers`
+// does it.
+//
+// Understood: BPE models, byte-level or in SentencePiece's style with byte fallback, and the
+// normalizers, pre-tokenizers, decoders and post-processors that their files use. Everything else
+// is refused by name.
+#ifndef COLROW_TEXT_TOKENIZER_H
+#define COLROW_TEXT_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+#include "text/token_ids.h"
+
+enum { TOKENIZER_TEXT_BYTES_MAX = 256 * 1024 * 1024 }; // of one text to encode
+
+struct tokenizer; // immutable after opening: any number of threads may use it
+
+// Reads `folder`/tokenizer.json.
+enum status tokenizer_open(const char *folder, struct tokenizer **out) STATUS_MUST_USE;
+// The same from memory; `name` stands in messages.
+enum status tokenizer_parse(const char *name, const char *text, size_t length,
+                            struct tokenizer **out) STATUS_MUST_USE;
+void tokenizer_close(struct tokenizer *tokenizer); // accepts NULL
+
+// Appends the ids of `text` (UTF-8; anything else is ERR_INPUT) to `out`, which the caller
+// initialises. `add_special_tokens`: with what the post-processor puts before and after, such as
+// "<s>".
+enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
+                             bool add_special_tokens, struct token_ids *out) STATUS_MUST_USE;
+// Appends the text of `ids` to `out`. Ids that no token has add nothing.
+enum status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
+                             bool skip_special_tokens, struct bytes *out) STATUS_MUST_USE;
+
+int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer); // largest id + 1
+// The token as it stands in tokenizer.json (NUL-terminated); NULL when the id has none.
+const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *length);
+int32_t tokenizer_find(const struct tokenizer *tokenizer,
+                       const char *token); // its id, -1 when there is none
+bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
+
+#endif

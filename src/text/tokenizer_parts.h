@@ -1,0 +1,35 @@
+// What a struct tokenizer consists of; for the files of this folder that build and walk it.
+#ifndef COLROW_TEXT_TOKENIZER_PARTS_H
+#define COLROW_TEXT_TOKENIZER_PARTS_H
+
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/post_processor.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+struct tokenizer {
+    struct bpe bpe;
+    struct normalizer normalizer;
+    struct pre_tokenizer pre_tokenizer;
+    struct decoder decoder;
+    struct post_processor post_processor;
+    struct added_tokens added;
+    int32_t *added_index; // [n_ids]: index into added.tokens, -1: not an added token
+    size_t n_ids;         // largest id + 1
+    char *name;           // for messages
+};
+
+// tokenizer.json's "model" into `bpe`.
+enum status bpe_parse(const json_t *root, const char *where, struct bpe *bpe) STATUS_MUST_USE;
+
+// The added token with that id, or NULL.
+const struct added_token *tokenizer_added(const struct tokenizer *tokenizer, int32_t id);
+// The text that decoding begins with, NULL when no token has the id; `*special` when it may be
+// skipped.
+const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id, size_t *length,
+                                   bool *special);
+
+#endif

@@ -1,0 +1,140 @@
+#include "text/vocabulary.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct vocabulary_slot {
+    uint32_t hash;
+    int32_t id_plus_1; // 0: free
+};
+
+// Eight bytes at a time, multiply and shift. The tables need spread, not secrecy: a hostile
+// tokenizer.json slows only its own loading, which VOCABULARY_TOKENS_MAX bounds.
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * 0xA0761D6478BD642Fu;
+    return hash ^ hash >> 32;
+}
+
+uint64_t text_hash(const char *text, size_t length)
+{
+    uint64_t hash = 0x9E3779B97F4A7C15u ^ length, word;
+    for (; length >= 8; text += 8, length -= 8) {
+        memcpy(&word, text, 8);
+        hash = mix(hash, word);
+    }
+    if (length > 0) {
+        word = 0;
+        memcpy(&word, text, length);
+        hash = mix(hash, word);
+    }
+    return mix(hash, 0x8EBC6AF09C88C6E3u);
+}
+
+void vocabulary_init(struct vocabulary *vocabulary)
+{
+    *vocabulary = (struct vocabulary){0};
+}
+
+void vocabulary_fini(struct vocabulary *vocabulary)
+{
+    free(vocabulary->tokens);
+    free(vocabulary->slots);
+    bytes_fini(&vocabulary->text);
+    vocabulary_init(vocabulary);
+}
+
+static struct vocabulary_slot *find_slot(const struct vocabulary *v, const char *text,
+                                         size_t length, uint64_t hash)
+{
+    size_t mask = v->n_slots - 1;
+    for (size_t i = (size_t)(hash >> 32) & mask;; i = (i + 1) & mask) {
+        struct vocabulary_slot *slot = &v->slots[i];
+        if (slot->id_plus_1 == 0)
+            return slot;
+        if (slot->hash != (uint32_t)hash)
+            continue;
+        const struct vocabulary_token *token = &v->tokens[slot->id_plus_1 - 1];
+        if (token->length == length && memcmp(v->text.data + token->offset, text, length) == 0)
+            return slot;
+    }
+}
+
+static enum status grow_slots(struct vocabulary *v)
+{
+    struct vocabulary old = *v;
+    size_t wanted = old.n_slots ? old.n_slots * 2 : 1024;
+    TRY(memory_new(wanted, sizeof *v->slots, "the vocabulary's table", &v->slots));
+    v->n_slots = wanted;
+    for (size_t i = 0; i < old.n_slots; i++) {
+        if (old.slots[i].id_plus_1 == 0)
+            continue;
+        const struct vocabulary_token *token = &v->tokens[old.slots[i].id_plus_1 - 1];
+        const char *text = v->text.data + token->offset;
+        *find_slot(v, text, token->length, text_hash(text, token->length)) = old.slots[i];
+    }
+    free(old.slots);
+    return OK;
+}
+
+static enum status check_token(const struct vocabulary *v, const char *where, const char *text,
+                               size_t length, int64_t id)
+{
+    if (id < 0 || id > TOKEN_ID_MAX)
+        return fail(ERR_INPUT, "%s: token \"%.60s\" has id %lld; expected 0 to %d", where, text,
+                    (long long)id, TOKEN_ID_MAX);
+    if (length > TOKEN_BYTES_MAX)
+        return fail(ERR_INPUT, "%s: token %lld has %zu bytes; at most %d are allowed", where,
+                    (long long)id, length, TOKEN_BYTES_MAX);
+    if (v->n_tokens >= VOCABULARY_TOKENS_MAX)
+        return fail(ERR_INPUT, "%s: has more than %d tokens", where, VOCABULARY_TOKENS_MAX);
+    if ((size_t)id < v->n_ids && v->tokens[id].present)
+        return fail(ERR_INPUT,
+                    "%s: tokens \"%.60s\" and \"%.60s\" both have id %lld; ids must be unique",
+                    where, v->text.data + v->tokens[id].offset, text, (long long)id);
+    return OK;
+}
+
+enum status vocabulary_add(struct vocabulary *v, const char *where, const char *text, size_t length,
+                           int64_t id)
+{
+    TRY(check_token(v, where, text, length, id));
+    if (v->n_tokens + v->n_tokens / 2 >= v->n_slots)
+        TRY(grow_slots(v));
+    uint64_t hash = text_hash(text, length);
+    struct vocabulary_slot *slot = find_slot(v, text, length, hash);
+    if (slot->id_plus_1 != 0)
+        return fail(ERR_INPUT, "%s: token \"%.60s\" is there twice, with ids %d and %lld", where,
+                    text, slot->id_plus_1 - 1, (long long)id);
+    size_t before = v->ids_capacity;
+    TRY(memory_grow(&v->tokens, &v->ids_capacity, (size_t)id + 1, sizeof *v->tokens,
+                    "the vocabulary"));
+    if (v->ids_capacity > before)
+        memset(v->tokens + before, 0, (v->ids_capacity - before) * sizeof *v->tokens);
+    if (v->text.length + length + 1 > UINT32_MAX / 2)
+        return fail(ERR_INPUT, "%s: the tokens' texts are larger than 2 GB together", where);
+    v->tokens[id] = (struct vocabulary_token){(uint32_t)v->text.length, (uint32_t)length, true};
+    TRY(bytes_append(&v->text, text, length));
+    TRY(bytes_append(&v->text, "", 1)); // so that messages can print it
+    *slot = (struct vocabulary_slot){(uint32_t)hash, (int32_t)id + 1};
+    if ((size_t)id >= v->n_ids)
+        v->n_ids = (size_t)id + 1;
+    v->n_tokens++;
+    return OK;
+}
+
+int32_t vocabulary_find(const struct vocabulary *v, const char *text, size_t length)
+{
+    if (v->n_slots == 0)
+        return -1;
+    return find_slot(v, text, length, text_hash(text, length))->id_plus_1 - 1;
+}
+
+const char *vocabulary_text(const struct vocabulary *v, int32_t id, size_t *length)
+{
+    if (id < 0 || (size_t)id >= v->n_ids || !v->tokens[id].present)
+        return NULL;
+    *length = v->tokens[id].length;
+    return v->text.data + v->tokens[id].offset;
+}

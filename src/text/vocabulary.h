@@ -1,0 +1,47 @@
+// The tokens of a tokenizer: text to id and id to text.
+#ifndef COLROW_TEXT_VOCABULARY_H
+#define COLROW_TEXT_VOCABULARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+enum {
+    TOKEN_ID_MAX = (1 << 24) - 1,
+    VOCABULARY_TOKENS_MAX = 4 * 1000 * 1000,
+    TOKEN_BYTES_MAX = 64 * 1024,
+    TOKENIZER_FILE_BYTES_MAX = 64 * 1024 * 1024,
+};
+
+struct vocabulary_token {
+    uint32_t offset; // into `text`
+    uint32_t length;
+    bool present;
+};
+
+struct vocabulary {
+    struct vocabulary_token *tokens; // [n_ids], by id
+    size_t n_ids, ids_capacity;      // n_ids: largest id + 1
+    size_t n_tokens;
+    struct bytes text;
+    struct vocabulary_slot *slots; // open addressing, a power of two
+    size_t n_slots;
+};
+
+void vocabulary_init(struct vocabulary *vocabulary);
+void vocabulary_fini(struct vocabulary *vocabulary);
+// Adds a token; a text or id that is there already, or an id out of range, is an error. `where` is
+// the file and key.
+enum status vocabulary_add(struct vocabulary *vocabulary, const char *where, const char *text,
+                           size_t length, int64_t id) STATUS_MUST_USE;
+int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *text,
+                        size_t length); // -1: none
+// NULL when no token has that id.
+const char *vocabulary_text(const struct vocabulary *vocabulary, int32_t id, size_t *length);
+
+uint64_t text_hash(const char *text, size_t length);
+
+#endif
