@@ -25,27 +25,23 @@ static bool ends_with(const char *text, const char *end)
     return length >= tail && strcmp(text + length - tail, end) == 0;
 }
 
-// What a file of weights in another format is, by its name; NULL for other files.
-static const char *foreign_format(const char *name)
+// The suffix of a file of weights in another format; NULL for other files.
+static const char *foreign_suffix(const char *name)
 {
-    static const char *const formats[][2] = {
-        {".bin", "PyTorch's pickle"},    {".pt", "PyTorch's pickle"},
-        {".pth", "PyTorch's pickle"},    {".ckpt", "a checkpoint"},
-        {".gguf", "llama.cpp's format"}, {".msgpack", "Flax's format"},
-        {".h5", "TensorFlow's format"},
-    };
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
-        if (ends_with(name, formats[i][0]))
-            return formats[i][1];
+    static const char *const suffixes[] = {".bin",  ".pt",      ".pth", ".ckpt",
+                                           ".gguf", ".msgpack", ".h5"};
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
+        if (ends_with(name, suffixes[i]))
+            return suffixes[i];
     return NULL;
 }
 
 static enum status refuse_foreign(const char *path)
 {
     return fail(ERR_UNSUPPORTED,
-                "%s: holds weights in %s; expected safetensors (" SINGLE_NAME " or " INDEX_NAME
+                "%s: found a %s file; expected safetensors (" SINGLE_NAME " or " INDEX_NAME
                 "): convert it with Transformers' save_pretrained()",
-                path, foreign_format(path));
+                path, foreign_suffix(path));
 }
 
 // A folder without the files we read: says what it has instead. Of several, the first by name.
@@ -57,7 +53,7 @@ static enum status explain_absence(const char *folder)
         return fail_errno("open", folder);
     for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
         const char *name = entry->d_name;
-        char *place = foreign_format(name)              ? foreign
+        char *place = foreign_suffix(name)              ? foreign
                       : ends_with(name, ".safetensors") ? other
                                                         : NULL;
         if (place && (!*place || strcmp(name, place) < 0))
@@ -83,7 +79,7 @@ static enum status check_folder(const char *folder)
     if (!file_exists(folder))
         return fail(ERR_INPUT, "%s: does not exist; expected a folder with safetensors files",
                     folder);
-    if (foreign_format(folder))
+    if (foreign_suffix(folder))
         return refuse_foreign(folder);
     return fail(ERR_INPUT,
                 "%s: is a file; expected the folder that holds config.json and safetensors files",

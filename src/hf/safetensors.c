@@ -1,6 +1,5 @@
 #include "hf/safetensors.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "hf/header_reader.h"
 
 enum { LENGTH_BYTES = 8 }; // the u64 in front of the header
 
@@ -36,116 +35,186 @@ enum status safetensors_pread(int fd, const char *path, uint64_t offset, void *o
     return OK;
 }
 
-static enum status bad_tensor(const char *file, const char *tensor, const char *what,
-                              const json_t *found, const char *expected)
+// An entry's keys, and which of them have come.
+enum { KEY_DTYPE = 1, KEY_SHAPE = 2, KEY_OFFSETS = 4, KEYS_ALL = 7 };
+
+static enum status read_dtype(struct header_reader *reader, struct tensor_info *out)
 {
-    return fail(ERR_INPUT, "%s: tensor \"%.200s\": key \"%s\" is %s; expected %s", file, tensor,
-                what, found ? json_show(found) : "missing", expected);
+    char type[HEADER_WORD_MAX];
+    enum status status = header_word(reader, type);
+    if (status != OK)
+        return fail_in(status, "tensor \"%.200s\": key \"dtype\"", out->name);
+    out->type = element_from_safetensors(type);
+    if (out->type != ELEMENT_NONE)
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: tensor \"%.200s\": key \"dtype\" is \"%.40s\"; expected one of " KNOWN_TYPES,
+                reader->name, out->name, type);
 }
 
-static enum status read_shape(const char *file, const json_t *entry, struct tensor_info *out,
-                              size_t *bytes)
+// An array of at most `most` integers.
+static enum status read_integers(struct header_reader *reader, const char *tensor, const char *key,
+                                 int most, int64_t *out, int *n)
 {
-    const json_t *shape = json_object_get(entry, "shape");
-    if (!json_is_array(shape))
-        return bad_tensor(file, out->name, "shape", shape, "an array of sizes");
-    if (json_array_size(shape) > TENSOR_DIMENSIONS_MAX)
-        return fail(ERR_INPUT,
-                    "%s: tensor \"%.200s\": key \"shape\" has %zu dimensions; expected at most %d",
-                    file, out->name, json_array_size(shape), TENSOR_DIMENSIONS_MAX);
-    out->n_dimensions = (int)json_array_size(shape);
+    *n = 0;
+    enum status status = header_expect(reader, '[');
+    if (status == OK && header_accept(reader, ']'))
+        return OK;
+    while (status == OK) {
+        if (*n == most)
+            return fail(
+                ERR_INPUT,
+                "%s: tensor \"%.200s\": key \"%s\" has more than %d numbers; expected at most so "
+                "many",
+                reader->name, tensor, key, most);
+        status = header_integer(reader, &out[(*n)++]);
+        if (status == OK && !header_accept(reader, ','))
+            break;
+    }
+    if (status == OK)
+        status = header_expect(reader, ']');
+    return status == OK ? OK : fail_in(status, "tensor \"%.200s\": key \"%s\"", tensor, key);
+}
+
+// The bytes that type and shape take.
+static enum status count_bytes(const char *file, const struct tensor_info *tensor, uint64_t *out)
+{
     // Zero sizes do not excuse the others: code that flattens dimensions multiplies some of them
     // only.
-    size_t extent = element_bytes(out->type);
+    size_t extent = element_bytes(tensor->type);
     bool empty = false;
-    for (int i = 0; i < out->n_dimensions; i++) {
-        const json_t *size = json_array_get(shape, (size_t)i);
-        if (!json_is_integer(size) || json_integer_value(size) < 0)
-            return bad_tensor(file, out->name, "shape", size,
-                              "sizes that are integers of at least 0");
-        out->shape[i] = json_integer_value(size);
-        empty = empty || out->shape[i] == 0;
-        if (!checked_mul(extent, out->shape[i] ? (size_t)out->shape[i] : 1, &extent) ||
+    for (int i = 0; i < tensor->n_dimensions; i++) {
+        empty = empty || tensor->shape[i] == 0;
+        if (!checked_mul(extent, tensor->shape[i] ? (size_t)tensor->shape[i] : 1, &extent) ||
             extent > INT64_MAX)
             return fail(
                 ERR_INPUT,
                 "%s: tensor \"%.200s\": key \"shape\" overflows; expected less than 2^63 bytes",
-                file, out->name);
+                file, tensor->name);
     }
-    *bytes = empty ? 0 : extent;
+    *out = empty ? 0 : extent;
     return OK;
 }
 
-// `data_begin` is where the data lies in the file, `data_bytes` how much of it there is.
-static enum status read_offsets(const char *file, const json_t *entry, uint64_t data_begin,
-                                uint64_t data_bytes, size_t wanted, struct tensor_info *out)
+static enum status check_offsets(const char *file, const int64_t offsets[2], uint64_t data_begin,
+                                 uint64_t data_bytes, struct tensor_info *out)
 {
-    const json_t *offsets = json_object_get(entry, "data_offsets");
-    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
-        return bad_tensor(file, out->name, "data_offsets", offsets, "two integers [begin, end]");
-    int64_t first = json_integer_value(begin), last = json_integer_value(end);
-    if (first < 0 || last < first || (uint64_t)last > data_bytes)
+    uint64_t wanted = 0;
+    TRY(count_bytes(file, out, &wanted));
+    if (offsets[1] < offsets[0] || (uint64_t)offsets[1] > data_bytes)
         return fail(ERR_INPUT,
                     "%s: tensor \"%.200s\": key \"data_offsets\" is [%lld, %lld]; expected an "
                     "ascending pair within "
                     "the %llu bytes of data that the file has",
-                    file, out->name, (long long)first, (long long)last,
+                    file, out->name, (long long)offsets[0], (long long)offsets[1],
                     (unsigned long long)data_bytes);
-    out->offset = data_begin + (uint64_t)first;
-    out->bytes = (uint64_t)(last - first);
-    if (out->bytes != wanted)
-        return fail(ERR_INPUT,
-                    "%s: tensor \"%.200s\": key \"data_offsets\" spans %llu bytes; expected %zu, "
-                    "which its shape and "
-                    "type %s take",
-                    file, out->name, (unsigned long long)out->bytes, wanted,
-                    element_name(out->type));
-    return OK;
+    out->offset = data_begin + (uint64_t)offsets[0];
+    out->bytes = (uint64_t)(offsets[1] - offsets[0]);
+    if (out->bytes == wanted)
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: tensor \"%.200s\": key \"data_offsets\" spans %llu bytes; expected %llu, "
+                "which its shape and "
+                "type %s take",
+                file, out->name, (unsigned long long)out->bytes, (unsigned long long)wanted,
+                element_name(out->type));
 }
 
-static enum status read_tensor(const char *file, const json_t *entry, uint64_t data_begin,
-                               uint64_t data_bytes, struct tensor_info *out)
+static enum status read_entry_key(struct header_reader *reader, int *seen, int64_t offsets[2],
+                                  struct tensor_info *out)
 {
-    if (!json_is_object(entry))
+    char key[HEADER_WORD_MAX];
+    TRY(header_word(reader, key));
+    TRY(header_expect(reader, ':'));
+    int bit = strcmp(key, "dtype") == 0          ? KEY_DTYPE
+              : strcmp(key, "shape") == 0        ? KEY_SHAPE
+              : strcmp(key, "data_offsets") == 0 ? KEY_OFFSETS
+                                                 : 0;
+    if (bit == 0 || *seen & bit)
         return fail(
             ERR_INPUT,
-            "%s: tensor \"%.200s\" is %s; expected an object with dtype, shape and data_offsets",
-            file, out->name, json_kind(entry));
-    const json_t *type = json_object_get(entry, "dtype");
-    // An embedded NUL would make another type of it; the length says so.
-    if (!json_is_string(type) || strlen(json_string_value(type)) != json_string_length(type))
-        return bad_tensor(file, out->name, "dtype", type, "one of " KNOWN_TYPES);
-    out->type = element_from_safetensors(json_string_value(type));
-    if (out->type == ELEMENT_NONE)
-        return bad_tensor(file, out->name, "dtype", type, "one of " KNOWN_TYPES);
-    size_t bytes = 0;
-    TRY(read_shape(file, entry, out, &bytes));
-    return read_offsets(file, entry, data_begin, data_bytes, bytes, out);
+            "%s: tensor \"%.200s\": %s key \"%.80s\"; expected dtype, shape and data_offsets, once "
+            "each",
+            reader->name, out->name, bit ? "second" : "unknown", key);
+    *seen |= bit;
+    if (bit == KEY_DTYPE)
+        return read_dtype(reader, out);
+    if (bit == KEY_SHAPE)
+        return read_integers(reader, out->name, key, TENSOR_DIMENSIONS_MAX, out->shape,
+                             &out->n_dimensions);
+    int n;
+    TRY(read_integers(reader, out->name, key, 2, offsets, &n));
+    if (n == 2)
+        return OK;
+    return fail(
+        ERR_INPUT,
+        "%s: tensor \"%.200s\": key \"data_offsets\" has %d numbers; expected two, [begin, end]",
+        reader->name, out->name, n);
 }
 
-static enum status read_metadata(const char *file, json_t *metadata, struct safetensors_header *out)
+static enum status read_entry(struct header_reader *reader, uint64_t data_begin,
+                              uint64_t data_bytes, struct tensor_info *out)
 {
-    if (!json_is_object(metadata))
-        return fail(ERR_INPUT, "%s: key \"__metadata__\" is %s; expected an object of strings",
-                    file, json_kind(metadata));
-    TRY(arena_take(&out->arena, 2 * json_object_size(metadata), sizeof *out->metadata,
-                   &out->metadata));
-    const char *key;
-    json_t *value;
-    json_object_foreach(metadata, key, value)
-    {
-        if (!json_is_string(value))
-            return fail(ERR_INPUT, "%s: __metadata__: key \"%.200s\" is %s; expected a string",
-                        file, key, json_show(value));
-        char *copy;
-        TRY(arena_text(&out->arena, key, strlen(key), &copy));
-        out->metadata[2 * out->n_metadata] = copy;
-        TRY(arena_text(&out->arena, json_string_value(value), json_string_length(value), &copy));
-        out->metadata[2 * out->n_metadata + 1] = copy;
-        out->n_metadata++;
+    int seen = 0;
+    int64_t offsets[2] = {0, 0};
+    enum status status = header_expect(reader, '{');
+    if (status != OK)
+        return fail_in(status, "tensor \"%.200s\"", out->name);
+    if (!header_accept(reader, '}')) {
+        do {
+            TRY(read_entry_key(reader, &seen, offsets, out));
+        } while (header_accept(reader, ','));
+        TRY(header_expect(reader, '}'));
     }
-    return OK;
+    if (seen == KEYS_ALL)
+        return check_offsets(reader->name, offsets, data_begin, data_bytes, out);
+    const char *missing = !(seen & KEY_DTYPE)   ? "dtype"
+                          : !(seen & KEY_SHAPE) ? "shape"
+                                                : "data_offsets";
+    return fail(
+        ERR_INPUT,
+        "%s: tensor \"%.200s\": key \"%s\" is missing; expected dtype, shape and data_offsets",
+        reader->name, out->name, missing);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static enum status read_metadata(struct header_reader *reader, struct safetensors_header *out)
+{
+    struct pair {
+        char *key, *value;
+    } *pairs = NULL;
+    size_t n = 0, capacity = 0;
+    enum status status = OK;
+    TRY_DONE(header_expect(reader, '{'));
+    if (!header_accept(reader, '}')) {
+        do {
+            TRY_DONE(memory_grow(&pairs, &capacity, n + 1, sizeof *pairs, "safetensors metadata"));
+            TRY_DONE(header_string(reader, &out->arena, &pairs[n].key));
+            TRY_DONE(header_expect(reader, ':'));
+            TRY_DONE(header_string(reader, &out->arena, &pairs[n].value));
+            n++;
+        } while (header_accept(reader, ','));
+        TRY_DONE(header_expect(reader, '}'));
+        qsort(pairs, n, sizeof *pairs, by_text); // a pair begins with its key
+    }
+    TRY_DONE(arena_take(&out->arena, 2 * n, sizeof *out->metadata, &out->metadata));
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0 && strcmp(pairs[i - 1].key, pairs[i].key) == 0) {
+            status = fail(ERR_INPUT, "%s: key \"%.200s\" stands twice; expected it once",
+                          reader->name, pairs[i].key);
+            goto done;
+        }
+        out->metadata[2 * i] = pairs[i].key;
+        out->metadata[2 * i + 1] = pairs[i].value;
+    }
+    out->n_metadata = (int)n;
+done:
+    free(pairs);
+    return status == OK ? OK : fail_in(status, "key \"__metadata__\"");
 }
 
 static int by_name(const void *a, const void *b)
@@ -162,13 +231,25 @@ static int by_offset(const void *a, const void *b)
     return left->bytes < right->bytes ? -1 : left->bytes > right->bytes; // empty ones first
 }
 
+// Files are nearly always in order already; qsort() would then cost as much as all the reading.
+static void sort_tensors(struct tensor_info *tensors, int n,
+                         int (*compare)(const void *, const void *))
+{
+    for (int i = 1; i < n; i++)
+        if (compare(&tensors[i - 1], &tensors[i]) > 0) {
+            qsort(tensors, (size_t)n, sizeof *tensors, compare);
+            return;
+        }
+}
+
 // The data is covered once and whole: bytes that no tensor owns could hide anything.
-static enum status check_cover(const char *file, struct tensor_info *tensors, int n_tensors,
+static enum status check_cover(const char *file, const struct safetensors_header *header,
                                uint64_t data_begin, uint64_t file_bytes)
 {
-    qsort(tensors, (size_t)n_tensors, sizeof *tensors, by_offset);
+    struct tensor_info *tensors = header->tensors;
+    sort_tensors(tensors, header->n_tensors, by_offset);
     uint64_t next = data_begin;
-    for (int i = 0; i < n_tensors; i++) {
+    for (int i = 0; i < header->n_tensors; i++) {
         if (tensors[i].offset != next)
             return fail(ERR_INPUT,
                         "%s: tensor \"%.200s\": key \"data_offsets\" begins at %llu; expected "
@@ -186,37 +267,73 @@ static enum status check_cover(const char *file, struct tensor_info *tensors, in
     return OK;
 }
 
-static enum status read_header(const char *name, json_t *root, size_t length, uint64_t file_bytes,
+static enum status check_names(const char *file, const struct safetensors_header *header)
+{
+    sort_tensors(header->tensors, header->n_tensors, by_name);
+    for (int i = 1; i < header->n_tensors; i++)
+        if (strcmp(header->tensors[i - 1].name, header->tensors[i].name) == 0)
+            return fail(ERR_INPUT,
+                        "%s: tensor \"%.200s\" stands twice in the header; expected it once", file,
+                        header->tensors[i].name);
+    return OK;
+}
+
+// What is collected while reading.
+struct collection {
+    struct tensor_info *tensors;
+    size_t n, capacity;
+    bool has_metadata;
+};
+
+static enum status read_member(struct header_reader *reader, uint64_t data_begin,
+                               uint64_t data_bytes, struct collection *into,
                                struct safetensors_header *out)
 {
-    if (!json_is_object(root))
-        return fail(ERR_INPUT, "%s: the header is %s; expected a JSON object", name,
-                    json_kind(root));
-    uint64_t data_begin = LENGTH_BYTES + length;
-    size_t n_keys = json_object_size(root);
-    if (n_keys > SAFETENSORS_TENSORS_MAX)
-        return fail(ERR_INPUT, "%s: the header has %zu tensors; expected at most %d", name, n_keys,
-                    SAFETENSORS_TENSORS_MAX);
-    TRY(arena_take(&out->arena, n_keys, sizeof *out->tensors, &out->tensors));
-    const char *key;
-    json_t *value;
-    json_object_foreach(root, key, value)
-    {
-        if (strcmp(key, "__metadata__") == 0) {
-            TRY(read_metadata(name, value, out));
-            continue;
-        }
-        struct tensor_info *tensor = &out->tensors[out->n_tensors];
-        *tensor = (struct tensor_info){0};
-        char *copy;
-        TRY(arena_text(&out->arena, key, strlen(key), &copy));
-        tensor->name = copy;
-        TRY(read_tensor(name, value, data_begin, file_bytes - data_begin, tensor));
-        out->n_tensors++;
+    char *key;
+    TRY(header_string(reader, &out->arena, &key));
+    TRY(header_expect(reader, ':'));
+    if (strcmp(key, "__metadata__") == 0) {
+        if (into->has_metadata)
+            return fail(ERR_INPUT, "%s: key \"__metadata__\" stands twice; expected it once",
+                        reader->name);
+        into->has_metadata = true;
+        return read_metadata(reader, out);
     }
-    TRY(check_cover(name, out->tensors, out->n_tensors, data_begin, file_bytes));
-    qsort(out->tensors, (size_t)out->n_tensors, sizeof *out->tensors, by_name);
-    return OK;
+    if (into->n == SAFETENSORS_TENSORS_MAX)
+        return fail(ERR_INPUT, "%s: the header has more than %d tensors; expected at most so many",
+                    reader->name, SAFETENSORS_TENSORS_MAX);
+    TRY(memory_grow(&into->tensors, &into->capacity, into->n + 1, sizeof *into->tensors,
+                    "a list of tensors"));
+    struct tensor_info *tensor = &into->tensors[into->n++];
+    *tensor = (struct tensor_info){.name = key};
+    return read_entry(reader, data_begin, data_bytes, tensor);
+}
+
+static enum status read_members(struct header_reader *reader, uint64_t data_begin,
+                                uint64_t data_bytes, struct collection *into,
+                                struct safetensors_header *out)
+{
+    TRY(header_expect(reader, '{'));
+    if (!header_accept(reader, '}')) {
+        do {
+            TRY(read_member(reader, data_begin, data_bytes, into, out));
+        } while (header_accept(reader, ','));
+        TRY(header_expect(reader, '}'));
+    }
+    return header_end(reader);
+}
+
+static enum status read_header(struct header_reader *reader, uint64_t file_bytes,
+                               struct safetensors_header *out)
+{
+    uint64_t data_begin = LENGTH_BYTES + (uint64_t)(reader->end - reader->begin);
+    struct collection into = {.n = 0};
+    enum status status = read_members(reader, data_begin, file_bytes - data_begin, &into, out);
+    out->tensors = into.tensors;
+    out->n_tensors = (int)into.n;
+    TRY(status);
+    TRY(check_cover(reader->name, out, data_begin, file_bytes));
+    return check_names(reader->name, out);
 }
 
 static void start(struct safetensors_header *header)
@@ -238,10 +355,8 @@ enum status safetensors_parse(const char *name, const char *text, size_t length,
             "%s: the header length is %zu bytes; expected at most %llu, the rest of the file", name,
             length,
             (unsigned long long)(file_bytes < LENGTH_BYTES ? 0 : file_bytes - LENGTH_BYTES));
-    json_t *root;
-    TRY(json_parse(name, text, length, &root));
-    enum status status = read_header(name, root, length, file_bytes, out);
-    json_decref(root);
+    struct header_reader reader = {name, text, text, text + length};
+    enum status status = read_header(&reader, file_bytes, out);
     if (status != OK)
         safetensors_close(out);
     return status;
@@ -307,6 +422,7 @@ enum status safetensors_open(const char *path, struct safetensors_header *out)
 
 void safetensors_close(struct safetensors_header *header)
 {
+    free(header->tensors);
     arena_fini(&header->arena);
     start(header);
 }

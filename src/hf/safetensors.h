@@ -30,9 +30,9 @@ struct tensor_info {
 
 struct safetensors_header {
     struct arena arena;
-    struct tensor_info *tensors; // sorted by name
+    struct tensor_info *tensors; // sorted by name; on the heap
     int n_tensors;
-    // metadata ("__metadata__"), NUL-terminated pairs key, value
+    // metadata ("__metadata__"), NUL-terminated pairs key, value, sorted by key
     const char **metadata;
     int n_metadata;
 };
