@@ -1,0 +1,145 @@
+#include "engine/ranking.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "device/number.h"
+
+uint64_t ranking_key(float logit, int32_t id)
+{
+    uint32_t bits = bits_of_float(logit);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        bits = 0xff800000u; // NaN
+    if ((bits & 0x7fffffffu) == 0)
+        bits = 0; // -0 equals +0
+    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u; // now unsigned order is the order of numbers
+    return (uint64_t)bits << 32 | (uint32_t)~id;
+}
+
+int32_t ranking_id(uint64_t key)
+{
+    return (int32_t)~(uint32_t)key;
+}
+
+static void swap(uint64_t *a, uint64_t *b)
+{
+    uint64_t c = *a;
+    *a = *b;
+    *b = c;
+}
+
+// Cuts keys (all different) into larger ones, the pivot, smaller ones; returns the pivot's place. n > 0.
+static int32_t partition(uint64_t *keys, int32_t n)
+{
+    int32_t middle = n / 2;
+    // the median of three goes last
+    if (keys[0] < keys[middle])
+        swap(&keys[0], &keys[middle]);
+    if (keys[0] < keys[n - 1])
+        swap(&keys[0], &keys[n - 1]);
+    if (keys[middle] > keys[n - 1])
+        swap(&keys[middle], &keys[n - 1]);
+    uint64_t pivot = keys[n - 1];
+    int32_t place = 0;
+    for (int32_t i = 0; i < n - 1; i++)
+        if (keys[i] > pivot)
+            swap(&keys[i], &keys[place++]);
+    swap(&keys[place], &keys[n - 1]);
+    return place;
+}
+
+void ranking_select(uint64_t *keys, int32_t n, int32_t k)
+{
+    assert(k > 0 && k <= n);
+    while (k < n) {
+        int32_t place = partition(keys, n);
+        if (place == k || place + 1 == k)
+            return;
+        if (place > k) {
+            n = place;
+        } else {
+            keys += place + 1;
+            n -= place + 1;
+            k -= place + 1;
+        }
+    }
+}
+
+static void sift_down(uint64_t *heap, int32_t n, int32_t i)
+{
+    for (int32_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && heap[child + 1] < heap[child])
+            child++;
+        if (heap[i] <= heap[child])
+            return;
+        swap(&heap[i], &heap[child]);
+    }
+}
+
+// Heapsort over a min-heap: descending, without a bad case and without recursion.
+void ranking_sort(uint64_t *keys, int32_t n)
+{
+    for (int32_t i = n / 2 - 1; i >= 0; i--)
+        sift_down(keys, n, i);
+    for (int32_t last = n - 1; last > 0; last--) {
+        swap(&keys[0], &keys[last]);
+        sift_down(keys, last, 0);
+    }
+}
+
+int32_t ranking_room(int32_t k)
+{
+    return k < 512 ? 1024 : k > INT32_MAX / 2 ? INT32_MAX : 2 * k;
+}
+
+int32_t ranking_top(const float *logits, const float *keep, float least, int32_t n, int32_t k, uint64_t *keys)
+{
+    assert(k > 0);
+    int32_t count = 0, room = ranking_room(k);
+    uint64_t bound = 0; // what is below cannot be among the k
+    for (int32_t i = 0; i < n; i++) {
+        if (keep && !(keep[i] >= least))
+            continue;
+        uint64_t key = ranking_key(logits[i], i);
+        if (key < bound)
+            continue;
+        keys[count++] = key;
+        if (count == room) {
+            ranking_select(keys, count, k);
+            count = k;
+            bound = keys[0];
+            for (int32_t j = 1; j < k; j++)
+                bound = keys[j] < bound ? keys[j] : bound;
+        }
+    }
+    if (count > k) {
+        ranking_select(keys, count, k);
+        count = k;
+    }
+    return count;
+}
+
+int32_t ranking_prefix(uint64_t *keys, int32_t n, uint64_t target, uint64_t (*weight)(const void *context, int32_t id),
+                       const void *context)
+{
+    assert(n > 0 && target > 0);
+    uint64_t *begin = keys;
+    while (n > 1) {
+        int32_t place = partition(begin, n);
+        uint64_t larger = 0;
+        for (int32_t i = 0; i < place; i++)
+            larger += weight(context, ranking_id(begin[i]));
+        if (larger >= target) {
+            n = place;
+            continue;
+        }
+        target -= larger;
+        uint64_t pivot = weight(context, ranking_id(begin[place]));
+        begin += place + 1;
+        n -= place + 1;
+        if (pivot >= target)
+            return (int32_t)(begin - keys);
+        target -= pivot;
+    }
+    return (int32_t)(begin - keys) + n;
+}

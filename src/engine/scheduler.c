@@ -1,0 +1,259 @@
+#include "engine/scheduler.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits, struct kv_pool *pool)
+{
+    assert(limits->sequences_max > 0 && limits->rows_max > 0);
+    assert(limits->logit_rows_max >= limits->sequences_max);
+    *s = (struct scheduler){.limits = *limits, .pool = pool};
+    const char *what = "the scheduler";
+    size_t sequences = (size_t)limits->sequences_max, logit_rows = (size_t)limits->logit_rows_max;
+    enum status status;
+    TRY_DONE(memory_new(sequences, sizeof *s->members, what, &s->members));
+    TRY_DONE(memory_new(sequences, sizeof *s->sequences, what, &s->sequences));
+    TRY_DONE(memory_new((size_t)limits->rows_max, sizeof *s->tokens, what, &s->tokens));
+    TRY_DONE(memory_new(logit_rows, sizeof *s->logit_rows, what, &s->logit_rows));
+    TRY_DONE(memory_new(logit_rows, sizeof *s->logit_full, what, &s->logit_full));
+done:
+    if (status != OK)
+        scheduler_fini(s);
+    return status;
+}
+
+void scheduler_fini(struct scheduler *s)
+{
+    free(s->members);
+    free(s->sequences);
+    free(s->tokens);
+    free(s->logit_rows);
+    free(s->logit_full);
+    *s = (struct scheduler){0};
+}
+
+void scheduler_add(struct scheduler *s, struct sequence *sequence)
+{
+    assert(sequence->state == SEQUENCE_NEW && sequence->n_tokens > 0 && sequence->n_computed == 0);
+    assert(kv_pages_for(sequence->tokens_max) <= kv_pool_size(s->pool)); // alone it always fits
+    sequence->state = SEQUENCE_WAITING;
+    sequence_queue_insert(&s->waiting, sequence);
+}
+
+static void give_pages(struct scheduler *s, struct sequence *sequence)
+{
+    kv_pool_give(s->pool, sequence->pages, sequence->n_pages);
+    sequence->n_pages = 0;
+    sequence->n_computed = 0;
+}
+
+void scheduler_remove(struct scheduler *s, struct sequence *sequence)
+{
+    if (sequence->state == SEQUENCE_WAITING)
+        sequence_queue_remove(&s->waiting, sequence);
+    if (sequence->state == SEQUENCE_RUNNING)
+        sequence_queue_remove(&s->running, sequence);
+    give_pages(s, sequence);
+    sequence->state = SEQUENCE_OVER;
+}
+
+static void preempt(struct scheduler *s, struct sequence *sequence)
+{
+    assert(sequence->step_tokens == 0);
+    sequence_queue_remove(&s->running, sequence);
+    give_pages(s, sequence);
+    sequence->state = SEQUENCE_WAITING;
+    sequence_queue_insert(&s->waiting, sequence);
+    s->preemptions++;
+}
+
+// Which logits the next `n_tokens` tokens of a sequence ask for.
+static struct step_logits logits_of(const struct sequence *sequence, int32_t n_tokens)
+{
+    int32_t end = sequence->n_computed + n_tokens;
+    struct step_logits logits = {.samples = end == sequence->n_tokens};
+    if (sequence->prompt_logits) {
+        int32_t from = sequence->n_prompt_logits, to = sequence->n_prompt;
+        from = from > sequence->n_computed ? from : sequence->n_computed;
+        to = to < end ? to : end;
+        if (from < to) {
+            logits.prompt_begin = from;
+            logits.prompt_end = to;
+        }
+    }
+    logits.n = logits.prompt_end - logits.prompt_begin;
+    logits.n += logits.samples && logits.prompt_end != end; // else the last row is a prompt's as well
+    return logits;
+}
+
+// What may still go into the step.
+struct room {
+    int32_t rows, logit_rows;
+};
+
+static void join(struct scheduler *s, struct room *room, struct sequence *sequence, int32_t n_tokens)
+{
+    sequence->step_tokens = n_tokens;
+    sequence->logits = logits_of(sequence, n_tokens);
+    room->rows -= n_tokens;
+    room->logit_rows -= sequence->logits.n;
+    assert(room->rows >= 0 && room->logit_rows >= 0 && s->step.n_sequences < s->limits.sequences_max);
+    s->members[s->step.n_sequences++] = sequence;
+}
+
+// Pages for one more token of a decoding sequence. False when it had to give way itself.
+static bool grow(struct scheduler *s, struct sequence *sequence)
+{
+    int32_t missing = (int32_t)kv_pages_for(sequence->n_tokens) - sequence->n_pages;
+    assert(missing <= 1 && sequence->n_pages + missing <= sequence->pages_max);
+    if (missing <= 0)
+        return true;
+    while (!kv_pool_take(s->pool, 1, sequence->pages + sequence->n_pages)) {
+        struct sequence *newest = s->running.last;
+        preempt(s, newest);
+        if (newest == sequence)
+            return false;
+    }
+    sequence->n_pages++;
+    return true;
+}
+
+static void plan_decoding(struct scheduler *s, struct room *room)
+{
+    // oldest first: whoever has to give way is newer than all that joined already
+    for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
+        next = sequence->next;
+        if (sequence_remaining(sequence) != 1)
+            continue;
+        if (room->rows < 1 || room->logit_rows < 1)
+            return;
+        if (!grow(s, sequence))
+            return; // it was the last one
+        next = sequence->next; // the queue behind it may have changed
+        join(s, room, sequence, 1);
+    }
+}
+
+// A chunk of a prompt, as large as the room allows.
+static void plan_chunk(struct scheduler *s, struct room *room, struct sequence *sequence)
+{
+    int32_t n = sequence_remaining(sequence);
+    n = n < room->rows ? n : room->rows;
+    for (int32_t excess; n > 0 && (excess = logits_of(sequence, n).n - room->logit_rows) > 0;)
+        n -= excess; // rows that want logits stand at the end
+    if (n > 0)
+        join(s, room, sequence, n);
+}
+
+static bool may_start(const struct scheduler *s, const struct sequence *sequence)
+{
+    if (s->running.n >= s->limits.sequences_max)
+        return false;
+    // a page in reserve for each that runs: a start that pushes itself out again would be for nothing
+    int64_t reserve = s->running.n;
+    return kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
+}
+
+static void start(struct scheduler *s, struct sequence *sequence)
+{
+    int32_t n_pages = (int32_t)kv_pages_for(sequence->n_tokens);
+    bool taken = kv_pool_take(s->pool, n_pages, sequence->pages);
+    assert(taken && n_pages <= sequence->pages_max);
+    (void)taken;
+    sequence->n_pages = n_pages;
+    sequence_queue_remove(&s->waiting, sequence);
+    sequence->state = SEQUENCE_RUNNING;
+    sequence_queue_insert(&s->running, sequence);
+}
+
+static void plan_prompts(struct scheduler *s, struct room *room)
+{
+    for (struct sequence *sequence = s->running.first; sequence && room->rows > 0; sequence = sequence->next)
+        if (sequence_remaining(sequence) > 1)
+            plan_chunk(s, room, sequence);
+}
+
+static void start_waiting(struct scheduler *s, struct room *room)
+{
+    for (struct sequence *sequence; (sequence = s->waiting.first);) {
+        if (room->rows < 1 || room->logit_rows < 1 || !may_start(s, sequence))
+            return;
+        start(s, sequence);
+        plan_chunk(s, room, sequence);
+    }
+}
+
+static void add_logit_row(struct scheduler *s, int32_t row, bool full)
+{
+    s->logit_rows[s->step.n_logits] = row;
+    s->logit_full[s->step.n_logits++] = full;
+}
+
+static void add_logits(struct scheduler *s, struct sequence *sequence, int32_t first_row)
+{
+    struct step_logits *logits = &sequence->logits;
+    logits->first = s->step.n_logits;
+    for (int32_t position = logits->prompt_begin; position < logits->prompt_end; position++)
+        add_logit_row(s, first_row + position - sequence->n_computed, true);
+    if (s->step.n_logits - logits->first < logits->n)
+        add_logit_row(s, first_row + sequence->step_tokens - 1, sequence->full_logits);
+    assert(s->step.n_logits - logits->first == logits->n);
+}
+
+// Writes the members down as rows of the batch.
+static void lay_out(struct scheduler *s)
+{
+    int32_t row = 0;
+    for (int32_t i = 0; i < s->step.n_sequences; i++) {
+        struct sequence *sequence = s->members[i];
+        s->sequences[i] = (struct step_sequence){
+            .first_row = row,
+            .n_tokens = sequence->step_tokens,
+            .position = sequence->n_computed,
+            .pages = sequence->pages,
+            .n_pages = (int32_t)kv_pages_for(sequence->n_computed + sequence->step_tokens),
+        };
+        memcpy(s->tokens + row, sequence->tokens + sequence->n_computed,
+               (size_t)sequence->step_tokens * sizeof *s->tokens);
+        add_logits(s, sequence, row);
+        row += sequence->step_tokens;
+        s->n_prefill_rows += sequence->step_tokens > 1 || sequence->n_computed < sequence->n_prompt
+                                 ? sequence->step_tokens
+                                 : 0;
+    }
+    s->step.n_rows = row;
+    assert(row <= s->limits.rows_max && s->step.n_logits <= s->limits.logit_rows_max);
+}
+
+int32_t scheduler_plan(struct scheduler *s)
+{
+    s->step = (struct step){
+        .number = s->step.number + 1,
+        .tokens = s->tokens,
+        .sequences = s->sequences,
+        .logit_rows = s->logit_rows,
+        .logit_full = s->logit_full,
+    };
+    s->n_prefill_rows = 0;
+    struct room room = {s->limits.rows_max, s->limits.logit_rows_max};
+    uint64_t preemptions = s->preemptions;
+    plan_decoding(s, &room);
+    plan_prompts(s, &room);
+    if (s->preemptions == preemptions) // else what starts would be pushed out again
+        start_waiting(s, &room);
+    lay_out(s);
+    return s->step.n_rows;
+}
+
+void scheduler_done(struct scheduler *s)
+{
+    for (int32_t i = 0; i < s->step.n_sequences; i++) {
+        struct sequence *sequence = s->members[i];
+        sequence->n_computed += sequence->step_tokens;
+        sequence->step_tokens = 0;
+        assert(sequence->n_computed <= sequence->n_tokens);
+    }
+}

@@ -1,0 +1,52 @@
+// Which tokens go into the next step: continuous batching with a budget of tokens.
+//
+// Sequences that decode go first, one token each; what is left of the budget goes to prompts, in chunks, first come first
+// served. A sequence takes the pages of all its known tokens when it starts, so only decoding takes further ones; when none
+// is left, the newest sequence gives its pages back and starts over later from its tokens (preemption by recompute).
+// Results do not depend on any of this (docs/numerics.md).
+#ifndef COLROW_ENGINE_SCHEDULER_H
+#define COLROW_ENGINE_SCHEDULER_H
+
+#include <stdint.h>
+
+#include "base/status.h"
+#include "engine/kv_pool.h"
+#include "engine/sequence.h"
+#include "model/step.h"
+
+struct scheduler_limits {
+    int32_t sequences_max;  // max_num_seqs
+    int32_t rows_max;       // max_num_batched_tokens
+    int32_t logit_rows_max; // at least sequences_max
+};
+
+struct scheduler {
+    struct scheduler_limits limits;
+    struct kv_pool *pool; // borrowed
+    struct sequence_queue waiting, running;
+    uint64_t preemptions;
+
+    // The step as planned last. Arrays have the sizes of `limits`.
+    struct step step;
+    struct sequence **members; // [step.n_sequences], parallel to step.sequences
+    struct step_sequence *sequences;
+    int32_t *tokens, *logit_rows;
+    uint8_t *logit_full;
+    int32_t n_prefill_rows; // of the step: rows of prompts or of sequences that start over
+};
+
+enum status scheduler_init(struct scheduler *scheduler, const struct scheduler_limits *limits,
+                           struct kv_pool *pool) STATUS_MUST_USE;
+void scheduler_fini(struct scheduler *scheduler); // sequences are the caller's
+
+void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
+// The sequence is over: it leaves its queue and gives its pages back. Not while a step with it is under way.
+void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
+
+// Plans the next step into scheduler->step and each member's fields; returns the number of its rows, 0 when there is
+// nothing to do. Every page table points into the sequences.
+int32_t scheduler_plan(struct scheduler *scheduler);
+// The step was executed: its tokens count as computed.
+void scheduler_done(struct scheduler *scheduler);
+
+#endif

@@ -1,0 +1,25 @@
+#include "engine/sequence.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+void sequence_queue_remove(struct sequence_queue *queue, struct sequence *sequence)
+{
+    *(sequence->previous ? &sequence->previous->next : &queue->first) = sequence->next;
+    *(sequence->next ? &sequence->next->previous : &queue->last) = sequence->previous;
+    sequence->previous = sequence->next = NULL;
+    queue->n--;
+    assert(queue->n >= 0 && (queue->n == 0) == (queue->first == NULL));
+}
+
+void sequence_queue_insert(struct sequence_queue *queue, struct sequence *sequence)
+{
+    struct sequence *before = queue->last; // most come last
+    while (before && before->arrival > sequence->arrival)
+        before = before->previous;
+    sequence->previous = before;
+    sequence->next = before ? before->next : queue->first;
+    *(before ? &before->next : &queue->first) = sequence;
+    *(sequence->next ? &sequence->next->previous : &queue->last) = sequence;
+    queue->n++;
+}

@@ -1,0 +1,57 @@
+// A sequence as the scheduler sees it: tokens, how many of them the ranks have processed, and its KV pages.
+#ifndef COLROW_ENGINE_SEQUENCE_H
+#define COLROW_ENGINE_SEQUENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum sequence_state { SEQUENCE_NEW, SEQUENCE_WAITING, SEQUENCE_RUNNING, SEQUENCE_OVER };
+
+// Rows of logits that a sequence gets from a step: of prompt tokens, then the one that the next token is drawn from
+// (which is the last prompt token's, where that is among them).
+struct step_logits {
+    int32_t prompt_begin, prompt_end; // positions of the prompt tokens
+    int32_t first, n;                 // their indices in the step
+    bool samples;                     // index first + n - 1 gives the next token
+};
+
+struct sequence {
+    struct request *request; // whose sequence it is
+    int index;               // among its request's
+    uint64_t arrival;        // smaller: earlier; no two are equal
+
+    int32_t *tokens; // prompt, then what was generated
+    int32_t n_prompt, n_tokens, tokens_max;
+    int32_t n_computed; // whose keys and values are in the pages
+
+    int32_t *pages; // [pages_max]
+    int32_t n_pages, pages_max;
+
+    enum sequence_state state;
+    struct sequence *previous, *next; // in its queue
+
+    // logits of prompt tokens (colrow logits): wanted up to n_prompt, handed out up to here
+    bool prompt_logits;
+    int32_t n_prompt_logits;
+    bool full_logits; // the next token's: all, or only the largest
+
+    // this step
+    int32_t step_tokens; // 0: not part of it
+    struct step_logits logits;
+};
+
+struct sequence_queue {
+    struct sequence *first, *last;
+    int n;
+};
+
+void sequence_queue_remove(struct sequence_queue *queue, struct sequence *sequence);
+// Keeps the order of arrival.
+void sequence_queue_insert(struct sequence_queue *queue, struct sequence *sequence);
+
+static inline int32_t sequence_remaining(const struct sequence *sequence)
+{
+    return sequence->n_tokens - sequence->n_computed;
+}
+
+#endif

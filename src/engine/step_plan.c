@@ -1,0 +1,168 @@
+#include "engine/step_plan.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "engine/kv_pool.h"
+
+struct plan_head {
+    int64_t number;
+    int32_t n_rows, n_sequences, n_logits, capture;
+};
+
+struct plan_sequence {
+    int64_t position, first_page; // first_page: index into the page entries
+    int32_t first_row, n_tokens, n_pages, unused;
+};
+
+// Where the arrays begin.
+struct places {
+    size_t sequences, tokens, logit_rows, logit_full, pages, end;
+};
+
+static bool place(size_t *end, size_t count, size_t item_bytes, size_t *out)
+{
+    size_t bytes;
+    *out = *end;
+    return checked_mul(count, item_bytes, &bytes) && checked_add(bytes, 63, &bytes) &&
+           checked_add(*end, bytes & ~(size_t)63, end);
+}
+
+static bool places_of(const struct step_limits *limits, struct places *out)
+{
+    size_t end = round_up(sizeof(struct plan_head), 64);
+    bool good = place(&end, (size_t)limits->sequences_max, sizeof(struct plan_sequence), &out->sequences) &&
+                place(&end, (size_t)limits->rows_max, sizeof(int32_t), &out->tokens) &&
+                place(&end, (size_t)limits->logit_rows_max, sizeof(int32_t), &out->logit_rows) &&
+                place(&end, (size_t)limits->logit_rows_max, 1, &out->logit_full) &&
+                place(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages);
+    out->end = end;
+    return good;
+}
+
+enum status step_plan_bytes(const struct step_limits *limits, size_t *out)
+{
+    struct places places;
+    if (!places_of(limits, &places))
+        return fail_memory(SIZE_MAX, "the step plan");
+    *out = places.end;
+    return OK;
+}
+
+static void copy(char *to, const void *from, int32_t count, size_t item_bytes)
+{
+    if (count)
+        memcpy(to, from, (size_t)count * item_bytes);
+}
+
+void step_plan_write(void *area, const struct step_limits *limits, const struct step *step)
+{
+    struct places places;
+    bool fits = places_of(limits, &places);
+    assert(fits && step->n_rows <= limits->rows_max && step->n_sequences <= limits->sequences_max);
+    assert(step->n_logits <= limits->logit_rows_max);
+    (void)fits;
+    char *base = area;
+    *(struct plan_head *)area = (struct plan_head){
+        .number = step->number,
+        .n_rows = step->n_rows,
+        .n_sequences = step->n_sequences,
+        .n_logits = step->n_logits,
+        .capture = step->capture,
+    };
+    copy(base + places.tokens, step->tokens, step->n_rows, sizeof *step->tokens);
+    copy(base + places.logit_rows, step->logit_rows, step->n_logits, sizeof *step->logit_rows);
+    copy(base + places.logit_full, step->logit_full, step->n_logits, 1);
+    struct plan_sequence *out = (struct plan_sequence *)(base + places.sequences);
+    int64_t n_pages = 0;
+    for (int32_t i = 0; i < step->n_sequences; i++) {
+        const struct step_sequence *in = &step->sequences[i];
+        assert(n_pages + in->n_pages <= limits->page_entries_max);
+        out[i] = (struct plan_sequence){
+            .position = in->position,
+            .first_page = n_pages,
+            .first_row = in->first_row,
+            .n_tokens = in->n_tokens,
+            .n_pages = in->n_pages,
+        };
+        copy(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->pages, in->n_pages, sizeof(int32_t));
+        n_pages += in->n_pages;
+    }
+}
+
+static enum status wrong(const char *what, int64_t found, int64_t least, int64_t most)
+{
+    return fail(ERR_INTERNAL, "step plan: %s is %lld; expected %lld to %lld", what, (long long)found,
+                (long long)least, (long long)most);
+}
+
+#define CHECK(value, least, most)                                                                  \
+    do {                                                                                           \
+        if ((value) < (least) || (value) > (most))                                                 \
+            return wrong(#value, (value), (least), (most));                                        \
+    } while (0)
+
+static enum status check_sequence(const struct plan_sequence *sequence, const struct step_limits *limits,
+                                  const int32_t *pages, int32_t next_row, int32_t n_rows)
+{
+    CHECK(sequence->first_row, next_row, next_row);
+    CHECK(sequence->n_tokens, 1, n_rows - next_row);
+    CHECK(sequence->position, 0, limits->positions_max - sequence->n_tokens);
+    int64_t needed = kv_pages_for(sequence->position + sequence->n_tokens);
+    CHECK(sequence->n_pages, needed, needed);
+    CHECK(sequence->first_page, 0, limits->page_entries_max - sequence->n_pages);
+    for (int32_t i = 0; i < sequence->n_pages; i++)
+        CHECK(pages[sequence->first_page + i], 0, limits->kv_pages - 1);
+    return OK;
+}
+
+static enum status check_rows(const struct step *step, const struct step_limits *limits)
+{
+    for (int32_t i = 0; i < step->n_rows; i++)
+        CHECK(step->tokens[i], 0, limits->vocab_size - 1);
+    for (int32_t i = 0; i < step->n_logits; i++)
+        CHECK(step->logit_rows[i], i ? step->logit_rows[i - 1] + 1 : 0, step->n_rows - 1);
+    return OK;
+}
+
+enum status step_plan_read(const void *area, const struct step_limits *limits, struct step_sequence *sequences,
+                           struct step *out)
+{
+    struct places places;
+    if (!places_of(limits, &places))
+        return fail_memory(SIZE_MAX, "the step plan");
+    const char *base = area;
+    const struct plan_head *head = area;
+    CHECK(head->n_rows, 1, limits->rows_max);
+    CHECK(head->n_sequences, 1, limits->sequences_max);
+    CHECK(head->n_logits, 0, limits->logit_rows_max);
+    *out = (struct step){
+        .number = head->number,
+        .n_rows = head->n_rows,
+        .tokens = (const int32_t *)(base + places.tokens),
+        .n_sequences = head->n_sequences,
+        .sequences = sequences,
+        .n_logits = head->n_logits,
+        .logit_rows = (const int32_t *)(base + places.logit_rows),
+        .logit_full = (const uint8_t *)(base + places.logit_full),
+        .capture = head->capture != 0,
+    };
+    TRY(check_rows(out, limits));
+    const struct plan_sequence *in = (const struct plan_sequence *)(base + places.sequences);
+    const int32_t *pages = (const int32_t *)(base + places.pages);
+    int32_t row = 0;
+    for (int32_t i = 0; i < head->n_sequences; i++) {
+        TRY(check_sequence(&in[i], limits, pages, row, head->n_rows));
+        sequences[i] = (struct step_sequence){
+            .first_row = in[i].first_row,
+            .n_tokens = in[i].n_tokens,
+            .position = in[i].position,
+            .pages = pages + in[i].first_page,
+            .n_pages = in[i].n_pages,
+        };
+        row += in[i].n_tokens;
+    }
+    CHECK(row, head->n_rows, head->n_rows);
+    return OK;
+}

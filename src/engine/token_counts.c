@@ -1,0 +1,42 @@
+#include "engine/token_counts.h"
+
+#include <assert.h>
+
+enum status token_counts_init(struct token_counts *counts, struct arena *arena, int32_t tokens_max)
+{
+    assert(tokens_max >= 0 && tokens_max < 1 << 29);
+    *counts = (struct token_counts){.capacity = tokens_max};
+    uint32_t n_slots = 16;
+    while (n_slots < 2 * (uint32_t)tokens_max)
+        n_slots *= 2;
+    counts->mask = n_slots - 1;
+    TRY(arena_take(arena, (size_t)tokens_max, sizeof *counts->items, &counts->items));
+    return arena_take(arena, n_slots, sizeof *counts->slots, &counts->slots);
+}
+
+static struct token_count *find_or_add(struct token_counts *counts, int32_t id)
+{
+    uint32_t slot = (uint32_t)id * 0x9E3779B1u; // Knuth's multiplicative hash
+    slot ^= slot >> 15;
+    for (;; slot++) {
+        int32_t *item = &counts->slots[slot & counts->mask];
+        if (*item == 0) {
+            assert(counts->n < counts->capacity);
+            counts->items[counts->n] = (struct token_count){.id = id};
+            *item = ++counts->n;
+        }
+        if (counts->items[*item - 1].id == id)
+            return &counts->items[*item - 1];
+    }
+}
+
+void token_counts_prompt(struct token_counts *counts, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        find_or_add(counts, ids[i]);
+}
+
+void token_counts_generated(struct token_counts *counts, int32_t id)
+{
+    find_or_add(counts, id)->generated++;
+}

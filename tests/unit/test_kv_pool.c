@@ -1,0 +1,86 @@
+#include "testing.h"
+
+#include "base/memory.h"
+#include "engine/kv_pool.h"
+
+static void all_or_none(void **state)
+{
+    (void)state;
+    struct kv_pool *pool;
+    int32_t pages[8];
+    assert_int_equal(kv_pool_new(5, &pool), OK);
+    assert_true(kv_pool_take(pool, 3, pages));
+    assert_int_equal(pages[0], 0);
+    assert_int_equal(pages[2], 2);
+    assert_false(kv_pool_take(pool, 3, pages + 3));
+    assert_int_equal(kv_pool_available(pool), 2);
+    assert_true(kv_pool_take(pool, 2, pages + 3));
+    assert_true(kv_pool_take(pool, 0, pages + 5));
+    kv_pool_give(pool, pages, 5);
+    assert_int_equal(kv_pool_available(pool), 5);
+    kv_pool_free(pool);
+}
+
+static void no_page_has_two_takers(void **state)
+{
+    (void)state;
+    enum { PAGES = 100, HOLDERS = 20 };
+    struct kv_pool *pool;
+    int32_t held[HOLDERS][PAGES], n_held[HOLDERS] = {0};
+    uint32_t random = 1;
+    assert_int_equal(kv_pool_new(PAGES, &pool), OK);
+    for (int round = 0; round < 20000; round++) {
+        random = random * 1664525u + 1013904223u;
+        int who = (int)(random >> 8) % HOLDERS, n = (int)(random >> 16) % 12;
+        if (n_held[who]) {
+            kv_pool_give(pool, held[who], n_held[who]);
+            n_held[who] = 0;
+        } else if (kv_pool_take(pool, n, held[who])) {
+            n_held[who] = n;
+        }
+        int owner[PAGES] = {0}, total = 0;
+        for (int h = 0; h < HOLDERS; h++)
+            for (int i = 0; i < n_held[h]; i++, total++)
+                assert_int_equal(owner[held[h][i]]++, 0);
+        assert_int_equal(kv_pool_available(pool), PAGES - total);
+    }
+    kv_pool_free(pool);
+}
+
+static void shared_pages_return_with_the_last_holder(void **state)
+{
+    (void)state;
+    struct kv_pool *pool;
+    int32_t pages[4];
+    assert_int_equal(kv_pool_new(4, &pool), OK);
+    assert_true(kv_pool_take(pool, 4, pages));
+    kv_pool_share(pool, pages, 2);
+    kv_pool_give(pool, pages, 4);
+    assert_int_equal(kv_pool_available(pool), 2);
+    kv_pool_give(pool, pages, 2);
+    assert_int_equal(kv_pool_available(pool), 4);
+    kv_pool_free(pool);
+}
+
+static void failed_reservations_leave_nothing(void **state)
+{
+    (void)state;
+    struct kv_pool *pool = NULL;
+    for (long n = 1; n <= 3; n++) {
+        memory_fail_after(n);
+        assert_int_equal(kv_pool_new(10, &pool), ERR_MEMORY);
+        memory_fail_after(0);
+    }
+    kv_pool_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_or_none),
+        cmocka_unit_test(no_page_has_two_takers),
+        cmocka_unit_test(shared_pages_return_with_the_last_holder),
+        cmocka_unit_test(failed_reservations_leave_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
