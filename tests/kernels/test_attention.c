@@ -1,0 +1,323 @@
+// Attention: every level gives the reference's bits over head sizes, group sizes, positions at the edges of pages and
+// groups, windows and extreme data; the same queries in one call, one by one or in odd chunks give the same bits.
+#include "kernels/kernel_data.h"
+
+#include <math.h>
+
+#include "device/cpu/reference.h"
+
+struct problem {
+    enum compute_type type;
+    int head_dim, n_heads;
+    int64_t position, window;
+    int n_tokens;
+    enum data_kind kind;
+};
+
+struct world { // a sequence: its inputs, and its cache with pages in random order, all against guard pages
+    struct problem p;
+    int n_positions, n_pages;
+    size_t row, out_element; // floats of a query's row, bytes of an output element
+    float *k, *v;            // [n_positions][head_dim]
+    int32_t pages[64];
+    struct guarded keys, values, q, scratch;
+    struct kv_view view;
+};
+
+static size_t q_bytes(const struct world *w, size_t elements)
+{
+    return elements * (w->p.type == COMPUTE_BF16 ? 2 : 4);
+}
+
+static size_t query_elements(const struct world *w) // the last row has no gap after it
+{
+    return (size_t)(w->p.n_tokens - 1) * w->row + (size_t)(w->p.n_heads * w->p.head_dim);
+}
+
+static void cache_new(struct world *w)
+{
+    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * w->p.head_dim) * compute_bytes(w->p.type);
+    w->keys = guarded_new((size_t)w->n_pages * page_bytes, 4);
+    w->values = guarded_new((size_t)w->n_pages * page_bytes, 4);
+    w->view = (struct kv_view){.type = w->p.type,
+                               .head_dim = w->p.head_dim,
+                               .keys = w->keys.data,
+                               .values = w->values.data,
+                               .page_stride = page_bytes,
+                               .pages = w->pages};
+    // What an earlier sequence left: kv_write() clears the values, keys of unwritten positions stay.
+    memset(w->keys.data, 0x7f, (size_t)w->n_pages * page_bytes);
+    memset(w->values.data, 0x7f, (size_t)w->n_pages * page_bytes);
+}
+
+static void cache_free(struct world *w)
+{
+    guarded_free(&w->keys);
+    guarded_free(&w->values);
+}
+
+static void cache_fill(struct world *w, int64_t from, int64_t to)
+{
+    size_t at = (size_t)from * (size_t)w->p.head_dim;
+    reference_kv_write(&w->view, from, (int)(to - from), w->k + at, w->v + at, (size_t)w->p.head_dim);
+}
+
+static void world_new(struct world *w, const struct problem *p)
+{
+    *w = (struct world){.p = *p};
+    w->n_positions = (int)p->position + p->n_tokens;
+    w->n_pages = (w->n_positions + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+    assert_true(w->n_pages <= 64);
+    for (int i = 0; i < w->n_pages; i++) {
+        int k = random_between(0, i);
+        w->pages[i] = w->pages[k];
+        w->pages[k] = i;
+    }
+    size_t n = (size_t)(w->n_positions * p->head_dim);
+    w->k = malloc(n * sizeof *w->k);
+    w->v = malloc(n * sizeof *w->v);
+    random_values(w->k, n, p->kind);
+    random_values(w->v, n, p->kind);
+    w->row = (size_t)(p->n_heads * p->head_dim) + (size_t)random_between(0, 3) * 5;
+    w->out_element = p->type == COMPUTE_BF16 ? 2 : 4;
+    size_t elements = query_elements(w);
+    float *q = malloc(elements * sizeof *q);
+    for (size_t i = 0; i < elements; i++)
+        q[i] = random_value(p->kind) * (p->kind == ORDINARY ? 3 : 1);
+    w->q = guarded_new(q_bytes(w, elements), 2);
+    reference_round(q, elements, p->type, w->q.data);
+    free(q);
+    w->scratch = guarded_new(ATTENTION_SCRATCH_BYTES, 64);
+    memset(w->scratch.data, 0xff, ATTENTION_SCRATCH_BYTES); // NaNs
+    cache_new(w);
+}
+
+static void world_free(struct world *w)
+{
+    cache_free(w);
+    guarded_free(&w->q);
+    guarded_free(&w->scratch);
+    free(w->k);
+    free(w->v);
+}
+
+// Queries [from, to) of the problem into their rows of `out`.
+static void attend(struct world *w, void (*attention)(const struct attention *), int from, int to, void *out)
+{
+    struct attention args = {.kv = w->view,
+                             .n_heads = w->p.n_heads,
+                             .n_tokens = to - from,
+                             .position = w->p.position + from,
+                             .window = w->p.window,
+                             .scale = 1.0f / sqrtf((float)w->p.head_dim),
+                             .q = (char *)w->q.data + q_bytes(w, (size_t)from * w->row),
+                             .q_stride = w->row,
+                             .out = (char *)out + (size_t)from * w->row * w->out_element,
+                             .out_stride = w->row,
+                             .scratch = w->scratch.data};
+    attention(&args);
+}
+
+static struct guarded out_new(const struct world *w)
+{
+    struct guarded out = guarded_new(query_elements(w) * w->out_element, w->out_element);
+    memset(out.data, 0x5a, query_elements(w) * w->out_element); // the gaps between rows stay so
+    return out;
+}
+
+static void describe(const struct problem *p, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s head_dim %d heads %d position %d tokens %d window %d data %d", compute_name(p->type),
+             p->head_dim, p->n_heads, (int)p->position, p->n_tokens, (int)p->window, (int)p->kind);
+}
+
+static void check(const struct kernels *kernels, const struct problem *p)
+{
+    struct world w;
+    world_new(&w, p);
+    cache_fill(&w, 0, w.n_positions);
+    struct guarded got = out_new(&w), expected = out_new(&w);
+    attend(&w, kernels->attention, 0, p->n_tokens, got.data);
+    attend(&w, reference_attention, 0, p->n_tokens, expected.data);
+    char text[160];
+    describe(p, text, sizeof text);
+    assert_same(got.data, expected.data, query_elements(&w), p->type == COMPUTE_BF16, text);
+    guarded_free(&got);
+    guarded_free(&expected);
+    world_free(&w);
+}
+
+static void head_sizes(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    static const int dims[] = {2, 4, 6, 8, 10, 14, 16, 18, 24, 30, 32, 34, 48, 62, 64, 66, 80, 96, 112, 126, 128, 130, 256, 510, 512};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        for (int type = 0; type < 3; type++)
+            for (int n_tokens = 1; n_tokens <= 23; n_tokens += 11)
+                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = dims[i], .n_heads = 1 + n_tokens % 3,
+                                                 .position = 100, .n_tokens = n_tokens});
+}
+
+static void group_sizes(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int n_heads = 1; n_heads <= 64; n_heads += n_heads < 18 ? 1 : 23)
+        for (int type = 0; type < 3; type++)
+            for (int n_tokens = 1; n_tokens <= 40; n_tokens = n_tokens * 3 + 1)
+                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = n_heads < 18 ? 32 : 16, .n_heads = n_heads,
+                                                 .position = 60, .n_tokens = n_tokens});
+}
+
+static void positions_at_edges(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    static const int positions[] = {0, 1, 2, 62, 63, 64, 65, 127, 128, 510, 511, 512, 513, 575, 576, 1023, 1024, 1025, 1600};
+    static const int counts[] = {1, 2, 3, 16, 65, 130};
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
+        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
+            for (int type = 0; type < 3; type++)
+                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = 16, .n_heads = 2,
+                                                 .position = positions[i], .n_tokens = counts[k]});
+}
+
+static void sliding_windows(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    static const int windows[] = {1, 2, 3, 17, 63, 64, 65, 100, 128, 511, 512, 513, 700, 5000};
+    static const int positions[] = {0, 63, 64, 500, 1100};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        for (size_t k = 0; k < sizeof positions / sizeof *positions; k++)
+            for (int n_tokens = 1; n_tokens <= 200; n_tokens = n_tokens * 14 + 3)
+                check(kernels, &(struct problem){.type = (enum compute_type)((i + k) % 3), .head_dim = 16, .n_heads = 1,
+                                                 .position = positions[k], .n_tokens = n_tokens, .window = windows[i]});
+}
+
+static void extreme_data(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int round = 0; round < 40; round++)
+        for (int kind = 0; kind < DATA_KINDS; kind++)
+            for (int type = 0; type < 3; type++)
+                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = 2 * random_between(1, 40),
+                                                 .n_heads = random_between(1, 4), .position = random_between(0, 600),
+                                                 .n_tokens = random_between(1, 20), .window = random_between(0, 1) * random_between(1, 300),
+                                                 .kind = (enum data_kind)kind});
+}
+
+static void random_shapes(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int round = 0; round < 150; round++)
+        check(kernels, &(struct problem){.type = (enum compute_type)random_between(0, 2), .head_dim = 2 * random_between(1, 64),
+                                         .n_heads = random_between(1, 12), .position = random_between(0, 300),
+                                         .n_tokens = random_between(1, 50), .window = random_between(0, 1) * random_between(1, 300)});
+}
+
+// The cache is filled chunk by chunk, as the engine does it: what is not written yet must not matter.
+static void check_chunks(const struct kernels *kernels, const struct problem *p, int chunk)
+{
+    struct world w;
+    world_new(&w, p);
+    cache_fill(&w, 0, w.n_positions);
+    struct guarded whole = out_new(&w), parts = out_new(&w);
+    attend(&w, kernels->attention, 0, p->n_tokens, whole.data);
+    cache_free(&w);
+    cache_new(&w);
+    if (p->position > 0)
+        cache_fill(&w, 0, p->position);
+    for (int from = 0; from < p->n_tokens; from += chunk) {
+        int to = from + chunk < p->n_tokens ? from + chunk : p->n_tokens;
+        cache_fill(&w, p->position + from, p->position + to);
+        attend(&w, kernels->attention, from, to, parts.data);
+    }
+    char text[160];
+    describe(p, text, sizeof text);
+    assert_same(parts.data, whole.data, query_elements(&w), p->type == COMPUTE_BF16, text);
+    guarded_free(&whole);
+    guarded_free(&parts);
+    world_free(&w);
+}
+
+static void chunks_do_not_matter(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    static const int chunks[] = {1, 3, 7, 33, 64, 101, 200};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++)
+        for (int type = 0; type < 3; type++)
+            for (int window = 0; window <= 150; window += 150) {
+                struct problem p = {.type = (enum compute_type)type, .head_dim = 24, .n_heads = 3, .position = window ? 450 : 0,
+                                    .n_tokens = 200, .window = window, .kind = i % 2 ? SMALL : ORDINARY};
+                check_chunks(kernels, &p, chunks[i]);
+            }
+}
+
+// A single head of the group alone gives what it gives among the others: ranks may split a group.
+static void heads_do_not_matter(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int type = 0; type < 3; type++)
+        for (int n_tokens = 1; n_tokens < 40; n_tokens += 19) {
+            struct problem p = {.type = (enum compute_type)type, .head_dim = 40, .n_heads = 7, .position = 140, .n_tokens = n_tokens};
+            struct world w;
+            world_new(&w, &p);
+            cache_fill(&w, 0, w.n_positions);
+            struct guarded all = out_new(&w), alone = out_new(&w);
+            attend(&w, kernels->attention, 0, n_tokens, all.data);
+            void *q = w.q.data;
+            for (int head = 0; head < 7; head++) {
+                w.p.n_heads = 1;
+                w.q.data = (char *)q + q_bytes(&w, (size_t)(head * 40));
+                attend(&w, kernels->attention, 0, n_tokens, (char *)alone.data + (size_t)(head * 40) * w.out_element);
+            }
+            w.p.n_heads = 7;
+            w.q.data = q;
+            assert_same(alone.data, all.data, query_elements(&w), p.type == COMPUTE_BF16, "heads alone");
+            guarded_free(&all);
+            guarded_free(&alone);
+            world_free(&w);
+        }
+}
+
+// The reference itself against softmax(q k^T) v in f64.
+static void reference_is_attention(void **state)
+{
+    (void)state;
+    number_mode_set();
+    struct problem p = {.type = COMPUTE_F32, .head_dim = 32, .n_heads = 2, .position = 1000, .n_tokens = 30, .window = 900};
+    struct world w;
+    world_new(&w, &p);
+    cache_fill(&w, 0, w.n_positions);
+    struct guarded out = out_new(&w);
+    attend(&w, reference_attention, 0, p.n_tokens, out.data);
+    double worst = 0;
+    for (int t = 0; t < p.n_tokens; t++)
+        for (int h = 0; h < 2; h++) {
+            const float *q = (const float *)w.q.data + (size_t)t * w.row + (size_t)(h * 32);
+            double o[32] = {0}, l = 0;
+            for (int j = (int)p.position + t - 899; j <= (int)p.position + t; j++) {
+                double s = 0;
+                for (int d = 0; d < 32; d++)
+                    s += (double)q[d] * (double)w.k[j * 32 + d];
+                double e = exp(s / sqrt(32));
+                l += e;
+                for (int d = 0; d < 32; d++)
+                    o[d] += e * (double)w.v[j * 32 + d];
+            }
+            for (int d = 0; d < 32; d++)
+                worst = fmax(worst, fabs(o[d] / l - (double)((float *)out.data)[(size_t)t * w.row + (size_t)(h * 32 + d)]));
+        }
+    printf("largest error of the f32 reference: %.3g\n", worst);
+    assert_true(worst < 1e-5);
+    guarded_free(&out);
+    world_free(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reference_is_attention), TEST_LEVELS(head_sizes),      TEST_LEVELS(group_sizes),
+        TEST_LEVELS(positions_at_edges),          TEST_LEVELS(sliding_windows), TEST_LEVELS(extreme_data),
+        TEST_LEVELS(random_shapes),               TEST_LEVELS(chunks_do_not_matter), TEST_LEVELS(heads_do_not_matter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

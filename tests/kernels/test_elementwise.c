@@ -1,0 +1,301 @@
+// Norm, activation, rounding, rotary embedding, additions, cache writes and vocabulary kernels: every level gives the
+// reference's bits, at all tail sizes, on ordinary and extreme data, against guard pages.
+#include "kernels/kernel_data.h"
+
+#include <math.h>
+
+#include "device/cpu/reference.h"
+
+enum { TYPES = 3 };
+
+static int size_of_step(int step) // 1 ... 80, then a few larger ones
+{
+    static const int large[] = {95, 127, 128, 129, 255, 257, 511, 513, 2048, 2055, 4096};
+    return step < 80 ? step + 1 : large[step - 80];
+}
+enum { SIZE_STEPS = 91 };
+
+static size_t out_bytes(enum compute_type type)
+{
+    return type == COMPUTE_BF16 ? 2 : 4;
+}
+
+static struct guarded random_buffer(size_t n, enum data_kind kind)
+{
+    struct guarded g = guarded_new(n * 4, 4);
+    random_values(g.data, n, kind);
+    return g;
+}
+
+struct case_of { // one set of buffers for every element-wise kernel
+    int n;
+    enum compute_type type;
+    struct guarded a, b, got, expected;
+};
+
+static void case_new(struct case_of *c, int n, enum compute_type type, enum data_kind kind)
+{
+    c->n = n;
+    c->type = type;
+    c->a = random_buffer((size_t)n, kind);
+    c->b = random_buffer((size_t)n, kind);
+    c->got = guarded_new((size_t)n * out_bytes(type), out_bytes(type));
+    c->expected = guarded_new((size_t)n * out_bytes(type), out_bytes(type));
+}
+
+static void case_check(struct case_of *c, const char *what)
+{
+    assert_same(c->got.data, c->expected.data, (size_t)c->n, c->type == COMPUTE_BF16, what);
+    guarded_free(&c->a);
+    guarded_free(&c->b);
+    guarded_free(&c->got);
+    guarded_free(&c->expected);
+}
+
+static void for_all(const struct kernels *kernels, void (*check)(const struct kernels *, struct case_of *))
+{
+    for (int step = 0; step < SIZE_STEPS; step++)
+        for (int type = 0; type < TYPES; type++)
+            for (int kind = 0; kind < DATA_KINDS; kind++) {
+                struct case_of c;
+                case_new(&c, size_of_step(step), (enum compute_type)type, (enum data_kind)kind);
+                check(kernels, &c);
+            }
+}
+
+static void check_rmsnorm(const struct kernels *kernels, struct case_of *c)
+{
+    float eps = c->n % 2 ? 1e-5f : 0.0f;
+    kernels->rmsnorm(c->a.data, c->b.data, eps, c->n, c->type, c->got.data);
+    reference_rmsnorm(c->a.data, c->b.data, eps, c->n, c->type, c->expected.data);
+    case_check(c, "rmsnorm");
+}
+
+static void check_silu_mul(const struct kernels *kernels, struct case_of *c)
+{
+    if (c->n % 3 == 0) // where exp does its work
+        for (int i = 0; i < c->n; i++)
+            ((float *)c->a.data)[i] = random_value(ORDINARY) * 40;
+    kernels->silu_mul(c->a.data, c->b.data, c->n, c->type, c->got.data);
+    reference_silu_mul(c->a.data, c->b.data, c->n, c->type, c->expected.data);
+    case_check(c, "silu_mul");
+}
+
+static void check_round(const struct kernels *kernels, struct case_of *c)
+{
+    if (c->n % 3 == 0) // the range of halves, down to their denormals
+        for (int i = 0; i < c->n; i++)
+            ((float *)c->a.data)[i] = random_value(ORDINARY) * float_of_bits((uint32_t)random_between(98, 144) << 23);
+    kernels->round(c->a.data, (size_t)c->n, c->type, c->got.data);
+    reference_round(c->a.data, (size_t)c->n, c->type, c->expected.data);
+    case_check(c, "round");
+}
+
+static void check_add(const struct kernels *kernels, struct case_of *c)
+{
+    float *x = c->type == COMPUTE_BF16 ? NULL : c->got.data;
+    if (x) {
+        memcpy(c->got.data, c->a.data, (size_t)c->n * 4);
+        memcpy(c->expected.data, c->a.data, (size_t)c->n * 4);
+        kernels->add(c->got.data, c->b.data, (size_t)c->n);
+        reference_add(c->expected.data, c->b.data, (size_t)c->n);
+    }
+    case_check(c, "add");
+}
+
+static void check_add_to(const struct kernels *kernels, struct case_of *c)
+{
+    if (c->type != COMPUTE_BF16) {
+        kernels->add_to(c->got.data, c->a.data, c->b.data, (size_t)c->n);
+        reference_add_to(c->expected.data, c->a.data, c->b.data, (size_t)c->n);
+    }
+    case_check(c, "add_to");
+}
+
+static void check_exp_sum(const struct kernels *kernels, struct case_of *c)
+{
+    if (c->type == COMPUTE_BF16) {
+        case_check(c, "");
+        return;
+    }
+    float shift = c->n % 2 ? 3.5f : 0.0f;
+    float got, expected;
+    if (c->type == COMPUTE_F16) { // in place
+        memcpy(c->got.data, c->a.data, (size_t)c->n * 4);
+        got = kernels->exp_sum(c->got.data, shift, c->n, c->got.data);
+    } else {
+        got = kernels->exp_sum(c->a.data, shift, c->n, c->got.data);
+    }
+    expected = reference_exp_sum(c->a.data, shift, c->n, c->expected.data);
+    assert_same(&got, &expected, 1, false, "exp_sum's result");
+    case_check(c, "exp_sum");
+}
+
+static void rmsnorm(void **state)
+{
+    for_all(kernels_under_test(state), check_rmsnorm);
+}
+
+static void silu_mul(void **state)
+{
+    for_all(kernels_under_test(state), check_silu_mul);
+}
+
+static void rounding(void **state)
+{
+    for_all(kernels_under_test(state), check_round);
+}
+
+static void add(void **state)
+{
+    for_all(kernels_under_test(state), check_add);
+}
+
+static void add_to(void **state)
+{
+    for_all(kernels_under_test(state), check_add_to);
+}
+
+static void exp_sum(void **state)
+{
+    for_all(kernels_under_test(state), check_exp_sum);
+}
+
+// Every float near exp's edges and a sweep of all others, through the vector code.
+static void exp_of_all_ranges(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    enum { N = 4096 };
+    static float x[N], got[N], expected[N];
+    for (uint32_t block = 0; block < 1200; block++) {
+        for (uint32_t i = 0; i < N; i++) {
+            uint32_t index = block * N + i;
+            if (block < 1100)
+                x[i] = float_of_bits(index * 953u);
+            else
+                x[i] = float_of_bits(block % 2 ? 0x42b17218u + i - N / 2 : 0xc2aeac4fu + i - N / 2);
+        }
+        kernels->exp_sum(x, 0, N, got);
+        reference_exp_sum(x, 0, N, expected);
+        assert_same(got, expected, N, false, "exp");
+    }
+}
+
+static void rope(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int head_dim = 2; head_dim <= 512; head_dim += head_dim < 140 ? 2 : 62)
+        for (int kind = 0; kind < DATA_KINDS; kind++) {
+            size_t n = (size_t)head_dim;
+            struct guarded got = random_buffer(n, (enum data_kind)kind), expected = guarded_new(n * 4, 4);
+            struct guarded cosines = random_buffer(n / 2, (enum data_kind)kind);
+            struct guarded sines = random_buffer(n / 2, (enum data_kind)kind);
+            memcpy(expected.data, got.data, n * 4);
+            kernels->rope(got.data, cosines.data, sines.data, head_dim);
+            reference_rope(expected.data, cosines.data, sines.data, head_dim);
+            assert_same(got.data, expected.data, n, false, "rope");
+            guarded_free(&got);
+            guarded_free(&expected);
+            guarded_free(&cosines);
+            guarded_free(&sines);
+        }
+}
+
+static void argmax(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int round = 0; round < 20; round++)
+        for (int step = 0; step < SIZE_STEPS; step++) {
+            int n = size_of_step(step);
+            struct guarded x = random_buffer((size_t)n, (enum data_kind)(round % DATA_KINDS));
+            float *values = x.data;
+            for (int i = 0; i < n; i++) // many equal ones
+                if (round >= 10)
+                    values[i] = (float)random_between(-2, round - 12);
+            if (round == 19)
+                for (int i = 0; i < n; i++)
+                    values[i] = random_bits() % 2 ? -INFINITY : NAN;
+            float got, expected;
+            int index = kernels->argmax(x.data, n, &got);
+            assert_int_equal(index, reference_argmax(x.data, n, &expected));
+            assert_same(&got, &expected, 1, false, "argmax");
+            guarded_free(&x);
+        }
+}
+
+struct cache { // three pages of one layer and head, the last one against a guard page
+    struct guarded keys, values;
+    struct kv_view view;
+};
+
+static void cache_new(struct cache *cache, enum compute_type type, int head_dim, const int32_t *pages, int fill)
+{
+    size_t page_bytes = (size_t)KV_PAGE_TOKENS * (size_t)head_dim * compute_bytes(type);
+    cache->keys = guarded_new(3 * page_bytes, 2);
+    cache->values = guarded_new(3 * page_bytes, 2);
+    memset(cache->keys.data, fill, 3 * page_bytes);
+    memset(cache->values.data, fill, 3 * page_bytes);
+    cache->view = (struct kv_view){.type = type,
+                                   .head_dim = head_dim,
+                                   .keys = cache->keys.data,
+                                   .values = cache->values.data,
+                                   .page_stride = page_bytes,
+                                   .pages = pages};
+}
+
+static void cache_free(struct cache *cache)
+{
+    guarded_free(&cache->keys);
+    guarded_free(&cache->values);
+}
+
+static void check_kv_write(const struct kernels *kernels, enum compute_type type, int head_dim, int64_t position,
+                           int n_tokens, enum data_kind kind)
+{
+    static const int32_t pages[] = {1, 2, 0};
+    size_t stride = (size_t)head_dim * 3 + 1, n = (size_t)(n_tokens - 1) * stride + (size_t)head_dim;
+    struct guarded k = random_buffer(n, kind), v = random_buffer(n, kind);
+    struct cache got, expected;
+    cache_new(&got, type, head_dim, pages, 0x3c);
+    cache_new(&expected, type, head_dim, pages, 0x3c);
+    kernels->kv_write(&got.view, position, n_tokens, k.data, v.data, stride);
+    reference_kv_write(&expected.view, position, n_tokens, k.data, v.data, stride);
+    size_t count = 3 * (size_t)KV_PAGE_TOKENS * (size_t)head_dim;
+    if (type == COMPUTE_F16) {
+        assert_memory_equal(got.keys.data, expected.keys.data, count * 2);
+        assert_memory_equal(got.values.data, expected.values.data, count * 2);
+    } else {
+        assert_same(got.keys.data, expected.keys.data, count, type == COMPUTE_BF16, "keys");
+        assert_same(got.values.data, expected.values.data, count, type == COMPUTE_BF16, "values");
+    }
+    cache_free(&got);
+    cache_free(&expected);
+    guarded_free(&k);
+    guarded_free(&v);
+}
+
+static void kv_write(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    static const int dims[] = {2, 6, 8, 16, 24, 30, 32, 34, 48, 64, 80, 96, 128, 256, 512};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        for (int type = 0; type < TYPES; type++)
+            for (int round = 0; round < 12; round++) {
+                int64_t position = round < 2 ? round : random_between(0, 190);
+                int n_tokens = round == 0 ? 192 : random_between(1, 192 - (int)position);
+                enum data_kind kind = (enum data_kind)(round % DATA_KINDS);
+                if (type == COMPUTE_F16 && (kind == NOT_FINITE || kind == ANY_BITS))
+                    kind = ORDINARY; // which NaN comes out is not part of the contract
+                check_kv_write(kernels, (enum compute_type)type, dims[i], position, round == 11 ? 1 : n_tokens, kind);
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_LEVELS(rmsnorm), TEST_LEVELS(silu_mul), TEST_LEVELS(rounding), TEST_LEVELS(rope),
+        TEST_LEVELS(add),     TEST_LEVELS(add_to),   TEST_LEVELS(argmax),   TEST_LEVELS(exp_sum),
+        TEST_LEVELS(exp_of_all_ranges),              TEST_LEVELS(kv_write),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
