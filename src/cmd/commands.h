@@ -10,6 +10,7 @@ int cmd_inspect(int argc, char **argv);
 int cmd_plan(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_synth(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_launch(int argc, char **argv);
 int cmd_rank(int argc, char **argv); // internal: what the engine starts
 

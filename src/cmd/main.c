@@ -17,6 +17,7 @@ static const struct command {
     {"tokenize", cmd_tokenize, "turn strings into token ids, or back"},
     {"inspect", cmd_inspect, "show what a checkpoint contains"},
     {"synth", cmd_synth, "make a checkpoint with random weights, for benchmarks"},
+    {"bench", cmd_bench, "measure speed and memory beside the machine's limits"},
     {"launch", cmd_launch, "start a parallel program of your own on N ranks, like torchrun"},
     {"rank", cmd_rank, NULL},
 };

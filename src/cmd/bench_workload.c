@@ -1,0 +1,173 @@
+#include "cmd/bench_workload.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "cmd/engine_flags.h"
+
+struct totals {
+    struct colrow_statistics engine;
+    double step, reduce, wait;
+};
+
+static void take_totals(const struct colrow_engine *engine, struct totals *out)
+{
+    struct colrow_info info;
+    *out = (struct totals){0};
+    colrow_get_info(engine, &info);
+    colrow_get_statistics(engine, &out->engine);
+    for (int r = 0; r < info.tensor_parallel_size; r++) {
+        struct colrow_rank_statistics rank;
+        if (colrow_get_rank_statistics(engine, r, &rank) != 0)
+            continue;
+        out->step += rank.step_seconds / info.tensor_parallel_size;
+        out->reduce += rank.all_reduce_seconds / info.tensor_parallel_size;
+        out->wait += rank.wait_seconds / info.tensor_parallel_size;
+    }
+}
+
+struct first_token {
+    double at;
+    bool failed;
+};
+
+static void on_output(void *context, const struct colrow_output *out)
+{
+    struct first_token *first = context;
+    if (out->n_ids > 0 && first->at == 0)
+        first->at = clock_seconds();
+    first->failed |= out->finish == COLROW_FAILED;
+}
+
+static enum status submit_all(struct colrow_engine *engine, const struct workload *w,
+                              struct first_token *first)
+{
+    struct colrow_info info;
+    struct colrow_sampling sampling;
+    int32_t *ids;
+    colrow_get_info(engine, &info);
+    colrow_sampling_init(NULL, &sampling);
+    sampling.temperature = 0;
+    sampling.ignore_eos = 1;
+    sampling.max_tokens = w->output_len;
+    TRY(memory_new((size_t)w->input_len, sizeof *ids, "a prompt", &ids));
+    enum status status = OK;
+    uint64_t state = w->seed * 0x9e3779b97f4a7c15u + 88172645463325252u;
+    for (int i = 0; i < w->n && status == OK; i++) {
+        for (int k = 0; k < w->input_len; k++) {
+            state ^= state << 13; // xorshift64
+            state ^= state >> 7;
+            state ^= state << 17;
+            ids[k] = (int32_t)(state % (uint64_t)info.vocab_size);
+        }
+        const struct colrow_prompt prompt = {.ids = ids, .n_ids = w->input_len};
+        if (colrow_submit(engine, &prompt, &sampling, on_output, first, NULL) != 0)
+            status = engine_failed();
+    }
+    free(ids);
+    return status;
+}
+
+enum status workload_run(struct colrow_engine *engine, const struct workload *w,
+                         struct peak_reader *reader, struct workload_result *out)
+{
+    struct totals before, after;
+    struct first_token first = {0};
+    *out = (struct workload_result){0};
+    double bandwidth = reader ? peak_reader_run(reader) : 0;
+    take_totals(engine, &before);
+    double begun = clock_seconds();
+    TRY(submit_all(engine, w, &first));
+    int alive;
+    while ((alive = colrow_step(engine)) > 0)
+        ;
+    out->seconds = clock_seconds() - begun;
+    if (alive < 0 || first.failed)
+        return engine_failed();
+    take_totals(engine, &after);
+    double bandwidth_after = reader ? peak_reader_run(reader) : 0;
+    out->read_bytes = (bandwidth + bandwidth_after) / 2;
+    out->flipped = fabs(bandwidth - bandwidth_after) > 0.1 * out->read_bytes;
+    out->first_token_seconds = first.at - begun;
+    out->prefill_seconds = after.engine.prefill_seconds - before.engine.prefill_seconds;
+    out->decode_seconds = after.engine.decode_seconds - before.engine.decode_seconds;
+    out->prefill_tokens = after.engine.prefill_tokens - before.engine.prefill_tokens;
+    out->decode_tokens = after.engine.decode_tokens - before.engine.decode_tokens;
+    out->decode_steps = w->n > 0 ? out->decode_tokens / (uint64_t)w->n : 0;
+    out->step_seconds = after.step - before.step;
+    out->all_reduce_seconds = after.reduce - before.reduce;
+    out->wait_seconds = after.wait - before.wait;
+    return OK;
+}
+
+void model_cost(const struct model_config *c, double bytes_per_weight, struct model_cost *out)
+{
+    double heads = (double)c->num_attention_heads * c->head_dim,
+           kv = (double)c->num_key_value_heads * c->head_dim;
+    double layer = (double)c->hidden_size * (2 * heads + 2 * kv + 3.0 * c->intermediate_size);
+    double head = (double)c->hidden_size * c->vocab_size;
+    out->layer_flops = 2 * layer * c->num_hidden_layers;
+    out->head_flops = 2 * head;
+    out->weight_bytes = (layer * c->num_hidden_layers + head) * bytes_per_weight;
+    out->kv_bytes_per_token = 2 * kv * c->num_hidden_layers * bytes_per_weight;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+double median(double *values, int n)
+{
+    if (n == 0)
+        return 0;
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+double percentile(const double *sorted, int n, double percent)
+{
+    double at = percent / 100 * (n - 1); // linear between neighbours, as numpy does
+    int low = (int)at;
+    return low + 1 < n ? sorted[low] + (at - low) * (sorted[low + 1] - sorted[low]) : sorted[n - 1];
+}
+
+void print_limits(FILE *file, int n_cores, const struct peak *p)
+{
+    fprintf(file,
+            "limits, %d core%s: read %.1f GB/s, products %.0f GFLOP/s (f32 FMA %.0f, bf16 dot "
+            "%.0f), int8 %.0f GOP/s\n",
+            n_cores, n_cores == 1 ? "" : "s", p->read_bytes / 1e9, peak_product_flops(p) / 1e9,
+            p->fma_flops / 1e9, p->bf16_flops / 1e9, p->int8_ops / 1e9);
+}
+
+json_t *limits_json(int n_cores, const struct peak *p)
+{
+    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f}", "cores", n_cores, "read_bytes_per_second",
+                     p->read_bytes, "product_flops", peak_product_flops(p), "fma_flops",
+                     p->fma_flops, "bf16_dot_flops", p->bf16_flops, "int8_ops", p->int8_ops);
+}
+
+enum status write_json(json_t *root, const char *path)
+{
+    if (!root)
+        return fail(ERR_INTERNAL, "the result could not be written as JSON");
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(root);
+    if (!text)
+        return fail_memory(0, "the result");
+    enum status status = OK;
+    if (path)
+        status = file_write(path, text, strlen(text));
+    else
+        puts(text);
+    free(text);
+    return status;
+}
