@@ -35,6 +35,17 @@ struct rank_share {
     struct range mlp_leaves;
     struct range vocab;         // rows of lm_head
     struct range embed_vocab;   // rows of the embedding (equal to vocab when tied and sharded)
+    // Rows and columns of the weights. They follow from the above except where a style gathers its output or splits
+    // its input.
+    struct range q_rows, kv_rows; // of q_proj; of k_proj and v_proj each
+    struct range o_columns;       // of o_proj
+    struct range gate_up_rows;    // of gate_proj and up_proj each
+    struct range embed_columns;   // of the embedding
+};
+
+// What the forward pass follows: one style for each group of parameters that lie on the same edges.
+struct plan_styles {
+    enum tp_style embed, qkv, o, gate_up, down, lm_head; // TP_REPLICATE where no rule says otherwise
 };
 
 // One parameter as `colrow plan` shows it.
@@ -54,19 +65,26 @@ struct plan {
     enum compute_type compute;
     int n_ranks;
     int reduction_leaves;
-    bool attention_sharded, mlp_sharded, lm_head_sharded, embed_sharded;
+    struct plan_styles styles;
+    bool attention_sharded; // a rank attends to its own heads only
+    bool mlp_sharded, lm_head_sharded, embed_sharded;
+    bool lm_head_is_embed; // tied and cut alike: one matrix in memory
     struct rank_share *shares; // [n_ranks]
-    struct reduction_tree attention_tree, mlp_tree;
+    struct reduction_tree attention_tree, mlp_tree; // of one rank where o_proj or down_proj is whole on each
     int32_t *attention_leaf_bounds; // [leaves + 1], in o_proj's k (elements)
     int32_t *mlp_leaf_bounds;       // [leaves + 1]
     struct plan_parameter *parameters;
     int n_parameters;
-    // edges of one layer with their actions, for printing: "o_proj -> residual: all-reduce"
+    // for model/: where the parameter of a part stands (of layer 0, where each layer has one), or -1
+    int32_t parameter_at[32], parameters_per_layer;
+    // edges of one layer, and those before and after the layers, with their actions, for printing:
+    // "o_proj -> residual: all-reduce"
     struct plan_edge {
         char name[64];
         struct placement have, need;
         enum edge_action action;
-        uint64_t bytes_per_token; // sent per rank
+        uint64_t bytes_per_token; // sent by the rank that sends most
+        bool per_layer;           // false: once a step (embedding, lm_head)
     } *edges;
     int n_edges;
 };
@@ -82,7 +100,8 @@ enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoi
 // Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).
 int plan_valid_sizes(const struct model_config *config, const struct plan_options *options, int *sizes, int max);
 
-// What the plan predicts for a rank. Activations are for `rows_max` batch rows.
+// What the plan predicts for a rank. Activations are for `rows_max` batch rows. `checkpoint` NULL: all parameters have
+// the type that config.json names.
 struct plan_memory {
     uint64_t weight_bytes;     // packed, in memory
     uint64_t file_bytes;       // to be read from the checkpoint

@@ -1,0 +1,310 @@
+// How a model is cut: leaves (docs/numerics.md section 4), and what each rank holds.
+#include <assert.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "model/plan_build.h"
+
+enum { LEAF_UNIT = 2 }; // columns: a product's k goes in pairs
+
+// o_proj's leaves, in elements of its k: whole KV groups where there are enough, else cuts inside them.
+static void attention_bounds(const struct model_config *c, int leaves, int32_t *bounds)
+{
+    int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads, per_group = heads / groups;
+    if (groups >= leaves) {
+        for (int64_t i = 0; i <= leaves; i++)
+            bounds[i] = (int32_t)(per_group * (i * groups / leaves) * c->head_dim);
+        return;
+    }
+    for (int64_t g = 0; g < groups; g++) {
+        int64_t first = (2 * g * leaves + groups) / (2 * groups);
+        int64_t next = (2 * (g + 1) * leaves + groups) / (2 * groups);
+        for (int64_t j = 0; j < next - first; j++)
+            bounds[first + j] = (int32_t)((per_group * g + j * per_group / (next - first)) * c->head_dim);
+    }
+    bounds[leaves] = (int32_t)(heads * c->head_dim);
+}
+
+static void mlp_bounds(const struct model_config *c, int leaves, int32_t *bounds)
+{
+    int64_t units = c->intermediate_size / LEAF_UNIT;
+    for (int64_t i = 0; i <= leaves; i++)
+        bounds[i] = (int32_t)(LEAF_UNIT * (i * units / leaves));
+}
+
+static void tree_of(const int32_t *bounds, int leaves, struct reduction_tree *out)
+{
+    *out = (struct reduction_tree){.n_leaves = leaves, .n_ranks = 1};
+    out->first_leaf[1] = leaves;
+    for (int i = 0; i < leaves; i++)
+        if (bounds[i] < bounds[i + 1])
+            out->present |= (uint64_t)1 << i;
+}
+
+// Where a sum may be cut: leaf numbers with distinct positions. Of leaves at one position (those before it are empty) the
+// one with the most trailing zeros is taken: it splits the fewest subtrees.
+struct cut_points {
+    int n; // including the ends
+    int leaf[LEAVES_MAX + 1];
+};
+
+static void find_cut_points(const int32_t *bounds, int leaves, int32_t multiple, struct cut_points *out)
+{
+    out->n = 0;
+    for (int i = 0; i <= leaves; i++) {
+        if (bounds[i] % multiple)
+            continue;
+        int last = out->n - 1;
+        bool again = last >= 0 && bounds[out->leaf[last]] == bounds[i];
+        if (!again)
+            out->leaf[out->n++] = i;
+        else if (i == leaves || (out->leaf[last] && (i & -i) > (out->leaf[last] & -out->leaf[last])))
+            out->leaf[last] = i;
+    }
+    assert(out->leaf[0] == 0 && out->leaf[out->n - 1] == leaves);
+}
+
+// What a way of cutting costs: squares of the shares (even is better), then summands sent.
+struct cut_cost {
+    uint64_t squares;
+    int nodes;
+};
+
+static bool cheaper(struct cut_cost a, struct cut_cost b)
+{
+    return a.squares != b.squares ? a.squares < b.squares : a.nodes < b.nodes;
+}
+
+struct cutter {
+    const int32_t *bounds;
+    struct cut_points points;
+    struct cut_cost segment[LEAVES_MAX + 1][LEAVES_MAX + 1]; // of the leaves from point i to point j
+    struct cut_cost best[COMM_RANKS_MAX + 1][LEAVES_MAX + 1]; // of r ranks from the start to point j
+    int from[COMM_RANKS_MAX + 1][LEAVES_MAX + 1];
+};
+
+static int64_t width_of(const struct cutter *c, int i, int j)
+{
+    return c->bounds[c->points.leaf[j]] - c->bounds[c->points.leaf[i]];
+}
+
+// The least possible largest share: greedy from the left for each candidate would do; the table is small, so plainly.
+static int64_t least_largest(const struct cutter *c, int n_ranks)
+{
+    int64_t most[LEAVES_MAX + 1]; // of the ranks so far, up to point j
+    int n = c->points.n;
+    for (int j = 0; j < n; j++)
+        most[j] = j ? width_of(c, 0, j) : INT64_MAX;
+    for (int r = 2; r <= n_ranks; r++)
+        for (int j = n - 1; j >= 0; j--) {
+            int64_t best = INT64_MAX;
+            for (int i = 1; i < j; i++) {
+                int64_t last = width_of(c, i, j), here = most[i] > last ? most[i] : last;
+                best = here < best ? here : best;
+            }
+            most[j] = best;
+        }
+    return most[n - 1];
+}
+
+static void find_costs(struct cutter *c, const struct reduction_tree *tree, int64_t most)
+{
+    struct tree_node nodes[2 * LEAVES_MAX];
+    for (int i = 0; i < c->points.n; i++)
+        for (int j = i + 1; j < c->points.n; j++) {
+            uint64_t width = (uint64_t)width_of(c, i, j);
+            bool allowed = (int64_t)width <= most;
+            c->segment[i][j].squares = allowed ? width * width : UINT64_MAX;
+            c->segment[i][j].nodes =
+                allowed ? reduction_tree_nodes(tree, c->points.leaf[i], c->points.leaf[j], nodes) : 0;
+        }
+}
+
+// Cuts into n_ranks shares of at least one present leaf: smallest largest share, then evenness, then fewest summands.
+static void cut_leaves(struct cutter *c, struct reduction_tree *tree, int n_ranks)
+{
+    const struct cut_cost none = {UINT64_MAX, 0};
+    int n = c->points.n;
+    assert(n_ranks < n);
+    find_costs(c, tree, least_largest(c, n_ranks));
+    for (int j = 0; j < n; j++)
+        c->best[0][j] = j ? none : (struct cut_cost){0, 0};
+    for (int r = 1; r <= n_ranks; r++)
+        for (int j = 0; j < n; j++) {
+            c->best[r][j] = none;
+            for (int i = 0; i < j; i++) {
+                struct cut_cost before = c->best[r - 1][i], last = c->segment[i][j];
+                if (before.squares == UINT64_MAX || last.squares == UINT64_MAX)
+                    continue;
+                struct cut_cost sum = {before.squares + last.squares, before.nodes + last.nodes};
+                if (cheaper(sum, c->best[r][j])) {
+                    c->best[r][j] = sum;
+                    c->from[r][j] = i;
+                }
+            }
+        }
+    assert(c->best[n_ranks][n - 1].squares != UINT64_MAX);
+    tree->n_ranks = n_ranks;
+    for (int r = n_ranks, j = n - 1; r >= 0; j = r ? c->from[r][j] : j, r--)
+        tree->first_leaf[r] = c->points.leaf[j];
+}
+
+static int present_leaves(const struct reduction_tree *tree)
+{
+    return __builtin_popcountll(tree->present);
+}
+
+static enum status too_few_leaves(const struct plan *plan, const char *what, const struct reduction_tree *tree)
+{
+    return fail(ERR_INPUT,
+                "%s is summed in %d leaves (--reduction-leaves %d), of which each rank needs one of its own", what,
+                present_leaves(tree), plan->reduction_leaves);
+}
+
+static enum status cut_attention(struct plan *plan, struct cutter *c)
+{
+    const struct model_config *config = &plan->config;
+    struct reduction_tree *tree = &plan->attention_tree;
+    if (!style_is_rowwise(plan->styles.o))
+        return OK;
+    if (plan->n_ranks > config->num_attention_heads)
+        return fail(ERR_INPUT, "attention has %d query heads, of which each rank needs one of its own",
+                    config->num_attention_heads);
+    if (plan->n_ranks > present_leaves(tree))
+        return too_few_leaves(plan, "attention (o_proj)", tree);
+    c->bounds = plan->attention_leaf_bounds;
+    int32_t group = config->num_attention_heads / config->num_key_value_heads * config->head_dim;
+    // Whole KV groups as long as there is one for each rank: a group that is split keeps its K and V twice.
+    find_cut_points(c->bounds, plan->reduction_leaves, group, &c->points);
+    if (plan->n_ranks >= c->points.n)
+        find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
+    cut_leaves(c, tree, plan->n_ranks);
+    return OK;
+}
+
+static enum status cut_mlp(struct plan *plan, struct cutter *c)
+{
+    if (!style_is_rowwise(plan->styles.down))
+        return OK;
+    if (plan->n_ranks > present_leaves(&plan->mlp_tree))
+        return too_few_leaves(plan, "the MLP (down_proj)", &plan->mlp_tree);
+    c->bounds = plan->mlp_leaf_bounds;
+    find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
+    cut_leaves(c, &plan->mlp_tree, plan->n_ranks);
+    return OK;
+}
+
+// Part `rank` of [0, total) in multiples of `unit` (the last part takes what is left over).
+static struct range balanced(int64_t total, int64_t unit, int n_ranks, int rank)
+{
+    int64_t units = (total + unit - 1) / unit;
+    int64_t begin = units * rank / n_ranks * unit, end = units * (rank + 1) / n_ranks * unit;
+    return (struct range){(int32_t)begin, (int32_t)(end < total ? end : total)};
+}
+
+static struct range all_of(int64_t total)
+{
+    return (struct range){0, (int32_t)total};
+}
+
+static struct range leaf_range(const struct reduction_tree *tree, int rank)
+{
+    if (tree->n_ranks == 1)
+        return all_of(tree->n_leaves);
+    return (struct range){tree->first_leaf[rank], tree->first_leaf[rank + 1]};
+}
+
+static struct range leaf_columns(const int32_t *bounds, struct range leaves)
+{
+    return (struct range){bounds[leaves.begin], bounds[leaves.end]};
+}
+
+// Rows of a gathered projection: heads while there are enough, so that requests stay large.
+static struct range gathered_rows(int heads, int head_dim, int n_ranks, int rank)
+{
+    return balanced((int64_t)heads * head_dim, n_ranks <= heads ? head_dim : LEAF_UNIT, n_ranks, rank);
+}
+
+static void share_attention(const struct plan *plan, int rank, struct rank_share *s)
+{
+    const struct model_config *c = &plan->config;
+    int32_t head_dim = c->head_dim, per_group = c->num_attention_heads / c->num_key_value_heads;
+    s->attention_leaves = leaf_range(&plan->attention_tree, rank);
+    s->o_columns = leaf_columns(plan->attention_leaf_bounds, s->attention_leaves);
+    s->heads = all_of(c->num_attention_heads);
+    s->kv_heads = all_of(c->num_key_value_heads);
+    if (plan->attention_sharded) {
+        s->heads = (struct range){s->o_columns.begin / head_dim, s->o_columns.end / head_dim};
+        s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+    }
+    s->q_rows = (struct range){s->heads.begin * head_dim, s->heads.end * head_dim};
+    s->kv_rows = (struct range){s->kv_heads.begin * head_dim, s->kv_heads.end * head_dim};
+    if (plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT) {
+        s->q_rows = gathered_rows(c->num_attention_heads, head_dim, plan->n_ranks, rank);
+        s->kv_rows = gathered_rows(c->num_key_value_heads, head_dim, plan->n_ranks, rank);
+    }
+}
+
+static void share_mlp(const struct plan *plan, int rank, struct rank_share *s)
+{
+    s->mlp_leaves = leaf_range(&plan->mlp_tree, rank);
+    s->intermediate = leaf_columns(plan->mlp_leaf_bounds, s->mlp_leaves);
+    s->gate_up_rows = plan->mlp_sharded ? s->intermediate : all_of(plan->config.intermediate_size);
+    if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)
+        s->gate_up_rows = balanced(plan->config.intermediate_size, LEAF_UNIT, plan->n_ranks, rank);
+}
+
+static void share_vocabulary(const struct plan *plan, int rank, struct rank_share *s)
+{
+    int n = plan->n_ranks;
+    int64_t vocab = plan->config.vocab_size, hidden = plan->config.hidden_size;
+    // Panels are padded to 16 rows; with few rows a rank, balance matters more.
+    int64_t unit = vocab >= (int64_t)n * 4 * PANEL_WIDTH_UNIT ? PANEL_WIDTH_UNIT : 1;
+    struct range rows = balanced(vocab, unit, n, rank);
+    s->vocab = plan->lm_head_sharded ? rows : all_of(vocab);
+    s->embed_vocab = plan->styles.embed == TP_EMBEDDING_ROWWISE ? rows : all_of(vocab);
+    s->embed_columns =
+        plan->styles.embed == TP_EMBEDDING_COLWISE ? balanced(hidden, LEAF_UNIT, n, rank) : all_of(hidden);
+}
+
+static enum status check_rest(const struct plan *plan)
+{
+    const struct model_config *c = &plan->config;
+    int n = plan->n_ranks;
+    if ((plan->lm_head_sharded || plan->styles.embed == TP_EMBEDDING_ROWWISE) && n > c->vocab_size)
+        return fail(ERR_INPUT, "the vocabulary has %d rows, of which each rank needs one of its own", c->vocab_size);
+    if (plan->styles.embed == TP_EMBEDDING_COLWISE && n > c->hidden_size / LEAF_UNIT)
+        return fail(ERR_INPUT, "the embedding has %d pairs of columns, of which each rank needs one of its own",
+                    c->hidden_size / LEAF_UNIT);
+    if (plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT && n > c->num_key_value_heads * c->head_dim / LEAF_UNIT)
+        return fail(ERR_INPUT, "k_proj has %d pairs of rows, of which each rank needs one of its own",
+                    c->num_key_value_heads * c->head_dim / LEAF_UNIT);
+    if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT && n > c->intermediate_size / LEAF_UNIT)
+        return fail(ERR_INPUT, "gate_proj has %d pairs of rows, of which each rank needs one of its own",
+                    c->intermediate_size / LEAF_UNIT);
+    return OK;
+}
+
+enum status plan_cut(struct plan *plan)
+{
+    int leaves = plan->reduction_leaves;
+    struct cutter *cutter;
+    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t), &plan->attention_leaf_bounds));
+    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t), &plan->mlp_leaf_bounds));
+    TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *plan->shares, &plan->shares));
+    TRY(arena_take(&plan->arena, 1, sizeof *cutter, &cutter));
+    attention_bounds(&plan->config, leaves, plan->attention_leaf_bounds);
+    mlp_bounds(&plan->config, leaves, plan->mlp_leaf_bounds);
+    tree_of(plan->attention_leaf_bounds, leaves, &plan->attention_tree);
+    tree_of(plan->mlp_leaf_bounds, leaves, &plan->mlp_tree);
+    TRY(cut_attention(plan, cutter));
+    TRY(cut_mlp(plan, cutter));
+    TRY(check_rest(plan));
+    memset(plan->shares, 0, (size_t)plan->n_ranks * sizeof *plan->shares);
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        share_attention(plan, rank, &plan->shares[rank]);
+        share_mlp(plan, rank, &plan->shares[rank]);
+        share_vocabulary(plan, rank, &plan->shares[rank]);
+    }
+    return OK;
+}

@@ -1,0 +1,82 @@
+#include "model/scratch.h"
+
+#include <assert.h>
+
+#include "base/checked.h"
+
+enum { LINE = 64 };
+
+struct walk {
+    char *memory;
+    size_t bytes;
+    bool overflow;
+};
+
+static void *reserve(struct walk *w, size_t rows, size_t columns, size_t item_bytes)
+{
+    size_t begin = w->bytes, bytes;
+    if (!checked_mul3(rows, columns, item_bytes, &bytes) || !checked_add(begin, bytes, &bytes) ||
+        !checked_add(bytes, LINE - 1, &bytes)) {
+        w->overflow = true;
+        return NULL;
+    }
+    w->bytes = bytes / LINE * LINE;
+    return w->memory ? w->memory + begin : NULL;
+}
+
+static size_t width(struct range range)
+{
+    return (size_t)(range.end - range.begin);
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static void place_exchange(struct walk *w, const struct plan *plan, size_t rows, struct scratch *out)
+{
+    const struct model_config *c = &plan->config;
+    size_t qkv = (size_t)(c->num_attention_heads + 2 * c->num_key_value_heads) * (size_t)c->head_dim;
+    size_t gathered = 0, received = 0;
+    if (plan->n_ranks > 1 && plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)
+        gathered = most(gathered, qkv);
+    if (plan->n_ranks > 1 && plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)
+        gathered = most(gathered, 2 * (size_t)c->intermediate_size);
+    if (plan->n_ranks > 1 && plan->embed_sharded)
+        received = (size_t)c->hidden_size;
+    received = most(received, gathered);
+    out->received = received ? reserve(w, rows, received, sizeof(float)) : NULL;
+    out->gathered = gathered ? reserve(w, rows, gathered, sizeof(float)) : NULL;
+}
+
+enum status scratch_place(const struct plan *plan, int rank, struct scratch_size size, void *memory,
+                          struct scratch *out, size_t *bytes)
+{
+    assert(size.rows_max > 0 && size.logit_rows_max >= 0 && size.n_threads > 0);
+    const struct rank_share *s = &plan->shares[rank];
+    const struct model_config *c = &plan->config;
+    struct walk w = {.memory = memory};
+    size_t rows = (size_t)size.rows_max, hidden = (size_t)c->hidden_size, threads = (size_t)size.n_threads;
+    size_t attended = width(s->o_columns), activated = width(s->intermediate), item = input_bytes(plan->compute);
+    size_t fused = most(width(s->q_rows) + 2 * width(s->kv_rows), 2 * width(s->gate_up_rows));
+    int attention_rank = plan->attention_tree.n_ranks > 1 ? rank : 0, mlp_rank = plan->mlp_tree.n_ranks > 1 ? rank : 0;
+    size_t nodes = most((size_t)reduction_tree_node_count(&plan->attention_tree, attention_rank),
+                        (size_t)reduction_tree_node_count(&plan->mlp_tree, mlp_rank));
+    out->kernel = reserve(&w, threads, MATMUL_SCRATCH_BYTES, 1);
+    out->residual = reserve(&w, rows, hidden, sizeof(float));
+    out->input = reserve(&w, rows, most(hidden, most(attended, activated)), item);
+    out->outputs = reserve(&w, rows, fused, sizeof(float));
+    out->query = reserve(&w, rows, attended, item);
+    out->nodes = reserve(&w, rows, nodes * hidden, sizeof(float));
+    out->cosines = reserve(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
+    out->sines = reserve(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
+    place_exchange(&w, plan, rows, out);
+    out->logits = reserve(&w, threads * (size_t)size.logit_rows_max, LOGIT_COLUMNS, sizeof(float));
+    out->best = reserve(&w, threads, (size_t)size.logit_rows_max, sizeof *out->best);
+    if (w.overflow)
+        return fail(ERR_INPUT, "activations for %d rows and %d rows of logits do not fit into memory", size.rows_max,
+                    size.logit_rows_max);
+    *bytes = w.bytes;
+    return OK;
+}

@@ -1,0 +1,39 @@
+// The activations of a step: one block, laid out once for the largest step.
+#ifndef COLROW_MODEL_SCRATCH_H
+#define COLROW_MODEL_SCRATCH_H
+
+#include "model/plan.h"
+#include "model/step.h"
+
+// Columns that a thread computes of the logits before it looks for the largest.
+enum { LOGIT_PANELS = 16, LOGIT_COLUMNS = LOGIT_PANELS * PANEL_WIDTH };
+
+struct scratch {
+    float *residual;  // [rows, hidden]
+    void *input;      // of a product, in the compute type (f16 as f32): [rows, widest]
+    float *outputs;   // of the fused column-parallel products: [rows, widest]
+    void *query;      // [rows, o_columns], like `input`
+    float *nodes;     // of row-parallel products: [nodes, rows, hidden]
+    float *cosines, *sines; // [rows, head_dim / 2]
+    float *received;  // rows or columns of all ranks, as they come: [rows, widest]; NULL where nothing is gathered
+    float *gathered;  // in order: [rows, widest]; NULL likewise
+    char *kernel;     // [threads][MATMUL_SCRATCH_BYTES]
+    float *logits;    // [threads][logit rows, LOGIT_COLUMNS]
+    struct step_best *best; // [threads][logit rows]
+};
+
+struct scratch_size {
+    int rows_max, logit_rows_max, n_threads;
+};
+
+// With memory NULL only `*bytes` is found.
+enum status scratch_place(const struct plan *plan, int rank, struct scratch_size size, void *memory,
+                          struct scratch *out, size_t *bytes) STATUS_MUST_USE;
+
+// Bytes of one number in `input` and `query`.
+static inline size_t input_bytes(enum compute_type type)
+{
+    return type == COMPUTE_BF16 ? sizeof(bf16) : sizeof(float);
+}
+
+#endif
