@@ -10,6 +10,15 @@ void kernels_avx512(struct kernels *table)
 {
     table->isa = "avx512";
     table->matmul = matmul_avx512;
+    table->rmsnorm = rmsnorm_avx512;
+    table->silu_mul = silu_mul_avx512;
+    table->round = round_avx512;
+    table->rope = rope_avx512;
+    table->add = add_avx512;
+    table->add_to = add_to_avx512;
+    table->kv_write = kv_write_avx512;
+    table->argmax = argmax_avx512;
+    table->exp_sum = exp_sum_avx512;
 }
 
 void kernels_avx512bf16(struct kernels *table)
