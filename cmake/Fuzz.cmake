@@ -1,0 +1,26 @@
+# Every tests/fuzz/fuzz_NAME.c is a libFuzzer target. Its corpus tests/fuzz/corpus/NAME is replayed as the ordinary test
+# fuzz/NAME; with COLROW_FUZZ=ON (clang, and COLROW_SANITIZE=address,undefined) the fuzzer itself is
+# build/*/fuzz/fuzz_NAME: run it as `fuzz_NAME -max_total_time=60 NEW_FOLDER tests/fuzz/corpus/NAME`.
+get_property(layers GLOBAL PROPERTY COLROW_LAYERS)
+
+function(colrow_fuzz source)
+    get_filename_component(target ${source} NAME_WE)
+    string(REGEX REPLACE "^fuzz_" "" name ${target})
+    set(replay replay_${name})
+    add_executable(${replay} ${source} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
+    target_link_libraries(${replay} PRIVATE ${layers} m)
+    set_target_properties(${replay} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+    add_test(NAME fuzz/${name} COMMAND ${replay} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+    set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+    if(COLROW_FUZZ)
+        add_executable(${target} ${source})
+        target_link_libraries(${target} PRIVATE ${layers} m)
+        target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+        set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+    endif()
+endfunction()
+
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
+foreach(source IN LISTS sources)
+    colrow_fuzz(${source})
+endforeach()
