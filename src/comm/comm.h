@@ -1,8 +1,9 @@
-// A communicator: the ranks of a group as one of them sees it, and the collectives. One ops table, one file per
-// transport: `self` (one rank), `shm` (processes of one machine); later mpi, nccl.
+// A communicator: the ranks of a group as one of them sees it, and the collectives. One ops table,
+// one file per transport: `self` (one rank), `shm` (processes of one machine); later mpi, nccl.
 //
-// Every wait has three ends: progress, the death of a peer, the deadline. After an error the communicator is broken: each
-// further call returns ERR_GROUP at once. Calls come from one thread; all ranks make the same calls in the same order.
+// Every wait has three ends: progress, the death of a peer, the deadline. After an error the
+// communicator is broken: each further call returns ERR_GROUP at once. Calls come from one thread;
+// all ranks make the same calls in the same order.
 #ifndef COLROW_COMM_COMM_H
 #define COLROW_COMM_COMM_H
 
@@ -14,43 +15,61 @@
 
 struct comm;
 
-// The rank that this process is, from what group_spawn() put into its environment (RANK, WORLD_SIZE and the shared
-// segment); without WORLD_SIZE, or with WORLD_SIZE=1 and no segment, a `self` communicator.
+// The rank that this process is, from what group_spawn() put into its environment (RANK, WORLD_SIZE
+// and the shared segment); without WORLD_SIZE, or with WORLD_SIZE=1 and no segment, a `self`
+// communicator.
 enum status comm_open(struct comm **out) STATUS_MUST_USE;
 enum status comm_open_self(struct comm **out) STATUS_MUST_USE;
 void comm_close(struct comm *comm); // accepts NULL
 
 int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);
-// Memory shared with the process that spawned the group (and among ranks); NULL, 0 when there is none.
+// Memory shared with the process that spawned the group (and among ranks); NULL, 0 when there is
+// none.
 void *comm_board(const struct comm *comm, size_t *bytes);
 
-// The flight record: what this rank is about to do, shown when it or a peer is late. `what` is copied (31 bytes).
+// Adjacent ranks [first, first + count) of `comm`, this one among them, as a communicator of their
+// own. All ranks of `comm` make the call, with disjoint parts or the same; at most twice in a
+// group's life. Close it before `comm`.
+enum status comm_split(struct comm *comm, int first, int count, struct comm **out) STATUS_MUST_USE;
+
+// The flight record: what this rank is about to do, shown when it or a peer is late. `what` is
+// copied (31 bytes). From here on the rank is busy, and late after the deadline, until the next
+// mark or until it waits with comm_check(); `what` NULL: idle. step, layer: -1 for none.
 void comm_mark(struct comm *comm, int64_t step, int layer, const char *what);
 
-// out[i] = the sum over ranks along `tree` for i < n, on every rank. `in`: this rank's nodes, [node_count][n].
-// `tree` NULL: reduction_tree_plain. `out` may be `in`'s first node.
-enum status comm_all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in, float *out, size_t n)
-    STATUS_MUST_USE;
-// Same, but instead of storing hands over the sum piece by piece as it is read: consume(context, offset, sum, count).
-// The residual addition and what else can be done in that pass goes there.
+// out[i] = the sum over ranks along `tree` for i < n, on every rank. `in`: this rank's nodes,
+// [node_count][n]. `tree` NULL: reduction_tree_plain. `out` may be `in`'s first node.
+enum status comm_all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
+                            float *out, size_t n) STATUS_MUST_USE;
+// Same, but instead of storing hands over the sum piece by piece as it is read: consume(context,
+// offset, sum, count). The residual addition and what else can be done in that pass goes there.
 typedef void (*comm_consumer)(void *context, size_t offset, const float *sum, size_t count);
-enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree *tree, const float *in, size_t n,
-                                 comm_consumer consume, void *context) STATUS_MUST_USE;
+enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree *tree,
+                                 const float *in, size_t n, comm_consumer consume,
+                                 void *context) STATUS_MUST_USE;
 // Part r of the sum, counts[r] floats, goes to rank r.
-enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *tree, const float *in,
-                                const size_t *counts, float *out) STATUS_MUST_USE;
+enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *tree,
+                                const float *in, const size_t *counts, float *out) STATUS_MUST_USE;
 // Rank r's bytes[r] bytes, one after the other, on every rank. bytes NULL: each has `own_bytes`.
-enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes, const size_t *bytes, void *out)
-    STATUS_MUST_USE;
+enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes,
+                            const size_t *bytes, void *out) STATUS_MUST_USE;
 enum status comm_broadcast(struct comm *comm, void *data, size_t bytes, int root) STATUS_MUST_USE;
 enum status comm_send(struct comm *comm, const void *data, size_t bytes, int to) STATUS_MUST_USE;
 enum status comm_recv(struct comm *comm, void *data, size_t bytes, int from) STATUS_MUST_USE;
 enum status comm_barrier(struct comm *comm) STATUS_MUST_USE;
 
-// The check of signal_await() for waits of this rank on something else than a collective: a dead peer or owner, a broken
-// group. context: the communicator.
+// The check of signal_await() for waits of this rank on something else than a collective: a dead
+// peer or owner, a broken group. context: the communicator.
 enum status comm_check(void *comm);
+
+// Ends the group for a reason of this rank's own, which becomes the error of all: out of memory, a
+// broken file.
+void comm_abort(struct comm *comm, const char *sentence);
+
+// Tests make this rank's n-th collective from now fail (n >= 1); 0 turns it off. For whole
+// programs: COLROW_FAIL_COLLECTIVE=RANK:N in the environment.
+void comm_fail_after(struct comm *comm, long n);
 
 // What this rank spent, since it was opened.
 struct comm_statistics {

@@ -1,11 +1,13 @@
-// A group as its owner sees it: starting rank processes, watching them, ending them. Used by the engine and by
-// `colrow launch`.
+// A group as its owner sees it: starting rank processes, watching them, ending them. Used by the
+// engine and by `colrow launch`.
 //
-// No orphans: a rank dies with its owner (PR_SET_PDEATHSIG and a pipe whose other end only the owner holds). Nothing has
-// a name: the shared memory is one sealed-size memfd that the ranks inherit. When one rank is gone, the rest is killed.
+// No orphans: a rank dies with its owner (PR_SET_PDEATHSIG and a pipe whose other end only the
+// owner holds). Nothing has a name: the shared memory is one sealed-size memfd that the ranks
+// inherit. When one rank is gone, the rest is killed.
 #ifndef COLROW_COMM_GROUP_H
 #define COLROW_COMM_GROUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,12 +17,15 @@
 struct group;
 
 struct group_options {
-    const char *program;          // path; searched in PATH when without a slash
-    const char *const *arguments; // argv, NULL-terminated
-    const char *const *environment; // "NAME=value" in addition to our own environment, NULL-terminated; may be NULL
+    const char *program;            // path; searched in PATH when without a slash
+    const char *const *arguments;   // argv, NULL-terminated
+    const char *const *environment; // "NAME=value" in addition to our own environment,
+                                    // NULL-terminated; may be NULL
     int n_ranks;
-    size_t board_bytes;      // shared memory for the owner's own use, zeroed
-    double deadline_seconds; // a collective that makes no progress for so long ends the group; 0: 60 s
+    bool keep_stdin;    // ranks read the owner's standard input; else /dev/null
+    size_t board_bytes; // shared memory for the owner's own use, zeroed
+    double
+        deadline_seconds; // a collective that makes no progress for so long ends the group; 0: 60 s
 };
 
 enum status group_spawn(const struct group_options *options, struct group **out) STATUS_MUST_USE;
@@ -31,13 +36,21 @@ void *group_board(const struct group *group);
 int group_size(const struct group *group);
 pid_t group_pid(const struct group *group, int rank);
 
-// OK while every rank lives and runs. Otherwise kills the rest and returns ERR_GROUP with one sentence: rank, pid, what
-// happened (signal, exit status, stopped, late), and from the flight record step, layer, operation. Cheap (one poll of
-// pidfds and a few loads); after the first failure it repeats the same answer. A rank that left with status 0 counts as
-// alive until group_wait().
+// OK while every rank lives and runs. Otherwise kills the rest and returns ERR_GROUP with one
+// sentence: rank, pid, what happened (signal, exit status, stopped, late), and from the flight
+// record step, layer, operation. Cheap (one poll of pidfds and a few loads); after the first
+// failure it repeats the same answer. A rank that left with status 0 counts as alive until
+// group_wait().
 enum status group_check(void *group); // void *: it is a signal_check
 
-// Until all ranks have left. The first that fails ends the others; its exit status (128 + signal) goes to
+// Waits until something changes, a signal arrives or `timeout_ms` have passed, then as
+// group_check(). `*n_running`: ranks that have not left.
+enum status group_poll(struct group *group, int timeout_ms, int *n_running) STATUS_MUST_USE;
+// To every rank that runs.
+void group_signal(struct group *group, int signal);
+
+// Until all ranks have left. The first that fails ends the others; its exit status (128 + signal)
+// goes to
 // `*exit_status`.
 enum status group_wait(struct group *group, int *exit_status) STATUS_MUST_USE;
 

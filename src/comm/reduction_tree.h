@@ -1,4 +1,5 @@
-// The canonical tree of a sum (docs/numerics.md §4): which leaves exist, who owns them, how they combine.
+// The canonical tree of a sum (docs/numerics.md §4): which leaves exist, who owns them, how they
+// combine.
 #ifndef COLROW_COMM_REDUCTION_TREE_H
 #define COLROW_COMM_REDUCTION_TREE_H
 
@@ -10,7 +11,8 @@
 
 enum { COMM_RANKS_MAX = 64 };
 
-// n_leaves is a power of two, at most LEAVES_MAX. Rank r owns leaves [first_leaf[r], first_leaf[r + 1]).
+// n_leaves is a power of two, at most LEAVES_MAX. Rank r owns leaves [first_leaf[r], first_leaf[r +
+// 1]).
 struct reduction_tree {
     int n_leaves, n_ranks;
     uint64_t present; // bit i: leaf i is not empty
@@ -20,21 +22,23 @@ struct reduction_tree {
 // One leaf a rank, over the next power of two: the tree of a plain all-reduce.
 void reduction_tree_plain(int n_ranks, struct reduction_tree *out);
 
-// The maximal subtrees that lie wholly in [begin, end), in leaf order, absent ones left out. Returns their number
-// (at most 2 log2 n_leaves). A node covers leaves [first, first + width).
+// The maximal subtrees that lie wholly in [begin, end), in leaf order, absent ones left out.
+// Returns their number (at most 2 log2 n_leaves). A node covers leaves [first, first + width).
 struct tree_node {
     int first, width;
 };
-int reduction_tree_nodes(const struct reduction_tree *tree, int begin, int end, struct tree_node *nodes);
+int reduction_tree_nodes(const struct reduction_tree *tree, int begin, int end,
+                         struct tree_node *nodes);
 int reduction_tree_node_count(const struct reduction_tree *tree, int rank);
 int reduction_tree_node_count_max(const struct reduction_tree *tree); // of any rank
 
-// For a rank's product over its leaves: how many of the newest sums to add after each present leaf (see leaf_plan).
-// `merges` has one entry per present leaf of the rank; returns the number of present leaves.
+// For a rank's product over its leaves: how many of the newest sums to add after each present leaf
+// (see leaf_plan). `merges` has one entry per present leaf of the rank; returns the number of
+// present leaves.
 int reduction_tree_merges(const struct reduction_tree *tree, int rank, int *merges);
 
 // Finishes the tree: nodes[r] points at rank r's nodes [count(r)][stride]; out[i] for i < n.
-void reduction_tree_finish(const struct reduction_tree *tree, const float *const *nodes, size_t stride, float *out,
-                           size_t n, const struct kernels *kernels);
+void reduction_tree_finish(const struct reduction_tree *tree, const float *const *nodes,
+                           size_t stride, float *out, size_t n, const struct kernels *kernels);
 
 #endif

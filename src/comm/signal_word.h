@@ -12,16 +12,18 @@ struct signal_word {
     _Atomic uint32_t waiters; // of those asleep in the kernel
 };
 
-void signal_raise(struct signal_word *word, uint32_t value); // release store, wakes sleepers if there are any
+void signal_raise(struct signal_word *word,
+                  uint32_t value); // release store, wakes sleepers if there are any
 
-// What a waiter asks for every ~20 ms (and before it sleeps): not OK ends the wait with that status.
+// What a waiter asks for every ~20 ms (and before it sleeps): not OK ends the wait with that
+// status.
 typedef enum status (*signal_check)(void *context);
 
-// How long to spin before yielding and before sleeping. WAIT_BUSY: a peer answers within microseconds.
-// WAIT_IDLE: it may take hours; spins briefly, then sleeps.
+// How long to spin before yielding and before sleeping. WAIT_BUSY: a peer answers within
+// microseconds. WAIT_IDLE: it may take hours; spins briefly, then sleeps.
 enum signal_patience { WAIT_BUSY, WAIT_IDLE };
 // Until value - word->value <= 0 (as int32). `check` may be NULL.
-enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience, signal_check check,
-                         void *context) STATUS_MUST_USE;
+enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience,
+                         signal_check check, void *context) STATUS_MUST_USE;
 
 #endif

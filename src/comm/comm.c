@@ -1,0 +1,335 @@
+#include "comm/comm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "comm/rank_watcher.h"
+#include "comm/shm_all_reduce.h"
+#include "comm/transport.h"
+
+static enum status number_from_environment(const char *name, long least, long most, long *out)
+{
+    const char *text = getenv(name);
+    if (!text || !*text)
+        return fail(ERR_INPUT, "%s is not set; start the program with `colrow launch`", name);
+    char *end;
+    errno = 0;
+    *out = strtol(text, &end, 10);
+    if (errno || *end || *out < least || *out > most)
+        return fail(ERR_INPUT, "%s is \"%s\"; expected a number from %ld to %ld", name, text, least,
+                    most);
+    return OK;
+}
+
+static enum status comm_new(int rank, int size, struct comm **out)
+{
+    struct comm *comm;
+    TRY(memory_new(1, sizeof *comm, "a communicator", &comm));
+    enum status status;
+    TRY_DONE(kernels_choose(&comm->kernels));
+    TRY_DONE(memory_new(1, sizeof *comm->membership, "a communicator", &comm->membership));
+    comm->membership->n_channels = 1;
+    comm->transport = &transport_self;
+    comm->rank = rank;
+    comm->size = size;
+    comm->flight = &comm->private_flight;
+    *out = comm;
+    return OK;
+done:
+    free(comm);
+    return status;
+}
+
+// What the rounds use, for ranks [first_rank, first_rank + size) of the world.
+static enum status attach_channel(struct comm *comm)
+{
+    if (comm->size == 1)
+        return OK;
+    const struct segment *segment = &comm->membership->segment;
+    comm->transport = &transport_shm;
+    comm->lines = segment_line(segment, comm->channel, comm->first_rank);
+    comm->line = &comm->lines[comm->rank];
+    for (int r = 0; r < comm->size; r++)
+        for (int parity = 0; parity < 2; parity++)
+            comm->slots[r][parity] =
+                segment_slot(segment, comm->channel, comm->first_rank + r, parity);
+    return memory_new(shm_all_reduce_part_bytes(comm->size), 1, "a communicator", &comm->part);
+}
+
+// For tests of programs: COLROW_FAIL_COLLECTIVE=RANK:N makes the N-th collective of that rank fail.
+static void fault_from_environment(struct comm *comm)
+{
+    const char *text = getenv("COLROW_FAIL_COLLECTIVE");
+    int rank;
+    long n;
+    if (text && sscanf(text, "%d:%ld", &rank, &n) == 2 && rank == comm->rank)
+        comm_fail_after(comm, n);
+}
+
+static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
+{
+    struct membership *membership = comm->membership;
+    // Children of this rank are not ranks.
+    fcntl(segment_fd, F_SETFD, FD_CLOEXEC);
+    fcntl(life_fd, F_SETFD, FD_CLOEXEC);
+    unsetenv(SEGMENT_FD_VARIABLE);
+    unsetenv(LIFE_FD_VARIABLE);
+    TRY(segment_map(segment_fd, comm->size, &membership->segment));
+    close(segment_fd);
+    struct rank_record *record = &membership->segment.ranks[comm->rank];
+    comm->flight = &record->flight;
+    // relaxed: peers look until they find it
+    atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
+    TRY(rank_watcher_start(&membership->segment, comm->rank, life_fd, &membership->watcher));
+    return attach_channel(comm);
+}
+
+enum status comm_open(struct comm **out)
+{
+    const char *size_text = getenv("WORLD_SIZE");
+    bool has_segment = getenv(SEGMENT_FD_VARIABLE) != NULL;
+    if (!has_segment && (!size_text || strcmp(size_text, "1") == 0))
+        return comm_open_self(out);
+    long size, rank, segment_fd, life_fd;
+    TRY(number_from_environment("WORLD_SIZE", 1, COMM_RANKS_MAX, &size));
+    TRY(number_from_environment("RANK", 0, size - 1, &rank));
+    if (!has_segment)
+        return fail(ERR_INPUT,
+                    "WORLD_SIZE is %ld, but there is no " SEGMENT_FD_VARIABLE
+                    "; start the program with `colrow launch --nproc-per-node %ld -- PROGRAM`",
+                    size, size);
+    TRY(number_from_environment(SEGMENT_FD_VARIABLE, 0, 1 << 20, &segment_fd));
+    TRY(number_from_environment(LIFE_FD_VARIABLE, 0, 1 << 20, &life_fd));
+    struct comm *comm;
+    TRY(comm_new((int)rank, (int)size, &comm));
+    enum status status = join_group(comm, (int)segment_fd, (int)life_fd);
+    if (status != OK) {
+        comm_close(comm);
+        return status;
+    }
+    flight_mark(comm->flight, -1, -1, NULL);
+    fault_from_environment(comm);
+    *out = comm;
+    return OK;
+}
+
+enum status comm_open_self(struct comm **out)
+{
+    TRY(comm_new(0, 1, out));
+    flight_mark((*out)->flight, -1, -1, NULL);
+    fault_from_environment(*out);
+    return OK;
+}
+
+enum status comm_split(struct comm *comm, int first, int count, struct comm **out)
+{
+    assert(first >= 0 && count >= 1 && first + count <= comm->size);
+    assert(comm->rank >= first && comm->rank < first + count);
+    struct membership *membership = comm->membership;
+    if (membership->n_channels == SEGMENT_CHANNELS)
+        return fail(ERR_UNSUPPORTED, "a group can be split at most %d times", SEGMENT_CHANNELS - 1);
+    struct comm *split;
+    TRY(memory_new(1, sizeof *split, "a communicator", &split));
+    split->transport = &transport_self;
+    split->kernels = comm->kernels;
+    split->membership = membership;
+    split->is_split = true;
+    split->rank = comm->rank - first;
+    split->size = count;
+    split->first_rank = comm->first_rank + first;
+    split->channel = membership->n_channels;
+    split->flight = comm->flight;
+    enum status status = attach_channel(split);
+    if (status != OK) {
+        free(split);
+        return status;
+    }
+    membership->n_channels++;
+    *out = split;
+    return OK;
+}
+
+static void leave_group(struct comm *comm)
+{
+    struct membership *membership = comm->membership;
+    if (membership->segment.header) {
+        struct rank_record *record = comm_rank_record(comm, comm->rank);
+        flight_mark(&record->flight, -1, -1, NULL);
+        // release: who sees it sees all that this rank has published
+        atomic_store_explicit(&record->closed, 1, memory_order_release);
+    }
+    rank_watcher_stop(membership->watcher);
+    for (int r = 0; r < COMM_RANKS_MAX; r++)
+        process_handle_close(&membership->peers[r]);
+    segment_unmap(&membership->segment);
+    free(membership);
+}
+
+void comm_close(struct comm *comm)
+{
+    if (!comm)
+        return;
+    if (!comm->is_split)
+        leave_group(comm);
+    free(comm->part);
+    free(comm);
+}
+
+int comm_rank(const struct comm *comm)
+{
+    return comm->rank;
+}
+
+int comm_size(const struct comm *comm)
+{
+    return comm->size;
+}
+
+void *comm_board(const struct comm *comm, size_t *bytes)
+{
+    const struct segment *segment = &comm->membership->segment;
+    *bytes = segment->header ? segment->header->board_bytes : 0;
+    return *bytes ? segment_board(segment) : NULL;
+}
+
+void comm_mark(struct comm *comm, int64_t step, int layer, const char *what)
+{
+    flight_mark(comm->flight, step, layer, what);
+}
+
+void comm_abort(struct comm *comm, const char *sentence)
+{
+    comm_break(comm, comm->first_rank + comm->rank, sentence);
+}
+
+void comm_fail_after(struct comm *comm, long n)
+{
+    comm->fail_after = n;
+}
+
+void comm_statistics(const struct comm *comm, struct comm_statistics *out)
+{
+    *out = comm->statistics;
+}
+
+// Each collective is a call between begin() and end().
+static enum status begin(struct comm *comm, enum comm_operation operation, int64_t *begun_ns)
+{
+    struct segment *segment = &comm->membership->segment;
+    if (comm->broken || (segment->header && verdict_given(segment)))
+        return comm_break(comm, -1, "the group is broken");
+    *begun_ns = clock_ns();
+    comm->statistics.collectives++;
+    // relaxed: the flight record is for people
+    atomic_store_explicit(&comm->flight->operation, (int32_t)operation, memory_order_relaxed);
+    if (comm->fail_after && --comm->fail_after == 0)
+        return comm_break(comm, comm->first_rank + comm->rank,
+                          "this collective was made to fail by a test");
+    return OK;
+}
+
+static enum status end(struct comm *comm, int64_t begun_ns, enum status status)
+{
+    comm->statistics.seconds += (double)(clock_ns() - begun_ns) * 1e-9;
+    if (status != OK) { // the record keeps showing what failed
+        comm->broken = true;
+        return status;
+    }
+    atomic_store_explicit(&comm->flight->operation, OPERATION_NONE, memory_order_relaxed);
+    return OK;
+}
+
+static enum status all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
+                              size_t n, const struct reduce_sink *sink)
+{
+    int64_t begun;
+    TRY(begin(comm, OPERATION_ALL_REDUCE, &begun));
+    struct reduction_tree plain;
+    if (!tree) {
+        reduction_tree_plain(comm->size, &plain);
+        tree = &plain;
+    }
+    assert(tree->n_ranks == comm->size);
+    return end(comm, begun, comm->transport->all_reduce(comm, tree, in, n, sink));
+}
+
+enum status comm_all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
+                            float *out, size_t n)
+{
+    const struct reduce_sink sink = {.out = out};
+    return all_reduce(comm, tree, in, n, &sink);
+}
+
+enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree *tree,
+                                 const float *in, size_t n, comm_consumer consume, void *context)
+{
+    const struct reduce_sink sink = {.consume = consume, .context = context};
+    return all_reduce(comm, tree, in, n, &sink);
+}
+
+enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *tree,
+                                const float *in, const size_t *counts, float *out)
+{
+    int64_t begun;
+    TRY(begin(comm, OPERATION_REDUCE_SCATTER, &begun));
+    struct reduction_tree plain;
+    if (!tree) {
+        reduction_tree_plain(comm->size, &plain);
+        tree = &plain;
+    }
+    assert(tree->n_ranks == comm->size);
+    return end(comm, begun, comm->transport->reduce_scatter(comm, tree, in, counts, out));
+}
+
+enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes,
+                            const size_t *bytes, void *out)
+{
+    int64_t begun;
+    TRY(begin(comm, OPERATION_ALL_GATHER, &begun));
+    size_t same[COMM_RANKS_MAX];
+    if (!bytes) {
+        for (int r = 0; r < comm->size; r++)
+            same[r] = own_bytes;
+        bytes = same;
+    }
+    assert(bytes[comm->rank] == own_bytes);
+    return end(comm, begun, comm->transport->all_gather(comm, in, bytes, out));
+}
+
+enum status comm_broadcast(struct comm *comm, void *data, size_t bytes, int root)
+{
+    assert(root >= 0 && root < comm->size);
+    int64_t begun;
+    TRY(begin(comm, OPERATION_BROADCAST, &begun));
+    return end(comm, begun, comm->transport->broadcast(comm, data, bytes, root));
+}
+
+enum status comm_send(struct comm *comm, const void *data, size_t bytes, int to)
+{
+    assert(to >= 0 && to < comm->size && to != comm->rank);
+    int64_t begun;
+    TRY(begin(comm, OPERATION_SEND, &begun));
+    return end(comm, begun, comm->transport->send(comm, data, bytes, to));
+}
+
+enum status comm_recv(struct comm *comm, void *data, size_t bytes, int from)
+{
+    assert(from >= 0 && from < comm->size && from != comm->rank);
+    int64_t begun;
+    TRY(begin(comm, OPERATION_RECV, &begun));
+    return end(comm, begun, comm->transport->recv(comm, data, bytes, from));
+}
+
+enum status comm_barrier(struct comm *comm)
+{
+    int64_t begun;
+    TRY(begin(comm, OPERATION_BARRIER, &begun));
+    return end(comm, begun, comm->transport->barrier(comm));
+}

@@ -1,0 +1,153 @@
+#include "comm/flight_record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+// Everything in a record is for people and for the deadline, which tolerate a torn picture: relaxed
+// throughout.
+#define GET(field) atomic_load_explicit(&(field), memory_order_relaxed)
+#define SET(field, value) atomic_store_explicit(&(field), value, memory_order_relaxed)
+
+const char *operation_name(enum comm_operation operation)
+{
+    switch (operation) {
+    case OPERATION_NONE:
+        return "";
+    case OPERATION_ALL_REDUCE:
+        return "all-reduce";
+    case OPERATION_REDUCE_SCATTER:
+        return "reduce-scatter";
+    case OPERATION_ALL_GATHER:
+        return "all-gather";
+    case OPERATION_BROADCAST:
+        return "broadcast";
+    case OPERATION_SEND:
+        return "send";
+    case OPERATION_RECV:
+        return "receive";
+    case OPERATION_BARRIER:
+        return "barrier";
+    case OPERATION_SPLIT:
+        return "split";
+    }
+    return "an unknown operation";
+}
+
+void flight_mark(struct flight_record *flight, int64_t step, int layer, const char *what)
+{
+    uint64_t words[FLIGHT_WHAT_BYTES / 8] = {0};
+    if (what)
+        memcpy(words, what, strnlen(what, FLIGHT_WHAT_BYTES - 1));
+    for (int i = 0; i < FLIGHT_WHAT_BYTES / 8; i++)
+        SET(flight->what[i], words[i]);
+    SET(flight->step, step);
+    SET(flight->layer, (int32_t)layer);
+    SET(flight->busy_since_ns, what ? clock_ns() : 0);
+}
+
+void flight_place(const struct flight_record *flight, char *place)
+{
+    char what[FLIGHT_WHAT_BYTES];
+    for (size_t i = 0; i < FLIGHT_WHAT_BYTES / 8; i++) {
+        uint64_t word = GET(flight->what[i]);
+        memcpy(what + 8 * i, &word, 8);
+    }
+    what[sizeof what - 1] = '\0';
+    const char *operation = operation_name((enum comm_operation)GET(flight->operation));
+    char step[32] = "", layer[32] = "", deed[96] = "";
+    if (GET(flight->step) >= 0)
+        snprintf(step, sizeof step, "step %lld, ", (long long)GET(flight->step));
+    if (GET(flight->layer) >= 0)
+        snprintf(layer, sizeof layer, "layer %d, ", (int)GET(flight->layer));
+    snprintf(deed, sizeof deed, "%s%s%s", operation, *operation && *what ? " of " : "", what);
+    int n = snprintf(place, PLACE_BYTES, " in %s%s%s", step, layer, deed);
+    if (!*deed && n >= 2) // no deed: cut the last comma, or all of it
+        place[*step || *layer ? n - 2 : 0] = '\0';
+}
+
+// The end of the chain that begins at `rank`; `circle` when it has none.
+static int end_of_waiting(const struct segment *segment, int rank, bool *circle)
+{
+    *circle = false;
+    for (int i = 0; i <= segment->n_ranks; i++) {
+        int next = GET(segment->ranks[rank].flight.waits_for) - 1;
+        if (next < 0 || next >= segment->n_ranks)
+            return rank;
+        rank = next;
+    }
+    *circle = true;
+    return rank;
+}
+
+bool flight_find_late(const struct segment *segment, int64_t now_ns, struct lateness *out)
+{
+    int64_t longest = segment->header->deadline_ns;
+    bool found = false;
+    for (int r = 0; r < segment->n_ranks; r++) {
+        const struct flight_record *flight = &segment->ranks[r].flight;
+        bool waits = GET(flight->waits_for) != 0;
+        int64_t since = waits ? GET(flight->wait_since_ns) : GET(flight->busy_since_ns);
+        if (since == 0 || now_ns - since <= longest)
+            continue;
+        longest = now_ns - since;
+        found = true;
+        out->rank = end_of_waiting(segment, r, &out->circle);
+        out->waiter = waits ? r : -1;
+        out->seconds = (double)longest * 1e-9;
+        out->since_ns = since;
+    }
+    return found;
+}
+
+void flight_say_late(const struct segment *segment, const struct lateness *late, char *text,
+                     size_t bytes)
+{
+    char own_place[PLACE_BYTES], waiter_place[PLACE_BYTES];
+    int pid = GET(segment->ranks[late->rank].pid);
+    flight_place(&segment->ranks[late->rank].flight, own_place);
+    if (late->waiter < 0) {
+        snprintf(text, bytes, "rank %d (pid %d) is late: it has been busy for %.1f s%s", late->rank,
+                 pid, late->seconds, own_place);
+        return;
+    }
+    flight_place(&segment->ranks[late->waiter].flight, waiter_place);
+    if (late->circle)
+        snprintf(text, bytes,
+                 "ranks wait for each other: rank %d (pid %d)%s, and rank %d%s, for %.1f s",
+                 late->rank, pid, own_place, late->waiter, waiter_place, late->seconds);
+    else
+        snprintf(text, bytes,
+                 "rank %d (pid %d) is late%s%s: rank %d has waited for it for %.1f s%s", late->rank,
+                 pid, *own_place ? ", still" : "", own_place, late->waiter, late->seconds,
+                 waiter_place);
+}
+
+void verdict_give(struct segment *segment, int author, int culprit, const char *sentence)
+{
+    struct verdict *verdict = &segment->header->verdict;
+    uint32_t none = VERDICT_NONE;
+    // One writer: whoever makes the exchange. The release below publishes the text to those who
+    // acquire VERDICT_GIVEN.
+    if (!atomic_compare_exchange_strong_explicit(&verdict->state, &none, VERDICT_WRITING,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return;
+    verdict->author = author;
+    verdict->culprit = culprit;
+    snprintf(verdict->sentence, sizeof verdict->sentence, "%s", sentence);
+    atomic_store_explicit(&verdict->state, VERDICT_GIVEN, memory_order_release);
+}
+
+bool verdict_given(const struct segment *segment)
+{
+    return GET(segment->header->verdict.state) != VERDICT_NONE;
+}
+
+const struct verdict *verdict_read(const struct segment *segment)
+{
+    const struct verdict *verdict = &segment->header->verdict;
+    // acquire: pairs with the release in verdict_give(); the text does not change any more
+    uint32_t state = atomic_load_explicit(&verdict->state, memory_order_acquire);
+    return state == VERDICT_GIVEN ? verdict : NULL;
+}

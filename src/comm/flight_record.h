@@ -1,0 +1,52 @@
+// The flight record of a rank (struct flight_record in segment.h): writing it, finding who is late,
+// saying it.
+#ifndef COLROW_COMM_FLIGHT_RECORD_H
+#define COLROW_COMM_FLIGHT_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "comm/segment.h"
+
+enum comm_operation {
+    OPERATION_NONE,
+    OPERATION_ALL_REDUCE,
+    OPERATION_REDUCE_SCATTER,
+    OPERATION_ALL_GATHER,
+    OPERATION_BROADCAST,
+    OPERATION_SEND,
+    OPERATION_RECV,
+    OPERATION_BARRIER,
+    OPERATION_SPLIT,
+};
+const char *operation_name(enum comm_operation operation); // "all-reduce"
+
+// `what` NULL: idle.
+void flight_mark(struct flight_record *flight, int64_t step, int layer, const char *what);
+
+// " in step 12, layer 3, all-reduce of down_proj", or "" when nothing is known.
+enum { PLACE_BYTES = 160 };
+void flight_place(const struct flight_record *flight, char *place);
+
+// Who keeps a rank waiting, or works, for longer than the deadline. `waits_for` is followed to its
+// end: of a chain only the last is late.
+struct lateness {
+    int rank;    // late
+    int waiter;  // who has waited longest for it, or -1: nobody, it is just busy
+    bool circle; // they wait for each other
+    double seconds;
+    int64_t since_ns; // identifies this lateness
+};
+bool flight_find_late(const struct segment *segment, int64_t now_ns, struct lateness *out);
+// One sentence without an end.
+void flight_say_late(const struct segment *segment, const struct lateness *late, char *text,
+                     size_t bytes);
+
+// The verdict: the first to give one wins. `author`: the rank that gives it, -1: the owner.
+void verdict_give(struct segment *segment, int author, int culprit, const char *sentence);
+bool verdict_given(const struct segment *segment);
+const struct verdict *
+verdict_read(const struct segment *segment); // NULL: none, or its author died while writing
+
+#endif

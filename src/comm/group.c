@@ -1,0 +1,381 @@
+#include "comm/group.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "comm/flight_record.h"
+#include "comm/group_spawn.h"
+#include "comm/process_handle.h"
+#include "comm/reduction_tree.h"
+#include "comm/segment.h"
+
+// Stopped and late ranks are looked at twice, this far apart: after Ctrl-Z and `fg`, or a virtual
+// machine's snapshot, the whole group looks stopped and late for a moment.
+enum { SECOND_LOOK_NS = 250 * 1000 * 1000, REAP_NS = 900 * 1000 * 1000, LOOK_MS = 20 };
+enum { DEADLINE_DEFAULT_SECONDS = 60 };
+
+struct member {
+    struct process_handle process;
+    bool left;        // has exited; its exit is collected in reap(), so that the pid stays its own
+    int code, status; // si_code, si_status
+    int64_t stopped_ns; // seen stopped since; 0: runs
+};
+
+struct suspicion {
+    int64_t key, seen_ns; // of what, since when; seen_ns 0: none
+};
+
+struct group {
+    struct segment segment;
+    int n_ranks;
+    int life_fd; // the only writing end
+    bool over;
+    int exit_status;
+    char sentence[VERDICT_BYTES + PLACE_BYTES + 128];
+    struct suspicion late, deserted;
+    struct member member[];
+};
+
+// Fills code and status from the kernel, without collecting.
+static void look_at(struct group *group, int rank)
+{
+    struct member *member = &group->member[rank];
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)member->process.pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) !=
+        0) {
+        if (errno != ECHILD)
+            return;
+        // The program ignores SIGCHLD or waits for everything: how the rank left is lost. A rank
+        // that closed left in peace.
+        member->left = true;
+        bool closed =
+            atomic_load_explicit(&group->segment.ranks[rank].closed, memory_order_relaxed) != 0;
+        member->code = CLD_EXITED;
+        member->status = closed ? 0 : 1;
+        return;
+    }
+    bool stopped = info.si_pid != 0 && info.si_code == CLD_STOPPED;
+    if (!stopped)
+        member->stopped_ns = 0;
+    else if (member->stopped_ns == 0)
+        member->stopped_ns = clock_ns();
+    if (info.si_pid == 0)
+        return;
+    member->code = info.si_code;
+    member->status = info.si_status;
+    member->left = !stopped;
+}
+
+static bool failed(const struct member *member)
+{
+    return member->left && (member->code != CLD_EXITED || member->status != 0);
+}
+
+static int exit_status_of(const struct member *member)
+{
+    return member->code == CLD_EXITED ? member->status : 128 + member->status;
+}
+
+static bool all_left(const struct group *group)
+{
+    for (int r = 0; r < group->n_ranks; r++)
+        if (!group->member[r].left)
+            return false;
+    return true;
+}
+
+// Until all have left or `end_ns` has come.
+static void await_exits(struct group *group, int64_t end_ns)
+{
+    for (;;) {
+        for (int r = 0; r < group->n_ranks; r++)
+            if (!group->member[r].left)
+                look_at(group, r);
+        int64_t rest = end_ns - clock_ns();
+        if (all_left(group) || rest <= 0)
+            return;
+        struct pollfd fds[COMM_RANKS_MAX];
+        int n = 0, slice = rest < LOOK_MS * 1000000 ? 1 : LOOK_MS;
+        for (int r = 0; r < group->n_ranks; r++)
+            if (!group->member[r].left && group->member[r].process.fd >= 0)
+                fds[n++] = (struct pollfd){.fd = group->member[r].process.fd, .events = POLLIN};
+        if (poll(fds, (nfds_t)n, slice) < 0 && errno != EINTR)
+            return;
+    }
+}
+
+void group_signal(struct group *group, int signal)
+{
+    for (int r = 0; r < group->n_ranks; r++)
+        if (!group->member[r].left)
+            process_kill(&group->member[r].process, signal);
+}
+
+static void kill_and_reap(struct group *group)
+{
+    atomic_store_explicit(&group->segment.header->closing, 1, memory_order_relaxed);
+    group_signal(group, SIGKILL);
+    await_exits(group, clock_ns() + REAP_NS);
+    for (int r = 0; r < group->n_ranks; r++) {
+        struct member *member = &group->member[r];
+        siginfo_t info;
+        if (member->process.pid)
+            waitid(P_PID, (id_t)member->process.pid, &info, WEXITED | WNOHANG);
+        process_handle_close(&member->process);
+    }
+}
+
+static enum status end(struct group *group, int exit_status, const char *sentence)
+{
+    group->over = true;
+    group->exit_status = exit_status;
+    snprintf(group->sentence, sizeof group->sentence, "%s; the group was ended", sentence);
+    verdict_give(&group->segment, -1, -1, group->sentence);
+    kill_and_reap(group);
+    return fail(ERR_GROUP, "%s", group->sentence);
+}
+
+static enum status end_for_exit(struct group *group, int rank)
+{
+    const struct member *member = &group->member[rank];
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    flight_place(&group->segment.ranks[rank].flight, place);
+    if (member->code == CLD_EXITED)
+        snprintf(sentence, sizeof sentence, "rank %d (pid %d) left with exit status %d%s", rank,
+                 (int)member->process.pid, member->status, place);
+    else
+        snprintf(sentence, sizeof sentence, "rank %d (pid %d) was killed by signal %d (%s)%s", rank,
+                 (int)member->process.pid, member->status, strsignal(member->status), place);
+    return end(group, exit_status_of(member), sentence);
+}
+
+// A rank has said what broke the group. Its word is the best there is, but when the culprit is dead
+// the kernel knows more.
+static enum status end_for_verdict(struct group *group, const struct verdict *verdict)
+{
+    int culprit = verdict->culprit;
+    if (culprit < 0 || culprit >= group->n_ranks)
+        return end(group, 1, verdict->sentence);
+    const struct member *member = &group->member[culprit];
+    if (verdict->author != culprit)
+        return failed(member) ? end_for_exit(group, culprit) : end(group, 1, verdict->sentence);
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES + PLACE_BYTES + 64];
+    flight_place(&group->segment.ranks[culprit].flight, place);
+    snprintf(sentence, sizeof sentence, "rank %d (pid %d) gave up%s: %s", culprit,
+             (int)member->process.pid, place, verdict->sentence);
+    return end(group, failed(member) ? exit_status_of(member) : 1, sentence);
+}
+
+static enum status end_for_stop(struct group *group, int rank)
+{
+    const struct member *member = &group->member[rank];
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    flight_place(&group->segment.ranks[rank].flight, place);
+    snprintf(sentence, sizeof sentence, "rank %d (pid %d) was stopped by signal %d (%s)%s", rank,
+             (int)member->process.pid, member->status, strsignal(member->status), place);
+    return end(group, 1, sentence);
+}
+
+// True when the same thing has been suspected for long enough. key 0: nothing is.
+static bool confirmed(struct suspicion *suspicion, int64_t key)
+{
+    int64_t now = clock_ns();
+    if (key == 0 || suspicion->seen_ns == 0 || suspicion->key != key) {
+        suspicion->key = key;
+        suspicion->seen_ns = key ? now : 0;
+        return false;
+    }
+    return now - suspicion->seen_ns >= SECOND_LOOK_NS;
+}
+
+// A rank that left in peace although another waits for it.
+static enum status check_deserted(struct group *group)
+{
+    int leaver = -1, waiter = -1;
+    int64_t since = 0;
+    for (int r = 0; r < group->n_ranks && leaver < 0; r++) {
+        const struct flight_record *flight = &group->segment.ranks[r].flight;
+        // relaxed: looked at twice
+        int peer = atomic_load_explicit(&flight->waits_for, memory_order_relaxed) - 1;
+        if (group->member[r].left || peer < 0 || peer >= group->n_ranks ||
+            !group->member[peer].left)
+            continue;
+        leaver = peer;
+        waiter = r;
+        since = atomic_load_explicit(&flight->wait_since_ns, memory_order_relaxed);
+    }
+    if (!confirmed(&group->deserted, since))
+        return OK;
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    flight_place(&group->segment.ranks[waiter].flight, place);
+    snprintf(sentence, sizeof sentence,
+             "rank %d (pid %d) left with exit status 0, but rank %d waits for it%s", leaver,
+             (int)group->member[leaver].process.pid, waiter, place);
+    return end(group, 1, sentence);
+}
+
+static enum status check_late(struct group *group)
+{
+    struct lateness late = {0};
+    bool found = flight_find_late(&group->segment, clock_ns(), &late);
+    if (!confirmed(&group->late, found ? late.since_ns : 0))
+        return OK;
+    char sentence[VERDICT_BYTES];
+    flight_say_late(&group->segment, &late, sentence, sizeof sentence);
+    return end(group, 1, sentence);
+}
+
+enum status group_check(void *context)
+{
+    struct group *group = context;
+    if (group->over)
+        return fail(ERR_GROUP, "%s", group->sentence);
+    // The verdict before the processes: its author dies of it, and must not be taken for the cause.
+    const struct verdict *verdict = verdict_read(&group->segment);
+    for (int r = 0; r < group->n_ranks; r++)
+        if (!group->member[r].left)
+            look_at(group, r);
+    if (!verdict)
+        verdict = verdict_read(&group->segment);
+    if (verdict)
+        return end_for_verdict(group, verdict);
+    for (int r = 0; r < group->n_ranks; r++)
+        if (failed(&group->member[r]))
+            return end_for_exit(group, r);
+    for (int r = 0; r < group->n_ranks; r++)
+        if (group->member[r].stopped_ns &&
+            clock_ns() - group->member[r].stopped_ns >= SECOND_LOOK_NS)
+            return end_for_stop(group, r);
+    TRY(check_deserted(group));
+    return check_late(group);
+}
+
+enum status group_poll(struct group *group, int timeout_ms, int *n_running)
+{
+    struct pollfd fds[COMM_RANKS_MAX];
+    int n = 0;
+    for (int r = 0; r < group->n_ranks; r++)
+        if (!group->member[r].left && group->member[r].process.fd >= 0)
+            fds[n++] = (struct pollfd){.fd = group->member[r].process.fd, .events = POLLIN};
+    if (!group->over && !all_left(group))
+        (void)poll(fds, (nfds_t)n,
+                   timeout_ms < LOOK_MS || n == group->n_ranks ? timeout_ms : LOOK_MS);
+    enum status status = group_check(group);
+    *n_running = 0;
+    for (int r = 0; r < group->n_ranks; r++)
+        *n_running += !group->member[r].left;
+    return status;
+}
+
+enum status group_wait(struct group *group, int *exit_status)
+{
+    enum { SLICE_MS = 50 };
+    for (int n_running = 1; n_running > 0;) {
+        enum status status = group_poll(group, SLICE_MS, &n_running);
+        *exit_status = group->exit_status;
+        TRY(status);
+    }
+    return OK;
+}
+
+static enum status start_ranks(struct group *group, const struct group_options *options,
+                               int segment_fd, int life_fd)
+{
+    for (int r = 0; r < group->n_ranks; r++) {
+        pid_t pid;
+        TRY(spawn_rank(options, r, segment_fd, life_fd, &pid));
+        group->member[r].process = process_handle_open(pid);
+        group->member[r].left = false;
+        // relaxed: ranks look until it is there
+        atomic_store_explicit(&group->segment.ranks[r].pid, (int32_t)pid, memory_order_relaxed);
+    }
+    return OK;
+}
+
+static enum status make_life_pipe(struct group *group, int *reading)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC))
+        return fail_errno("create", "the group's life pipe");
+    group->life_fd = ends[1];
+    *reading = ends[0];
+    return OK;
+}
+
+enum status group_spawn(const struct group_options *options, struct group **out)
+{
+    int n = options->n_ranks, segment_fd = -1, life_fd = -1;
+    if (n < 1 || n > COMM_RANKS_MAX)
+        return fail(ERR_INPUT, "a group has 1 to %d ranks, not %d", COMM_RANKS_MAX, n);
+    assert(options->program && options->arguments);
+    double deadline = options->deadline_seconds;
+    if (!(deadline > 0))
+        deadline = DEADLINE_DEFAULT_SECONDS;
+    struct group *group;
+    TRY(memory_new(1, sizeof *group + (size_t)n * sizeof group->member[0], "a group", &group));
+    group->n_ranks = n;
+    group->life_fd = -1;
+    for (int r = 0; r < n; r++)
+        group->member[r] = (struct member){.process = {0, -1}, .left = true}; // until started
+    enum status status;
+    TRY_DONE(segment_new(n, options->board_bytes, deadline, &group->segment, &segment_fd));
+    TRY_DONE(spawn_raise_fd(&segment_fd));
+    TRY_DONE(make_life_pipe(group, &life_fd));
+    TRY_DONE(spawn_raise_fd(&life_fd));
+    TRY_DONE(start_ranks(group, options, segment_fd, life_fd));
+done:
+    if (segment_fd >= 0)
+        close(segment_fd);
+    if (life_fd >= 0)
+        close(life_fd);
+    if (status != OK)
+        group_close(group, 0);
+    else
+        *out = group;
+    return status;
+}
+
+void group_close(struct group *group, double grace_seconds)
+{
+    if (!group)
+        return;
+    if (group->segment.header && !group->over) {
+        atomic_store_explicit(&group->segment.header->closing, 1, memory_order_relaxed);
+        if (grace_seconds > 0 && !all_left(group)) {
+            group_signal(group, SIGTERM);
+            group_signal(group, SIGCONT); // a stopped rank could not hear it
+            await_exits(group, clock_ns() + (int64_t)(grace_seconds * 1e9));
+        }
+        kill_and_reap(group);
+    }
+    if (group->life_fd >= 0)
+        close(group->life_fd);
+    segment_unmap(&group->segment);
+    free(group);
+}
+
+void *group_board(const struct group *group)
+{
+    return segment_board(&group->segment);
+}
+
+int group_size(const struct group *group)
+{
+    return group->n_ranks;
+}
+
+pid_t group_pid(const struct group *group, int rank)
+{
+    assert(rank >= 0 && rank < group->n_ranks);
+    return (pid_t)atomic_load_explicit(&group->segment.ranks[rank].pid, memory_order_relaxed);
+}

@@ -1,0 +1,157 @@
+#include "comm/group_spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "comm/segment.h"
+
+extern char **environ;
+
+enum status spawn_raise_fd(int *fd)
+{
+    int raised = fcntl(*fd, F_DUPFD_CLOEXEC, RANK_LIFE_FD + 1);
+    int error = errno;
+    close(*fd);
+    *fd = raised;
+    errno = error;
+    return raised >= 0 ? OK : fail_errno("duplicate", "a file descriptor of the group");
+}
+
+// The child's environment: later entries replace earlier ones of the same name.
+struct variables {
+    struct arena arena;
+    const char **entries; // NULL-terminated
+    size_t count, capacity;
+};
+
+static size_t name_length(const char *entry)
+{
+    return strcspn(entry, "=");
+}
+
+static enum status set_entry(struct variables *variables, const char *entry)
+{
+    size_t length = name_length(entry);
+    for (size_t i = 0; i < variables->count; i++)
+        if (strncmp(variables->entries[i], entry, length) == 0 &&
+            variables->entries[i][length] == '=') {
+            variables->entries[i] = entry;
+            return OK;
+        }
+    TRY(memory_grow(&variables->entries, &variables->capacity, variables->count + 2,
+                    sizeof *variables->entries, "the environment of a rank"));
+    variables->entries[variables->count++] = entry;
+    variables->entries[variables->count] = NULL;
+    return OK;
+}
+
+static enum status set_number(struct variables *variables, const char *name, int number)
+{
+    struct bytes text;
+    char *entry;
+    bytes_init(&text);
+    enum status status = bytes_format(&text, "%s=%d", name, number);
+    if (status == OK)
+        status = arena_text(&variables->arena, text.data, text.length, &entry);
+    bytes_fini(&text);
+    return status == OK ? set_entry(variables, entry) : status;
+}
+
+static enum status fill(struct variables *variables, const struct group_options *options, int rank)
+{
+    // Only for programs that look for them: nobody listens there.
+    TRY(set_entry(variables, "MASTER_ADDR=127.0.0.1"));
+    TRY(set_entry(variables, "MASTER_PORT=29500"));
+    for (char **entry = environ; *entry; entry++)
+        TRY(set_entry(variables, *entry));
+    for (const char *const *entry = options->environment; entry && *entry; entry++)
+        TRY(set_entry(variables, *entry));
+    TRY(set_number(variables, "RANK", rank));
+    TRY(set_number(variables, "LOCAL_RANK", rank));
+    TRY(set_number(variables, "WORLD_SIZE", options->n_ranks));
+    TRY(set_number(variables, "LOCAL_WORLD_SIZE", options->n_ranks));
+    TRY(set_number(variables, SEGMENT_FD_VARIABLE, RANK_SEGMENT_FD));
+    return set_number(variables, LIFE_FD_VARIABLE, RANK_LIFE_FD);
+}
+
+// 0 or an errno value, as posix_spawn's functions return them.
+static int set_attributes(posix_spawnattr_t *attributes)
+{
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    // The owner's ignored and blocked signals are its own. A process group per rank: Ctrl-C reaches
+    // the owner, which ends the ranks in its own time.
+    int error = posix_spawnattr_setflags(
+        attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    if (!error)
+        error = posix_spawnattr_setsigmask(attributes, &none);
+    if (!error)
+        error = posix_spawnattr_setsigdefault(attributes, &all);
+    return error ? error : posix_spawnattr_setpgroup(attributes, 0);
+}
+
+static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin, int segment_fd,
+                     int life_fd)
+{
+    int error = 0;
+    if (!keep_stdin)
+        error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!error)
+        error = posix_spawn_file_actions_adddup2(actions, segment_fd, RANK_SEGMENT_FD);
+    if (!error)
+        error = posix_spawn_file_actions_adddup2(actions, life_fd, RANK_LIFE_FD);
+    return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, RANK_LIFE_FD + 1);
+}
+
+static int spawn(const struct group_options *options, const char **environment, int segment_fd,
+                 int life_fd, pid_t *out)
+{
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawnattr_init(&attributes);
+    if (error)
+        return error;
+    error = posix_spawn_file_actions_init(&actions);
+    if (error) {
+        posix_spawnattr_destroy(&attributes);
+        return error;
+    }
+    error = set_attributes(&attributes);
+    if (!error)
+        error = set_files(&actions, options->keep_stdin, segment_fd, life_fd);
+    if (!error) {
+        // posix_spawn() does not write to the strings; its type is older than const.
+        char *const *arguments, *const *variables;
+        memcpy(&arguments, &options->arguments, sizeof arguments);
+        memcpy(&variables, &environment, sizeof variables);
+        error = posix_spawnp(out, options->program, &actions, &attributes, arguments, variables);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+enum status spawn_rank(const struct group_options *options, int rank, int segment_fd, int life_fd,
+                       pid_t *out)
+{
+    struct variables variables = {0};
+    arena_init(&variables.arena);
+    enum status status = fill(&variables, options, rank);
+    if (status == OK) {
+        int error = spawn(options, variables.entries, segment_fd, life_fd, out);
+        if (error)
+            status = fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
+                          "cannot start rank %d: %s: %s", rank, options->program, strerror(error));
+    }
+    free(variables.entries);
+    arena_fini(&variables.arena);
+    return status;
+}

@@ -1,0 +1,154 @@
+// What a rank looks at while it waits for another: the verdict, the peer's life, the deadline.
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "comm/transport.h"
+
+// The owner looks for late ranks too and knows more; it goes first.
+enum { OWNER_FIRST_NS = 600 * 1000 * 1000 };
+
+struct peer_wait {
+    struct comm *comm;
+    int peer;
+    struct signal_word *word;
+    uint32_t value;
+    int64_t since_ns;   // 0: not begun
+    int64_t overdue_ns; // when it was first seen late; 0: never
+};
+
+enum status comm_break(struct comm *comm, int culprit, const char *sentence)
+{
+    struct segment *segment = &comm->membership->segment;
+    comm->broken = true;
+    if (!segment->header)
+        return fail(ERR_GROUP, "%s", sentence);
+    verdict_give(segment, comm->first_rank + comm->rank, culprit, sentence);
+    const struct verdict *verdict = verdict_read(segment);
+    return fail(ERR_GROUP, "%s",
+                verdict ? verdict->sentence : "the group was ended by another rank");
+}
+
+struct rank_record *comm_rank_record(const struct comm *comm, int rank)
+{
+    struct rank_record *ranks = comm->membership->segment.ranks;
+    return ranks ? &ranks[comm->first_rank + rank] : NULL;
+}
+
+static int32_t pid_of(const struct rank_record *record)
+{
+    // relaxed: a pid that is not there yet is looked at again in the next slice
+    int32_t member = atomic_load_explicit(&record->member_pid, memory_order_relaxed);
+    return member ? member : atomic_load_explicit(&record->pid, memory_order_relaxed);
+}
+
+// A wrapper's pid is replaced by that of the rank proper once this is known.
+static bool peer_is_gone(struct comm *comm, int peer)
+{
+    const struct rank_record *record = comm_rank_record(comm, peer);
+    struct process_handle *handle = &comm->membership->peers[comm->first_rank + peer];
+    int32_t pid = pid_of(record);
+    if (pid == 0)
+        return false; // not started yet
+    if (handle->pid != pid) {
+        process_handle_close(handle);
+        *handle = process_handle_open(pid);
+    }
+    return process_is_gone(handle);
+}
+
+// acquire: pairs with the release in comm_close(); all that the peer raised before is visible then.
+static bool peer_has_closed(struct comm *comm, int peer)
+{
+    return atomic_load_explicit(&comm_rank_record(comm, peer)->closed, memory_order_acquire) != 0;
+}
+
+static enum status break_for(struct comm *comm, int peer, const char *fate)
+{
+    const struct rank_record *record = comm_rank_record(comm, peer);
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    flight_place(comm->flight, place);
+    snprintf(sentence, sizeof sentence, "rank %d (pid %d) %s; rank %d waits for it%s",
+             comm->first_rank + peer, (int)pid_of(record), fate, comm->first_rank + comm->rank,
+             place);
+    return comm_break(comm, comm->first_rank + peer, sentence);
+}
+
+static enum status check_deadline(struct peer_wait *wait)
+{
+    struct comm *comm = wait->comm;
+    const struct segment *segment = &comm->membership->segment;
+    int64_t now = clock_ns();
+    if (now - wait->since_ns <= segment->header->deadline_ns)
+        return OK;
+    // Two looks: the whole group may have been suspended (Ctrl-Z, a virtual machine's snapshot).
+    if (!wait->overdue_ns)
+        wait->overdue_ns = now;
+    struct lateness late;
+    if (now - wait->overdue_ns < OWNER_FIRST_NS || !flight_find_late(segment, now, &late))
+        return OK;
+    char sentence[VERDICT_BYTES];
+    flight_say_late(segment, &late, sentence, sizeof sentence);
+    return comm_break(comm, late.rank, sentence);
+}
+
+static bool arrived(const struct peer_wait *wait)
+{
+    // acquire: as in signal_await(), which looks again
+    uint32_t value = atomic_load_explicit(&wait->word->value, memory_order_acquire);
+    return (int32_t)(wait->value - value) <= 0;
+}
+
+static enum status peer_wait_check(void *context)
+{
+    struct peer_wait *wait = context;
+    struct comm *comm = wait->comm;
+    if (!wait->since_ns) {
+        wait->since_ns = clock_ns();
+        // relaxed: for people and the deadline
+        atomic_store_explicit(&comm->flight->wait_since_ns, wait->since_ns, memory_order_relaxed);
+        atomic_store_explicit(&comm->flight->waits_for, comm->first_rank + wait->peer + 1,
+                              memory_order_relaxed);
+    }
+    if (verdict_given(&comm->membership->segment))
+        return comm_break(comm, -1, "");
+    // Gone first, arrived second: it may have raised the word and left.
+    bool closed = peer_has_closed(comm, wait->peer);
+    if (closed || peer_is_gone(comm, wait->peer)) {
+        if (arrived(wait))
+            return OK;
+        return break_for(comm, wait->peer, closed ? "has left the group" : "is gone");
+    }
+    return check_deadline(wait);
+}
+
+enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t value, int peer)
+{
+    struct peer_wait wait = {.comm = comm, .peer = peer, .word = word, .value = value};
+    if (arrived(&wait))
+        return OK;
+    int64_t begun = clock_ns();
+    enum status status = signal_await(word, value, WAIT_BUSY, peer_wait_check, &wait);
+    comm->statistics.wait_seconds += (double)(clock_ns() - begun) * 1e-9;
+    if (wait.since_ns && status == OK) // after an error the record shows what was waited for
+        atomic_store_explicit(&comm->flight->waits_for, 0, memory_order_relaxed);
+    return status;
+}
+
+enum status comm_check(void *context)
+{
+    struct comm *comm = context;
+    if (comm->broken)
+        return fail(ERR_GROUP, "the group is broken");
+    // Who waits for something else than a collective is not busy, however long ago it marked its
+    // last deed.
+    atomic_store_explicit(&comm->flight->busy_since_ns, 0, memory_order_relaxed);
+    if (!comm->membership->segment.header)
+        return OK;
+    if (verdict_given(&comm->membership->segment))
+        return comm_break(comm, -1, "");
+    for (int r = 0; r < comm->size; r++)
+        if (r != comm->rank && !peer_has_closed(comm, r) && peer_is_gone(comm, r) &&
+            !peer_has_closed(comm, r))
+            return break_for(comm, r, "is gone");
+    return OK;
+}

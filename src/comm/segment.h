@@ -1,0 +1,114 @@
+// The memory that a group shares: one memfd of sealed size, made by the owner and mapped by every
+// rank. It has no name, so nothing of it can be left behind.
+//
+//   header | rank records | channels: a line per rank | pair lines | channels: slots | send buffers
+//   | board
+//
+// A channel is what one communicator needs for its rounds (shm_round.c): the world has channel 0,
+// each comm_split() takes the next, disjoint parts of one split share theirs. Pages that nobody
+// touches take no memory.
+#ifndef COLROW_COMM_SEGMENT_H
+#define COLROW_COMM_SEGMENT_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "comm/signal_word.h"
+
+enum {
+    SEGMENT_VERSION = 1,
+    SEGMENT_CHANNELS = 3,
+    SEGMENT_ALIGN = 128, // two cache lines: the prefetcher fetches pairs
+    SLOT_BYTES = 512 << 10,
+    SEND_PIECE_BYTES = 64 << 10,
+    SEND_PIECES = 4,
+    VERDICT_BYTES = 768,
+};
+
+#define SEGMENT_FD_VARIABLE "COLROW_SEGMENT_FD"
+#define LIFE_FD_VARIABLE "COLROW_LIFE_FD"
+
+// What broke the group: the first who notices says it, for all. `culprit`: a rank, or -1; when it
+// is also the author, the sentence is its own reason to give up.
+enum verdict_state { VERDICT_NONE, VERDICT_WRITING, VERDICT_GIVEN };
+struct verdict {
+    _Atomic uint32_t state;
+    int32_t culprit, author;
+    char sentence[VERDICT_BYTES];
+};
+
+// What a rank is doing, written by that rank alone and read by whoever explains a failure.
+enum { FLIGHT_WHAT_BYTES = 32 };
+struct flight_record {
+    _Atomic int64_t step;          // -1: none
+    _Atomic int32_t layer;         // -1: none
+    _Atomic int32_t operation;     // enum comm_operation
+    _Atomic int64_t busy_since_ns; // of the last mark; 0: idle
+    _Atomic int64_t wait_since_ns;
+    _Atomic int32_t waits_for;     // world rank + 1; 0: nobody
+    _Atomic uint32_t n_operations; // begun so far
+    _Atomic uint64_t what[FLIGHT_WHAT_BYTES / 8];
+};
+
+struct rank_record {
+    alignas(SEGMENT_ALIGN) _Atomic int32_t pid; // of the process started, by the owner; 0 before
+    _Atomic int32_t
+        member_pid;          // of the process that called comm_open(): the same, or a child of it
+    _Atomic uint32_t closed; // it called comm_close(): leaves on purpose
+    struct flight_record flight;
+};
+
+// One rank's side of a channel.
+struct rank_line {
+    alignas(SEGMENT_ALIGN) struct signal_word published; // rounds
+    _Atomic uint64_t
+        call[2]; // of the even and the odd round: what is being called, to find ranks that disagree
+};
+
+// What rank `from` has sent to rank `to`: pieces written and pieces read, on lines of their own.
+// Piece i of this pair lies in the sender's buffer where[i % SEND_PIECES]; the sender has no more
+// than that many under way.
+struct pair_line {
+    alignas(SEGMENT_ALIGN) struct signal_word sent;
+    _Atomic uint32_t where[SEND_PIECES];
+    alignas(SEGMENT_ALIGN) struct signal_word taken;
+};
+
+struct segment_header {
+    char magic[8];
+    uint32_t version, n_ranks;
+    uint64_t bytes, board_offset, board_bytes;
+    int64_t deadline_ns;
+    int32_t owner_pid;
+    _Atomic uint32_t closing; // the owner is ending the group: nobody need say that it has gone
+    _Atomic uint32_t owner_missed; // a rank has said that the owner is gone
+    struct verdict verdict;
+};
+
+// One process's view of it.
+struct segment {
+    struct segment_header *header;
+    struct rank_record *ranks; // [n_ranks]
+    int n_ranks;
+    size_t bytes;
+    size_t lines_offset, pairs_offset, slots_offset, sends_offset;
+};
+
+// Makes one for `n_ranks`; `*fd` (close-on-exec) is what ranks inherit.
+enum status segment_new(int n_ranks, size_t board_bytes, double deadline_seconds,
+                        struct segment *out, int *fd) STATUS_MUST_USE;
+// Maps the one behind `fd`, which may be closed afterwards; refuses what is not a segment for
+// `n_ranks`.
+enum status segment_map(int fd, int n_ranks, struct segment *out) STATUS_MUST_USE;
+void segment_unmap(struct segment *segment);
+
+struct rank_line *segment_line(const struct segment *segment, int channel, int rank);
+struct pair_line *segment_pair(const struct segment *segment, int from, int to);
+char *segment_slot(const struct segment *segment, int channel, int rank, int parity);
+char *segment_send_piece(const struct segment *segment, int rank, int piece);
+void *segment_board(const struct segment *segment);
+
+#endif

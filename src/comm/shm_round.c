@@ -1,0 +1,86 @@
+#include "comm/shm_round.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t call_of(enum comm_operation operation, int root, uint64_t count)
+{
+    return (uint64_t)operation << 56 | (uint64_t)root << 48 | (count & 0xffffffffffffu);
+}
+
+static enum status break_for_mismatch(struct comm *comm, int peer, uint64_t own, uint64_t other)
+{
+    static const uint64_t count_mask = 0xffffffffffffu;
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    flight_place(comm->flight, place);
+    snprintf(sentence, sizeof sentence,
+             "ranks call different collectives%s: rank %d %s of %llu (root %d), rank %d %s of %llu "
+             "(root %d)",
+             place, comm->first_rank + comm->rank, operation_name((enum comm_operation)(own >> 56)),
+             (unsigned long long)(own & count_mask), (int)(own >> 48 & 255),
+             comm->first_rank + peer, operation_name((enum comm_operation)(other >> 56)),
+             (unsigned long long)(other & count_mask), (int)(other >> 48 & 255));
+    return comm_break(comm, -1, sentence);
+}
+
+static enum status await_published(struct comm *comm, uint32_t round)
+{
+    for (int r = 0; r < comm->size; r++)
+        if (r != comm->rank)
+            TRY(await_peer(comm, &comm->lines[r].published, round, r));
+    comm->seen = round;
+    return OK;
+}
+
+enum status round_begin(struct comm *comm, enum comm_operation operation, int root, uint64_t count)
+{
+    if (comm->seen != comm->round)
+        TRY(await_published(comm, comm->round));
+    comm->round++;
+    // relaxed: published by round_publish()
+    atomic_store_explicit(&comm->line->call[comm->round & 1], call_of(operation, root, count),
+                          memory_order_relaxed);
+    return OK;
+}
+
+void round_publish(struct comm *comm)
+{
+    signal_raise(&comm->line->published, comm->round);
+}
+
+enum status round_await(struct comm *comm, int peer)
+{
+    TRY(await_peer(comm, &comm->lines[peer].published, comm->round, peer));
+    // relaxed: ordered by the acquire of `published`; the peer writes it again in round + 2, which
+    // we have not published
+    unsigned parity = comm->round & 1;
+    uint64_t own = atomic_load_explicit(&comm->line->call[parity], memory_order_relaxed);
+    uint64_t other = atomic_load_explicit(&comm->lines[peer].call[parity], memory_order_relaxed);
+    return own == other ? OK : break_for_mismatch(comm, peer, own, other);
+}
+
+enum status round_await_all(struct comm *comm)
+{
+    for (int r = 0; r < comm->size; r++)
+        if (r != comm->rank)
+            TRY(round_await(comm, r));
+    comm->seen = comm->round;
+    return OK;
+}
+
+char *round_slot(const struct comm *comm, int rank)
+{
+    return comm->slots[rank][comm->round & 1];
+}
+
+char *round_next_slot(const struct comm *comm)
+{
+    return comm->slots[comm->rank][(comm->round + 1) & 1];
+}
+
+void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes)
+{
+    comm->statistics.bytes_sent += bytes;
+    if (bytes)
+        memcpy(slot, data, bytes);
+}

@@ -1,0 +1,31 @@
+// A round: the one building block of the collectives over shared memory. In round s every rank
+//
+//   1. round_begin():   waits until all have published s - 1 (after a round with round_await_all()
+//   they have),
+//   2. writes its slot of parity s mod 2, when it has something to tell,
+//   3. round_publish(): says so,
+//   4. round_await():   waits for whose slots it wants to read, and reads them until it publishes s
+//   + 1.
+//
+// Who publishes s has read all it wanted of s - 1. So a slot is written again two rounds later with
+// one flag for each rank and round, and nobody ever waits to be allowed to write.
+#ifndef COLROW_COMM_SHM_ROUND_H
+#define COLROW_COMM_SHM_ROUND_H
+
+#include "comm/transport.h"
+
+// What all ranks must agree on: the operation, a root, and how many numbers or bytes.
+enum status round_begin(struct comm *comm, enum comm_operation operation, int root,
+                        uint64_t count) STATUS_MUST_USE;
+void round_publish(struct comm *comm);
+enum status round_await(struct comm *comm, int peer) STATUS_MUST_USE;
+enum status round_await_all(struct comm *comm) STATUS_MUST_USE;
+
+// Slots of the current round (own and peers'), and of the next (own).
+char *round_slot(const struct comm *comm, int rank);
+char *round_next_slot(const struct comm *comm);
+
+// Copies what peers will read; counted as sent.
+void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes);
+
+#endif

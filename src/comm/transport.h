@@ -1,0 +1,90 @@
+// Inside comm/: a communicator's fields and the table that a transport fills. Callers of comm.h do
+// not see this.
+#ifndef COLROW_COMM_TRANSPORT_H
+#define COLROW_COMM_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "comm/comm.h"
+#include "comm/flight_record.h"
+#include "comm/process_handle.h"
+#include "comm/reduction_tree.h"
+#include "comm/segment.h"
+#include "device/kernels.h"
+
+// Where an all-reduce's sum goes: into `out`, or when that is NULL to `consume`.
+struct reduce_sink {
+    float *out;
+    comm_consumer consume;
+    void *context;
+};
+
+// Arguments have been checked and ranks are the communicator's own. At least one rank, possibly
+// itself.
+struct transport {
+    const char *name;
+    enum status (*all_reduce)(struct comm *comm, const struct reduction_tree *tree, const float *in,
+                              size_t n, const struct reduce_sink *sink);
+    enum status (*reduce_scatter)(struct comm *comm, const struct reduction_tree *tree,
+                                  const float *in, const size_t *counts, float *out);
+    enum status (*all_gather)(struct comm *comm, const void *in, const size_t *bytes, void *out);
+    enum status (*broadcast)(struct comm *comm, void *data, size_t bytes, int root);
+    enum status (*send)(struct comm *comm, const void *data, size_t bytes, int to);
+    enum status (*recv)(struct comm *comm, void *data, size_t bytes, int from);
+    enum status (*barrier)(struct comm *comm);
+};
+
+extern const struct transport transport_self;
+extern const struct transport transport_shm;
+
+// What belongs to the process and not to one communicator: made by comm_open(), shared by its
+// splits.
+struct membership {
+    struct segment segment;                      // of all zeros: none
+    struct process_handle peers[COMM_RANKS_MAX]; // opened when first looked at; of own rank: none
+    struct rank_watcher *watcher;
+    int n_channels; // taken
+    // send and recv: own pieces begun; to whom (world rank + 1) each buffer's last piece went, and
+    // its number there
+    uint32_t n_pieces;
+    struct {
+        int to;
+        uint32_t number;
+    } piece[SEND_PIECES];
+};
+
+struct comm {
+    const struct transport *transport;
+    const struct kernels *kernels;
+    struct membership *membership; // owned by the world, borrowed by its splits
+    bool is_split;
+    int rank, size;
+    int first_rank; // in the world, of rank 0; ranks are adjacent
+
+    // shm: rounds begun on this channel, and how many all peers are known to have published.
+    int channel;
+    uint32_t round, seen;
+    struct rank_line *line;         // own
+    struct rank_line *lines;        // [size]
+    char *slots[COMM_RANKS_MAX][2]; // by rank and parity
+    float *part;                    // own part of a two-shot sum, when there is a consumer
+    bool broken;
+    long fail_after;                     // fault injection; 0: off
+    struct flight_record *flight;        // own; never NULL
+    struct flight_record private_flight; // without a segment
+    struct comm_statistics statistics;
+};
+
+// Ends the communicator: the first verdict stands, and its sentence is the error.
+enum status comm_break(struct comm *comm, int culprit, const char *sentence);
+
+// Until `word`, which rank `peer` of comm raises, reaches `value`. Ends early when the group
+// breaks, the peer is gone or late.
+enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t value, int peer);
+
+// The record of one of comm's ranks; NULL without a segment.
+struct rank_record *comm_rank_record(const struct comm *comm, int rank);
+
+#endif

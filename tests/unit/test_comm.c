@@ -1,0 +1,487 @@
+// The collectives against what they shall give, bit for bit, as groups of 1, 2, 3, 5 and 8
+// processes.
+#include "ranks.h"
+
+static uint64_t seed;
+static uint32_t random_number(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33);
+}
+
+// Number i of rank r in call c: small differences of magnitude, so that another order of summation
+// shows.
+static float number(uint32_t call, int rank, size_t i)
+{
+    uint64_t x = ((uint64_t)call * 1000003u + (uint64_t)rank) * 1000000007u + i;
+    x ^= x >> 31;
+    x *= 0x9e3779b97f4a7c15u;
+    x ^= x >> 29;
+    return ((float)(x >> 40) / (float)(1 << 23) - 1.0f) * (float)(1u << (x & 15));
+}
+
+static unsigned char byte(uint32_t call, int rank, size_t i)
+{
+    return (unsigned char)((uint64_t)call * 31u + (uint64_t)rank * 7u + i * 13u + (i >> 8));
+}
+
+static bool same_bits(float a, float b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+// The sum over leaves [first, first + width) where leaf values are number(call, leaf, i).
+static bool tree_sum(const struct reduction_tree *tree, uint32_t call, size_t i, int first,
+                     int width, float *out)
+{
+    if (width == 1) {
+        *out = number(call, first, i);
+        return (tree->present >> first & 1) != 0;
+    }
+    float left = 0, right = 0;
+    bool has_left = tree_sum(tree, call, i, first, width / 2, &left);
+    bool has_right = tree_sum(tree, call, i, first + width / 2, width / 2, &right);
+    *out = has_left && has_right ? left + right : has_left ? left : right;
+    return has_left || has_right;
+}
+
+static float expected_sum(const struct reduction_tree *tree, uint32_t call, size_t i)
+{
+    float sum;
+    return tree_sum(tree, call, i, 0, tree->n_leaves, &sum) ? sum : 0;
+}
+
+// Sizes around every switch: nothing, one, odd, one-shot's end, a chunk's end, several chunks.
+static size_t random_size(void)
+{
+    static const size_t edges[] = {0,     1,     2,    3,     31,     33,     1023,  1024,   1025,
+                                   8191,  8192,  8193, 16384, 65535,  65536,  65537, 131072, 4096,
+                                   12289, 99999, 64,   70000, 200001, 131073, 5};
+    uint32_t kind = random_number() % 4;
+    if (kind == 0)
+        return edges[random_number() % (sizeof edges / sizeof edges[0])];
+    return random_number() % (kind == 1 ? 100 : kind == 2 ? 10000 : 150000);
+}
+
+static void random_tree(int n_ranks, struct reduction_tree *tree)
+{
+    memset(tree, 0, sizeof *tree);
+    tree->n_ranks = n_ranks;
+    tree->n_leaves = 8 << random_number() % 2;
+    tree->present = random_number() & (((uint64_t)1 << tree->n_leaves) - 1);
+    if (random_number() % 2)
+        tree->present = ((uint64_t)1 << tree->n_leaves) - 1;
+    for (int r = 0; r <= n_ranks; r++)
+        tree->first_leaf[r] = r * tree->n_leaves / n_ranks;
+}
+
+// This rank's nodes [count][n].
+static float *make_nodes(const struct reduction_tree *tree, uint32_t call, int rank, size_t n)
+{
+    struct tree_node nodes[2 * LEAVES_MAX];
+    int count =
+        reduction_tree_nodes(tree, tree->first_leaf[rank], tree->first_leaf[rank + 1], nodes);
+    float *in = malloc(((size_t)count * n + 1) * sizeof *in);
+    if (!in)
+        abort();
+    for (int k = 0; k < count; k++)
+        for (size_t i = 0; i < n; i++)
+            tree_sum(tree, call, i, nodes[k].first, nodes[k].width, &in[(size_t)k * n + i]);
+    return in;
+}
+
+struct consumed {
+    float *out;
+    size_t next;
+    bool in_order;
+};
+
+static void consume(void *context, size_t offset, const float *sum, size_t count)
+{
+    struct consumed *consumed = context;
+    consumed->in_order = consumed->in_order && offset == consumed->next && count > 0;
+    consumed->next = offset + count;
+    memcpy(consumed->out + offset, sum, count * sizeof *sum);
+}
+
+static int one_all_reduce(struct comm *comm, uint32_t call)
+{
+    struct reduction_tree tree;
+    reduction_tree_plain(comm_size(comm), &tree);
+    bool plain = random_number() % 2;
+    if (!plain)
+        random_tree(comm_size(comm), &tree);
+    size_t n = random_size();
+    float *in = make_nodes(&tree, call, comm_rank(comm), n);
+    bool in_place = random_number() % 2 && reduction_tree_node_count(&tree, comm_rank(comm)) > 0;
+    float *out = in_place ? in : malloc((n + 1) * sizeof *out);
+    RANK_CHECK(out);
+    if (random_number() % 2) {
+        struct consumed consumed = {out, 0, true};
+        RANK_CHECK(comm_all_reduce_into(comm, plain ? NULL : &tree, in, n, consume, &consumed) ==
+                   OK);
+        RANK_CHECK(consumed.in_order && consumed.next == n);
+    } else {
+        RANK_CHECK(comm_all_reduce(comm, plain ? NULL : &tree, in, out, n) == OK);
+    }
+    for (size_t i = 0; i < n; i++)
+        RANK_CHECK(same_bits(out[i], expected_sum(&tree, call, i)));
+    if (!in_place)
+        free(out);
+    free(in);
+    return 0;
+}
+
+static int one_reduce_scatter(struct comm *comm, uint32_t call)
+{
+    struct reduction_tree tree;
+    reduction_tree_plain(comm_size(comm), &tree);
+    bool plain = random_number() % 2;
+    if (!plain)
+        random_tree(comm_size(comm), &tree);
+    size_t counts[COMM_RANKS_MAX], begin = 0, n = 0;
+    for (int r = 0; r < comm_size(comm); r++) {
+        counts[r] = random_size();
+        begin += r < comm_rank(comm) ? counts[r] : 0;
+        n += counts[r];
+    }
+    float *in = make_nodes(&tree, call, comm_rank(comm), n);
+    float *out = malloc((counts[comm_rank(comm)] + 1) * sizeof *out);
+    RANK_CHECK(out);
+    RANK_CHECK(comm_reduce_scatter(comm, plain ? NULL : &tree, in, counts, out) == OK);
+    for (size_t i = 0; i < counts[comm_rank(comm)]; i++)
+        RANK_CHECK(same_bits(out[i], expected_sum(&tree, call, begin + i)));
+    free(out);
+    free(in);
+    return 0;
+}
+
+static int one_all_gather(struct comm *comm, uint32_t call)
+{
+    size_t bytes[COMM_RANKS_MAX], begin[COMM_RANKS_MAX], total = 0;
+    bool even = random_number() % 2;
+    size_t same = random_size();
+    for (int r = 0; r < comm_size(comm); r++) {
+        bytes[r] = even ? same : random_size() * 5;
+        begin[r] = total;
+        total += bytes[r];
+    }
+    size_t own = bytes[comm_rank(comm)];
+    unsigned char *out = malloc(total + 1), *in = malloc(own + 1);
+    RANK_CHECK(out && in);
+    for (size_t i = 0; i < own; i++)
+        in[i] = byte(call, comm_rank(comm), i);
+    bool in_place = random_number() % 2;
+    if (in_place)
+        memcpy(out + begin[comm_rank(comm)], in, own);
+    RANK_CHECK(comm_all_gather(comm, in_place ? out + begin[comm_rank(comm)] : in, own,
+                               even ? NULL : bytes, out) == OK);
+    for (int r = 0; r < comm_size(comm); r++)
+        for (size_t i = 0; i < bytes[r]; i++)
+            RANK_CHECK(out[begin[r] + i] == byte(call, r, i));
+    free(in);
+    free(out);
+    return 0;
+}
+
+static int one_broadcast(struct comm *comm, uint32_t call)
+{
+    size_t n = random_size() * 7;
+    int root = (int)(random_number() % (uint32_t)comm_size(comm));
+    unsigned char *data = malloc(n + 1);
+    RANK_CHECK(data);
+    for (size_t i = 0; i < n; i++)
+        data[i] = comm_rank(comm) == root ? byte(call, root, i) : 0;
+    RANK_CHECK(comm_broadcast(comm, data, n, root) == OK);
+    for (size_t i = 0; i < n; i++)
+        RANK_CHECK(data[i] == byte(call, root, i));
+    free(data);
+    return 0;
+}
+
+// A ring: everyone to the next; even ranks send first.
+static int one_ring(struct comm *comm, uint32_t call)
+{
+    size_t n = random_size() * 3;
+    int size = comm_size(comm), rank = comm_rank(comm);
+    if (size == 1)
+        return 0;
+    int next = (rank + 1) % size, before = (rank + size - 1) % size;
+    unsigned char *out = malloc(n + 1), *in = malloc(n + 1);
+    RANK_CHECK(out && in);
+    for (size_t i = 0; i < n; i++)
+        out[i] = byte(call, rank, i);
+    for (int turn = 0; turn < 2; turn++)
+        if ((rank % 2 == 0) == (turn == 0))
+            RANK_CHECK(comm_send(comm, out, n, next) == OK);
+        else
+            RANK_CHECK(comm_recv(comm, in, n, before) == OK);
+    for (size_t i = 0; i < n; i++)
+        RANK_CHECK(in[i] == byte(call, before, i));
+    free(in);
+    free(out);
+    return 0;
+}
+
+static int one_barrier(struct comm *comm, uint32_t call)
+{
+    (void)call;
+    RANK_CHECK(comm_barrier(comm) == OK);
+    return 0;
+}
+
+static int one_random_call(struct comm *comm, uint32_t call)
+{
+    static int (*const calls[])(struct comm *, uint32_t) = {
+        one_all_reduce, one_all_reduce, one_reduce_scatter, one_all_gather,
+        one_broadcast,  one_broadcast,  one_ring,           one_barrier};
+    return calls[random_number() % (sizeof calls / sizeof calls[0])](comm, call);
+}
+
+static int run_random(struct comm *comm, const char *argument)
+{
+    seed = strtoull(argument, NULL, 10);
+    for (uint32_t call = 0; call < 60; call++) {
+        int result = one_random_call(comm, call);
+        if (result)
+            return result;
+    }
+    RANK_CHECK(comm_barrier(comm) == OK);
+    struct comm_statistics statistics;
+    comm_statistics(comm, &statistics);
+    RANK_CHECK(statistics.collectives >= 50 && statistics.seconds >= statistics.wait_seconds);
+    return 0;
+}
+
+static void random_calls(void **state)
+{
+    (void)state;
+    static const int sizes[] = {1, 2, 3, 5, 8};
+    for (int i = 0; i < 5; i++)
+        for (int s = 1; s <= 3; s++) {
+            char text[16];
+            snprintf(text, sizeof text, "%d", s * 1000 + sizes[i]);
+            ranks_pass(sizes[i], "random", text);
+        }
+}
+
+// Halves (and the odd one) of the world work by themselves, and with the world, in turns.
+static int run_split(struct comm *comm, const char *argument)
+{
+    (void)argument;
+    int size = comm_size(comm), rank = comm_rank(comm), part = (size + 1) / 2;
+    int first = rank / part * part, count = first + part <= size ? part : size - first;
+    struct comm *half, *again;
+    RANK_CHECK(comm_split(comm, first, count, &half) == OK);
+    RANK_CHECK(comm_rank(half) == rank - first && comm_size(half) == count);
+    for (uint32_t call = 0; call < 40; call++) {
+        seed = (uint64_t)first * 77 + call * 99991;
+        RANK_CHECK(one_random_call(half, call + (uint32_t)first * 1000) == 0);
+        seed = call;
+        if (call % 4 == 0)
+            RANK_CHECK(one_random_call(comm, call) == 0);
+    }
+    RANK_CHECK(comm_split(comm, rank, 1, &again) == OK); // the least that there is
+    RANK_CHECK(comm_barrier(again) == OK);
+    struct comm *third;
+    RANK_CHECK(comm_split(comm, rank, 1, &third) == ERR_UNSUPPORTED);
+    comm_close(again);
+    comm_close(half);
+    RANK_CHECK(comm_barrier(comm) == OK);
+    return 0;
+}
+
+static void splits_work_side_by_side(void **state)
+{
+    (void)state;
+    for (int n = 2; n <= 8; n += 2)
+        ranks_pass(n, "split", "");
+    ranks_pass(5, "split", "");
+}
+
+// A message that fits into the buffers leaves before anyone asks for it.
+static int run_eager(struct comm *comm, const char *argument)
+{
+    (void)argument;
+    int other = !comm_rank(comm);
+    char text[4][1000] = {{0}};
+    for (int i = 0; i < 4; i++)
+        RANK_CHECK(comm_send(comm, text[i], sizeof text[i], other) == OK);
+    for (int i = 0; i < 4; i++)
+        RANK_CHECK(comm_recv(comm, text[i], sizeof text[i], other) == OK);
+    return 0;
+}
+
+static void short_messages_need_no_meeting(void **state)
+{
+    (void)state;
+    ranks_pass(2, "eager", "");
+}
+
+static int run_mismatch(struct comm *comm, const char *argument)
+{
+    float data[8] = {0};
+    enum status status;
+    if (comm_rank(comm) == 0)
+        status = comm_all_reduce(comm, NULL, data, data, 3);
+    else if (*argument == 'n')
+        status = comm_all_reduce(comm, NULL, data, data, 4);
+    else
+        status = comm_broadcast(comm, data, 3, 0);
+    RANK_CHECK(status == ERR_GROUP);
+    RANK_CHECK(strstr(status_message(), "ranks call different collectives"));
+    RANK_CHECK(comm_barrier(comm) == ERR_GROUP); // and stays so
+    return 7;
+}
+
+static void different_calls_are_an_error_on_all(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct group *group;
+        int exit_status = -1;
+        assert_int_equal(ranks_start(2, "mismatch", i ? "n" : "b", 60, &group), OK);
+        assert_int_equal(group_wait(group, &exit_status), ERR_GROUP);
+        assert_non_null(strstr(status_message(), "ranks call different collectives"));
+        group_close(group, 0);
+    }
+}
+
+static int run_board(struct comm *comm, const char *argument)
+{
+    (void)argument;
+    size_t bytes;
+    volatile int *board = comm_board(comm, &bytes);
+    RANK_CHECK(bytes == 1 << 16 && board);
+    RANK_CHECK(comm_barrier(comm) == OK);
+    while (board[0] != 4711) { // the owner writes it after it has started us
+        RANK_CHECK(comm_check(comm) == OK);
+        usleep(1000);
+    }
+    board[1 + comm_rank(comm)] = comm_rank(comm) + 1;
+    RANK_CHECK(comm_check(comm) == OK);
+    return 0;
+}
+
+static void the_board_is_shared_with_the_owner(void **state)
+{
+    (void)state;
+    struct group *group;
+    int exit_status = -1;
+    assert_int_equal(ranks_start(3, "board", "", 60, &group), OK);
+    int *board = group_board(group);
+    board[0] = 4711;
+    assert_int_equal(group_wait(group, &exit_status), OK);
+    assert_int_equal(exit_status, 0);
+    for (int r = 0; r < 3; r++)
+        assert_int_equal(board[1 + r], r + 1);
+    group_close(group, 0);
+}
+
+static void one_rank_needs_no_group(void **state)
+{
+    (void)state;
+    struct comm *comm;
+    assert_int_equal(comm_open(&comm), OK);
+    size_t bytes;
+    assert_null(comm_board(comm, &bytes));
+    assert_int_equal(comm_check(comm), OK);
+    assert_int_equal(run_random(comm, "5"), 0);
+    comm_close(comm);
+    setenv("WORLD_SIZE", "3", 1);
+    setenv("RANK", "0", 1);
+    assert_int_equal(comm_open(&comm), ERR_INPUT);
+    assert_non_null(strstr(status_message(), "colrow launch --nproc-per-node 3"));
+    setenv("WORLD_SIZE", "x", 1);
+    assert_int_equal(comm_open(&comm), ERR_INPUT);
+    unsetenv("WORLD_SIZE");
+    unsetenv("RANK");
+}
+
+// The n-th collective fails, for each n: an error on every rank, the same sentence, nobody hangs.
+static int run_small_program(struct comm *comm, const char *argument)
+{
+    comm_fail_after(comm, comm_rank(comm) == comm_size(comm) - 1 ? atol(argument) : 0);
+    static float data[70000];
+    unsigned char bytes[64] = {0}, all[64 * 8];
+    enum status status = comm_barrier(comm);
+    for (int i = 0; i < 2 && status == OK; i++) {
+        status = comm_all_reduce(comm, NULL, data, data, i ? 70000 : 100);
+        if (status == OK)
+            status = comm_all_gather(comm, bytes, sizeof bytes, NULL, all);
+        if (status == OK)
+            status = comm_broadcast(comm, bytes, sizeof bytes, 0);
+    }
+    if (status == OK)
+        status = comm_barrier(comm); // a broadcast's root need not notice
+    if (status == OK)
+        return 0;
+    RANK_CHECK(status == ERR_GROUP);
+    RANK_CHECK(strstr(status_message(), "made to fail by a test"));
+    return 7;
+}
+
+static void the_nth_collective_fails(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 9; n++) {
+        struct group *group;
+        int exit_status = -1;
+        char text[16];
+        snprintf(text, sizeof text, "%d", n);
+        assert_int_equal(ranks_start(3, "small", text, 60, &group), OK);
+        enum status status = group_wait(group, &exit_status);
+        if (n <= 8) {
+            assert_int_equal(status, ERR_GROUP);
+            assert_non_null(strstr(status_message(), "rank 2 (pid "));
+            assert_non_null(strstr(status_message(), "made to fail by a test"));
+            assert_int_not_equal(exit_status, 0);
+        } else {
+            assert_int_equal(status, OK);
+            assert_int_equal(exit_status, 0);
+        }
+        group_close(group, 0);
+    }
+}
+
+static int run_large(struct comm *comm, const char *argument)
+{
+    size_t n = strtoull(argument, NULL, 10);
+    float *data = malloc(n * sizeof *data);
+    RANK_CHECK(data);
+    for (size_t i = 0; i < n; i++)
+        data[i] = (float)(i % 1000) + (float)comm_rank(comm);
+    RANK_CHECK(comm_all_reduce(comm, NULL, data, data, n) == OK);
+    for (size_t i = 0; i < n; i++)
+        RANK_CHECK(same_bits(data[i], 2 * (float)(i % 1000) + 1));
+    free(data);
+    return 0;
+}
+
+static void large_messages(void **state)
+{
+    (void)state;
+    ranks_pass(2, "large", "33554433");
+}
+
+static const struct ranks_case cases[] = {{"random", run_random}, {"split", run_split},
+                                          {"eager", run_eager},   {"mismatch", run_mismatch},
+                                          {"board", run_board},   {"small", run_small_program},
+                                          {"large", run_large},   {NULL, NULL}};
+
+int main(int argc, char **argv)
+{
+    if (ranks_is_rank(argc, argv))
+        return ranks_run(argc, argv, cases);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_calls),
+        cmocka_unit_test(splits_work_side_by_side),
+        cmocka_unit_test(short_messages_need_no_meeting),
+        cmocka_unit_test(different_calls_are_an_error_on_all),
+        cmocka_unit_test(the_board_is_shared_with_the_owner),
+        cmocka_unit_test(one_rank_needs_no_group),
+        cmocka_unit_test(the_nth_collective_fails),
+        cmocka_unit_test(large_messages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
