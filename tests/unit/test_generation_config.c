@@ -1,0 +1,98 @@
+#include "testing.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "hf/generation_config.h"
+
+static char folder[64];
+
+static void write_file(const char *name, const char *text)
+{
+    char path[FILE_PATH_MAX];
+    assert_int_equal(file_join(folder, name, path), OK);
+    if (text)
+        assert_int_equal(file_write(path, text, strlen(text)), OK);
+    else
+        unlink(path);
+}
+
+static struct generation_config read_folder(const char *generation, const char *config)
+{
+    struct generation_config out;
+    snprintf(folder, sizeof folder, "/tmp/colrow-test-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    write_file("generation_config.json", generation);
+    write_file("config.json", config);
+    enum status status = generation_config_read(folder, 512, &out);
+    if (status != OK)
+        print_error("%s\n", status_message());
+    assert_int_equal(status, OK);
+    write_file("generation_config.json", NULL);
+    write_file("config.json", NULL);
+    rmdir(folder);
+    return out;
+}
+
+static void eos_is_a_number_or_a_list(void **state)
+{
+    (void)state;
+    struct generation_config out =
+        read_folder("{\"bos_token_id\": 0, \"eos_token_id\": 511}", NULL);
+    assert_int_equal(out.bos_token_id, 0);
+    assert_int_equal(out.n_eos_token_ids, 1);
+    assert_int_equal(out.eos_token_ids[0], 511);
+    out = read_folder("{\"eos_token_id\": [3, 1, 2]}", NULL);
+    assert_int_equal(out.bos_token_id, -1);
+    assert_int_equal(out.n_eos_token_ids, 3);
+    assert_int_equal(out.eos_token_ids[0], 3);
+    assert_int_equal(out.eos_token_ids[2], 2);
+}
+
+static void config_json_fills_in(void **state)
+{
+    (void)state;
+    const char *config = "{\"bos_token_id\": 5, \"eos_token_id\": [6, 7], \"temperature\": 9}";
+    struct generation_config out = read_folder(NULL, config);
+    assert_int_equal(out.bos_token_id, 5);
+    assert_int_equal(out.n_eos_token_ids, 2);
+    assert_false(out.has_temperature); // sampling is no business of config.json
+    out = read_folder("{\"eos_token_id\": 2}", config);
+    assert_int_equal(out.bos_token_id, 5);
+    assert_int_equal(out.n_eos_token_ids, 1);
+    assert_int_equal(out.eos_token_ids[0], 2);
+    out = read_folder("{\"eos_token_id\": null, \"bos_token_id\": null}", "{}");
+    assert_int_equal(out.bos_token_id, -1);
+    assert_int_equal(out.n_eos_token_ids, 0);
+    out = read_folder(NULL, NULL);
+    assert_int_equal(out.n_eos_token_ids, 0);
+}
+
+static void sampling_defaults_are_read(void **state)
+{
+    (void)state;
+    struct generation_config out = read_folder("{\"do_sample\": true, \"temperature\": 0.6, "
+                                               "\"top_p\": 0.9, \"top_k\": 40, \"min_p\": 0.05,"
+                                               "\"repetition_penalty\": 1.1}",
+                                               NULL);
+    assert_true(out.has_do_sample && out.do_sample && out.has_temperature && out.has_top_p &&
+                out.has_top_k);
+    assert_true(out.has_min_p && out.has_repetition_penalty);
+    assert_true(fabs(out.temperature - 0.6) < 1e-12 && fabs(out.top_p - 0.9) < 1e-12);
+    assert_true(fabs(out.min_p - 0.05) < 1e-12 && fabs(out.repetition_penalty - 1.1) < 1e-12);
+    assert_int_equal(out.top_k, 40);
+    out = read_folder("{}", NULL);
+    assert_false(out.has_do_sample || out.has_temperature || out.has_top_p || out.has_top_k ||
+                 out.has_min_p);
+    assert_true(fabs(out.temperature - 1) < 1e-12 && fabs(out.top_p - 1) < 1e-12 && out.top_k == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(eos_is_a_number_or_a_list),
+        cmocka_unit_test(config_json_fills_in),
+        cmocka_unit_test(sampling_defaults_are_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+#include "testing.h"
+
+#include <math.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "hf/model_config.h"
+
+#define LLAMA                                                                                      \
+    "\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 64, \"intermediate_size\": 172,"  \
+    "\"num_hidden_layers\": 2, \"num_attention_heads\": 8, \"vocab_size\": 512"
+#define MISTRAL                                                                                    \
+    "\"architectures\": [\"MistralForCausalLM\"], \"hidden_size\": 128, \"intermediate_size\": "   \
+    "172,"                                                                                         \
+    "\"num_hidden_layers\": 2, \"num_attention_heads\": 16, \"vocab_size\": 512"
+
+static struct model_config parse(const char *text)
+{
+    struct model_config config;
+    enum status status = model_config_parse("config.json", text, strlen(text), &config);
+    if (status != OK)
+        print_error("%s\n", status_message());
+    assert_int_equal(status, OK);
+    return config;
+}
+
+static void assert_close(double a, double b)
+{
+    assert_true(fabs(a - b) <= 1e-12 * fabs(b));
+}
+
+static void absent_keys_follow_transformers(void **state)
+{
+    (void)state;
+    struct model_config config = parse("{" LLAMA "}");
+    assert_int_equal(config.family, FAMILY_LLAMA);
+    assert_string_equal(config.architecture, "LlamaForCausalLM");
+    assert_string_equal(config.model_type, "llama");
+    assert_int_equal(config.num_key_value_heads, 8);
+    assert_int_equal(config.head_dim, 8);
+    assert_int_equal(config.max_position_embeddings, 2048);
+    assert_int_equal(config.sliding_window, 0);
+    assert_int_equal(config.dtype, ELEMENT_NONE);
+    assert_close(config.rms_norm_eps, 1e-6);
+    assert_close(config.rope.theta, 10000);
+    assert_int_equal(config.rope.type, ROPE_DEFAULT);
+    assert_false(config.tie_word_embeddings || config.attention_bias || config.mlp_bias);
+
+    config = parse("{" MISTRAL "}");
+    assert_int_equal(config.family, FAMILY_MISTRAL);
+    assert_int_equal(config.num_key_value_heads, 8); // MistralConfig's own default
+    assert_int_equal(config.max_position_embeddings, 131072);
+    assert_int_equal(config.sliding_window, 4096);
+}
+
+static void null_is_not_absent(void **state)
+{
+    (void)state;
+    struct model_config config =
+        parse("{" MISTRAL ", \"sliding_window\": null, \"num_key_value_heads\": null,"
+              "\"head_dim\": null, \"rope_scaling\": null, \"torch_dtype\": null}");
+    assert_int_equal(config.sliding_window, 0);
+    assert_int_equal(config.num_key_value_heads, 16);
+    assert_int_equal(config.head_dim, 8);
+    assert_int_equal(config.dtype, ELEMENT_NONE);
+}
+
+static void keys_are_read(void **state)
+{
+    (void)state;
+    struct model_config config = parse("{" LLAMA ", \"num_key_value_heads\": 2, \"head_dim\": 16, "
+                                                 "\"attention_bias\": true, \"mlp_bias\": true,"
+                                       "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-5, "
+                                       "\"max_position_embeddings\": 4096}");
+    assert_int_equal(config.num_key_value_heads, 2);
+    assert_int_equal(config.head_dim, 16);
+    assert_true(config.tie_word_embeddings && config.attention_bias && config.mlp_bias);
+    assert_close(config.rms_norm_eps, 1e-5);
+    assert_int_equal(config.max_position_embeddings, 4096);
+}
+
+static void both_spellings_of_the_type(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("{" LLAMA ", \"torch_dtype\": \"bfloat16\"}").dtype, ELEMENT_BF16);
+    assert_int_equal(parse("{" LLAMA ", \"torch_dtype\": \"torch.float16\"}").dtype, ELEMENT_F16);
+    assert_int_equal(parse("{" LLAMA ", \"dtype\": \"float32\"}").dtype, ELEMENT_F32);
+    assert_int_equal(
+        parse("{" LLAMA ", \"dtype\": \"float32\", \"torch_dtype\": \"float16\"}").dtype,
+        ELEMENT_F32);
+}
+
+static void both_spellings_of_rope(void **state)
+{
+    (void)state;
+    const char *old =
+        "{" LLAMA
+        ", \"rope_theta\": 500000.0, \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}";
+    const char *new =
+        "{" LLAMA ", \"rope_parameters\": {\"rope_type\": \"linear\", \"rope_theta\": 500000.0,"
+        "\"factor\": 2.0}}";
+    struct rope_config a = parse(old).rope, b = parse(new).rope;
+    assert_int_equal(a.type, ROPE_LINEAR);
+    assert_int_equal(b.type, ROPE_LINEAR);
+    assert_close(a.theta, 500000);
+    assert_close(b.theta, 500000);
+    assert_close(a.factor, 2);
+    assert_close(b.factor, 2);
+    // An empty rope_scaling says nothing; where both speak, rope_scaling wins, as in Transformers.
+    assert_int_equal(
+        parse("{" LLAMA ", \"rope_scaling\": {}, \"rope_parameters\": {\"rope_type\": \"dynamic\","
+              "\"factor\": 2}}")
+            .rope.type,
+        ROPE_DYNAMIC);
+    assert_int_equal(
+        parse("{" LLAMA
+              ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rope_parameters\":"
+              "{\"rope_type\": \"dynamic\", \"factor\": 2}}")
+            .rope.type,
+        ROPE_LINEAR);
+}
+
+static void llama3_and_dynamic_rope(void **state)
+{
+    (void)state;
+    struct rope_config rope =
+        parse("{" LLAMA
+              ", \"max_position_embeddings\": 131072, \"rope_scaling\": {\"rope_type\": \"llama3\","
+              "\"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0,"
+              "\"original_max_position_embeddings\": 8192}}")
+            .rope;
+    assert_int_equal(rope.type, ROPE_LLAMA3);
+    assert_close(rope.low_freq_factor, 1);
+    assert_close(rope.high_freq_factor, 4);
+    assert_int_equal(rope.original_max_position_embeddings, 8192);
+
+    rope = parse("{" LLAMA
+                 ", \"max_position_embeddings\": 1024, \"rope_scaling\": {\"type\": \"dynamic\","
+                 "\"factor\": 2, \"original_max_position_embeddings\": 64}}")
+               .rope;
+    assert_int_equal(rope.type, ROPE_DYNAMIC);
+    assert_int_equal(rope.original_max_position_embeddings,
+                     1024); // the other key is not read for it
+}
+
+static void yarn_rope(void **state)
+{
+    (void)state;
+    struct rope_config rope =
+        parse("{" LLAMA ", \"max_position_embeddings\": 1024, \"rope_parameters\":"
+              "{\"rope_type\": \"yarn\", \"factor\": 4}}")
+            .rope;
+    assert_int_equal(rope.type, ROPE_YARN);
+    assert_int_equal(rope.original_max_position_embeddings, 1024);
+    assert_close(rope.beta_fast, 32);
+    assert_close(rope.beta_slow, 1);
+    assert_true(rope.attention_factor <= 0 && rope.mscale <= 0 && rope.mscale_all_dim <= 0);
+    assert_true(rope.truncate);
+
+    rope =
+        parse("{" LLAMA
+              ", \"max_position_embeddings\": 1024, \"rope_parameters\": {\"rope_type\": \"yarn\","
+              "\"factor\": null, \"original_max_position_embeddings\": 128, \"beta_fast\": 16, "
+              "\"beta_slow\": 2,"
+              "\"attention_factor\": 1.25, \"mscale\": 1, \"mscale_all_dim\": 0.5, \"truncate\": "
+              "false}}")
+            .rope;
+    assert_close(rope.factor, 8); // max_position_embeddings / original
+    assert_close(rope.beta_fast, 16);
+    assert_close(rope.beta_slow, 2);
+    assert_close(rope.attention_factor, 1.25);
+    assert_close(rope.mscale_all_dim, 0.5);
+    assert_false(rope.truncate);
+    // mscale alone does not count.
+    rope =
+        parse("{" LLAMA ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"mscale\": 1}}")
+            .rope;
+    assert_true(rope.mscale <= 0);
+    // A length beside the dictionary goes before the one in it.
+    rope =
+        parse("{" LLAMA
+              ", \"original_max_position_embeddings\": 256, \"rope_scaling\": {\"type\": \"yarn\","
+              "\"factor\": 4, \"original_max_position_embeddings\": 128}}")
+            .rope;
+    assert_int_equal(rope.original_max_position_embeddings, 256);
+}
+
+static void a_window_of_llama_is_ignored(void **state)
+{
+    (void)state;
+    log_set_level(LOG_ERROR);
+    assert_int_equal(parse("{" LLAMA ", \"sliding_window\": 4096}").sliding_window, 0);
+    log_set_level(LOG_INFO);
+    assert_int_equal(
+        parse("{" MISTRAL ", \"sliding_window\": 48, \"layer_types\": [\"sliding_attention\"]}")
+            .sliding_window,
+        48);
+}
+
+static void real_configs_parse_or_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        const char *refused; // the architecture named; NULL: it parses
+    } files[] = {
+        {"llama-3-8b", NULL},
+        {"llama-3-70b", NULL},
+        {"qwen2-0_5b", "Qwen2ForCausalLM"},
+        {"qwen2-72b", "Qwen2ForCausalLM"},
+        {"qwen3-0.6b", "Qwen3ForCausalLM"},
+        {"qwen3-32b", "Qwen3ForCausalLM"},
+        {"qwen3-30b", "Qwen3MoeForCausalLM"},
+        {"qwen3-235b", "Qwen3MoeForCausalLM"},
+        {"deepseek-r1", "DeepseekV3ForCausalLM"},
+    };
+    if (!have_shared()) {
+        print_message("skipped: shared/ is not there\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[FILE_PATH_MAX];
+        struct bytes text;
+        struct model_config config;
+        bytes_init(&text);
+        snprintf(path, sizeof path, SHARED_DIR "/data/configs/%s.config.json", files[i].file);
+        assert_int_equal(file_read(path, CONFIG_BYTES_MAX, &text), OK);
+        enum status status = model_config_parse(path, text.data, text.length, &config);
+        bytes_fini(&text);
+        assert_int_equal(status, files[i].refused ? ERR_UNSUPPORTED : OK);
+        if (files[i].refused) {
+            assert_non_null(strstr(status_message(), files[i].refused));
+            assert_non_null(strstr(status_message(), "LlamaForCausalLM"));
+        }
+    }
+}
+
+static void golden_folders_parse(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *folder;
+        enum rope_type rope;
+        enum element_type dtype;
+        int layers;
+    } folders[] = {
+        {"llama2", ROPE_DEFAULT, ELEMENT_BF16, 2},
+        {"llama3", ROPE_LLAMA3, ELEMENT_BF16, 3},
+        {"llama-bias-linear", ROPE_LINEAR, ELEMENT_BF16, 2},
+        {"llama-f16-sharded", ROPE_DYNAMIC, ELEMENT_F16, 4},
+        {"llama-yarn-f32", ROPE_YARN, ELEMENT_F32, 2},
+        {"mistral", ROPE_DEFAULT, ELEMENT_BF16, 3},
+    };
+    if (!have_shared()) {
+        print_message("skipped: shared/ is not there\n");
+        return;
+    }
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        char path[FILE_PATH_MAX];
+        struct model_config config;
+        snprintf(path, sizeof path, SHARED_DIR "/goldens/%s", folders[i].folder);
+        assert_int_equal(model_config_read(path, &config), OK);
+        assert_int_equal(config.rope.type, folders[i].rope);
+        assert_int_equal(config.dtype, folders[i].dtype);
+        assert_int_equal(config.num_hidden_layers, folders[i].layers);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(absent_keys_follow_transformers),
+        cmocka_unit_test(null_is_not_absent),
+        cmocka_unit_test(keys_are_read),
+        cmocka_unit_test(both_spellings_of_the_type),
+        cmocka_unit_test(both_spellings_of_rope),
+        cmocka_unit_test(llama3_and_dynamic_rope),
+        cmocka_unit_test(yarn_rope),
+        cmocka_unit_test(a_window_of_llama_is_ignored),
+        cmocka_unit_test(real_configs_parse_or_are_named),
+        cmocka_unit_test(golden_folders_parse),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

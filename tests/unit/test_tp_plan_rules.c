@@ -1,0 +1,194 @@
+#include "testing.h"
+
+#include <jansson.h>
+
+#include "base/memory.h"
+#include "hf/tp_plan_rules.h"
+
+static struct tp_plan_rules parse(const char *text)
+{
+    struct tp_plan_rules rules;
+    enum status status = tp_plan_parse("plan.json", text, strlen(text), &rules);
+    if (status != OK)
+        print_error("%s\n", status_message());
+    assert_int_equal(status, OK);
+    return rules;
+}
+
+static void every_style_has_its_names(void **state)
+{
+    (void)state;
+    for (int i = TP_NONE + 1; i < TP_STYLES; i++) {
+        const char *name = tp_style_name((enum tp_style)i);
+        assert_string_not_equal(name, "none");
+        assert_int_equal(tp_style_from_name(name), i);
+    }
+    static const struct {
+        const char *old, *new;
+    } aliases[] = {{"colwise_rep", "colwise_gather_output"},
+                   {"rowwise_rep", "rowwise_split_input"},
+                   {"local_colwise", "colwise"},
+                   {"local_rowwise", "rowwise"},
+                   {"local_packed_rowwise", "packed_rowwise"},
+                   {"local", "local_params"}};
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        assert_string_equal(tp_style_name(tp_style_from_name(aliases[i].old)), aliases[i].new);
+    assert_int_equal(tp_style_from_name("none"), TP_NONE);
+    assert_int_equal(tp_style_from_name(""), TP_NONE);
+}
+
+static void rules_keep_their_order(void **state)
+{
+    (void)state;
+    struct tp_plan_rules rules = parse("{\"b\": \"rowwise_rep\", \"a\": \"colwise\"}");
+    assert_int_equal(rules.n_rules, 2);
+    assert_string_equal(rules.source, "plan.json");
+    assert_string_equal(rules.rules[0].pattern, "b");
+    assert_string_equal(rules.rules[0].style_name, "rowwise_rep");
+    assert_int_equal(rules.rules[0].style, TP_ROWWISE_SPLIT_INPUT);
+    tp_plan_close(&rules);
+    rules = parse("{}");
+    assert_int_equal(rules.n_rules, 0);
+    assert_int_equal(tp_plan_match(&rules, "a"), -1);
+    tp_plan_close(&rules);
+}
+
+static void names_match_as_in_transformers(void **state)
+{
+    (void)state;
+    struct tp_plan_rules rules = parse("{\"model.layers.*.self_attn.q_proj\": \"colwise\","   // 0
+                                       " \"layers.*.mlp.up_proj\": \"colwise\","              // 1
+                                       " \"model.layers.*.mlp.up_proj.bias\": \"replicate\"," // 2
+                                       " \"lm_head\": \"colwise_rep\","                       // 3
+                                       " \"layers.*.experts.*.w1\": \"rowwise\","             // 4
+                                       " \"a.*.2.b\": \"gather\","                            // 5
+                                       " \"layers.*.down.weight\": \"rowwise\","              // 6
+                                       " \"model.layers.*.down\": \"colwise\"}");             // 7
+    static const struct {
+        const char *name;
+        int rule;
+    } cases[] = {
+        {"model.layers.0.self_attn.q_proj.weight", 0},
+        {"model.layers.31.self_attn.q_proj.bias", 0},
+        {"model.layers.31.self_attn.q_proj", 0},
+        {"layers.31.self_attn.q_proj.weight", -1}, // patterns may be short, names are whole
+        {"model.layers.7.mlp.up_proj.weight", 1},
+        {"model.layers.7.mlp.up_proj.bias", 2}, // the parameter goes before its module
+        {"model.layers.7.mlp.up_proj.weight.x", -1},
+        {"lm_head.weight", 3},
+        {"model.lm_head.weight", 3},
+        {"lm_head2.weight", -1},
+        {"model.layers.1.experts.63.w1.weight", 4},
+        {"model.layers.1.experts.63.w3.weight", -1},
+        {"model.layers.x.experts.63.w1.weight", -1},
+        {"model.layers.*.self_attn.q_proj.weight", 0},
+        {"a.1.2.b", 5}, // the dot between two numbers belongs to the first
+        {"model.layers.3.down.weight",
+         6}, // without the prefix, still the parameter before its module
+        {"model.layers.3.down.bias", 7},
+        {"", -1},
+        {".", -1},
+        {"model.", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int found = tp_plan_match(&rules, cases[i].name);
+        if (found != cases[i].rule)
+            print_error("%s: rule %d\n", cases[i].name, found);
+        assert_int_equal(found, cases[i].rule);
+    }
+    tp_plan_close(&rules);
+}
+
+static void long_names_match_nothing(void **state)
+{
+    (void)state;
+    static char name[4096];
+    struct tp_plan_rules rules = parse("{\"a\": \"colwise\"}");
+    memset(name, 'a', sizeof name - 1);
+    assert_int_equal(tp_plan_match(&rules, name), -1);
+    tp_plan_close(&rules);
+}
+
+static void families_have_default_plans(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "mistral"};
+    for (int i = 0; i < 2; i++) {
+        struct tp_plan_rules rules;
+        assert_int_equal(tp_plan_default(families[i], &rules), OK);
+        assert_int_equal(rules.n_rules, 8);
+        int o_proj = tp_plan_match(&rules, "model.layers.4.self_attn.o_proj.weight");
+        assert_int_equal(rules.rules[o_proj].style, TP_ROWWISE);
+        assert_int_equal(rules.rules[tp_plan_match(&rules, "lm_head.weight")].style,
+                         TP_COLWISE_GATHER_OUTPUT);
+        assert_int_equal(tp_plan_match(&rules, "model.norm.weight"), -1);
+        tp_plan_close(&rules);
+    }
+    struct tp_plan_rules rules;
+    assert_int_equal(tp_plan_default("gpt2", &rules), ERR_UNSUPPORTED);
+    assert_non_null(strstr(status_message(), "\"gpt2\" has no default"));
+    tp_plan_close(&rules);
+}
+
+static void too_many_rules_are_refused(void **state)
+{
+    (void)state;
+    struct bytes text;
+    struct tp_plan_rules rules;
+    bytes_init(&text);
+    for (int i = 0; i <= TP_PLAN_RULES_MAX; i++)
+        assert_int_equal(bytes_format(&text, "%c\"a%d\":\"colwise\"", i ? ',' : '{', i), OK);
+    assert_int_equal(bytes_text(&text, "}"), OK);
+    assert_int_equal(tp_plan_parse("plan.json", text.data, text.length, &rules), ERR_INPUT);
+    assert_non_null(strstr(status_message(), "4097 rules; expected at most 4096"));
+    assert_int_equal(tp_plan_parse("plan.json", text.data, TP_PLAN_BYTES_MAX + 1, &rules),
+                     ERR_INPUT);
+    bytes_fini(&text);
+}
+
+// Every plan of every configuration of Transformers parses.
+static void plans_of_transformers_parse(void **state)
+{
+    (void)state;
+    if (!have_shared()) {
+        print_message("skipped: shared/ is not there\n");
+        return;
+    }
+    static const char *const kinds[] = {"base_model_tp_plan", "base_model_ep_plan",
+                                        "causal_lm_tp_plan"};
+    json_t *root = json_load_file(SHARED_DIR "/data/tp_plans/transformers-5.23.json", 0, NULL),
+           *plans;
+    assert_non_null(root);
+    const char *family;
+    int n = 0, n_rules = 0;
+    json_object_foreach(json_object_get(root, "plans"), family,
+                        plans) for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+    {
+        const json_t *plan = json_object_get(plans, kinds[i]);
+        if (!json_is_object(plan))
+            continue;
+        char *text = json_dumps(plan, 0);
+        struct tp_plan_rules rules = parse(text);
+        n++;
+        n_rules += rules.n_rules;
+        tp_plan_close(&rules);
+        free(text);
+    }
+    print_message("%d plans, %d rules\n", n, n_rules);
+    assert_true(n > 100);
+    json_decref(root);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_style_has_its_names),
+        cmocka_unit_test(rules_keep_their_order),
+        cmocka_unit_test(names_match_as_in_transformers),
+        cmocka_unit_test(long_names_match_nothing),
+        cmocka_unit_test(families_have_default_plans),
+        cmocka_unit_test(too_many_rules_are_refused),
+        cmocka_unit_test(plans_of_transformers_parse),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
