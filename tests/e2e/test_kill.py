@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Any process of a running `generate` is killed, stopped or terminated at random instants: there is always a message, the
+exit status is not 0, all is over within a second, and nothing is left behind."""
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from support import COLROW, DEMO, SANITIZE, check, finish, ranks_running, skip
+
+TIMES = int(os.environ.get("KILL_TIMES", "24"))
+if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
+    skip("models/demo is not here")
+random.seed(int(os.environ.get("KILL_SEED", "1")))
+limit = 1.0 if not SANITIZE else 5.0
+slowest = 0.0
+kinds = {}
+
+
+def shared_memory():
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+
+
+def children(pid):
+    pids = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
+                    if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
+                        pids.append(int(entry))
+            except OSError:
+                pass
+    return pids
+
+
+before = shared_memory()
+for i in range(TIMES):
+    tp = random.choice((2, 3, 4))
+    process = subprocess.Popen(
+        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--ignore-eos", "-tp", str(tp), "-q"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(random.uniform(0.0, 0.6))
+    ranks = children(process.pid)
+    owner = random.random() < 0.25 or not ranks
+    victim = process.pid if owner else random.choice(ranks)
+    what = signal.SIGKILL if owner else random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGSEGV))
+    running = process.poll() is None
+    try:
+        os.kill(victim, what)
+    except ProcessLookupError:
+        pass
+    began = time.monotonic()
+    try:
+        _, message = process.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        check(False, f"{i}: still there 20 s after signal {what} to {'owner' if owner else 'rank'}")
+        process.kill()
+        continue
+    deadline = began + limit
+    while any(os.path.exists(f"/proc/{pid}") for pid in ranks) and time.monotonic() < deadline + 5:
+        time.sleep(0.002)
+    took = time.monotonic() - began
+    if not running:
+        continue  # it had finished by itself before the signal
+    slowest = max(slowest, took)
+    name = ("owner" if owner else "rank") + " " + what.name
+    kinds[name] = kinds.get(name, 0) + 1
+    check(process.returncode != 0, f"{i}: {name}: exit status 0")
+    check(took <= limit, f"{i}: {name}: took {took:.2f} s")
+    if not owner or ranks:
+        check(message.strip() != "" or (owner and took < 0.3 and not ranks), f"{i}: {name}: no message")
+    left = [pid for pid in ranks if os.path.exists(f"/proc/{pid}")]
+    check(not left, f"{i}: {name}: left processes {left}")
+check(shared_memory() == before, f"left in /dev/shm: {shared_memory() - before}")
+check(not [p for p in ranks_running() if os.getppid() == 1], "ranks are left")
+print(f"{TIMES} times, slowest {slowest * 1000:.0f} ms: " + ", ".join(f"{n} x {k}" for k, n in sorted(kinds.items())))
+finish("kill")
