@@ -1,5 +1,6 @@
-// A model family as data: its parameters, the part of a layer each belongs to, and the words for its edges. One file
-// per family; a variant that differs in its config alone is a row of the same table.
+// A model family as data: its parameters, the part of a layer each belongs to, and the words for
+// its edges. One file per family; a variant that differs in its config alone is a row of the same
+// table.
 #ifndef COLROW_MODEL_FAMILY_H
 #define COLROW_MODEL_FAMILY_H
 
@@ -9,7 +10,8 @@
 #include "hf/model_config.h"
 #include "hf/tp_plan_rules.h"
 
-// The places where a parameter is used. Matrices are [rows = outputs, columns = inputs], as HuggingFace stores them.
+// The places where a parameter is used. Matrices are [rows = outputs, columns = inputs], as
+// HuggingFace stores them.
 enum part {
     PART_EMBED,
     PART_INPUT_NORM,
@@ -43,10 +45,11 @@ struct family {
 
 const struct family *family_of(enum model_family id);
 
-// Does a model of this config have the parameter? A tied lm_head has none of its own but counts: rules may name it.
+// Does a model of this config have the parameter? A tied lm_head has none of its own but counts:
+// rules may name it.
 bool family_has(const struct family_parameter *parameter, const struct model_config *config);
-void family_shape(const struct family_parameter *parameter, const struct model_config *config, int64_t *rows,
-                  int64_t *columns);
+void family_shape(const struct family_parameter *parameter, const struct model_config *config,
+                  int64_t *rows, int64_t *columns);
 // May a rule give this style to the part?
 bool family_allows(enum part part, enum tp_style style);
 const char *family_part_name(enum part part); // "q_proj"

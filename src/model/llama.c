@@ -73,8 +73,8 @@ bool family_has(const struct family_parameter *parameter, const struct model_con
     return false;
 }
 
-void family_shape(const struct family_parameter *parameter, const struct model_config *config, int64_t *rows,
-                  int64_t *columns)
+void family_shape(const struct family_parameter *parameter, const struct model_config *config,
+                  int64_t *rows, int64_t *columns)
 {
     int64_t hidden = config->hidden_size, mlp = config->intermediate_size;
     int64_t query = (int64_t)config->num_attention_heads * config->head_dim;
@@ -128,8 +128,18 @@ bool family_allows(enum part part, enum tp_style style)
 const char *family_part_name(enum part part)
 {
     static const char *const part_names[PARTS] = {
-        "embed_tokens", "input_layernorm", "q_proj",  "k_proj",    "v_proj", "o_proj", "post_attention_layernorm",
-        "gate_proj",    "up_proj",         "down_proj", "norm", "lm_head",
+        "embed_tokens",
+        "input_layernorm",
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "post_attention_layernorm",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+        "norm",
+        "lm_head",
     };
     return part_names[part];
 }

@@ -17,11 +17,13 @@ static enum status check_config(const struct model_config *c)
                 {"head_dim", c->head_dim}};
     for (size_t i = 0; i < sizeof even / sizeof even[0]; i++)
         if (even[i].value < 2 || even[i].value % 2)
-            return fail(ERR_UNSUPPORTED, "config.json: \"%s\" is %d; expected an even number: products go in pairs",
+            return fail(ERR_UNSUPPORTED,
+                        "config.json: \"%s\" is %d; expected an even number: products go in pairs",
                         even[i].key, even[i].value);
     if (c->num_key_value_heads < 1 || c->num_attention_heads % c->num_key_value_heads)
         return fail(ERR_INPUT,
-                    "config.json: \"num_attention_heads\" is %d; expected a multiple of \"num_key_value_heads\" %d",
+                    "config.json: \"num_attention_heads\" is %d; expected a multiple of "
+                    "\"num_key_value_heads\" %d",
                     c->num_attention_heads, c->num_key_value_heads);
     return OK;
 }
@@ -30,26 +32,31 @@ static enum status check_options(const struct plan_options *options)
 {
     int leaves = options->reduction_leaves;
     if (leaves < 0 || leaves > LEAVES_MAX || (leaves & (leaves - 1)))
-        return fail(ERR_INPUT, "--reduction-leaves is %d; expected a power of two from 1 to %d", leaves, LEAVES_MAX);
+        return fail(ERR_INPUT, "--reduction-leaves is %d; expected a power of two from 1 to %d",
+                    leaves, LEAVES_MAX);
     if (options->n_ranks < 1)
-        return fail(ERR_INPUT, "--tensor-parallel-size is %d; expected 1 or more", options->n_ranks);
+        return fail(ERR_INPUT, "--tensor-parallel-size is %d; expected 1 or more",
+                    options->n_ranks);
     return OK;
 }
 
 // All up to the shares, for `n_ranks` instead of what the options say.
-static enum status compile(struct plan *plan, const struct model_config *config, const struct plan_options *options,
-                           int n_ranks, struct resolved_styles *styles)
+static enum status compile(struct plan *plan, const struct model_config *config,
+                           const struct plan_options *options, int n_ranks,
+                           struct resolved_styles *styles)
 {
     plan->config = *config;
     plan->compute = options->compute;
     plan->n_ranks = n_ranks;
-    plan->reduction_leaves = options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
+    plan->reduction_leaves =
+        options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
     TRY(plan_resolve_styles(plan, options->rules, styles));
     plan->attention_sharded = plan->styles.qkv == TP_COLWISE;
     plan->mlp_sharded = plan->styles.gate_up == TP_COLWISE;
     plan->lm_head_sharded = style_is_colwise(plan->styles.lm_head);
     plan->embed_sharded = plan->styles.embed != TP_REPLICATE;
-    plan->lm_head_is_embed = config->tie_word_embeddings && plan->styles.embed != TP_EMBEDDING_COLWISE &&
+    plan->lm_head_is_embed = config->tie_word_embeddings &&
+                             plan->styles.embed != TP_EMBEDDING_COLWISE &&
                              plan->lm_head_sharded == plan->embed_sharded;
     if (n_ranks > COMM_RANKS_MAX)
         return fail(ERR_INPUT, "a group has at most %d ranks", COMM_RANKS_MAX);
@@ -63,7 +70,8 @@ static enum status plan_new(struct plan **out)
     return OK;
 }
 
-static bool is_valid_size(const struct model_config *config, const struct plan_options *options, int n_ranks)
+static bool is_valid_size(const struct model_config *config, const struct plan_options *options,
+                          int n_ranks)
 {
     struct plan *plan;
     struct resolved_styles styles;
@@ -74,7 +82,8 @@ static bool is_valid_size(const struct model_config *config, const struct plan_o
     return valid;
 }
 
-int plan_valid_sizes(const struct model_config *config, const struct plan_options *options, int *sizes, int max)
+int plan_valid_sizes(const struct model_config *config, const struct plan_options *options,
+                     int *sizes, int max)
 {
     int n = 0;
     if (check_config(config) != OK)
@@ -89,16 +98,18 @@ int plan_valid_sizes(const struct model_config *config, const struct plan_option
 static int leaves_that_fit(const struct model_config *config, const struct plan_options *options)
 {
     struct plan_options more = *options;
-    more.reduction_leaves = options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
-    for (more.reduction_leaves *= 2; more.reduction_leaves <= LEAVES_MAX; more.reduction_leaves *= 2)
+    more.reduction_leaves =
+        options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
+    for (more.reduction_leaves *= 2; more.reduction_leaves <= LEAVES_MAX;
+         more.reduction_leaves *= 2)
         if (is_valid_size(config, &more, options->n_ranks))
             return more.reduction_leaves;
     return 0;
 }
 
 // `reason` is what plan_cut() said; adds which sizes would do.
-static enum status refuse_size(const struct model_config *config, const struct plan_options *options,
-                               const char *reason)
+static enum status refuse_size(const struct model_config *config,
+                               const struct plan_options *options, const char *reason)
 {
     char list[512] = "none", hint[160] = "";
     int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(config, options, sizes, COMM_RANKS_MAX);
@@ -106,13 +117,15 @@ static enum status refuse_size(const struct model_config *config, const struct p
         used += snprintf(list + used, sizeof list - (size_t)used, "%s%d", i ? ", " : "", sizes[i]);
     int leaves = options->n_ranks <= COMM_RANKS_MAX ? leaves_that_fit(config, options) : 0;
     if (leaves)
-        snprintf(hint, sizeof hint, " (with --reduction-leaves %d, which changes the last bits of sums, %d as well)",
+        snprintf(hint, sizeof hint,
+                 " (with --reduction-leaves %d, which changes the last bits of sums, %d as well)",
                  leaves, options->n_ranks);
-    return fail(ERR_INPUT, "%s does not split over %d ranks: %s; valid sizes: %s%s", config->architecture,
-                options->n_ranks, reason, list, hint);
+    return fail(ERR_INPUT, "%s does not split over %d ranks: %s; valid sizes: %s%s",
+                config->architecture, options->n_ranks, reason, list, hint);
 }
 
-enum status plan_compile(const struct model_config *config, const struct plan_options *options, struct plan **out)
+enum status plan_compile(const struct model_config *config, const struct plan_options *options,
+                         struct plan **out)
 {
     assert(config && options && out);
     *out = NULL;
@@ -122,7 +135,8 @@ enum status plan_compile(const struct model_config *config, const struct plan_op
     struct resolved_styles styles;
     TRY(plan_new(&plan));
     enum status status = compile(plan, config, options, options->n_ranks, &styles);
-    if (status == ERR_INPUT && plan->styles.qkv != TP_NONE) { // the styles are fine: it is the number
+    if (status == ERR_INPUT &&
+        plan->styles.qkv != TP_NONE) { // the styles are fine: it is the number
         char reason[STATUS_MESSAGE_MAX / 2];
         snprintf(reason, sizeof reason, "%s", status_message());
         status = refuse_size(config, options, reason);

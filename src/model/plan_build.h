@@ -12,19 +12,22 @@ struct resolved_styles {
 };
 
 // plan_styles.c: matches the rules, refuses unused and contradictory ones, and fills plan->styles.
-enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *rules, struct resolved_styles *out)
-    STATUS_MUST_USE;
+enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *rules,
+                                struct resolved_styles *out) STATUS_MUST_USE;
 bool style_is_colwise(enum tp_style style); // with or without a gather behind it
 bool style_is_rowwise(enum tp_style style);
 
-// plan_shares.c: leaves, trees and what each rank holds. ERR_INPUT, without a word about other sizes, when a rank would
-// be left without work.
+// plan_shares.c: leaves, trees and what each rank holds. ERR_INPUT, without a word about other
+// sizes, when a rank would be left without work.
 enum status plan_cut(struct plan *plan) STATUS_MUST_USE;
 
 // plan_parameters.c, after both.
-enum status plan_list_parameters(struct plan *plan, const struct resolved_styles *styles) STATUS_MUST_USE;
-// The parameter of a part (`layer` is not looked at outside the layers); NULL when the model has none.
-const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias, int layer);
+enum status plan_list_parameters(struct plan *plan,
+                                 const struct resolved_styles *styles) STATUS_MUST_USE;
+// The parameter of a part (`layer` is not looked at outside the layers); NULL when the model has
+// none.
+const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias,
+                                                 int layer);
 
 // plan_edges.c
 enum status plan_list_edges(struct plan *plan) STATUS_MUST_USE;

@@ -7,8 +7,8 @@
 
 enum { EDGES_MAX = 16, FLOAT_BYTES = 4 };
 
-static const struct placement whole = {PLACE_REPLICATE, 0}, by_rows = {PLACE_SHARD, 0}, by_columns = {PLACE_SHARD, 1},
-                              summand = {PLACE_PARTIAL, 0};
+static const struct placement whole = {PLACE_REPLICATE, 0}, by_rows = {PLACE_SHARD, 0},
+                              by_columns = {PLACE_SHARD, 1}, summand = {PLACE_PARTIAL, 0};
 
 static uint64_t width(struct range range)
 {
@@ -20,7 +20,8 @@ static uint64_t sum_bytes(const struct plan *plan, const struct reduction_tree *
 {
     if (tree->n_ranks == 1)
         return 0;
-    return (uint64_t)reduction_tree_node_count(tree, rank) * (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
+    return (uint64_t)reduction_tree_node_count(tree, rank) * (uint64_t)plan->config.hidden_size *
+           FLOAT_BYTES;
 }
 
 static uint64_t embed_bytes(const struct plan *plan, int rank)
@@ -62,7 +63,9 @@ static uint64_t down_bytes(const struct plan *plan, int rank)
 
 static uint64_t logit_bytes(const struct plan *plan, int rank)
 {
-    return plan->n_ranks > 1 && plan->lm_head_sharded ? width(plan->shares[rank].vocab) * FLOAT_BYTES : 0;
+    return plan->n_ranks > 1 && plan->lm_head_sharded
+               ? width(plan->shares[rank].vocab) * FLOAT_BYTES
+               : 0;
 }
 
 static uint64_t none(const struct plan *plan, int rank)
@@ -82,12 +85,14 @@ static enum status add(struct plan *plan, const char *name, bool per_layer, stru
     edge->need = need;
     edge->per_layer = per_layer;
     for (int rank = 0; rank < plan->n_ranks; rank++)
-        edge->bytes_per_token = bytes(plan, rank) > edge->bytes_per_token ? bytes(plan, rank) : edge->bytes_per_token;
+        edge->bytes_per_token =
+            bytes(plan, rank) > edge->bytes_per_token ? bytes(plan, rank) : edge->bytes_per_token;
     return placement_action(have, need, &edge->action);
 }
 
 // From a column-parallel product over an element-wise operation to a row-parallel one.
-static enum status add_middle(struct plan *plan, const char *const *names, enum tp_style out, enum tp_style in,
+static enum status add_middle(struct plan *plan, const char *const *names, enum tp_style out,
+                              enum tp_style in,
                               uint64_t (*gathered)(const struct plan *plan, int rank),
                               uint64_t (*summed)(const struct plan *plan, int rank))
 {
@@ -100,13 +105,16 @@ static enum status add_middle(struct plan *plan, const char *const *names, enum 
 
 enum status plan_list_edges(struct plan *plan)
 {
-    static const char *const attention[] = {"q,k,v -> attention", "attention -> o_proj", "o_proj -> residual"};
-    static const char *const mlp[] = {"gate,up -> activation", "activation -> down_proj", "down_proj -> residual"};
+    static const char *const attention[] = {"q,k,v -> attention", "attention -> o_proj",
+                                            "o_proj -> residual"};
+    static const char *const mlp[] = {"gate,up -> activation", "activation -> down_proj",
+                                      "down_proj -> residual"};
     const struct plan_styles *s = &plan->styles;
     TRY(arena_take(&plan->arena, EDGES_MAX, sizeof *plan->edges, &plan->edges));
     memset(plan->edges, 0, EDGES_MAX * sizeof *plan->edges);
-    // A looked-up row is with the rank that owns the token's part of the vocabulary: rows, not summands. HuggingFace
-    // sums zeros to it; gathering sends each row once and keeps even the sign of a zero.
+    // A looked-up row is with the rank that owns the token's part of the vocabulary: rows, not
+    // summands. HuggingFace sums zeros to it; gathering sends each row once and keeps even the sign
+    // of a zero.
     TRY(add(plan, "embed_tokens -> residual", false,
             s->embed == TP_EMBEDDING_ROWWISE   ? by_rows
             : s->embed == TP_EMBEDDING_COLWISE ? by_columns
@@ -117,12 +125,15 @@ enum status plan_list_edges(struct plan *plan)
     TRY(add(plan, "post_attention_layernorm -> gate,up", true, whole, whole, none));
     TRY(add_middle(plan, mlp, s->gate_up, s->down, gate_up_bytes, down_bytes));
     TRY(add(plan, "norm -> lm_head", false, whole, whole, none));
-    return add(plan, "lm_head -> logits", false, plan->lm_head_sharded ? by_columns : whole, whole, logit_bytes);
+    return add(plan, "lm_head -> logits", false, plan->lm_head_sharded ? by_columns : whole, whole,
+               logit_bytes);
 }
 
 uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)
 {
     assert(rank >= 0 && rank < plan->n_ranks);
-    uint64_t layer = qkv_bytes(plan, rank) + o_bytes(plan, rank) + gate_up_bytes(plan, rank) + down_bytes(plan, rank);
-    return embed_bytes(plan, rank) + layer * (uint64_t)plan->config.num_hidden_layers + logit_bytes(plan, rank);
+    uint64_t layer = qkv_bytes(plan, rank) + o_bytes(plan, rank) + gate_up_bytes(plan, rank) +
+                     down_bytes(plan, rank);
+    return embed_bytes(plan, rank) + layer * (uint64_t)plan->config.num_hidden_layers +
+           logit_bytes(plan, rank);
 }

@@ -5,8 +5,8 @@
 #include "model/scratch.h"
 #include "model/weights.h"
 
-enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint, int rank, int rows_max,
-                        int logits_rows_max, int n_threads, struct plan_memory *out)
+enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
+                        int rows_max, int logits_rows_max, int n_threads, struct plan_memory *out)
 {
     assert(rank >= 0 && rank < plan->n_ranks);
     const struct model_config *c = &plan->config;
@@ -18,7 +18,8 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
     TRY(weights_measure(plan, checkpoint, rank, &weights));
     TRY(scratch_place(plan, rank, size, NULL, &scratch, &scratch_bytes));
     uint64_t kv_heads = (uint64_t)(share->kv_heads.end - share->kv_heads.begin);
-    uint64_t kv = 2 * kv_heads * (uint64_t)c->head_dim * (uint64_t)c->num_hidden_layers * compute_bytes(plan->compute);
+    uint64_t kv = 2 * kv_heads * (uint64_t)c->head_dim * (uint64_t)c->num_hidden_layers *
+                  compute_bytes(plan->compute);
     *out = (struct plan_memory){
         .weight_bytes = weights.bytes,
         .file_bytes = weights.file_bytes,

@@ -12,11 +12,14 @@ struct parts {
 
 static struct placement placement_of(const struct family_parameter *parameter, enum tp_style style)
 {
-    const struct placement whole = {PLACE_REPLICATE, 0}, rows = {PLACE_SHARD, 0}, columns = {PLACE_SHARD, 1};
+    const struct placement whole = {PLACE_REPLICATE, 0}, rows = {PLACE_SHARD, 0},
+                           columns = {PLACE_SHARD, 1};
     if (style_is_colwise(style) || style == TP_EMBEDDING_ROWWISE)
         return rows;
     bool cuts_columns = style_is_rowwise(style) || style == TP_EMBEDDING_COLWISE;
-    return cuts_columns && !parameter->bias ? columns : whole; // a row-parallel bias is added once, after the sum
+    return cuts_columns && !parameter->bias
+               ? columns
+               : whole; // a row-parallel bias is added once, after the sum
 }
 
 // The rank's outputs and inputs of a part's weight.
@@ -57,7 +60,8 @@ static void weight_ranges(const struct plan *plan, enum part part, int rank, str
     }
 }
 
-static enum status find_parts(struct plan *plan, const struct family_parameter *parameter, struct parts *out)
+static enum status find_parts(struct plan *plan, const struct family_parameter *parameter,
+                              struct parts *out)
 {
     int64_t n_rows, n_columns;
     family_shape(parameter, &plan->config, &n_rows, &n_columns);
@@ -72,8 +76,8 @@ static enum status find_parts(struct plan *plan, const struct family_parameter *
     return OK;
 }
 
-static void fill(struct plan *plan, const struct family_parameter *parameter, int layer, enum tp_style style,
-                 enum tp_style weight_style, const struct parts *parts)
+static void fill(struct plan *plan, const struct family_parameter *parameter, int layer,
+                 enum tp_style style, enum tp_style weight_style, const struct parts *parts)
 {
     struct plan_parameter *p = &plan->parameters[plan->n_parameters++];
     bool absent = parameter->part == PART_LM_HEAD && plan->config.tie_word_embeddings;
@@ -82,7 +86,9 @@ static void fill(struct plan *plan, const struct family_parameter *parameter, in
     p->placement = placement_of(parameter, weight_style);
     enum element_type stored = plan->config.dtype;
     if (stored == ELEMENT_NONE)
-        stored = plan->compute == COMPUTE_F32 ? ELEMENT_F32 : plan->compute == COMPUTE_F16 ? ELEMENT_F16 : ELEMENT_BF16;
+        stored = plan->compute == COMPUTE_F32   ? ELEMENT_F32
+                 : plan->compute == COMPUTE_F16 ? ELEMENT_F16
+                                                : ELEMENT_BF16;
     p->stored = absent ? ELEMENT_NONE : stored;
     family_shape(parameter, &plan->config, &p->rows, &p->columns);
     p->rank_rows = parts->rows;
@@ -95,7 +101,8 @@ static int slot_of(const struct family_parameter *parameter)
 }
 
 // Lists family parameters [begin, end): once, or for every layer.
-static void list(struct plan *plan, const struct resolved_styles *styles, const struct parts *parts, int begin, int end)
+static void list(struct plan *plan, const struct resolved_styles *styles, const struct parts *parts,
+                 int begin, int end)
 {
     const struct family *family = family_of(plan->config.family);
     bool per_layer = family->parameters[begin].per_layer;
@@ -107,7 +114,8 @@ static void list(struct plan *plan, const struct resolved_styles *styles, const 
                 continue;
             if (layer == 0)
                 plan->parameter_at[slot_of(parameter)] = plan->n_parameters;
-            enum tp_style weight = styles->weight[parameter->part], bias = styles->bias[parameter->part];
+            enum tp_style weight = styles->weight[parameter->part],
+                          bias = styles->bias[parameter->part];
             fill(plan, parameter, layer, parameter->bias ? bias : weight, weight, &parts[i]);
         }
         if (per_layer && layer == 0)
@@ -120,7 +128,8 @@ enum status plan_list_parameters(struct plan *plan, const struct resolved_styles
     const struct family *family = family_of(plan->config.family);
     size_t most = 0;
     struct parts *parts;
-    static_assert(2 * PARTS <= sizeof plan->parameter_at / sizeof plan->parameter_at[0], "a slot for each part");
+    static_assert(2 * PARTS <= sizeof plan->parameter_at / sizeof plan->parameter_at[0],
+                  "a slot for each part");
     for (int i = 0; i < 2 * PARTS; i++)
         plan->parameter_at[i] = -1;
     TRY(arena_take(&plan->arena, (size_t)family->n_parameters, sizeof *parts, &parts));
@@ -139,7 +148,8 @@ enum status plan_list_parameters(struct plan *plan, const struct resolved_styles
     return OK;
 }
 
-const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias, int layer)
+const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias,
+                                                 int layer)
 {
     int32_t at = plan->parameter_at[(int)part * 2 + bias];
     if (at < 0)
@@ -162,7 +172,8 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
         return OK;
     char expected[64], found[256];
     if (matrix)
-        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)p->rows, (long long)p->columns);
+        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)p->rows,
+                 (long long)p->columns);
     else
         snprintf(expected, sizeof expected, "[%lld]", (long long)p->rows);
     int used = snprintf(found, sizeof found, "[");
@@ -178,10 +189,11 @@ static enum status check_parameter(const struct plan *plan, const struct plan_pa
 {
     const struct tensor_info *tensor = checkpoint_find(checkpoint, p->name);
     if (!tensor)
-        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint; %s needs it%s", checkpoint->folder,
-                    p->name, plan->config.architecture,
-                    strcmp(p->name, "lm_head.weight") == 0 ? " (config.json does not say \"tie_word_embeddings\": true)"
-                                                           : "");
+        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint; %s needs it%s",
+                    checkpoint->folder, p->name, plan->config.architecture,
+                    strcmp(p->name, "lm_head.weight") == 0
+                        ? " (config.json does not say \"tie_word_embeddings\": true)"
+                        : "");
     TRY(check_shape(p, checkpoint, tensor));
     if (tensor->type != ELEMENT_BF16 && tensor->type != ELEMENT_F16 && tensor->type != ELEMENT_F32)
         return fail(ERR_UNSUPPORTED, "%s: tensor \"%s\" has the type %s; expected BF16, F16 or F32",

@@ -7,10 +7,12 @@
 
 enum { LEAF_UNIT = 2 }; // columns: a product's k goes in pairs
 
-// o_proj's leaves, in elements of its k: whole KV groups where there are enough, else cuts inside them.
+// o_proj's leaves, in elements of its k: whole KV groups where there are enough, else cuts inside
+// them.
 static void attention_bounds(const struct model_config *c, int leaves, int32_t *bounds)
 {
-    int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads, per_group = heads / groups;
+    int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads,
+            per_group = heads / groups;
     if (groups >= leaves) {
         for (int64_t i = 0; i <= leaves; i++)
             bounds[i] = (int32_t)(per_group * (i * groups / leaves) * c->head_dim);
@@ -20,7 +22,8 @@ static void attention_bounds(const struct model_config *c, int leaves, int32_t *
         int64_t first = (2 * g * leaves + groups) / (2 * groups);
         int64_t next = (2 * (g + 1) * leaves + groups) / (2 * groups);
         for (int64_t j = 0; j < next - first; j++)
-            bounds[first + j] = (int32_t)((per_group * g + j * per_group / (next - first)) * c->head_dim);
+            bounds[first + j] =
+                (int32_t)((per_group * g + j * per_group / (next - first)) * c->head_dim);
     }
     bounds[leaves] = (int32_t)(heads * c->head_dim);
 }
@@ -41,14 +44,16 @@ static void tree_of(const int32_t *bounds, int leaves, struct reduction_tree *ou
             out->present |= (uint64_t)1 << i;
 }
 
-// Where a sum may be cut: leaf numbers with distinct positions. Of leaves at one position (those before it are empty) the
-// one with the most trailing zeros is taken: it splits the fewest subtrees.
+// Where a sum may be cut: leaf numbers with distinct positions. Of leaves at one position (those
+// before it are empty) the one with the most trailing zeros is taken: it splits the fewest
+// subtrees.
 struct cut_points {
     int n; // including the ends
     int leaf[LEAVES_MAX + 1];
 };
 
-static void find_cut_points(const int32_t *bounds, int leaves, int32_t multiple, struct cut_points *out)
+static void find_cut_points(const int32_t *bounds, int leaves, int32_t multiple,
+                            struct cut_points *out)
 {
     out->n = 0;
     for (int i = 0; i <= leaves; i++) {
@@ -58,7 +63,8 @@ static void find_cut_points(const int32_t *bounds, int leaves, int32_t multiple,
         bool again = last >= 0 && bounds[out->leaf[last]] == bounds[i];
         if (!again)
             out->leaf[out->n++] = i;
-        else if (i == leaves || (out->leaf[last] && (i & -i) > (out->leaf[last] & -out->leaf[last])))
+        else if (i == leaves ||
+                 (out->leaf[last] && (i & -i) > (out->leaf[last] & -out->leaf[last])))
             out->leaf[last] = i;
     }
     assert(out->leaf[0] == 0 && out->leaf[out->n - 1] == leaves);
@@ -78,8 +84,10 @@ static bool cheaper(struct cut_cost a, struct cut_cost b)
 struct cutter {
     const int32_t *bounds;
     struct cut_points points;
-    struct cut_cost segment[LEAVES_MAX + 1][LEAVES_MAX + 1]; // of the leaves from point i to point j
-    struct cut_cost best[COMM_RANKS_MAX + 1][LEAVES_MAX + 1]; // of r ranks from the start to point j
+    struct cut_cost segment[LEAVES_MAX + 1]
+                           [LEAVES_MAX + 1]; // of the leaves from point i to point j
+    struct cut_cost best[COMM_RANKS_MAX + 1]
+                        [LEAVES_MAX + 1]; // of r ranks from the start to point j
     int from[COMM_RANKS_MAX + 1][LEAVES_MAX + 1];
 };
 
@@ -88,7 +96,8 @@ static int64_t width_of(const struct cutter *c, int i, int j)
     return c->bounds[c->points.leaf[j]] - c->bounds[c->points.leaf[i]];
 }
 
-// The least possible largest share: greedy from the left for each candidate would do; the table is small, so plainly.
+// The least possible largest share: greedy from the left for each candidate would do; the table is
+// small, so plainly.
 static int64_t least_largest(const struct cutter *c, int n_ranks)
 {
     int64_t most[LEAVES_MAX + 1]; // of the ranks so far, up to point j
@@ -116,11 +125,13 @@ static void find_costs(struct cutter *c, const struct reduction_tree *tree, int6
             bool allowed = (int64_t)width <= most;
             c->segment[i][j].squares = allowed ? width * width : UINT64_MAX;
             c->segment[i][j].nodes =
-                allowed ? reduction_tree_nodes(tree, c->points.leaf[i], c->points.leaf[j], nodes) : 0;
+                allowed ? reduction_tree_nodes(tree, c->points.leaf[i], c->points.leaf[j], nodes)
+                        : 0;
         }
 }
 
-// Cuts into n_ranks shares of at least one present leaf: smallest largest share, then evenness, then fewest summands.
+// Cuts into n_ranks shares of at least one present leaf: smallest largest share, then evenness,
+// then fewest summands.
 static void cut_leaves(struct cutter *c, struct reduction_tree *tree, int n_ranks)
 {
     const struct cut_cost none = {UINT64_MAX, 0};
@@ -154,11 +165,13 @@ static int present_leaves(const struct reduction_tree *tree)
     return __builtin_popcountll(tree->present);
 }
 
-static enum status too_few_leaves(const struct plan *plan, const char *what, const struct reduction_tree *tree)
+static enum status too_few_leaves(const struct plan *plan, const char *what,
+                                  const struct reduction_tree *tree)
 {
     return fail(ERR_INPUT,
-                "%s is summed in %d leaves (--reduction-leaves %d), of which each rank needs one of its own", what,
-                present_leaves(tree), plan->reduction_leaves);
+                "%s is summed in %d leaves (--reduction-leaves %d), of which each rank needs one "
+                "of its own",
+                what, present_leaves(tree), plan->reduction_leaves);
 }
 
 static enum status cut_attention(struct plan *plan, struct cutter *c)
@@ -168,13 +181,15 @@ static enum status cut_attention(struct plan *plan, struct cutter *c)
     if (!style_is_rowwise(plan->styles.o))
         return OK;
     if (plan->n_ranks > config->num_attention_heads)
-        return fail(ERR_INPUT, "attention has %d query heads, of which each rank needs one of its own",
+        return fail(ERR_INPUT,
+                    "attention has %d query heads, of which each rank needs one of its own",
                     config->num_attention_heads);
     if (plan->n_ranks > present_leaves(tree))
         return too_few_leaves(plan, "attention (o_proj)", tree);
     c->bounds = plan->attention_leaf_bounds;
     int32_t group = config->num_attention_heads / config->num_key_value_heads * config->head_dim;
-    // Whole KV groups as long as there is one for each rank: a group that is split keeps its K and V twice.
+    // Whole KV groups as long as there is one for each rank: a group that is split keeps its K and
+    // V twice.
     find_cut_points(c->bounds, plan->reduction_leaves, group, &c->points);
     if (plan->n_ranks >= c->points.n)
         find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
@@ -222,7 +237,8 @@ static struct range leaf_columns(const int32_t *bounds, struct range leaves)
 // Rows of a gathered projection: heads while there are enough, so that requests stay large.
 static struct range gathered_rows(int heads, int head_dim, int n_ranks, int rank)
 {
-    return balanced((int64_t)heads * head_dim, n_ranks <= heads ? head_dim : LEAF_UNIT, n_ranks, rank);
+    return balanced((int64_t)heads * head_dim, n_ranks <= heads ? head_dim : LEAF_UNIT, n_ranks,
+                    rank);
 }
 
 static void share_attention(const struct plan *plan, int rank, struct rank_share *s)
@@ -235,7 +251,8 @@ static void share_attention(const struct plan *plan, int rank, struct rank_share
     s->kv_heads = all_of(c->num_key_value_heads);
     if (plan->attention_sharded) {
         s->heads = (struct range){s->o_columns.begin / head_dim, s->o_columns.end / head_dim};
-        s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+        s->kv_heads =
+            (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
     }
     s->q_rows = (struct range){s->heads.begin * head_dim, s->heads.end * head_dim};
     s->kv_rows = (struct range){s->kv_heads.begin * head_dim, s->kv_heads.end * head_dim};
@@ -263,8 +280,9 @@ static void share_vocabulary(const struct plan *plan, int rank, struct rank_shar
     struct range rows = balanced(vocab, unit, n, rank);
     s->vocab = plan->lm_head_sharded ? rows : all_of(vocab);
     s->embed_vocab = plan->styles.embed == TP_EMBEDDING_ROWWISE ? rows : all_of(vocab);
-    s->embed_columns =
-        plan->styles.embed == TP_EMBEDDING_COLWISE ? balanced(hidden, LEAF_UNIT, n, rank) : all_of(hidden);
+    s->embed_columns = plan->styles.embed == TP_EMBEDDING_COLWISE
+                           ? balanced(hidden, LEAF_UNIT, n, rank)
+                           : all_of(hidden);
 }
 
 static enum status check_rest(const struct plan *plan)
@@ -272,15 +290,22 @@ static enum status check_rest(const struct plan *plan)
     const struct model_config *c = &plan->config;
     int n = plan->n_ranks;
     if ((plan->lm_head_sharded || plan->styles.embed == TP_EMBEDDING_ROWWISE) && n > c->vocab_size)
-        return fail(ERR_INPUT, "the vocabulary has %d rows, of which each rank needs one of its own", c->vocab_size);
+        return fail(ERR_INPUT,
+                    "the vocabulary has %d rows, of which each rank needs one of its own",
+                    c->vocab_size);
     if (plan->styles.embed == TP_EMBEDDING_COLWISE && n > c->hidden_size / LEAF_UNIT)
-        return fail(ERR_INPUT, "the embedding has %d pairs of columns, of which each rank needs one of its own",
-                    c->hidden_size / LEAF_UNIT);
-    if (plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT && n > c->num_key_value_heads * c->head_dim / LEAF_UNIT)
-        return fail(ERR_INPUT, "k_proj has %d pairs of rows, of which each rank needs one of its own",
+        return fail(
+            ERR_INPUT,
+            "the embedding has %d pairs of columns, of which each rank needs one of its own",
+            c->hidden_size / LEAF_UNIT);
+    if (plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT &&
+        n > c->num_key_value_heads * c->head_dim / LEAF_UNIT)
+        return fail(ERR_INPUT,
+                    "k_proj has %d pairs of rows, of which each rank needs one of its own",
                     c->num_key_value_heads * c->head_dim / LEAF_UNIT);
     if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT && n > c->intermediate_size / LEAF_UNIT)
-        return fail(ERR_INPUT, "gate_proj has %d pairs of rows, of which each rank needs one of its own",
+        return fail(ERR_INPUT,
+                    "gate_proj has %d pairs of rows, of which each rank needs one of its own",
                     c->intermediate_size / LEAF_UNIT);
     return OK;
 }
@@ -289,7 +314,8 @@ enum status plan_cut(struct plan *plan)
 {
     int leaves = plan->reduction_leaves;
     struct cutter *cutter;
-    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t), &plan->attention_leaf_bounds));
+    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t),
+                   &plan->attention_leaf_bounds));
     TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t), &plan->mlp_leaf_bounds));
     TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *plan->shares, &plan->shares));
     TRY(arena_take(&plan->arena, 1, sizeof *cutter, &cutter));

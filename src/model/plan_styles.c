@@ -1,8 +1,8 @@
 // From tp_plan rules to the styles that the forward pass follows.
 //
-// Every style says two things: how the weight is cut, and how its input or output lies on the group. Where two
-// neighbours disagree on the edge between them, the plan is refused by rule and edge: HuggingFace computes something
-// else than the model there.
+// Every style says two things: how the weight is cut, and how its input or output lies on the
+// group. Where two neighbours disagree on the edge between them, the plan is refused by rule and
+// edge: HuggingFace computes something else than the model there.
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,17 +46,20 @@ static const char *why_not(enum tp_style style)
         return "is for embeddings; only embed_tokens is one";
     case TP_COLWISE:
     case TP_COLWISE_GATHER_OUTPUT:
-        return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj and lm_head (embed_tokens: "
+        return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj and lm_head "
+               "(embed_tokens: "
                "embedding_rowwise or embedding_colwise)";
     case TP_ROWWISE:
     case TP_ROWWISE_SPLIT_INPUT:
-        return "cuts inputs, which are summed along the tree; possible for o_proj and down_proj (embed_tokens: "
+        return "cuts inputs, which are summed along the tree; possible for o_proj and down_proj "
+               "(embed_tokens: "
                "embedding_rowwise or embedding_colwise)";
     case TP_GATHER:
     case TP_ALL_REDUCE:
     case TP_LOCAL:
     case TP_ISOLATED:
-        return "describes a module's activations, not a parameter; the edges of this family follow from its parameters";
+        return "describes a module's activations, not a parameter; the edges of this family follow "
+               "from its parameters";
     case TP_NONE:
     case TP_REPLICATE:
     case TP_REPLICATED_WITH_GRAD_ALLREDUCE:
@@ -67,25 +70,30 @@ static const char *why_not(enum tp_style style)
 }
 
 // `o_proj "rowwise" (rule "layers.*.self_attn.o_proj")`, or `o_proj "replicate" (no rule names it)`
-static void describe(char *out, size_t bytes, enum part part, enum tp_style style, const struct tp_rule *rule)
+static void describe(char *out, size_t bytes, enum part part, enum tp_style style,
+                     const struct tp_rule *rule)
 {
     if (rule)
-        snprintf(out, bytes, "%s \"%s\" (rule \"%.160s\")", family_part_name(part), rule->style_name, rule->pattern);
+        snprintf(out, bytes, "%s \"%s\" (rule \"%.160s\")", family_part_name(part),
+                 rule->style_name, rule->pattern);
     else
-        snprintf(out, bytes, "%s \"%s\" (no rule names it)", family_part_name(part), tp_style_name(plain(style)));
+        snprintf(out, bytes, "%s \"%s\" (no rule names it)", family_part_name(part),
+                 tp_style_name(plain(style)));
 }
 
-static enum status contradiction(const struct tp_plan_rules *rules, const struct resolved_styles *s, enum part a,
-                                 enum part b, const char *edge, const char *advice)
+static enum status contradiction(const struct tp_plan_rules *rules, const struct resolved_styles *s,
+                                 enum part a, enum part b, const char *edge, const char *advice)
 {
     char one[256], other[256];
     describe(one, sizeof one, a, s->weight[a], s->weight_rule[a]);
     describe(other, sizeof other, b, s->weight[b], s->weight_rule[b]);
-    return fail(ERR_INPUT, "%s: %s contradicts %s on the edge \"%s\": %s", rules->source, one, other, edge, advice);
+    return fail(ERR_INPUT, "%s: %s contradicts %s on the edge \"%s\": %s", rules->source, one,
+                other, edge, advice);
 }
 
 static enum status match_parameter(const struct plan *plan, const struct tp_plan_rules *rules,
-                                   const struct family_parameter *parameter, struct resolved_styles *out, bool *used)
+                                   const struct family_parameter *parameter,
+                                   struct resolved_styles *out, bool *used)
 {
     char name[160];
     // Layers are alike: HuggingFace's matching puts a star for their number.
@@ -96,8 +104,9 @@ static enum status match_parameter(const struct plan *plan, const struct tp_plan
     const struct tp_rule *rule = &rules->rules[index];
     used[index] = true;
     if (!family_allows(parameter->part, rule->style))
-        return fail(ERR_UNSUPPORTED, "%s: rule \"%.200s\": \"%s\" on %s of %s: this style %s", rules->source,
-                    rule->pattern, rule->style_name, family_part_name(parameter->part), plan->config.architecture,
+        return fail(ERR_UNSUPPORTED, "%s: rule \"%.200s\": \"%s\" on %s of %s: this style %s",
+                    rules->source, rule->pattern, rule->style_name,
+                    family_part_name(parameter->part), plan->config.architecture,
                     why_not(rule->style));
     if (parameter->bias) {
         out->bias[parameter->part] = rule->style;
@@ -109,7 +118,8 @@ static enum status match_parameter(const struct plan *plan, const struct tp_plan
     return OK;
 }
 
-static enum status match_all(struct plan *plan, const struct tp_plan_rules *rules, struct resolved_styles *out)
+static enum status match_all(struct plan *plan, const struct tp_plan_rules *rules,
+                             struct resolved_styles *out)
 {
     const struct family *family = family_of(plan->config.family);
     bool *used;
@@ -122,7 +132,8 @@ static enum status match_all(struct plan *plan, const struct tp_plan_rules *rule
         if (!used[i])
             return fail(ERR_INPUT,
                         "%s: rule \"%.200s\": \"%s\" matches no parameter of %s; names look like "
-                        "\"model.layers.*.self_attn.q_proj\", \"model.layers.*.mlp.down_proj\", \"lm_head\"",
+                        "\"model.layers.*.self_attn.q_proj\", \"model.layers.*.mlp.down_proj\", "
+                        "\"lm_head\"",
                         rules->source, rules->rules[i].pattern, rules->rules[i].style_name,
                         plan->config.architecture);
     return OK;
@@ -132,19 +143,23 @@ static enum status match_all(struct plan *plan, const struct tp_plan_rules *rule
 static enum status check_biases(const struct tp_plan_rules *rules, const struct resolved_styles *s)
 {
     for (int part = 0; part < PARTS; part++)
-        if (plain(s->bias[part]) != TP_REPLICATE && plain(s->bias[part]) != plain(s->weight[part])) {
+        if (plain(s->bias[part]) != TP_REPLICATE &&
+            plain(s->bias[part]) != plain(s->weight[part])) {
             char weight[256];
             describe(weight, sizeof weight, (enum part)part, s->weight[part], s->weight_rule[part]);
-            return fail(ERR_INPUT, "%s: rule \"%.160s\" gives the bias of %s the style \"%s\", which contradicts its weight: %s",
-                        rules->source, s->bias_rule[part]->pattern, family_part_name((enum part)part),
-                        s->bias_rule[part]->style_name, weight);
+            return fail(ERR_INPUT,
+                        "%s: rule \"%.160s\" gives the bias of %s the style \"%s\", which "
+                        "contradicts its weight: %s",
+                        rules->source, s->bias_rule[part]->pattern,
+                        family_part_name((enum part)part), s->bias_rule[part]->style_name, weight);
         }
     return OK;
 }
 
-// The edge from column-parallel outputs (q, k, v or gate, up) to the row-parallel input (o or down).
-static enum status check_middle(const struct tp_plan_rules *rules, const struct resolved_styles *s, enum part out,
-                                enum part in, const char *edge)
+// The edge from column-parallel outputs (q, k, v or gate, up) to the row-parallel input (o or
+// down).
+static enum status check_middle(const struct tp_plan_rules *rules, const struct resolved_styles *s,
+                                enum part out, enum part in, const char *edge)
 {
     const struct placement split = {PLACE_SHARD, 1}, whole = {PLACE_REPLICATE, 0};
     struct placement have = plain(s->weight[out]) == TP_COLWISE ? split : whole;
@@ -155,12 +170,14 @@ static enum status check_middle(const struct tp_plan_rules *rules, const struct 
     case EDGE_NOTHING:
         return OK;
     case EDGE_SLICE:
-        return contradiction(rules, s, in, out, edge,
-                             "the input is whole on every rank; write \"rowwise_split_input\" to cut it there, or "
-                             "\"colwise\" for the other side");
+        return contradiction(
+            rules, s, in, out, edge,
+            "the input is whole on every rank; write \"rowwise_split_input\" to cut it there, or "
+            "\"colwise\" for the other side");
     case EDGE_ALL_GATHER:
         return contradiction(rules, s, out, in, edge,
-                             "the output stays split over the ranks; write \"colwise_gather_output\" to gather it, or "
+                             "the output stays split over the ranks; write "
+                             "\"colwise_gather_output\" to gather it, or "
                              "\"rowwise\" for the other side");
     case EDGE_ALL_REDUCE:
     case EDGE_REDUCE_SCATTER:
@@ -171,23 +188,27 @@ static enum status check_middle(const struct tp_plan_rules *rules, const struct 
 
 static enum status check_edges(const struct tp_plan_rules *rules, const struct resolved_styles *s)
 {
-    static const enum part siblings[][2] = {{PART_Q, PART_K}, {PART_Q, PART_V}, {PART_GATE, PART_UP}};
+    static const enum part siblings[][2] = {
+        {PART_Q, PART_K}, {PART_Q, PART_V}, {PART_GATE, PART_UP}};
     for (int i = 0; i < 3; i++) {
         enum part a = siblings[i][0], b = siblings[i][1];
         if (plain(s->weight[a]) != plain(s->weight[b]))
-            return contradiction(rules, s, a, b, a == PART_Q ? "q,k,v -> attention" : "gate,up -> activation",
+            return contradiction(rules, s, a, b,
+                                 a == PART_Q ? "q,k,v -> attention" : "gate,up -> activation",
                                  "they meet element by element and must be cut alike");
     }
     TRY(check_middle(rules, s, PART_Q, PART_O, "attention -> o_proj"));
     return check_middle(rules, s, PART_GATE, PART_DOWN, "activation -> down_proj");
 }
 
-// What we add to HuggingFace's plan. Its default leaves the embedding whole on each rank; with a tied lm_head a rank
-// would then hold the vocabulary once and a share of it again. We cut the embedding by vocabulary rows, as lm_head is:
-// one tensor is held once, and an untied model saves (n - 1)/n of its embedding for one small exchange a step. A plan of
-// the user's own is followed to the letter, but for a tied embedding that no rule names: it is lm_head's tensor and lies
-// as that one does.
-static enum tp_style embed_style(const struct plan *plan, const struct resolved_styles *s, bool is_default)
+// What we add to HuggingFace's plan. Its default leaves the embedding whole on each rank; with a
+// tied lm_head a rank would then hold the vocabulary once and a share of it again. We cut the
+// embedding by vocabulary rows, as lm_head is: one tensor is held once, and an untied model saves
+// (n - 1)/n of its embedding for one small exchange a step. A plan of the user's own is followed to
+// the letter, but for a tied embedding that no rule names: it is lm_head's tensor and lies as that
+// one does.
+static enum tp_style embed_style(const struct plan *plan, const struct resolved_styles *s,
+                                 bool is_default)
 {
     if (s->weight_rule[PART_EMBED])
         return plain(s->weight[PART_EMBED]);
@@ -195,11 +216,13 @@ static enum tp_style embed_style(const struct plan *plan, const struct resolved_
     return is_default || tied ? TP_EMBEDDING_ROWWISE : TP_REPLICATE;
 }
 
-enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *rules, struct resolved_styles *out)
+enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *rules,
+                                struct resolved_styles *out)
 {
     const struct family *family = family_of(plan->config.family);
     if (!family)
-        return fail(ERR_UNSUPPORTED, "%s is not a family that colrow runs", plan->config.architecture);
+        return fail(ERR_UNSUPPORTED, "%s is not a family that colrow runs",
+                    plan->config.architecture);
     struct tp_plan_rules defaults = {0};
     bool is_default = !rules;
     if (is_default) {
@@ -214,7 +237,8 @@ enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *r
     enum tp_style embed = embed_style(plan, out, is_default);
     if (embed != TP_REPLICATE)
         out->weight[PART_EMBED] = embed;
-    plan->styles = (struct plan_styles){ // set once all is well: plan_compile() looks at that
+    plan->styles = (struct plan_styles){
+        // set once all is well: plan_compile() looks at that
         .embed = embed,
         .qkv = plain(out->weight[PART_Q]),
         .o = plain(out->weight[PART_O]),

@@ -37,7 +37,8 @@ static double llama3_frequency(const struct model_config *c, int i)
         return frequency;
     if (wavelength > context / r->low_freq_factor)
         return frequency / r->factor;
-    double smooth = (context / wavelength - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
+    double smooth =
+        (context / wavelength - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
     return (1 - smooth) * frequency / r->factor + smooth * frequency;
 }
 
@@ -55,7 +56,8 @@ static double yarn_dimension(const struct model_config *c, double rotations)
     return c->head_dim * logarithm(context / (rotations * 2 * PI)) / (2 * logarithm(c->rope.theta));
 }
 
-// _compute_yarn_parameters: between dimensions `low` and `high` from the frequency as it is to the interpolated one.
+// _compute_yarn_parameters: between dimensions `low` and `high` from the frequency as it is to the
+// interpolated one.
 static double yarn_frequency(const struct model_config *c, int i)
 {
     double low = yarn_dimension(c, c->rope.beta_fast), high = yarn_dimension(c, c->rope.beta_slow);
@@ -86,7 +88,8 @@ static double scaling(const struct model_config *c)
     if (r->attention_factor != 0)
         return r->attention_factor;
     if (r->mscale != 0 && r->mscale_all_dim != 0)
-        return yarn_mscale(yarn_factor(c), r->mscale) / yarn_mscale(yarn_factor(c), r->mscale_all_dim);
+        return yarn_mscale(yarn_factor(c), r->mscale) /
+               yarn_mscale(yarn_factor(c), r->mscale_all_dim);
     return yarn_mscale(yarn_factor(c), 1);
 }
 

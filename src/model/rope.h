@@ -9,9 +9,9 @@
 #include "hf/model_config.h"
 
 struct rope {
-    int half;                          // head_dim / 2
-    double scaling;                    // of cos and sin (yarn; 1 otherwise)
-    float inv_freq[HEAD_DIM_MAX / 2];  // [half]
+    int half;                         // head_dim / 2
+    double scaling;                   // of cos and sin (yarn; 1 otherwise)
+    float inv_freq[HEAD_DIM_MAX / 2]; // [half]
 };
 
 void rope_init(struct rope *rope, const struct model_config *config);

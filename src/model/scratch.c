@@ -34,10 +34,12 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void place_exchange(struct walk *w, const struct plan *plan, size_t rows, struct scratch *out)
+static void place_exchange(struct walk *w, const struct plan *plan, size_t rows,
+                           struct scratch *out)
 {
     const struct model_config *c = &plan->config;
-    size_t qkv = (size_t)(c->num_attention_heads + 2 * c->num_key_value_heads) * (size_t)c->head_dim;
+    size_t qkv =
+        (size_t)(c->num_attention_heads + 2 * c->num_key_value_heads) * (size_t)c->head_dim;
     size_t gathered = 0, received = 0;
     if (plan->n_ranks > 1 && plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)
         gathered = most(gathered, qkv);
@@ -57,10 +59,13 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     const struct rank_share *s = &plan->shares[rank];
     const struct model_config *c = &plan->config;
     struct walk w = {.memory = memory};
-    size_t rows = (size_t)size.rows_max, hidden = (size_t)c->hidden_size, threads = (size_t)size.n_threads;
-    size_t attended = width(s->o_columns), activated = width(s->intermediate), item = input_bytes(plan->compute);
+    size_t rows = (size_t)size.rows_max, hidden = (size_t)c->hidden_size,
+           threads = (size_t)size.n_threads;
+    size_t attended = width(s->o_columns), activated = width(s->intermediate),
+           item = input_bytes(plan->compute);
     size_t fused = most(width(s->q_rows) + 2 * width(s->kv_rows), 2 * width(s->gate_up_rows));
-    int attention_rank = plan->attention_tree.n_ranks > 1 ? rank : 0, mlp_rank = plan->mlp_tree.n_ranks > 1 ? rank : 0;
+    int attention_rank = plan->attention_tree.n_ranks > 1 ? rank : 0,
+        mlp_rank = plan->mlp_tree.n_ranks > 1 ? rank : 0;
     size_t nodes = most((size_t)reduction_tree_node_count(&plan->attention_tree, attention_rank),
                         (size_t)reduction_tree_node_count(&plan->mlp_tree, mlp_rank));
     out->kernel = reserve(&w, threads, MATMUL_SCRATCH_BYTES, 1);
@@ -75,8 +80,9 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     out->logits = reserve(&w, threads * (size_t)size.logit_rows_max, LOGIT_COLUMNS, sizeof(float));
     out->best = reserve(&w, threads, (size_t)size.logit_rows_max, sizeof *out->best);
     if (w.overflow)
-        return fail(ERR_INPUT, "activations for %d rows and %d rows of logits do not fit into memory", size.rows_max,
-                    size.logit_rows_max);
+        return fail(ERR_INPUT,
+                    "activations for %d rows and %d rows of logits do not fit into memory",
+                    size.rows_max, size.logit_rows_max);
     *bytes = w.bytes;
     return OK;
 }

@@ -9,16 +9,17 @@
 enum { LOGIT_PANELS = 16, LOGIT_COLUMNS = LOGIT_PANELS * PANEL_WIDTH };
 
 struct scratch {
-    float *residual;  // [rows, hidden]
-    void *input;      // of a product, in the compute type (f16 as f32): [rows, widest]
-    float *outputs;   // of the fused column-parallel products: [rows, widest]
-    void *query;      // [rows, o_columns], like `input`
-    float *nodes;     // of row-parallel products: [nodes, rows, hidden]
+    float *residual;        // [rows, hidden]
+    void *input;            // of a product, in the compute type (f16 as f32): [rows, widest]
+    float *outputs;         // of the fused column-parallel products: [rows, widest]
+    void *query;            // [rows, o_columns], like `input`
+    float *nodes;           // of row-parallel products: [nodes, rows, hidden]
     float *cosines, *sines; // [rows, head_dim / 2]
-    float *received;  // rows or columns of all ranks, as they come: [rows, widest]; NULL where nothing is gathered
-    float *gathered;  // in order: [rows, widest]; NULL likewise
-    char *kernel;     // [threads][MATMUL_SCRATCH_BYTES]
-    float *logits;    // [threads][logit rows, LOGIT_COLUMNS]
+    float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
+                     // nothing is gathered
+    float *gathered; // in order: [rows, widest]; NULL likewise
+    char *kernel;    // [threads][MATMUL_SCRATCH_BYTES]
+    float *logits;   // [threads][logit rows, LOGIT_COLUMNS]
     struct step_best *best; // [threads][logit rows]
 };
 

@@ -9,11 +9,12 @@
 
 struct layer_weights {
     const float *input_norm, *post_norm; // [hidden]
-    // Fused so that one pass over the input serves all: rows of q, then of k, then of v; of gate, then of up.
-    struct panels qkv;     // [q_rows + 2 kv_rows, hidden]
-    struct panels gate_up; // [2 gate_up_rows, hidden]
-    struct panels o;       // [hidden, o_columns]
-    struct panels down;    // [hidden, intermediate]
+    // Fused so that one pass over the input serves all: rows of q, then of k, then of v; of gate,
+    // then of up.
+    struct panels qkv;                    // [q_rows + 2 kv_rows, hidden]
+    struct panels gate_up;                // [2 gate_up_rows, hidden]
+    struct panels o;                      // [hidden, o_columns]
+    struct panels down;                   // [hidden, intermediate]
     const float *qkv_bias, *gate_up_bias; // [rows of the panels] or NULL
     const float *o_bias, *down_bias;      // [hidden] or NULL
 };
@@ -33,10 +34,11 @@ struct weight_piece {
     float *vector;
 };
 
-// The weights' places relative to `memory`, and what goes there. With memory NULL only sizes are found.
+// The weights' places relative to `memory`, and what goes there. With memory NULL only sizes are
+// found.
 struct weights_layout {
-    size_t bytes;         // of the block
-    uint64_t file_bytes;  // of the slices
+    size_t bytes;                // of the block
+    uint64_t file_bytes;         // of the slices
     struct weight_piece *pieces; // [n_pieces]; NULL when only sizes are found
     int n_pieces;
 };
@@ -44,16 +46,20 @@ struct weights_layout {
 // Measures; `checkpoint` may be NULL, as in plan_memory().
 enum status weights_measure(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
                             struct weights_layout *out) STATUS_MUST_USE;
-// Lays out `memory` (layout->bytes as measured). `out->layers` and `layout->pieces` come from the arena.
-enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint, int rank, void *memory,
-                          struct arena *arena, struct weights *out, struct weights_layout *layout) STATUS_MUST_USE;
+// Lays out `memory` (layout->bytes as measured). `out->layers` and `layout->pieces` come from the
+// arena.
+enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
+                          void *memory, struct arena *arena, struct weights *out,
+                          struct weights_layout *layout) STATUS_MUST_USE;
 
-// Reads and packs all pieces on the team's threads and some more beside them, so that reading and packing overlap.
+// Reads and packs all pieces on the team's threads and some more beside them, so that reading and
+// packing overlap.
 struct weights_loading {
     const struct checkpoint *checkpoint;
     const struct kernels *kernels;
     struct team *team;
-    void (*progress)(void *context, uint64_t bytes_read); // called on the caller's thread; may be NULL
+    void (*progress)(void *context,
+                     uint64_t bytes_read); // called on the caller's thread; may be NULL
     void *progress_context;
 };
 enum status weights_load(const struct weights_loading *loading, const struct weights_layout *layout,

@@ -1,5 +1,5 @@
-// Where each weight lies in a rank's block. Measuring and placing are the same walk, so that the plan's prediction is
-// what is reserved.
+// Where each weight lies in a rank's block. Measuring and placing are the same walk, so that the
+// plan's prediction is what is reserved.
 #include <assert.h>
 
 #include "base/checked.h"
@@ -20,24 +20,30 @@ static enum status reserve(struct walk *w, size_t bytes, void **out)
 {
     size_t begin = w->layout->bytes, end;
     if (!checked_add(begin, bytes, &end) || !checked_add(end, LINE - 1, &end))
-        return fail(ERR_INPUT, "the weights of a rank do not fit into memory: more than %zu bytes", begin);
+        return fail(ERR_INPUT, "the weights of a rank do not fit into memory: more than %zu bytes",
+                    begin);
     w->layout->bytes = end / LINE * LINE;
     *out = w->memory ? w->memory + begin : NULL;
     return OK;
 }
 
-// The tensor behind a parameter; one without a place in the checkpoint is a tied lm_head, which is the embedding.
-static const struct plan_parameter *stored_parameter(const struct walk *w, enum part part, bool bias, int layer)
+// The tensor behind a parameter; one without a place in the checkpoint is a tied lm_head, which is
+// the embedding.
+static const struct plan_parameter *stored_parameter(const struct walk *w, enum part part,
+                                                     bool bias, int layer)
 {
     const struct plan_parameter *p = plan_find_parameter(w->plan, part, bias, layer);
     return p && p->stored == ELEMENT_NONE ? plan_find_parameter(w->plan, PART_EMBED, false, 0) : p;
 }
 
-static enum status stored_type(const struct walk *w, const struct plan_parameter *p, enum element_type *type)
+static enum status stored_type(const struct walk *w, const struct plan_parameter *p,
+                               enum element_type *type)
 {
-    const struct tensor_info *tensor = w->checkpoint ? checkpoint_find(w->checkpoint, p->name) : NULL;
+    const struct tensor_info *tensor =
+        w->checkpoint ? checkpoint_find(w->checkpoint, p->name) : NULL;
     if (w->checkpoint && !tensor)
-        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint", w->checkpoint->folder, p->name);
+        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint",
+                    w->checkpoint->folder, p->name);
     *type = tensor ? tensor->type : p->stored;
     return OK;
 }
@@ -48,24 +54,25 @@ static int64_t width(struct range range)
 }
 
 // Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice.
-static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct range rows, struct range columns,
-                             struct weight_piece place)
+static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct range rows,
+                             struct range columns, struct weight_piece place)
 {
     enum element_type type;
     TRY(stored_type(w, p, &type));
     w->layout->file_bytes += (uint64_t)(width(rows) * width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
-        place.slice = (struct tensor_slice){checkpoint_find(w->checkpoint, p->name), rows.begin, rows.end,
-                                            columns.begin, columns.end};
+        place.slice = (struct tensor_slice){checkpoint_find(w->checkpoint, p->name), rows.begin,
+                                            rows.end, columns.begin, columns.end};
         w->layout->pieces[w->layout->n_pieces] = place;
     }
     w->layout->n_pieces++;
     return OK;
 }
 
-// The format in memory (docs/numerics.md section 2). In float32 nothing is rounded: parts of different types meet in f32.
-static enum status panel_format(const struct walk *w, const enum part *parts, int n_parts, int layer,
-                                enum panel_format *out)
+// The format in memory (docs/numerics.md section 2). In float32 nothing is rounded: parts of
+// different types meet in f32.
+static enum status panel_format(const struct walk *w, const enum part *parts, int n_parts,
+                                int layer, enum panel_format *out)
 {
     static const enum panel_format formats[] = {
         [COMPUTE_BF16] = PANELS_BF16, [COMPUTE_F16] = PANELS_F16, [COMPUTE_F32] = PANELS_F32};
@@ -84,7 +91,8 @@ static enum status panel_format(const struct walk *w, const enum part *parts, in
 }
 
 // Panels of one or more parts, stacked by rows.
-static enum status place_panels(struct walk *w, const enum part *parts, int n_parts, int layer, struct panels *out)
+static enum status place_panels(struct walk *w, const enum part *parts, int n_parts, int layer,
+                                struct panels *out)
 {
     enum panel_format format;
     int64_t n = 0, k = 0;
@@ -104,16 +112,16 @@ static enum status place_panels(struct walk *w, const enum part *parts, int n_pa
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], false, layer);
         struct weight_piece place = {.panels = *out, .row = row};
-        TRY(add_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank], p->rank_columns[w->rank],
-                      place));
+        TRY(add_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
+                      p->rank_columns[w->rank], place));
         row += (int32_t)width(p->rank_rows[w->rank]);
     }
     return OK;
 }
 
 // A vector of one or more parts, one behind the other. `*out` stays NULL where the model has none.
-static enum status place_vector(struct walk *w, const enum part *parts, int n_parts, bool bias, int layer,
-                                const float **out)
+static enum status place_vector(struct walk *w, const enum part *parts, int n_parts, bool bias,
+                                int layer, const float **out)
 {
     int64_t n = 0;
     void *data = NULL;
@@ -128,7 +136,8 @@ static enum status place_vector(struct walk *w, const enum part *parts, int n_pa
     float *next = data;
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], bias, layer);
-        TRY(add_piece(w, p, p->rank_rows[w->rank], p->rank_columns[w->rank], (struct weight_piece){.vector = next}));
+        TRY(add_piece(w, p, p->rank_rows[w->rank], p->rank_columns[w->rank],
+                      (struct weight_piece){.vector = next}));
         if (next)
             next += width(p->rank_rows[w->rank]);
     }
@@ -138,7 +147,8 @@ static enum status place_vector(struct walk *w, const enum part *parts, int n_pa
 
 static enum status place_layer(struct walk *w, int layer, struct layer_weights *out)
 {
-    static const enum part qkv[STACK_MAX] = {PART_Q, PART_K, PART_V}, gate_up[] = {PART_GATE, PART_UP};
+    static const enum part qkv[STACK_MAX] = {PART_Q, PART_K, PART_V},
+                           gate_up[] = {PART_GATE, PART_UP};
     static const enum part o[] = {PART_O}, down[] = {PART_DOWN};
     static const enum part input_norm[] = {PART_INPUT_NORM}, post_norm[] = {PART_POST_NORM};
     TRY(place_vector(w, input_norm, 1, false, layer, &out->input_norm));
@@ -174,15 +184,18 @@ enum status weights_measure(const struct plan *plan, const struct checkpoint *ch
     return place_all(&w, &unused);
 }
 
-enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint, int rank, void *memory,
-                          struct arena *arena, struct weights *out, struct weights_layout *layout)
+enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
+                          void *memory, struct arena *arena, struct weights *out,
+                          struct weights_layout *layout)
 {
     assert(memory && checkpoint && layout->n_pieces > 0);
     size_t bytes = layout->bytes;
     struct weights_layout again = {0};
-    struct walk w = {.plan = plan, .checkpoint = checkpoint, .rank = rank, .memory = memory, .layout = &again};
+    struct walk w = {
+        .plan = plan, .checkpoint = checkpoint, .rank = rank, .memory = memory, .layout = &again};
     *out = (struct weights){0};
-    TRY(arena_take(arena, (size_t)plan->config.num_hidden_layers, sizeof *out->layers, &out->layers));
+    TRY(arena_take(arena, (size_t)plan->config.num_hidden_layers, sizeof *out->layers,
+                   &out->layers));
     TRY(arena_take(arena, (size_t)layout->n_pieces, sizeof *again.pieces, &again.pieces));
     TRY(place_all(&w, out));
     assert(again.bytes == bytes && again.n_pieces == layout->n_pieces);

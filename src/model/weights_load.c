@@ -1,6 +1,7 @@
-// Loading: threads take chunks of the weights one after the other, each reads its chunk into a buffer of its own and
-// packs it from there. With more threads than CPUs some wait for the disk while others pack, so that requests are always
-// in flight, without a queue between readers and packers.
+// Loading: threads take chunks of the weights one after the other, each reads its chunk into a
+// buffer of its own and packs it from there. With more threads than CPUs some wait for the disk
+// while others pack, so that requests are always in flight, without a queue between readers and
+// packers.
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,8 +11,9 @@
 #include "model/weights.h"
 
 enum {
-    CHUNK_BYTES = 2 << 20, // large for a disk, small enough to stay in L2 between reading and packing
-    LOADERS_MIN = 4,       // requests in flight at least
+    CHUNK_BYTES =
+        2 << 20,     // large for a disk, small enough to stay in L2 between reading and packing
+    LOADERS_MIN = 4, // requests in flight at least
     COLUMN_UNIT = 2,
 };
 
@@ -51,11 +53,13 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-// Whole panels as far as possible: a panel that two threads fill at once goes back and forth between their caches. Where
-// not even one panel's rows fit, columns are cut as well.
-static void measure_chunk(const struct weight_piece *p, int64_t row, int64_t column, struct chunk *out)
+// Whole panels as far as possible: a panel that two threads fill at once goes back and forth
+// between their caches. Where not even one panel's rows fit, columns are cut as well.
+static void measure_chunk(const struct weight_piece *p, int64_t row, int64_t column,
+                          struct chunk *out)
 {
-    int64_t element = (int64_t)element_bytes(p->slice.tensor->type), columns = columns_of(p), rows = rows_of(p);
+    int64_t element = (int64_t)element_bytes(p->slice.tensor->type), columns = columns_of(p),
+            rows = rows_of(p);
     int64_t fitting = CHUNK_BYTES / (columns * element);
     *out = (struct chunk){.piece = p, .row = row, .column = column, .n_columns = columns};
     if (!p->panels.data) {
@@ -120,8 +124,9 @@ static enum status load_chunk(struct loader *l, const struct chunk *c, void *buf
     atomic_fetch_add_explicit(&l->bytes_read, bytes, memory_order_relaxed);
     enum element_type type = slice.tensor->type;
     if (p->panels.data)
-        l->loading->kernels->pack(&p->panels, p->row + (int32_t)c->row, (int32_t)c->n_rows, (int32_t)c->column,
-                                  (int32_t)c->n_columns, buffer, source_of(type), (size_t)c->n_columns);
+        l->loading->kernels->pack(&p->panels, p->row + (int32_t)c->row, (int32_t)c->n_rows,
+                                  (int32_t)c->column, (int32_t)c->n_columns, buffer,
+                                  source_of(type), (size_t)c->n_columns);
     else
         widen(buffer, type, c->n_rows, p->vector + c->row);
     return OK;
@@ -132,7 +137,8 @@ static void keep_failure(struct loader *l, enum status status)
     pthread_mutex_lock(&l->lock);
     if (l->status == OK) {
         l->status = status;
-        snprintf(l->message, sizeof l->message, "%s", status_message()); // it belongs to this thread
+        snprintf(l->message, sizeof l->message, "%s",
+                 status_message()); // it belongs to this thread
     }
     pthread_mutex_unlock(&l->lock);
 }
@@ -147,7 +153,8 @@ static void load_until_done(struct loader *l, bool is_caller)
         if (status != OK)
             keep_failure(l, status);
         if (is_caller && loading->progress)
-            loading->progress(loading->progress_context, atomic_load_explicit(&l->bytes_read, memory_order_relaxed));
+            loading->progress(loading->progress_context,
+                              atomic_load_explicit(&l->bytes_read, memory_order_relaxed));
     }
 }
 

@@ -1,0 +1,41 @@
+#include <stddef.h>
+
+#include "model/forward.h"
+
+// This thread's rows, as far as this rank has them. `out` [rows, stride].
+static void look_up(const struct worker *w, float *out, size_t stride)
+{
+    const struct model *m = w->run->model;
+    const struct range rows = m->share->embed_vocab;
+    int begin, end;
+    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+    for (int row = begin; row < end; row++) {
+        int32_t token = w->run->step->tokens[row];
+        if (token >= rows.begin && token < rows.end)
+            panels_row(&m->weights.embed, token - rows.begin, out + (size_t)row * stride);
+    }
+}
+
+void embed_tokens(const struct worker *w)
+{
+    static const struct column_part columns = {offsetof(struct rank_share, embed_columns), 0};
+    struct run *run = w->run;
+    struct model *m = run->model;
+    size_t hidden = (size_t)m->plan->config.hidden_size;
+    bool exchange = m->plan->n_ranks > 1 && m->plan->embed_sharded;
+    bool by_columns = m->plan->styles.embed == TP_EMBEDDING_COLWISE;
+    if (exchange && by_columns)
+        look_up(w, m->scratch.nodes, (size_t)range_width(m->share->embed_columns));
+    else
+        look_up(w, m->scratch.residual, hidden);
+    team_barrier(m->team);
+    if (!exchange)
+        return;
+    if (w->thread == 0) {
+        comm_mark(m->comm, run->step->number, 0, "all-gather of embed_tokens");
+        run->status = by_columns ? gather_columns(run, &columns, 1, m->scratch.nodes,
+                                                  m->scratch.residual, hidden)
+                                 : gather_embedded_rows(run);
+    }
+    team_barrier(m->team);
+}

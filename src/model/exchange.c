@@ -1,0 +1,86 @@
+// What ranks hand to each other besides sums: columns that a style gathers, and rows of a split
+// embedding.
+#include <assert.h>
+#include <string.h>
+
+#include "model/forward.h"
+
+static struct range part_range(const struct plan *plan, int rank, const struct column_part *part)
+{
+    struct range range;
+    memcpy(&range, (const char *)&plan->shares[rank] + part->range, sizeof range);
+    return range;
+}
+
+// Puts one rank's rows, `width` floats each, where they belong.
+static void place_columns(const struct run *run, int rank, const struct column_part *parts,
+                          int n_parts, const float *from, float *out, size_t out_stride)
+{
+    for (int row = 0; row < run->step->n_rows; row++)
+        for (int i = 0; i < n_parts; i++) {
+            struct range range = part_range(run->model->plan, rank, &parts[i]);
+            size_t count = (size_t)range_width(range);
+            memcpy(out + (size_t)row * out_stride + parts[i].base + range.begin, from,
+                   count * sizeof *out);
+            from += count;
+        }
+}
+
+enum status gather_columns(struct run *run, const struct column_part *parts, int n_parts,
+                           const float *own, float *out, size_t out_stride)
+{
+    const struct model *m = run->model;
+    size_t bytes[COMM_RANKS_MAX], rows = (size_t)run->step->n_rows;
+    for (int rank = 0; rank < m->plan->n_ranks; rank++) {
+        bytes[rank] = 0;
+        for (int i = 0; i < n_parts; i++)
+            bytes[rank] +=
+                (size_t)range_width(part_range(m->plan, rank, &parts[i])) * rows * sizeof *out;
+    }
+    TRY(comm_all_gather(m->comm, own, bytes[m->rank], bytes, m->scratch.received));
+    const float *next = m->scratch.received;
+    for (int rank = 0; rank < m->plan->n_ranks; rank++) {
+        place_columns(run, rank, parts, n_parts, next, out, out_stride);
+        next += bytes[rank] / sizeof *next;
+    }
+    return OK;
+}
+
+static int owner_of(const struct plan *plan, int32_t token)
+{
+    int rank = 0;
+    while (token >= plan->shares[rank].embed_vocab.end)
+        rank++;
+    assert(rank < plan->n_ranks);
+    return rank;
+}
+
+// Sent as rows rather than summed with zeros: each row travels once, and a sum would turn -0 into
+// +0.
+enum status gather_embedded_rows(struct run *run)
+{
+    const struct model *m = run->model;
+    const struct step *step = run->step;
+    size_t bytes[COMM_RANKS_MAX] = {0},
+           row_bytes = (size_t)m->plan->config.hidden_size * sizeof(float);
+    char *residual = (char *)m->scratch.residual, *own = (char *)m->scratch.nodes,
+         *received = (char *)m->scratch.received;
+    for (int row = 0; row < step->n_rows; row++) {
+        int rank = owner_of(m->plan, step->tokens[row]);
+        if (rank == m->rank)
+            memcpy(own + bytes[rank], residual + (size_t)row * row_bytes, row_bytes);
+        bytes[rank] += row_bytes;
+    }
+    TRY(comm_all_gather(m->comm, own, bytes[m->rank], bytes, received));
+    const char *next[COMM_RANKS_MAX];
+    for (int rank = 0; rank < m->plan->n_ranks; rank++) {
+        next[rank] = received;
+        received += bytes[rank];
+    }
+    for (int row = 0; row < step->n_rows; row++) {
+        int rank = owner_of(m->plan, step->tokens[row]);
+        memcpy(residual + (size_t)row * row_bytes, next[rank], row_bytes);
+        next[rank] += row_bytes;
+    }
+    return OK;
+}

@@ -1,0 +1,132 @@
+// One step: embedding, layers, logits.
+#include "model/forward.h"
+
+#include <assert.h>
+#include <string.h>
+
+// A step comes from our own engine, but through memory that ranks share: what would reach beyond
+// our buffers ends the group instead.
+static enum status check_sequences(const struct model *m, const struct step *step)
+{
+    int32_t next = 0;
+    for (int s = 0; s < step->n_sequences; s++) {
+        const struct step_sequence *q = &step->sequences[s];
+        int64_t end = q->position + q->n_tokens;
+        if (q->first_row != next || q->n_tokens < 1 || q->n_tokens > step->n_rows - next ||
+            q->position < 0 || end > m->plan->config.max_position_embeddings ||
+            (end + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS > q->n_pages)
+            return fail(ERR_INTERNAL,
+                        "step %lld: sequence %d has rows %d + %d at position %lld with %d pages; "
+                        "expected row %d next "
+                        "and pages for all positions up to %lld",
+                        (long long)step->number, s, q->first_row, q->n_tokens,
+                        (long long)q->position, q->n_pages, next,
+                        (long long)m->plan->config.max_position_embeddings);
+        for (int64_t i = 0; i * KV_PAGE_TOKENS < end; i++)
+            if (q->pages[i] < 0 || q->pages[i] >= m->kv_pages)
+                return fail(ERR_INTERNAL,
+                            "step %lld: sequence %d has page %d; expected one of %lld",
+                            (long long)step->number, s, q->pages[i], (long long)m->kv_pages);
+        next += q->n_tokens;
+    }
+    if (next != step->n_rows)
+        return fail(ERR_INTERNAL, "step %lld: sequences have %d rows; expected %d",
+                    (long long)step->number, next, step->n_rows);
+    return OK;
+}
+
+static enum status check_step(const struct model *m, const struct step *step,
+                              const struct step_results *results)
+{
+    if (step->n_rows < 1 || step->n_rows > m->size.rows_max || step->n_logits < 0 ||
+        step->n_logits > m->size.logit_rows_max || step->n_logits > results->logit_rows_max)
+        return fail(ERR_INTERNAL,
+                    "step %lld: %d rows, %d of logits; expected 1 to %d, and at most %d",
+                    (long long)step->number, step->n_rows, step->n_logits, m->size.rows_max,
+                    m->size.logit_rows_max);
+    for (int row = 0; row < step->n_rows; row++)
+        if (step->tokens[row] < 0 || step->tokens[row] >= m->plan->config.vocab_size)
+            return fail(ERR_INTERNAL, "step %lld: token %d in row %d; expected 0 to %d",
+                        (long long)step->number, step->tokens[row], row,
+                        m->plan->config.vocab_size - 1);
+    for (int i = 0; i < step->n_logits; i++)
+        if (step->logit_rows[i] < 0 || step->logit_rows[i] >= step->n_rows)
+            return fail(ERR_INTERNAL, "step %lld: logits of row %d; expected 0 to %d",
+                        (long long)step->number, step->logit_rows[i], step->n_rows - 1);
+    if (step->capture && results->capture && step->n_rows > results->capture_rows_max)
+        return fail(ERR_INTERNAL, "step %lld: %d rows to capture; expected at most %d",
+                    (long long)step->number, step->n_rows, results->capture_rows_max);
+    return check_sequences(m, step);
+}
+
+// cos and sin of this thread's rows.
+static void find_angles(const struct worker *w)
+{
+    const struct model *m = w->run->model;
+    const struct step *step = w->run->step;
+    size_t half = (size_t)m->rope.half;
+    int begin, end;
+    team_part(step->n_rows, w->thread, w->n_threads, &begin, &end);
+    for (int s = 0; s < step->n_sequences; s++) {
+        const struct step_sequence *q = &step->sequences[s];
+        int first = begin > q->first_row ? begin : q->first_row;
+        int last = end < q->first_row + q->n_tokens ? end : q->first_row + q->n_tokens;
+        for (int row = first; row < last; row++)
+            rope_angles(&m->rope, q->position + (row - q->first_row),
+                        m->scratch.cosines + (size_t)row * half,
+                        m->scratch.sines + (size_t)row * half);
+    }
+}
+
+// The residual stream after `layer` layers; after the last one it is normed, as in Transformers'
+// hidden_states.
+static void capture(const struct worker *w, int layer)
+{
+    const struct run *run = w->run;
+    const struct model *m = run->model;
+    const struct model_config *c = &m->plan->config;
+    if (!run->step->capture || !run->results->capture || m->rank != 0)
+        return;
+    size_t hidden = (size_t)c->hidden_size;
+    int begin, end;
+    team_part(run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+    float *out =
+        run->results->capture + (size_t)layer * (size_t)run->results->capture_rows_max * hidden;
+    for (int row = begin; row < end; row++) {
+        const float *x = m->scratch.residual + (size_t)row * hidden;
+        if (layer == c->num_hidden_layers)
+            m->kernels->rmsnorm(x, m->weights.norm, (float)c->rms_norm_eps, c->hidden_size,
+                                COMPUTE_F32, out + (size_t)row * hidden);
+        else
+            memcpy(out + (size_t)row * hidden, x, hidden * sizeof *x);
+    }
+}
+
+static void forward_work(void *context, int thread, int n_threads)
+{
+    struct worker w = {context, thread, n_threads};
+    const struct model *m = w.run->model;
+    number_mode_set();
+    find_angles(&w);
+    embed_tokens(&w);
+    LEAVE_IF_FAILED(&w);
+    capture(&w, 0);
+    for (int layer = 0; layer < m->plan->config.num_hidden_layers; layer++) {
+        attention_block(&w, layer);
+        LEAVE_IF_FAILED(&w);
+        mlp_block(&w, layer);
+        LEAVE_IF_FAILED(&w);
+        capture(&w, layer + 1);
+    }
+    compute_logits(&w);
+}
+
+enum status model_forward(struct model *model, const struct step *step,
+                          const struct step_results *results)
+{
+    assert(model && step && results && results->best);
+    TRY(check_step(model, step, results));
+    struct run run = {.model = model, .step = step, .results = results};
+    team_run(model->team, forward_work, &run);
+    return run.status;
+}

@@ -1,0 +1,106 @@
+// Inside of a model: its state, and one step on the way through it. For the files of model/ alone.
+//
+// A step is one team_run(): all threads go through the same operations, each takes its part of
+// every one, and they meet at barriers. Thread 0 talks to the other ranks. An operation that can
+// fail runs on thread 0 and leaves its status in the run; after the barrier all threads see it and
+// leave together.
+#ifndef COLROW_MODEL_FORWARD_H
+#define COLROW_MODEL_FORWARD_H
+
+#include "comm/comm.h"
+#include "device/kernels.h"
+#include "device/team.h"
+#include "model/model.h"
+#include "model/rope.h"
+#include "model/scratch.h"
+#include "model/weights.h"
+
+struct model {
+    struct arena arena;
+    const struct plan *plan;
+    const struct rank_share *share;
+    const struct kernels *kernels;
+    struct comm *comm;
+    struct team *team;
+    int rank;
+    struct scratch_size size;
+    int64_t kv_pages;
+
+    struct weights weights;
+    struct rope rope;
+    struct scratch scratch;
+    struct leaf_plan whole, attention_leaves,
+        mlp_leaves; // of hidden; of o_columns; of intermediate
+
+    void *weight_memory, *scratch_memory;
+    // [kv_pages][layers][local kv heads][keys, values]: all of a page is in one place, so that
+    // pages can move
+    char *kv_memory;
+    size_t page_stride, head_stride; // bytes; of a page, and of one layer's head in it
+    struct model_memory memory;
+};
+
+struct run {
+    struct model *model;
+    const struct step *step;
+    const struct step_results *results;
+    enum status status; // written by thread 0 between two barriers
+};
+
+// One thread of a run.
+struct worker {
+    struct run *run;
+    int thread, n_threads;
+};
+
+static inline int range_width(struct range range)
+{
+    return range.end - range.begin;
+}
+
+// embedding.c: the residual stream's first value.
+void embed_tokens(const struct worker *w);
+// attention_block.c: input_layernorm to the residual addition after o_proj.
+void attention_block(const struct worker *w, int layer);
+// mlp_block.c: post_attention_layernorm to the residual addition after down_proj.
+void mlp_block(const struct worker *w, int layer);
+// logits.c: final norm, lm_head and the largest of each row.
+void compute_logits(const struct worker *w);
+
+// products.c: the operations that several blocks share. They end without a barrier unless said
+// otherwise.
+//
+// The normed residual of all rows, as a product's input, into scratch.input.
+void norm_rows(const struct worker *w, const float *weight);
+// out [rows, panels.n] = scratch.input [rows, panels.k] times the panels, + bias.
+void multiply(const struct worker *w, const struct panels *panels, float *out, const float *bias);
+// Row-parallel: scratch.input [rows, panels.k] times the panels, summed along the tree over all
+// ranks, + bias, is added to the residual. Ends with a barrier; the run may have failed.
+struct row_product {
+    const char *what; // "all-reduce of o_proj"
+    const struct panels *panels;
+    const struct leaf_plan *leaves;
+    const struct reduction_tree *tree;
+    const float *bias; // [hidden] or NULL
+};
+void multiply_and_reduce(const struct worker *w, int layer, const struct row_product *product);
+
+// exchange.c, for thread 0 alone: columns of which each rank has a range, one part after the other
+// in its rows.
+struct column_part {
+    size_t range; // offsetof(struct rank_share, ...)
+    int32_t base; // where the part begins in a gathered row
+};
+enum status gather_columns(struct run *run, const struct column_part *parts, int n_parts,
+                           const float *own, float *out, size_t out_stride) STATUS_MUST_USE;
+// Rows of the residual that this rank's part of the vocabulary gave go to all ranks.
+enum status gather_embedded_rows(struct run *run) STATUS_MUST_USE;
+
+// Ends the call on all threads at once when thread 0 has failed. After a barrier.
+#define LEAVE_IF_FAILED(worker)                                                                    \
+    do {                                                                                           \
+        if ((worker)->run->status != OK)                                                           \
+            return;                                                                                \
+    } while (0)
+
+#endif

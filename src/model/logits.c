@@ -1,0 +1,120 @@
+// The final norm and lm_head, of the rows that are asked for.
+#include <math.h>
+#include <string.h>
+
+#include "model/forward.h"
+
+static void norm_logit_rows(const struct worker *w)
+{
+    const struct model *m = w->run->model;
+    const struct step *step = w->run->step;
+    const struct model_config *c = &m->plan->config;
+    size_t hidden = (size_t)c->hidden_size, item = input_bytes(m->plan->compute);
+    int begin, end;
+    team_part(step->n_logits, w->thread, w->n_threads, &begin, &end);
+    for (int i = begin; i < end; i++)
+        m->kernels->rmsnorm(m->scratch.residual + (size_t)step->logit_rows[i] * hidden,
+                            m->weights.norm, (float)c->rms_norm_eps, c->hidden_size,
+                            m->plan->compute, (char *)m->scratch.input + (size_t)i * hidden * item);
+}
+
+// Panels [first, first + count) of `w` as a matrix of their own.
+static struct panels some_panels(const struct panels *w, int first, int count)
+{
+    struct panels part = *w;
+    int rest = w->n - first * PANEL_WIDTH;
+    part.n = rest < count * PANEL_WIDTH ? rest : count * PANEL_WIDTH;
+    part.n_panels = count;
+    part.data = panel_data(w, first);
+    return part;
+}
+
+// What became of columns [column, column + n) of all rows: full rows are handed out, the largest is
+// kept of each.
+static void take_columns(const struct worker *w, const float *logits, int column, int n,
+                         struct step_best *best)
+{
+    const struct run *run = w->run;
+    const struct model *m = run->model;
+    size_t vocab = (size_t)m->plan->config.vocab_size;
+    for (int i = 0; i < run->step->n_logits; i++) {
+        const float *row = logits + (size_t)i * LOGIT_COLUMNS;
+        float largest;
+        int at = m->kernels->argmax(row, n, &largest);
+        if (best[i].id < 0 || largest > best[i].value) // of equals, the smaller id came first
+            best[i] = (struct step_best){largest, m->share->vocab.begin + column + at};
+        if (run->step->logit_full[i])
+            memcpy(run->results->logits + (size_t)i * vocab + m->share->vocab.begin + column, row,
+                   (size_t)n * sizeof *row);
+    }
+}
+
+// This thread's panels, some at a time, so that their logits stay in its cache until they are
+// looked at.
+static void compute_part(const struct worker *w)
+{
+    const struct model *m = w->run->model;
+    const struct panels *lm_head = &m->weights.lm_head;
+    struct step_best *best = m->scratch.best + (size_t)w->thread * (size_t)m->size.logit_rows_max;
+    float *logits =
+        m->scratch.logits + (size_t)w->thread * (size_t)m->size.logit_rows_max * LOGIT_COLUMNS;
+    int begin, end;
+    for (int i = 0; i < w->run->step->n_logits; i++)
+        best[i] = (struct step_best){-INFINITY, -1};
+    team_part(lm_head->n_panels, w->thread, w->n_threads, &begin, &end);
+    for (int panel = begin; panel < end; panel += LOGIT_PANELS) {
+        struct panels part =
+            some_panels(lm_head, panel, end - panel < LOGIT_PANELS ? end - panel : LOGIT_PANELS);
+        struct matmul product = {
+            .w = &part,
+            .leaves = &m->whole,
+            .panel_end = part.n_panels,
+            .m = w->run->step->n_logits,
+            .a = m->scratch.input,
+            .a_is_bf16 = m->plan->compute == COMPUTE_BF16,
+            .a_stride = (size_t)part.k,
+            .out = logits,
+            .out_stride = LOGIT_COLUMNS,
+            .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
+        };
+        m->kernels->matmul(&product);
+        take_columns(w, logits, panel * PANEL_WIDTH, part.n, best);
+    }
+}
+
+// Threads have ascending columns, so that of equals the first is the smallest id.
+static void combine_best(const struct worker *w, struct step_best *out)
+{
+    const struct model *m = w->run->model;
+    for (int i = 0; i < w->run->step->n_logits; i++) {
+        struct step_best best = {-INFINITY, -1};
+        for (int thread = 0; thread < w->n_threads; thread++) {
+            struct step_best other =
+                m->scratch.best[(size_t)thread * (size_t)m->size.logit_rows_max + (size_t)i];
+            if (other.id >= 0 && (best.id < 0 || other.value > best.value))
+                best = other;
+        }
+        out[i] = best;
+    }
+}
+
+void compute_logits(const struct worker *w)
+{
+    const struct run *run = w->run;
+    struct model *m = run->model;
+    struct step_best *out =
+        run->results->best + (size_t)m->rank * (size_t)run->results->logit_rows_max;
+    if (run->step->n_logits == 0)
+        return;
+    if (!m->plan->lm_head_sharded && m->rank > 0) { // all would find the same: rank 0 does it
+        for (int i = 0; i < run->step->n_logits && w->thread == 0; i++)
+            out[i] = (struct step_best){-INFINITY, INT32_MAX};
+        return;
+    }
+    norm_logit_rows(w);
+    team_barrier(m->team);
+    compute_part(w);
+    team_barrier(m->team);
+    if (w->thread == 0)
+        combine_best(w, out);
+}

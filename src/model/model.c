@@ -1,0 +1,138 @@
+#include "model/model.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "device/device.h"
+#include "model/forward.h"
+
+// The rank's leaves in its own k, which begins at the first of them.
+static void leaves_of(const struct reduction_tree *tree, const int32_t *bounds, int tree_rank,
+                      struct leaf_plan *out)
+{
+    int merges[LEAVES_MAX];
+    int first = tree->first_leaf[tree_rank], end = tree->first_leaf[tree_rank + 1];
+    int n_present = reduction_tree_merges(tree, tree_rank, merges);
+    *out = (struct leaf_plan){.n_nodes = reduction_tree_node_count(tree, tree_rank)};
+    for (int i = first; i < end; i++) {
+        if (bounds[i] == bounds[i + 1])
+            continue;
+        assert(out->n_leaves < n_present);
+        out->leaf[out->n_leaves].k_begin = bounds[i] - bounds[first];
+        out->leaf[out->n_leaves].k_end = bounds[i + 1] - bounds[first];
+        out->leaf[out->n_leaves].merges = merges[out->n_leaves];
+        out->n_leaves++;
+    }
+    assert(out->n_leaves == n_present);
+}
+
+static void set_leaves(struct model *m)
+{
+    const struct plan *plan = m->plan;
+    m->whole = (struct leaf_plan){.n_leaves = 1, .n_nodes = 1};
+    m->whole.leaf[0].k_end = plan->config.hidden_size;
+    leaves_of(&plan->attention_tree, plan->attention_leaf_bounds,
+              plan->attention_tree.n_ranks > 1 ? m->rank : 0, &m->attention_leaves);
+    leaves_of(&plan->mlp_tree, plan->mlp_leaf_bounds, plan->mlp_tree.n_ranks > 1 ? m->rank : 0,
+              &m->mlp_leaves);
+}
+
+static enum status load_weights(struct model *m, const struct model_options *options)
+{
+    struct weights_layout layout;
+    struct weights_loading loading = {.checkpoint = options->checkpoint,
+                                      .kernels = options->kernels,
+                                      .team = options->team,
+                                      .progress = options->progress,
+                                      .progress_context = options->progress_context};
+    TRY(plan_check_checkpoint(m->plan, options->checkpoint));
+    TRY(weights_measure(m->plan, options->checkpoint, m->rank, &layout));
+    TRY(device_memory_new(layout.bytes, "the weights", &m->weight_memory));
+    m->memory.weight_bytes = layout.bytes;
+    TRY(weights_place(m->plan, options->checkpoint, m->rank, m->weight_memory, &m->arena,
+                      &m->weights, &layout));
+    return weights_load(&loading, &layout, &m->memory.file_bytes_read);
+}
+
+static enum status reserve_pages(struct model *m)
+{
+    const struct model_config *c = &m->plan->config;
+    size_t bytes;
+    m->head_stride =
+        2 * (size_t)KV_PAGE_TOKENS * (size_t)c->head_dim * compute_bytes(m->plan->compute);
+    m->page_stride =
+        m->head_stride * (size_t)c->num_hidden_layers * (size_t)range_width(m->share->kv_heads);
+    if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes))
+        return fail(ERR_INPUT, "%lld pages of KV cache do not fit into memory",
+                    (long long)m->kv_pages);
+    TRY(device_memory_new(bytes, "the KV cache", (void **)&m->kv_memory));
+    m->memory.kv_bytes = bytes;
+    return OK;
+}
+
+static enum status reserve_scratch(struct model *m)
+{
+    size_t bytes;
+    TRY(scratch_place(m->plan, m->rank, m->size, NULL, &m->scratch, &bytes));
+    TRY(device_memory_new(bytes, "activations", &m->scratch_memory));
+    m->memory.scratch_bytes = bytes;
+    return scratch_place(m->plan, m->rank, m->size, m->scratch_memory, &m->scratch, &bytes);
+}
+
+enum status model_open(const struct model_options *options, struct model **out)
+{
+    assert(options && options->plan && options->checkpoint && options->comm && options->kernels &&
+           options->team);
+    *out = NULL;
+    const struct plan *plan = options->plan;
+    int rank = comm_rank(options->comm);
+    if (comm_size(options->comm) != plan->n_ranks)
+        return fail(ERR_INTERNAL, "the plan is for %d ranks; expected %d, the size of the group",
+                    plan->n_ranks, comm_size(options->comm));
+    if (options->rows_max < 1 || options->logit_rows_max < 0 ||
+        options->logit_rows_max > options->rows_max || options->kv_pages < 1 ||
+        options->kv_pages > INT32_MAX)
+        return fail(ERR_INTERNAL,
+                    "a model for %d rows, %d rows of logits and %lld pages cannot be opened",
+                    options->rows_max, options->logit_rows_max, (long long)options->kv_pages);
+    struct model *m;
+    TRY(memory_new(1, sizeof *m, "a model", &m));
+    arena_init(&m->arena);
+    m->plan = plan;
+    m->rank = rank;
+    m->share = &plan->shares[rank];
+    m->comm = options->comm;
+    m->kernels = options->kernels;
+    m->team = options->team;
+    m->kv_pages = options->kv_pages;
+    m->size =
+        (struct scratch_size){options->rows_max, options->logit_rows_max, team_size(options->team)};
+    rope_init(&m->rope, &plan->config);
+    set_leaves(m);
+    enum status status = OK;
+    TRY_DONE(load_weights(m, options));
+    TRY_DONE(reserve_pages(m));
+    TRY_DONE(reserve_scratch(m));
+    *out = m;
+done:
+    if (status != OK)
+        model_close(m);
+    return status;
+}
+
+void model_close(struct model *m)
+{
+    if (!m)
+        return;
+    device_memory_free(m->weight_memory, m->memory.weight_bytes);
+    device_memory_free(m->kv_memory, m->memory.kv_bytes);
+    device_memory_free(m->scratch_memory, m->memory.scratch_bytes);
+    arena_fini(&m->arena);
+    free(m);
+}
+
+void model_memory(const struct model *m, struct model_memory *out)
+{
+    *out = m->memory;
+}

@@ -1,0 +1,96 @@
+#include <assert.h>
+
+#include "model/forward.h"
+
+void norm_rows(const struct worker *w, const float *weight)
+{
+    const struct model *m = w->run->model;
+    const struct model_config *c = &m->plan->config;
+    size_t hidden = (size_t)c->hidden_size, item = input_bytes(m->plan->compute);
+    int begin, end;
+    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+    for (int row = begin; row < end; row++)
+        m->kernels->rmsnorm(m->scratch.residual + (size_t)row * hidden, weight,
+                            (float)c->rms_norm_eps, c->hidden_size, m->plan->compute,
+                            (char *)m->scratch.input + (size_t)row * hidden * item);
+}
+
+static struct matmul product_of(const struct worker *w, const struct panels *panels,
+                                const struct leaf_plan *leaves)
+{
+    const struct model *m = w->run->model;
+    struct matmul product = {
+        .w = panels,
+        .leaves = leaves,
+        .m = w->run->step->n_rows,
+        .a = m->scratch.input,
+        .a_is_bf16 = m->plan->compute == COMPUTE_BF16,
+        .a_stride = (size_t)panels->k,
+        .out_stride = (size_t)panels->n,
+        .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
+    };
+    team_part(panels->n_panels, w->thread, w->n_threads, &product.panel_begin, &product.panel_end);
+    return product;
+}
+
+void multiply(const struct worker *w, const struct panels *panels, float *out, const float *bias)
+{
+    struct matmul product = product_of(w, panels, &w->run->model->whole);
+    product.out = out;
+    product.bias = bias;
+    if (product.panel_begin < product.panel_end)
+        w->run->model->kernels->matmul(&product);
+}
+
+// Where a sum goes: residual += sum, or, with a bias, residual += (sum + bias).
+struct sink {
+    const struct kernels *kernels;
+    float *residual;
+    const float *bias; // [hidden] or NULL
+    size_t hidden;
+};
+
+static void add_sum(void *context, size_t offset, const float *sum, size_t count)
+{
+    enum { BLOCK = 1024 };
+    const struct sink *sink = context;
+    float biased[BLOCK];
+    if (!sink->bias) {
+        sink->kernels->add(sink->residual + offset, sum, count);
+        return;
+    }
+    for (size_t done = 0, n; done < count; done += n) {
+        size_t column = (offset + done) % sink->hidden;
+        n = sink->hidden - column < BLOCK ? sink->hidden - column : BLOCK;
+        n = n < count - done ? n : count - done;
+        sink->kernels->add_to(biased, sum + done, sink->bias + column, n);
+        sink->kernels->add(sink->residual + offset + done, biased, n);
+    }
+}
+
+void multiply_and_reduce(const struct worker *w, int layer, const struct row_product *product)
+{
+    struct run *run = w->run;
+    struct model *m = run->model;
+    size_t hidden = (size_t)m->plan->config.hidden_size, n = (size_t)run->step->n_rows * hidden;
+    struct matmul matmul = product_of(w, product->panels, product->leaves);
+    matmul.out = m->scratch.nodes;
+    matmul.node_stride = n;
+    if (matmul.panel_begin < matmul.panel_end)
+        m->kernels->matmul(&matmul);
+    team_barrier(m->team);
+    struct sink sink = {m->kernels, m->scratch.residual, product->bias, hidden};
+    if (product->tree->n_ranks == 1) { // this rank's only node is the sum
+        int begin, end;
+        assert(product->leaves->n_nodes == 1);
+        team_part(run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+        if (begin < end)
+            add_sum(&sink, (size_t)begin * hidden, m->scratch.nodes + (size_t)begin * hidden,
+                    (size_t)(end - begin) * hidden);
+    } else if (w->thread == 0) {
+        comm_mark(m->comm, run->step->number, layer, product->what);
+        run->status =
+            comm_all_reduce_into(m->comm, product->tree, m->scratch.nodes, n, add_sum, &sink);
+    }
+    team_barrier(m->team);
+}
