@@ -10,6 +10,7 @@ void kernels_avx512(struct kernels *table)
 {
     table->isa = "avx512";
     table->matmul = matmul_avx512;
+    table->attention = attention_avx512;
     table->rmsnorm = rmsnorm_avx512;
     table->silu_mul = silu_mul_avx512;
     table->round = round_avx512;

@@ -1,0 +1,187 @@
+#include "device/cpu/attention_tile.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "device/team.h"
+
+enum { GROUP_TOKENS = KV_PAGE_TOKENS * KV_GROUP_PAGES };
+
+struct span { // tokens [begin, end), relative to the call's first
+    int begin, end;
+};
+
+static int64_t first_visible(const struct attention *args, int64_t position)
+{
+    return args->window > 0 && position >= args->window ? position - args->window + 1 : 0;
+}
+
+// The tokens of `tile` that see one of the positions [begin, end). Both edges of what a token sees move with it.
+static struct span tokens_that_see(const struct attention *args, struct span tile, int64_t begin, int64_t end)
+{
+    while (tile.begin < tile.end && args->position + tile.begin < begin)
+        tile.begin++;
+    while (tile.begin < tile.end && first_visible(args, args->position + tile.end - 1) >= end)
+        tile.end--;
+    return tile;
+}
+
+static uint64_t visible_bits(const struct attention *args, int64_t position, int64_t page_begin)
+{
+    int64_t first = first_visible(args, position) - page_begin, last = position - page_begin;
+    uint64_t bits = ~(uint64_t)0;
+    if (last < KV_PAGE_TOKENS - 1)
+        bits >>= KV_PAGE_TOKENS - 1 - last;
+    return first > 0 ? bits >> first << first : bits;
+}
+
+// Lays the tile's arrays out in the scratch memory; all begin at a multiple of 64 bytes.
+static void tile_init(struct attention_tile *tile, const struct attention *args)
+{
+    int head_dim = args->kv.head_dim;
+    size_t width = round_up((size_t)head_dim, TILE_COLUMNS);
+    *tile = (struct attention_tile){
+        .type = args->kv.type, .head_dim = head_dim, .width = (int)width, .scale = args->scale};
+    float *next = args->scratch;
+    float **const per_row[] = {&tile->m, &tile->l, &tile->c, &tile->all_m, &tile->all_l};
+    for (size_t i = 0; i < sizeof per_row / sizeof *per_row; i++, next += TILE_ROWS_MAX)
+        *per_row[i] = next;
+    tile->visible = (uint64_t *)(void *)next;
+    next += TILE_ROWS_MAX * 2;
+    float **const per_column[] = {&tile->q, &tile->o, &tile->all_o};
+    for (size_t i = 0; i < sizeof per_column / sizeof *per_column; i++, next += TILE_ROWS_MAX * width)
+        *per_column[i] = next;
+    tile->p = next;
+    next += TILE_ROWS_MAX * KV_PAGE_TOKENS;
+    tile->keys = next;
+    next += (size_t)head_dim * KV_PAGE_TOKENS;
+    tile->values = next;
+    next += KV_PAGE_TOKENS * width;
+    assert((char *)next - (char *)args->scratch <= ATTENTION_SCRATCH_BYTES);
+}
+
+static void load_queries(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
+                         struct span tokens)
+{
+    size_t element = args->kv.type == COMPUTE_BF16 ? 2 : 4;
+    int row = 0;
+    for (int i = tokens.begin; i < tokens.end; i++)
+        for (int h = 0; h < args->n_heads; h++, row++) {
+            size_t at = (size_t)i * args->q_stride + (size_t)(h * args->kv.head_dim);
+            steps->load_query(tile, row, (const char *)args->q + at * element);
+        }
+}
+
+static enum page_form form_of(enum compute_type type)
+{
+    return type == COMPUTE_BF16 ? PAGE_BF16 : type == COMPUTE_F16 ? PAGE_F16 : PAGE_F32;
+}
+
+static void add_page(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
+                     int row, int end, int32_t page)
+{
+    const void *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
+    const void *values = args->kv.values + (size_t)page * args->kv.page_stride;
+    enum page_form form = form_of(tile->type);
+    if (form != PAGE_F32 && end - row >= steps->widen_rows) {
+        steps->widen_keys(tile, keys);
+        steps->scores(tile, row, end, tile->keys, PAGE_F32);
+    } else {
+        steps->scores(tile, row, end, keys, form);
+    }
+    steps->weights(tile, row, end);
+    // Also a page whose last columns would be read past their end is copied, with zeros there.
+    if (tile->width != tile->head_dim || (form != PAGE_F32 && end - row >= steps->widen_rows)) {
+        steps->widen_values(tile, values);
+        steps->add_values(tile, row, end, tile->values, PAGE_F32, (size_t)tile->width);
+    } else {
+        steps->add_values(tile, row, end, values, form, (size_t)tile->head_dim);
+    }
+}
+
+// Rows of `tokens`, all of which see something of the group that begins at position `begin`.
+static void add_group(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
+                      struct span whole, struct span tokens, int64_t begin)
+{
+    int row = (tokens.begin - whole.begin) * args->n_heads, end = (tokens.end - whole.begin) * args->n_heads;
+    for (int i = row; i < end; i++) {
+        tile->m[i] = -INFINITY;
+        tile->l[i] = 0;
+    }
+    memset(tile->o + row * tile->width, 0, (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
+    for (int64_t page_begin = begin; page_begin < begin + GROUP_TOKENS; page_begin += KV_PAGE_TOKENS) {
+        struct span see = tokens_that_see(args, tokens, page_begin, page_begin + KV_PAGE_TOKENS);
+        if (see.begin == see.end)
+            continue;
+        int first_row = (see.begin - whole.begin) * args->n_heads, i = first_row;
+        for (int t = see.begin; t < see.end; t++) {
+            uint64_t visible = visible_bits(args, args->position + t, page_begin);
+            for (int h = 0; h < args->n_heads; h++)
+                tile->visible[i++] = visible;
+        }
+        add_page(args, steps, tile, first_row, i, args->kv.pages[page_begin / KV_PAGE_TOKENS]);
+    }
+}
+
+static void take_group(struct attention_tile *tile, int row, int end)
+{
+    size_t n = (size_t)(end - row);
+    memcpy(tile->all_m + row, tile->m + row, n * sizeof(float));
+    memcpy(tile->all_l + row, tile->l + row, n * sizeof(float));
+    size_t at = (size_t)row * (size_t)tile->width;
+    memcpy(tile->all_o + at, tile->o + at, n * (size_t)tile->width * sizeof(float));
+}
+
+// Tokens whose first group this is come behind the others: a later token's window begins later.
+static void finish_group(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
+                         struct span whole, struct span tokens, int64_t begin)
+{
+    int middle = tokens.begin;
+    while (middle < tokens.end && first_visible(args, args->position + middle) < begin)
+        middle++;
+    int row = (tokens.begin - whole.begin) * args->n_heads, split = (middle - whole.begin) * args->n_heads;
+    int end = (tokens.end - whole.begin) * args->n_heads;
+    if (row < split)
+        steps->merge(tile, row, split);
+    if (split < end)
+        take_group(tile, split, end);
+}
+
+static void attend_tile(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
+                        struct span whole)
+{
+    load_queries(args, steps, tile, whole);
+    int64_t last = args->position + whole.end - 1;
+    int64_t begin = first_visible(args, args->position + whole.begin) / GROUP_TOKENS * GROUP_TOKENS;
+    for (; begin <= last; begin += GROUP_TOKENS) {
+        struct span tokens = tokens_that_see(args, whole, begin, begin + GROUP_TOKENS);
+        if (tokens.begin == tokens.end)
+            continue;
+        add_group(args, steps, tile, whole, tokens, begin);
+        finish_group(args, steps, tile, whole, tokens, begin);
+    }
+    size_t element = args->kv.type == COMPUTE_BF16 ? 2 : 4;
+    int row = 0;
+    for (int i = whole.begin; i < whole.end; i++)
+        for (int h = 0; h < args->n_heads; h++, row++) {
+            size_t at = (size_t)i * args->out_stride + (size_t)(h * args->kv.head_dim);
+            steps->store(tile, row, (char *)args->out + at * element);
+        }
+}
+
+void attention_run(const struct attention *args, const struct attention_steps *steps)
+{
+    assert(args->n_heads >= 1 && args->n_heads <= TILE_ROWS_MAX);
+    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX && args->kv.head_dim % 2 == 0);
+    struct attention_tile tile;
+    tile_init(&tile, args);
+    int tokens_max = TILE_ROWS_MAX / args->n_heads;
+    int n_tiles = (args->n_tokens + tokens_max - 1) / tokens_max;
+    for (int i = 0; i < n_tiles; i++) {
+        struct span tokens;
+        team_part(args->n_tokens, i, n_tiles, &tokens.begin, &tokens.end);
+        attend_tile(args, steps, &tile, tokens);
+    }
+}
