@@ -12,7 +12,7 @@
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
-enum { INDEX_BYTES_MAX = 256 << 20 };
+enum { INDEX_BYTES_MAX = 32 << 20 }; // 350,000 tensors; jansson parses so much within a second
 
 // One entry of the index's weight_map.
 struct mapping {
@@ -60,6 +60,9 @@ static enum status explain_absence(const char *folder)
             snprintf(place, sizeof foreign, "%s", name);
     }
     closedir(dir);
+    if (strcmp(other, SINGLE_NAME) == 0) // listed, yet it does not exist
+        return fail(ERR_INPUT, "%s/%s: expected a file, found a link to nothing: download it again",
+                    folder, other);
     if (*other)
         return fail(ERR_INPUT,
                     "%s: has %s but neither " SINGLE_NAME " nor " INDEX_NAME

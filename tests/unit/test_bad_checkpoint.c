@@ -208,6 +208,22 @@ static void a_huge_header_is_refused(void **state)
     run_cases(&blank, 1, open_huge_header);
 }
 
+static enum status open_broken_link(const char *path)
+{
+    char file[FILE_PATH_MAX];
+    TRY(file_join(path, "model.safetensors", file));
+    assert_int_equal(symlink("../blobs/0123", file), 0); // as in HuggingFace's cache
+    return open_checkpoint(path);
+}
+
+static void a_link_to_nothing_is_refused(void **state)
+{
+    (void)state;
+    static const struct bad_case bad = {
+        "broken link", {{0}}, {"/model.safetensors", "link to nothing"}};
+    run_cases(&bad, 1, open_broken_link);
+}
+
 #define INDEX_FILE "model.safetensors.index.json"
 #define INDEX(json)                                                                                \
     {                                                                                              \
@@ -291,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_safetensors_are_refused),
         cmocka_unit_test(a_huge_header_is_refused),
+        cmocka_unit_test(a_link_to_nothing_is_refused),
         cmocka_unit_test(bad_folders_are_refused),
         cmocka_unit_test(paths_that_are_no_folder_are_refused),
     };
