@@ -1,0 +1,173 @@
+// A model of one rank (or this process's rank of a group) for tests: opened from a folder, fed tokens in chunks.
+#ifndef COLROW_TESTS_MODEL_RUNNER_H
+#define COLROW_TESTS_MODEL_RUNNER_H
+
+#include "testing.h"
+
+#include "comm/comm.h"
+#include "hf/checkpoint.h"
+#include "hf/model_config.h"
+#include "model/model.h"
+
+struct runner {
+    struct model_config config;
+    struct checkpoint *checkpoint;
+    struct plan *plan;
+    struct team *team;
+    struct model *model;
+    const struct kernels *kernels;
+    int rows_max, logit_rows_max, n_pages, n_ranks;
+    int32_t *pages;
+    struct step_results results;
+    bool own_results;
+    int64_t steps;
+};
+
+struct runner_options {
+    const char *folder;
+    enum compute_type compute;
+    int n_threads, rows_max, n_pages, reduction_leaves;
+    const struct tp_plan_rules *rules;
+    const struct kernels *kernels; // NULL: the machine's
+    const char *isa;               // for messages
+};
+
+// cmocka's fail_msg(), which needs its macro fail().
+#define FAIL_TEST(...)                                                                             \
+    do {                                                                                           \
+        print_error(__VA_ARGS__);                                                                  \
+        print_error("\n");                                                                         \
+        _fail(__FILE__, __LINE__);                                                                 \
+    } while (0)
+
+#define RUNNER_TRY(expression)                                                                     \
+    do {                                                                                           \
+        enum status runner_status_ = (expression);                                                 \
+        if (runner_status_ != OK)                                                                  \
+            return runner_status_;                                                                 \
+    } while (0)
+
+static inline void runner_close(struct runner *r)
+{
+    model_close(r->model);
+    team_free(r->team);
+    plan_free(r->plan);
+    checkpoint_close(r->checkpoint);
+    free(r->pages);
+    if (r->own_results) {
+        free(r->results.logits);
+        free(r->results.best);
+        free(r->results.capture);
+    }
+    *r = (struct runner){0};
+}
+
+static inline enum status runner_open_parts(const struct runner_options *o, struct comm *comm, struct runner *r)
+{
+    RUNNER_TRY(model_config_read(o->folder, &r->config));
+    RUNNER_TRY(checkpoint_open(o->folder, &r->checkpoint));
+    r->kernels = o->kernels;
+    if (!r->kernels)
+        RUNNER_TRY(kernels_choose(&r->kernels));
+    r->n_ranks = comm_size(comm);
+    const struct plan_options options = {.n_ranks = r->n_ranks,
+                                         .reduction_leaves = o->reduction_leaves,
+                                         .compute = o->compute,
+                                         .rules = o->rules};
+    RUNNER_TRY(plan_compile(&r->config, &options, &r->plan));
+    RUNNER_TRY(team_new(o->n_threads ? o->n_threads : 1, NULL, &r->team));
+    r->rows_max = r->logit_rows_max = o->rows_max ? o->rows_max : 64;
+    r->n_pages = o->n_pages ? o->n_pages : 16;
+    const struct model_options model = {.plan = r->plan,
+                                        .checkpoint = r->checkpoint,
+                                        .comm = comm,
+                                        .kernels = r->kernels,
+                                        .team = r->team,
+                                        .rows_max = r->rows_max,
+                                        .logit_rows_max = r->logit_rows_max,
+                                        .kv_pages = r->n_pages};
+    RUNNER_TRY(model_open(&model, &r->model));
+    RUNNER_TRY(memory_new((size_t)r->n_pages, sizeof *r->pages, "pages", &r->pages));
+    for (int i = 0; i < r->n_pages; i++)
+        r->pages[i] = r->n_pages - 1 - i; // not in order
+    return OK;
+}
+
+// `results` NULL: memory of our own.
+static inline enum status runner_open(const struct runner_options *o, struct comm *comm,
+                                      const struct step_results *results, struct runner *r)
+{
+    *r = (struct runner){0};
+    enum status status = runner_open_parts(o, comm, r);
+    if (status == OK && results) {
+        r->results = *results;
+    } else if (status == OK) {
+        size_t rows = (size_t)r->logit_rows_max, hidden = (size_t)r->config.hidden_size;
+        r->own_results = true;
+        r->results.logit_rows_max = r->logit_rows_max;
+        r->results.capture_rows_max = r->rows_max;
+        status = memory_new(rows * (size_t)r->config.vocab_size, sizeof(float), "logits", &r->results.logits);
+        if (status == OK)
+            status = memory_new(rows * (size_t)r->n_ranks, sizeof(struct step_best), "best", &r->results.best);
+        if (status == OK)
+            status = memory_new((size_t)(r->config.num_hidden_layers + 1) * (size_t)r->rows_max * hidden,
+                                sizeof(float), "capture", &r->results.capture);
+    }
+    if (status != OK)
+        runner_close(r);
+    return status;
+}
+
+// One step of one sequence: logits of all rows go to r->results.
+static inline enum status runner_step(struct runner *r, const int32_t *tokens, int n, int64_t position, bool capture)
+{
+    int32_t rows[1024];
+    uint8_t full[1024];
+    for (int i = 0; i < n; i++) {
+        rows[i] = i;
+        full[i] = 1;
+    }
+    const struct step_sequence sequence = {
+        .first_row = 0, .n_tokens = n, .position = position, .pages = r->pages, .n_pages = r->n_pages};
+    const struct step step = {.number = r->steps++,
+                              .n_rows = n,
+                              .tokens = tokens,
+                              .n_sequences = 1,
+                              .sequences = &sequence,
+                              .n_logits = n,
+                              .logit_rows = rows,
+                              .logit_full = full,
+                              .capture = capture};
+    return model_forward(r->model, &step, &r->results);
+}
+
+// All logits [n, vocab] of a sequence, fed in chunks. `hidden` [layers + 1, n, hidden_size] or NULL.
+static inline enum status runner_logits(struct runner *r, const int32_t *tokens, int n, int chunk, float *logits,
+                                        float *hidden)
+{
+    size_t vocab = (size_t)r->config.vocab_size, width = (size_t)r->config.hidden_size;
+    for (int begin = 0, count; begin < n; begin += count) {
+        count = n - begin < chunk ? n - begin : chunk;
+        RUNNER_TRY(runner_step(r, tokens + begin, count, begin, hidden != NULL));
+        memcpy(logits + (size_t)begin * vocab, r->results.logits, (size_t)count * vocab * sizeof(float));
+        for (int layer = 0; hidden && layer <= r->config.num_hidden_layers; layer++)
+            memcpy(hidden + ((size_t)layer * (size_t)n + (size_t)begin) * width,
+                   r->results.capture + (size_t)layer * (size_t)r->results.capture_rows_max * width,
+                   (size_t)count * width * sizeof(float));
+    }
+    return OK;
+}
+
+// The front-end's choice among what the ranks found for a row.
+static inline int32_t runner_best(const struct runner *r, int row)
+{
+    struct step_best best = r->results.best[row];
+    for (int rank = 1; rank < r->n_ranks; rank++) {
+        struct step_best other = r->results.best[rank * r->results.logit_rows_max + row];
+        if (other.value > best.value || (other.value == best.value && other.id < best.id))
+            best = other;
+    }
+    return best.id;
+}
+
+#endif
