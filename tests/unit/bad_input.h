@@ -8,8 +8,8 @@
 
 #include <ftw.h>
 #include <sys/stat.h>
+#include <time.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 
 // A file of a case. Names that end in .safetensors get a header length in front and `data` bytes
@@ -84,6 +84,13 @@ static inline void write_file(const struct bad_file *file)
         write_raw(path, file->text, strlen(file->text));
 }
 
+static inline double cpu_seconds(void) // of this process: other work on the machine does not count
+{
+    struct timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 static inline int run_case(const struct bad_case *bad, open_function open)
 {
     int errors = 0;
@@ -92,9 +99,9 @@ static inline int run_case(const struct bad_case *bad, open_function open)
     for (size_t i = 0; i < sizeof bad->files / sizeof bad->files[0] && bad->files[i].name; i++)
         write_file(&bad->files[i]);
     status_clear();
-    double begun = clock_seconds();
+    double begun = cpu_seconds();
     enum status status = open(folder);
-    double seconds = clock_seconds() - begun;
+    double seconds = cpu_seconds() - begun;
     const char *message = status_message();
     errors += status == OK || seconds > SECONDS_MAX || strchr(message, '\n') != NULL;
     for (size_t i = 0; i < sizeof bad->words / sizeof bad->words[0] && bad->words[i]; i++)

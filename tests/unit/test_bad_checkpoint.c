@@ -224,6 +224,21 @@ static void a_link_to_nothing_is_refused(void **state)
     run_cases(&bad, 1, open_broken_link);
 }
 
+static enum status open_fifo(const char *path)
+{
+    char file[FILE_PATH_MAX];
+    TRY(file_join(path, "model.safetensors", file));
+    assert_int_equal(mkfifo(file, 0600), 0);
+    return open_checkpoint(path);
+}
+
+static void a_fifo_does_not_hold_us(void **state)
+{
+    (void)state;
+    static const struct bad_case bad = {"FIFO", {{0}}, {"/model.safetensors", "regular file"}};
+    run_cases(&bad, 1, open_fifo);
+}
+
 #define INDEX_FILE "model.safetensors.index.json"
 #define INDEX(json)                                                                                \
     {                                                                                              \
@@ -308,6 +323,7 @@ int main(void)
         cmocka_unit_test(bad_safetensors_are_refused),
         cmocka_unit_test(a_huge_header_is_refused),
         cmocka_unit_test(a_link_to_nothing_is_refused),
+        cmocka_unit_test(a_fifo_does_not_hold_us),
         cmocka_unit_test(bad_folders_are_refused),
         cmocka_unit_test(paths_that_are_no_folder_are_refused),
     };
