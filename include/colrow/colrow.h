@@ -36,7 +36,7 @@ struct colrow_options {
     int reduction_leaves;            // 0: 8
     int threads_per_rank;            // 0: the cores of the cpuset shared evenly (at least 1)
     double collective_timeout;       // seconds without progress that end the group; 60
-    uint64_t seed;                   // for requests without one
+    uint64_t seed;                   // requests without one get theirs from this and their number
     const char *rank_program;        // the colrow program; NULL: found by itself
     int prompt_logits;               // reserve room to hand out logits of prompt tokens (colrow logits)
     int capture_hidden_states;       // reserve room for hidden states (colrow verify)
@@ -121,8 +121,12 @@ struct colrow_prompt {
 COLROW_API int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
                              const struct colrow_sampling *sampling, colrow_callback callback, void *context,
                              uint64_t *request);
+// The request ends with COLROW_CANCELLED in one of the next steps. Every sequence of every request gets exactly one output
+// whose `finish` is not COLROW_RUNNING, whatever happens, unless the engine is closed before.
 COLROW_API int colrow_cancel(struct colrow_engine *engine, uint64_t request);
-// Runs one step. Returns the number of requests that are still alive, or -1 when the group is over.
+// Runs one step, and starts the next one before it hands over results: the ranks compute while callbacks run and between
+// calls. Callbacks may submit and cancel, and nothing else. Returns the number of requests that are still alive, or -1 when
+// the group is over: then every live request has got COLROW_FAILED.
 COLROW_API int colrow_step(struct colrow_engine *engine);
 // For requests submitted without a callback: the next output, or 0 when there is none. Runs steps as needed when
 // `wait` is set. Valid until the next call on the engine. Returns 1 with an output, 0 without, -1 on error.
@@ -153,6 +157,7 @@ struct colrow_statistics {
     uint64_t prefill_tokens, decode_tokens;        // processed in those steps
     double load_seconds;
     uint64_t preemptions;
+    double overhead_seconds; // of the steps: what no rank spent in its forward pass (hand-over, sampling, bookkeeping)
 };
 struct colrow_rank_statistics {
     int pid;

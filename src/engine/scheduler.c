@@ -9,7 +9,7 @@
 enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits, struct kv_pool *pool)
 {
     assert(limits->sequences_max > 0 && limits->rows_max > 0);
-    assert(limits->logit_rows_max >= limits->sequences_max);
+    assert(limits->logit_rows_max >= limits->sequences_max || limits->logit_rows_max >= limits->rows_max);
     *s = (struct scheduler){.limits = *limits, .pool = pool};
     const char *what = "the scheduler";
     size_t sequences = (size_t)limits->sequences_max, logit_rows = (size_t)limits->logit_rows_max;
@@ -38,7 +38,7 @@ void scheduler_fini(struct scheduler *s)
 void scheduler_add(struct scheduler *s, struct sequence *sequence)
 {
     assert(sequence->state == SEQUENCE_NEW && sequence->n_tokens > 0 && sequence->n_computed == 0);
-    assert(kv_pages_for(sequence->tokens_max) <= kv_pool_size(s->pool)); // alone it always fits
+    assert(sequence->pages_max <= kv_pool_size(s->pool)); // alone it always fits
     sequence->state = SEQUENCE_WAITING;
     sequence_queue_insert(&s->waiting, sequence);
 }
@@ -231,7 +231,7 @@ static void lay_out(struct scheduler *s)
 int32_t scheduler_plan(struct scheduler *s)
 {
     s->step = (struct step){
-        .number = s->step.number + 1,
+        .number = s->step.number,
         .tokens = s->tokens,
         .sequences = s->sequences,
         .logit_rows = s->logit_rows,
@@ -245,6 +245,8 @@ int32_t scheduler_plan(struct scheduler *s)
     if (s->preemptions == preemptions) // else what starts would be pushed out again
         start_waiting(s, &room);
     lay_out(s);
+    if (s->step.n_rows > 0)
+        s->step.number++;
     return s->step.n_rows;
 }
 

@@ -17,7 +17,7 @@
 struct scheduler_limits {
     int32_t sequences_max;  // max_num_seqs
     int32_t rows_max;       // max_num_batched_tokens
-    int32_t logit_rows_max; // at least sequences_max
+    int32_t logit_rows_max; // at least the smaller of the two
 };
 
 struct scheduler {
@@ -44,7 +44,7 @@ void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
 void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
 
 // Plans the next step into scheduler->step and each member's fields; returns the number of its rows, 0 when there is
-// nothing to do. Every page table points into the sequences.
+// nothing to do. Steps with rows are numbered from 1 on. Every page table points into the sequences.
 int32_t scheduler_plan(struct scheduler *scheduler);
 // The step was executed: its tokens count as computed.
 void scheduler_done(struct scheduler *scheduler);

@@ -13,9 +13,6 @@
 struct step_limits {
     int32_t rows_max, sequences_max, logit_rows_max;
     int64_t page_entries_max; // page ids of all sequences of a step together
-    int64_t kv_pages;         // ids are below
-    int64_t positions_max;    // max_model_len
-    int32_t vocab_size;
 };
 
 // Bytes of the area for a step, a multiple of 64.
@@ -23,8 +20,8 @@ enum status step_plan_bytes(const struct step_limits *limits, size_t *out) STATU
 
 // `step` must keep the limits (ours is the scheduler). `area`: 64-byte aligned.
 void step_plan_write(void *area, const struct step_limits *limits, const struct step *step);
-// The step in `area`; its arrays point into it, its sequences into `sequences` [sequences_max]. Every number is checked
-// against the limits: the ranks index memory with them.
+// The step in `area`; its arrays point into it, its sequences into `sequences` [sequences_max]. Checked here is what reading
+// needs, that every array lies inside the area; model_forward() checks what the numbers mean.
 enum status step_plan_read(const void *area, const struct step_limits *limits, struct step_sequence *sequences,
                            struct step *out) STATUS_MUST_USE;
 

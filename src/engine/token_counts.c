@@ -1,6 +1,7 @@
 #include "engine/token_counts.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum status token_counts_init(struct token_counts *counts, struct arena *arena, int32_t tokens_max)
 {
@@ -11,7 +12,9 @@ enum status token_counts_init(struct token_counts *counts, struct arena *arena, 
         n_slots *= 2;
     counts->mask = n_slots - 1;
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *counts->items, &counts->items));
-    return arena_take(arena, n_slots, sizeof *counts->slots, &counts->slots);
+    TRY(arena_take(arena, n_slots, sizeof *counts->slots, &counts->slots));
+    memset(counts->slots, 0, n_slots * sizeof *counts->slots);
+    return OK;
 }
 
 static struct token_count *find_or_add(struct token_counts *counts, int32_t id)

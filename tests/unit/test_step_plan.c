@@ -8,9 +8,6 @@ static const struct step_limits limits = {
     .sequences_max = 3,
     .logit_rows_max = 4,
     .page_entries_max = 6,
-    .kv_pages = 10,
-    .positions_max = 256,
-    .vocab_size = 100,
 };
 
 static const int32_t tokens[] = {1, 2, 3, 99, 5}, pages[] = {7, 9}, other_pages[] = {0, 1, 2, 3};
@@ -74,86 +71,40 @@ static void what_is_written_is_read(void **state)
     free(area);
 }
 
-// One number out of range at a time; the front-end's own checks are not asked.
-static void numbers_out_of_range_are_refused(void **state)
-{
-    (void)state;
-    const int32_t low_token[] = {1, 2, -1, 99, 5}, high_token[] = {1, 2, 100, 99, 5};
-    const int32_t low_page[] = {-1, 9}, high_page[] = {7, 10};
-    const int32_t descending[] = {0, 3, 3}, row_too_high[] = {0, 3, 5};
-    for (int c = 0; c < 11; c++) {
-        size_t bytes;
-        void *area = area_new(&bytes);
-        struct example e;
-        example_init(&e);
-        switch (c) {
-        case 0:
-            e.step.tokens = low_token;
-            break;
-        case 1:
-            e.step.tokens = high_token;
-            break;
-        case 2:
-            e.sequences[0].pages = low_page;
-            break;
-        case 3:
-            e.sequences[0].pages = high_page;
-            break;
-        case 4:
-            e.step.logit_rows = descending;
-            break;
-        case 5:
-            e.step.logit_rows = row_too_high;
-            break;
-        case 6:
-            e.sequences[1].position = 256;
-            break;
-        case 7:
-            e.sequences[1].position = -1;
-            break;
-        case 8:
-            e.sequences[0].n_pages = 1;
-            break;
-        case 9:
-            e.sequences[1].first_row = 3;
-            break;
-        case 10:
-            e.sequences[0].n_tokens = 5;
-            break;
-        }
-        step_plan_write(area, &limits, &e.step);
-        struct step_sequence sequences[3];
-        struct step step;
-        assert_int_equal(step_plan_read(area, &limits, sequences, &step), ERR_INTERNAL);
-        assert_non_null(strstr(status_message(), "step plan: "));
-        free(area);
-    }
-}
-
-// Whatever lies in the area, reading it stays inside.
-static void noise_is_refused(void **state)
+// Whatever lies in the area, what is read leads nowhere else.
+static void noise_leads_nowhere_else(void **state)
 {
     (void)state;
     size_t bytes;
     unsigned char *area = area_new(&bytes);
     uint32_t random = 7;
+    int n_good = 0, n_refused = 0;
     for (int round = 0; round < 20000; round++) {
         struct example e;
         example_init(&e);
         step_plan_write(area, &limits, &e.step);
         for (int i = 0; i < 3; i++) {
             random = random * 1664525u + 1013904223u;
-            area[(random >> 8) % bytes] = (unsigned char)(random >> 3);
+            area[(random >> 8) % 256] = (unsigned char)(random >> 3); // the head and the sequences
         }
         struct step_sequence sequences[3];
         struct step step;
-        if (step_plan_read(area, &limits, sequences, &step) == OK) {
-            assert_in_range(step.n_sequences, 1, 3);
-            for (int i = 0; i < step.n_sequences; i++)
-                for (int p = 0; p < step.sequences[i].n_pages; p++)
-                    assert_in_range(step.sequences[i].pages[p], 0, 9);
+        if (step_plan_read(area, &limits, sequences, &step) != OK) {
+            assert_non_null(strstr(status_message(), "step plan: "));
+            n_refused++;
+            continue;
+        }
+        n_good++;
+        assert_in_range(step.n_rows, 1, 8);
+        assert_in_range(step.n_sequences, 1, 3);
+        assert_in_range(step.n_logits, 0, 4);
+        for (int i = 0; i < step.n_sequences; i++) {
+            const unsigned char *pages_of = (const unsigned char *)step.sequences[i].pages;
+            assert_true(pages_of >= area && step.sequences[i].n_pages >= 1);
+            assert_true(pages_of + 4 * (size_t)step.sequences[i].n_pages <= area + bytes);
         }
     }
+    assert_true(n_good > 100 && n_refused > 100);
     free(area);
 }
 
@@ -170,8 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
-        cmocka_unit_test(numbers_out_of_range_are_refused),
-        cmocka_unit_test(noise_is_refused),
+        cmocka_unit_test(noise_leads_nowhere_else),
         cmocka_unit_test(impossible_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,83 @@
+// The memory that the front-end shares with its ranks: what the group is to do, step plans on their way there, results and
+// numbers on their way back. Everything lies at places that follow from the shape.
+//
+// Hand-over: the front-end writes a plan and raises `plan` to the step's number; each rank arrives when it is done, and the last
+// to arrive raises `done`. Results are read until the next plan is raised.
+#ifndef COLROW_ENGINE_BOARD_H
+#define COLROW_ENGINE_BOARD_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "comm/signal_word.h"
+#include "device/number.h"
+#include "engine/step_plan.h"
+#include "model/step.h"
+
+enum { BOARD_VERSION = 1, BOARD_LINE = 128 }; // bytes that two writers must not share
+
+// What sizes the board.
+struct board_shape {
+    int32_t n_ranks;
+    struct step_limits limits;
+    int64_t kv_pages;
+    int32_t vocab_size, hidden_size, num_hidden_layers;
+    int32_t capture_rows_max; // 0: no room for hidden states
+};
+
+// What a rank needs to know to do its part.
+struct board_options {
+    char model[FILE_PATH_MAX];
+    char tp_plan[FILE_PATH_MAX]; // "": the family's
+    int32_t compute;             // enum compute_type
+    int32_t reduction_leaves;
+    int32_t threads_per_rank;
+    int32_t log_level;
+};
+
+// Written by one rank. Times in ns, since it started.
+struct board_rank {
+    alignas(BOARD_LINE) _Atomic uint64_t bytes_read; // while loading
+    _Atomic uint64_t weight_bytes, kv_bytes, scratch_bytes, resident_peak_bytes;
+    _Atomic uint64_t load_ns;
+    alignas(BOARD_LINE) _Atomic uint64_t step_ns, last_step_ns, all_reduce_ns, wait_ns, bytes_sent;
+    _Atomic int64_t last_end_ns; // clock_ns() when it finished its last step
+};
+
+struct board_header {
+    struct signal_word posted; // 1: the rest of the header is complete
+    char magic[8];
+    uint32_t version;
+    uint64_t bytes;
+    struct board_shape shape;
+    struct board_options options;
+    _Atomic uint32_t quit; // set before `plan` is raised: leave
+    alignas(BOARD_LINE) struct signal_word plan;
+    alignas(BOARD_LINE) struct signal_word done;
+    alignas(BOARD_LINE) _Atomic uint64_t arrivals;
+};
+
+struct board {
+    struct board_header *header;
+    struct board_rank *ranks; // [n_ranks]
+    void *plan;
+    struct step_results results; // the ranks' rows of `best` do not share cache lines
+};
+
+enum status board_bytes(const struct board_shape *shape, size_t *out) STATUS_MUST_USE;
+// The front-end's: fills zeroed memory of board_bytes(), then lets the ranks see it.
+enum status board_post(void *memory, const struct board_shape *shape, const struct board_options *options,
+                       struct board *out) STATUS_MUST_USE;
+// A rank's: waits for it to be posted, checks it.
+enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check check, void *context,
+                         struct board *out) STATUS_MUST_USE;
+
+// Generation 1 is "loaded", generation n + 1 the end of step n. Every rank calls it once for each.
+void board_arrive(struct board *board, uint64_t generation);
+
+#endif

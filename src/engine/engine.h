@@ -1,0 +1,81 @@
+// The engine: what a struct colrow_engine holds. colrow_open() is in engine_open.c, colrow_step() in engine_step.c, what goes
+// to users in engine_output.c, texts and numbers in engine_text.c and engine_report.c.
+#ifndef COLROW_ENGINE_ENGINE_H
+#define COLROW_ENGINE_ENGINE_H
+
+#include <colrow/colrow.h>
+#include <stdbool.h>
+
+#include "comm/group.h"
+#include "engine/board.h"
+#include "engine/budget.h"
+#include "engine/kv_pool.h"
+#include "engine/poll_queue.h"
+#include "engine/request.h"
+#include "engine/sampler.h"
+#include "engine/scheduler.h"
+#include "hf/generation_config.h"
+#include "hf/model_config.h"
+#include "model/plan.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+struct colrow_engine {
+    struct model_config config;
+    struct generation_config generation;
+    struct plan *plan;
+    struct tokenizer *tokenizer; // NULL: the folder has none
+    struct chat_template *chat;  // NULL: none, and chat_error says why
+    char *chat_error;
+    char model[FILE_PATH_MAX];
+    const struct kernels *kernels;
+    int threads_per_rank;
+    int64_t max_model_len;
+    bool prompt_logits;
+    bool capture;   // hidden states; then no step is started ahead, so that they stay
+    bool crowded;   // ranks take every CPU: waiting must not take one from them
+    uint64_t seed;
+
+    struct group *group; // NULL once it is over
+    struct board board;
+    struct step_limits limits;
+    struct kv_pool *pool;
+    struct scheduler scheduler;
+    struct sampler *sampler;
+
+    struct request *first_request, *last_request;
+    int n_requests, n_cancelled; // n_cancelled: asked for, not yet carried out
+    uint64_t next_number;
+    struct completion *first_output, *last_output; // to be handed over
+    struct poll_queue polled;
+
+    bool in_flight;       // a step was raised and its results not yet taken
+    bool continuous;      // ... right after the step before
+    bool handing_over;    // a callback is running
+    bool over;            // the group is gone
+    char reason[STATUS_MESSAGE_MAX]; // why
+    int64_t launch_ns, end_ns; // of the step raised last, of the one taken last
+    int32_t n_rows_last;
+
+    struct colrow_statistics statistics;
+};
+
+// engine_step.c
+// The group is over, with the sentence recorded last: every live request fails.
+void engine_break(struct colrow_engine *engine);
+
+// engine_output.c
+void engine_queue_output(struct colrow_engine *engine, struct completion *completion);
+// Hands over what is queued: all of it, or only what would not survive the next step.
+void engine_hand_over(struct colrow_engine *engine, bool all);
+// The last output was handed over: frees what the sequence held, and its request with its last sequence.
+void engine_close_completion(struct colrow_engine *engine, struct completion *completion);
+void engine_drop_requests(struct colrow_engine *engine);
+
+// A public function's result: 0, or -1 with the sentence recorded.
+static inline int engine_result(enum status status)
+{
+    return status == OK ? 0 : -1;
+}
+
+#endif

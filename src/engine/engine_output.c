@@ -1,0 +1,130 @@
+// What goes to users: one colrow_output per sequence and step, by callback or through the queue.
+#include <assert.h>
+
+#include "engine/engine.h"
+
+void engine_queue_output(struct colrow_engine *engine, struct completion *completion)
+{
+    if (completion->queued || completion->closed)
+        return;
+    completion->queued = true;
+    completion->next_output = NULL;
+    *(engine->last_output ? &engine->last_output->next_output : &engine->first_output) = completion;
+    engine->last_output = completion;
+}
+
+static struct colrow_output describe(const struct completion *completion)
+{
+    const struct sequence *sequence = &completion->sequence;
+    const struct request *request = sequence->request;
+    int32_t n_generated = completion_generated(completion);
+    const char *error = NULL;
+    if (completion->finish == COLROW_FAILED)
+        error = completion->error ? completion->error : "out of memory";
+    return (struct colrow_output){
+        .request = request->number,
+        .index = sequence->index,
+        .ids = sequence->tokens + sequence->n_prompt + completion->n_delivered,
+        .n_ids = n_generated - completion->n_delivered,
+        .text = completion->text.length ? completion->text.data : "",
+        .text_length = completion->text.length,
+        .logprobs = completion->n_logprobs ? completion->logprobs : NULL,
+        .n_logprobs = completion->n_logprobs,
+        .prompt_logits = completion->prompt_logits,
+        .n_prompt_logits = completion->n_new_prompt_logits,
+        .prompt_position = completion->prompt_position,
+        .finish = completion->finish,
+        .stop_reason = completion->stop_reason,
+        .error = error,
+        .prompt_tokens = sequence->n_prompt,
+        .completion_tokens = n_generated,
+    };
+}
+
+// To the poll queue; what cannot be stored ends the sequence, which can always be said.
+static void store(struct colrow_engine *engine, struct completion *completion, struct colrow_output *output)
+{
+    enum status status = poll_queue_add(&engine->polled, output, engine->config.vocab_size);
+    if (status == OK)
+        return;
+    completion_end(completion, COLROW_FAILED, NULL);
+    output->finish = COLROW_FAILED;
+    output->error = "out of memory";
+    poll_queue_add_last_resort(&engine->polled, completion->last_resort, output);
+    completion->last_resort = NULL;
+}
+
+static void forget_delivered(struct completion *completion)
+{
+    completion->n_delivered = completion_generated(completion);
+    bytes_clear(&completion->text);
+    completion->n_logprobs = 0;
+    completion->prompt_logits = NULL;
+    completion->n_new_prompt_logits = 0;
+}
+
+static void remove_request(struct colrow_engine *engine, struct request *request)
+{
+    *(request->previous ? &request->previous->next : &engine->first_request) = request->next;
+    *(request->next ? &request->next->previous : &engine->last_request) = request->previous;
+    engine->n_requests--;
+    request_free(request);
+}
+
+static void hand_over(struct colrow_engine *engine, struct completion *completion)
+{
+    struct request *request = completion->sequence.request;
+    struct colrow_output output = describe(completion);
+    if (request->callback) {
+        engine->handing_over = true;
+        request->callback(request->context, &output);
+        engine->handing_over = false;
+    } else {
+        store(engine, completion, &output);
+    }
+    forget_delivered(completion);
+    if (completion->finish != COLROW_RUNNING)
+        engine_close_completion(engine, completion);
+}
+
+void engine_close_completion(struct colrow_engine *engine, struct completion *completion)
+{
+    struct request *request = completion->sequence.request;
+    completion->closed = true;
+    if (completion->sequence.step_tokens > 0)
+        return; // it failed while a step with it is under way: once more when the results are in
+    if (completion->sequence.state != SEQUENCE_OVER)
+        scheduler_remove(&engine->scheduler, &completion->sequence);
+    if (--request->n_open == 0)
+        remove_request(engine, request);
+}
+
+void engine_hand_over(struct colrow_engine *engine, bool all)
+{
+    struct completion *kept_first = NULL, **kept = &kept_first, *kept_last = NULL, *completion;
+    // callbacks may submit and cancel, which queues nothing here
+    while ((completion = engine->first_output)) {
+        engine->first_output = completion->next_output;
+        completion->next_output = NULL;
+        if (all || completion->prompt_logits) {
+            completion->queued = false;
+            hand_over(engine, completion);
+        } else {
+            *kept = kept_last = completion;
+            kept = &completion->next_output;
+        }
+    }
+    engine->first_output = kept_first;
+    engine->last_output = kept_last;
+}
+
+void engine_drop_requests(struct colrow_engine *engine)
+{
+    for (struct request *request = engine->first_request, *next; request; request = next) {
+        next = request->next;
+        request_free(request);
+    }
+    engine->first_request = engine->last_request = NULL;
+    engine->first_output = engine->last_output = NULL;
+    engine->n_requests = 0;
+}

@@ -1,0 +1,200 @@
+// The public functions on text and numbers: encoding, templates, what the engine is and has done.
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+const char *colrow_error(void)
+{
+    return status_message();
+}
+
+const char *colrow_version(void)
+{
+    return COLROW_VERSION;
+}
+
+const char *colrow_finish_name(enum colrow_finish finish)
+{
+    switch (finish) {
+    case COLROW_RUNNING:
+        return "running";
+    case COLROW_STOP:
+        return "stop";
+    case COLROW_LENGTH:
+        return "length";
+    case COLROW_CANCELLED:
+        return "cancelled";
+    case COLROW_FAILED:
+        return "failed";
+    }
+    return "unknown";
+}
+
+void colrow_sampling_init(const struct colrow_engine *engine, struct colrow_sampling *sampling)
+{
+    *sampling = (struct colrow_sampling){
+        .top_p = 1,
+        .repetition_penalty = 1,
+        .max_tokens = 16,
+        .skip_special_tokens = 1,
+        .logprobs = -1,
+        .n = 1,
+    };
+    if (!engine)
+        return;
+    const struct generation_config *generation = &engine->generation;
+    if (generation->has_repetition_penalty)
+        sampling->repetition_penalty = generation->repetition_penalty;
+    if (!generation->has_do_sample || !generation->do_sample)
+        return; // greedy, as HuggingFace's generate()
+    sampling->temperature = generation->has_temperature ? generation->temperature : 1;
+    if (generation->has_top_p)
+        sampling->top_p = generation->top_p;
+    if (generation->has_top_k)
+        sampling->top_k = generation->top_k > INT32_MAX ? 0 : (int)generation->top_k;
+    if (generation->has_min_p)
+        sampling->min_p = generation->min_p;
+}
+
+static enum status need_tokenizer(const struct colrow_engine *engine)
+{
+    return engine->tokenizer ? OK : fail(ERR_INPUT, "%s has no tokenizer.json", engine->model);
+}
+
+static enum status encode(const struct colrow_engine *engine, const char *text, bool add_special_tokens,
+                          struct token_ids *out)
+{
+    TRY(need_tokenizer(engine));
+    TRY(tokenizer_encode(engine->tokenizer, text, strlen(text), add_special_tokens, out));
+    // never NULL for the caller
+    TRY(memory_grow(&out->ids, &out->capacity, 1, sizeof *out->ids, "token ids"));
+    return out->n <= INT32_MAX ? OK : fail(ERR_INPUT, "the text has %zu tokens", out->n);
+}
+
+int colrow_encode(const struct colrow_engine *engine, const char *text, int add_special_tokens, int32_t **ids,
+                  int *n_ids)
+{
+    struct token_ids list;
+    token_ids_init(&list);
+    if (encode(engine, text, add_special_tokens != 0, &list) != OK) {
+        token_ids_fini(&list);
+        return -1;
+    }
+    *ids = list.ids;
+    *n_ids = (int)list.n;
+    return 0;
+}
+
+// A byte string becomes the caller's.
+static int give_text(enum status status, struct bytes *bytes, char **text)
+{
+    if (status == OK)
+        status = bytes_append(bytes, "", 0); // never NULL
+    if (status != OK) {
+        bytes_fini(bytes);
+        return -1;
+    }
+    *text = bytes->data;
+    return 0;
+}
+
+int colrow_decode(const struct colrow_engine *engine, const int32_t *ids, int n_ids, int skip_special_tokens,
+                  char **text)
+{
+    struct bytes bytes;
+    bytes_init(&bytes);
+    enum status status = need_tokenizer(engine);
+    if (status == OK && n_ids > 0)
+        status = tokenizer_decode(engine->tokenizer, ids, (size_t)n_ids, skip_special_tokens != 0, &bytes);
+    return give_text(status, &bytes, text);
+}
+
+static enum status render(const struct colrow_engine *engine, const struct colrow_message *messages, int n,
+                          bool add_generation_prompt, struct bytes *out)
+{
+    if (!engine->chat)
+        return fail(ERR_INPUT, "%s", engine->chat_error);
+    if (n < 1)
+        return fail(ERR_INPUT, "the chat has no messages");
+    struct chat_message *copies;
+    TRY(memory_new((size_t)n, sizeof *copies, "messages", &copies));
+    for (int i = 0; i < n; i++)
+        copies[i] = (struct chat_message){messages[i].role, messages[i].content};
+    enum status status = chat_template_render(engine->chat, copies, n, add_generation_prompt, out);
+    free(copies);
+    return status;
+}
+
+int colrow_apply_chat_template(const struct colrow_engine *engine, const struct colrow_message *messages, int n,
+                               int add_generation_prompt, char **text)
+{
+    struct bytes bytes;
+    bytes_init(&bytes);
+    return give_text(render(engine, messages, n, add_generation_prompt != 0, &bytes), &bytes, text);
+}
+
+void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out)
+{
+    *out = (struct colrow_info){
+        .tensor_parallel_size = engine->plan->n_ranks,
+        .vocab_size = engine->config.vocab_size,
+        .num_hidden_layers = engine->config.num_hidden_layers,
+        .hidden_size = engine->config.hidden_size,
+        .max_model_len = engine->max_model_len,
+        .kv_pages = kv_pool_size(engine->pool),
+        .kv_page_tokens = KV_PAGE_TOKENS,
+        .dtype = compute_name(engine->plan->compute),
+        .isa = engine->kernels->isa,
+        .architecture = engine->config.architecture,
+        .threads_per_rank = engine->threads_per_rank,
+    };
+}
+
+void colrow_get_statistics(const struct colrow_engine *engine, struct colrow_statistics *out)
+{
+    *out = engine->statistics;
+}
+
+static uint64_t load(const _Atomic uint64_t *number)
+{
+    return atomic_load_explicit(number, memory_order_relaxed); // a count, read now and then
+}
+
+static double seconds(const _Atomic uint64_t *ns)
+{
+    return (double)load(ns) * 1e-9;
+}
+
+int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank, struct colrow_rank_statistics *out)
+{
+    if (rank < 0 || rank >= engine->plan->n_ranks)
+        return engine_result(fail(ERR_INPUT, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
+    const struct board_rank *from = &engine->board.ranks[rank];
+    *out = (struct colrow_rank_statistics){
+        .pid = (int)group_pid(engine->group, rank),
+        .weight_bytes = load(&from->weight_bytes),
+        .kv_bytes = load(&from->kv_bytes),
+        .scratch_bytes = load(&from->scratch_bytes),
+        .resident_peak_bytes = load(&from->resident_peak_bytes),
+        .file_bytes_read = load(&from->bytes_read),
+        .load_seconds = seconds(&from->load_ns),
+        .step_seconds = seconds(&from->step_ns),
+        .all_reduce_seconds = seconds(&from->all_reduce_ns),
+        .wait_seconds = seconds(&from->wait_ns),
+        .bytes_sent = load(&from->bytes_sent),
+    };
+    return 0;
+}
+
+const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows, size_t *layer_stride)
+{
+    const struct step_results *results = &engine->board.results;
+    if (!engine->capture || engine->statistics.steps == 0) {
+        fail(ERR_INPUT, "hidden states need capture_hidden_states in the options, and a step");
+        return NULL;
+    }
+    *n_rows = engine->n_rows_last;
+    *layer_stride = (size_t)results->capture_rows_max * (size_t)engine->config.hidden_size;
+    return results->capture;
+}

@@ -1,0 +1,187 @@
+#include "engine/rank.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "comm/comm.h"
+#include "device/device.h"
+#include "device/team.h"
+#include "device/topology.h"
+#include "engine/board.h"
+#include "hf/checkpoint.h"
+#include "model/model.h"
+
+struct rank {
+    struct comm *comm;
+    struct board board;
+    struct board_rank *own; // our part of it
+    struct plan *plan;
+    struct team *team;
+    struct model *model;
+    struct step_sequence *sequences; // [sequences_max]
+    int64_t begun_ns;
+};
+
+// All numbers for the front-end are counters that it reads now and then: relaxed suffices.
+#define PUBLISH(field, value) atomic_store_explicit(&rank->own->field, (value), memory_order_relaxed)
+
+static void show_progress(void *context, uint64_t bytes_read)
+{
+    struct rank *rank = context;
+    PUBLISH(bytes_read, bytes_read);
+}
+
+static enum status compile_plan(struct rank *rank, struct model_config *config)
+{
+    const struct board_options *options = &rank->board.header->options;
+    struct tp_plan_rules rules;
+    bool has_rules = options->tp_plan[0] != '\0';
+    if (has_rules)
+        TRY(tp_plan_file(options->tp_plan, &rules));
+    enum status status = plan_compile(config,
+                                      &(struct plan_options){
+                                          .n_ranks = comm_size(rank->comm),
+                                          .reduction_leaves = options->reduction_leaves,
+                                          .compute = (enum compute_type)options->compute,
+                                          .rules = has_rules ? &rules : NULL,
+                                      },
+                                      &rank->plan);
+    if (has_rules)
+        tp_plan_close(&rules);
+    return status;
+}
+
+static enum status start_team(struct rank *rank)
+{
+    int n_threads = rank->board.header->options.threads_per_rank, n_ranks = comm_size(rank->comm);
+    int cpus[TOPOLOGY_CORES_MAX];
+    struct topology topology;
+    TRY(topology_read(&topology));
+    // bound only where each thread gets a core of its own; else the kernel may move them about
+    bool fits = n_threads <= TEAM_THREADS_MAX && n_ranks * n_threads <= topology.n_cores &&
+                topology_share(&topology, comm_rank(rank->comm), n_ranks, n_threads, cpus) == n_threads;
+    if (fits)
+        topology_bind_memory(cpus, n_threads);
+    return team_new(n_threads, fits ? cpus : NULL, &rank->team);
+}
+
+static enum status open_model(struct rank *rank, const struct checkpoint *checkpoint)
+{
+    const struct step_limits *limits = &rank->board.header->shape.limits;
+    struct model_options options = {
+        .plan = rank->plan,
+        .checkpoint = checkpoint,
+        .comm = rank->comm,
+        .team = rank->team,
+        .rows_max = limits->rows_max,
+        .logit_rows_max = limits->logit_rows_max,
+        .kv_pages = rank->board.header->shape.kv_pages,
+        .progress = show_progress,
+        .progress_context = rank,
+    };
+    TRY(kernels_choose(&options.kernels));
+    TRY(model_open(&options, &rank->model));
+    struct model_memory memory;
+    model_memory(rank->model, &memory);
+    PUBLISH(bytes_read, memory.file_bytes_read);
+    PUBLISH(weight_bytes, memory.weight_bytes);
+    PUBLISH(kv_bytes, memory.kv_bytes);
+    PUBLISH(scratch_bytes, memory.scratch_bytes);
+    PUBLISH(resident_peak_bytes, device_resident_peak_bytes());
+    PUBLISH(load_ns, (uint64_t)(clock_ns() - rank->begun_ns));
+    return OK;
+}
+
+static enum status load(struct rank *rank)
+{
+    const struct board_options *options = &rank->board.header->options;
+    struct model_config config;
+    TRY(model_config_read(options->model, &config));
+    TRY(compile_plan(rank, &config));
+    TRY(start_team(rank));
+    struct checkpoint *checkpoint;
+    TRY(checkpoint_open(options->model, &checkpoint));
+    enum status status = open_model(rank, checkpoint);
+    checkpoint_close(checkpoint);
+    return status;
+}
+
+static enum status rank_open(struct rank *rank)
+{
+    TRY(comm_open(&rank->comm));
+    size_t bytes;
+    void *memory = comm_board(rank->comm, &bytes);
+    TRY(board_attach(memory, bytes, comm_size(rank->comm), comm_check, rank->comm, &rank->board));
+    rank->own = &rank->board.ranks[comm_rank(rank->comm)];
+    log_set_level((enum log_level)rank->board.header->options.log_level);
+    size_t n_sequences = (size_t)rank->board.header->shape.limits.sequences_max;
+    TRY(memory_new(n_sequences, sizeof *rank->sequences, "step plans", &rank->sequences));
+    TRY(load(rank));
+    board_arrive(&rank->board, 1);
+    return OK;
+}
+
+static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns)
+{
+    struct comm_statistics statistics;
+    comm_statistics(rank->comm, &statistics);
+    int64_t end_ns = clock_ns();
+    *total_ns += end_ns - begin_ns;
+    PUBLISH(step_ns, (uint64_t)*total_ns);
+    PUBLISH(last_step_ns, (uint64_t)(end_ns - begin_ns));
+    PUBLISH(last_end_ns, end_ns);
+    PUBLISH(all_reduce_ns, (uint64_t)(statistics.seconds * 1e9));
+    PUBLISH(wait_ns, (uint64_t)(statistics.wait_seconds * 1e9));
+    PUBLISH(bytes_sent, statistics.bytes_sent);
+}
+
+// Executes step plans until told to leave. Allocates nothing.
+static enum status serve(struct rank *rank)
+{
+    struct board_header *header = rank->board.header;
+    int64_t total_ns = 0;
+    for (uint64_t number = 1;; number++) {
+        comm_mark(rank->comm, -1, -1, NULL);
+        TRY(signal_await(&header->plan, (uint32_t)number, WAIT_BUSY, comm_check, rank->comm));
+        // relaxed: ordered by the word
+        if (atomic_load_explicit(&header->quit, memory_order_relaxed))
+            return OK;
+        int64_t begin_ns = clock_ns();
+        struct step step;
+        TRY(step_plan_read(rank->board.plan, &header->shape.limits, rank->sequences, &step));
+        TRY(model_forward(rank->model, &step, &rank->board.results));
+        publish_times(rank, begin_ns, &total_ns);
+        board_arrive(&rank->board, number + 1);
+    }
+}
+
+static void rank_close(struct rank *rank)
+{
+    model_close(rank->model);
+    team_free(rank->team);
+    plan_free(rank->plan);
+    free(rank->sequences);
+    comm_close(rank->comm);
+}
+
+int rank_main(void)
+{
+    // Ctrl-C reaches the whole terminal; it is for the program that owns the group, whose end we notice.
+    signal(SIGINT, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    struct rank rank = {.begun_ns = clock_ns()};
+    enum status status = rank_open(&rank);
+    if (status == OK)
+        status = serve(&rank);
+    if (status != OK && rank.comm)
+        comm_abort(rank.comm, status_message());
+    else if (status != OK)
+        log_error("%s", status_message());
+    rank_close(&rank);
+    return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
+}
