@@ -77,18 +77,19 @@ enum status added_tokens_add(struct added_tokens *added, const char *where,
     if (added->n >= ADDED_TOKENS_MAX)
         return fail(ERR_INPUT, "%s: has more than %d tokens", where, ADDED_TOKENS_MAX);
     if (content_length > ADDED_TOKEN_BYTES_MAX || matched_length > ADDED_TOKEN_BYTES_MAX)
-        return fail(ERR_INPUT, "%s: token \"%.60s...\" has %zu bytes; at most %d are allowed",
-                    where, content,
+        return fail(ERR_INPUT, "%s: token \"%s\" has %zu bytes; at most %d are allowed", where,
+                    text_show(content, content_length),
                     content_length > matched_length ? content_length : matched_length,
                     ADDED_TOKEN_BYTES_MAX);
     if (matched_length == 0)
-        return fail(ERR_UNSUPPORTED, "%s: token \"%.60s\" becomes empty when it is normalised",
-                    where, content);
+        return fail(ERR_UNSUPPORTED, "%s: token \"%s\" becomes empty when it is normalised", where,
+                    text_show(content, content_length));
     bool fresh;
     struct token_trie *trie = token->normalized ? &added->normalized : &added->raw;
     TRY(trie_add(trie, matched, matched_length, (int32_t)added->n, &fresh));
     if (!fresh)
-        return fail(ERR_INPUT, "%s: token \"%.60s\" is there twice", where, content);
+        return fail(ERR_INPUT, "%s: token \"%s\" is there twice", where,
+                    text_show(content, content_length));
     TRY(memory_grow(&added->tokens, &added->capacity, added->n + 1, sizeof *added->tokens,
                     "the added tokens"));
     struct added_token *copy = &added->tokens[added->n++];

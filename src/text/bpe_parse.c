@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "text/tokenizer_parts.h"
+#include "text/unicode.h"
 
 // A key that must be absent, null or empty.
 static enum status check_absent(const json_t *model, const char *where, const char *key)
@@ -34,79 +35,114 @@ static enum status parse_options(const json_t *model, const char *where, struct 
     return unk ? memory_text(unk, &bpe->unk_token) : OK;
 }
 
-static enum status parse_vocab(const json_t *model, const char *where, struct bpe *bpe)
+// ---- the two large parts ----
+
+// {"token": id, ...}
+static enum status parse_vocab(struct json_reader *reader, struct bpe *bpe)
 {
-    json_t *vocab, *value;
-    const char *token;
-    size_t length;
-    char place[512];
-    snprintf(place, sizeof place, "%.400s: key \"vocab\"", where);
-    TRY(json_get_object(model, where, "vocab", &vocab, NULL));
-    json_object_keylen_foreach(vocab, token, length, value)
-    {
-        if (!json_is_integer(value))
-            return fail(ERR_INPUT, "%s: token \"%.60s\" has id %s; expected an integer", place,
-                        token, json_show(value));
-        TRY(bpe_add_token(bpe, place, token, length, json_integer_value(value)));
+    struct bytes scratch;
+    bytes_init(&scratch);
+    enum status status;
+    TRY_DONE(json_reader_expect(reader, '{'));
+    if (!json_reader_at(reader, '}')) {
+        do {
+            const char *token;
+            size_t length;
+            int64_t id;
+            TRY_DONE(json_reader_string(reader, &scratch, &token, &length));
+            TRY_DONE(json_reader_expect(reader, ':'));
+            TRY_DONE(json_reader_int(reader, &id));
+            TRY_DONE(bpe_add_token(bpe, reader->where, token, length, id));
+        } while (json_reader_take(reader, ','));
     }
-    return bpe_vocabulary_ends(bpe);
+    TRY_DONE(json_reader_expect(reader, '}'));
+    status = bpe_vocabulary_ends(bpe);
+done:
+    bytes_fini(&scratch);
+    return status;
 }
 
 // "a b"
-static enum status parse_merge_text(const json_t *merge, const char *where, struct bpe *bpe)
+static enum status parse_merge_text(struct json_reader *reader, struct bytes *scratch,
+                                    struct bpe *bpe)
 {
-    const char *text = json_string_value(merge);
-    size_t length = json_string_length(merge);
-    if (strncmp(text, "#version", 8) == 0)
+    const char *text;
+    size_t length;
+    TRY(json_reader_string(reader, scratch, &text, &length));
+    if (length >= 8 && memcmp(text, "#version", 8) == 0)
         return OK;
-    const char *blank = memchr(text, ' ', length);
-    const char *second = blank ? memchr(blank + 1, ' ', length - (size_t)(blank + 1 - text)) : NULL;
-    if (!blank || second)
-        return fail(
-            ERR_INPUT,
-            "%s: key \"merges\": merge %u is \"%.80s\"; expected two tokens with one blank between",
-            where, bpe->n_ranks, text);
-    size_t left = (size_t)(blank - text);
-    return bpe_add_merge(bpe, where, text, left, blank + 1, length - left - 1);
+    const char *blank = memchr(text, ' ', length), *end = text + length;
+    if (!blank || memchr(blank + 1, ' ', (size_t)(end - blank) - 1))
+        return fail(ERR_INPUT, "%s: merge %u is \"%s\"; expected two tokens with one blank between",
+                    reader->where, bpe->n_ranks, text_show(text, length));
+    return bpe_add_merge(bpe, reader->where, text, (size_t)(blank - text), blank + 1,
+                         (size_t)(end - blank) - 1);
 }
 
 // ["a", "b"]
-static enum status parse_merge_pair(const json_t *merge, const char *where, struct bpe *bpe)
+static enum status parse_merge_pair(struct json_reader *reader, struct bytes scratch[2],
+                                    struct bpe *bpe)
 {
-    const json_t *left = json_array_get(merge, 0), *right = json_array_get(merge, 1);
-    if (json_array_size(merge) != 2 || !json_is_string(left) || !json_is_string(right))
-        return fail(ERR_INPUT, "%s: key \"merges\": merge %u is not a pair of two tokens", where,
-                    bpe->n_ranks);
-    return bpe_add_merge(bpe, where, json_string_value(left), json_string_length(left),
-                         json_string_value(right), json_string_length(right));
+    const char *left, *right;
+    size_t left_length, right_length;
+    TRY(json_reader_expect(reader, '['));
+    TRY(json_reader_string(reader, &scratch[0], &left, &left_length));
+    TRY(json_reader_expect(reader, ','));
+    TRY(json_reader_string(reader, &scratch[1], &right, &right_length));
+    TRY(json_reader_expect(reader, ']'));
+    return bpe_add_merge(bpe, reader->where, left, left_length, right, right_length);
 }
 
-static enum status parse_merges(const json_t *model, const char *where, struct bpe *bpe)
+static enum status parse_merges(struct json_reader *reader, struct bpe *bpe)
 {
-    json_t *merges, *merge;
-    size_t i;
-    TRY(json_get_array(model, where, "merges", &merges, NULL));
-    json_array_foreach(merges, i, merge)
-    {
-        if (json_is_string(merge))
-            TRY(parse_merge_text(merge, where, bpe));
-        else if (json_is_array(merge))
-            TRY(parse_merge_pair(merge, where, bpe));
-        else
-            return fail(ERR_INPUT,
-                        "%s: key \"merges\": merge %zu is %s; expected \"a b\" or [\"a\", \"b\"]",
-                        where, i, json_show(merge));
+    struct bytes scratch[2];
+    bytes_init(&scratch[0]);
+    bytes_init(&scratch[1]);
+    enum status status;
+    TRY_DONE(json_reader_expect(reader, '['));
+    if (!json_reader_at(reader, ']')) {
+        do {
+            if (json_reader_at(reader, '['))
+                TRY_DONE(parse_merge_pair(reader, scratch, bpe));
+            else if (json_reader_at(reader, '"'))
+                TRY_DONE(parse_merge_text(reader, &scratch[0], bpe));
+            else
+                TRY_DONE(json_reader_wrong(reader, "a merge \"a b\" or [\"a\", \"b\"]"));
+        } while (json_reader_take(reader, ','));
     }
+    status = json_reader_expect(reader, ']');
+done:
+    bytes_fini(&scratch[0]);
+    bytes_fini(&scratch[1]);
+    return status;
+}
+
+// A reader of the part `key`, which must be there.
+static enum status open_part(const json_t *model, const char *where, const char *key,
+                             struct json_span part, const char *file, struct json_reader *out)
+{
+    if (!part.text || json_object_get(model, key) == NULL)
+        return fail(ERR_INPUT, "%.400s: key \"%s\" is missing; expected the %s of a BPE model",
+                    where, key, strcmp(key, "vocab") == 0 ? "tokens and ids" : "list of merges");
+    *out = (struct json_reader){.file = file, .at = part.text, .end = part.text + part.length};
     return OK;
 }
 
-enum status bpe_parse(const json_t *root, const char *where, struct bpe *bpe)
+enum status bpe_parse(const json_t *root, const char *where, const char *file,
+                      struct json_span vocab, struct json_span merges, struct bpe *bpe)
 {
     json_t *model;
-    char place[512];
+    struct json_reader reader;
+    char place[448], part[512];
     snprintf(place, sizeof place, "%.400s: model", where);
     TRY(json_get_object(root, where, "model", &model, NULL));
     TRY(parse_options(model, place, bpe));
-    TRY(parse_vocab(model, place, bpe));
-    return parse_merges(model, place, bpe);
+    TRY(open_part(model, place, "vocab", vocab, file, &reader));
+    snprintf(part, sizeof part, "%s: key \"vocab\"", place);
+    reader.where = part;
+    TRY(parse_vocab(&reader, bpe));
+    TRY(open_part(model, place, "merges", merges, file, &reader));
+    snprintf(part, sizeof part, "%s: key \"merges\"", place);
+    reader.where = part;
+    return parse_merges(&reader, bpe);
 }

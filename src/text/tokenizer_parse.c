@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "text/tokenizer_parts.h"
+#include "text/unicode.h"
 
 void tokenizer_close(struct tokenizer *tokenizer)
 {
@@ -38,14 +39,14 @@ static enum status check_id(const struct tokenizer *tokenizer, const char *where
     const struct vocabulary *v = &tokenizer->bpe.vocabulary;
     int32_t known = vocabulary_find(v, content, length);
     if (known >= 0 && known != id)
-        return fail(ERR_INPUT, "%s: token \"%.60s\" has id %lld here and %d in \"vocab\"", where,
-                    content, (long long)id, known);
+        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld here and %d in \"vocab\"", where,
+                    text_show(content, length), (long long)id, known);
     size_t other_length;
     const char *other = known < 0 ? vocabulary_text(v, (int32_t)id, &other_length) : NULL;
     if (other)
-        return fail(ERR_INPUT,
-                    "%s: token \"%.60s\" has id %lld, which is that of \"%.60s\" in \"vocab\"",
-                    where, content, (long long)id, other);
+        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld, which is that of \"%s\" in \"vocab\"",
+                    where, text_show(content, length), (long long)id,
+                    text_show(other, other_length));
     return OK;
 }
 
@@ -77,6 +78,11 @@ done:
     return status;
 }
 
+static const char *show_added(const struct added_tokens *added, int32_t i)
+{
+    return text_show(added->text.data + added->tokens[i].content, added->tokens[i].content_length);
+}
+
 static enum status index_added_tokens(struct tokenizer *tokenizer, const char *where)
 {
     const struct added_tokens *added = &tokenizer->added;
@@ -93,11 +99,10 @@ static enum status index_added_tokens(struct tokenizer *tokenizer, const char *w
     for (size_t i = 0; i < added->n; i++) {
         int32_t *index = &tokenizer->added_index[added->tokens[i].id];
         if (*index >= 0)
-            return fail(
-                ERR_INPUT,
-                "%s: added_tokens: \"%.60s\" and \"%.60s\" both have id %d; ids must be unique",
-                where, added->text.data + added->tokens[*index].content,
-                added->text.data + added->tokens[i].content, added->tokens[i].id);
+            return fail(ERR_INPUT,
+                        "%s: added_tokens: \"%s\" and \"%s\" both have id %d; ids must be unique",
+                        where, show_added(added, *index), show_added(added, (int32_t)i),
+                        added->tokens[i].id);
         *index = (int32_t)i;
     }
     return OK;
@@ -139,7 +144,9 @@ static enum status check_post_processor(const struct tokenizer *tokenizer, const
     return OK;
 }
 
-static enum status parse_root(const json_t *root, const char *where, struct tokenizer *tokenizer)
+static enum status parse_root(const json_t *root, const char *where, const char *file,
+                              struct json_span vocab, struct json_span merges,
+                              struct tokenizer *tokenizer)
 {
     const char *version = "1.0";
     bool found;
@@ -147,13 +154,42 @@ static enum status parse_root(const json_t *root, const char *where, struct toke
     if (strcmp(version, "1.0") != 0)
         return fail(ERR_UNSUPPORTED, "%s: key \"version\" is \"%.20s\"; expected \"1.0\"", where,
                     version);
-    TRY(bpe_parse(root, where, &tokenizer->bpe));
+    TRY(bpe_parse(root, where, file, vocab, merges, &tokenizer->bpe));
     TRY(normalizer_parse(root, where, &tokenizer->normalizer));
     TRY(pre_tokenizer_parse(root, where, &tokenizer->pre_tokenizer));
     TRY(decoder_parse(root, where, &tokenizer->decoder));
     TRY(post_processor_parse(root, where, &tokenizer->post_processor));
     TRY(parse_added_tokens(root, where, tokenizer));
     return check_post_processor(tokenizer, where);
+}
+
+// jansson reads the file without its two large parts.
+static enum status parse_text(const char *name, struct json_span file, struct tokenizer *tokenizer)
+{
+    struct json_span model = json_span_member(file, "model"),
+                     vocab = json_span_member(model, "vocab"),
+                     merges = json_span_member(model, "merges");
+    struct json_span parts[] = {vocab, merges};
+    if (vocab.text && merges.text && merges.text < vocab.text) {
+        parts[0] = merges;
+        parts[1] = vocab;
+    }
+    struct bytes small;
+    json_t *root = NULL;
+    size_t bad;
+    bytes_init(&small);
+    enum status status;
+    if (!utf8_check(file.text, file.length, &bad)) {
+        status = fail(ERR_INPUT, "%s: is not valid UTF-8 at offset %zu", name, bad);
+        goto done;
+    }
+    TRY_DONE(json_span_replace(file, parts, 2, &small));
+    TRY_DONE(json_parse(name, small.data, small.length, &root));
+    status = parse_root(root, name, file.text, vocab, merges, tokenizer);
+done:
+    json_decref(root);
+    bytes_fini(&small);
+    return status;
 }
 
 enum status tokenizer_parse(const char *name, const char *text, size_t length,
@@ -163,18 +199,15 @@ enum status tokenizer_parse(const char *name, const char *text, size_t length,
     if (length > TOKENIZER_FILE_BYTES_MAX)
         return fail(ERR_INPUT, "%s: has %zu bytes, at most %d are allowed", name, length,
                     TOKENIZER_FILE_BYTES_MAX);
-    json_t *root = NULL;
     struct tokenizer *tokenizer;
     TRY(memory_new(1, sizeof *tokenizer, "a tokenizer", &tokenizer));
     bpe_init(&tokenizer->bpe);
     enum status status;
     TRY_DONE(memory_text(name, &tokenizer->name));
-    TRY_DONE(json_parse(name, text, length, &root));
-    TRY_DONE(parse_root(root, name, tokenizer));
+    TRY_DONE(parse_text(name, (struct json_span){text, length}, tokenizer));
     *out = tokenizer;
     tokenizer = NULL;
 done:
-    json_decref(root);
     tokenizer_close(tokenizer);
     return status;
 }

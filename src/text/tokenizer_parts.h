@@ -5,6 +5,7 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/decoder.h"
+#include "text/json_span.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
@@ -22,8 +23,11 @@ struct tokenizer {
     char *name;           // for messages
 };
 
-// tokenizer.json's "model" into `bpe`.
-enum status bpe_parse(const json_t *root, const char *where, struct bpe *bpe) STATUS_MUST_USE;
+// tokenizer.json's "model" into `bpe`. In `root` its "vocab" and "merges" are null: they are spans
+// of `file`.
+enum status bpe_parse(const json_t *root, const char *where, const char *file,
+                      struct json_span vocab, struct json_span merges,
+                      struct bpe *bpe) STATUS_MUST_USE;
 
 // The added token with that id, or NULL.
 const struct added_token *tokenizer_added(const struct tokenizer *tokenizer, int32_t id);

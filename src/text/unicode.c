@@ -70,9 +70,13 @@ size_t utf8_put(uint32_t code, char out[UTF8_BYTES_MAX])
 bool utf8_check(const char *text, size_t length, size_t *at)
 {
     for (size_t i = 0; i < length;) {
-        if ((unsigned char)text[i] < 0x80) {
-            i++;
-            continue;
+        uint64_t eight;
+        if (length - i >= 8) { // mostly ASCII
+            memcpy(&eight, text + i, 8);
+            if (!(eight & 0x8080808080808080u)) {
+                i += 8;
+                continue;
+            }
         }
         uint32_t code;
         size_t bytes;
@@ -97,6 +101,31 @@ enum status utf8_append_lossy(struct bytes *out, const char *text, size_t length
         kept = i + bytes;
     }
     return bytes_append(out, text + kept, length - kept);
+}
+
+const char *text_show(const char *text, size_t length)
+{
+    enum { SHOWN_BYTES = 60 };
+    static _Thread_local char buffers[4][SHOWN_BYTES + 4];
+    static _Thread_local unsigned turn;
+    char *out = buffers[turn++ % 4];
+    size_t n = 0;
+    for (size_t i = 0, bytes; i < length; i += bytes) {
+        uint32_t code;
+        bool valid = utf8_next(text + i, length - i, &code, &bytes) == UTF8_VALID && code >= 0x20;
+        if (n + bytes > SHOWN_BYTES) {
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (valid)
+            memcpy(out + n, text + i, bytes);
+        else
+            memset(out + n, '?', bytes);
+        n += bytes;
+    }
+    out[n] = '\0';
+    return out;
 }
 
 bool unicode_is_space(uint32_t code)

@@ -31,6 +31,10 @@ bool utf8_check(const char *text, size_t length, size_t *at);
 // Appends `text` with one U+FFFD for each invalid part.
 enum status utf8_append_lossy(struct bytes *out, const char *text, size_t length) STATUS_MUST_USE;
 
+// For messages: at most 60 bytes, whole characters, no control characters; in one of four
+// per-thread buffers.
+const char *text_show(const char *text, size_t length);
+
 bool unicode_is_space(uint32_t code);       // White_Space
 bool unicode_is_number(uint32_t code);      // N*
 bool unicode_is_punctuation(uint32_t code); // P*, and the ASCII symbols

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text/unicode.h"
+
 struct vocabulary_slot {
     uint32_t hash;
     int32_t id_plus_1; // 0: free
@@ -46,14 +48,14 @@ void vocabulary_fini(struct vocabulary *vocabulary)
 }
 
 static struct vocabulary_slot *find_slot(const struct vocabulary *v, const char *text,
-                                         size_t length, uint64_t hash)
+                                         size_t length, uint32_t hash)
 {
     size_t mask = v->n_slots - 1;
-    for (size_t i = (size_t)(hash >> 32) & mask;; i = (i + 1) & mask) {
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct vocabulary_slot *slot = &v->slots[i];
         if (slot->id_plus_1 == 0)
             return slot;
-        if (slot->hash != (uint32_t)hash)
+        if (slot->hash != hash)
             continue;
         const struct vocabulary_token *token = &v->tokens[slot->id_plus_1 - 1];
         if (token->length == length && memcmp(v->text.data + token->offset, text, length) == 0)
@@ -67,12 +69,13 @@ static enum status grow_slots(struct vocabulary *v)
     size_t wanted = old.n_slots ? old.n_slots * 2 : 1024;
     TRY(memory_new(wanted, sizeof *v->slots, "the vocabulary's table", &v->slots));
     v->n_slots = wanted;
-    for (size_t i = 0; i < old.n_slots; i++) {
+    for (size_t i = 0; i < old.n_slots; i++) { // by the stored hashes: the texts are not looked at
+        size_t at = old.slots[i].hash & (wanted - 1);
         if (old.slots[i].id_plus_1 == 0)
             continue;
-        const struct vocabulary_token *token = &v->tokens[old.slots[i].id_plus_1 - 1];
-        const char *text = v->text.data + token->offset;
-        *find_slot(v, text, token->length, text_hash(text, token->length)) = old.slots[i];
+        while (v->slots[at].id_plus_1 != 0)
+            at = (at + 1) & (wanted - 1);
+        v->slots[at] = old.slots[i];
     }
     free(old.slots);
     return OK;
@@ -82,17 +85,17 @@ static enum status check_token(const struct vocabulary *v, const char *where, co
                                size_t length, int64_t id)
 {
     if (id < 0 || id > TOKEN_ID_MAX)
-        return fail(ERR_INPUT, "%s: token \"%.60s\" has id %lld; expected 0 to %d", where, text,
-                    (long long)id, TOKEN_ID_MAX);
+        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld; expected 0 to %d", where,
+                    text_show(text, length), (long long)id, TOKEN_ID_MAX);
     if (length > TOKEN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: token %lld has %zu bytes; at most %d are allowed", where,
                     (long long)id, length, TOKEN_BYTES_MAX);
     if (v->n_tokens >= VOCABULARY_TOKENS_MAX)
         return fail(ERR_INPUT, "%s: has more than %d tokens", where, VOCABULARY_TOKENS_MAX);
     if ((size_t)id < v->n_ids && v->tokens[id].present)
-        return fail(ERR_INPUT,
-                    "%s: tokens \"%.60s\" and \"%.60s\" both have id %lld; ids must be unique",
-                    where, v->text.data + v->tokens[id].offset, text, (long long)id);
+        return fail(ERR_INPUT, "%s: tokens \"%s\" and \"%s\" both have id %lld; ids must be unique",
+                    where, text_show(v->text.data + v->tokens[id].offset, v->tokens[id].length),
+                    text_show(text, length), (long long)id);
     return OK;
 }
 
@@ -102,11 +105,11 @@ enum status vocabulary_add(struct vocabulary *v, const char *where, const char *
     TRY(check_token(v, where, text, length, id));
     if (v->n_tokens + v->n_tokens / 2 >= v->n_slots)
         TRY(grow_slots(v));
-    uint64_t hash = text_hash(text, length);
+    uint32_t hash = (uint32_t)text_hash(text, length);
     struct vocabulary_slot *slot = find_slot(v, text, length, hash);
     if (slot->id_plus_1 != 0)
-        return fail(ERR_INPUT, "%s: token \"%.60s\" is there twice, with ids %d and %lld", where,
-                    text, slot->id_plus_1 - 1, (long long)id);
+        return fail(ERR_INPUT, "%s: token \"%s\" is there twice, with ids %d and %lld", where,
+                    text_show(text, length), slot->id_plus_1 - 1, (long long)id);
     size_t before = v->ids_capacity;
     TRY(memory_grow(&v->tokens, &v->ids_capacity, (size_t)id + 1, sizeof *v->tokens,
                     "the vocabulary"));
@@ -117,7 +120,7 @@ enum status vocabulary_add(struct vocabulary *v, const char *where, const char *
     v->tokens[id] = (struct vocabulary_token){(uint32_t)v->text.length, (uint32_t)length, true};
     TRY(bytes_append(&v->text, text, length));
     TRY(bytes_append(&v->text, "", 1)); // so that messages can print it
-    *slot = (struct vocabulary_slot){(uint32_t)hash, (int32_t)id + 1};
+    *slot = (struct vocabulary_slot){hash, (int32_t)id + 1};
     if ((size_t)id >= v->n_ids)
         v->n_ids = (size_t)id + 1;
     v->n_tokens++;
@@ -128,7 +131,7 @@ int32_t vocabulary_find(const struct vocabulary *v, const char *text, size_t len
 {
     if (v->n_slots == 0)
         return -1;
-    return find_slot(v, text, length, text_hash(text, length))->id_plus_1 - 1;
+    return find_slot(v, text, length, (uint32_t)text_hash(text, length))->id_plus_1 - 1;
 }
 
 const char *vocabulary_text(const struct vocabulary *v, int32_t id, size_t *length)
