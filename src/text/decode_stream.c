@@ -42,10 +42,12 @@ static bool find_shape(const struct decoder *decoder, struct shape *shape)
 void decode_stream_init(struct decode_stream *stream, const struct tokenizer *tokenizer,
                         bool skip_special_tokens)
 {
-    struct shape shape;
-    const struct decoder *decoder = &tokenizer->decoder;
     *stream =
         (struct decode_stream){.tokenizer = tokenizer, .skip_special_tokens = skip_special_tokens};
+    if (!tokenizer)
+        return;
+    struct shape shape;
+    const struct decoder *decoder = &tokenizer->decoder;
     stream->whole = !find_shape(decoder, &shape);
     if (!stream->whole && shape.strip < decoder->n)
         stream->strip_left = decoder->steps[shape.strip].start;
@@ -192,6 +194,8 @@ static enum status give_text(struct decode_stream *stream, struct bytes *out)
 
 enum status decode_stream_step(struct decode_stream *stream, int32_t id, struct bytes *out)
 {
+    if (!stream->tokenizer)
+        return OK;
     size_t length;
     bool special;
     if (stream->whole)
@@ -205,6 +209,8 @@ enum status decode_stream_step(struct decode_stream *stream, int32_t id, struct 
 
 enum status decode_stream_flush(struct decode_stream *stream, struct bytes *out)
 {
+    if (!stream->tokenizer)
+        return OK;
     struct shape shape;
     if (stream->whole) {
         enum status status = tokenizer_decode(stream->tokenizer, stream->ids.ids, stream->ids.n,

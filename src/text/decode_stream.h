@@ -31,6 +31,7 @@ struct decode_stream {
     struct token_ids ids;  // all of them, when `whole`
 };
 
+// Without a tokenizer (NULL: a model that is asked with ids alone) no text ever comes.
 void decode_stream_init(struct decode_stream *stream, const struct tokenizer *tokenizer,
                         bool skip_special_tokens);
 void decode_stream_fini(struct decode_stream *stream);
