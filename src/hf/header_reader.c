@@ -17,8 +17,10 @@ const char *header_show(const struct header_reader *reader)
     size_t n = left < sizeof text - 1 ? left : sizeof text - 1;
     if (n == 0)
         return "the end of the header";
+    memcpy(text, reader->at, n);
     for (size_t i = 0; i < n; i++)
-        text[i] = reader->at[i] ? reader->at[i] : '?';
+        if (text[i] == '\0')
+            text[i] = '?';
     text[n] = '\0';
     return text;
 }

@@ -2,6 +2,7 @@
 // shape the weights must stand in the file; for the rest Transformers' defaults hold.
 #include "hf/model_config.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -248,6 +249,7 @@ static enum status read_config(struct reader *reader, struct model_config *out)
     bool found;
     TRY(read_architecture(reader));
     const struct architecture *architecture = reader->architecture;
+    assert(architecture);
     out->family = architecture->family;
     snprintf(out->architecture, sizeof out->architecture, "%s", architecture->name);
     snprintf(out->model_type, sizeof out->model_type, "%s", architecture->model_type);

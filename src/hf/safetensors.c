@@ -182,37 +182,52 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum status read_metadata(struct header_reader *reader, struct safetensors_header *out)
+struct pair {
+    char *key, *value;
+};
+
+static enum status read_pairs(struct header_reader *reader, struct arena *arena,
+                              struct pair **pairs, size_t *n)
 {
-    struct pair {
-        char *key, *value;
-    } *pairs = NULL;
-    size_t n = 0, capacity = 0;
-    enum status status = OK;
-    TRY_DONE(header_expect(reader, '{'));
-    if (!header_accept(reader, '}')) {
-        do {
-            TRY_DONE(memory_grow(&pairs, &capacity, n + 1, sizeof *pairs, "safetensors metadata"));
-            TRY_DONE(header_string(reader, &out->arena, &pairs[n].key));
-            TRY_DONE(header_expect(reader, ':'));
-            TRY_DONE(header_string(reader, &out->arena, &pairs[n].value));
-            n++;
-        } while (header_accept(reader, ','));
-        TRY_DONE(header_expect(reader, '}'));
+    size_t capacity = 0;
+    TRY(header_expect(reader, '{'));
+    if (header_accept(reader, '}'))
+        return OK;
+    do {
+        struct pair pair;
+        TRY(memory_grow(pairs, &capacity, *n + 1, sizeof pair, "safetensors metadata"));
+        TRY(header_string(reader, arena, &pair.key));
+        TRY(header_expect(reader, ':'));
+        TRY(header_string(reader, arena, &pair.value));
+        (*pairs)[(*n)++] = pair;
+    } while (header_accept(reader, ','));
+    return header_expect(reader, '}');
+}
+
+static enum status keep_pairs(const char *file, struct pair *pairs, size_t n,
+                              struct safetensors_header *out)
+{
+    TRY(arena_take(&out->arena, 2 * n, sizeof *out->metadata, &out->metadata));
+    if (n > 0)
         qsort(pairs, n, sizeof *pairs, by_text); // a pair begins with its key
-    }
-    TRY_DONE(arena_take(&out->arena, 2 * n, sizeof *out->metadata, &out->metadata));
     for (size_t i = 0; i < n; i++) {
-        if (i > 0 && strcmp(pairs[i - 1].key, pairs[i].key) == 0) {
-            status = fail(ERR_INPUT, "%s: key \"%.200s\" stands twice; expected it once",
-                          reader->name, pairs[i].key);
-            goto done;
-        }
+        if (i > 0 && strcmp(pairs[i - 1].key, pairs[i].key) == 0)
+            return fail(ERR_INPUT, "%s: key \"%.200s\" stands twice; expected it once", file,
+                        pairs[i].key);
         out->metadata[2 * i] = pairs[i].key;
         out->metadata[2 * i + 1] = pairs[i].value;
     }
     out->n_metadata = (int)n;
-done:
+    return OK;
+}
+
+static enum status read_metadata(struct header_reader *reader, struct safetensors_header *out)
+{
+    struct pair *pairs = NULL;
+    size_t n = 0;
+    enum status status = read_pairs(reader, &out->arena, &pairs, &n);
+    if (status == OK)
+        status = keep_pairs(reader->name, pairs, n, out);
     free(pairs);
     return status == OK ? OK : fail_in(status, "key \"__metadata__\"");
 }

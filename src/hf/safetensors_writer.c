@@ -52,9 +52,9 @@ static enum status append_metadata(struct bytes *out, const char *const *metadat
     TRY(bytes_text(out, "\"__metadata__\":{"));
     for (int i = 0; i < n_metadata; i++) {
         TRY(bytes_text(out, i ? "," : ""));
-        TRY(append_quoted(out, metadata[2 * i]));
+        TRY(append_quoted(out, metadata[2 * (size_t)i]));
         TRY(bytes_text(out, ":"));
-        TRY(append_quoted(out, metadata[2 * i + 1]));
+        TRY(append_quoted(out, metadata[2 * (size_t)i + 1]));
     }
     return bytes_text(out, "}");
 }
