@@ -69,7 +69,7 @@ static void keys_are_read(void **state)
 {
     (void)state;
     struct model_config config = parse("{" LLAMA ", \"num_key_value_heads\": 2, \"head_dim\": 16, "
-                                                 "\"attention_bias\": true, \"mlp_bias\": true,"
+                                       "\"attention_bias\": true, \"mlp_bias\": true,"
                                        "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-5, "
                                        "\"max_position_embeddings\": 4096}");
     assert_int_equal(config.num_key_value_heads, 2);
