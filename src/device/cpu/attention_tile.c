@@ -37,29 +37,33 @@ static uint64_t visible_bits(const struct attention *args, int64_t position, int
     return first > 0 ? bits >> first << first : bits;
 }
 
-// Lays the tile's arrays out in the scratch memory; all begin at a multiple of 64 bytes.
+enum { FLOATS_PER_ROW = 5 + 2 + KV_PAGE_TOKENS }; // m, l, c, all_m, all_l; visible; p
+
+// Lays the tile's arrays out in the scratch memory; all begin at a multiple of 64 bytes, for rows come in sixteens.
 static void tile_init(struct attention_tile *tile, const struct attention *args)
 {
-    int head_dim = args->kv.head_dim;
-    size_t width = round_up((size_t)head_dim, TILE_COLUMNS);
+    size_t width = round_up((size_t)args->kv.head_dim, TILE_COLUMNS);
     *tile = (struct attention_tile){
-        .type = args->kv.type, .head_dim = head_dim, .width = (int)width, .scale = args->scale};
+        .type = args->kv.type, .head_dim = args->kv.head_dim, .width = (int)width, .scale = args->scale};
+    size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - 2 * KV_PAGE_TOKENS * width;
+    size_t rows = floats / (FLOATS_PER_ROW + 3 * width) / 16 * 16;
+    rows = rows < TILE_ROWS_MAX ? rows : TILE_ROWS_MAX;
+    tile->rows_max = (int)rows;
     float *next = args->scratch;
     float **const per_row[] = {&tile->m, &tile->l, &tile->c, &tile->all_m, &tile->all_l};
-    for (size_t i = 0; i < sizeof per_row / sizeof *per_row; i++, next += TILE_ROWS_MAX)
+    for (size_t i = 0; i < sizeof per_row / sizeof *per_row; i++, next += rows)
         *per_row[i] = next;
     tile->visible = (uint64_t *)(void *)next;
-    next += TILE_ROWS_MAX * 2;
+    next += 2 * rows;
     float **const per_column[] = {&tile->q, &tile->o, &tile->all_o};
-    for (size_t i = 0; i < sizeof per_column / sizeof *per_column; i++, next += TILE_ROWS_MAX * width)
+    for (size_t i = 0; i < sizeof per_column / sizeof *per_column; i++, next += rows * width)
         *per_column[i] = next;
     tile->p = next;
-    next += TILE_ROWS_MAX * KV_PAGE_TOKENS;
+    next += rows * KV_PAGE_TOKENS;
     tile->keys = next;
-    next += (size_t)head_dim * KV_PAGE_TOKENS;
+    next += width * KV_PAGE_TOKENS;
     tile->values = next;
-    next += KV_PAGE_TOKENS * width;
-    assert((char *)next - (char *)args->scratch <= ATTENTION_SCRATCH_BYTES);
+    assert(next + width * KV_PAGE_TOKENS <= (float *)args->scratch + ATTENTION_SCRATCH_BYTES / sizeof(float));
 }
 
 static void load_queries(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
@@ -173,11 +177,11 @@ static void attend_tile(const struct attention *args, const struct attention_ste
 
 void attention_run(const struct attention *args, const struct attention_steps *steps)
 {
-    assert(args->n_heads >= 1 && args->n_heads <= TILE_ROWS_MAX);
-    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX && args->kv.head_dim % 2 == 0);
+        assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX && args->kv.head_dim % 2 == 0);
     struct attention_tile tile;
     tile_init(&tile, args);
-    int tokens_max = TILE_ROWS_MAX / args->n_heads;
+    assert(args->n_heads >= 1 && args->n_heads <= tile.rows_max);
+    int tokens_max = tile.rows_max / args->n_heads;
     int n_tiles = (args->n_tokens + tokens_max - 1) / tokens_max;
     for (int i = 0; i < n_tiles; i++) {
         struct span tokens;

@@ -6,13 +6,14 @@
 
 #include "device/kernels.h"
 
-enum { HEAD_DIM_MAX = 512, TILE_ROWS_MAX = 96, TILE_COLUMNS = 16 };
+enum { HEAD_DIM_MAX = 512, TILE_ROWS_MAX = 192, TILE_COLUMNS = 16 };
 
 // How the numbers of a page's keys or values lie. PAGE_F32 is that of struct kv_view or of a widened page.
 enum page_form { PAGE_F32, PAGE_BF16, PAGE_F16 };
 
 struct attention_tile {
     enum compute_type type;
+    int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
     float scale;
     float *q;            // [rows][head_dim], or what load_queries() made of it

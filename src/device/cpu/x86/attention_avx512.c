@@ -72,46 +72,41 @@ static void widen_values(const struct attention_tile *tile, const void *page)
         }
 }
 
-// `n` vectors of the summed index's pair at `x`, which are `stride` numbers apart.
-ALWAYS_INLINE void load_pair(const void *x, enum page_form form, size_t stride, int n, __m512 *even, __m512 *odd)
+// Vector v of one half of the summed index's pair at `x`; rows of a page are `stride` numbers apart.
+ALWAYS_INLINE __m512 load_half(const char *x, enum page_form form, size_t stride, int odd, int v)
 {
-#pragma GCC unroll 4
-    for (int v = 0; v < n; v++) {
-        if (form == PAGE_BF16) {
-            split_pairs(_mm512_loadu_si512((const bf16 *)x + 32 * v), &even[v], &odd[v]);
-        } else if (form == PAGE_F16) {
-            even[v] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const f16 *)x + 16 * v)));
-            odd[v] = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)((const f16 *)x + stride + 16 * v)));
-        } else {
-            even[v] = _mm512_loadu_ps((const float *)x + 16 * v);
-            odd[v] = _mm512_loadu_ps((const float *)x + stride + 16 * v);
-        }
-    }
+    size_t i = (odd ? stride : 0) + 16 * (size_t)v;
+    if (form == PAGE_F32)
+        return _mm512_loadu_ps((const float *)(const void *)x + i);
+    if (form == PAGE_F16)
+        return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)((const f16 *)(const void *)x + i)));
+    __m512i pairs = _mm512_loadu_si512(x + 64 * v);
+    return _mm512_castsi512_ps(odd ? _mm512_and_si512(pairs, _mm512_set1_epi32(INT32_MIN >> 15))
+                                   : _mm512_slli_epi32(pairs, 16));
 }
 
-// sums[row][v] += a[row][k] * x[k][v] for k in [0, n), in pairs, odd first. `x` is a block of n vectors of a page whose
-// rows are `stride` numbers long.
+// sums[row][v] += a[row][k] * x[k][v] for k in [0, n), in pairs, odd first.
 ALWAYS_INLINE void chain(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride, const void *x,
                          size_t stride, int n, __m512 sums[ROWS][VECTORS])
 {
     size_t step = 2 * stride * (form == PAGE_F32 ? 4 : 2);
     const char *at = x;
     for (int k = 0; k < n; k += 2, at += step) {
-        __m512 even[VECTORS], odd[VECTORS];
-        load_pair(at, form, stride, n_vectors, even, odd);
-#pragma GCC unroll 6
-        for (int r = 0; r < rows; r++) {
-            __m512 factor = _mm512_set1_ps(a[(size_t)r * a_stride + (size_t)k + 1]);
+#pragma GCC unroll 2
+        for (int odd = 1; odd >= 0; odd--) {
+            __m512 y[VECTORS];
 #pragma GCC unroll 4
             for (int v = 0; v < n_vectors; v++)
-                sums[r][v] = _mm512_fmadd_ps(factor, odd[v], sums[r][v]);
-        }
+                y[v] = load_half(at, form, stride, odd, v);
 #pragma GCC unroll 6
-        for (int r = 0; r < rows; r++) {
-            __m512 factor = _mm512_set1_ps(a[(size_t)r * a_stride + (size_t)k]);
+            for (int r = 0; r < rows; r++) {
+                __m512 factor = _mm512_set1_ps(a[(size_t)r * a_stride + (size_t)(k + odd)]);
 #pragma GCC unroll 4
-            for (int v = 0; v < n_vectors; v++)
-                sums[r][v] = _mm512_fmadd_ps(factor, even[v], sums[r][v]);
+                for (int v = 0; v < n_vectors; v++)
+                    sums[r][v] = _mm512_fmadd_ps(factor, y[v], sums[r][v]);
+            }
+            // Keeps the compiler from loading the other half early: the registers are full.
+            __asm__ volatile("" : : : "memory");
         }
     }
 }
@@ -251,30 +246,48 @@ ALWAYS_INLINE __m512 round_weight(__m512 p, enum compute_type type)
     return _mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(INT32_MIN >> 15)));
 }
 
+static float largest_of_row(const struct attention_tile *tile, int row)
+{
+    const float *s = tile->p + row * KV_PAGE_TOKENS;
+    uint64_t visible = tile->visible[row];
+    __m512 best = _mm512_set1_ps(tile->m[row]);
+    for (int v = 0; v < VECTORS; v++) // max(s, best) is best where s is NaN
+        best = _mm512_mask_max_ps(best, (__mmask16)(visible >> 16 * v), _mm512_load_ps(s + 16 * v), best);
+    return _mm512_reduce_max_ps(best);
+}
+
+// Turns a row's scores into weights; returns their sum.
+ALWAYS_INLINE float weigh_row(const struct attention_tile *tile, int row, float m, enum compute_type type)
+{
+    float *p = tile->p + row * KV_PAGE_TOKENS;
+    uint64_t visible = tile->visible[row];
+    __m512 e[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) {
+        __m512 x = _mm512_sub_ps(_mm512_load_ps(p + 16 * v), _mm512_set1_ps(m));
+        e[v] = exp_16_masked((__mmask16)(visible >> 16 * v), x);
+        _mm512_store_ps(p + 16 * v, round_weight(e[v], type));
+    }
+    return fold_16(_mm512_add_ps(_mm512_add_ps(e[0], e[1]), _mm512_add_ps(e[2], e[3])));
+}
+
+// 16 rows at a time, so that what is one number a row is computed 16 at once and rows overlap.
 ALWAYS_INLINE void weigh_rows(const struct attention_tile *tile, int row, int end, enum compute_type type)
 {
-    for (; row < end; row++) {
-        float *p = tile->p + row * KV_PAGE_TOKENS;
-        uint64_t visible = tile->visible[row];
-        __m512 s[VECTORS], best = _mm512_set1_ps(tile->m[row]);
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) { // max(s, best) is best where s is NaN
-            s[v] = _mm512_load_ps(p + 16 * v);
-            best = _mm512_mask_max_ps(best, (__mmask16)(visible >> 16 * v), s[v], best);
-        }
-        float m = _mm512_reduce_max_ps(best);
-        const __m512 largest = _mm512_set1_ps(m);
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) {
-            s[v] = exp_16(_mm512_sub_ps(s[v], largest));
-            s[v] = _mm512_maskz_mov_ps((__mmask16)(visible >> 16 * v), s[v]);
-            _mm512_store_ps(p + 16 * v, round_weight(s[v], type));
-        }
-        float c = _mm512_cvtss_f32(exp_16(_mm512_set1_ps(tile->m[row] - m)));
-        float sum = fold_16(_mm512_add_ps(_mm512_add_ps(s[0], s[1]), _mm512_add_ps(s[2], s[3])));
-        tile->c[row] = c;
-        tile->l[row] = fmaf(tile->l[row], c, sum);
-        tile->m[row] = m;
+    for (; row < end; row += 16) {
+        int n = end - row < 16 ? end - row : 16;
+        _Alignas(64) float m[16], sums[16];
+        for (int r = 0; r < n; r++)
+            m[r] = largest_of_row(tile, row + r);
+        for (int r = 0; r < n; r++)
+            sums[r] = weigh_row(tile, row + r, m[r], type);
+        __mmask16 mask = mask_of((size_t)n);
+        const __m512 largest = _mm512_maskz_load_ps(mask, m);
+        __m512 c = exp_16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, tile->m + row), largest));
+        __m512 l = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, tile->l + row), c, _mm512_maskz_load_ps(mask, sums));
+        _mm512_mask_storeu_ps(tile->c + row, mask, c);
+        _mm512_mask_storeu_ps(tile->l + row, mask, l);
+        _mm512_mask_storeu_ps(tile->m + row, mask, largest);
     }
 }
 

@@ -11,8 +11,9 @@ static inline __mmask16 mask_of(size_t n) // the first n lanes, n <= 16
     return (__mmask16)((1u << n) - 1);
 }
 
-// Section 8. vscalefps multiplies by 2^n and rounds once, which here equals the two exact steps of the contract.
-static inline __m512 exp_16(__m512 x)
+// Section 8 between its bounds. vscalefps multiplies by 2^n and rounds once, which here equals the two exact steps of the
+// contract. Lanes without `mask` become zero.
+static inline __m512 exp_bounded_16(__mmask16 mask, __m512 x)
 {
     const int nearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), nearest);
@@ -25,11 +26,20 @@ static inline __m512 exp_16(__m512 x)
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
     __m512 y = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
-    y = _mm512_scalef_ps(y, n);
-    // Ordered comparisons: NaN comes through.
-    y = _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_set1_ps(88.72283f), _CMP_GT_OQ),
-                           _mm512_set1_ps(__builtin_inff()));
-    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.33654f), _CMP_LT_OQ), _mm512_setzero_ps());
+    return _mm512_maskz_scalef_ps(mask, y, n);
+}
+
+// exp(x) in the lanes of `mask`, 0 in the others; no x is above 0. "Not less" lets NaN through.
+static inline __m512 exp_16_masked(__mmask16 mask, __m512 x)
+{
+    return exp_bounded_16(_mm512_mask_cmp_ps_mask(mask, x, _mm512_set1_ps(-87.33654f), _CMP_NLT_UQ), x);
+}
+
+static inline __m512 exp_16(__m512 x)
+{
+    __m512 y = exp_16_masked(0xffff, x);
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, _mm512_set1_ps(88.72283f), _CMP_GT_OQ),
+                              _mm512_set1_ps(__builtin_inff()));
 }
 
 // Section 5: lanes j + 8, then 4, 2, 1.
