@@ -6,15 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/flags.h"
+#include "device/device.h"
+#include "device/topology.h"
 #include "hf/checkpoint.h"
 #include "hf/generation_config.h"
 #include "hf/model_config.h"
 
 struct inspect {
-    bool json, tensors;
+    bool json, tensors, machine;
+    int n_ranks, threads; // for the picture of the machine
     const char *model;
     struct model_config config;
     struct generation_config generation;
@@ -175,6 +179,30 @@ static enum status print_json(const struct inspect *in)
     return OK;
 }
 
+// --machine: the picture of sockets, caches, cores and ranks.
+static enum status print_machine(const struct inspect *in)
+{
+    struct topology *topology;
+    uint64_t available;
+    TRY(memory_new(1, sizeof *topology, "the topology", &topology));
+    enum status status = topology_read(topology);
+    if (status == OK)
+        status = device_memory_available(&available);
+    if (status == OK) {
+        int ranks = in->n_ranks ? in->n_ranks : topology->n_caches;
+        printf("%d core%s, %d last-level cache%s, %d memory node%s; %s free; best kernels: %s\n\n",
+               topology->n_cores, topology->n_cores == 1 ? "" : "s", topology->n_caches,
+               topology->n_caches == 1 ? "" : "s", topology->n_numa,
+               topology->n_numa == 1 ? "" : "s", show_bytes((double)available),
+               isa_name(isa_of_machine()));
+        topology_print(topology, ranks, in->threads, stdout);
+        printf("\n%d rank%s%s\n", ranks, ranks == 1 ? "" : "s",
+               in->n_ranks ? "" : " (one a last-level cache; --tensor-parallel-size shows others)");
+    }
+    free(topology);
+    return status;
+}
+
 static enum status run(struct inspect *in)
 {
     TRY(model_config_read(in->model, &in->config));
@@ -192,6 +220,12 @@ int cmd_inspect(int argc, char **argv)
     int n_positional;
     const struct flag flags[] = {
         {FLAG_ON, "--tensors", NULL, &in.tensors, 0, 0, NULL, "list every layer's tensors"},
+        {FLAG_ON, "--machine", NULL, &in.machine, 0, 0, NULL,
+         "show this machine instead: sockets, caches, cores, and which rank would sit where"},
+        {FLAG_INT, "--tensor-parallel-size", "-tp", &in.n_ranks, 1, 64, "N",
+         "ranks in that picture (default: one a last-level cache)"},
+        {FLAG_INT, "--threads-per-rank", NULL, &in.threads, 0, 256, "N",
+         "threads in that picture (default: the rank's cores)"},
         {FLAG_ON, "--json", NULL, &in.json, 0, 0, NULL, "for machines; always all tensors"},
     };
     const struct usage usage = {
@@ -199,12 +233,17 @@ int cmd_inspect(int argc, char **argv)
         .positional = "MODEL",
         .summary = "Shows what the checkpoint in the folder MODEL contains, after checking all of "
                    "it but the weights.",
-        .examples = "  colrow inspect models/demo\n  colrow inspect models/demo --json",
+        .examples = "  colrow inspect models/demo\n  colrow inspect models/demo --json\n  colrow "
+                    "inspect --machine -tp 2",
         .flags = flags,
         .n_flags = sizeof flags / sizeof flags[0],
     };
     enum status status = flags_parse(&usage, argc, argv, &in.model, 1, &n_positional, &helped);
-    if (status == OK && !helped)
-        status = in.model ? run(&in) : fail(ERR_INPUT, "no model: colrow inspect MODEL");
+    if (status == OK && !helped && in.machine)
+        status = print_machine(&in);
+    else if (status == OK && !helped)
+        status = in.model ? run(&in)
+                          : fail(ERR_INPUT,
+                                 "no model: colrow inspect MODEL, or colrow inspect --machine");
     return status == OK ? 0 : flags_failed(status);
 }
