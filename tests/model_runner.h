@@ -1,4 +1,5 @@
-// A model of one rank (or this process's rank of a group) for tests: opened from a folder, fed tokens in chunks.
+// A model of one rank (or this process's rank of a group) for tests: opened from a folder, fed
+// tokens in chunks.
 #ifndef COLROW_TESTS_MODEL_RUNNER_H
 #define COLROW_TESTS_MODEL_RUNNER_H
 
@@ -62,7 +63,8 @@ static inline void runner_close(struct runner *r)
     *r = (struct runner){0};
 }
 
-static inline enum status runner_open_parts(const struct runner_options *o, struct comm *comm, struct runner *r)
+static inline enum status runner_open_parts(const struct runner_options *o, struct comm *comm,
+                                            struct runner *r)
 {
     RUNNER_TRY(model_config_read(o->folder, &r->config));
     RUNNER_TRY(checkpoint_open(o->folder, &r->checkpoint));
@@ -106,12 +108,15 @@ static inline enum status runner_open(const struct runner_options *o, struct com
         r->own_results = true;
         r->results.logit_rows_max = r->logit_rows_max;
         r->results.capture_rows_max = r->rows_max;
-        status = memory_new(rows * (size_t)r->config.vocab_size, sizeof(float), "logits", &r->results.logits);
+        status = memory_new(rows * (size_t)r->config.vocab_size, sizeof(float), "logits",
+                            &r->results.logits);
         if (status == OK)
-            status = memory_new(rows * (size_t)r->n_ranks, sizeof(struct step_best), "best", &r->results.best);
+            status = memory_new(rows * (size_t)r->n_ranks, sizeof(struct step_best), "best",
+                                &r->results.best);
         if (status == OK)
-            status = memory_new((size_t)(r->config.num_hidden_layers + 1) * (size_t)r->rows_max * hidden,
-                                sizeof(float), "capture", &r->results.capture);
+            status =
+                memory_new((size_t)(r->config.num_hidden_layers + 1) * (size_t)r->rows_max * hidden,
+                           sizeof(float), "capture", &r->results.capture);
     }
     if (status != OK)
         runner_close(r);
@@ -119,7 +124,8 @@ static inline enum status runner_open(const struct runner_options *o, struct com
 }
 
 // One step of one sequence: logits of all rows go to r->results.
-static inline enum status runner_step(struct runner *r, const int32_t *tokens, int n, int64_t position, bool capture)
+static inline enum status runner_step(struct runner *r, const int32_t *tokens, int n,
+                                      int64_t position, bool capture)
 {
     int32_t rows[1024];
     uint8_t full[1024];
@@ -127,8 +133,11 @@ static inline enum status runner_step(struct runner *r, const int32_t *tokens, i
         rows[i] = i;
         full[i] = 1;
     }
-    const struct step_sequence sequence = {
-        .first_row = 0, .n_tokens = n, .position = position, .pages = r->pages, .n_pages = r->n_pages};
+    const struct step_sequence sequence = {.first_row = 0,
+                                           .n_tokens = n,
+                                           .position = position,
+                                           .pages = r->pages,
+                                           .n_pages = r->n_pages};
     const struct step step = {.number = r->steps++,
                               .n_rows = n,
                               .tokens = tokens,
@@ -141,15 +150,17 @@ static inline enum status runner_step(struct runner *r, const int32_t *tokens, i
     return model_forward(r->model, &step, &r->results);
 }
 
-// All logits [n, vocab] of a sequence, fed in chunks. `hidden` [layers + 1, n, hidden_size] or NULL.
-static inline enum status runner_logits(struct runner *r, const int32_t *tokens, int n, int chunk, float *logits,
-                                        float *hidden)
+// All logits [n, vocab] of a sequence, fed in chunks. `hidden` [layers + 1, n, hidden_size] or
+// NULL.
+static inline enum status runner_logits(struct runner *r, const int32_t *tokens, int n, int chunk,
+                                        float *logits, float *hidden)
 {
     size_t vocab = (size_t)r->config.vocab_size, width = (size_t)r->config.hidden_size;
     for (int begin = 0, count; begin < n; begin += count) {
         count = n - begin < chunk ? n - begin : chunk;
         RUNNER_TRY(runner_step(r, tokens + begin, count, begin, hidden != NULL));
-        memcpy(logits + (size_t)begin * vocab, r->results.logits, (size_t)count * vocab * sizeof(float));
+        memcpy(logits + (size_t)begin * vocab, r->results.logits,
+               (size_t)count * vocab * sizeof(float));
         for (int layer = 0; hidden && layer <= r->config.num_hidden_layers; layer++)
             memcpy(hidden + ((size_t)layer * (size_t)n + (size_t)begin) * width,
                    r->results.capture + (size_t)layer * (size_t)r->results.capture_rows_max * width,

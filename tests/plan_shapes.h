@@ -12,11 +12,16 @@ struct plan_shape {
 
 // Even and odd splits, groups of one head and of sixteen, fewer and more KV heads than leaves.
 static const struct plan_shape plan_shapes[] = {
-    {12, 4, 16, 224, 512},       {10, 5, 8, 200, 512},        {6, 3, 16, 256, 512},   {8, 2, 16, 256, 512},
-    {32, 8, 64, 8192, 128256},   {24, 8, 128, 8192, 128256},  {9, 3, 64, 1536, 49152}, {14, 2, 64, 4864, 151936},
-    {64, 8, 128, 28672, 128256}, {128, 8, 128, 53248, 128256}, {4, 4, 16, 172, 512},   {8, 1, 32, 176, 100},
-    {40, 40, 128, 13824, 32000}, {32, 32, 128, 11008, 32001}, {1, 1, 64, 96, 33},     {7, 7, 2, 22, 8},
-    {16, 16, 64, 48, 512},       {3, 1, 4, 6, 5},             {71, 1, 64, 18176, 65024},
+    {12, 4, 16, 224, 512},       {10, 5, 8, 200, 512},
+    {6, 3, 16, 256, 512},        {8, 2, 16, 256, 512},
+    {32, 8, 64, 8192, 128256},   {24, 8, 128, 8192, 128256},
+    {9, 3, 64, 1536, 49152},     {14, 2, 64, 4864, 151936},
+    {64, 8, 128, 28672, 128256}, {128, 8, 128, 53248, 128256},
+    {4, 4, 16, 172, 512},        {8, 1, 32, 176, 100},
+    {40, 40, 128, 13824, 32000}, {32, 32, 128, 11008, 32001},
+    {1, 1, 64, 96, 33},          {7, 7, 2, 22, 8},
+    {16, 16, 64, 48, 512},       {3, 1, 4, 6, 5},
+    {71, 1, 64, 18176, 65024},
 };
 enum { N_PLAN_SHAPES = sizeof plan_shapes / sizeof plan_shapes[0] };
 
@@ -41,7 +46,8 @@ static inline struct model_config plan_config(const struct plan_shape *shape)
     return c;
 }
 
-static inline const struct plan_parameter *plan_parameter_named(const struct plan *plan, const char *name)
+static inline const struct plan_parameter *plan_parameter_named(const struct plan *plan,
+                                                                const char *name)
 {
     for (int i = 0; i < plan->n_parameters; i++)
         if (strcmp(plan->parameters[i].name, name) == 0)

@@ -1,4 +1,5 @@
-// Small random checkpoints that the tests make themselves, and a plain forward pass over them in double precision.
+// Small random checkpoints that the tests make themselves, and a plain forward pass over them in
+// double precision.
 #ifndef COLROW_TESTS_TINY_MODEL_H
 #define COLROW_TESTS_TINY_MODEL_H
 
@@ -16,9 +17,9 @@ enum { TINY_LAYERS_MAX = 3, TINY_TENSORS_MAX = 64 };
 struct tiny_spec {
     int heads, kv_heads, head_dim, hidden, intermediate, vocab, layers;
     bool bias, tied;
-    int window;              // 0: none; otherwise Mistral
-    enum element_type type;  // ELEMENT_NONE: bf16, f16 and f32 in turn
-    bool spiky;              // some weights are far larger than the rest, some are zero or denormal
+    int window;             // 0: none; otherwise Mistral
+    enum element_type type; // ELEMENT_NONE: bf16, f16 and f32 in turn
+    bool spiky;             // some weights are far larger than the rest, some are zero or denormal
 };
 
 struct tiny_tensor {
@@ -55,8 +56,8 @@ static inline float tiny_round(double x, enum element_type type)
     return type == ELEMENT_F16 ? float_of_f16(f16_of_float((float)x)) : (float)x;
 }
 
-static inline void tiny_add(struct tiny_model *m, uint64_t *state, int64_t rows, int64_t columns, const char *format,
-                            int layer)
+static inline void tiny_add(struct tiny_model *m, uint64_t *state, int64_t rows, int64_t columns,
+                            const char *format, int layer)
 {
     static const enum element_type types[] = {ELEMENT_BF16, ELEMENT_F16, ELEMENT_F32};
     assert_true(m->n_tensors < TINY_TENSORS_MAX);
@@ -87,7 +88,8 @@ static inline void tiny_fill(struct tiny_model *m, uint64_t seed)
 {
     const struct tiny_spec *s = &m->spec;
     uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-    int64_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim, d = s->hidden, f = s->intermediate;
+    int64_t q = s->heads * s->head_dim, kv = s->kv_heads * s->head_dim, d = s->hidden,
+            f = s->intermediate;
     tiny_add(m, &state, s->vocab, d, "model.embed_tokens.weight", 0);
     for (int l = 0; l < s->layers; l++) {
         tiny_add(m, &state, d, 1, "model.layers.%d.input_layernorm.weight", l);
@@ -121,14 +123,18 @@ static inline void tiny_write_config(const struct tiny_model *m)
     if (s->window)
         snprintf(window, sizeof window, "\"sliding_window\": %d, ", s->window);
     snprintf(text, sizeof text,
-             "{\"architectures\": [\"%s\"], \"model_type\": \"%s\", \"hidden_act\": \"silu\", \"hidden_size\": %d, "
+             "{\"architectures\": [\"%s\"], \"model_type\": \"%s\", \"hidden_act\": \"silu\", "
+             "\"hidden_size\": %d, "
              "\"intermediate_size\": %d, \"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
-             "\"num_key_value_heads\": %d, \"head_dim\": %d, \"vocab_size\": %d, \"max_position_embeddings\": 2048, "
-             "\"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, %s\"attention_bias\": %s, \"mlp_bias\": %s, "
+             "\"num_key_value_heads\": %d, \"head_dim\": %d, \"vocab_size\": %d, "
+             "\"max_position_embeddings\": 2048, "
+             "\"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, %s\"attention_bias\": %s, "
+             "\"mlp_bias\": %s, "
              "\"tie_word_embeddings\": %s, \"torch_dtype\": \"%s\"}",
-             s->window ? "MistralForCausalLM" : "LlamaForCausalLM", s->window ? "mistral" : "llama", s->hidden,
-             s->intermediate, s->layers, s->heads, s->kv_heads, s->head_dim, s->vocab, window,
-             s->bias ? "true" : "false", s->bias ? "true" : "false", s->tied ? "true" : "false",
+             s->window ? "MistralForCausalLM" : "LlamaForCausalLM", s->window ? "mistral" : "llama",
+             s->hidden, s->intermediate, s->layers, s->heads, s->kv_heads, s->head_dim, s->vocab,
+             window, s->bias ? "true" : "false", s->bias ? "true" : "false",
+             s->tied ? "true" : "false",
              element_dtype_name(s->type == ELEMENT_NONE ? ELEMENT_F32 : s->type));
     snprintf(path, sizeof path, "%s/config.json", m->folder);
     assert_int_equal(file_write(path, text, strlen(text)), OK);
@@ -146,8 +152,10 @@ static inline void tiny_write_weights(const struct tiny_model *m, const char *mi
         const struct tiny_tensor *t = &m->tensors[i];
         if (missing && strcmp(missing, t->name) == 0)
             continue;
-        specs[n] = (struct tensor_spec){
-            .name = t->name, .type = t->type, .n_dimensions = t->columns > 1 ? 2 : 1, .shape = {t->rows, t->columns}};
+        specs[n] = (struct tensor_spec){.name = t->name,
+                                        .type = t->type,
+                                        .n_dimensions = t->columns > 1 ? 2 : 1,
+                                        .shape = {t->rows, t->columns}};
         if (spoil)
             spoil(&specs[n]);
         n++;
@@ -168,7 +176,8 @@ static inline void tiny_write_weights(const struct tiny_model *m, const char *mi
             if (t->type == ELEMENT_F32)
                 memcpy(data + 4 * k, &t->values[k], 4);
             else {
-                uint16_t bits = t->type == ELEMENT_BF16 ? bf16_of_float(t->values[k]) : f16_of_float(t->values[k]);
+                uint16_t bits = t->type == ELEMENT_BF16 ? bf16_of_float(t->values[k])
+                                                        : f16_of_float(t->values[k]);
                 memcpy(data + 2 * k, &bits, 2);
             }
         assert_int_equal(safetensors_write(writer, data, count * item), OK);
@@ -219,7 +228,8 @@ static inline double *tiny_doubles(size_t n)
 }
 
 // y[n] = W[n, k] x[k] + b
-static inline void tiny_linear(const float *w, const float *b, int n, int k, const double *x, double *y)
+static inline void tiny_linear(const float *w, const float *b, int n, int k, const double *x,
+                               double *y)
 {
     for (int i = 0; i < n; i++) {
         y[i] = b ? (double)b[i] : 0;
@@ -249,8 +259,8 @@ static inline void tiny_rotate(double *x, int head_dim, int position)
 }
 
 // One query over keys and values [n][stride], of which it sees those from `first` on.
-static inline void tiny_attend(const double *q, const double *k, const double *v, int stride, int first, int n,
-                               int head_dim, double *out)
+static inline void tiny_attend(const double *q, const double *k, const double *v, int stride,
+                               int first, int n, int head_dim, double *out)
 {
     double *p = tiny_doubles((size_t)n), most = -INFINITY, sum = 0;
     for (int j = first; j < n; j++) {
@@ -274,15 +284,21 @@ static inline void tiny_attend(const double *q, const double *k, const double *v
 static inline void tiny_layer(const struct tiny_model *m, int l, int n, double *x)
 {
     const struct tiny_spec *s = &m->spec;
-    int d = s->hidden, f = s->intermediate, hd = s->head_dim, nq = s->heads * hd, nkv = s->kv_heads * hd;
+    int d = s->hidden, f = s->intermediate, hd = s->head_dim, nq = s->heads * hd,
+        nkv = s->kv_heads * hd;
 #define TINY(part) tiny_find(m, "model.layers.%d." part, l)
-    double *h = tiny_doubles((size_t)(d + f)), *u = tiny_doubles((size_t)(d + f)), *q = tiny_doubles((size_t)(n * nq));
-    double *k = tiny_doubles((size_t)(n * nkv)), *v = tiny_doubles((size_t)(n * nkv)), *a = tiny_doubles((size_t)nq);
+    double *h = tiny_doubles((size_t)(d + f)), *u = tiny_doubles((size_t)(d + f)),
+           *q = tiny_doubles((size_t)(n * nq));
+    double *k = tiny_doubles((size_t)(n * nkv)), *v = tiny_doubles((size_t)(n * nkv)),
+           *a = tiny_doubles((size_t)nq);
     for (int t = 0; t < n; t++) {
         tiny_norm(x + t * d, TINY("input_layernorm.weight"), d, h);
-        tiny_linear(TINY("self_attn.q_proj.weight"), TINY("self_attn.q_proj.bias"), nq, d, h, q + t * nq);
-        tiny_linear(TINY("self_attn.k_proj.weight"), TINY("self_attn.k_proj.bias"), nkv, d, h, k + t * nkv);
-        tiny_linear(TINY("self_attn.v_proj.weight"), TINY("self_attn.v_proj.bias"), nkv, d, h, v + t * nkv);
+        tiny_linear(TINY("self_attn.q_proj.weight"), TINY("self_attn.q_proj.bias"), nq, d, h,
+                    q + t * nq);
+        tiny_linear(TINY("self_attn.k_proj.weight"), TINY("self_attn.k_proj.bias"), nkv, d, h,
+                    k + t * nkv);
+        tiny_linear(TINY("self_attn.v_proj.weight"), TINY("self_attn.v_proj.bias"), nkv, d, h,
+                    v + t * nkv);
         for (int i = 0; i < s->heads; i++)
             tiny_rotate(q + t * nq + i * hd, hd, t);
         for (int i = 0; i < s->kv_heads; i++)
@@ -292,7 +308,8 @@ static inline void tiny_layer(const struct tiny_model *m, int l, int n, double *
         int first = s->window && t - s->window + 1 > 0 ? t - s->window + 1 : 0;
         for (int i = 0; i < s->heads; i++) {
             int g = i / (s->heads / s->kv_heads);
-            tiny_attend(q + t * nq + i * hd, k + g * hd, v + g * hd, nkv, first, t + 1, hd, a + i * hd);
+            tiny_attend(q + t * nq + i * hd, k + g * hd, v + g * hd, nkv, first, t + 1, hd,
+                        a + i * hd);
         }
         tiny_linear(TINY("self_attn.o_proj.weight"), TINY("self_attn.o_proj.bias"), d, nq, a, h);
         for (int i = 0; i < d; i++)
@@ -318,7 +335,8 @@ static inline void tiny_layer(const struct tiny_model *m, int l, int n, double *
 }
 
 // logits [n, vocab]
-static inline void tiny_forward(const struct tiny_model *m, const int32_t *tokens, int n, double *logits)
+static inline void tiny_forward(const struct tiny_model *m, const int32_t *tokens, int n,
+                                double *logits)
 {
     int d = m->spec.hidden, vocab = m->spec.vocab;
     const float *embed = tiny_find(m, "model.embed_tokens.weight", 0);

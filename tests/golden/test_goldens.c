@@ -8,8 +8,8 @@
 
 enum { CHUNK_MAX = 640, PAGES = 16 };
 
-static const char *const names[] = {"llama2",         "llama3", "llama-bias-linear", "llama-f16-sharded",
-                                    "llama-yarn-f32", "mistral"};
+static const char *const names[] = {
+    "llama2", "llama3", "llama-bias-linear", "llama-f16-sharded", "llama-yarn-f32", "mistral"};
 enum { N_NAMES = sizeof names / sizeof names[0] };
 
 struct golden {
@@ -83,11 +83,14 @@ static struct error compare(const float *found, const float *expected, int64_t n
     return e;
 }
 
-static void open_model(const struct golden *g, enum compute_type compute, int n_threads, struct comm *comm,
-                       struct runner *r)
+static void open_model(const struct golden *g, enum compute_type compute, int n_threads,
+                       struct comm *comm, struct runner *r)
 {
-    struct runner_options options = {
-        .folder = g->folder, .compute = compute, .n_threads = n_threads, .rows_max = CHUNK_MAX, .n_pages = PAGES};
+    struct runner_options options = {.folder = g->folder,
+                                     .compute = compute,
+                                     .n_threads = n_threads,
+                                     .rows_max = CHUNK_MAX,
+                                     .n_pages = PAGES};
     if (runner_open(&options, comm, NULL, r) != OK)
         FAIL_TEST("%s", status_message());
 }
@@ -98,13 +101,15 @@ static void check(enum status status)
         FAIL_TEST("%s", status_message());
 }
 
-static struct error short_error(const struct golden *g, struct runner *r, struct error *hidden_error)
+static struct error short_error(const struct golden *g, struct runner *r,
+                                struct error *hidden_error)
 {
     int n;
     int64_t count, hidden_count;
     int32_t *ids = token_tensor(g, "input_ids", &n);
     float *expected = tensor(g, "logits", &count), *found = calloc((size_t)count, sizeof *found);
-    float *states = tensor(g, "hidden_states", &hidden_count), *own = calloc((size_t)hidden_count, sizeof *own);
+    float *states = tensor(g, "hidden_states", &hidden_count),
+          *own = calloc((size_t)hidden_count, sizeof *own);
     assert_int_equal(count, (int64_t)n * r->config.vocab_size);
     check(runner_logits(r, ids, n, CHUNK_MAX, found, own));
     struct error e = compare(found, expected, count);
@@ -121,13 +126,16 @@ static struct error long_error(const struct golden *g, struct runner *r)
 {
     int n, n_positions;
     int64_t count;
-    int32_t *ids = token_tensor(g, "long_input_ids", &n), *positions = token_tensor(g, "long_positions", &n_positions);
+    int32_t *ids = token_tensor(g, "long_input_ids", &n),
+            *positions = token_tensor(g, "long_positions", &n_positions);
     float *expected = tensor(g, "long_logits", &count);
     size_t vocab = (size_t)r->config.vocab_size;
-    float *found = calloc((size_t)n * vocab, sizeof *found), *picked = calloc((size_t)count, sizeof *picked);
+    float *found = calloc((size_t)n * vocab, sizeof *found),
+          *picked = calloc((size_t)count, sizeof *picked);
     check(runner_logits(r, ids, n, CHUNK_MAX, found, NULL));
     for (int i = 0; i < n_positions; i++)
-        memcpy(picked + (size_t)i * vocab, found + (size_t)positions[i] * vocab, vocab * sizeof *found);
+        memcpy(picked + (size_t)i * vocab, found + (size_t)positions[i] * vocab,
+               vocab * sizeof *found);
     struct error e = compare(picked, expected, count);
     free(ids);
     free(positions);
@@ -137,13 +145,14 @@ static struct error long_error(const struct golden *g, struct runner *r)
     return e;
 }
 
-// Greedy ids are Transformers' wherever its margin exceeds twice the error (two logits may err towards each other). After
-// a step that could go either way, we go on with its choice.
+// Greedy ids are Transformers' wherever its margin exceeds twice the error (two logits may err
+// towards each other). After a step that could go either way, we go on with its choice.
 static int greedy_mismatches(const struct golden *g, struct runner *r, double error)
 {
     int n, n_greedy, mismatches = 0;
     int64_t count;
-    int32_t *ids = token_tensor(g, "input_ids", &n), *greedy = token_tensor(g, "greedy_ids", &n_greedy);
+    int32_t *ids = token_tensor(g, "input_ids", &n),
+            *greedy = token_tensor(g, "greedy_ids", &n_greedy);
     float *margin = tensor(g, "greedy_margin", &count);
     check(runner_step(r, ids, n, 0, false));
     int32_t best = runner_best(r, n - 1);
@@ -172,8 +181,8 @@ static void test_float32(void **state)
         open_model(&g, COMPUTE_F32, 1, comm, &r);
         struct error logits = short_error(&g, &r, &hidden), longer = long_error(&g, &r);
         int mismatches = greedy_mismatches(&g, &r, logits.largest);
-        printf("%-18s float32   logits %.2e  long %.2e  hidden %.2e  greedy mismatches %d\n", names[i], logits.largest,
-               longer.largest, hidden.largest, mismatches);
+        printf("%-18s float32   logits %.2e  long %.2e  hidden %.2e  greedy mismatches %d\n",
+               names[i], logits.largest, longer.largest, hidden.largest, mismatches);
         assert_true(logits.largest <= 5e-4);
         assert_true(longer.largest <= 5e-4);
         assert_true(hidden.largest <= 5e-4);
@@ -199,9 +208,10 @@ static void test_sixteen_bits(void **state)
             open_model(&g, half ? COMPUTE_F16 : COMPUTE_BF16, 1, comm, &r);
             struct error e = short_error(&g, &r, &hidden);
             int mismatches = greedy_mismatches(&g, &r, e.largest);
-            printf("%-18s %-9s mean %.3e (%.2f of Transformers' bfloat16)  largest %.3e (%.2f)  greedy mismatches %d\n",
-                   names[i], half ? "float16" : "bfloat16", e.mean, e.mean / mean, e.largest, e.largest / largest,
-                   mismatches);
+            printf("%-18s %-9s mean %.3e (%.2f of Transformers' bfloat16)  largest %.3e (%.2f)  "
+                   "greedy mismatches %d\n",
+                   names[i], half ? "float16" : "bfloat16", e.mean, e.mean / mean, e.largest,
+                   e.largest / largest, mismatches);
             assert_true(e.mean <= 1.25 * mean);
             assert_true(e.largest <= 2 * largest);
             assert_int_equal(mismatches, 0);
@@ -224,7 +234,8 @@ static void test_chunks_and_threads(void **state)
         int n;
         golden_open(names[i], &g);
         int32_t *ids = token_tensor(&g, "long_input_ids", &n);
-        n = n < 200 ? n : 200; // three pages and a part; chunks of one token are slow with reference kernels
+        n = n < 200 ? n : 200; // three pages and a part; chunks of one token are slow with
+                               // reference kernels
         for (int compute = COMPUTE_BF16; compute <= COMPUTE_F32; compute++) {
             float *first = NULL, *logits = NULL;
             size_t bytes = 0;
@@ -238,7 +249,8 @@ static void test_chunks_and_threads(void **state)
                     bool is_first = t == 0 && c == 0;
                     check(runner_logits(&r, ids, n, chunks[c], is_first ? first : logits, NULL));
                     if (!is_first && memcmp(first, logits, bytes))
-                        FAIL_TEST("%s: chunks of %d with %d threads give other bits", names[i], chunks[c], threads[t]);
+                        FAIL_TEST("%s: chunks of %d with %d threads give other bits", names[i],
+                                  chunks[c], threads[t]);
                 }
                 runner_close(&r);
             }

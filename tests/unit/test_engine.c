@@ -1,9 +1,9 @@
 // One answer, whatever the split, the batch, the chunks and the pool.
 #include "engine_client.h"
-#include "tiny_model.h"
+#include "toy_llama.h"
 
 enum { PROMPTS = 16 };
-static struct tiny_model tiny;
+static struct toy_llama toy;
 static char prompts[PROMPTS][256];
 static struct answer alone[PROMPTS], answers[PROMPTS];
 
@@ -26,11 +26,11 @@ static struct colrow_sampling sampling_of(int i)
 static int set_up(void **state)
 {
     (void)state;
-    tiny_model_new(&tiny);
+    toy_llama_new(&toy);
     for (int i = 0; i < PROMPTS; i++)
         for (int k = 0; k < 3 + i * 12; k++)
             prompts[i][k] = (char)('a' + (k * (i + 3) + i) % 26);
-    struct colrow_options options = client_options(tiny.folder, 1);
+    struct colrow_options options = client_options(toy.folder, 1);
     struct colrow_engine *engine = client_open(&options);
     for (int i = 0; i < PROMPTS; i++) {
         struct colrow_sampling sampling = sampling_of(i);
@@ -44,7 +44,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    tiny_model_free(&tiny);
+    toy_llama_free(&toy);
     return 0;
 }
 
@@ -68,7 +68,7 @@ static void the_same_on_any_number_of_ranks(void **state)
     const int sizes[] = {1, 2, 3, 4, 8};
     for (int i = 0; i < 5; i++) {
         struct colrow_statistics statistics;
-        struct colrow_options options = client_options(tiny.folder, sizes[i]);
+        struct colrow_options options = client_options(toy.folder, sizes[i]);
         check_all(&options, &statistics);
         uint64_t n_generated = 0, n_prompt = 0;
         for (int k = 0; k < PROMPTS; k++) {
@@ -88,7 +88,7 @@ static void the_same_in_any_batch_and_chunk(void **state)
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < 2; k++) {
             struct colrow_statistics statistics;
-            struct colrow_options options = client_options(tiny.folder, 2);
+            struct colrow_options options = client_options(toy.folder, 2);
             options.max_num_batched_tokens = tokens[i];
             options.max_num_seqs = sequences[k];
             check_all(&options, &statistics);
@@ -98,7 +98,7 @@ static void the_same_in_any_batch_and_chunk(void **state)
 static void the_same_after_preemptions(void **state)
 {
     (void)state;
-    struct colrow_options options = client_options(tiny.folder, 2);
+    struct colrow_options options = client_options(toy.folder, 2);
     struct colrow_engine *engine = client_open(&options);
     struct colrow_rank_statistics rank;
     struct colrow_info info;
@@ -110,7 +110,7 @@ static void the_same_after_preemptions(void **state)
     }
     colrow_close(engine);
     // just enough for one sequence of the longest context
-    options.kv_cache_memory = (int64_t)(kv_bytes / (uint64_t)info.kv_pages) * (TINY_POSITIONS / 64);
+    options.kv_cache_memory = (int64_t)(kv_bytes / (uint64_t)info.kv_pages) * (TOY_POSITIONS / 64);
     struct colrow_statistics statistics;
     check_all(&options, &statistics);
     assert_true(statistics.preemptions > 0);
@@ -120,7 +120,7 @@ static void the_same_with_threads(void **state)
 {
     (void)state;
     struct colrow_statistics statistics;
-    struct colrow_options options = client_options(tiny.folder, 2);
+    struct colrow_options options = client_options(toy.folder, 2);
     options.threads_per_rank = 3;
     check_all(&options, &statistics);
 }
@@ -139,7 +139,7 @@ static void logits_of_the_prompt_are_bit_identical(void **state)
 {
     (void)state;
     static struct answer first, other;
-    struct colrow_options options = client_options(tiny.folder, 1);
+    struct colrow_options options = client_options(toy.folder, 1);
     options.prompt_logits = 1;
     ask_for_logits(&options, &first);
     const struct {
@@ -151,13 +151,13 @@ static void logits_of_the_prompt_are_bit_identical(void **state)
         options.max_num_seqs = cases[i].sequences;
         ask_for_logits(&options, &other);
         assert_memory_equal(other.prompt_logits, first.prompt_logits,
-                            (size_t)first.n_prompt_logits * TINY_VOCAB * sizeof(float));
+                            (size_t)first.n_prompt_logits * TOY_VOCAB * sizeof(float));
         assert_answers_equal(&other, &first);
         client_forget(&other);
     }
     // what follows the prompt is the largest of its last row
-    const float *last = first.prompt_logits + (size_t)(first.n_prompt_logits - 1) * TINY_VOCAB;
-    for (int i = 0; i < TINY_VOCAB; i++)
+    const float *last = first.prompt_logits + (size_t)(first.n_prompt_logits - 1) * TOY_VOCAB;
+    for (int i = 0; i < TOY_VOCAB; i++)
         assert_true(last[i] <= last[first.ids[0]]);
     client_forget(&first);
 }
@@ -167,7 +167,7 @@ static void hidden_states_stay_until_the_next_step(void **state)
     (void)state;
     float *first = NULL;
     for (int tp = 1; tp <= 3; tp += 2) {
-        struct colrow_options options = client_options(tiny.folder, tp);
+        struct colrow_options options = client_options(toy.folder, tp);
         options.capture_hidden_states = 1;
         struct colrow_engine *engine = client_open(&options);
         struct colrow_sampling sampling = client_sampling(3);
@@ -179,10 +179,10 @@ static void hidden_states_stay_until_the_next_step(void **state)
         const float *states = colrow_hidden_states(engine, &n_rows, &stride);
         assert_non_null(states);
         assert_int_equal(n_rows, 6);
-        size_t bytes = (size_t)n_rows * TINY_HIDDEN * sizeof(float);
+        size_t bytes = (size_t)n_rows * TOY_HIDDEN * sizeof(float);
         if (!first)
-            first = calloc(TINY_LAYERS + 1, bytes);
-        for (int layer = 0; layer <= TINY_LAYERS; layer++) {
+            first = calloc(TOY_LAYERS + 1, bytes);
+        for (int layer = 0; layer <= TOY_LAYERS; layer++) {
             float *kept = first + (size_t)layer * bytes / sizeof(float);
             if (tp == 1)
                 memcpy(kept, states + (size_t)layer * stride, bytes);

@@ -2,8 +2,8 @@
 
 #include "model/placement.h"
 
-static const struct placement replicate = {PLACE_REPLICATE, 0}, rows = {PLACE_SHARD, 0}, columns = {PLACE_SHARD, 1},
-                              partial = {PLACE_PARTIAL, 0};
+static const struct placement replicate = {PLACE_REPLICATE, 0}, rows = {PLACE_SHARD, 0},
+                              columns = {PLACE_SHARD, 1}, partial = {PLACE_PARTIAL, 0};
 
 enum { REFUSED = -1 };
 
@@ -14,9 +14,9 @@ static void test_every_pair(void **state)
     const struct placement all[] = {replicate, rows, columns, partial};
     const int table[4][4] = {
         // need: replicate            rows                 columns              partial
-        {EDGE_NOTHING, EDGE_SLICE, EDGE_SLICE, REFUSED},                    // have replicate
-        {EDGE_ALL_GATHER, EDGE_NOTHING, REFUSED, REFUSED},                  // rows
-        {EDGE_ALL_GATHER, REFUSED, EDGE_NOTHING, REFUSED},                  // columns
+        {EDGE_NOTHING, EDGE_SLICE, EDGE_SLICE, REFUSED},                      // have replicate
+        {EDGE_ALL_GATHER, EDGE_NOTHING, REFUSED, REFUSED},                    // rows
+        {EDGE_ALL_GATHER, REFUSED, EDGE_NOTHING, REFUSED},                    // columns
         {EDGE_ALL_REDUCE, EDGE_REDUCE_SCATTER, EDGE_REDUCE_SCATTER, REFUSED}, // partial
     };
     for (int have = 0; have < 4; have++)

@@ -1,5 +1,5 @@
-// The plan over all sizes of many shapes: shares cover everything once, and are unions of leaves that do not depend on
-// the number of ranks.
+// The plan over all sizes of many shapes: shares cover everything once, and are unions of leaves
+// that do not depend on the number of ranks.
 #include "plan_shapes.h"
 
 static const int leaf_counts[] = {8, 1, 2, 4, 16, 64};
@@ -12,7 +12,8 @@ static int width(struct range range)
 
 static struct plan *compile(const struct model_config *config, int n_ranks, int leaves)
 {
-    const struct plan_options options = {.n_ranks = n_ranks, .reduction_leaves = leaves, .compute = COMPUTE_BF16};
+    const struct plan_options options = {
+        .n_ranks = n_ranks, .reduction_leaves = leaves, .compute = COMPUTE_BF16};
     struct plan *plan;
     if (plan_compile(config, &options, &plan) != OK) {
         print_error("%d ranks: %s\n", n_ranks, status_message());
@@ -28,7 +29,8 @@ static int expected_attention_bound(const struct plan_shape *s, int leaves, int 
     if (groups >= leaves)
         return q * s->head_dim * (leaf * groups / leaves);
     for (int g = 0; g < groups; g++) {
-        int first = (2 * g * leaves + groups) / (2 * groups), next = (2 * (g + 1) * leaves + groups) / (2 * groups);
+        int first = (2 * g * leaves + groups) / (2 * groups),
+            next = (2 * (g + 1) * leaves + groups) / (2 * groups);
         if (leaf >= first && leaf < next)
             return (q * g + (leaf - first) * q / (next - first)) * s->head_dim;
     }
@@ -53,7 +55,8 @@ static void check_leaves(const struct plan *plan, const struct plan_shape *s)
     for (int i = 0; i < leaves; i++) {
         assert_int_equal(plan->attention_tree.present >> i & 1,
                          plan->attention_leaf_bounds[i] < plan->attention_leaf_bounds[i + 1]);
-        assert_int_equal(plan->mlp_tree.present >> i & 1, plan->mlp_leaf_bounds[i] < plan->mlp_leaf_bounds[i + 1]);
+        assert_int_equal(plan->mlp_tree.present >> i & 1,
+                         plan->mlp_leaf_bounds[i] < plan->mlp_leaf_bounds[i + 1]);
     }
 }
 
@@ -85,8 +88,10 @@ static void check_shares(const struct plan *plan, const struct plan_shape *s)
     check_cover(plan, offsetof(struct rank_share, embed_vocab), s->vocab);
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct rank_share *share = &plan->shares[r];
-        assert_int_equal(share->o_columns.begin, plan->attention_leaf_bounds[share->attention_leaves.begin]);
-        assert_int_equal(share->o_columns.end, plan->attention_leaf_bounds[share->attention_leaves.end]);
+        assert_int_equal(share->o_columns.begin,
+                         plan->attention_leaf_bounds[share->attention_leaves.begin]);
+        assert_int_equal(share->o_columns.end,
+                         plan->attention_leaf_bounds[share->attention_leaves.end]);
         assert_int_equal(share->heads.begin * s->head_dim, share->o_columns.begin);
         assert_int_equal(share->intermediate.begin, plan->mlp_leaf_bounds[share->mlp_leaves.begin]);
         assert_int_equal(share->kv_heads.begin, share->heads.begin / q);
@@ -113,7 +118,8 @@ static int best_largest(const int32_t *points, int n_points, int n_ranks)
         return points[n_points - 1] - points[0];
     int best = INT32_MAX;
     for (int i = 1; i <= n_points - n_ranks; i++) {
-        int first = points[i] - points[0], rest = best_largest(points + i, n_points - i, n_ranks - 1);
+        int first = points[i] - points[0],
+            rest = best_largest(points + i, n_points - i, n_ranks - 1);
         int here = first > rest ? first : rest;
         best = here < best ? here : best;
     }
@@ -135,7 +141,9 @@ static void check_balance(const struct plan *plan, const struct plan_shape *s)
     int heads = 0, columns = 0, n, group = s->heads / s->kv_heads * s->head_dim;
     for (int r = 0; r < plan->n_ranks; r++) {
         heads = width(plan->shares[r].o_columns) > heads ? width(plan->shares[r].o_columns) : heads;
-        columns = width(plan->shares[r].intermediate) > columns ? width(plan->shares[r].intermediate) : columns;
+        columns = width(plan->shares[r].intermediate) > columns
+                      ? width(plan->shares[r].intermediate)
+                      : columns;
     }
     n = find_points(plan->mlp_leaf_bounds, plan->reduction_leaves, 1, points);
     assert_int_equal(columns, best_largest(points, n, plan->n_ranks));
@@ -145,7 +153,8 @@ static void check_balance(const struct plan *plan, const struct plan_shape *s)
     assert_int_equal(heads, best_largest(points, n, plan->n_ranks));
 }
 
-// Matrices that are cut are cut into disjoint parts; the rest is whole everywhere; K and V overlap where groups split.
+// Matrices that are cut are cut into disjoint parts; the rest is whole everywhere; K and V overlap
+// where groups split.
 static void check_parameters(const struct plan *plan)
 {
     for (int i = 0; i < plan->n_parameters; i++) {
@@ -199,7 +208,8 @@ static void test_all_sizes(void **state)
     printf("%d plans\n", n_plans);
 }
 
-static void check_heads(int heads, int kv_heads, int n_ranks, const int *expected, const int *expected_kv)
+static void check_heads(int heads, int kv_heads, int n_ranks, const int *expected,
+                        const int *expected_kv)
 {
     const struct plan_shape shape = {heads, kv_heads, 16, 256, 512};
     struct model_config config = plan_config(&shape);
@@ -237,7 +247,8 @@ static void test_bytes_sent(void **state)
     plan_free(plan);
     plan = compile(&config, 2, 0);
     uint64_t row = (uint64_t)config.hidden_size * 4;
-    uint64_t expected = row / 2 + 2 * 2 * row + 128256 / 2 * 4; // embedding, sums of two layers, logits
+    uint64_t expected =
+        row / 2 + 2 * 2 * row + 128256 / 2 * 4; // embedding, sums of two layers, logits
     for (int r = 0; r < 2; r++)
         assert_int_equal(plan_bytes_sent_per_token(plan, r), expected);
     plan_free(plan);
@@ -266,11 +277,16 @@ static void test_default_edges(void **state)
         const char *name;
         enum edge_action action;
     } expected[] = {
-        {"embed_tokens -> residual", EDGE_ALL_GATHER}, {"input_layernorm -> q,k,v", EDGE_NOTHING},
-        {"q,k,v -> attention", EDGE_NOTHING},          {"attention -> o_proj", EDGE_NOTHING},
-        {"o_proj -> residual", EDGE_ALL_REDUCE},       {"post_attention_layernorm -> gate,up", EDGE_NOTHING},
-        {"gate,up -> activation", EDGE_NOTHING},       {"activation -> down_proj", EDGE_NOTHING},
-        {"down_proj -> residual", EDGE_ALL_REDUCE},    {"norm -> lm_head", EDGE_NOTHING},
+        {"embed_tokens -> residual", EDGE_ALL_GATHER},
+        {"input_layernorm -> q,k,v", EDGE_NOTHING},
+        {"q,k,v -> attention", EDGE_NOTHING},
+        {"attention -> o_proj", EDGE_NOTHING},
+        {"o_proj -> residual", EDGE_ALL_REDUCE},
+        {"post_attention_layernorm -> gate,up", EDGE_NOTHING},
+        {"gate,up -> activation", EDGE_NOTHING},
+        {"activation -> down_proj", EDGE_NOTHING},
+        {"down_proj -> residual", EDGE_ALL_REDUCE},
+        {"norm -> lm_head", EDGE_NOTHING},
         {"lm_head -> logits", EDGE_ALL_GATHER},
     };
     int n = sizeof expected / sizeof expected[0];
@@ -338,8 +354,9 @@ static void test_file_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_sizes),  cmocka_unit_test(test_known_splits),  cmocka_unit_test(test_bytes_sent),
-        cmocka_unit_test(test_tied),       cmocka_unit_test(test_default_edges), cmocka_unit_test(test_kv_bytes),
+        cmocka_unit_test(test_all_sizes),     cmocka_unit_test(test_known_splits),
+        cmocka_unit_test(test_bytes_sent),    cmocka_unit_test(test_tied),
+        cmocka_unit_test(test_default_edges), cmocka_unit_test(test_kv_bytes),
         cmocka_unit_test(test_file_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-// tp_plan rules: what is accepted, what is refused, and that the message names the rule and the edge.
+// tp_plan rules: what is accepted, what is refused, and that the message names the rule and the
+// edge.
 #include "plan_shapes.h"
 
 #define ATTENTION(q, k, v, o)                                                                      \
@@ -7,9 +8,11 @@
 #define MLP(gate, up, down)                                                                        \
     "\"layers.*.mlp.gate_proj\": \"" gate "\", \"layers.*.mlp.up_proj\": \"" up                    \
     "\", \"layers.*.mlp.down_proj\": \"" down "\""
-#define DEFAULTS ATTENTION("colwise", "colwise", "colwise", "rowwise") ", " MLP("colwise", "colwise", "rowwise")
+#define DEFAULTS                                                                                   \
+    ATTENTION("colwise", "colwise", "colwise", "rowwise") ", " MLP("colwise", "colwise", "rowwise")
 
-static enum status compile(const char *rules_text, int n_ranks, bool bias, bool tied, struct plan **out)
+static enum status compile(const char *rules_text, int n_ranks, bool bias, bool tied,
+                           struct plan **out)
 {
     struct tp_plan_rules rules;
     struct model_config config = plan_config(&plan_shapes[0]);
@@ -18,7 +21,8 @@ static enum status compile(const char *rules_text, int n_ranks, bool bias, bool 
     char text[4096];
     snprintf(text, sizeof text, "{%s}", rules_text);
     assert_int_equal(tp_plan_parse("plan.json", text, strlen(text), &rules), OK);
-    const struct plan_options options = {.n_ranks = n_ranks, .compute = COMPUTE_BF16, .rules = &rules};
+    const struct plan_options options = {
+        .n_ranks = n_ranks, .compute = COMPUTE_BF16, .rules = &rules};
     enum status status = plan_compile(&config, &options, out);
     tp_plan_close(&rules);
     return status;
@@ -40,50 +44,69 @@ static void check_refused(const char *rules, enum status expected, const char *c
         }
 }
 
-#define REFUSED(rules, status, ...) check_refused(rules, status, (const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED(rules, status, ...)                                                                \
+    check_refused(rules, status, (const char *const[]){__VA_ARGS__, NULL})
 
 static void test_contradictions(void **state)
 {
     (void)state;
-    REFUSED(ATTENTION("colwise", "replicate", "colwise", "rowwise"), ERR_INPUT, "plan.json", "q_proj \"colwise\"",
-            "k_proj \"replicate\"", "layers.*.self_attn.k_proj", "q,k,v -> attention");
+    REFUSED(ATTENTION("colwise", "replicate", "colwise", "rowwise"), ERR_INPUT, "plan.json",
+            "q_proj \"colwise\"", "k_proj \"replicate\"", "layers.*.self_attn.k_proj",
+            "q,k,v -> attention");
     REFUSED("\"layers.*.self_attn.q_proj\": \"colwise\"", ERR_INPUT, "k_proj", "no rule names it");
-    REFUSED(ATTENTION("colwise", "colwise", "colwise_gather_output", "rowwise"), ERR_INPUT, "v_proj");
-    REFUSED(ATTENTION("replicate", "replicate", "replicate", "rowwise"), ERR_INPUT, "o_proj \"rowwise\"",
-            "attention -> o_proj", "rowwise_split_input");
-    REFUSED(ATTENTION("colwise_gather_output", "colwise_gather_output", "colwise_gather_output", "rowwise"), ERR_INPUT,
+    REFUSED(ATTENTION("colwise", "colwise", "colwise_gather_output", "rowwise"), ERR_INPUT,
+            "v_proj");
+    REFUSED(ATTENTION("replicate", "replicate", "replicate", "rowwise"), ERR_INPUT,
+            "o_proj \"rowwise\"", "attention -> o_proj", "rowwise_split_input");
+    REFUSED(ATTENTION("colwise_gather_output", "colwise_gather_output", "colwise_gather_output",
+                      "rowwise"),
+            ERR_INPUT, "rowwise_split_input");
+    REFUSED(ATTENTION("colwise", "colwise", "colwise", "replicate"), ERR_INPUT,
+            "q_proj \"colwise\"", "attention -> o_proj", "colwise_gather_output");
+    REFUSED(ATTENTION("colwise", "colwise", "colwise", "rowwise_split_input"), ERR_INPUT,
+            "attention -> o_proj");
+    REFUSED(MLP("colwise", "colwise", "replicate"), ERR_INPUT, "gate_proj",
+            "activation -> down_proj");
+    REFUSED(MLP("colwise", "replicate", "rowwise"), ERR_INPUT, "gate_proj", "up_proj",
+            "gate,up -> activation");
+    REFUSED("\"layers.*.mlp.down_proj\": \"rowwise\"", ERR_INPUT, "down_proj",
             "rowwise_split_input");
-    REFUSED(ATTENTION("colwise", "colwise", "colwise", "replicate"), ERR_INPUT, "q_proj \"colwise\"",
-            "attention -> o_proj", "colwise_gather_output");
-    REFUSED(ATTENTION("colwise", "colwise", "colwise", "rowwise_split_input"), ERR_INPUT, "attention -> o_proj");
-    REFUSED(MLP("colwise", "colwise", "replicate"), ERR_INPUT, "gate_proj", "activation -> down_proj");
-    REFUSED(MLP("colwise", "replicate", "rowwise"), ERR_INPUT, "gate_proj", "up_proj", "gate,up -> activation");
-    REFUSED("\"layers.*.mlp.down_proj\": \"rowwise\"", ERR_INPUT, "down_proj", "rowwise_split_input");
 }
 
 static void test_styles_without_an_edge(void **state)
 {
     (void)state;
-    REFUSED(ATTENTION("colwise_gather_output", "colwise_gather_output", "colwise_gather_output", "colwise"),
+    REFUSED(ATTENTION("colwise_gather_output", "colwise_gather_output", "colwise_gather_output",
+                      "colwise"),
             ERR_UNSUPPORTED, "o_proj", "colwise", "LlamaForCausalLM");
-    REFUSED(MLP("colwise", "rowwise", "rowwise"), ERR_UNSUPPORTED, "layers.*.mlp.up_proj", "\"rowwise\"");
-    REFUSED(DEFAULTS ", \"norm\": \"sequence_parallel\"", ERR_UNSUPPORTED, "\"norm\"", "sequence_parallel", "tokens");
-    REFUSED("\"layers.*.mlp.gate_proj\": \"moe_tp_experts\"", ERR_UNSUPPORTED, "mixtures of experts");
-    REFUSED("\"layers.*.mlp.gate_proj\": \"local_packed_rowwise\"", ERR_UNSUPPORTED, "local_packed_rowwise", "fused");
+    REFUSED(MLP("colwise", "rowwise", "rowwise"), ERR_UNSUPPORTED, "layers.*.mlp.up_proj",
+            "\"rowwise\"");
+    REFUSED(DEFAULTS ", \"norm\": \"sequence_parallel\"", ERR_UNSUPPORTED, "\"norm\"",
+            "sequence_parallel", "tokens");
+    REFUSED("\"layers.*.mlp.gate_proj\": \"moe_tp_experts\"", ERR_UNSUPPORTED,
+            "mixtures of experts");
+    REFUSED("\"layers.*.mlp.gate_proj\": \"local_packed_rowwise\"", ERR_UNSUPPORTED,
+            "local_packed_rowwise", "fused");
     REFUSED("\"layers.*.self_attn.q_proj\": \"mla_kv_a_proj\"", ERR_UNSUPPORTED, "latent");
     REFUSED("\"embed_tokens\": \"colwise\"", ERR_UNSUPPORTED, "embed_tokens", "embedding_rowwise");
     REFUSED("\"lm_head\": \"embedding_rowwise\"", ERR_UNSUPPORTED, "lm_head");
     REFUSED("\"layers.*.mlp.gate_proj\": \"all_reduce\"", ERR_UNSUPPORTED, "all_reduce");
     // Each style on each part either compiles or is refused by name; none is ignored.
-    static const char *const parts[] = {"embed_tokens", "layers.*.input_layernorm", "layers.*.self_attn.o_proj",
-                                        "layers.*.mlp.up_proj", "norm", "lm_head"};
+    static const char *const parts[] = {"embed_tokens",
+                                        "layers.*.input_layernorm",
+                                        "layers.*.self_attn.o_proj",
+                                        "layers.*.mlp.up_proj",
+                                        "norm",
+                                        "lm_head"};
     for (int style = TP_NONE + 1; style < TP_STYLES; style++)
         for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
             char rules[200];
             struct plan *plan;
-            snprintf(rules, sizeof rules, "\"%s\": \"%s\"", parts[i], tp_style_name((enum tp_style)style));
+            snprintf(rules, sizeof rules, "\"%s\": \"%s\"", parts[i],
+                     tp_style_name((enum tp_style)style));
             enum status status = compile(rules, 2, false, false, &plan);
-            assert_true(status == OK || strstr(status_message(), tp_style_name((enum tp_style)style)));
+            assert_true(status == OK ||
+                        strstr(status_message(), tp_style_name((enum tp_style)style)));
             plan_free(plan);
         }
 }
@@ -91,13 +114,15 @@ static void test_styles_without_an_edge(void **state)
 static void test_unused_rules(void **state)
 {
     (void)state;
-    REFUSED(DEFAULTS ", \"layers.*.self_attn.qkv_proj\": \"colwise\"", ERR_INPUT, "layers.*.self_attn.qkv_proj",
-            "matches no parameter");
+    REFUSED(DEFAULTS ", \"layers.*.self_attn.qkv_proj\": \"colwise\"", ERR_INPUT,
+            "layers.*.self_attn.qkv_proj", "matches no parameter");
     REFUSED("\"layers.0.self_attn.q_proj\": \"colwise\"", ERR_INPUT, "layers.0.self_attn.q_proj");
-    REFUSED("\"layers.*.self_attn.q_proj.bias\": \"colwise\"", ERR_INPUT, "q_proj.bias"); // there are no biases
+    REFUSED("\"layers.*.self_attn.q_proj.bias\": \"colwise\"", ERR_INPUT,
+            "q_proj.bias"); // there are no biases
     REFUSED("\"layers.*.mlp\": \"gather\"", ERR_INPUT, "layers.*.mlp");
     struct plan *plan;
-    assert_int_equal(compile(DEFAULTS ", \"lm_head\": \"colwise_gather_output\"", 2, false, true, &plan), OK);
+    assert_int_equal(
+        compile(DEFAULTS ", \"lm_head\": \"colwise_gather_output\"", 2, false, true, &plan), OK);
     plan_free(plan);
 }
 
@@ -106,8 +131,10 @@ static void test_biases(void **state)
     (void)state;
     struct plan *plan;
     assert_int_equal(compile(DEFAULTS, 2, true, false, &plan), OK);
-    const struct plan_parameter *q = plan_parameter_named(plan, "model.layers.1.self_attn.q_proj.bias");
-    const struct plan_parameter *o = plan_parameter_named(plan, "model.layers.0.self_attn.o_proj.bias");
+    const struct plan_parameter *q =
+        plan_parameter_named(plan, "model.layers.1.self_attn.q_proj.bias");
+    const struct plan_parameter *o =
+        plan_parameter_named(plan, "model.layers.0.self_attn.o_proj.bias");
     assert_int_equal(q->placement.kind, PLACE_SHARD);
     assert_int_equal(q->placement.dim, 0);
     assert_int_equal(q->rank_rows[0].end, 6 * 16);
@@ -116,17 +143,22 @@ static void test_biases(void **state)
     assert_int_equal(o->rank_rows[1].end, 64);
     plan_free(plan);
     // A rule for the weight alone: the bias follows it.
-    assert_int_equal(compile("\"layers.*.mlp.gate_proj.weight\": \"colwise\", \"layers.*.mlp.up_proj.weight\": "
-                             "\"colwise\", \"layers.*.mlp.down_proj.weight\": \"rowwise\"",
-                             2, true, false, &plan),
-                     OK);
-    assert_int_equal(plan_parameter_named(plan, "model.layers.0.mlp.gate_proj.bias")->placement.kind, PLACE_SHARD);
+    assert_int_equal(
+        compile("\"layers.*.mlp.gate_proj.weight\": \"colwise\", \"layers.*.mlp.up_proj.weight\": "
+                "\"colwise\", \"layers.*.mlp.down_proj.weight\": \"rowwise\"",
+                2, true, false, &plan),
+        OK);
+    assert_int_equal(
+        plan_parameter_named(plan, "model.layers.0.mlp.gate_proj.bias")->placement.kind,
+        PLACE_SHARD);
     plan_free(plan);
-    assert_int_equal(compile("\"layers.*.mlp.gate_proj.bias\": \"colwise\"", 2, true, false, &plan), ERR_INPUT);
+    assert_int_equal(compile("\"layers.*.mlp.gate_proj.bias\": \"colwise\"", 2, true, false, &plan),
+                     ERR_INPUT);
     assert_non_null(strstr(status_message(), "layers.*.mlp.gate_proj.bias"));
 }
 
-static void check_flags(const char *rules, bool tied, bool attention, bool mlp, bool lm_head, bool embed)
+static void check_flags(const char *rules, bool tied, bool attention, bool mlp, bool lm_head,
+                        bool embed)
 {
     struct plan *plan;
     if (compile(rules, 2, false, tied, &plan) != OK) {
@@ -146,16 +178,20 @@ static void test_accepted(void **state)
     check_flags("", false, false, false, false, false); // an empty plan: all on each rank
     check_flags(DEFAULTS, false, true, true, false, false);
     check_flags(DEFAULTS ", \"lm_head\": \"colwise_rep\"", false, true, true, true, false);
-    check_flags(DEFAULTS ", \"lm_head\": \"colwise\"", true, true, true, true, true); // one tensor lies one way
-    check_flags("\"lm_head\": \"colwise\", \"embed_tokens\": \"replicate\"", true, false, false, true, false);
+    check_flags(DEFAULTS ", \"lm_head\": \"colwise\"", true, true, true, true,
+                true); // one tensor lies one way
+    check_flags("\"lm_head\": \"colwise\", \"embed_tokens\": \"replicate\"", true, false, false,
+                true, false);
     check_flags("\"embed_tokens\": \"embedding_colwise\"", true, false, false, false, true);
     check_flags("\"embed_tokens\": \"embedding_rowwise\"", false, false, false, false, true);
-    check_flags(ATTENTION("colwise_rep", "colwise_rep", "colwise_rep", "rowwise_rep"), false, false, false, false,
+    check_flags(ATTENTION("colwise_rep", "colwise_rep", "colwise_rep", "rowwise_rep"), false, false,
+                false, false, false);
+    check_flags(ATTENTION("replicate", "replicate", "replicate", "rowwise_split_input"), false,
+                false, false, false, false);
+    check_flags(MLP("colwise_gather_output", "colwise_gather_output", "replicate"), false, false,
+                false, false, false);
+    check_flags(MLP("local_colwise", "local_colwise", "local_rowwise"), false, false, true, false,
                 false);
-    check_flags(ATTENTION("replicate", "replicate", "replicate", "rowwise_split_input"), false, false, false, false,
-                false);
-    check_flags(MLP("colwise_gather_output", "colwise_gather_output", "replicate"), false, false, false, false, false);
-    check_flags(MLP("local_colwise", "local_colwise", "local_rowwise"), false, false, true, false, false);
     check_flags("\"norm\": \"replicated_with_grad_allreduce\"", false, false, false, false, false);
 }
 
@@ -184,7 +220,8 @@ static void test_sizes_refused(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct model_config config = plan_config(&cases[i].shape);
-        const struct plan_options options = {.n_ranks = cases[i].n_ranks, .reduction_leaves = cases[i].leaves};
+        const struct plan_options options = {.n_ranks = cases[i].n_ranks,
+                                             .reduction_leaves = cases[i].leaves};
         struct plan *plan;
         assert_int_not_equal(plan_compile(&config, &options, &plan), OK);
         assert_null(plan);
