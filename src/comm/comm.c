@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "comm/rank_watcher.h"
 #include "comm/shm_all_reduce.h"
+#include "comm/shm_round.h"
 #include "comm/transport.h"
 
 static enum status number_from_environment(const char *name, long least, long most, long *out)
@@ -28,6 +29,12 @@ static enum status number_from_environment(const char *name, long least, long mo
     return OK;
 }
 
+static void start_clock(struct comm *comm)
+{
+    comm->opened_ticks = ticks_now();
+    comm->opened_ns = clock_ns();
+}
+
 static enum status comm_new(int rank, int size, struct comm **out)
 {
     struct comm *comm;
@@ -40,6 +47,7 @@ static enum status comm_new(int rank, int size, struct comm **out)
     comm->rank = rank;
     comm->size = size;
     comm->flight = &comm->private_flight;
+    start_clock(comm);
     *out = comm;
     return OK;
 done:
@@ -60,6 +68,7 @@ static enum status attach_channel(struct comm *comm)
         for (int parity = 0; parity < 2; parity++)
             comm->slots[r][parity] =
                 segment_slot(segment, comm->channel, comm->first_rank + r, parity);
+    comm->stream_bytes = slot_stream_bytes();
     return memory_new(shm_all_reduce_part_bytes(comm->size), 1, "a communicator", &comm->part);
 }
 
@@ -146,6 +155,7 @@ enum status comm_split(struct comm *comm, int first, int count, struct comm **ou
     split->first_rank = comm->first_rank + first;
     split->channel = membership->n_channels;
     split->flight = comm->flight;
+    start_clock(split);
     enum status status = attach_channel(split);
     if (status != OK) {
         free(split);
@@ -216,16 +226,20 @@ void comm_fail_after(struct comm *comm, long n)
 
 void comm_statistics(const struct comm *comm, struct comm_statistics *out)
 {
+    double ticks = (double)(ticks_now() - comm->opened_ticks);
+    double tick = ticks > 0 ? (double)(clock_ns() - comm->opened_ns) * 1e-9 / ticks : 0;
     *out = comm->statistics;
+    out->seconds = (double)comm->ticks * tick;
+    out->wait_seconds = (double)comm->wait_ticks * tick;
 }
 
 // Each collective is a call between begin() and end().
-static enum status begin(struct comm *comm, enum comm_operation operation, int64_t *begun_ns)
+static enum status begin(struct comm *comm, enum comm_operation operation, uint64_t *begun)
 {
     struct segment *segment = &comm->membership->segment;
     if (comm->broken || (segment->header && verdict_given(segment)))
         return comm_break(comm, -1, "the group is broken");
-    *begun_ns = clock_ns();
+    *begun = ticks_now();
     comm->statistics.collectives++;
     // relaxed: the flight record is for people
     atomic_store_explicit(&comm->flight->operation, (int32_t)operation, memory_order_relaxed);
@@ -235,9 +249,9 @@ static enum status begin(struct comm *comm, enum comm_operation operation, int64
     return OK;
 }
 
-static enum status end(struct comm *comm, int64_t begun_ns, enum status status)
+static enum status end(struct comm *comm, uint64_t begun, enum status status)
 {
-    comm->statistics.seconds += (double)(clock_ns() - begun_ns) * 1e-9;
+    comm->ticks += ticks_now() - begun;
     if (status != OK) { // the record keeps showing what failed
         comm->broken = true;
         return status;
@@ -249,7 +263,7 @@ static enum status end(struct comm *comm, int64_t begun_ns, enum status status)
 static enum status all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
                               size_t n, const struct reduce_sink *sink)
 {
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_ALL_REDUCE, &begun));
     struct reduction_tree plain;
     if (!tree) {
@@ -277,7 +291,7 @@ enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree 
 enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *tree,
                                 const float *in, const size_t *counts, float *out)
 {
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_REDUCE_SCATTER, &begun));
     struct reduction_tree plain;
     if (!tree) {
@@ -291,7 +305,7 @@ enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *
 enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes,
                             const size_t *bytes, void *out)
 {
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_ALL_GATHER, &begun));
     size_t same[COMM_RANKS_MAX];
     if (!bytes) {
@@ -306,7 +320,7 @@ enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes,
 enum status comm_broadcast(struct comm *comm, void *data, size_t bytes, int root)
 {
     assert(root >= 0 && root < comm->size);
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_BROADCAST, &begun));
     return end(comm, begun, comm->transport->broadcast(comm, data, bytes, root));
 }
@@ -314,7 +328,7 @@ enum status comm_broadcast(struct comm *comm, void *data, size_t bytes, int root
 enum status comm_send(struct comm *comm, const void *data, size_t bytes, int to)
 {
     assert(to >= 0 && to < comm->size && to != comm->rank);
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_SEND, &begun));
     return end(comm, begun, comm->transport->send(comm, data, bytes, to));
 }
@@ -322,14 +336,14 @@ enum status comm_send(struct comm *comm, const void *data, size_t bytes, int to)
 enum status comm_recv(struct comm *comm, void *data, size_t bytes, int from)
 {
     assert(from >= 0 && from < comm->size && from != comm->rank);
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_RECV, &begun));
     return end(comm, begun, comm->transport->recv(comm, data, bytes, from));
 }
 
 enum status comm_barrier(struct comm *comm)
 {
-    int64_t begun;
+    uint64_t begun;
     TRY(begin(comm, OPERATION_BARRIER, &begun));
     return end(comm, begun, comm->transport->barrier(comm));
 }

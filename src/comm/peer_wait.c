@@ -126,9 +126,9 @@ enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t val
     struct peer_wait wait = {.comm = comm, .peer = peer, .word = word, .value = value};
     if (arrived(&wait))
         return OK;
-    int64_t begun = clock_ns();
+    uint64_t begun = ticks_now();
     enum status status = signal_await(word, value, WAIT_BUSY, peer_wait_check, &wait);
-    comm->statistics.wait_seconds += (double)(clock_ns() - begun) * 1e-9;
+    comm->wait_ticks += ticks_now() - begun;
     if (wait.since_ns && status == OK) // after an error the record shows what was waited for
         atomic_store_explicit(&comm->flight->waits_for, 0, memory_order_relaxed);
     return status;

@@ -1,7 +1,12 @@
 #include "comm/shm_round.h"
 
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 static uint64_t call_of(enum comm_operation operation, int root, uint64_t count)
 {
@@ -78,9 +83,47 @@ char *round_next_slot(const struct comm *comm)
     return comm->slots[comm->rank][(comm->round + 1) & 1];
 }
 
+#ifdef __x86_64__
+// Past the caches: readers need not fetch the lines from ours. 64 bytes of whole lines at a time.
+static void stream(char *to, const char *from, size_t bytes)
+{
+    size_t i = 0;
+    for (; i + 64 <= bytes; i += 64)
+        for (size_t j = i; j < i + 64; j += 16)
+            _mm_stream_si128((void *)(to + j), _mm_loadu_si128((const void *)(from + j)));
+    memcpy(to + i, from + i, bytes - i);
+    _mm_sfence(); // streamed stores are not ordered by the release that follows
+}
+
+// Measured: streaming makes 4 KB to 1 MB faster between Zen 4 cores and 1.3 times slower between
+// Granite Rapids cores, where plain stores win at all sizes.
+static size_t streaming_pays_from(void)
+{
+    return __builtin_cpu_is("amd") ? 4096 : SIZE_MAX;
+}
+#else
+static void stream(char *to, const char *from, size_t bytes)
+{
+    memcpy(to, from, bytes);
+}
+
+static size_t streaming_pays_from(void)
+{
+    return SIZE_MAX;
+}
+#endif
+
+size_t slot_stream_bytes(void)
+{
+    const char *text = getenv("COLROW_STREAM_BYTES");
+    return text ? strtoull(text, NULL, 10) : streaming_pays_from();
+}
+
 void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes)
 {
     comm->statistics.bytes_sent += bytes;
-    if (bytes)
+    if (bytes >= comm->stream_bytes && (uintptr_t)slot % 16 == 0)
+        stream(slot, data, bytes);
+    else if (bytes)
         memcpy(slot, data, bytes);
 }

@@ -25,6 +25,9 @@ enum status round_await_all(struct comm *comm) STATUS_MUST_USE;
 char *round_slot(const struct comm *comm, int rank);
 char *round_next_slot(const struct comm *comm);
 
+// From how many bytes on a slot is written past the caches, on this CPU; COLROW_STREAM_BYTES
+// overrides it.
+size_t slot_stream_bytes(void);
 // Copies what peers will read; counted as sent.
 void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes);
 

@@ -12,6 +12,7 @@
 #include "comm/process_handle.h"
 #include "comm/reduction_tree.h"
 #include "comm/segment.h"
+#include "comm/ticks.h"
 #include "device/kernels.h"
 
 // Where an all-reduce's sum goes: into `out`, or when that is NULL to `consume`.
@@ -69,12 +70,17 @@ struct comm {
     struct rank_line *line;         // own
     struct rank_line *lines;        // [size]
     char *slots[COMM_RANKS_MAX][2]; // by rank and parity
+    size_t stream_bytes;            // see slot_stream_bytes()
     float *part;                    // own part of a two-shot sum, when there is a consumer
     bool broken;
     long fail_after;                     // fault injection; 0: off
     struct flight_record *flight;        // own; never NULL
     struct flight_record private_flight; // without a segment
+    // Of the public statistics the counts are kept here; times are ticks, and comm_statistics()
+    // finds out how long a tick is from when the communicator was opened.
     struct comm_statistics statistics;
+    uint64_t ticks, wait_ticks, opened_ticks;
+    int64_t opened_ns;
 };
 
 // Ends the communicator: the first verdict stands, and its sentence is the error.
