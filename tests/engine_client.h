@@ -39,7 +39,7 @@ static inline void client_collect(void *context, const struct colrow_output *out
     answer->length += output->text_length;
     if (output->n_prompt_logits) {
         assert_int_equal(output->prompt_position, answer->n_prompt_logits);
-        size_t row = 260 * sizeof(float); // TINY_VOCAB
+        size_t row = 260 * sizeof(float); // TOY_VOCAB
         answer->prompt_logits =
             realloc(answer->prompt_logits, (size_t)(answer->n_prompt_logits + output->n_prompt_logits) * row);
         memcpy((char *)answer->prompt_logits + (size_t)answer->n_prompt_logits * row, output->prompt_logits,
