@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/table.h"
+#include "base/text_table.h"
 #include "device/device.h"
 
 #ifdef __x86_64__

@@ -4,6 +4,9 @@
 
 #include "device/device.h"
 #include "kernels/guarded.h"
+#ifdef __x86_64__
+#include "device/cpu/x86/x86.h"
+#endif
 
 #define fail_test(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
 
@@ -203,6 +206,11 @@ static int candidates(struct candidate out[8])
     int n = 0;
     for (int isa = ISA_REFERENCE + 1; isa <= (int)isa_of_machine(); isa++)
         out[n++] = (struct candidate){isa_name((enum isa)isa), kernels_for((enum isa)isa)->matmul};
+#ifdef __x86_64__
+    // The table holds the faster of two for this machine; both have to be right.
+    if (isa_of_machine() >= ISA_AVX512BF16)
+        out[n++] = (struct candidate){"avx512bf16, vdpbf16ps for all m", matmul_avx512bf16};
+#endif
     return n;
 }
 

@@ -1,11 +1,16 @@
 #include "device/cpu/x86/matmul_blocks.h"
 
 #include <assert.h>
+#include <limits.h>
+
+#include "base/checked.h"
 
 enum {
-    PACKED_BYTES_MAX = 1 << 20, // of the scratch: packed rows; the rest holds sums and widened weights
-    ROWS_MAX = 256,             // of a block
-    PANELS_MAX = 16,            // of a group
+    PACKED_BYTES_MAX =
+        1 << 20,           // of the scratch: packed rows; the rest holds sums and widened weights
+    ROWS_MAX = 256,        // of a block
+    PANELS_MAX = 16,       // of a group
+    PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
 };
 
 // Where a product's k stands: in leaf `leaf`, at k, with `depth` sums on the stack.
@@ -20,9 +25,11 @@ struct product {
     int rows, panels, chunk_k; // of a block, a group, a chunk
     int levels;                // deepest stack
     char *packed;
-    float *weights;            // widened
-    float *sums;               // [panels][levels][rows][PANEL_WIDTH]
-    int m_begin, m_end;        // this block
+    float *weights;     // widened
+    float *sums;        // [panels][levels][rows][PANEL_WIDTH]
+    int m_begin, m_end; // this block
+    int n_tiles;
+    int16_t tile_begin[ROWS_MAX + 1]; // rows from m_begin
 };
 
 static int deepest_stack(const struct leaf_plan *leaves)
@@ -61,8 +68,10 @@ static void cut(struct product *product)
 
     product->levels = deepest_stack(leaves);
     product->rows = least(args->m, ROWS_MAX);
-    product->rows = least(product->rows, round_down(sums_bytes / (product->levels * row_bytes), kernel->rows));
-    product->chunk_k = least(k, round_down(PACKED_BYTES_MAX / (element * product->rows), kernel->block_k));
+    product->rows =
+        least(product->rows, round_down(sums_bytes / (product->levels * row_bytes), kernel->rows));
+    product->chunk_k =
+        least(k, round_down(PACKED_BYTES_MAX / (element * product->rows), kernel->block_k));
     product->panels = least(PANELS_MAX, sums_bytes / (product->levels * product->rows * row_bytes));
     assert(product->rows > 0 && product->chunk_k > 0 && product->panels > 0);
 
@@ -71,82 +80,112 @@ static void cut(struct product *product)
     product->sums = (float *)(void *)(product->packed + PACKED_BYTES_MAX + widened_bytes);
 }
 
-// Tiles of nearly equal height: nine rows are 5 and 4, not 8 and 1.
-static int tile_rows(const struct product *product, int row)
+// Cuts the block's rows into tiles of nearly equal height: nine rows are 5 and 4, not 8 and 1.
+static void cut_rows(struct product *product, int m_begin, int m_end)
 {
-    int rows = product->m_end - product->m_begin;
-    int tiles = (rows + product->kernel->rows - 1) / product->kernel->rows;
-    int at = (int)(((long)row * tiles + rows - 1) / rows); // the tile that begins at `row`
-    return (int)((long)rows * (at + 1) / tiles - (long)rows * at / tiles);
+    const int rows = m_end - m_begin,
+              tiles = (rows + product->kernel->rows - 1) / product->kernel->rows;
+    product->m_begin = m_begin;
+    product->m_end = m_end;
+    product->n_tiles = tiles;
+    for (int i = 0; i <= tiles; i++)
+        product->tile_begin[i] = (int16_t)(rows * i / tiles);
 }
 
 static void pack_chunk(const struct product *product, int k_begin, int k_end)
 {
     const struct matmul *args = product->args;
     size_t element = args->a_is_bf16 ? 2 : 4, packed_element = product->kernel->a_is_pairs ? 2 : 4;
-    for (int row = product->m_begin, rows; row < product->m_end; row += rows) {
-        rows = tile_rows(product, row - product->m_begin);
-        const char *from = (const char *)args->a + ((size_t)row * args->a_stride + (size_t)k_begin) * element;
-        size_t to = (size_t)(row - product->m_begin) * (size_t)(k_end - k_begin) * packed_element;
-        product->kernel->pack(from, args->a_is_bf16, args->a_stride, rows, k_end - k_begin, product->packed + to);
+    for (int i = 0; i < product->n_tiles; i++) {
+        const int row = product->tile_begin[i], rows = product->tile_begin[i + 1] - row;
+        const size_t at = (size_t)(product->m_begin + row) * args->a_stride + (size_t)k_begin;
+        const char *from = (const char *)args->a + at * element;
+        const size_t to = (size_t)row * (size_t)(k_end - k_begin) * packed_element;
+        product->kernel->pack(from, args->a_is_bf16, args->a_stride, rows, k_end - k_begin,
+                              product->packed + to);
     }
 }
 
 // One block of k of one panel: all rows.
-static void panel_block(const struct product *product, int panel, struct place place, int chunk_begin, int chunk_end,
-                        int k_end, const char *b, enum panel_format format, int columns, float *sums)
+struct block {
+    int panel, columns, k_end;
+    struct place place; // where it begins
+    const char *b;      // weights, widened or not
+    const char *next;   // weights that follow in memory
+    size_t next_bytes;
+    int chunk_begin, chunk_end;
+    float *sums; // of the panel
+};
+
+static void run_block(const struct product *product, const struct block *block)
 {
     const struct matmul *args = product->args;
     const struct leaf_plan *leaves = args->leaves;
-    const int rows = product->m_end - product->m_begin;
+    const struct place place = block->place;
     const size_t level = (size_t)product->rows * PANEL_WIDTH;
     const size_t packed_element = product->kernel->a_is_pairs ? 2 : 4;
-    const bool leaf_ends = k_end == leaves->leaf[place.leaf].k_end;
-    const bool is_last = leaf_ends && place.leaf == leaves->n_leaves - 1;
+    const bool leaf_ends = block->k_end == leaves->leaf[place.leaf].k_end;
     // Straight into the output where nothing is left to do with the sums.
-    const bool straight = is_last && leaves->n_nodes == 1 && (panel + 1) * PANEL_WIDTH <= args->w->n;
+    const bool straight = leaf_ends && place.leaf == leaves->n_leaves - 1 && leaves->n_nodes == 1 &&
+                          (block->panel + 1) * PANEL_WIDTH <= args->w->n;
 
-    struct tile tile = {.b = b, .k = k_end - place.k, .columns = columns, .level = level};
+    struct tile tile = {
+        .b = block->b, .k = block->k_end - place.k, .columns = block->columns, .level = level};
     tile.merges = leaf_ends ? leaves->leaf[place.leaf].merges : 0;
-    for (int row = 0; row < rows; row += tile.rows) {
-        float *own = sums + (size_t)place.depth * level + (size_t)row * PANEL_WIDTH;
-        tile.rows = tile_rows(product, row);
-        tile.a = product->packed + ((size_t)row * (size_t)(chunk_end - chunk_begin) +
-                                    (size_t)(place.k - chunk_begin) * (size_t)tile.rows) * packed_element;
+    tile.next = block->next;
+    tile.step = divide_up(block->next_bytes, (size_t)(tile.k / 2 * product->n_tiles));
+    for (int i = 0; i < product->n_tiles; i++) {
+        const int row = product->tile_begin[i];
+        float *own = block->sums + (size_t)place.depth * level + (size_t)row * PANEL_WIDTH;
+        tile.rows = product->tile_begin[i + 1] - row;
+        tile.a = product->packed + ((size_t)row * (size_t)(block->chunk_end - block->chunk_begin) +
+                                    (size_t)(place.k - block->chunk_begin) * (size_t)tile.rows) *
+                                       packed_element;
         tile.from = place.k > leaves->leaf[place.leaf].k_begin ? own : NULL;
         tile.below = own - level;
         tile.to = own - (size_t)tile.merges * level;
         tile.to_stride = PANEL_WIDTH;
         if (straight) {
-            size_t column = (size_t)panel * PANEL_WIDTH;
+            size_t column = (size_t)block->panel * PANEL_WIDTH;
             tile.to = args->out + (size_t)(product->m_begin + row) * args->out_stride + column;
             tile.to_stride = args->out_stride;
             tile.bias = args->bias ? args->bias + column : NULL;
         }
-        product->kernel->tile(&tile, format);
+        product->kernel->tile(&tile, args->w->format, product->widened);
+        tile.next += tile.step * (size_t)(tile.k / 2);
     }
 }
 
-// One chunk of k of one panel. Returns where it ends.
-static struct place panel_chunk(const struct product *product, int panel, struct place place, int chunk_end, float *sums)
+// One chunk of k of one panel, from `place` to `chunk_end`. Returns where that is.
+static struct place run_chunk(const struct product *product, int panel, struct place place,
+                              int chunk_end, float *sums)
 {
     const struct panels *w = product->args->w;
     const struct leaf_plan *leaves = product->args->leaves;
-    const int chunk_begin = place.k, columns = panel_width(w, panel);
-    const size_t row_bytes = (size_t)columns * panel_element_bytes(w->format);
-    const int block_k = product->args->m > product->kernel->rows ? product->kernel->block_k : product->chunk_k;
+    struct block block = {.panel = panel,
+                          .columns = panel_width(w, panel),
+                          .chunk_begin = place.k,
+                          .chunk_end = chunk_end,
+                          .sums = sums};
+    const size_t k_bytes = (size_t)block.columns * panel_element_bytes(w->format); // of one k
+    // A single tile streams: there is nothing to reuse, and it prefetches a little ahead of itself.
+    const bool streams = product->n_tiles == 1;
     while (place.k < chunk_end) {
-        int k_end = least(leaves->leaf[place.leaf].k_end, least(chunk_end, place.k + block_k));
-        const char *b = panel_data(w, panel) + (size_t)place.k * row_bytes;
-        enum panel_format format = w->format;
+        const int leaf_end = leaves->leaf[place.leaf].k_end;
+        block.k_end = least(least(leaf_end, chunk_end),
+                            place.k + (streams ? INT_MAX - place.k : product->kernel->block_k));
+        block.place = place;
+        block.b = panel_data(w, panel) + (size_t)place.k * k_bytes;
+        block.next_bytes = (size_t)(block.k_end - place.k) * k_bytes;
+        block.next = block.b + (streams ? PREFETCH_BYTES : block.next_bytes);
         if (product->widened) {
-            product->kernel->widen(b, w->format, columns, k_end - place.k, product->weights);
-            b = (const char *)product->weights;
-            format = PANELS_F32;
+            product->kernel->widen(block.b, w->format, block.columns, block.k_end - place.k,
+                                   product->weights);
+            block.b = (const char *)product->weights;
         }
-        panel_block(product, panel, place, chunk_begin, chunk_end, k_end, b, format, columns, sums);
-        place.k = k_end;
-        if (k_end == leaves->leaf[place.leaf].k_end) {
+        run_block(product, &block);
+        place.k = block.k_end;
+        if (place.k == leaf_end) {
             place.depth += 1 - leaves->leaf[place.leaf].merges;
             place.leaf++;
         }
@@ -165,8 +204,10 @@ static void emit(const struct product *product, int panel, const float *sums)
         return;
     for (int node = 0; node < args->leaves->n_nodes; node++) {
         for (int row = product->m_begin; row < product->m_end; row++) {
-            const float *from = sums + (size_t)node * level + (size_t)(row - product->m_begin) * PANEL_WIDTH;
-            float *to = args->out + (size_t)node * args->node_stride + (size_t)row * args->out_stride + column;
+            const float *from =
+                sums + (size_t)node * level + (size_t)(row - product->m_begin) * PANEL_WIDTH;
+            float *to = args->out + (size_t)node * args->node_stride +
+                        (size_t)row * args->out_stride + column;
             if (node == 0 && args->bias)
                 for (size_t i = 0; i < columns; i++)
                     to[i] = from[i] + args->bias[column + i];
@@ -190,8 +231,8 @@ static void panel_group(const struct product *product, int panel_begin, int pane
         *packed = true;
         struct place end = place;
         for (int panel = panel_begin; panel < panel_end; panel++)
-            end = panel_chunk(product, panel, place, chunk_end,
-                              product->sums + (size_t)(panel - panel_begin) * panel_sums);
+            end = run_chunk(product, panel, place, chunk_end,
+                            product->sums + (size_t)(panel - panel_begin) * panel_sums);
         place = end;
     }
     for (int panel = panel_begin; panel < panel_end; panel++)
@@ -201,12 +242,12 @@ static void panel_group(const struct product *product, int panel_begin, int pane
 void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel)
 {
     struct product product = {.args = args, .kernel = kernel};
-    product.widened = !kernel->a_is_pairs && args->w->format != PANELS_F32 && args->m >= kernel->widen_rows;
+    product.widened =
+        !kernel->a_is_pairs && args->w->format != PANELS_F32 && args->m >= kernel->widen_rows;
     cut(&product);
     for (int m = 0; m < args->m; m += product.rows) {
         bool packed = false;
-        product.m_begin = m;
-        product.m_end = least(args->m, m + product.rows);
+        cut_rows(&product, m, least(args->m, m + product.rows));
         for (int panel = args->panel_begin; panel < args->panel_end; panel += product.panels)
             panel_group(&product, panel, least(args->panel_end, panel + product.panels), &packed);
     }

@@ -24,8 +24,8 @@ struct tile {
     float *to;          // [rows][to_stride]
     size_t to_stride;
     const float *bias;  // [columns] or NULL
-    const char *next;   // memory that will be wanted soon: `next_bytes` bytes for the cache, or NULL
-    size_t next_bytes;
+    const char *next;   // weights wanted soon, to prefetch: from here, `step` bytes further with each pair of k.
+    size_t step;        // Any address will do: what is not mapped is ignored.
 };
 
 struct block_kernel {
@@ -37,8 +37,7 @@ struct block_kernel {
     void (*pack)(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k, void *out);
     // f32 [k][columns] of a block of weights (not for PANELS_F32, nor where a_is_pairs).
     void (*widen)(const char *b, enum panel_format format, int columns, int k, float *out);
-    // `format` is that of b in memory, PANELS_F32 when widened.
-    void (*tile)(const struct tile *tile, enum panel_format format);
+    void (*tile)(const struct tile *tile, enum panel_format format, bool widened);
 };
 
 void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel);

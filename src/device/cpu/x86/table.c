@@ -24,5 +24,7 @@ void kernels_avx512(struct kernels *table)
 
 void kernels_avx512bf16(struct kernels *table)
 {
-    (void)table;
+    table->isa = "avx512bf16";
+    if (x86_bf16_dot_is_fast()) // else the FMA kernel does the same work sooner
+        table->matmul = matmul_avx512bf16;
 }

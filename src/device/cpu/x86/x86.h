@@ -17,6 +17,7 @@ void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
 // What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the contract's bits.
 enum isa x86_isa(void);
 bool x86_bf16_dot_is_exact(void); // only where avx512bf16 is there
+bool x86_bf16_dot_is_fast(void);  // faster than f32 FMA: true on Zen 4, false on Intel up to Granite Rapids
 
 void attention_avx2(const struct attention *args);
 void attention_avx512(const struct attention *args);

@@ -1,0 +1,14 @@
+// Loops that disappear.
+#ifndef COLROW_DEVICE_CPU_X86_UNROLLED_H
+#define COLROW_DEVICE_CPU_X86_UNROLLED_H
+
+#define INLINE static inline __attribute__((always_inline))
+
+// Sums in arrays live in registers only when every loop over them is gone.
+#ifdef __clang__
+#define UNROLLED_FOR(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
+#else
+#define UNROLLED_FOR(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#endif
+
+#endif
