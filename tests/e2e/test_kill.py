@@ -36,6 +36,15 @@ def children(pid):
     return pids
 
 
+def runs(pid):
+    """True unless the process is gone, or dead and only not yet collected by init."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 before = shared_memory()
 for i in range(TIMES):
     tp = random.choice((2, 3, 4))
@@ -60,7 +69,7 @@ for i in range(TIMES):
         process.kill()
         continue
     deadline = began + limit
-    while any(os.path.exists(f"/proc/{pid}") for pid in ranks) and time.monotonic() < deadline + 5:
+    while any(runs(pid) for pid in ranks) and time.monotonic() < deadline + 5:
         time.sleep(0.002)
     took = time.monotonic() - began
     if not running:
@@ -72,7 +81,7 @@ for i in range(TIMES):
     check(took <= limit, f"{i}: {name}: took {took:.2f} s")
     if not owner or ranks:
         check(message.strip() != "" or (owner and took < 0.3 and not ranks), f"{i}: {name}: no message")
-    left = [pid for pid in ranks if os.path.exists(f"/proc/{pid}")]
+    left = [pid for pid in ranks if runs(pid)]
     check(not left, f"{i}: {name}: left processes {left}")
 check(shared_memory() == before, f"left in /dev/shm: {shared_memory() - before}")
 check(not [p for p in ranks_running() if os.getppid() == 1], "ranks are left")
