@@ -347,8 +347,10 @@ static int generate_model(struct generate *g, const char *model)
     }
     if (status == OK)
         status = run(g, engine);
-    if (status == OK && g->streaming)
+    if (status == OK && g->streaming) {
         putchar('\n');
+        fflush(stdout); // the closing line goes to stderr and must come after
+    }
     if (status == OK && g->json)
         print_json(g, engine);
     if (status == OK && !g->engine.quiet && !g->json)
