@@ -345,6 +345,8 @@ static int generate_model(struct generate *g, const char *model)
         sigaction(SIGTERM, &action, NULL);
         status = engine_flags_open(&g->engine, model, &engine);
     }
+    if (status == OK && !g->engine.quiet && !g->json)
+        fputc('\n', stderr); // between the budget and the answer
     if (status == OK)
         status = run(g, engine);
     if (status == OK && g->streaming) {
