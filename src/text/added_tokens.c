@@ -75,7 +75,8 @@ enum status added_tokens_add(struct added_tokens *added, const char *where,
                              size_t content_length, const char *matched, size_t matched_length)
 {
     if (added->n >= ADDED_TOKENS_MAX)
-        return fail(ERR_INPUT, "%s: has more than %d tokens", where, ADDED_TOKENS_MAX);
+        return fail(ERR_INPUT, "%s: has too many tokens; at most %d are allowed", where,
+                    ADDED_TOKENS_MAX);
     if (content_length > ADDED_TOKEN_BYTES_MAX || matched_length > ADDED_TOKEN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: token \"%s\" has %zu bytes; at most %d are allowed", where,
                     text_show(content, content_length),
@@ -88,7 +89,7 @@ enum status added_tokens_add(struct added_tokens *added, const char *where,
     struct token_trie *trie = token->normalized ? &added->normalized : &added->raw;
     TRY(trie_add(trie, matched, matched_length, (int32_t)added->n, &fresh));
     if (!fresh)
-        return fail(ERR_INPUT, "%s: token \"%s\" is there twice", where,
+        return fail(ERR_INPUT, "%s: token \"%s\" is there twice; expected it once", where,
                     text_show(content, content_length));
     TRY(memory_grow(&added->tokens, &added->capacity, added->n + 1, sizeof *added->tokens,
                     "the added tokens"));

@@ -151,8 +151,8 @@ static enum status add_joint(struct bpe *bpe, const char *left, size_t left_leng
 
 static enum status unknown_token(const char *where, uint32_t rank, const char *text, size_t length)
 {
-    return fail(ERR_INPUT, "%s: merge %u needs token \"%s\", which is not in \"vocab\"", where,
-                rank, text_show(text, length));
+    return fail(ERR_INPUT, "%s: merge %u has or makes token \"%s\"; expected one of \"vocab\"",
+                where, rank, text_show(text, length));
 }
 
 enum status bpe_add_merge(struct bpe *bpe, const char *where, const char *left, size_t left_length,
@@ -162,7 +162,8 @@ enum status bpe_add_merge(struct bpe *bpe, const char *where, const char *left, 
     uint32_t rank = bpe->n_ranks;
     const struct vocabulary *v = &bpe->vocabulary;
     if (rank >= BPE_MERGES_MAX)
-        return fail(ERR_INPUT, "%s: has more than %d entries", where, BPE_MERGES_MAX);
+        return fail(ERR_INPUT, "%s: has too many entries; at most %d are allowed", where,
+                    BPE_MERGES_MAX);
     int32_t left_id = vocabulary_find(v, left, left_length);
     if (left_id < 0)
         return unknown_token(where, rank, left, left_length);

@@ -23,7 +23,7 @@ static enum status parse_options(const json_t *model, const char *where, struct 
     const char *type = "BPE", *unk = NULL;
     TRY(json_get_text(model, where, "type", &type, &found)); // older files leave it out
     if (strcmp(type, "BPE") != 0)
-        return fail(ERR_UNSUPPORTED, "%s: key \"type\" is \"%.60s\"; only BPE is supported", where,
+        return fail(ERR_UNSUPPORTED, "%s: key \"type\" is \"%.60s\"; expected \"BPE\"", where,
                     type);
     TRY(check_absent(model, where, "dropout"));
     TRY(check_absent(model, where, "continuing_subword_prefix"));

@@ -134,9 +134,10 @@ static enum status config_template(const json_t *config, const char *path, const
             return OK;
         }
     }
-    return fail(ERR_INPUT,
-                "%s: key \"chat_template\" is a list without a template of the name \"default\"",
-                path);
+    return fail(
+        ERR_INPUT,
+        "%s: key \"chat_template\" is a list; expected a template of the name \"default\" in it",
+        path);
 }
 
 static enum status read_config(const char *folder, char *path, json_t **out)

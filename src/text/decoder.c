@@ -72,7 +72,7 @@ static enum status parse_step(const json_t *object, const char *where, const cha
         i++;
     if (i == n)
         return fail(ERR_UNSUPPORTED,
-                    "%s: key \"type\" is \"%.60s\"; supported are Sequence, ByteLevel, "
+                    "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, "
                     "ByteFallback, Fuse, Strip, "
                     "Replace, Metaspace",
                     where, type);
@@ -93,7 +93,8 @@ static enum status parse(const json_t *object, const char *where, struct decoder
     TRY(json_get_text(object, where, "type", &type, NULL));
     if (strcmp(type, "Sequence") != 0) {
         if (decoder->n >= TOKENIZER_STEPS_MAX)
-            return fail(ERR_INPUT, "%s: has more than %d steps", where, TOKENIZER_STEPS_MAX);
+            return fail(ERR_INPUT, "%s: has too many steps; at most %d are allowed", where,
+                        TOKENIZER_STEPS_MAX);
         TRY(memory_grow(&decoder->steps, &decoder->capacity, decoder->n + 1, sizeof *decoder->steps,
                         "a decoder"));
         decoder->steps[decoder->n] = (struct decoder_step){0};

@@ -96,7 +96,8 @@ static enum status replace_bytes(struct jinja_value text, struct jinja_value fro
         if (!at)
             break;
         if (out->length > JINJA_OUTPUT_BYTES_MAX)
-            return fail(ERR_INPUT, "replace() makes more than %d bytes", JINJA_OUTPUT_BYTES_MAX);
+            return fail(ERR_INPUT, "the text of replace grows; at most %d bytes are allowed",
+                        JINJA_OUTPUT_BYTES_MAX);
         TRY(bytes_append(out, to.text, to.length));
         text.text += before + from.length;
         text.length -= before + from.length;
@@ -264,9 +265,7 @@ enum status jinja_filter(struct jinja_run *run, const struct jinja_node *node,
     if (!is_one_of(node, of_texts))
         return fail(ERR_UNSUPPORTED, "%s: line %d: the filter \"%.*s\" is not supported", run->name,
                     node->line, (int)node->value.length, node->value.text);
-    enum status status = jinja_to_text(&run->memory, value, &value);
-    if (status != OK)
-        return fail_in(status, "%s: line %d", run->name, node->line);
+    TRY(jinja_to_text(&run->memory, value, &value));
     *out = value;
     if (named(node, "trim"))
         *out = strip(value, argument(arguments, 0, "chars"), true, true);

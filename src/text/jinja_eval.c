@@ -7,6 +7,7 @@ void jinja_run_init(struct jinja_run *run, const char *name, struct bytes *out)
 {
     *run = (struct jinja_run){.name = name, .out = out};
     run->memory.bytes_max = JINJA_VALUE_BYTES_MAX;
+    run->memory.name = name;
     arena_init(&run->memory.arena);
 }
 
@@ -19,6 +20,7 @@ void jinja_run_fini(struct jinja_run *run)
 
 static enum status begin_step(struct jinja_run *run, const struct jinja_node *node)
 {
+    run->memory.line = node->line;
     if (++run->steps > JINJA_STEPS_MAX)
         return fail(ERR_INPUT, "%s: line %d: the template takes more than %d steps", run->name,
                     node->line, JINJA_STEPS_MAX);
@@ -478,9 +480,7 @@ static enum status print(struct jinja_run *run, const struct jinja_node *node)
 {
     struct jinja_value value;
     TRY(jinja_run_expression(run, node->a, &value));
-    enum status status = jinja_to_text(&run->memory, value, &value);
-    if (status != OK)
-        return fail_in(status, "%s: line %d", run->name, node->line);
+    TRY(jinja_to_text(&run->memory, value, &value));
     return write_text(run, node, value);
 }
 

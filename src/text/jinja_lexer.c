@@ -16,7 +16,7 @@ struct lexer {
     int line;
     bool line_starting;           // what stands before text[at] ends with a newline
     bool eat_newline, eat_spaces; // after the tag before
-    char open[NESTING_MAX];
+    char open[NESTING_MAX];       // the brackets that must come
     size_t n_open;
     struct arena *arena;
     struct jinja_tokens *out;
@@ -133,7 +133,7 @@ static enum status lex_comment(struct lexer *lexer)
     const char *from = lexer->text + lexer->at + 2;
     const char *end = memmem(from, lexer->length - lexer->at - 2, "#}", 2);
     if (!end)
-        return wrong(lexer, "a comment {# has no end #}");
+        return wrong(lexer, "a comment {# has no end; expected #}");
     char sign = end > from ? end[-1] : ' ';
     lexer->eat_spaces = sign == '-';
     lexer->eat_newline = sign != '-' && sign != '+';
@@ -161,11 +161,11 @@ static enum status unescape_code(struct lexer *lexer, const char *text, size_t l
         int digit = i < left ? hex_digit(text[i]) : -1;
         if (digit < 0)
             return wrong(lexer,
-                         "an escape \\x, \\u or \\U in a string has too few hexadecimal digits");
+                         "expected 2, 4 or 8 hexadecimal digits after \\x, \\u or \\U in a string");
         code = code << 4 | (uint32_t)digit;
     }
     if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF))
-        return wrong(lexer, "an escape in a string is no Unicode character");
+        return wrong(lexer, "expected a Unicode character in the escape of a string");
     return bytes_append(out, put, utf8_put(code, put));
 }
 
@@ -199,7 +199,7 @@ static enum status lex_string(struct lexer *lexer)
     while (end < lexer->length && lexer->text[end] != quote)
         end += lexer->text[end] == '\\' ? 2 : 1;
     if (end >= lexer->length)
-        return wrong(lexer, "a string has no end");
+        return wrong(lexer, "a string has no end; expected its quote");
     struct bytes value;
     char *copy = NULL;
     bytes_init(&value);
@@ -231,7 +231,7 @@ static enum status lex_number(struct lexer *lexer)
             continue;
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, lexer->text[end] - '0', &number))
-            return wrong(lexer, "a number is too large");
+            return wrong(lexer, "a number is too large; at most 9223372036854775807 is allowed");
     }
     if (end + 1 < lexer->length && lexer->text[end] == '.' && lexer->text[end + 1] >= '0' &&
         lexer->text[end + 1] <= '9')
@@ -246,15 +246,19 @@ static enum status lex_number(struct lexer *lexer)
 static enum status track_brackets(struct lexer *lexer, char c)
 {
     static const char opening[] = "([{", closing[] = ")]}";
-    if (memchr(opening, c, 3)) {
+    const char *at = memchr(opening, c, 3);
+    if (at) {
         if (lexer->n_open == NESTING_MAX)
-            return wrong(lexer, "brackets are nested too deeply");
-        lexer->open[lexer->n_open++] = c;
+            return wrong(lexer, "too many brackets are open; at most 128 are allowed");
+        lexer->open[lexer->n_open++] = closing[at - opening];
     } else if (memchr(closing, c, 3)) {
-        if (lexer->n_open == 0 || strchr(opening, lexer->open[lexer->n_open - 1]) - opening !=
-                                      strchr(closing, c) - closing)
-            return wrong(lexer, "a bracket is closed that was not opened");
-        lexer->n_open--;
+        if (lexer->n_open == 0)
+            return fail(ERR_INPUT,
+                        "%s: line %d: found \"%c\" where no bracket is open; expected none",
+                        lexer->name, lexer->line, c);
+        if (lexer->open[--lexer->n_open] != c)
+            return fail(ERR_INPUT, "%s: line %d: found \"%c\" where \"%c\" was expected",
+                        lexer->name, lexer->line, c, lexer->open[lexer->n_open]);
     }
     return OK;
 }
@@ -272,8 +276,8 @@ static enum status lex_operator(struct lexer *lexer)
         advance(lexer, strlen(operators[i]));
         return OK;
     }
-    return fail(ERR_INPUT, "%s: line %d: unexpected character \"%c\" in a tag", lexer->name,
-                lexer->line, lexer->text[lexer->at]);
+    return fail(ERR_INPUT, "%s: line %d: found character \"%c\" in a tag; expected an expression",
+                lexer->name, lexer->line, lexer->text[lexer->at]);
 }
 
 // The end of the tag at hand; `*bytes` is 0 when it is not here.
@@ -330,7 +334,7 @@ static enum status lex_tag(struct lexer *lexer, bool block)
             TRY(lex_operator(lexer));
         }
     }
-    return fail(ERR_INPUT, "%s: line %d: a tag %s has no end %s", lexer->name, begin_line,
+    return fail(ERR_INPUT, "%s: line %d: a tag %s has no end; expected %s", lexer->name, begin_line,
                 block ? "{%" : "{{", block ? "%}" : "}}");
 }
 

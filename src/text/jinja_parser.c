@@ -168,8 +168,8 @@ static enum status parse_jump(struct jinja_parser *parser, enum jinja_node_kind 
                               struct jinja_node **out)
 {
     if (parser->loops == 0)
-        return fail(ERR_INPUT, "%s: line %d: break or continue outside of a for", parser->name,
-                    parser->token->line);
+        return fail(ERR_INPUT, "%s: line %d: break and continue are expected inside of a for",
+                    parser->name, parser->token->line);
     TRY(jinja_node_new(parser, kind, out));
     return end_block(parser);
 }
@@ -192,7 +192,9 @@ static enum status parse_block(struct jinja_parser *parser, struct jinja_node **
                                         "extends",    "do",    "autoescape"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (jinja_at(parser, JINJA_TOKEN_NAME, known[i]))
-            return fail(ERR_UNSUPPORTED, "%s: line %d: the statement {%% %s %%} is not supported",
+            return fail(ERR_UNSUPPORTED,
+                        "%s: line %d: the statement {%% %s %%} is not supported; expected if, for, "
+                        "set, break or continue",
                         parser->name, name->line, known[i]);
     return jinja_unexpected(parser, "a statement (if, for, set, ...)");
 }

@@ -11,8 +11,9 @@ enum status jinja_take(struct jinja_memory *memory, size_t count, size_t item_by
     size_t bytes, total;
     if (!checked_mul(count, item_bytes, &bytes) ||
         !checked_add(bytes, memory->arena.bytes, &total) || total > memory->bytes_max)
-        return fail(ERR_INPUT, "the template needs more than %zu bytes for its values",
-                    memory->bytes_max);
+        return fail(ERR_INPUT,
+                    "%s: line %d: the template's values grow; at most %zu bytes are allowed",
+                    memory->name, memory->line, memory->bytes_max);
     return arena_take(&memory->arena, count, item_bytes, out);
 }
 
@@ -243,8 +244,8 @@ enum status jinja_to_text(struct jinja_memory *memory, struct jinja_value value,
     case JINJA_FUNCTION:
         break;
     }
-    return fail(ERR_UNSUPPORTED, "writing %s as text is not supported",
-                jinja_type_name(value.type));
+    return fail(ERR_UNSUPPORTED, "%s: line %d: writing %s as text is not supported", memory->name,
+                memory->line, jinja_type_name(value.type));
 }
 
 enum status jinja_join(struct jinja_memory *memory, struct jinja_value left,

@@ -83,6 +83,8 @@ static inline struct jinja_value jinja_text(const char *text, size_t length)
 struct jinja_memory {
     struct arena arena;
     size_t bytes_max;
+    const char *name; // of the template, and the line being rendered, for messages
+    int line;
 };
 enum status jinja_take(struct jinja_memory *memory, size_t count, size_t item_bytes,
                        void *out) STATUS_MUST_USE;

@@ -47,7 +47,8 @@ static enum status add_step(struct normalizer *normalizer, const char *where,
                             struct normalizer_step **out)
 {
     if (normalizer->n >= TOKENIZER_STEPS_MAX)
-        return fail(ERR_INPUT, "%s: has more than %d steps", where, TOKENIZER_STEPS_MAX);
+        return fail(ERR_INPUT, "%s: has too many steps; at most %d are allowed", where,
+                    TOKENIZER_STEPS_MAX);
     TRY(memory_grow(&normalizer->steps, &normalizer->capacity, normalizer->n + 1, sizeof **out,
                     "a normalizer"));
     *out = &normalizer->steps[normalizer->n++];
@@ -105,7 +106,7 @@ static enum status parse_step(const json_t *object, const char *where, const cha
     if (strcmp(type, "ByteLevel") == 0)
         return OK;
     return fail(ERR_UNSUPPORTED,
-                "%s: key \"type\" is \"%.60s\"; supported are Sequence, NFC, NFD, NFKC, NFKD, "
+                "%s: key \"type\" is \"%.60s\"; expected Sequence, NFC, NFD, NFKC, NFKD, "
                 "Lowercase, Strip, "
                 "Prepend, Replace, ByteLevel",
                 where, type);

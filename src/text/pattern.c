@@ -74,7 +74,7 @@ static enum status check_class(const char *where, const char *at, size_t left)
         return fail(
             ERR_UNSUPPORTED,
             "%s: the regular expression has a nested or intersected class [..[..]..], [..&&..], "
-            "which is not supported; write the class in one",
+            "which is not supported; expected one plain class",
             where);
     return OK;
 }
@@ -87,7 +87,8 @@ static enum status check_option(const char *where, const char *regex, size_t len
     for (size_t i = at + 2; i < length && strchr("imxs-", regex[i]) && regex[i] != '\0'; i++)
         if (regex[i] == 'm')
             return fail(ERR_UNSUPPORTED,
-                        "%s: the regular expression has the option (?m), which is not supported",
+                        "%s: the regular expression has the option (?m); expected none of its "
+                        "kind, which is not supported",
                         where);
     return OK;
 }
@@ -185,9 +186,10 @@ static enum status compile(struct pattern *pattern, const char *where, const str
     if (!pattern->code) {
         PCRE2_UCHAR text[128] = "";
         pcre2_get_error_message(error, text, sizeof text);
-        return fail(ERR_INPUT,
-                    "%s: the regular expression cannot be compiled: %s (near character %zu)", where,
-                    (const char *)text, (size_t)offset);
+        return fail(
+            ERR_INPUT,
+            "%s: expected a regular expression, found one with an error near character %zu: %s",
+            where, (size_t)offset, (const char *)text);
     }
     pcre2_jit_compile(pattern->code,
                       PCRE2_JIT_COMPLETE); // without it matching is slower, not different
@@ -201,7 +203,9 @@ enum status pattern_regex(const char *where, const char *regex, size_t length, s
 {
     *out = NULL;
     if (length == 0)
-        return fail(ERR_UNSUPPORTED, "%s: the regular expression is empty", where);
+        return fail(ERR_UNSUPPORTED,
+                    "%s: the regular expression is empty; expected one that matches something",
+                    where);
     if (length > PATTERN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: the regular expression has %zu bytes; at most %d are allowed",
                     where, length, PATTERN_BYTES_MAX);
@@ -230,7 +234,7 @@ enum status pattern_parse(const json_t *object, const char *where, const char *k
     const json_t *either = text ? text : regex;
     if (!json_is_string(either) || json_object_size(value) != 1)
         return fail(ERR_INPUT,
-                    "%s: key \"%s\" must be {\"String\": text} or {\"Regex\": expression}", where,
+                    "%s: key \"%s\": expected {\"String\": text} or {\"Regex\": expression}", where,
                     key);
     char place[512];
     snprintf(place, sizeof place, "%.400s: key \"%.80s\"", where, key);

@@ -63,14 +63,17 @@ static enum status parse_pieces(const json_t *pieces, const json_t *specials, co
             continue;
         }
         if (seen || strcmp(id, "A") != 0)
-            return fail(ERR_UNSUPPORTED,
-                        "%s: key \"single\" must hold the sequence \"A\" once; found \"%.20s\"%s",
-                        where, id, seen ? " as a second one" : "");
+            return fail(
+                ERR_UNSUPPORTED,
+                "%s: key \"single\" is expected to hold the sequence \"A\" once; found \"%.20s\"%s",
+                where, id, seen ? " as a second one" : "");
         seen = true;
     }
     if (!seen)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: key \"single\" must hold the sequence \"A\" once; it is not there", where);
+        return fail(
+            ERR_UNSUPPORTED,
+            "%s: key \"single\" is expected to hold the sequence \"A\" once; it is not there",
+            where);
     return OK;
 }
 
@@ -106,7 +109,7 @@ static enum status parse(const json_t *object, const char *where, struct post_pr
     if (strcmp(type, "Sequence") != 0)
         return fail(
             ERR_UNSUPPORTED,
-            "%s: key \"type\" is \"%.60s\"; supported are TemplateProcessing, ByteLevel, Sequence",
+            "%s: key \"type\" is \"%.60s\"; expected TemplateProcessing, ByteLevel, Sequence",
             where, type);
     json_t *list, *item;
     size_t i;

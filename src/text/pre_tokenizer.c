@@ -117,8 +117,9 @@ enum status metaspace_parse(const json_t *object, const char *where, struct meta
     out->prepend = i;
     if (!add_prefix_space && found && out->prepend != PREPEND_NEVER)
         return fail(ERR_INPUT,
-                    "%s: key \"add_prefix_space\" is false but \"prepend_scheme\" is \"%s\"", where,
-                    scheme);
+                    "%s: key \"add_prefix_space\" is false and \"prepend_scheme\" is \"%s\"; "
+                    "expected \"never\"",
+                    where, scheme);
     if (!add_prefix_space)
         out->prepend = PREPEND_NEVER;
     return OK;
@@ -159,7 +160,7 @@ static enum status parse_step(const json_t *object, const char *where, const cha
     if (strcmp(type, "WhitespaceSplit") == 0)
         return OK;
     return fail(ERR_UNSUPPORTED,
-                "%s: key \"type\" is \"%.60s\"; supported are Sequence, ByteLevel, Split, "
+                "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, Split, "
                 "Metaspace, Digits, "
                 "Punctuation, WhitespaceSplit",
                 where, type);
@@ -171,7 +172,8 @@ static enum status parse(const json_t *object, const char *where, struct pre_tok
     TRY(json_get_text(object, where, "type", &type, NULL));
     if (strcmp(type, "Sequence") != 0) {
         if (pre->n >= TOKENIZER_STEPS_MAX)
-            return fail(ERR_INPUT, "%s: has more than %d steps", where, TOKENIZER_STEPS_MAX);
+            return fail(ERR_INPUT, "%s: has too many steps; at most %d are allowed", where,
+                        TOKENIZER_STEPS_MAX);
         TRY(memory_grow(&pre->steps, &pre->capacity, pre->n + 1, sizeof *pre->steps,
                         "a pre-tokenizer"));
         pre->steps[pre->n] = (struct pre_tokenizer_step){0};

@@ -39,12 +39,14 @@ static enum status check_id(const struct tokenizer *tokenizer, const char *where
     const struct vocabulary *v = &tokenizer->bpe.vocabulary;
     int32_t known = vocabulary_find(v, content, length);
     if (known >= 0 && known != id)
-        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld here and %d in \"vocab\"", where,
+        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld; expected %d as in \"vocab\"", where,
                     text_show(content, length), (long long)id, known);
     size_t other_length;
     const char *other = known < 0 ? vocabulary_text(v, (int32_t)id, &other_length) : NULL;
     if (other)
-        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld, which is that of \"%s\" in \"vocab\"",
+        return fail(ERR_INPUT,
+                    "%s: token \"%s\" has id %lld; expected a free one, this is that of \"%s\" in "
+                    "\"vocab\"",
                     where, text_show(content, length), (long long)id,
                     text_show(other, other_length));
     return OK;
@@ -91,7 +93,7 @@ static enum status index_added_tokens(struct tokenizer *tokenizer, const char *w
         if ((size_t)added->tokens[i].id >= tokenizer->n_ids)
             tokenizer->n_ids = (size_t)added->tokens[i].id + 1;
     if (tokenizer->n_ids == 0)
-        return fail(ERR_INPUT, "%s: has no tokens: \"vocab\" and \"added_tokens\" are empty",
+        return fail(ERR_INPUT, "%s: has no tokens; expected some in \"vocab\" or \"added_tokens\"",
                     where);
     TRY(memory_new(tokenizer->n_ids, sizeof *tokenizer->added_index, "the added tokens",
                    &tokenizer->added_index));
@@ -100,7 +102,8 @@ static enum status index_added_tokens(struct tokenizer *tokenizer, const char *w
         int32_t *index = &tokenizer->added_index[added->tokens[i].id];
         if (*index >= 0)
             return fail(ERR_INPUT,
-                        "%s: added_tokens: \"%s\" and \"%s\" both have id %d; ids must be unique",
+                        "%s: added_tokens: \"%s\" and \"%s\" both have id %d; expected an id of "
+                        "its own for each",
                         where, show_added(added, *index), show_added(added, (int32_t)i),
                         added->tokens[i].id);
         *index = (int32_t)i;
@@ -134,11 +137,11 @@ static enum status check_post_processor(const struct tokenizer *tokenizer, const
         for (size_t i = 0; i < lists[k]->n; i++) {
             size_t length;
             if (!tokenizer_piece(tokenizer, lists[k]->ids[i], &length))
-                return fail(
-                    ERR_INPUT,
-                    "%s: post_processor: special_tokens: id %d is neither in \"vocab\" nor in "
-                    "\"added_tokens\"",
-                    where, lists[k]->ids[i]);
+                return fail(ERR_INPUT,
+                            "%s: post_processor: special_tokens: id %d has no token; expected one "
+                            "of \"vocab\" "
+                            "or \"added_tokens\"",
+                            where, lists[k]->ids[i]);
         }
     }
     return OK;
@@ -180,7 +183,9 @@ static enum status parse_text(const char *name, struct json_span file, struct to
     bytes_init(&small);
     enum status status;
     if (!utf8_check(file.text, file.length, &bad)) {
-        status = fail(ERR_INPUT, "%s: is not valid UTF-8 at offset %zu", name, bad);
+        status =
+            fail(ERR_INPUT, "%s: not valid JSON: expected UTF-8, found byte 0x%02X at offset %zu",
+                 name, (unsigned char)file.text[bad], bad);
         goto done;
     }
     TRY_DONE(json_span_replace(file, parts, 2, &small));
@@ -220,7 +225,7 @@ enum status tokenizer_open(const char *folder, struct tokenizer **out)
     TRY(file_join(folder, "tokenizer.json", path));
     if (!file_exists(path))
         return fail(ERR_INPUT,
-                    "%s: is missing; a HuggingFace model folder with a fast tokenizer has it",
+                    "%s: is missing; expected it in a HuggingFace model folder (a fast tokenizer)",
                     path);
     bytes_init(&text);
     enum status status = file_read(path, TOKENIZER_FILE_BYTES_MAX, &text);

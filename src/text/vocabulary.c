@@ -91,11 +91,14 @@ static enum status check_token(const struct vocabulary *v, const char *where, co
         return fail(ERR_INPUT, "%s: token %lld has %zu bytes; at most %d are allowed", where,
                     (long long)id, length, TOKEN_BYTES_MAX);
     if (v->n_tokens >= VOCABULARY_TOKENS_MAX)
-        return fail(ERR_INPUT, "%s: has more than %d tokens", where, VOCABULARY_TOKENS_MAX);
+        return fail(ERR_INPUT, "%s: has too many tokens; at most %d are allowed", where,
+                    VOCABULARY_TOKENS_MAX);
     if ((size_t)id < v->n_ids && v->tokens[id].present)
-        return fail(ERR_INPUT, "%s: tokens \"%s\" and \"%s\" both have id %lld; ids must be unique",
-                    where, text_show(v->text.data + v->tokens[id].offset, v->tokens[id].length),
-                    text_show(text, length), (long long)id);
+        return fail(
+            ERR_INPUT,
+            "%s: tokens \"%s\" and \"%s\" both have id %lld; expected an id of its own for each",
+            where, text_show(v->text.data + v->tokens[id].offset, v->tokens[id].length),
+            text_show(text, length), (long long)id);
     return OK;
 }
 
@@ -108,8 +111,9 @@ enum status vocabulary_add(struct vocabulary *v, const char *where, const char *
     uint32_t hash = (uint32_t)text_hash(text, length);
     struct vocabulary_slot *slot = find_slot(v, text, length, hash);
     if (slot->id_plus_1 != 0)
-        return fail(ERR_INPUT, "%s: token \"%s\" is there twice, with ids %d and %lld", where,
-                    text_show(text, length), slot->id_plus_1 - 1, (long long)id);
+        return fail(ERR_INPUT,
+                    "%s: token \"%s\" is there twice, with ids %d and %lld; expected it once",
+                    where, text_show(text, length), slot->id_plus_1 - 1, (long long)id);
     size_t before = v->ids_capacity;
     TRY(memory_grow(&v->tokens, &v->ids_capacity, (size_t)id + 1, sizeof *v->tokens,
                     "the vocabulary"));
