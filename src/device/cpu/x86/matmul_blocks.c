@@ -1,7 +1,6 @@
 #include "device/cpu/x86/matmul_blocks.h"
 
 #include <assert.h>
-#include <limits.h>
 
 #include "base/checked.h"
 
@@ -170,10 +169,12 @@ static struct place run_chunk(const struct product *product, int panel, struct p
     const size_t k_bytes = (size_t)block.columns * panel_element_bytes(w->format); // of one k
     // A single tile streams: there is nothing to reuse, and it prefetches a little ahead of itself.
     const bool streams = product->n_tiles == 1;
+    const int block_k = streams ? product->kernel->stream_k : product->kernel->block_k;
     while (place.k < chunk_end) {
         const int leaf_end = leaves->leaf[place.leaf].k_end;
-        block.k_end = least(least(leaf_end, chunk_end),
-                            place.k + (streams ? INT_MAX - place.k : product->kernel->block_k));
+        block.k_end = least(leaf_end, chunk_end);
+        if (block_k)
+            block.k_end = least(block.k_end, place.k + block_k);
         block.place = place;
         block.b = panel_data(w, panel) + (size_t)place.k * k_bytes;
         block.next_bytes = (size_t)(block.k_end - place.k) * k_bytes;

@@ -32,7 +32,7 @@ struct block_kernel {
     int rows;          // at most, of a tile
     int widen_rows;    // from this many rows of a product on, weights are widened once per block
     bool a_is_pairs;   // rows are packed as pairs of bf16 instead of f32
-    int block_k;
+    int block_k, stream_k; // of a block: k for several tiles, and for a single one (0: as many as there are)
     // Packs `rows` rows, columns [0, k), of `a`.
     void (*pack)(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k, void *out);
     // f32 [k][columns] of a block of weights (not for PANELS_F32, nor where a_is_pairs).

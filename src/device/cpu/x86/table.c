@@ -3,7 +3,8 @@
 
 void kernels_avx2(struct kernels *table)
 {
-    (void)table;
+    table->isa = "avx2";
+    table->matmul = matmul_avx2;
 }
 
 void kernels_avx512(struct kernels *table)

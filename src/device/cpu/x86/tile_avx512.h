@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include "device/cpu/x86/matmul_blocks.h"
+#include "device/cpu/x86/prefetch.h"
 #include "device/cpu/x86/unrolled.h"
 
 INLINE void tile_begin(const struct tile *tile, int rows, int vectors, __m512 sum[TILE_ROWS_MAX][3])
@@ -32,22 +33,6 @@ INLINE void tile_end(const struct tile *tile, int rows, int vectors, __m512 sum[
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, vectors)
             _mm512_storeu_ps(tile->to + (size_t)r * tile->to_stride + 16 * v, sum[r][v]);
-}
-
-// `lines` is a constant where this is used.
-INLINE void prefetch(const char *memory, int lines)
-{
-    _mm_prefetch(memory, _MM_HINT_T1);
-    if (lines >= 2)
-        _mm_prefetch(memory + 64, _MM_HINT_T1);
-    if (lines >= 3)
-        _mm_prefetch(memory + 128, _MM_HINT_T1);
-    if (lines >= 4)
-        _mm_prefetch(memory + 192, _MM_HINT_T1);
-    if (lines >= 6) {
-        _mm_prefetch(memory + 256, _MM_HINT_T1);
-        _mm_prefetch(memory + 320, _MM_HINT_T1);
-    }
 }
 
 #endif
