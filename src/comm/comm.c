@@ -171,7 +171,7 @@ static void leave_group(struct comm *comm)
     struct membership *membership = comm->membership;
     if (membership->segment.header) {
         struct rank_record *record = comm_rank_record(comm, comm->rank);
-        flight_mark(&record->flight, -1, -1, NULL);
+        atomic_store_explicit(&record->flight.busy_since_ns, 0, memory_order_relaxed);
         // release: who sees it sees all that this rank has published
         atomic_store_explicit(&record->closed, 1, memory_order_release);
     }
@@ -243,6 +243,8 @@ static enum status begin(struct comm *comm, enum comm_operation operation, uint6
     comm->statistics.collectives++;
     // relaxed: the flight record is for people
     atomic_store_explicit(&comm->flight->operation, (int32_t)operation, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&comm->flight->n_operations, memory_order_relaxed);
+    atomic_store_explicit(&comm->flight->n_operations, n + 1, memory_order_relaxed);
     if (comm->fail_after && --comm->fail_after == 0)
         return comm_break(comm, comm->first_rank + comm->rank,
                           "this collective was made to fail by a test");

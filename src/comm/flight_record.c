@@ -81,24 +81,35 @@ static int end_of_waiting(const struct segment *segment, int rank, bool *circle)
     return rank;
 }
 
-bool flight_find_late(const struct segment *segment, int64_t now_ns, struct lateness *out)
+// The rank that has waited longest or, with `waiting` false, has been busy longest, if that is
+// longer than the deadline.
+static bool find_longest(const struct segment *segment, int64_t now_ns, bool waiting,
+                         struct lateness *out)
 {
     int64_t longest = segment->header->deadline_ns;
     bool found = false;
     for (int r = 0; r < segment->n_ranks; r++) {
         const struct flight_record *flight = &segment->ranks[r].flight;
+        int64_t since = waiting ? GET(flight->wait_since_ns) : GET(flight->busy_since_ns);
         bool waits = GET(flight->waits_for) != 0;
-        int64_t since = waits ? GET(flight->wait_since_ns) : GET(flight->busy_since_ns);
-        if (since == 0 || now_ns - since <= longest)
+        if (waits != waiting || since == 0 || now_ns - since <= longest)
             continue;
         longest = now_ns - since;
         found = true;
         out->rank = end_of_waiting(segment, r, &out->circle);
-        out->waiter = waits ? r : -1;
+        out->waiter = waiting ? r : -1;
         out->seconds = (double)longest * 1e-9;
-        out->since_ns = since;
     }
     return found;
+}
+
+bool flight_find_late(const struct segment *segment, int64_t now_ns, struct lateness *out)
+{
+    if (!find_longest(segment, now_ns, true, out) && !find_longest(segment, now_ns, false, out))
+        return false;
+    const struct flight_record *flight = &segment->ranks[out->rank].flight;
+    out->key = GET(flight->busy_since_ns) + GET(flight->n_operations) * 64 + out->rank + 1;
+    return true;
 }
 
 void flight_say_late(const struct segment *segment, const struct lateness *late, char *text,

@@ -36,7 +36,7 @@ struct lateness {
     int waiter;  // who has waited longest for it, or -1: nobody, it is just busy
     bool circle; // they wait for each other
     double seconds;
-    int64_t since_ns; // identifies this lateness
+    int64_t key; // changes when the late rank does anything; not 0
 };
 bool flight_find_late(const struct segment *segment, int64_t now_ns, struct lateness *out);
 // One sentence without an end.

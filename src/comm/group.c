@@ -228,7 +228,7 @@ static enum status check_late(struct group *group)
 {
     struct lateness late = {0};
     bool found = flight_find_late(&group->segment, clock_ns(), &late);
-    if (!confirmed(&group->late, found ? late.since_ns : 0))
+    if (!confirmed(&group->late, found ? late.key : 0))
         return OK;
     char sentence[VERDICT_BYTES];
     flight_say_late(&group->segment, &late, sentence, sizeof sentence);
