@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Makes the small tokenizers of the tests, and what HuggingFace's `tokenizers` does with them.
 
-usage: make_test_tokenizers.py [OUT_DIR]      (default: tests/data/tokenizers; needs `pip install tokenizers`)
+usage: make_test_tokenizers.py [OUT_DIR]      (default: tests/data/tokenizers; needs `pip install tokenizers jinja2`)
 
 bytelevel/      byte-level BPE in the style of Llama 3: tokenizer.json, vectors.json
 sentencepiece/  BPE with byte fallback in the style of Llama 2: tokenizer.json, vectors.json
+templates.json  what Jinja2, set up as Transformers does it, renders for small chat templates
 features.json   one small vocabulary under many normalizers, pre-tokenizers, decoders and added tokens: "base" is a
                 tokenizer.json, each of "features" changes parts of it and has "ids" and "decoded" for each of "texts"
 
@@ -264,6 +265,70 @@ def make_features():
     return {"tokenizers": tokenizers.__version__, "texts": FEATURE_TEXTS, "base": base, "features": result}
 
 
+# ---- chat templates ----
+
+CHATS = [
+    [{"role": "user", "content": "Hi"}],
+    [{"role": "system", "content": " Be kind. \n"}, {"role": "user", "content": "one"}, {"role": "assistant", "content": "1 é"},
+     {"role": "user", "content": "  two\n"}],
+    [],
+]
+TEMPLATES = [
+    "{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m['content'] | trim }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}",
+    "{%- for m in messages -%}\n  {{- m.content -}}  \n{%- endfor -%}\n x",
+    "{% for m in messages %}\n  {{ loop.index }}/{{ loop.index0 }}/{{ loop.length }}/{{ loop.revindex }} {{ loop.first }} {{ loop.last }}"
+    "\n{% else %}\nnone\n{% endfor %}\nend\n\n",
+    "a\n  {% if messages %}  \n  b\n  {% elif add_generation_prompt %}\n c\n{% else %}\n d\n  {%- endif %}\n  {# comment #}\n  e",
+    "{%+ if true %}x{%+ endif +%}\ny\n   {%+ if true %}z{% endif %}\nw",
+    "  {#- a -#}  b  {# c #}\nd",
+    "{% set x = 'a' %}{% for m in messages %}{% set x = x ~ loop.index %}{{ x }} {% endfor %}{{ x }}",
+    "{% set ns = namespace(n=0, s='') %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% set ns.s = ns.s + m.role %}{% endfor %}"
+    "{{ ns.n }}{{ ns.s }}",
+    "{{ messages[0].content if messages else 'nobody' }} {{ messages[-1]['role'] if messages|length > 1 }}",
+    "{% for m in messages[1:] %}{{ m.role }},{% endfor %}{% for m in messages[::-1] %}{{ m.role }};{% endfor %}{{ 'abcdef'[1:-2] }}"
+    "{{ 'äöü'[-1] }}{{ 'abc'[5:] }}{{ 'abc'[-9:2] }}",
+    "{{ 1 + 2 * 3 - 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 % -3 }} {{ -2 | string ~ 'x' }} {{ (1 + 2) * 3 }} {{ 1 < 2 < 3 }} {{ 3 > 2 > 2 }}",
+    "{{ true and 'x' }}|{{ false or 'y' }}|{{ not true }}|{{ none }}|{{ missing }}|{{ '' or none }}|{{ 0 and 1 }}|{{ not not 1 }}",
+    "{{ 'a' in 'cat' }} {{ 'x' not in 'cat' }} {{ 1 in [1, 2] }} {{ 'role' in {'role': 1} }} {{ 'b' in ('a', 'b') }} {{ 'a' in missing }}",
+    "{{ x is defined }} {{ messages is defined }} {{ x is not defined }} {{ none is none }} {{ 'a' is string }} {{ messages is iterable }} "
+    "{{ {} is mapping }} {{ 1 is number }} {{ 3 is odd }} {{ 4 is even }} {{ true is true }} {{ 1 is true }} {{ 'a' is eq 'a' }} {{ 2 is equalto(3) }}",
+    "{{ 'aBc é ß' | upper }} {{ 'ABC É' | lower }} {{ 'äbc' | length }} {{ [1, 2] | length }} {{ '  x ' | trim }}| {{ 'xxaxx' | trim('x') }}"
+    "{{ [1, 2, 3] | first }}{{ [1, 2, 3] | last }}{{ ['a', 'b'] | join(', ') }}{{ 'abc' | replace('b', '--') }}{{ missing | default('d') }}"
+    "{{ '' | default('e', true) }}{{ none | default('f') }}{{ 'abc' | list | join('.') }}{{ 'abc' | reverse | join }}",
+    "{{ ' a b '.strip() }}|{{ '  a'.lstrip() }}|{{ 'a--'.rstrip('-') }}|{{ 'a,b,,c'.split(',') | join(';') }}|{{ 'abc'.startswith('ab') }}|"
+    "{{ 'abc'.endswith('ab') }}|{{ 'aBc'.upper() }}|{{ 'aBc'.lower() }}|{{ 'aXbX'.replace('X', 'yy') }}",
+    "{% set d = {'a': 1, 'b': 'two'} %}{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %}{{ d.a }}{{ d['b'] }}{{ d.get('c', 'no') }}"
+    "{{ d.get('z') }}{% for k in d %}{{ k }}{% endfor %}{{ d.keys() | join }}{{ d.values() | join }}",
+    "{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}{% for c in 'añb' %}{{ c }}.{% endfor %}",
+    "{% for i in range(10) if i % 3 == 0 %}{{ loop.index }}:{{ i }} {% endfor %}",
+    "{% for i in range(9) %}{% if i == 2 %}{% continue %}{% endif %}{% if i == 5 %}{% break %}{% endif %}{{ i }}{% endfor %}.",
+    "{% for m in messages %}{% if loop.previtem is defined and loop.previtem.role == m.role %}same{% endif %}{{ loop.nextitem.role if loop.nextitem is defined }}{% endfor %}",
+    "{{ 'a' 'b' \"c'd\" 'e\\n\\'f\\u00e9\\x41\\q' }}{{ \"{{ }}\" }}{{ '%}' }}",
+    "{% if messages and messages[0].role == 'system' %}{% set system = messages[0].content | trim %}{% set messages = messages[1:] %}"
+    "{% else %}{% set system = '' %}{% endif %}[{{ system }}]{% for m in messages %}{{ (m.role == 'user') != (loop.index0 % 2 == 0) }}{% endfor %}",
+    "{{ [1, [2, 3]][1][0] }}{{ (1, 2)[1] }}{{ [] == [] }}{{ [1] + [2] == [1, 2] }}{{ {'a': [1]} == {'a': [1]} }}{{ 'a' < 'b' }}{{ 'é' > 'z' }}",
+    "x\r\ny\r{% if true %}\r\nz{% endif %}\n",
+    "{{- ' a ' -}}\n\n {{- 'b' }}\n{{ 'c' -}} \n",
+    "{% for a in [1, 2] %}{% for b in [3, 4] %}{{ loop.index }}{{ a }}{{ b }} {% endfor %}{{ loop.index }}{% endfor %}",
+]
+
+
+def make_templates():
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    grouped = []
+    for source in TEMPLATES:
+        t, cases = environment.from_string(source), []
+        for chat, messages in enumerate(CHATS):
+            for prompt in (False, True):
+                text = t.render(messages=messages, add_generation_prompt=prompt, bos_token="<s>", eos_token="</s>")
+                cases.append([chat, prompt, text])
+        grouped.append({"name": str(len(grouped)), "template": source, "cases": cases})
+    return {"chats": CHATS, "templates": grouped}
+
+
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "tests", "data", "tokenizers")
     out = os.path.normpath(out)
@@ -273,6 +338,7 @@ def main():
         t = Tokenizer.from_str(json.dumps(config))
         dump_cases(f"{out}/{name}/vectors.json", [case(t, s) for s in TEXTS])
     dump(f"{out}/features.json", make_features())
+    dump(f"{out}/templates.json", make_templates())
 
 
 main()
