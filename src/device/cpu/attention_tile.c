@@ -83,21 +83,24 @@ static enum page_form form_of(enum compute_type type)
     return type == COMPUTE_BF16 ? PAGE_BF16 : type == COMPUTE_F16 ? PAGE_F16 : PAGE_F32;
 }
 
+// `next`: the page that comes after this one, or the same.
 static void add_page(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
-                     int row, int end, int32_t page)
+                     int row, int end, int32_t page, int32_t next)
 {
-    const void *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
-    const void *values = args->kv.values + (size_t)page * args->kv.page_stride;
+    const char *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
+    const char *values = args->kv.values + (size_t)page * args->kv.page_stride;
+    const char *next_keys = args->kv.keys + (size_t)next * args->kv.page_stride;
     enum page_form form = form_of(tile->type);
-    if (form != PAGE_F32 && end - row >= steps->widen_rows) {
+    bool widen = form != PAGE_F32 && end - row >= steps->widen_rows;
+    tile->ahead = widen ? NULL : values;
+    if (widen)
         steps->widen_keys(tile, keys);
-        steps->scores(tile, row, end, tile->keys, PAGE_F32);
-    } else {
-        steps->scores(tile, row, end, keys, form);
-    }
+    steps->scores(tile, row, end, widen ? (const char *)tile->keys : keys, widen ? PAGE_F32 : form);
     steps->weights(tile, row, end);
     // Also a page whose last columns would be read past their end is copied, with zeros there.
-    if (tile->width != tile->head_dim || (form != PAGE_F32 && end - row >= steps->widen_rows)) {
+    widen = widen || tile->width != tile->head_dim;
+    tile->ahead = widen ? NULL : next_keys;
+    if (widen) {
         steps->widen_values(tile, values);
         steps->add_values(tile, row, end, tile->values, PAGE_F32, (size_t)tile->width);
     } else {
@@ -125,7 +128,8 @@ static void add_group(const struct attention *args, const struct attention_steps
             for (int h = 0; h < args->n_heads; h++)
                 tile->visible[i++] = visible;
         }
-        add_page(args, steps, tile, first_row, i, args->kv.pages[page_begin / KV_PAGE_TOKENS]);
+        int64_t page = page_begin / KV_PAGE_TOKENS, last_page = (args->position + whole.end - 1) / KV_PAGE_TOKENS;
+        add_page(args, steps, tile, first_row, i, args->kv.pages[page], args->kv.pages[page + (page < last_page)]);
     }
 }
 

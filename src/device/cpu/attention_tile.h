@@ -16,6 +16,7 @@ struct attention_tile {
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
     float scale;
+    const char *ahead;   // as many bytes as scores() or add_values() reads, wanted next; NULL for none
     float *q;            // [rows][head_dim], or what load_queries() made of it
     float *p;            // [rows][KV_PAGE_TOKENS]: scores, then weights rounded for the product with the values
     uint64_t *visible;   // [rows]: bit j is set where the row sees position j of the page

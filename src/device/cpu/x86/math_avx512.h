@@ -11,7 +11,7 @@ static inline __mmask16 mask_of(size_t n) // the first n lanes, n <= 16
     return (__mmask16)((1u << n) - 1);
 }
 
-// Section 8 between its bounds. vscalefps multiplies by 2^n and rounds once, which here equals the two exact steps of the
+// Section 8 between its bounds. vscalefps multiplies by 2^n and rounds once: the same as the two exact steps of the
 // contract. Lanes without `mask` become zero.
 static inline __m512 exp_bounded_16(__mmask16 mask, __m512 x)
 {
