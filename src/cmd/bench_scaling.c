@@ -195,11 +195,11 @@ static enum status memory_rows(struct scaling *s, int tp, struct table *table)
         table_cell(table, "%.3f", (double)m.resident_peak_bytes / planned);
         table_cell(table, "%s", show_bytes((double)m.file_bytes_read));
         json_array_append_new(
-            s->rows, json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I}", "tensor_parallel_size", tp,
+            s->rows, json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f}", "tensor_parallel_size", tp,
                                "rank", rank, "weight_bytes", (json_int_t)m.weight_bytes, "kv_bytes",
                                (json_int_t)m.kv_bytes, "scratch_bytes", (json_int_t)m.scratch_bytes,
                                "resident_peak_bytes", (json_int_t)m.resident_peak_bytes,
-                               "file_bytes_read", (json_int_t)m.file_bytes_read));
+                               "file_bytes_read", (json_int_t)m.file_bytes_read, "load_seconds", m.load_seconds));
     }
     colrow_close(engine);
     return status;
