@@ -270,7 +270,13 @@ static enum status check_loading(void *context)
     const struct colrow_options *options = opening->options;
     if (options->progress)
         options->progress(options->progress_context, bytes_read(opening->engine), opening->budget.file_bytes);
-    return group_check(opening->engine->group);
+    struct group *group = opening->engine->group;
+    int n_running;
+    TRY(group_poll(group, 0, &n_running));
+    if (n_running < group_size(group)) // in peace, which is no failure in the group's eyes
+        return fail(ERR_GROUP, "a rank left before it was loaded: %s is not the program colrow; check COLROW_RANK_PROGRAM",
+                    opening->rank_program);
+    return OK;
 }
 
 static enum status await_loaded(struct opening *opening)

@@ -41,8 +41,8 @@ static bool is_this_program(char *out)
     return slash && strcmp(slash + 1, "colrow") == 0 && is_program(out);
 }
 
-// The library lies in PREFIX/lib, PREFIX/lib/ARCHITECTURE or a build folder; a program that has it linked in, in
-// PREFIX/bin or in a folder of the build folder.
+// The library lies in PREFIX/lib or PREFIX/lib/ARCHITECTURE, or beside the program in a build folder; a program that has it
+// linked in, in PREFIX/bin. No further: what lies around in folders above may be anybody's.
 static bool found_beside_library(char *out)
 {
     Dl_info info;
@@ -58,8 +58,7 @@ static bool found_beside_library(char *out)
         if (!slash)
             return false;
         *slash = '\0';
-        if (found_in_folder(place, strlen(place), "bin/colrow", out) ||
-            found_in_folder(place, strlen(place), "colrow", out))
+        if (found_in_folder(place, strlen(place), level == 0 ? "colrow" : "bin/colrow", out))
             return true;
     }
     return false;

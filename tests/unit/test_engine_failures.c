@@ -351,8 +351,19 @@ static void the_rank_program_is_found(void **state)
     assert_int_equal(rank_program_find(NULL, path), ERR_INPUT);
     assert_non_null(strstr(status_message(), "COLROW_RANK_PROGRAM names /tmp"));
     unsetenv("COLROW_RANK_PROGRAM");
-    assert_int_equal(rank_program_find(NULL, path), OK); // beside the folder of tests
-    assert_string_equal(path, COLROW_BINARY);
+    char folder[] = "/tmp/colrow-path-XXXXXX", program[64], *before = strdup(getenv("PATH"));
+    assert_non_null(mkdtemp(folder));
+    snprintf(program, sizeof program, "%s/colrow", folder);
+    setenv("PATH", folder, 1);
+    assert_int_equal(rank_program_find(NULL, path), ERR_INPUT);
+    assert_non_null(strstr(status_message(), "COLROW_RANK_PROGRAM"));
+    assert_int_equal(symlink("/bin/true", program), 0);
+    assert_int_equal(rank_program_find(NULL, path), OK);
+    assert_string_equal(path, program);
+    setenv("PATH", before, 1);
+    free(before);
+    unlink(program);
+    rmdir(folder);
 }
 
 int main(void)
