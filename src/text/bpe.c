@@ -89,10 +89,10 @@ static uint64_t *joint_slot(const struct bpe *bpe, uint64_t key)
 
 static enum status grow_merges(struct bpe *bpe)
 {
-    struct bpe_merge *old = bpe->merges;
-    size_t n_old = bpe->n_merge_slots;
-    size_t wanted = n_old ? n_old * 2 : 1024;
-    TRY(memory_new(wanted, sizeof *old, "the table of merges", &bpe->merges));
+    struct bpe_merge *old = bpe->merges, *fresh;
+    size_t n_old = bpe->n_merge_slots, wanted = n_old ? n_old * 2 : 1024;
+    TRY(memory_new(wanted, sizeof *fresh, "the table of merges", &fresh));
+    bpe->merges = fresh;
     bpe->n_merge_slots = wanted;
     for (size_t i = 0; i < n_old; i++)
         if (old[i].key_plus_1 != 0)
@@ -103,10 +103,10 @@ static enum status grow_merges(struct bpe *bpe)
 
 static enum status grow_joints(struct bpe *bpe)
 {
-    uint64_t *old = bpe->joints;
-    size_t n_old = bpe->n_joint_slots;
-    size_t wanted = n_old ? n_old * 2 : 1024;
-    TRY(memory_new(wanted, sizeof *old, "the table of neighbours", &bpe->joints));
+    uint64_t *old = bpe->joints, *fresh;
+    size_t n_old = bpe->n_joint_slots, wanted = n_old ? n_old * 2 : 1024;
+    TRY(memory_new(wanted, sizeof *fresh, "the table of neighbours", &fresh));
+    bpe->joints = fresh;
     bpe->n_joint_slots = wanted;
     for (size_t i = 0; i < n_old; i++)
         if (old[i] != 0)

@@ -114,7 +114,7 @@ enum status metaspace_parse(const json_t *object, const char *where, struct meta
         return fail(ERR_INPUT,
                     "%s: key \"prepend_scheme\" is \"%.60s\"; expected always, first or never",
                     where, scheme);
-    out->prepend = i;
+    out->prepend = (enum metaspace_prepend)i;
     if (!add_prefix_space && found && out->prepend != PREPEND_NEVER)
         return fail(ERR_INPUT,
                     "%s: key \"add_prefix_space\" is false and \"prepend_scheme\" is \"%s\"; "

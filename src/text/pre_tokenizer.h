@@ -27,10 +27,11 @@ enum status pre_tokenizer_apply(const struct pre_tokenizer *pre,
 
 // "Metaspace" also is a decoder: the character that stands for a blank, and whether the first one
 // was put there.
+enum metaspace_prepend { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER };
 struct metaspace {
     char replacement[4];
     size_t length;
-    enum { PREPEND_ALWAYS, PREPEND_FIRST, PREPEND_NEVER } prepend;
+    enum metaspace_prepend prepend;
     bool split;
 };
 enum status metaspace_parse(const json_t *object, const char *where,

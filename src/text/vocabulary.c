@@ -65,19 +65,20 @@ static struct vocabulary_slot *find_slot(const struct vocabulary *v, const char 
 
 static enum status grow_slots(struct vocabulary *v)
 {
-    struct vocabulary old = *v;
-    size_t wanted = old.n_slots ? old.n_slots * 2 : 1024;
-    TRY(memory_new(wanted, sizeof *v->slots, "the vocabulary's table", &v->slots));
-    v->n_slots = wanted;
-    for (size_t i = 0; i < old.n_slots; i++) { // by the stored hashes: the texts are not looked at
-        size_t at = old.slots[i].hash & (wanted - 1);
-        if (old.slots[i].id_plus_1 == 0)
+    struct vocabulary_slot *slots;
+    size_t wanted = v->n_slots ? v->n_slots * 2 : 1024;
+    TRY(memory_new(wanted, sizeof *slots, "the vocabulary's table", &slots));
+    for (size_t i = 0; i < v->n_slots; i++) { // by the stored hashes: the texts are not looked at
+        size_t at = v->slots[i].hash & (wanted - 1);
+        if (v->slots[i].id_plus_1 == 0)
             continue;
-        while (v->slots[at].id_plus_1 != 0)
+        while (slots[at].id_plus_1 != 0)
             at = (at + 1) & (wanted - 1);
-        v->slots[at] = old.slots[i];
+        slots[at] = v->slots[i];
     }
-    free(old.slots);
+    free(v->slots);
+    v->slots = slots;
+    v->n_slots = wanted;
     return OK;
 }
 
