@@ -261,20 +261,9 @@ static void run_tile(const struct tile *tile, enum panel_format format, bool wid
 
 void matmul_avx2(const struct matmul *args)
 {
-    static const struct block_kernel kernel = {.rows = ROWS,
-                                               .widen_rows = 17,
-                                               .block_k = 128,
-                                               .pack = pack,
-                                               .widen = widen,
-                                               .tile = run_tile};
-    // 3 and 4 rows read each block twice, half the columns each time: it has to stay in the first
-    // cache meanwhile.
-    static const struct block_kernel few_rows = {.rows = ROWS,
-                                                 .widen_rows = 17,
-                                                 .block_k = 128,
-                                                 .stream_k = 64,
-                                                 .pack = pack,
-                                                 .widen = widen,
-                                                 .tile = run_tile};
-    matmul_blocks(args, args->m > 2 ? &few_rows : &kernel);
+    struct block_kernel kernel = {.rows = ROWS, .widen_rows = 9, .pack = pack, .widen = widen, .tile = run_tile};
+    kernel.block_k = args->m <= 16 ? 64 : 128; // measured
+    // 3 and 4 rows read a block twice, half the columns each time: it has to stay in the first cache meanwhile.
+    kernel.stream_k = args->m <= 2 ? 0 : 64;
+    matmul_blocks(args, &kernel);
 }
