@@ -38,7 +38,7 @@ static inline bool encodes(const struct tokenizer *tokenizer, const json_t *item
 {
     const json_t *text = json_object_get(item, "text"), *expected = json_object_get(item, key);
     struct token_ids ids;
-    if (!expected)
+    if (!expected || !text)
         return true;
     token_ids_init(&ids);
     must(tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), special,
@@ -79,6 +79,8 @@ static inline bool streams(const struct tokenizer *tokenizer, const json_t *item
     struct decode_stream stream;
     struct token_ids ids;
     struct bytes piece, all;
+    if (!json_object_get(item, "text")) // random ids may have invalid runs of bytes
+        return true;
     const json_t *pieces = json_object_get(item, "pieces");
     bool same = true;
     bytes_init(&piece);

@@ -5,16 +5,18 @@ usage: make_test_tokenizers.py [OUT_DIR]      (default: tests/data/tokenizers; n
 
 bytelevel/      byte-level BPE in the style of Llama 3: tokenizer.json, vectors.json
 sentencepiece/  BPE with byte fallback in the style of Llama 2: tokenizer.json, vectors.json
+stories260K.json  the same vectors for ../shared/data/models/stories260K-hf, where that folder is
 templates.json  what Jinja2, set up as Transformers does it, renders for small chat templates
 features.json   one small vocabulary under many normalizers, pre-tokenizers, decoders and added tokens: "base" is a
                 tokenizer.json, each of "features" changes parts of it and has "ids" and "decoded" for each of "texts"
 
 vectors.json has the format of ../shared/goldens/text/tokenizers: {"tokenizers": version, "cases": [{"text", "ids" (without
 special tokens), "ids_special" (with), "decoded" (of ids, special tokens skipped), "decoded_all" (of ids_special, kept),
-"pieces" (what a DecodeStream gives for each of ids)}]}.
+"pieces" (what a DecodeStream gives for each of ids)}], "random": [{"ids", "ids_special" (the same), "decoded", "decoded_all"}]}.
 """
 import json
 import os
+import random
 import sys
 
 import tokenizers
@@ -167,11 +169,24 @@ def dump(path, value):
     print(f"{os.path.getsize(path):8d}  {path}")
 
 
-def dump_cases(path, cases):
+def random_ids(t):
+    """Lists of ids as no text makes them: unknown ids, special tokens, broken runs of bytes."""
+    numbers, out = random.Random(7), []
+    for i in range(30):
+        ids = [numbers.randrange(270 if i % 2 else t.get_vocab_size() + 3) for _ in range(i % 12 + 1)]
+        out.append({"ids": ids, "ids_special": ids, "decoded": t.decode(ids, skip_special_tokens=True),
+                    "decoded_all": t.decode(ids, skip_special_tokens=False)})
+    return out
+
+
+def lines(items):
+    return ",\n".join(json.dumps(i, ensure_ascii=True, separators=(",", ":")) for i in items)
+
+
+def dump_vectors(path, t):
     with open(path, "w", encoding="utf-8") as f:
-        f.write('{"tokenizers":"%s","cases":[\n' % tokenizers.__version__)
-        f.write(",\n".join(json.dumps(c, ensure_ascii=True, separators=(",", ":")) for c in cases))
-        f.write("\n]}\n")
+        f.write('{"tokenizers":"%s","cases":[\n%s\n],"random":[\n%s\n]}\n' %
+                (tokenizers.__version__, lines(case(t, s) for s in TEXTS), lines(random_ids(t))))
     print(f"{os.path.getsize(path):8d}  {path}")
 
 
@@ -336,7 +351,10 @@ def main():
         config = make()
         dump(f"{out}/{name}/tokenizer.json", config)
         t = Tokenizer.from_str(json.dumps(config))
-        dump_cases(f"{out}/{name}/vectors.json", [case(t, s) for s in TEXTS])
+        dump_vectors(f"{out}/{name}/vectors.json", t)
+    stories = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data", "models", "stories260K-hf", "tokenizer.json")
+    if os.path.exists(stories):
+        dump_vectors(f"{out}/stories260K.json", Tokenizer.from_file(stories))
     dump(f"{out}/features.json", make_features())
     dump(f"{out}/templates.json", make_templates())
 

@@ -40,6 +40,9 @@ static enum status parse_options(const json_t *model, const char *where, struct 
 // {"token": id, ...}
 static enum status parse_vocab(struct json_reader *reader, struct bpe *bpe)
 {
+    // Ids are dense but for some padding; a table for one far away would only waste memory.
+    int64_t likely = 65536 + (int64_t)(reader->end - reader->at);
+    bpe->vocabulary.id_max = likely < TOKEN_ID_MAX ? likely : TOKEN_ID_MAX;
     struct bytes scratch;
     bytes_init(&scratch);
     enum status status;

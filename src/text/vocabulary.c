@@ -36,7 +36,7 @@ uint64_t text_hash(const char *text, size_t length)
 
 void vocabulary_init(struct vocabulary *vocabulary)
 {
-    *vocabulary = (struct vocabulary){0};
+    *vocabulary = (struct vocabulary){.id_max = TOKEN_ID_MAX};
 }
 
 void vocabulary_fini(struct vocabulary *vocabulary)
@@ -85,9 +85,9 @@ static enum status grow_slots(struct vocabulary *v)
 static enum status check_token(const struct vocabulary *v, const char *where, const char *text,
                                size_t length, int64_t id)
 {
-    if (id < 0 || id > TOKEN_ID_MAX)
-        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld; expected 0 to %d", where,
-                    text_show(text, length), (long long)id, TOKEN_ID_MAX);
+    if (id < 0 || id > v->id_max)
+        return fail(ERR_INPUT, "%s: token \"%s\" has id %lld; expected 0 to %lld", where,
+                    text_show(text, length), (long long)id, (long long)v->id_max);
     if (length > TOKEN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: token %lld has %zu bytes; at most %d are allowed", where,
                     (long long)id, length, TOKEN_BYTES_MAX);

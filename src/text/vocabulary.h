@@ -29,6 +29,7 @@ struct vocabulary {
     struct bytes text;
     struct vocabulary_slot *slots; // open addressing, a power of two
     size_t n_slots;
+    int64_t id_max; // TOKEN_ID_MAX, or less where a file cannot hold that many tokens
 };
 
 void vocabulary_init(struct vocabulary *vocabulary);

@@ -30,10 +30,26 @@ static void vectors_are_equal(void **state)
     assert_int_equal(all_wrong, 0);
 }
 
+// A model small enough that most of its text is single characters and bytes.
+static void the_story_model_is_equal(void **state)
+{
+    struct tokenizer *tokenizer;
+    json_t *root;
+    (void)state;
+    must(tokenizer_open(SHARED_DIR "/data/models/stories260K-hf", &tokenizer));
+    must(json_file(SOURCE_DIR "/tests/data/tokenizers/stories260K.json", 1 << 24, &root));
+    assert_true(json_array_size(json_object_get(root, "cases")) >= 75);
+    assert_int_equal(count_wrong("stories260K", tokenizer, json_object_get(root, "cases")), 0);
+    assert_int_equal(count_wrong("stories260K", tokenizer, json_object_get(root, "random")), 0);
+    json_decref(root);
+    tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
     if (!have_shared())
         return TEST_SKIPPED;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(vectors_are_equal)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(vectors_are_equal),
+                                       cmocka_unit_test(the_story_model_is_equal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,8 @@ static void check_folder(const char *name)
     assert_int_equal(json_file(path, 1 << 24, &root), OK);
     assert_true(json_array_size(json_object_get(root, "cases")) >= 75);
     assert_int_equal(count_wrong(name, tokenizer, json_object_get(root, "cases")), 0);
+    assert_true(json_array_size(json_object_get(root, "random")) >= 30);
+    assert_int_equal(count_wrong(name, tokenizer, json_object_get(root, "random")), 0);
     json_decref(root);
     tokenizer_close(tokenizer);
 }
