@@ -241,6 +241,7 @@ static enum status begin(struct comm *comm, enum comm_operation operation, uint6
         return comm_break(comm, -1, "the group is broken");
     *begun = ticks_now();
     comm->statistics.collectives++;
+    comm->statistics.all_reduces += operation == OPERATION_ALL_REDUCE;
     // relaxed: the flight record is for people
     atomic_store_explicit(&comm->flight->operation, (int32_t)operation, memory_order_relaxed);
     uint32_t n = atomic_load_explicit(&comm->flight->n_operations, memory_order_relaxed);

@@ -73,7 +73,7 @@ void comm_fail_after(struct comm *comm, long n);
 
 // What this rank spent, since it was opened.
 struct comm_statistics {
-    uint64_t collectives, bytes_sent;
+    uint64_t collectives, all_reduces, bytes_sent; // all_reduces: of the collectives
     double seconds, wait_seconds; // inside collectives; of these, waiting for peers
 };
 void comm_statistics(const struct comm *comm, struct comm_statistics *out);

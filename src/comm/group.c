@@ -345,19 +345,28 @@ done:
     return status;
 }
 
+void group_end(struct group *group, int signal, double grace_seconds)
+{
+    if (group->over)
+        return;
+    atomic_store_explicit(&group->segment.header->closing, 1, memory_order_relaxed);
+    if (grace_seconds > 0 && !all_left(group)) {
+        group_signal(group, signal);
+        group_signal(group, SIGCONT); // a stopped rank could not hear it
+        await_exits(group, clock_ns() + (int64_t)(grace_seconds * 1e9));
+    }
+    group->over = true;
+    group->exit_status = 128 + signal;
+    snprintf(group->sentence, sizeof group->sentence, "the group was ended");
+    kill_and_reap(group);
+}
+
 void group_close(struct group *group, double grace_seconds)
 {
     if (!group)
         return;
-    if (group->segment.header && !group->over) {
-        atomic_store_explicit(&group->segment.header->closing, 1, memory_order_relaxed);
-        if (grace_seconds > 0 && !all_left(group)) {
-            group_signal(group, SIGTERM);
-            group_signal(group, SIGCONT); // a stopped rank could not hear it
-            await_exits(group, clock_ns() + (int64_t)(grace_seconds * 1e9));
-        }
-        kill_and_reap(group);
-    }
+    if (group->segment.header)
+        group_end(group, SIGTERM, grace_seconds);
     if (group->life_fd >= 0)
         close(group->life_fd);
     segment_unmap(&group->segment);

@@ -46,6 +46,9 @@ enum status group_check(void *group); // void *: it is a signal_check
 // Waits until something changes, a signal arrives or `timeout_ms` have passed, then as
 // group_check(). `*n_running`: ranks that have not left.
 enum status group_poll(struct group *group, int timeout_ms, int *n_running) STATUS_MUST_USE;
+// Asks all to leave with `signal`, kills after `grace_seconds` who has not, collects them. The
+// group stays, for its board.
+void group_end(struct group *group, int signal, double grace_seconds);
 // To every rank that runs.
 void group_signal(struct group *group, int signal);
 

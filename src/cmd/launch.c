@@ -1,0 +1,223 @@
+// `colrow launch`: starts a parallel program on N ranks of this machine, as torchrun does.
+#include "cmd/commands.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "cmd/flags.h"
+#include "comm/group.h"
+#include "comm/reduction_tree.h"
+#include "device/device.h"
+
+static const double grace_seconds = 5;
+
+struct launch {
+    const char *n_ranks_text, *nodes_text;
+    bool standalone; // torchrun's word for what we do anyway
+    double timeout_seconds;
+};
+
+// Where the program begins: after "--", or the first argument that is neither a flag nor its value.
+static int program_begin(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            return i + 1;
+        if (argv[i][0] != '-')
+            return i;
+        bool alone = strchr(argv[i], '=') || strcmp(argv[i], "--standalone") == 0 ||
+                     strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        i += !alone;
+    }
+    return argc;
+}
+
+static enum status parse_flags(int argc, char **argv, struct launch *launch, bool *helped)
+{
+    const struct flag flags[] = {
+        {FLAG_TEXT, "--nproc-per-node", "-n", &launch->n_ranks_text, 0, 0, "N",
+         "ranks to start; auto: one for each CPU (default 1)"},
+        {FLAG_NUMBER, "--timeout", NULL, &launch->timeout_seconds, 0.1, 1e9, "SECONDS",
+         "a rank that keeps others waiting for so long ends the group (default 600)"},
+        {FLAG_TEXT, "--nnodes", NULL, &launch->nodes_text, 0, 0, "1", "machines; one, so far"},
+        {FLAG_ON, "--standalone", NULL, &launch->standalone, 0, 0, NULL,
+         "accepted because torchrun has it; changes nothing"},
+    };
+    const struct usage usage = {
+        .command = "launch",
+        .summary =
+            "Starts N processes of one program, best given after --, and waits for them. Each "
+            "finds\n"
+            "RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE in its environment, and what\n"
+            "colrow_parallel_init() of <colrow/parallel.h> needs to reach the others over shared "
+            "memory.\n\n"
+            "When one fails, is stopped or late, the others are ended, and the exit status is that "
+            "of the\nfirst that failed (128 + signal when it was killed). Ctrl-C and SIGTERM are "
+            "passed on; after\n5 seconds the group is killed. Nothing is left behind, even when "
+            "launch itself is killed.",
+        .examples = "  colrow launch --nproc-per-node 4 -- ./collectives\n"
+                    "  colrow launch -n 2 --timeout 30 -- python3 worker.py --size 10",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    int n_positional;
+    return flags_parse(&usage, argc, argv, NULL, 0, &n_positional, helped);
+}
+
+static enum status number_of_ranks(const char *text, int *out)
+{
+    if (strcmp(text, "auto") == 0 || strcmp(text, "cpu") == 0) {
+        int n = device_cpu_count();
+        *out = n < COMM_RANKS_MAX ? n : COMM_RANKS_MAX;
+        return OK;
+    }
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end || errno || n < 1 || n > COMM_RANKS_MAX)
+        return fail(ERR_INPUT,
+                    "flag --nproc-per-node is \"%s\"; expected a number from 1 to %d, or auto",
+                    text, COMM_RANKS_MAX);
+    *out = (int)n;
+    return OK;
+}
+
+static bool runnable(const char *path)
+{
+    return access(path, X_OK) == 0;
+}
+
+// Said once and before anything starts, not by every rank.
+static enum status find_program(const char *name)
+{
+    char path[PATH_MAX];
+    if (strchr(name, '/')) {
+        if (runnable(name))
+            return OK;
+        return fail(ERR_INPUT, "cannot run %s: %s", name, strerror(errno));
+    }
+    const char *folders = getenv("PATH");
+    for (const char *at = folders ? folders : "/usr/bin:/bin"; *at;) {
+        size_t length = strcspn(at, ":");
+        int n = snprintf(path, sizeof path, "%.*s/%s", (int)length, at, name);
+        if (n > 0 && n < PATH_MAX && runnable(path))
+            return OK;
+        at += length + (at[length] == ':');
+    }
+    return fail(ERR_INPUT, "cannot find the program %s in PATH%s%s", name,
+                runnable(name) ? "; did you mean ./" : "", runnable(name) ? name : "");
+}
+
+static volatile sig_atomic_t signal_seen;
+
+static void on_signal(int signal)
+{
+    signal_seen = signal;
+}
+
+// The first is passed on. A second one, for the impatient, ends launch itself, and with it the
+// ranks.
+static void catch_signals(void)
+{
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
+static int watch(struct group *group)
+{
+    int n_running = 1, exit_status = 0;
+    while (n_running > 0 && !signal_seen)
+        if (group_poll(group, 50, &n_running) != OK) {
+            (void)!group_wait(group, &exit_status); // over: tells the status
+            flags_failed(ERR_GROUP);
+            return exit_status;
+        }
+    if (!signal_seen)
+        return 0;
+    int signal = signal_seen;
+    group_end(group, signal, grace_seconds);
+    fprintf(stderr, "colrow: ended by signal %d (%s)\n", signal, strsignal(signal));
+    return 128 + signal;
+}
+
+// A rank's first step: what colrow_parallel_init() does later and better, for programs that never
+// call it. The request outlives exec().
+static int become_rank(int argc, char **argv)
+{
+    if (argc < 4)
+        return 2;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != atoi(argv[2])) // launch died before the line above
+        return 1;
+    execvp(argv[3], argv + 3);
+    fprintf(stderr, "colrow: error: cannot run %s: %s\n", argv[3], strerror(errno));
+    return errno == ENOENT ? 127 : 126;
+}
+
+static enum status start(const struct launch *launch, int n_ranks, char **program,
+                         struct group **out)
+{
+    enum { ARGUMENTS_MAX = 4096 };
+    static const char *arguments[ARGUMENTS_MAX + 5];
+    static char pid[16];
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    int n = 0;
+    arguments[n++] = "colrow";
+    arguments[n++] = "launch";
+    arguments[n++] = "--become-rank";
+    arguments[n++] = pid;
+    for (; *program; program++) {
+        if (n == ARGUMENTS_MAX + 4)
+            return fail(ERR_INPUT, "the program has more than %d arguments", ARGUMENTS_MAX);
+        arguments[n++] = *program;
+    }
+    const struct group_options options = {.program = "/proc/self/exe",
+                                          .arguments = arguments,
+                                          .n_ranks = n_ranks,
+                                          .keep_stdin = true,
+                                          .deadline_seconds = launch->timeout_seconds};
+    return group_spawn(&options, out);
+}
+
+int cmd_launch(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "--become-rank") == 0)
+        return become_rank(argc, argv);
+    struct launch launch = {.n_ranks_text = "1", .nodes_text = "1", .timeout_seconds = 600};
+    bool helped = false;
+    int n_ranks = 0, begin = program_begin(argc, argv);
+    int n_own = begin < argc && strcmp(argv[begin - 1], "--") == 0 ? begin - 1 : begin;
+    enum status status = parse_flags(n_own, argv, &launch, &helped);
+    if (helped)
+        return 0;
+    if (status == OK)
+        status = number_of_ranks(launch.n_ranks_text, &n_ranks);
+    if (status == OK && strcmp(launch.nodes_text, "1") != 0 &&
+        strcmp(launch.nodes_text, "1:1") != 0)
+        status =
+            fail(ERR_UNSUPPORTED, "--nnodes %s: groups over several machines are not supported yet",
+                 launch.nodes_text);
+    if (status == OK && begin >= argc)
+        status = fail(ERR_INPUT,
+                      "no program given; usage: colrow launch [flags] -- PROGRAM [ARGUMENTS]");
+    if (status == OK)
+        status = find_program(argv[begin]);
+    if (status != OK)
+        return flags_failed(status);
+    catch_signals();
+    struct group *group;
+    status = start(&launch, n_ranks, argv + begin, &group);
+    if (status != OK)
+        return flags_failed(status);
+    int exit_status = watch(group);
+    group_close(group, 0);
+    return exit_status;
+}
