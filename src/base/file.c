@@ -53,6 +53,24 @@ done:
     return status;
 }
 
+enum status file_read_stdin(size_t bytes_max, struct bytes *out)
+{
+    char piece[65536];
+    bytes_clear(out);
+    for (;;) {
+        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno("read", "standard input");
+        if (n == 0)
+            return OK;
+        if (out->length + (size_t)n > bytes_max)
+            return fail(ERR_INPUT, "standard input: has more than %zu bytes", bytes_max);
+        TRY(bytes_append(out, piece, (size_t)n));
+    }
+}
+
 enum status file_size(const char *path, uint64_t *out)
 {
     int fd;

@@ -14,6 +14,8 @@ enum { FILE_PATH_MAX = 4096 };
 enum status file_open(const char *path, int *fd, uint64_t *bytes) STATUS_MUST_USE;
 // Reads a regular file of at most `bytes_max` bytes into `out` (initialised by the caller).
 enum status file_read(const char *path, size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
+// Same, from standard input up to its end; may hold NUL bytes.
+enum status file_read_stdin(size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
 enum status file_size(const char *path, uint64_t *out) STATUS_MUST_USE;
 // Writes the file whole: to a neighbour first, then renamed over `path`.
 enum status file_write(const char *path, const void *data, size_t length) STATUS_MUST_USE;

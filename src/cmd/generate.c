@@ -62,22 +62,6 @@ static enum status add_prompt(struct generate *g, const char *text)
     return OK;
 }
 
-static enum status read_stdin(struct bytes *out)
-{
-    char piece[65536];
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
-        if (n < 0)
-            return fail_errno("read", "standard input");
-        if (n == 0)
-            return OK;
-        if (out->length + (size_t)n > PROMPTS_BYTES_MAX)
-            return fail(ERR_INPUT, "standard input: a prompt has at most %d bytes",
-                        PROMPTS_BYTES_MAX);
-        TRY(bytes_append(out, piece, (size_t)n));
-    }
-}
-
 // One prompt a line; empty lines do not count.
 static enum status read_prompt_lines(struct generate *g)
 {
@@ -102,7 +86,7 @@ static enum status collect_prompts(struct generate *g)
     if (isatty(STDIN_FILENO))
         return fail(ERR_INPUT,
                     "no prompt: give one with -p \"...\", --prompts FILE or on standard input");
-    TRY(read_stdin(&g->file));
+    TRY(file_read_stdin(PROMPTS_BYTES_MAX, &g->file));
     if (g->file.length == 0)
         return fail(ERR_INPUT, "standard input: the prompt is empty");
     if (memchr(g->file.data, '\0', g->file.length))

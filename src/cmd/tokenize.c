@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "cmd/flags.h"
@@ -18,21 +19,6 @@ struct tokenize {
     bool decode, json, special, keep_special;
     struct flag_texts given; // -p
 };
-
-static enum status read_input(struct bytes *out)
-{
-    char piece[65536];
-    for (;;) {
-        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
-        if (n < 0)
-            return fail_errno("read", "standard input");
-        if (n == 0)
-            return OK;
-        if (out->length + (size_t)n > TOKENIZE_BYTES_MAX)
-            return fail(ERR_INPUT, "standard input: has more than %d bytes", TOKENIZE_BYTES_MAX);
-        TRY(bytes_append(out, piece, (size_t)n));
-    }
-}
 
 static enum status encode_one(const struct tokenizer *tokenizer, const struct tokenize *t,
                               const json_t *item, json_t *results)
@@ -121,7 +107,7 @@ static enum status collect(const struct tokenize *t, json_t **root)
     }
     struct bytes input;
     bytes_init(&input);
-    enum status status = read_input(&input);
+    enum status status = file_read_stdin(TOKENIZE_BYTES_MAX, &input);
     if (status == OK)
         status = json_parse("standard input", input.data ? input.data : "", input.length, root);
     bytes_fini(&input);
