@@ -40,6 +40,13 @@ enum status jinja_run_statements(struct jinja_run *run,
 enum status jinja_run_expression(struct jinja_run *run, const struct jinja_node *node,
                                  struct jinja_value *out) STATUS_MUST_USE;
 
+// ---- jinja_operators.c ----
+
+// `a` node->op `b`.
+enum status jinja_operate(struct jinja_run *run, const struct jinja_node *node,
+                          struct jinja_value a, struct jinja_value b,
+                          struct jinja_value *out) STATUS_MUST_USE;
+
 // ---- jinja_builtins.c ----
 
 struct jinja_arguments {

@@ -105,14 +105,10 @@ bool jinja_true(struct jinja_value value)
     return false;
 }
 
-static bool is_number(struct jinja_value value)
+bool jinja_number(struct jinja_value value, int64_t *out)
 {
-    return value.type == JINJA_INT || value.type == JINJA_BOOL;
-}
-
-static int64_t number_of(struct jinja_value value)
-{
-    return value.type == JINJA_BOOL ? value.truth : value.number;
+    *out = value.type == JINJA_BOOL ? value.truth : value.type == JINJA_INT ? value.number : 0;
+    return value.type == JINJA_BOOL || value.type == JINJA_INT;
 }
 
 static bool lists_equal(const struct jinja_list *a, const struct jinja_list *b)
@@ -135,8 +131,9 @@ static bool dicts_equal(const struct jinja_dict *a, const struct jinja_dict *b)
 
 bool jinja_equal(struct jinja_value a, struct jinja_value b)
 {
-    if (is_number(a) && is_number(b))
-        return number_of(a) == number_of(b);
+    int64_t x, y;
+    if (jinja_number(a, &x) && jinja_number(b, &y))
+        return x == y;
     if (a.type != b.type)
         return false;
     switch (a.type) {
@@ -171,8 +168,8 @@ bool jinja_is_text(struct jinja_value value, const char *text)
 
 enum status jinja_order(struct jinja_value a, struct jinja_value b, int *out)
 {
-    if (is_number(a) && is_number(b)) {
-        int64_t x = number_of(a), y = number_of(b);
+    int64_t x, y;
+    if (jinja_number(a, &x) && jinja_number(b, &y)) {
         *out = x < y ? -1 : x > y;
         return OK;
     }

@@ -103,6 +103,7 @@ enum status jinja_join(struct jinja_memory *memory, struct jinja_value left,
                        struct jinja_value right, struct jinja_value *out) STATUS_MUST_USE;
 
 bool jinja_true(struct jinja_value value);
+bool jinja_number(struct jinja_value value, int64_t *out); // of integers and booleans, as in Python
 bool jinja_equal(struct jinja_value a, struct jinja_value b);
 bool jinja_is_text(struct jinja_value value, const char *text);
 // Negative, zero or positive; an error for values that Python does not order.
