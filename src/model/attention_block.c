@@ -4,7 +4,9 @@
 
 #include "model/forward.h"
 
-enum { BLOCK_TOKENS = 64 }; // of queries that one call of the kernel takes
+// Queries of one call where threads share a sequence: a tile of the kernels, which read the cache
+// once for each.
+enum { BLOCK_ROWS = 192 };
 
 // Where q, k and v of this rank's heads lie in the rows that the fused product (or a gather) left.
 struct projected {
@@ -154,11 +156,14 @@ static void attend_all(const struct worker *w, int layer)
             int group_end = (head / per_group + 1) * per_group;
             next = head + most < group_end ? head + most : group_end;
             next = next < all.end ? next : all.end;
-            for (int token = 0; token < sequence->n_tokens; token += BLOCK_TOKENS) {
+            int block = BLOCK_ROWS / (next - head) > 0 ? BLOCK_ROWS / (next - head) : 1;
+            if (w->n_threads == 1)
+                block = sequence->n_tokens;
+            for (int token = 0; token < sequence->n_tokens; token += block) {
                 int rest = sequence->n_tokens - token;
                 if (turn++ % w->n_threads == w->thread)
                     attend(w, layer, sequence, (struct range){head, next}, token,
-                           rest < BLOCK_TOKENS ? rest : BLOCK_TOKENS);
+                           rest < block ? rest : block);
             }
         }
     }

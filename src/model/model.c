@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "device/device.h"
 #include "model/forward.h"
+#include "model/plan_build.h"
 
 // The rank's leaves in its own k, which begins at the first of them.
 static void leaves_of(const struct reduction_tree *tree, const int32_t *bounds, int tree_rank,
@@ -46,7 +47,7 @@ static enum status load_weights(struct model *m, const struct model_options *opt
                                       .team = options->team,
                                       .progress = options->progress,
                                       .progress_context = options->progress_context};
-    TRY(plan_check_checkpoint(m->plan, options->checkpoint));
+    TRY(plan_check_parameters(m->plan, options->checkpoint));
     TRY(weights_measure(m->plan, options->checkpoint, m->rank, &layout));
     TRY(device_memory_new(layout.bytes, "the weights", &m->weight_memory));
     m->memory.weight_bytes = layout.bytes;

@@ -28,6 +28,10 @@ enum status plan_list_parameters(struct plan *plan,
 // none.
 const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias,
                                                  int layer);
+// plan_check_checkpoint() without a word about tensors that are not ours: each rank does this
+// again.
+enum status plan_check_parameters(const struct plan *plan,
+                                  const struct checkpoint *checkpoint) STATUS_MUST_USE;
 
 // plan_edges.c
 enum status plan_list_edges(struct plan *plan) STATUS_MUST_USE;

@@ -1,8 +1,10 @@
 // Every parameter with its style and each rank's part of it, and the check against a checkpoint.
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "model/plan_build.h"
 
 // The rows and columns of each rank; layers share them.
@@ -201,11 +203,60 @@ static enum status check_parameter(const struct plan *plan, const struct plan_pa
     return OK;
 }
 
-enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint)
+enum status plan_check_parameters(const struct plan *plan, const struct checkpoint *checkpoint)
 {
     assert(plan && checkpoint);
     for (int i = 0; i < plan->n_parameters; i++)
         if (plan->parameters[i].stored != ELEMENT_NONE)
             TRY(check_parameter(plan, &plan->parameters[i], checkpoint));
     return OK;
+}
+
+static bool is_ignored(const struct family *family, const char *name)
+{
+    for (const char *const *end = family->ignored; *end; end++) {
+        size_t length = strlen(name), tail = strlen(*end);
+        if (length >= tail && strcmp(name + length - tail, *end) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+// Tensors that the model has no place for: allowed, as in Transformers, but said: a bias that
+// config.json does not mention makes another model.
+static enum status tell_of_others(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    const struct family *family = family_of(plan->config.family);
+    const char **names, *first = NULL;
+    int n_others = 0;
+    TRY(memory_new((size_t)plan->n_parameters, sizeof *names, "names of parameters", &names));
+    for (int i = 0; i < plan->n_parameters; i++)
+        names[i] = plan->parameters[i].name;
+    qsort(names, (size_t)plan->n_parameters, sizeof *names, by_name);
+    for (int i = 0; i < checkpoint->n_tensors; i++) {
+        const char *name = checkpoint->tensors[i].name;
+        if (is_ignored(family, name) ||
+            bsearch(&name, names, (size_t)plan->n_parameters, sizeof *names, by_name))
+            continue;
+        first = first ? first : name;
+        n_others++;
+    }
+    if (n_others)
+        log_warning("%s: %d tensor%s of the checkpoint %s no part of %s and will not be read, such "
+                    "as \"%.200s\"",
+                    checkpoint->folder, n_others, n_others > 1 ? "s" : "",
+                    n_others > 1 ? "are" : "is", plan->config.architecture, first);
+    free(names);
+    return OK;
+}
+
+enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    TRY(plan_check_parameters(plan, checkpoint));
+    return tell_of_others(plan, checkpoint);
 }
