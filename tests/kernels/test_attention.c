@@ -5,6 +5,9 @@
 #include <math.h>
 
 #include "device/cpu/reference.h"
+#ifdef __x86_64__
+#include "device/cpu/x86/x86.h"
+#endif
 
 struct problem {
     enum compute_type type;
@@ -312,12 +315,31 @@ static void reference_is_attention(void **state)
     world_free(&w);
 }
 
+// Where vdpbf16ps is slow the tables leave it out; its kernel is tested all the same.
+static void bf16_dot(void **state)
+{
+    struct kernels kernels = *kernels_under_test(state);
+#ifdef __x86_64__
+    kernels.attention = attention_avx512bf16;
+#endif
+    for (int round = 0; round < 300; round++)
+        check(&kernels, &(struct problem){.type = random_between(0, 9) ? COMPUTE_BF16 : COMPUTE_F16, .head_dim = 2 * random_between(1, 70),
+                                          .n_heads = random_between(1, 12), .position = random_between(0, 700),
+                                          .n_tokens = random_between(1, 30), .window = random_between(0, 1) * random_between(1, 300),
+                                          .kind = (enum data_kind)(round % DATA_KINDS)});
+    for (int chunk = 1; chunk < 100; chunk = 3 * chunk + 1) {
+        struct problem p = {.type = COMPUTE_BF16, .head_dim = 48, .n_heads = 5, .position = 300, .n_tokens = 100};
+        check_chunks(&kernels, &p, chunk);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_is_attention), TEST_LEVELS(head_sizes),      TEST_LEVELS(group_sizes),
         TEST_LEVELS(positions_at_edges),          TEST_LEVELS(sliding_windows), TEST_LEVELS(extreme_data),
         TEST_LEVELS(random_shapes),               TEST_LEVELS(chunks_do_not_matter), TEST_LEVELS(heads_do_not_matter),
+        {"bf16_dot avx512bf16", bf16_dot, NULL, NULL, &levels[ISA_AVX512BF16]},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

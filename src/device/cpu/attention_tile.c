@@ -95,14 +95,14 @@ static void add_page(const struct attention *args, const struct attention_steps 
     tile->ahead = widen ? NULL : values;
     if (widen)
         steps->widen_keys(tile, keys);
-    steps->scores(tile, row, end, widen ? (const char *)tile->keys : keys, widen ? PAGE_F32 : form);
+    steps->scores(tile, row, end, widen ? (const char *)tile->keys : keys, widen ? steps->widened : form);
     steps->weights(tile, row, end);
     // Also a page whose last columns would be read past their end is copied, with zeros there.
     widen = widen || tile->width != tile->head_dim;
     tile->ahead = widen ? NULL : next_keys;
     if (widen) {
         steps->widen_values(tile, values);
-        steps->add_values(tile, row, end, tile->values, PAGE_F32, (size_t)tile->width);
+        steps->add_values(tile, row, end, tile->values, steps->widened, (size_t)tile->width);
     } else {
         steps->add_values(tile, row, end, values, form, (size_t)tile->head_dim);
     }

@@ -24,12 +24,13 @@ struct attention_tile {
     float *o;            // [rows][width]
     float *all_m, *all_l, *all_o; // of the groups before it
     float *keys;         // [head_dim][KV_PAGE_TOKENS]: a page widened
-    float *values;       // [KV_PAGE_TOKENS][width], zeros from head_dim on
+    float *values;       // [KV_PAGE_TOKENS][width], finite from head_dim on
 };
 
 // Rows are [row, end). `stride`: of values in PAGE_F32, floats from one position to the next.
 struct attention_steps {
-    int widen_rows; // a page is widened to f32 for this many rows or more; fewer read it as it is
+    int widen_rows; // a page is widened for this many rows or more; fewer read it as it is
+    enum page_form widened; // what widen_keys() and widen_values() make
     void (*load_query)(const struct attention_tile *tile, int row, const void *q);
     void (*widen_keys)(const struct attention_tile *tile, const void *page);
     void (*widen_values)(const struct attention_tile *tile, const void *page);
