@@ -7,7 +7,8 @@
 #include "device/cpu/x86/x86.h"
 #endif
 
-static const char *const names[ISA_COUNT] = {"reference", "avx2", "avx512", "avx512bf16"};
+static const char *const names[ISA_COUNT] = {"reference", "avx2", "avx512", "avx512bf16", "amx"};
+static const char *const order_names[ORDER_COUNT] = {"pairs", "tiles"};
 
 const char *isa_name(enum isa isa)
 {
@@ -20,6 +21,19 @@ enum isa isa_from_name(const char *name)
         if (strcmp(name, names[isa]) == 0)
             return (enum isa)isa;
     return ISA_COUNT;
+}
+
+const char *product_order_name(enum product_order order)
+{
+    return order_names[order];
+}
+
+enum product_order product_order_from_name(const char *name)
+{
+    for (int order = 0; order < ORDER_COUNT; order++)
+        if (strcmp(name, order_names[order]) == 0)
+            return (enum product_order)order;
+    return ORDER_COUNT;
 }
 
 // Filled once; read-only afterwards.
@@ -35,6 +49,7 @@ static void fill_tables(void)
         [ISA_AVX2] = kernels_avx2,
         [ISA_AVX512] = kernels_avx512,
         [ISA_AVX512BF16] = kernels_avx512bf16,
+        [ISA_AMX] = kernels_amx,
 #endif
     };
 #ifdef __x86_64__
@@ -66,7 +81,8 @@ enum status kernels_choose(const struct kernels **out)
     if (cap && *cap) {
         isa = isa_from_name(cap);
         if (isa == ISA_COUNT)
-            return fail(ERR_INPUT, "COLROW_ISA=%.40s is not an instruction set: use reference, avx2, avx512 or avx512bf16",
+            return fail(ERR_INPUT, "COLROW_ISA=%.40s is not an instruction set: use reference, avx2, avx512, avx512bf16 "
+                        "or amx",
                         cap);
     }
     *out = kernels_for(isa);

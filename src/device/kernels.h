@@ -17,6 +17,11 @@
 enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
 enum { MATMUL_SCRATCH_BYTES = 2 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
 
+// The order in which products of bf16 are summed: sections 3 and 10. Other products know ORDER_PAIRS only.
+enum product_order { ORDER_PAIRS, ORDER_TILES, ORDER_COUNT };
+const char *product_order_name(enum product_order order);           // "pairs", "tiles"
+enum product_order product_order_from_name(const char *name);       // ORDER_COUNT when unknown
+
 // How a product's k is cut (section 4). After leaf i, the two newest sums on the stack are added `merges` times.
 // What is left on the stack are the rank's nodes, in order; a column-parallel product has one leaf and one node.
 struct leaf_plan {
@@ -41,6 +46,7 @@ struct matmul {
     size_t node_stride; // floats between nodes
     const float *bias;  // [n] added to node 0 after its chain, or NULL (column-parallel only)
     void *scratch;      // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
+    enum product_order order; // ORDER_TILES only where `a_is_bf16`
 };
 
 // Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else, each
@@ -67,10 +73,11 @@ struct attention {
     void *out;             // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16): [n_tokens][out_stride]
     size_t out_stride;
     void *scratch;         // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
+    enum product_order order; // ORDER_TILES only with COMPUTE_BF16
 };
 
 struct kernels {
-    const char *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16"
+    const char *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
 
     void (*matmul)(const struct matmul *args);
     void (*attention)(const struct attention *args);
@@ -102,7 +109,7 @@ struct kernels {
 };
 
 // Levels in ascending order; each includes the one below.
-enum isa { ISA_REFERENCE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_COUNT };
+enum isa { ISA_REFERENCE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_AMX, ISA_COUNT };
 const char *isa_name(enum isa isa);
 enum isa isa_from_name(const char *name); // ISA_COUNT when unknown
 enum isa isa_of_machine(void);            // highest that this CPU (and its self-check) supports
@@ -117,6 +124,7 @@ void kernels_reference(struct kernels *table);
 void kernels_avx2(struct kernels *table);
 void kernels_avx512(struct kernels *table);
 void kernels_avx512bf16(struct kernels *table);
+void kernels_amx(struct kernels *table);
 
 // The scalar functions of the contract, for those who need one value.
 float number_exp(float x);

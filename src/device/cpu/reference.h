@@ -6,6 +6,9 @@
 
 void reference_matmul(const struct matmul *args);
 void reference_attention(const struct attention *args);
+// A block of the tile order (section 10): acc + (even chain + odd chain) over n numbers, n even, at most TILE_BLOCK.
+enum { TILE_BLOCK = 32 };
+float reference_tile_block(const float *x, const float *w, int n, float acc);
 void reference_rmsnorm(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
 void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type, void *out);
 void reference_round(const float *x, size_t n, enum compute_type type, void *out);

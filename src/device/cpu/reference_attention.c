@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <math.h>
 
 #include "device/cpu/lanes.h"
@@ -42,9 +43,33 @@ static float rounded(float x, enum compute_type type)
     return type == COMPUTE_F16 ? float_of_f16(f16_of_float(x)) : x;
 }
 
+static float score_of_tiles(const struct attention *args, const void *keys, const float *q, int j)
+{
+    float s = 0, k[TILE_BLOCK];
+    for (int d = 0; d < args->kv.head_dim; d += TILE_BLOCK) {
+        int n = args->kv.head_dim - d < TILE_BLOCK ? args->kv.head_dim - d : TILE_BLOCK;
+        for (int i = 0; i < n; i++)
+            k[i] = key(&args->kv, keys, j, d + i);
+        s = reference_tile_block(q + d, k, n, s);
+    }
+    return s * args->scale;
+}
+
+static float add_values_of_tiles(const struct attention *args, const void *values, const float *p, int d, float o)
+{
+    float v[KV_PAGE_TOKENS];
+    for (int j = 0; j < KV_PAGE_TOKENS; j++)
+        v[j] = value(&args->kv, values, j, d);
+    for (int j = 0; j < KV_PAGE_TOKENS; j += TILE_BLOCK)
+        o = reference_tile_block(p + j, v + j, TILE_BLOCK, o);
+    return o;
+}
+
 static float score(const struct attention *args, const void *keys, const float *q, int j)
 {
     float s = 0;
+    if (args->order == ORDER_TILES)
+        return score_of_tiles(args, keys, q, j);
     for (int d = 0; d < args->kv.head_dim; d += 2) {
         s = fmaf(q[d + 1], key(&args->kv, keys, j, d + 1), s);
         s = fmaf(q[d], key(&args->kv, keys, j, d), s);
@@ -80,6 +105,10 @@ static void add_page(const struct attention *args, int32_t page, int first, int 
         p[j] = rounded(p[j], args->kv.type);
     for (int d = 0; d < args->kv.head_dim; d++) {
         float o = state->o[d] * c;
+        if (args->order == ORDER_TILES) {
+            state->o[d] = add_values_of_tiles(args, values, p, d, o);
+            continue;
+        }
         for (int j = 0; j < KV_PAGE_TOKENS; j += 2) {
             o = fmaf(p[j + 1], value(&args->kv, values, j + 1, d), o);
             o = fmaf(p[j], value(&args->kv, values, j, d), o);
@@ -133,6 +162,7 @@ static void attend(const struct attention *args, int64_t t, const float *q, void
 void reference_attention(const struct attention *args)
 {
     int head_dim = args->kv.head_dim;
+    assert(args->order == ORDER_PAIRS || args->kv.type == COMPUTE_BF16);
     for (int i = 0; i < args->n_tokens; i++)
         for (int h = 0; h < args->n_heads; h++) {
             float q[HEAD_DIM_MAX];

@@ -38,13 +38,30 @@ static float chain(const struct matmul *args, int row, int panel, int column, in
     return sum;
 }
 
+static float chain_of_tiles(const struct matmul *args, int row, int panel, int column, int k_begin, int k_end)
+{
+    int width = panel_width(args->w, panel);
+    float sum = 0, x[TILE_BLOCK], w[TILE_BLOCK];
+    for (int k = k_begin; k < k_end; k += TILE_BLOCK) {
+        int n = k_end - k < TILE_BLOCK ? k_end - k : TILE_BLOCK;
+        for (int i = 0; i < n; i++) {
+            x[i] = input(args, row, k + i);
+            w[i] = weight(args->w, panel, width, column, k + i);
+        }
+        sum = reference_tile_block(x, w, n, sum);
+    }
+    return sum;
+}
+
 static void element(const struct matmul *args, int row, int panel, int column)
 {
     const struct leaf_plan *leaves = args->leaves;
     float stack[LEAVES_MAX];
     int depth = 0;
     for (int i = 0; i < leaves->n_leaves; i++) {
-        stack[depth++] = chain(args, row, panel, column, leaves->leaf[i].k_begin, leaves->leaf[i].k_end);
+        int begin = leaves->leaf[i].k_begin, end = leaves->leaf[i].k_end;
+        stack[depth++] = args->order == ORDER_TILES ? chain_of_tiles(args, row, panel, column, begin, end)
+                                                    : chain(args, row, panel, column, begin, end);
         for (int merge = 0; merge < leaves->leaf[i].merges; merge++, depth--) {
             assert(depth >= 2);
             stack[depth - 2] = stack[depth - 2] + stack[depth - 1];
@@ -62,6 +79,7 @@ static void element(const struct matmul *args, int row, int panel, int column)
 void reference_matmul(const struct matmul *args)
 {
     assert(!args->a_is_bf16 || args->w->format == PANELS_BF16);
+    assert(args->order == ORDER_PAIRS || args->a_is_bf16);
     for (int panel = args->panel_begin; panel < args->panel_end; panel++)
         for (int column = 0; column < PANEL_WIDTH && panel * PANEL_WIDTH + column < args->w->n; column++)
             for (int row = 0; row < args->m; row++)

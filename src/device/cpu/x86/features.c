@@ -1,6 +1,8 @@
 // Which level this CPU and its operating system offer: a bit in cpuid says what the CPU can execute, xgetbv whether the
 // system saves the registers.
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "device/cpu/x86/x86.h"
 
@@ -11,9 +13,21 @@ static uint64_t saved_registers(void)
     return (uint64_t)high << 32 | low;
 }
 
+// Tiles take 8 KiB of a thread's state: Linux makes room for them only in processes that ask.
+static bool tiles_allowed(void)
+{
+#ifdef __linux__
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
+
 enum isa x86_isa(void)
 {
-    enum { YMM_STATE = 0x6, ZMM_STATE = 0xe6 }; // xmm, ymm; and mask registers, both halves of the zmm
+    // xmm, ymm; and mask registers, both halves of the zmm; tiles and their configuration
+    enum { YMM_STATE = 0x6, ZMM_STATE = 0xe6, TILE_STATE = 0x60000 };
     unsigned a, b, c, d, b7, c7, d7, a7_1;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return ISA_REFERENCE;
@@ -29,5 +43,9 @@ enum isa x86_isa(void)
         return ISA_AVX2;
     if (!__get_cpuid_count(7, 1, &a7_1, &b, &c, &d) || !(a7_1 & 1u << 5)) // AVX512_BF16
         return ISA_AVX512;
-    return x86_bf16_dot_is_exact() ? ISA_AVX512BF16 : ISA_AVX512;
+    if (!x86_bf16_dot_is_exact())
+        return ISA_AVX512;
+    const unsigned amx_d7 = 1u << 24 | 1u << 22; // AMX-TILE, AMX-BF16
+    const bool has_amx = (saved & TILE_STATE) == TILE_STATE && (d7 & amx_d7) == amx_d7;
+    return has_amx && tiles_allowed() && x86_amx_is_exact() ? ISA_AMX : ISA_AVX512BF16;
 }

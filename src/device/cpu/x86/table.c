@@ -1,17 +1,67 @@
 // Each level overwrites what it improves; the level below has filled the rest.
+#include "device/cpu/reference.h"
 #include "device/cpu/x86/x86.h"
+
+// One entry of a table serves both orders of summation.
+static void matmul_either_avx2(const struct matmul *args)
+{
+    (args->order == ORDER_TILES ? matmul_tiles_avx2 : matmul_avx2)(args);
+}
+
+static void matmul_either_avx512(const struct matmul *args)
+{
+    (args->order == ORDER_TILES ? matmul_tiles_avx512 : matmul_avx512)(args);
+}
+
+static void matmul_either_avx512bf16(const struct matmul *args)
+{
+    (args->order == ORDER_TILES ? matmul_tiles_avx512 : matmul_avx512bf16)(args);
+}
+
+static void matmul_either_amx(const struct matmul *args)
+{
+    if (args->order == ORDER_TILES)
+        matmul_tiles_amx(args);
+    else
+        kernels_for(ISA_AVX512BF16)->matmul(args);
+}
+
+static void attention_either_avx2(const struct attention *args)
+{
+    (args->order == ORDER_TILES ? reference_attention : attention_avx2)(args);
+}
+
+static void attention_either_avx512(const struct attention *args)
+{
+    (args->order == ORDER_TILES ? reference_attention : attention_avx512)(args);
+}
+
+static void attention_either_avx512bf16(const struct attention *args)
+{
+    (args->order == ORDER_TILES ? reference_attention : attention_avx512bf16)(args);
+}
 
 void kernels_avx2(struct kernels *table)
 {
     table->isa = "avx2";
-    table->matmul = matmul_avx2;
+    table->matmul = matmul_either_avx2;
+    table->attention = attention_either_avx2;
+    table->rmsnorm = rmsnorm_avx2;
+    table->silu_mul = silu_mul_avx2;
+    table->round = round_avx2;
+    table->rope = rope_avx2;
+    table->add = add_avx2;
+    table->add_to = add_to_avx2;
+    table->kv_write = kv_write_avx2;
+    table->argmax = argmax_avx2;
+    table->exp_sum = exp_sum_avx2;
 }
 
 void kernels_avx512(struct kernels *table)
 {
     table->isa = "avx512";
-    table->matmul = matmul_avx512;
-    table->attention = attention_avx512;
+    table->matmul = matmul_either_avx512;
+    table->attention = attention_either_avx512;
     table->rmsnorm = rmsnorm_avx512;
     table->silu_mul = silu_mul_avx512;
     table->round = round_avx512;
@@ -26,6 +76,14 @@ void kernels_avx512(struct kernels *table)
 void kernels_avx512bf16(struct kernels *table)
 {
     table->isa = "avx512bf16";
-    if (x86_bf16_dot_is_fast()) // else the FMA kernel does the same work sooner
-        table->matmul = matmul_avx512bf16;
+    if (x86_bf16_dot_is_fast()) { // else the FMA kernels do the same work sooner
+        table->matmul = matmul_either_avx512bf16;
+        table->attention = attention_either_avx512bf16;
+    }
+}
+
+void kernels_amx(struct kernels *table)
+{
+    table->isa = "amx";
+    table->matmul = matmul_either_amx;
 }

@@ -14,8 +14,14 @@ void pack_avx2(const struct panels *w, int32_t row, int32_t n_rows, int32_t colu
 void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
                  const void *source, enum source_type type, size_t source_stride);
 
+// The order of tiles.
+void matmul_tiles_avx2(const struct matmul *args);
+void matmul_tiles_avx512(const struct matmul *args);
+void matmul_tiles_amx(const struct matmul *args);
+
 // What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the contract's bits.
 enum isa x86_isa(void);
+bool x86_amx_is_exact(void);      // only where amx is there and the system allows it
 bool x86_bf16_dot_is_exact(void); // only where avx512bf16 is there
 bool x86_bf16_dot_is_fast(void);  // faster than f32 FMA: true on Zen 4, false on Intel up to Granite Rapids
 

@@ -1,0 +1,205 @@
+#include "device/cpu/x86/matmul_tiles.h"
+
+#include <assert.h>
+
+#include "base/checked.h"
+
+enum {
+    ROWS_MAX = 256,        // of a block
+    CHUNK_BYTES = 1 << 20, // of a block's rows: half of a second cache
+    PREFETCH_BYTES = 6144, // how far ahead a stream of weights is fetched
+};
+
+// Where a product's k stands: in leaf `leaf`, at k, with `depth` sums on the stack.
+struct place {
+    int leaf, k, depth;
+};
+
+struct product {
+    const struct matmul *args;
+    const struct tiles_kernel *kernel;
+    int rows, panels, chunk_k; // of a block, a group, a chunk
+    int levels;                // deepest stack
+    int k_end;
+    int m_begin, m_end; // this block
+    int n_parts;
+};
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int deepest_stack(const struct leaf_plan *leaves)
+{
+    int depth = 0, deepest = 0;
+    for (int i = 0; i < leaves->n_leaves; i++) {
+        assert(i == 0 || leaves->leaf[i].k_begin == leaves->leaf[i - 1].k_end);
+        deepest = depth + 1 > deepest ? depth + 1 : deepest;
+        depth += 1 - leaves->leaf[i].merges;
+        assert(depth >= 1);
+    }
+    assert(depth == leaves->n_nodes);
+    return deepest;
+}
+
+// The scratch holds sums: [panels][levels][rows][PANEL_WIDTH].
+static void cut(struct product *product)
+{
+    const struct leaf_plan *leaves = product->args->leaves;
+    const int row_bytes = PANEL_WIDTH * (int)sizeof(float), unit = product->kernel->rows;
+    product->k_end = leaves->leaf[leaves->n_leaves - 1].k_end;
+    product->levels = deepest_stack(leaves);
+    const int most = MATMUL_SCRATCH_BYTES / (product->levels * row_bytes) / unit * unit;
+    product->rows = least(product->args->m, least(ROWS_MAX, most));
+    product->chunk_k = CHUNK_BYTES / (2 * product->rows) / TILE_K * TILE_K;
+    product->panels = 1;
+    if (product->k_end - leaves->leaf[0].k_begin > product->chunk_k)
+        product->panels = MATMUL_SCRATCH_BYTES / (product->levels * product->rows * row_bytes);
+    assert(product->rows > 0 && product->chunk_k > 0 && product->panels > 0);
+}
+
+// A chunk ends with a leaf or with a block of the order.
+static int end_of_chunk(const struct product *product, struct place place)
+{
+    const struct leaf_plan *leaves = product->args->leaves;
+    int end = least(place.k + product->chunk_k, product->k_end), leaf = place.leaf;
+    while (leaves->leaf[leaf].k_end < end)
+        leaf++;
+    if (end < leaves->leaf[leaf].k_end)
+        end -= (end - leaves->leaf[leaf].k_begin) % TILE_K;
+    assert(end > place.k);
+    return end;
+}
+
+// Some rows of one panel, from `place` to the chunk's end.
+struct strip {
+    int panel, columns, row, rows; // row: from m_begin
+    int chunk_end;
+    float *sums; // of the panel and the first row
+};
+
+// Rows are done one strip after the other: each fetches its share of the next panel. A single
+// strip reads every weight once, as a stream, and fetches a little ahead of itself.
+static void plan_prefetch(const struct product *product, const struct strip *strip,
+                          struct tiles_part *part)
+{
+    const size_t block_bytes = (size_t)strip->columns * 2 * TILE_K;
+    part->step = round_up(block_bytes / (size_t)product->n_parts, 64);
+    part->next = part->b + PREFETCH_BYTES;
+    if (product->n_parts > 1) {
+        const size_t panel_bytes = (size_t)product->args->w->k * (size_t)strip->columns * 2;
+        const size_t share = part->step * (size_t)(part->k / TILE_K);
+        part->next = part->b + panel_bytes + share * (size_t)(strip->row / product->kernel->rows);
+    }
+}
+
+// One piece: of a leaf, up to its end or to that of the chunk.
+static void run_piece(const struct product *product, const struct strip *strip, struct place place,
+                      int k_end, bool straight)
+{
+    const struct matmul *args = product->args;
+    const size_t level = (size_t)product->rows * PANEL_WIDTH;
+    float *own = strip->sums + (size_t)place.depth * level;
+    struct tiles_part part = {
+        .a_stride = args->a_stride, .rows = strip->rows, .columns = strip->columns};
+    for (int k = place.k; k < k_end; k += part.k) {
+        const bool is_last = k_end - k <= TILE_K || (k_end - k) % TILE_K == 0;
+        part.k = k_end - k < TILE_K ? k_end - k : (k_end - k) / TILE_K * TILE_K;
+        part.a = (const bf16 *)args->a +
+                 (size_t)(product->m_begin + strip->row) * args->a_stride + (size_t)k;
+        part.b = panel_data(args->w, strip->panel) + (size_t)k * (size_t)strip->columns * 2;
+        part.from = k > args->leaves->leaf[place.leaf].k_begin ? own : NULL;
+        part.to = own;
+        part.to_stride = PANEL_WIDTH;
+        if (straight && is_last) {
+            part.to = args->out + (size_t)(product->m_begin + strip->row) * args->out_stride +
+                      (size_t)strip->panel * PANEL_WIDTH;
+            part.to_stride = args->out_stride;
+        }
+        plan_prefetch(product, strip, &part);
+        product->kernel->multiply(product->kernel->context, &part);
+    }
+}
+
+// Copies a strip that is not in the output yet: with several leaves, a bias, or a narrow panel.
+static void emit(const struct product *product, const struct strip *strip)
+{
+    const struct matmul *args = product->args;
+    const size_t column = (size_t)strip->panel * PANEL_WIDTH;
+    const size_t columns = (size_t)least(PANEL_WIDTH, args->w->n - strip->panel * PANEL_WIDTH);
+    for (int node = 0; node < args->leaves->n_nodes; node++)
+        for (int row = 0; row < strip->rows; row++) {
+            const float *from =
+                strip->sums + (size_t)(node * product->rows + row) * PANEL_WIDTH;
+            float *to = args->out + (size_t)node * args->node_stride + column +
+                        (size_t)(product->m_begin + strip->row + row) * args->out_stride;
+            if (node == 0 && args->bias)
+                for (size_t i = 0; i < columns; i++)
+                    to[i] = from[i] + args->bias[column + i];
+            else
+                memcpy(to, from, columns * sizeof *to);
+        }
+}
+
+static struct place run_strip(const struct product *product, const struct strip *strip,
+                              struct place place)
+{
+    const struct matmul *args = product->args;
+    const struct leaf_plan *leaves = args->leaves;
+    const size_t level = (size_t)product->rows * PANEL_WIDTH;
+    const bool straight = leaves->n_leaves == 1 && !args->bias &&
+                          (strip->panel + 1) * PANEL_WIDTH <= args->w->n;
+    while (place.k < strip->chunk_end) {
+        const int leaf_end = leaves->leaf[place.leaf].k_end;
+        const int k_end = least(leaf_end, strip->chunk_end);
+        run_piece(product, strip, place, k_end, straight && k_end == leaf_end);
+        place.k = k_end;
+        if (k_end < leaf_end)
+            continue;
+        for (int merge = 0; merge < leaves->leaf[place.leaf].merges; merge++, place.depth--) {
+            float *sum = strip->sums + (size_t)place.depth * level;
+            product->kernel->add(sum - level, sum, (size_t)strip->rows * PANEL_WIDTH);
+        }
+        place.depth++;
+        place.leaf++;
+    }
+    if (place.k == product->k_end && !straight)
+        emit(product, strip);
+    return place;
+}
+
+static void panel_group(const struct product *product, int panel_begin, int panel_end)
+{
+    const struct matmul *args = product->args;
+    const size_t panel_sums = (size_t)product->levels * (size_t)product->rows * PANEL_WIDTH;
+    const int n_rows = product->m_end - product->m_begin;
+    struct place place = {.k = args->leaves->leaf[0].k_begin}, end = place;
+    for (; place.k < product->k_end; place = end) {
+        struct strip strip = {.chunk_end = end_of_chunk(product, place)};
+        for (strip.panel = panel_begin; strip.panel < panel_end; strip.panel++) {
+            float *sums =
+                (float *)args->scratch + (size_t)(strip.panel - panel_begin) * panel_sums;
+            strip.columns = panel_width(args->w, strip.panel);
+            for (strip.row = 0; strip.row < n_rows; strip.row += product->kernel->rows) {
+                strip.rows = least(product->kernel->rows, n_rows - strip.row);
+                strip.sums = sums + (size_t)strip.row * PANEL_WIDTH;
+                end = run_strip(product, &strip, place);
+            }
+        }
+    }
+}
+
+void matmul_tiles(const struct matmul *args, const struct tiles_kernel *kernel)
+{
+    assert(args->a_is_bf16 && args->w->format == PANELS_BF16 && args->leaves->n_leaves > 0);
+    struct product product = {.args = args, .kernel = kernel};
+    cut(&product);
+    for (int m = 0; m < args->m; m += product.rows) {
+        product.m_begin = m;
+        product.m_end = least(args->m, m + product.rows);
+        product.n_parts = (product.m_end - m + kernel->rows - 1) / kernel->rows;
+        for (int panel = args->panel_begin; panel < args->panel_end; panel += product.panels)
+            panel_group(&product, panel, least(args->panel_end, panel + product.panels));
+    }
+}
