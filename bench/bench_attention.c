@@ -1,6 +1,7 @@
-// Attention against the machine's limits, one thread. Decode: bytes of keys and values a second beside the read
-// bandwidth measured right before and after. Prefill: multiply-adds that the causal mask leaves, beside the f32 FMA
-// peak. Element-wise kernels: nanoseconds a call. Time is this thread's CPU time: other programs disturb it less.
+// Attention against the machine's limits, one thread. Decode: bytes of keys and values a second
+// beside the read bandwidth measured right before and after. Prefill: multiply-adds that the causal
+// mask leaves, beside the f32 FMA peak. Element-wise kernels: nanoseconds a call. Time is this
+// thread's CPU time: other programs disturb it less.
 //
 //   bench_attention [ISA]
 #include <math.h>
@@ -77,7 +78,8 @@ struct shape {
     int64_t position, window;
 };
 
-// Sequence `i` of as many as the cache holds: its pages are every n_sequences-th, keys and values side by side.
+// Sequence `i` of as many as the cache holds: its pages are every n_sequences-th, keys and values
+// side by side.
 static void attend(const struct shape *shape, int i, int n_sequences)
 {
     static int32_t pages[1 << 16];
@@ -119,11 +121,12 @@ static void decode(enum compute_type type, int head_dim, int n_heads, int contex
         double after = read_rate();
         ratio[round] = 2 * rate[round] / (limit + after);
     }
-    printf("decode   %-9s %4d %6d %8d %10.1f GB/s %8.2f of read bandwidth\n", compute_name(type), head_dim, n_heads,
-           context, median(rate, ROUNDS) * 1e-9, median(ratio, ROUNDS));
+    printf("decode   %-9s %4d %6d %8d %10.1f GB/s %8.2f of read bandwidth\n", compute_name(type),
+           head_dim, n_heads, context, median(rate, ROUNDS) * 1e-9, median(ratio, ROUNDS));
 }
 
-static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tokens, int position, int window)
+static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tokens, int position,
+                    int window)
 {
     struct shape shape = {type, head_dim, n_heads, n_tokens, position, window};
     double seen = 0;
@@ -137,18 +140,18 @@ static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tok
     }
     char what[64];
     snprintf(what, sizeof what, "%d+%d%s", position, n_tokens, window ? " w" : "");
-    printf("prefill  %-9s %4d %6d %8s %10.1f GFLOP/s %5.2f of FMA peak\n", compute_name(type), head_dim, n_heads, what,
-           median(rate, ROUNDS) * 1e-9, median(rate, ROUNDS) / peak_flops);
+    printf("prefill  %-9s %4d %6d %8s %10.1f GFLOP/s %5.2f of FMA peak\n", compute_name(type),
+           head_dim, n_heads, what, median(rate, ROUNDS) * 1e-9, median(rate, ROUNDS) / peak_flops);
 }
 
 #define TIME(name, repeats, call)                                                                  \
     do {                                                                                           \
         double times_[ROUNDS];                                                                     \
         for (int round_ = 0; round_ < ROUNDS; round_++) {                                          \
-            double begin_ = seconds();                                                       \
+            double begin_ = seconds();                                                             \
             for (int i_ = 0; i_ < (repeats); i_++)                                                 \
                 call;                                                                              \
-            times_[round_] = (seconds() - begin_) / (repeats);                               \
+            times_[round_] = (seconds() - begin_) / (repeats);                                     \
         }                                                                                          \
         printf("%-40s %12.0f ns\n", name, median(times_, ROUNDS) * 1e9);                           \
     } while (0)
@@ -167,7 +170,8 @@ static void elementwise(void)
     TIME("argmax 128256", 20, kernels->argmax(x, 128256, &largest));
     TIME("exp_sum 128256", 20, kernels->exp_sum(x, 1, 128256, z));
     int32_t pages[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-    struct kv_view kv = {COMPUTE_BF16, 128, (char *)(z + (1 << 20)), (char *)(z + (2 << 20)), 16384, pages};
+    struct kv_view kv = {COMPUTE_BF16, 128,  (char *)(z + (1 << 20)), (char *)(z + (2 << 20)),
+                         16384,        pages};
     TIME("kv_write 512 tokens of 128, bf16", 20, kernels->kv_write(&kv, 0, 512, x, y, 1024));
     TIME("kv_write 1 token of 128, bf16", 1000, kernels->kv_write(&kv, 100, 1, x, y, 1024));
 }
@@ -190,7 +194,8 @@ int main(int argc, char **argv)
     peak_flops = peak.fma_flops;
     memset(queries, 0x3c, 64 << 20); // about 0.01 in all types
     memset(cache, 0x3c, CACHE_BYTES);
-    printf("%s: FMA %.1f GFLOP/s, read %.1f GB/s\n", isa_name(isa), peak_flops * 1e-9, read_rate() * 1e-9);
+    printf("%s: FMA %.1f GFLOP/s, read %.1f GB/s\n", isa_name(isa), peak_flops * 1e-9,
+           read_rate() * 1e-9);
     printf("%-8s %-9s %4s %6s %8s\n", "", "type", "dim", "heads", "tokens");
     for (int head_dim = 64; head_dim <= 128; head_dim *= 2)
         for (int n_heads = 1; n_heads <= 8; n_heads = n_heads == 1 ? 4 : n_heads + 4)

@@ -31,15 +31,18 @@ enum status device_memory_new(size_t bytes, const char *what, void **out)
     if (!checked_add(bytes, 2 * (size_t)HUGE_PAGE, &span))
         return fail_memory(bytes, what);
     size_t length = round_up(bytes, HUGE_PAGE);
-    char *mapping = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *mapping =
+        mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED)
         return fail_memory(bytes, what);
-    size_t front = (size_t)(-(uintptr_t)mapping & (HUGE_PAGE - 1)); // up to the first huge page's boundary
+    size_t front =
+        (size_t)(-(uintptr_t)mapping & (HUGE_PAGE - 1)); // up to the first huge page's boundary
     if (front)
         munmap(mapping, front);
     if (front < HUGE_PAGE)
         munmap(mapping + front + length, HUGE_PAGE - front);
-    madvise(mapping + front, length, MADV_HUGEPAGE); // refused where there are none: small pages do as well
+    madvise(mapping + front, length,
+            MADV_HUGEPAGE); // refused where there are none: small pages do as well
     *out = mapping + front;
     return OK;
 }

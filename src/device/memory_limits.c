@@ -43,7 +43,8 @@ static void apply_cgroup(const char *folder, bool version2, uint64_t *available)
     if (!read_value(folder, version2 ? "memory.max" : "memory.limit_in_bytes", "", &limit) ||
         !read_value(folder, version2 ? "memory.current" : "memory.usage_in_bytes", "", &used))
         return;
-    if (!read_value(folder, "memory.stat", version2 ? "inactive_file " : "total_inactive_file ", &cached))
+    if (!read_value(folder, "memory.stat", version2 ? "inactive_file " : "total_inactive_file ",
+                    &cached))
         cached = 0;
     used = used > cached ? used - cached : 0;
     uint64_t rest = limit > used ? limit - used : 0;
@@ -51,8 +52,8 @@ static void apply_cgroup(const char *folder, bool version2, uint64_t *available)
         *available = rest;
 }
 
-// The cgroup and its parents up to the mount. In a container the path may not exist below the mount, which then is
-// the container's own cgroup: only the mount itself is read.
+// The cgroup and its parents up to the mount. In a container the path may not exist below the
+// mount, which then is the container's own cgroup: only the mount itself is read.
 static void apply_cgroups(const char *mount, const char *path, bool version2, uint64_t *available)
 {
     char folder[FILE_PATH_MAX];

@@ -41,7 +41,8 @@ float float_of_f16(f16 x)
         return float_of_bits(sign | 0x7f800000u | mantissa << 13 | (mantissa ? 0x00400000u : 0));
     if (exponent)
         return float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-    float magnitude = (float)mantissa * 0x1p-24f; // zero or one of the halfs' denormals: normal in f32
+    float magnitude =
+        (float)mantissa * 0x1p-24f; // zero or one of the halfs' denormals: normal in f32
     return float_of_bits(sign | bits_of_float(magnitude));
 }
 
@@ -56,11 +57,13 @@ f16 f16_of_float(float x)
         uint32_t odd = magnitude >> 13 & 1u;
         return (f16)(sign | ((magnitude - (112u << 23) + 0xfffu + odd) >> 13));
     }
-    if (magnitude <= 0x33000000u) // 2^-25 is half way to the smallest half and goes to zero, the even one
+    if (magnitude <=
+        0x33000000u) // 2^-25 is half way to the smallest half and goes to zero, the even one
         return (f16)sign;
     uint32_t exponent = magnitude >> 23, shift = 126 - exponent; // result: multiples of 2^-24
     uint32_t mantissa = (magnitude & 0x7fffffu) | 0x800000u;
-    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1), middle = 1u << (shift - 1);
+    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1),
+             middle = 1u << (shift - 1);
     half += rest > middle || (rest == middle && (half & 1u));
     return (f16)(sign | half);
 }

@@ -1,5 +1,5 @@
-// exp, log, sin, cos and pow of the contract: only additions, multiplications, divisions and fused multiply-adds,
-// each rounded once, so that every machine and C library gives the same bits.
+// exp, log, sin, cos and pow of the contract: only additions, multiplications, divisions and fused
+// multiply-adds, each rounded once, so that every machine and C library gives the same bits.
 #include <math.h>
 
 #include "device/kernels.h"
@@ -121,7 +121,8 @@ double number_pow(double base, double exponent)
     return exp_of_two(product, fma(high, exponent, -product) + low * exponent);
 }
 
-// For |angle| <= 1e7. With fma, angle - n * (pi/2 to 53 bits) is exact; the rest of pi/2 is one more term.
+// For |angle| <= 1e7. With fma, angle - n * (pi/2 to 53 bits) is exact; the rest of pi/2 is one
+// more term.
 void number_sin_cos(double angle, double *sine, double *cosine)
 {
     if (!(fabs(angle) < 0x1p52)) { // also NaN: no position is that far

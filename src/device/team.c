@@ -19,9 +19,9 @@
 #include "device/device.h"
 #include "device/number.h"
 
-// How long a wait spins, then yields, before it sleeps. A layer's operations take tens of microseconds, so that a
-// thread that is done early usually sees the others within the spin. With more threads than CPUs spinning only keeps
-// the late ones from running.
+// How long a wait spins, then yields, before it sleeps. A layer's operations take tens of
+// microseconds, so that a thread that is done early usually sees the others within the spin. With
+// more threads than CPUs spinning only keeps the late ones from running.
 enum { SPIN_NS = 50000, SPIN_CROWDED_NS = 500, YIELD_NS = 250000, PAUSES = 16 };
 
 struct turn {
@@ -31,9 +31,9 @@ struct turn {
 
 struct team {
     int n_threads;
-    bool crowded;        // more threads than CPUs
-    bool bound;          // the caller's CPUs were changed; `cpus_before` gives them back
-    bool stop;           // written before `job` is raised, read after it was seen
+    bool crowded;               // more threads than CPUs
+    bool bound;                 // the caller's CPUs were changed; `cpus_before` gives them back
+    bool stop;                  // written before `job` is raised, read after it was seen
     pthread_t caller, *threads; // [n_threads - 1]
     cpu_set_t cpus_before;
     void (*work)(void *context, int thread, int n_threads);
@@ -59,9 +59,9 @@ static void pause_briefly(void)
 
 static void turn_raise(struct turn *turn)
 {
-    // Only the raiser writes, so it may read without order. seq_cst on the store and on the load of sleepers: either
-    // this thread sees a sleeper's increment, or the sleeper sees the new number. Release comes with it: what was
-    // written before is seen by those who wake.
+    // Only the raiser writes, so it may read without order. seq_cst on the store and on the load of
+    // sleepers: either this thread sees a sleeper's increment, or the sleeper sees the new number.
+    // Release comes with it: what was written before is seen by those who wake.
     uint32_t number = atomic_load_explicit(&turn->number, memory_order_relaxed) + 1;
     atomic_store_explicit(&turn->number, number, memory_order_seq_cst);
     if (atomic_load_explicit(&turn->sleepers, memory_order_seq_cst) > 0)
@@ -93,9 +93,11 @@ static void turn_await(struct turn *turn, uint32_t number, int64_t spin_ns)
         now = clock_ns();
     }
     atomic_fetch_add_explicit(&turn->sleepers, 1, memory_order_seq_cst); // see turn_raise()
-    while (turn_is(turn, number)) // the kernel compares once more and returns at once when it differs
+    while (
+        turn_is(turn, number)) // the kernel compares once more and returns at once when it differs
         syscall(SYS_futex, &turn->number, FUTEX_WAIT_PRIVATE, number, NULL, NULL, 0);
-    atomic_fetch_sub_explicit(&turn->sleepers, 1, memory_order_relaxed); // a count too high costs one system call
+    atomic_fetch_sub_explicit(&turn->sleepers, 1,
+                              memory_order_relaxed); // a count too high costs one system call
 }
 
 static int64_t spin_ns(const struct team *team)
@@ -107,15 +109,18 @@ void team_barrier(struct team *team)
 {
     if (team->n_threads == 1)
         return;
-    // Relaxed: nobody raises it before this thread has arrived, and it has seen the last raise when it left.
+    // Relaxed: nobody raises it before this thread has arrived, and it has seen the last raise when
+    // it left.
     uint32_t number = atomic_load_explicit(&team->barrier.number, memory_order_relaxed);
-    // Release: what this thread wrote goes to the last one to arrive; acquire: the last one has it all and passes it
-    // on with turn_raise().
+    // Release: what this thread wrote goes to the last one to arrive; acquire: the last one has it
+    // all and passes it on with turn_raise().
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 < team->n_threads) {
         turn_await(&team->barrier, number, spin_ns(team));
         return;
     }
-    atomic_store_explicit(&team->arrived, 0, memory_order_relaxed); // seen with the raise below, before any next arrival
+    atomic_store_explicit(
+        &team->arrived, 0,
+        memory_order_relaxed); // seen with the raise below, before any next arrival
     turn_raise(&team->barrier);
 }
 
@@ -161,8 +166,9 @@ static enum status thread_start(struct team *team, int thread, const int *cpus)
         return OK;
     free(worker);
     if (cpus && error == EINVAL)
-        return fail(ERR_INPUT, "thread %d cannot be bound to CPU %d: it is not among this process's CPUs", thread,
-                    cpus[thread]);
+        return fail(ERR_INPUT,
+                    "thread %d cannot be bound to CPU %d: it is not among this process's CPUs",
+                    thread, cpus[thread]);
     return fail(ERR_MEMORY, "cannot start thread %d: %s", thread, strerror(error));
 }
 
@@ -171,11 +177,13 @@ static enum status bind_caller(struct team *team, int cpu)
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((size_t)cpu, &set);
-    team->bound = pthread_getaffinity_np(team->caller, sizeof team->cpus_before, &team->cpus_before) == 0;
+    team->bound =
+        pthread_getaffinity_np(team->caller, sizeof team->cpus_before, &team->cpus_before) == 0;
     if (pthread_setaffinity_np(team->caller, sizeof set, &set) == 0)
         return OK;
     team->bound = false;
-    return fail(ERR_INPUT, "thread 0 cannot be bound to CPU %d: it is not among this process's CPUs", cpu);
+    return fail(ERR_INPUT,
+                "thread 0 cannot be bound to CPU %d: it is not among this process's CPUs", cpu);
 }
 
 // Ends the `n_started` threads beside the caller.
@@ -191,7 +199,8 @@ static enum status check_cpus(int n_threads, const int *cpus)
 {
     for (int i = 0; cpus && i < n_threads; i++)
         if (cpus[i] < 0 || cpus[i] >= CPU_SETSIZE)
-            return fail(ERR_INPUT, "thread %d: CPU %d is not between 0 and %d", i, cpus[i], CPU_SETSIZE - 1);
+            return fail(ERR_INPUT, "thread %d: CPU %d is not between 0 and %d", i, cpus[i],
+                        CPU_SETSIZE - 1);
     return OK;
 }
 
@@ -209,7 +218,8 @@ enum status team_new(int n_threads, const int *cpus, struct team **out)
     team->caller = pthread_self();
     int n_started = 0;
     enum status status;
-    TRY_DONE(memory_new((size_t)n_threads, sizeof *team->threads, "a team's threads", &team->threads));
+    TRY_DONE(
+        memory_new((size_t)n_threads, sizeof *team->threads, "a team's threads", &team->threads));
     for (; n_started < n_threads - 1; n_started++)
         TRY_DONE(thread_start(team, n_started + 1, cpus));
     if (cpus)
@@ -241,9 +251,11 @@ int team_size(const struct team *team)
     return team->n_threads;
 }
 
-void team_run(struct team *team, void (*work)(void *context, int thread, int n_threads), void *context)
+void team_run(struct team *team, void (*work)(void *context, int thread, int n_threads),
+              void *context)
 {
-    number_mode_set(); // a few cycles; the caller may be another thread than the one that made the team
+    number_mode_set(); // a few cycles; the caller may be another thread than the one that made the
+                       // team
     if (team->n_threads == 1) {
         work(context, 0, 1);
         return;

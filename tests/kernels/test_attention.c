@@ -1,5 +1,6 @@
-// Attention: every level gives the reference's bits over head sizes, group sizes, positions at the edges of pages and
-// groups, windows and extreme data; the same queries in one call, one by one or in odd chunks give the same bits.
+// Attention: every level gives the reference's bits over head sizes, group sizes, positions at the
+// edges of pages and groups, windows and extreme data; the same queries in one call, one by one or
+// in odd chunks give the same bits.
 #include "kernels/kernel_data.h"
 
 #include <math.h>
@@ -17,7 +18,8 @@ struct problem {
     enum data_kind kind;
 };
 
-struct world { // a sequence: its inputs, and its cache with pages in random order, all against guard pages
+struct world { // a sequence: its inputs, and its cache with pages in random order, all against
+               // guard pages
     struct problem p;
     int n_positions, n_pages;
     size_t row, out_element; // floats of a query's row, bytes of an output element
@@ -48,7 +50,8 @@ static void cache_new(struct world *w)
                                .values = w->values.data,
                                .page_stride = page_bytes,
                                .pages = w->pages};
-    // What an earlier sequence left: kv_write() clears the values, keys of unwritten positions stay.
+    // What an earlier sequence left: kv_write() clears the values, keys of unwritten positions
+    // stay.
     memset(w->keys.data, 0x7f, (size_t)w->n_pages * page_bytes);
     memset(w->values.data, 0x7f, (size_t)w->n_pages * page_bytes);
 }
@@ -62,7 +65,8 @@ static void cache_free(struct world *w)
 static void cache_fill(struct world *w, int64_t from, int64_t to)
 {
     size_t at = (size_t)from * (size_t)w->p.head_dim;
-    reference_kv_write(&w->view, from, (int)(to - from), w->k + at, w->v + at, (size_t)w->p.head_dim);
+    reference_kv_write(&w->view, from, (int)(to - from), w->k + at, w->v + at,
+                       (size_t)w->p.head_dim);
 }
 
 static void world_new(struct world *w, const struct problem *p)
@@ -105,7 +109,8 @@ static void world_free(struct world *w)
 }
 
 // Queries [from, to) of the problem into their rows of `out`.
-static void attend(struct world *w, void (*attention)(const struct attention *), int from, int to, void *out)
+static void attend(struct world *w, void (*attention)(const struct attention *), int from, int to,
+                   void *out)
 {
     struct attention args = {.kv = w->view,
                              .n_heads = w->p.n_heads,
@@ -130,8 +135,9 @@ static struct guarded out_new(const struct world *w)
 
 static void describe(const struct problem *p, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "%s head_dim %d heads %d position %d tokens %d window %d data %d", compute_name(p->type),
-             p->head_dim, p->n_heads, (int)p->position, p->n_tokens, (int)p->window, (int)p->kind);
+    snprintf(text, bytes, "%s head_dim %d heads %d position %d tokens %d window %d data %d",
+             compute_name(p->type), p->head_dim, p->n_heads, (int)p->position, p->n_tokens,
+             (int)p->window, (int)p->kind);
 }
 
 static void check(const struct kernels *kernels, const struct problem *p)
@@ -153,12 +159,16 @@ static void check(const struct kernels *kernels, const struct problem *p)
 static void head_sizes(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    static const int dims[] = {2, 4, 6, 8, 10, 14, 16, 18, 24, 30, 32, 34, 48, 62, 64, 66, 80, 96, 112, 126, 128, 130, 256, 510, 512};
+    static const int dims[] = {2,  4,  6,  8,  10, 14,  16,  18,  24,  30,  32,  34, 48,
+                               62, 64, 66, 80, 96, 112, 126, 128, 130, 256, 510, 512};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (int type = 0; type < 3; type++)
             for (int n_tokens = 1; n_tokens <= 23; n_tokens += 11)
-                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = dims[i], .n_heads = 1 + n_tokens % 3,
-                                                 .position = 100, .n_tokens = n_tokens});
+                check(kernels, &(struct problem){.type = (enum compute_type)type,
+                                                 .head_dim = dims[i],
+                                                 .n_heads = 1 + n_tokens % 3,
+                                                 .position = 100,
+                                                 .n_tokens = n_tokens});
 }
 
 static void group_sizes(void **state)
@@ -167,20 +177,27 @@ static void group_sizes(void **state)
     for (int n_heads = 1; n_heads <= 64; n_heads += n_heads < 18 ? 1 : 23)
         for (int type = 0; type < 3; type++)
             for (int n_tokens = 1; n_tokens <= 40; n_tokens = n_tokens * 3 + 1)
-                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = n_heads < 18 ? 32 : 16, .n_heads = n_heads,
-                                                 .position = 60, .n_tokens = n_tokens});
+                check(kernels, &(struct problem){.type = (enum compute_type)type,
+                                                 .head_dim = n_heads < 18 ? 32 : 16,
+                                                 .n_heads = n_heads,
+                                                 .position = 60,
+                                                 .n_tokens = n_tokens});
 }
 
 static void positions_at_edges(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    static const int positions[] = {0, 1, 2, 62, 63, 64, 65, 127, 128, 510, 511, 512, 513, 575, 576, 1023, 1024, 1025, 1600};
+    static const int positions[] = {0,   1,   2,   62,  63,  64,   65,   127,  128, 510,
+                                    511, 512, 513, 575, 576, 1023, 1024, 1025, 1600};
     static const int counts[] = {1, 2, 3, 16, 65, 130};
     for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
         for (size_t k = 0; k < sizeof counts / sizeof *counts; k++)
             for (int type = 0; type < 3; type++)
-                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = 16, .n_heads = 2,
-                                                 .position = positions[i], .n_tokens = counts[k]});
+                check(kernels, &(struct problem){.type = (enum compute_type)type,
+                                                 .head_dim = 16,
+                                                 .n_heads = 2,
+                                                 .position = positions[i],
+                                                 .n_tokens = counts[k]});
 }
 
 static void sliding_windows(void **state)
@@ -191,8 +208,12 @@ static void sliding_windows(void **state)
     for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
         for (size_t k = 0; k < sizeof positions / sizeof *positions; k++)
             for (int n_tokens = 1; n_tokens <= 200; n_tokens = n_tokens * 14 + 3)
-                check(kernels, &(struct problem){.type = (enum compute_type)((i + k) % 3), .head_dim = 16, .n_heads = 1,
-                                                 .position = positions[k], .n_tokens = n_tokens, .window = windows[i]});
+                check(kernels, &(struct problem){.type = (enum compute_type)((i + k) % 3),
+                                                 .head_dim = 16,
+                                                 .n_heads = 1,
+                                                 .position = positions[k],
+                                                 .n_tokens = n_tokens,
+                                                 .window = windows[i]});
 }
 
 static void extreme_data(void **state)
@@ -201,22 +222,30 @@ static void extreme_data(void **state)
     for (int round = 0; round < 40; round++)
         for (int kind = 0; kind < DATA_KINDS; kind++)
             for (int type = 0; type < 3; type++)
-                check(kernels, &(struct problem){.type = (enum compute_type)type, .head_dim = 2 * random_between(1, 40),
-                                                 .n_heads = random_between(1, 4), .position = random_between(0, 600),
-                                                 .n_tokens = random_between(1, 20), .window = random_between(0, 1) * random_between(1, 300),
-                                                 .kind = (enum data_kind)kind});
+                check(kernels,
+                      &(struct problem){.type = (enum compute_type)type,
+                                        .head_dim = 2 * random_between(1, 40),
+                                        .n_heads = random_between(1, 4),
+                                        .position = random_between(0, 600),
+                                        .n_tokens = random_between(1, 20),
+                                        .window = random_between(0, 1) * random_between(1, 300),
+                                        .kind = (enum data_kind)kind});
 }
 
 static void random_shapes(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
     for (int round = 0; round < 150; round++)
-        check(kernels, &(struct problem){.type = (enum compute_type)random_between(0, 2), .head_dim = 2 * random_between(1, 64),
-                                         .n_heads = random_between(1, 12), .position = random_between(0, 300),
-                                         .n_tokens = random_between(1, 50), .window = random_between(0, 1) * random_between(1, 300)});
+        check(kernels, &(struct problem){.type = (enum compute_type)random_between(0, 2),
+                                         .head_dim = 2 * random_between(1, 64),
+                                         .n_heads = random_between(1, 12),
+                                         .position = random_between(0, 300),
+                                         .n_tokens = random_between(1, 50),
+                                         .window = random_between(0, 1) * random_between(1, 300)});
 }
 
-// The cache is filled chunk by chunk, as the engine does it: what is not written yet must not matter.
+// The cache is filled chunk by chunk, as the engine does it: what is not written yet must not
+// matter.
 static void check_chunks(const struct kernels *kernels, const struct problem *p, int chunk)
 {
     struct world w;
@@ -248,8 +277,13 @@ static void chunks_do_not_matter(void **state)
     for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++)
         for (int type = 0; type < 3; type++)
             for (int window = 0; window <= 150; window += 150) {
-                struct problem p = {.type = (enum compute_type)type, .head_dim = 24, .n_heads = 3, .position = window ? 450 : 0,
-                                    .n_tokens = 200, .window = window, .kind = i % 2 ? SMALL : ORDINARY};
+                struct problem p = {.type = (enum compute_type)type,
+                                    .head_dim = 24,
+                                    .n_heads = 3,
+                                    .position = window ? 450 : 0,
+                                    .n_tokens = 200,
+                                    .window = window,
+                                    .kind = i % 2 ? SMALL : ORDINARY};
                 check_chunks(kernels, &p, chunks[i]);
             }
 }
@@ -260,7 +294,11 @@ static void heads_do_not_matter(void **state)
     const struct kernels *kernels = kernels_under_test(state);
     for (int type = 0; type < 3; type++)
         for (int n_tokens = 1; n_tokens < 40; n_tokens += 19) {
-            struct problem p = {.type = (enum compute_type)type, .head_dim = 40, .n_heads = 7, .position = 140, .n_tokens = n_tokens};
+            struct problem p = {.type = (enum compute_type)type,
+                                .head_dim = 40,
+                                .n_heads = 7,
+                                .position = 140,
+                                .n_tokens = n_tokens};
             struct world w;
             world_new(&w, &p);
             cache_fill(&w, 0, w.n_positions);
@@ -270,11 +308,13 @@ static void heads_do_not_matter(void **state)
             for (int head = 0; head < 7; head++) {
                 w.p.n_heads = 1;
                 w.q.data = (char *)q + q_bytes(&w, (size_t)(head * 40));
-                attend(&w, kernels->attention, 0, n_tokens, (char *)alone.data + (size_t)(head * 40) * w.out_element);
+                attend(&w, kernels->attention, 0, n_tokens,
+                       (char *)alone.data + (size_t)(head * 40) * w.out_element);
             }
             w.p.n_heads = 7;
             w.q.data = q;
-            assert_same(alone.data, all.data, query_elements(&w), p.type == COMPUTE_BF16, "heads alone");
+            assert_same(alone.data, all.data, query_elements(&w), p.type == COMPUTE_BF16,
+                        "heads alone");
             guarded_free(&all);
             guarded_free(&alone);
             world_free(&w);
@@ -286,7 +326,12 @@ static void reference_is_attention(void **state)
 {
     (void)state;
     number_mode_set();
-    struct problem p = {.type = COMPUTE_F32, .head_dim = 32, .n_heads = 2, .position = 1000, .n_tokens = 30, .window = 900};
+    struct problem p = {.type = COMPUTE_F32,
+                        .head_dim = 32,
+                        .n_heads = 2,
+                        .position = 1000,
+                        .n_tokens = 30,
+                        .window = 900};
     struct world w;
     world_new(&w, &p);
     cache_fill(&w, 0, w.n_positions);
@@ -307,7 +352,10 @@ static void reference_is_attention(void **state)
                     o[d] += e * (double)w.v[j * 32 + d];
             }
             for (int d = 0; d < 32; d++)
-                worst = fmax(worst, fabs(o[d] / l - (double)((float *)out.data)[(size_t)t * w.row + (size_t)(h * 32 + d)]));
+                worst = fmax(
+                    worst,
+                    fabs(o[d] / l -
+                         (double)((float *)out.data)[(size_t)t * w.row + (size_t)(h * 32 + d)]));
         }
     printf("largest error of the f32 reference: %.3g\n", worst);
     assert_true(worst < 1e-5);
@@ -323,12 +371,16 @@ static void bf16_dot(void **state)
     kernels.attention = attention_avx512bf16;
 #endif
     for (int round = 0; round < 300; round++)
-        check(&kernels, &(struct problem){.type = random_between(0, 9) ? COMPUTE_BF16 : COMPUTE_F16, .head_dim = 2 * random_between(1, 70),
-                                          .n_heads = random_between(1, 12), .position = random_between(0, 700),
-                                          .n_tokens = random_between(1, 30), .window = random_between(0, 1) * random_between(1, 300),
+        check(&kernels, &(struct problem){.type = random_between(0, 9) ? COMPUTE_BF16 : COMPUTE_F16,
+                                          .head_dim = 2 * random_between(1, 70),
+                                          .n_heads = random_between(1, 12),
+                                          .position = random_between(0, 700),
+                                          .n_tokens = random_between(1, 30),
+                                          .window = random_between(0, 1) * random_between(1, 300),
                                           .kind = (enum data_kind)(round % DATA_KINDS)});
     for (int chunk = 1; chunk < 100; chunk = 3 * chunk + 1) {
-        struct problem p = {.type = COMPUTE_BF16, .head_dim = 48, .n_heads = 5, .position = 300, .n_tokens = 100};
+        struct problem p = {
+            .type = COMPUTE_BF16, .head_dim = 48, .n_heads = 5, .position = 300, .n_tokens = 100};
         check_chunks(&kernels, &p, chunk);
     }
 }
@@ -336,9 +388,15 @@ static void bf16_dot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_is_attention), TEST_LEVELS(head_sizes),      TEST_LEVELS(group_sizes),
-        TEST_LEVELS(positions_at_edges),          TEST_LEVELS(sliding_windows), TEST_LEVELS(extreme_data),
-        TEST_LEVELS(random_shapes),               TEST_LEVELS(chunks_do_not_matter), TEST_LEVELS(heads_do_not_matter),
+        cmocka_unit_test(reference_is_attention),
+        TEST_LEVELS(head_sizes),
+        TEST_LEVELS(group_sizes),
+        TEST_LEVELS(positions_at_edges),
+        TEST_LEVELS(sliding_windows),
+        TEST_LEVELS(extreme_data),
+        TEST_LEVELS(random_shapes),
+        TEST_LEVELS(chunks_do_not_matter),
+        TEST_LEVELS(heads_do_not_matter),
         {"bf16_dot avx512bf16", bf16_dot, NULL, NULL, &levels[ISA_AVX512BF16]},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

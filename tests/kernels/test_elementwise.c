@@ -1,5 +1,6 @@
-// Norm, activation, rounding, rotary embedding, additions, cache writes and vocabulary kernels: every level gives the
-// reference's bits, at all tail sizes, on ordinary and extreme data, against guard pages.
+// Norm, activation, rounding, rotary embedding, additions, cache writes and vocabulary kernels:
+// every level gives the reference's bits, at all tail sizes, on ordinary and extreme data, against
+// guard pages.
 #include "kernels/kernel_data.h"
 
 #include <math.h>
@@ -52,7 +53,8 @@ static void case_check(struct case_of *c, const char *what)
     guarded_free(&c->expected);
 }
 
-static void for_all(const struct kernels *kernels, void (*check)(const struct kernels *, struct case_of *))
+static void for_all(const struct kernels *kernels,
+                    void (*check)(const struct kernels *, struct case_of *))
 {
     for (int step = 0; step < SIZE_STEPS; step++)
         for (int type = 0; type < TYPES; type++)
@@ -85,7 +87,8 @@ static void check_round(const struct kernels *kernels, struct case_of *c)
 {
     if (c->n % 3 == 0) // the range of halves, down to their denormals
         for (int i = 0; i < c->n; i++)
-            ((float *)c->a.data)[i] = random_value(ORDINARY) * float_of_bits((uint32_t)random_between(98, 144) << 23);
+            ((float *)c->a.data)[i] =
+                random_value(ORDINARY) * float_of_bits((uint32_t)random_between(98, 144) << 23);
     kernels->round(c->a.data, (size_t)c->n, c->type, c->got.data);
     reference_round(c->a.data, (size_t)c->n, c->type, c->expected.data);
     case_check(c, "round");
@@ -187,7 +190,8 @@ static void rope(void **state)
     for (int head_dim = 2; head_dim <= 512; head_dim += head_dim < 140 ? 2 : 62)
         for (int kind = 0; kind < DATA_KINDS; kind++) {
             size_t n = (size_t)head_dim;
-            struct guarded got = random_buffer(n, (enum data_kind)kind), expected = guarded_new(n * 4, 4);
+            struct guarded got = random_buffer(n, (enum data_kind)kind),
+                           expected = guarded_new(n * 4, 4);
             struct guarded cosines = random_buffer(n / 2, (enum data_kind)kind);
             struct guarded sines = random_buffer(n / 2, (enum data_kind)kind);
             memcpy(expected.data, got.data, n * 4);
@@ -228,7 +232,8 @@ struct cache { // three pages of one layer and head, the last one against a guar
     struct kv_view view;
 };
 
-static void cache_new(struct cache *cache, enum compute_type type, int head_dim, const int32_t *pages, int fill)
+static void cache_new(struct cache *cache, enum compute_type type, int head_dim,
+                      const int32_t *pages, int fill)
 {
     size_t page_bytes = (size_t)KV_PAGE_TOKENS * (size_t)head_dim * compute_bytes(type);
     cache->keys = guarded_new(3 * page_bytes, 2);
@@ -249,11 +254,12 @@ static void cache_free(struct cache *cache)
     guarded_free(&cache->values);
 }
 
-static void check_kv_write(const struct kernels *kernels, enum compute_type type, int head_dim, int64_t position,
-                           int n_tokens, enum data_kind kind)
+static void check_kv_write(const struct kernels *kernels, enum compute_type type, int head_dim,
+                           int64_t position, int n_tokens, enum data_kind kind)
 {
     static const int32_t pages[] = {1, 2, 0};
-    size_t stride = (size_t)head_dim * 3 + 1, n = (size_t)(n_tokens - 1) * stride + (size_t)head_dim;
+    size_t stride = (size_t)head_dim * 3 + 1,
+           n = (size_t)(n_tokens - 1) * stride + (size_t)head_dim;
     struct guarded k = random_buffer(n, kind), v = random_buffer(n, kind);
     struct cache got, expected;
     cache_new(&got, type, head_dim, pages, 0x3c);
@@ -286,16 +292,18 @@ static void kv_write(void **state)
                 enum data_kind kind = (enum data_kind)(round % DATA_KINDS);
                 if (type == COMPUTE_F16 && (kind == NOT_FINITE || kind == ANY_BITS))
                     kind = ORDINARY; // which NaN comes out is not part of the contract
-                check_kv_write(kernels, (enum compute_type)type, dims[i], position, round == 11 ? 1 : n_tokens, kind);
+                check_kv_write(kernels, (enum compute_type)type, dims[i], position,
+                               round == 11 ? 1 : n_tokens, kind);
             }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_LEVELS(rmsnorm), TEST_LEVELS(silu_mul), TEST_LEVELS(rounding), TEST_LEVELS(rope),
-        TEST_LEVELS(add),     TEST_LEVELS(add_to),   TEST_LEVELS(argmax),   TEST_LEVELS(exp_sum),
-        TEST_LEVELS(exp_of_all_ranges),              TEST_LEVELS(kv_write),
+        TEST_LEVELS(rmsnorm),  TEST_LEVELS(silu_mul), TEST_LEVELS(rounding),
+        TEST_LEVELS(rope),     TEST_LEVELS(add),      TEST_LEVELS(add_to),
+        TEST_LEVELS(argmax),   TEST_LEVELS(exp_sum),  TEST_LEVELS(exp_of_all_ranges),
+        TEST_LEVELS(kv_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

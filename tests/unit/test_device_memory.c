@@ -9,7 +9,8 @@
 static void memory_is_zeroed_and_aligned(void **state)
 {
     (void)state;
-    const size_t sizes[] = {0, 1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1, 33 << 20};
+    const size_t sizes[] = {0,       1, 63, 64, 65, 4096, (2 << 20) - 1, 2 << 20, (2 << 20) + 1,
+                            33 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         void *memory;
         assert_int_equal(device_memory_new(sizes[i], "a test", &memory), OK);
@@ -135,7 +136,8 @@ static void version_1_limits_count(void **state)
     expect(1000 * 1024);
     write_text("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "300000\n");
     write_text("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "90000\n");
-    write_text("sys/fs/cgroup/memory/box/memory.stat", "inactive_file 1\ntotal_inactive_file 40000\n");
+    write_text("sys/fs/cgroup/memory/box/memory.stat",
+               "inactive_file 1\ntotal_inactive_file 40000\n");
     expect(250000);
     remove_root();
 }

@@ -14,7 +14,8 @@ static void halves_widen_and_round_back(void **state)
             assert_int_equal(f16_of_float(x), (i & 0x8000) | 0x7e00);
             continue;
         }
-        double expected = ldexp((double)((i & 0x3ff) | ((i & 0x7c00) ? 0x400 : 0)), (int)((i >> 10 & 31) ? (i >> 10 & 31) : 1) - 25);
+        double expected = ldexp((double)((i & 0x3ff) | ((i & 0x7c00) ? 0x400 : 0)),
+                                (int)((i >> 10 & 31) ? (i >> 10 & 31) : 1) - 25);
         if ((i & 0x7c00) == 0x7c00)
             expected = INFINITY;
         assert_true((double)x == ((i & 0x8000) ? -expected : expected));
@@ -54,7 +55,7 @@ static void bf16_rounds_to_nearest_even(void **state)
         assert_int_equal(bf16_of_float(float_of_bits(bits | 0x80008000u)), even | 0x8000);
         assert_int_equal(bf16_of_float(float_of_bits(bits | 0x8001)), i + 1);
     }
-    assert_int_equal(bf16_of_float(float_of_bits(0x007fffff)), 0);      // denormal
+    assert_int_equal(bf16_of_float(float_of_bits(0x007fffff)), 0); // denormal
     assert_int_equal(bf16_of_float(float_of_bits(0x807fffff)), 0x8000);
     assert_int_equal(bf16_of_float(float_of_bits(0x7f800001)), 0x7fc0); // NaN
     assert_int_equal(bf16_of_float(float_of_bits(0xffffffff)), 0xffc0);
@@ -91,9 +92,12 @@ static void exp_is_within_two_ulps(void **state)
         double ulps = ulps_of_f32(number_exp(x), expl((long double)x));
         worst = ulps > worst ? ulps : worst;
     }
-    for (uint32_t bits = 0x30000000; bits < 0x42ae0000; bits += 997) { // small arguments of both signs
-        double plus = ulps_of_f32(number_exp(float_of_bits(bits)), expl((long double)float_of_bits(bits)));
-        double minus = ulps_of_f32(number_exp(-float_of_bits(bits)), expl(-(long double)float_of_bits(bits)));
+    for (uint32_t bits = 0x30000000; bits < 0x42ae0000;
+         bits += 997) { // small arguments of both signs
+        double plus =
+            ulps_of_f32(number_exp(float_of_bits(bits)), expl((long double)float_of_bits(bits)));
+        double minus =
+            ulps_of_f32(number_exp(-float_of_bits(bits)), expl(-(long double)float_of_bits(bits)));
         worst = fmax(worst, fmax(plus, minus));
     }
     printf("exp: %.3f ulp\n", worst);
@@ -157,13 +161,15 @@ static void pow_is_accurate(void **state)
 {
     (void)state;
     number_mode_set();
-    const double bases[] = {1.0 / 3, 0.5, 0.9999, 1.0001, 2, 10, 100, 1e4, 5e5, 1e6, 8e6, 1e7, 1.1e-300, 1e300};
+    const double bases[] = {1.0 / 3, 0.5, 0.9999, 1.0001, 2,   10,       100,
+                            1e4,     5e5, 1e6,    8e6,    1e7, 1.1e-300, 1e300};
     double worst = 0;
     for (size_t b = 0; b < sizeof bases / sizeof *bases; b++)
         for (int i = -256; i <= 256; i++) {
             double exponent = i / 256.0;
             long double expected = powl((long double)bases[b], (long double)exponent);
-            double error = (double)fabsl(((long double)number_pow(bases[b], exponent) - expected) / expected);
+            double error =
+                (double)fabsl(((long double)number_pow(bases[b], exponent) - expected) / expected);
             worst = error > worst ? error : worst;
         }
     printf("pow: %.3g\n", worst);

@@ -44,7 +44,8 @@ static void barriers_order_the_work(void **state)
         int64_t begin = clock_ns();
         for (int i = 0; i < 3; i++)
             team_run(relay.team, relay_work, &relay);
-        printf("%d threads: %.2f us a barrier\n", n_threads, (double)(clock_ns() - begin) / (3e3 * ROUNDS));
+        printf("%d threads: %.2f us a barrier\n", n_threads,
+               (double)(clock_ns() - begin) / (3e3 * ROUNDS));
         assert_int_equal(relay.wrong, 0);
         team_free(relay.team);
     }
@@ -179,9 +180,12 @@ static void parts_cover_everything_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(barriers_order_the_work),    cmocka_unit_test(runs_follow_each_other),
-        cmocka_unit_test(idle_threads_sleep_and_wake), cmocka_unit_test(every_thread_flushes_denormals),
-        cmocka_unit_test(threads_are_bound),          cmocka_unit_test(bad_requests_are_refused),
+        cmocka_unit_test(barriers_order_the_work),
+        cmocka_unit_test(runs_follow_each_other),
+        cmocka_unit_test(idle_threads_sleep_and_wake),
+        cmocka_unit_test(every_thread_flushes_denormals),
+        cmocka_unit_test(threads_are_bound),
+        cmocka_unit_test(bad_requests_are_refused),
         cmocka_unit_test(parts_cover_everything_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-// The products of attention (attention_tile.h) over sums held in registers: scores() and add_values() for the
-// instruction set of the file that includes this. Before, that file defines
+// The products of attention (attention_tile.h) over sums held in registers: scores() and
+// add_values() for the instruction set of the file that includes this. Before, that file defines
 //   ROWS x VECTORS        sums held in registers, VECTORS a power of two
 //   vec, VEC              a vector of VEC floats; vec_zero, vec_set1, vec_load, vec_store, vec_mul
 //   add_pair()            the chain's two terms for numbers k and k + 1 of the rows of `a`
@@ -7,10 +7,10 @@
 #ifndef COLROW_DEVICE_CPU_ATTENTION_ROWS_H
 #define COLROW_DEVICE_CPU_ATTENTION_ROWS_H
 
-// Memory that the next step reads, to be fetched while this one computes: as many bytes as this one reads, in streams
-// side by side, for a core's prefetcher follows each at its own pace. Into the second cache: the first one's few miss
-// buffers stay free. Every pass over the page fetches its part. With AVX-512, decode of 4 heads went from 0.58 to 0.79
-// of the read bandwidth by this.
+// Memory that the next step reads, to be fetched while this one computes: as many bytes as this one
+// reads, in streams side by side, for a core's prefetcher follows each at its own pace. Into the
+// second cache: the first one's few miss buffers stay free. Every pass over the page fetches its
+// part. With AVX-512, decode of 4 heads went from 0.58 to 0.79 of the read bandwidth by this.
 struct ahead {
     const char *at;
     int pass, n_passes; // no passes: nothing is fetched
@@ -23,10 +23,10 @@ INLINE struct ahead ahead_of(const struct attention_tile *tile, const void *page
     return (struct ahead){page, 0, 0};
 }
 
-// sums[row][v] += a[row][k] * x[k][v] for k in [0, n), in pairs, odd first. `x` is a block of a page whose rows are
-// `stride` numbers long.
-INLINE void chain(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride, const void *x,
-                  size_t stride, int n, struct ahead ahead, vec sums[ROWS][VECTORS])
+// sums[row][v] += a[row][k] * x[k][v] for k in [0, n), in pairs, odd first. `x` is a block of a
+// page whose rows are `stride` numbers long.
+INLINE void chain(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride,
+                  const void *x, size_t stride, int n, struct ahead ahead, vec sums[ROWS][VECTORS])
 {
     size_t step = 2 * stride * (form == PAGE_F32 ? 4 : 2), stream = 32 * (size_t)n;
     int n_streams = (n_vectors * VEC * (form == PAGE_F32 ? 2 : 1) + 15) / 16, first = 0, last = 0;
@@ -43,39 +43,43 @@ INLINE void chain(int rows, int n_vectors, enum page_form form, const float *a, 
 }
 
 // Positions [j, j + VECTORS * VEC) of the page.
-INLINE void score_block(int rows, enum page_form form, const struct attention_tile *tile, int row, const char *keys,
-                        int j, struct ahead ahead)
+INLINE void score_block(int rows, enum page_form form, const struct attention_tile *tile, int row,
+                        const char *keys, int j, struct ahead ahead)
 {
     vec sums[ROWS][VECTORS];
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, VECTORS)
             sums[r][v] = vec_zero();
-    size_t head_dim = (size_t)tile->head_dim, element = form == PAGE_F16 ? 2 : 4; // of bf16, pairs lie side by side
+    size_t head_dim = (size_t)tile->head_dim,
+           element = form == PAGE_F16 ? 2 : 4; // of bf16, pairs lie side by side
     ahead.at += (size_t)j * head_dim * (form == PAGE_F32 ? 4 : 2);
-    chain(rows, VECTORS, form, tile->q + (size_t)row * head_dim, head_dim, keys + (size_t)j * element, KV_PAGE_TOKENS,
-          tile->head_dim, ahead, sums);
+    chain(rows, VECTORS, form, tile->q + (size_t)row * head_dim, head_dim,
+          keys + (size_t)j * element, KV_PAGE_TOKENS, tile->head_dim, ahead, sums);
     vec scale = vec_set1(tile->scale);
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, VECTORS)
-            vec_store(tile->p + (row + r) * KV_PAGE_TOKENS + j + VEC * v, vec_mul(sums[r][v], scale));
+            vec_store(tile->p + (row + r) * KV_PAGE_TOKENS + j + VEC * v,
+                      vec_mul(sums[r][v], scale));
 }
 
-INLINE void score_rows(int rows, enum page_form form, const struct attention_tile *tile, int row, const void *keys,
-                       struct ahead ahead)
+INLINE void score_rows(int rows, enum page_form form, const struct attention_tile *tile, int row,
+                       const void *keys, struct ahead ahead)
 {
     for (int j = 0; j < KV_PAGE_TOKENS; j += VECTORS * VEC)
         score_block(rows, form, tile, row, keys, j, ahead);
 }
 
 // Columns [d, d + n_vectors * VEC) of o.
-INLINE void add_block(int rows, int n_vectors, enum page_form form, const struct attention_tile *tile, int row,
-                      const char *values, size_t stride, int d, struct ahead ahead)
+INLINE void add_block(int rows, int n_vectors, enum page_form form,
+                      const struct attention_tile *tile, int row, const char *values, size_t stride,
+                      int d, struct ahead ahead)
 {
     vec sums[ROWS][VECTORS];
     float *o = tile->o + row * tile->width + d;
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, n_vectors)
-            sums[r][v] = vec_mul(vec_load(o + r * tile->width + VEC * v), vec_set1(tile->c[row + r]));
+            sums[r][v] =
+                vec_mul(vec_load(o + r * tile->width + VEC * v), vec_set1(tile->c[row + r]));
     ahead.at += (size_t)d * KV_PAGE_TOKENS * (form == PAGE_F32 ? 4 : 2);
     chain(rows, n_vectors, form, tile->p + row * KV_PAGE_TOKENS, KV_PAGE_TOKENS,
           values + (size_t)d * (form == PAGE_F16 ? 2 : 4), stride, KV_PAGE_TOKENS, ahead, sums);
@@ -84,8 +88,8 @@ INLINE void add_block(int rows, int n_vectors, enum page_form form, const struct
             vec_store(o + r * tile->width + VEC * v, sums[r][v]);
 }
 
-INLINE void add_rows(int rows, enum page_form form, const struct attention_tile *tile, int row, const void *values,
-                     size_t stride, struct ahead ahead)
+INLINE void add_rows(int rows, enum page_form form, const struct attention_tile *tile, int row,
+                     const void *values, size_t stride, struct ahead ahead)
 {
     int d = 0;
     for (; d + VECTORS * VEC <= tile->width; d += VECTORS * VEC)
@@ -128,7 +132,8 @@ INLINE int rows_of_pass(int rows)
     return (rows + passes - 1) / passes;
 }
 
-INLINE void scores_of(enum page_form form, const struct attention_tile *tile, int row, int end, const void *keys)
+INLINE void scores_of(enum page_form form, const struct attention_tile *tile, int row, int end,
+                      const void *keys)
 {
     struct ahead ahead = ahead_of(tile, keys, end - row);
     for (int rows; row < end; row += rows, ahead.pass++) {
@@ -137,8 +142,8 @@ INLINE void scores_of(enum page_form form, const struct attention_tile *tile, in
     }
 }
 
-INLINE void add_values_of(enum page_form form, const struct attention_tile *tile, int row, int end, const void *values,
-                          size_t stride)
+INLINE void add_values_of(enum page_form form, const struct attention_tile *tile, int row, int end,
+                          const void *values, size_t stride)
 {
     struct ahead ahead = ahead_of(tile, values, end - row);
     for (int rows; row < end; row += rows, ahead.pass++) {

@@ -18,8 +18,10 @@ static int64_t first_visible(const struct attention *args, int64_t position)
     return args->window > 0 && position >= args->window ? position - args->window + 1 : 0;
 }
 
-// The tokens of `tile` that see one of the positions [begin, end). Both edges of what a token sees move with it.
-static struct span tokens_that_see(const struct attention *args, struct span tile, int64_t begin, int64_t end)
+// The tokens of `tile` that see one of the positions [begin, end). Both edges of what a token sees
+// move with it.
+static struct span tokens_that_see(const struct attention *args, struct span tile, int64_t begin,
+                                   int64_t end)
 {
     while (tile.begin < tile.end && args->position + tile.begin < begin)
         tile.begin++;
@@ -39,12 +41,15 @@ static uint64_t visible_bits(const struct attention *args, int64_t position, int
 
 enum { FLOATS_PER_ROW = 5 + 2 + KV_PAGE_TOKENS }; // m, l, c, all_m, all_l; visible; p
 
-// Lays the tile's arrays out in the scratch memory; all begin at a multiple of 64 bytes, for rows come in sixteens.
+// Lays the tile's arrays out in the scratch memory; all begin at a multiple of 64 bytes, for rows
+// come in sixteens.
 static void tile_init(struct attention_tile *tile, const struct attention *args)
 {
     size_t width = round_up((size_t)args->kv.head_dim, TILE_COLUMNS);
-    *tile = (struct attention_tile){
-        .type = args->kv.type, .head_dim = args->kv.head_dim, .width = (int)width, .scale = args->scale};
+    *tile = (struct attention_tile){.type = args->kv.type,
+                                    .head_dim = args->kv.head_dim,
+                                    .width = (int)width,
+                                    .scale = args->scale};
     size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - 2 * KV_PAGE_TOKENS * width;
     size_t rows = floats / (FLOATS_PER_ROW + 3 * width) / 16 * 16;
     rows = rows < TILE_ROWS_MAX ? rows : TILE_ROWS_MAX;
@@ -63,11 +68,12 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
     tile->keys = next;
     next += width * KV_PAGE_TOKENS;
     tile->values = next;
-    assert(next + width * KV_PAGE_TOKENS <= (float *)args->scratch + ATTENTION_SCRATCH_BYTES / sizeof(float));
+    assert(next + width * KV_PAGE_TOKENS <=
+           (float *)args->scratch + ATTENTION_SCRATCH_BYTES / sizeof(float));
 }
 
-static void load_queries(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
-                         struct span tokens)
+static void load_queries(const struct attention *args, const struct attention_steps *steps,
+                         struct attention_tile *tile, struct span tokens)
 {
     size_t element = args->kv.type == COMPUTE_BF16 ? 2 : 4;
     int row = 0;
@@ -84,8 +90,8 @@ static enum page_form form_of(enum compute_type type)
 }
 
 // `next`: the page that comes after this one, or the same.
-static void add_page(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
-                     int row, int end, int32_t page, int32_t next)
+static void add_page(const struct attention *args, const struct attention_steps *steps,
+                     struct attention_tile *tile, int row, int end, int32_t page, int32_t next)
 {
     const char *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
     const char *values = args->kv.values + (size_t)page * args->kv.page_stride;
@@ -95,7 +101,8 @@ static void add_page(const struct attention *args, const struct attention_steps 
     tile->ahead = widen ? NULL : values;
     if (widen)
         steps->widen_keys(tile, keys);
-    steps->scores(tile, row, end, widen ? (const char *)tile->keys : keys, widen ? steps->widened : form);
+    steps->scores(tile, row, end, widen ? (const char *)tile->keys : keys,
+                  widen ? steps->widened : form);
     steps->weights(tile, row, end);
     // Also a page whose last columns would be read past their end is copied, with zeros there.
     widen = widen || tile->width != tile->head_dim;
@@ -109,16 +116,20 @@ static void add_page(const struct attention *args, const struct attention_steps 
 }
 
 // Rows of `tokens`, all of which see something of the group that begins at position `begin`.
-static void add_group(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
-                      struct span whole, struct span tokens, int64_t begin)
+static void add_group(const struct attention *args, const struct attention_steps *steps,
+                      struct attention_tile *tile, struct span whole, struct span tokens,
+                      int64_t begin)
 {
-    int row = (tokens.begin - whole.begin) * args->n_heads, end = (tokens.end - whole.begin) * args->n_heads;
+    int row = (tokens.begin - whole.begin) * args->n_heads,
+        end = (tokens.end - whole.begin) * args->n_heads;
     for (int i = row; i < end; i++) {
         tile->m[i] = -INFINITY;
         tile->l[i] = 0;
     }
-    memset(tile->o + row * tile->width, 0, (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
-    for (int64_t page_begin = begin; page_begin < begin + GROUP_TOKENS; page_begin += KV_PAGE_TOKENS) {
+    memset(tile->o + row * tile->width, 0,
+           (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
+    for (int64_t page_begin = begin; page_begin < begin + GROUP_TOKENS;
+         page_begin += KV_PAGE_TOKENS) {
         struct span see = tokens_that_see(args, tokens, page_begin, page_begin + KV_PAGE_TOKENS);
         if (see.begin == see.end)
             continue;
@@ -128,8 +139,10 @@ static void add_group(const struct attention *args, const struct attention_steps
             for (int h = 0; h < args->n_heads; h++)
                 tile->visible[i++] = visible;
         }
-        int64_t page = page_begin / KV_PAGE_TOKENS, last_page = (args->position + whole.end - 1) / KV_PAGE_TOKENS;
-        add_page(args, steps, tile, first_row, i, args->kv.pages[page], args->kv.pages[page + (page < last_page)]);
+        int64_t page = page_begin / KV_PAGE_TOKENS,
+                last_page = (args->position + whole.end - 1) / KV_PAGE_TOKENS;
+        add_page(args, steps, tile, first_row, i, args->kv.pages[page],
+                 args->kv.pages[page + (page < last_page)]);
     }
 }
 
@@ -143,13 +156,15 @@ static void take_group(struct attention_tile *tile, int row, int end)
 }
 
 // Tokens whose first group this is come behind the others: a later token's window begins later.
-static void finish_group(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
-                         struct span whole, struct span tokens, int64_t begin)
+static void finish_group(const struct attention *args, const struct attention_steps *steps,
+                         struct attention_tile *tile, struct span whole, struct span tokens,
+                         int64_t begin)
 {
     int middle = tokens.begin;
     while (middle < tokens.end && first_visible(args, args->position + middle) < begin)
         middle++;
-    int row = (tokens.begin - whole.begin) * args->n_heads, split = (middle - whole.begin) * args->n_heads;
+    int row = (tokens.begin - whole.begin) * args->n_heads,
+        split = (middle - whole.begin) * args->n_heads;
     int end = (tokens.end - whole.begin) * args->n_heads;
     if (row < split)
         steps->merge(tile, row, split);
@@ -157,8 +172,8 @@ static void finish_group(const struct attention *args, const struct attention_st
         take_group(tile, split, end);
 }
 
-static void attend_tile(const struct attention *args, const struct attention_steps *steps, struct attention_tile *tile,
-                        struct span whole)
+static void attend_tile(const struct attention *args, const struct attention_steps *steps,
+                        struct attention_tile *tile, struct span whole)
 {
     load_queries(args, steps, tile, whole);
     int64_t last = args->position + whole.end - 1;
@@ -181,7 +196,8 @@ static void attend_tile(const struct attention *args, const struct attention_ste
 
 void attention_run(const struct attention *args, const struct attention_steps *steps)
 {
-        assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX && args->kv.head_dim % 2 == 0);
+    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
+           args->kv.head_dim % 2 == 0);
     struct attention_tile tile;
     tile_init(&tile, args);
     assert(args->n_heads >= 1 && args->n_heads <= tile.rows_max);

@@ -1,6 +1,6 @@
-// Attention in tiles: the loops over queries, groups and pages, once for every instruction set. A tile is a few tokens
-// times the query heads of a group ("rows", token after token); every page is read once for all of its rows. An
-// instruction set brings the steps that compute.
+// Attention in tiles: the loops over queries, groups and pages, once for every instruction set. A
+// tile is a few tokens times the query heads of a group ("rows", token after token); every page is
+// read once for all of its rows. An instruction set brings the steps that compute.
 #ifndef COLROW_DEVICE_CPU_ATTENTION_TILE_H
 #define COLROW_DEVICE_CPU_ATTENTION_TILE_H
 
@@ -8,7 +8,8 @@
 
 enum { HEAD_DIM_MAX = 512, TILE_ROWS_MAX = 192, TILE_COLUMNS = 16 };
 
-// How the numbers of a page's keys or values lie. PAGE_F32 is that of struct kv_view or of a widened page.
+// How the numbers of a page's keys or values lie. PAGE_F32 is that of struct kv_view or of a
+// widened page.
 enum page_form { PAGE_F32, PAGE_BF16, PAGE_F16 };
 
 struct attention_tile {
@@ -16,33 +17,38 @@ struct attention_tile {
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
     float scale;
-    const char *ahead;   // as many bytes as scores() or add_values() reads, wanted next; NULL for none
-    float *q;            // [rows][head_dim], or what load_queries() made of it
-    float *p;            // [rows][KV_PAGE_TOKENS]: scores, then weights rounded for the product with the values
-    uint64_t *visible;   // [rows]: bit j is set where the row sees position j of the page
-    float *m, *l, *c;    // [rows]: of the current group; c scales o before a page is added
-    float *o;            // [rows][width]
+    const char
+        *ahead; // as many bytes as scores() or add_values() reads, wanted next; NULL for none
+    float *q;   // [rows][head_dim], or what load_queries() made of it
+    float
+        *p; // [rows][KV_PAGE_TOKENS]: scores, then weights rounded for the product with the values
+    uint64_t *visible;            // [rows]: bit j is set where the row sees position j of the page
+    float *m, *l, *c;             // [rows]: of the current group; c scales o before a page is added
+    float *o;                     // [rows][width]
     float *all_m, *all_l, *all_o; // of the groups before it
-    float *keys;         // [head_dim][KV_PAGE_TOKENS]: a page widened
-    float *values;       // [KV_PAGE_TOKENS][width], finite from head_dim on
+    float *keys;                  // [head_dim][KV_PAGE_TOKENS]: a page widened
+    float *values;                // [KV_PAGE_TOKENS][width], finite from head_dim on
 };
 
 // Rows are [row, end). `stride`: of values in PAGE_F32, floats from one position to the next.
 struct attention_steps {
-    int widen_rows; // a page is widened for this many rows or more; fewer read it as it is
+    int widen_rows;         // a page is widened for this many rows or more; fewer read it as it is
     enum page_form widened; // what widen_keys() and widen_values() make
     void (*load_query)(const struct attention_tile *tile, int row, const void *q);
     void (*widen_keys)(const struct attention_tile *tile, const void *page);
     void (*widen_values)(const struct attention_tile *tile, const void *page);
     // p = q . k * scale
-    void (*scores)(const struct attention_tile *tile, int row, int end, const void *keys, enum page_form form);
+    void (*scores)(const struct attention_tile *tile, int row, int end, const void *keys,
+                   enum page_form form);
     // p = the weights of the visible scores, 0 elsewhere; m, l and c go on
     void (*weights)(const struct attention_tile *tile, int row, int end);
-    // o = o * c + p . v; called with whole blocks of TILE_COLUMNS, except in PAGE_F32 where `stride` is so wide
-    void (*add_values)(const struct attention_tile *tile, int row, int end, const void *values, enum page_form form,
-                       size_t stride);
+    // o = o * c + p . v; called with whole blocks of TILE_COLUMNS, except in PAGE_F32 where
+    // `stride` is so wide
+    void (*add_values)(const struct attention_tile *tile, int row, int end, const void *values,
+                       enum page_form form, size_t stride);
     void (*merge)(const struct attention_tile *tile, int row, int end); // the group into all_*
-    void (*store)(const struct attention_tile *tile, int row, void *out); // all_o / all_l, rounded, head_dim numbers
+    void (*store)(const struct attention_tile *tile, int row,
+                  void *out); // all_o / all_l, rounded, head_dim numbers
 };
 
 void attention_run(const struct attention *args, const struct attention_steps *steps);

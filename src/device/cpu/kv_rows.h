@@ -1,5 +1,5 @@
-// Writing keys and values into their pages, for kernels that bring a fast conversion of a row. The layouts are those
-// of struct kv_view; one token's keys are a column of its page.
+// Writing keys and values into their pages, for kernels that bring a fast conversion of a row. The
+// layouts are those of struct kv_view; one token's keys are a column of its page.
 #ifndef COLROW_DEVICE_CPU_KV_ROWS_H
 #define COLROW_DEVICE_CPU_KV_ROWS_H
 
@@ -15,7 +15,8 @@ union kv_row { // a token's keys or values in the cache's type
     uint32_t words[KV_ROW_MAX]; // f32; of bf16, pairs
 };
 
-static inline void kv_write_key(void *page, int i, int head_dim, const union kv_row *row, enum compute_type type)
+static inline void kv_write_key(void *page, int i, int head_dim, const union kv_row *row,
+                                enum compute_type type)
 {
     uint32_t *words = (uint32_t *)page + i;
     uint16_t *halves = (uint16_t *)page + i;
@@ -27,7 +28,8 @@ static inline void kv_write_key(void *page, int i, int head_dim, const union kv_
             words[d * KV_PAGE_TOKENS] = row->words[d];
 }
 
-static inline void kv_write_value(void *page, int i, int head_dim, const union kv_row *row, enum compute_type type)
+static inline void kv_write_value(void *page, int i, int head_dim, const union kv_row *row,
+                                  enum compute_type type)
 {
     uint16_t *halves = (uint16_t *)page + i / 2 * 2 * head_dim + i % 2;
     if (type == COMPUTE_BF16)
@@ -48,16 +50,18 @@ static inline void kv_write_value_pair(void *page, int i, int head_dim, const un
         words[d] = even->halves[d] | (uint32_t)odd->halves[d] << 16;
 }
 
-static inline void kv_write_rows(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
-                                 const float *v, size_t stride, kv_convert convert)
+static inline void kv_write_rows(const struct kv_view *kv, int64_t position, int n_tokens,
+                                 const float *k, const float *v, size_t stride, kv_convert convert)
 {
     int head_dim = kv->head_dim;
-    for (int t = 0, step; t < n_tokens; t += step, k += (size_t)step * stride, v += (size_t)step * stride) {
+    for (int t = 0, step; t < n_tokens;
+         t += step, k += (size_t)step * stride, v += (size_t)step * stride) {
         size_t offset = (size_t)kv->pages[(position + t) / KV_PAGE_TOKENS] * kv->page_stride;
         int i = (int)((position + t) % KV_PAGE_TOKENS);
         char *keys = kv->keys + offset, *values = kv->values + offset;
         union kv_row rows[2];
-        if (i == 0) // attention multiplies all 64 positions: what an earlier sequence left could be infinite
+        if (i == 0) // attention multiplies all 64 positions: what an earlier sequence left could be
+                    // infinite
             memset(values, 0, (size_t)(KV_PAGE_TOKENS * head_dim) * compute_bytes(kv->type));
         step = kv->type == COMPUTE_BF16 && i % 2 == 0 && t + 1 < n_tokens ? 2 : 1;
         for (int s = 0; s < step; s++) {

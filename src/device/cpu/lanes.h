@@ -1,4 +1,5 @@
-// Small pieces that the scalar kernels share: rounding to a product's input, and the sum over 16 lanes.
+// Small pieces that the scalar kernels share: rounding to a product's input, and the sum over 16
+// lanes.
 #ifndef COLROW_DEVICE_CPU_LANES_H
 #define COLROW_DEVICE_CPU_LANES_H
 

@@ -3,7 +3,8 @@
 #include "device/cpu/lanes.h"
 #include "device/cpu/reference.h"
 
-void reference_rmsnorm(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out)
+void reference_rmsnorm(const float *x, const float *weight, float eps, int n,
+                       enum compute_type type, void *out)
 {
     float lanes[LANES] = {0};
     for (int i = 0; i < n; i++)
@@ -13,7 +14,8 @@ void reference_rmsnorm(const float *x, const float *weight, float eps, int n, en
         store_rounded(out, (size_t)i, (x[i] * r) * weight[i], type);
 }
 
-void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type, void *out)
+void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type,
+                        void *out)
 {
     for (int i = 0; i < n; i++) {
         float silu = gate[i] / (1.0f + number_exp(-gate[i]));

@@ -12,7 +12,9 @@ int reference_argmax(const float *x, int n, float *largest)
             value = x[i];
             best = i;
         }
-    *largest = value > -INFINITY ? x[best] : value; // the bits as they stand: `value` may be a flushed denormal
+    *largest = value > -INFINITY
+                   ? x[best]
+                   : value; // the bits as they stand: `value` may be a flushed denormal
     return best;
 }
 

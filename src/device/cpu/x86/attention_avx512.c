@@ -11,15 +11,17 @@ INLINE vec load_half(const char *x, enum page_form form, size_t stride, int odd,
     if (form == PAGE_F32)
         return _mm512_loadu_ps((const float *)(const void *)x + i);
     if (form == PAGE_F16)
-        return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)((const f16 *)(const void *)x + i)));
+        return _mm512_cvtph_ps(
+            _mm256_loadu_si256((const void *)((const f16 *)(const void *)x + i)));
     __m512i pairs = _mm512_loadu_si512(x + 64 * v);
     return odd ? odd_of_pairs(pairs) : even_of_pairs(pairs);
 }
 
-INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride, int k,
-                     const char *x, size_t stride, vec sums[ROWS][VECTORS])
+INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride,
+                     int k, const char *x, size_t stride, vec sums[ROWS][VECTORS])
 {
-    for (int odd = 1; odd >= 0; odd--) {
+    UNROLLED_FOR (half, 2) {
+        int odd = 1 - half;
         vec y[VECTORS];
         UNROLLED_FOR (v, n_vectors)
             y[v] = load_half(x, form, stride, odd, v);
@@ -92,7 +94,8 @@ static void widen_values(const struct attention_tile *tile, const void *page)
         }
 }
 
-static void scores(const struct attention_tile *tile, int row, int end, const void *keys, enum page_form form)
+static void scores(const struct attention_tile *tile, int row, int end, const void *keys,
+                   enum page_form form)
 {
     if (form == PAGE_F32)
         scores_of(PAGE_F32, tile, row, end, keys);
@@ -102,8 +105,8 @@ static void scores(const struct attention_tile *tile, int row, int end, const vo
         scores_of(PAGE_F16, tile, row, end, keys);
 }
 
-static void add_values(const struct attention_tile *tile, int row, int end, const void *values, enum page_form form,
-                       size_t stride)
+static void add_values(const struct attention_tile *tile, int row, int end, const void *values,
+                       enum page_form form, size_t stride)
 {
     if (form == PAGE_F32)
         add_values_of(PAGE_F32, tile, row, end, values, stride);
@@ -144,11 +147,13 @@ void attention_merge_avx512(const struct attention_tile *tile, int row, int end)
     for (; row < end; row++) {
         float all_m = tile->all_m[row], m = tile->m[row], most = m > all_m ? m : all_m;
         const __m512 a = exp_16(_mm512_set1_ps(all_m - most)), b = exp_16(_mm512_set1_ps(m - most));
-        tile->all_l[row] = fmaf(tile->all_l[row], _mm512_cvtss_f32(a), tile->l[row] * _mm512_cvtss_f32(b));
+        tile->all_l[row] =
+            fmaf(tile->all_l[row], _mm512_cvtss_f32(a), tile->l[row] * _mm512_cvtss_f32(b));
         tile->all_m[row] = most;
         for (int d = row * tile->width; d < (row + 1) * tile->width; d += 16) {
             __m512 added = _mm512_mul_ps(_mm512_load_ps(tile->o + d), b);
-            _mm512_store_ps(tile->all_o + d, _mm512_fmadd_ps(_mm512_load_ps(tile->all_o + d), a, added));
+            _mm512_store_ps(tile->all_o + d,
+                            _mm512_fmadd_ps(_mm512_load_ps(tile->all_o + d), a, added));
         }
     }
 }

@@ -1,4 +1,5 @@
-// What the steps of attention (attention_tile.h) with AVX-512 and with AVX-512 BF16 share: all but the products.
+// What the steps of attention (attention_tile.h) with AVX-512 and with AVX-512 BF16 share: all but
+// the products.
 #ifndef COLROW_DEVICE_CPU_X86_ATTENTION_AVX512_H
 #define COLROW_DEVICE_CPU_X86_ATTENTION_AVX512_H
 
@@ -58,14 +59,17 @@ INLINE float largest_of_row(const struct attention_tile *tile, int row)
     uint64_t visible = tile->visible[row];
     __m512 best = _mm512_set1_ps(tile->m[row]);
     for (int v = 0; v < PAGE_VECTORS; v++) // max(s, best) is best where s is NaN
-        best = _mm512_mask_max_ps(best, (__mmask16)(visible >> 16 * v), _mm512_load_ps(s + 16 * v), best);
+        best = _mm512_mask_max_ps(best, (__mmask16)(visible >> 16 * v), _mm512_load_ps(s + 16 * v),
+                                  best);
     return _mm512_reduce_max_ps(best);
 }
 
-// bf16(p) in the upper halves, for 0 <= p <= 1 without denormals. What becomes of a NaN does not matter: the sum has it.
+// bf16(p) in the upper halves, for 0 <= p <= 1 without denormals. What becomes of a NaN does not
+// matter: the sum has it.
 INLINE __m512i bf16_of_weights(__m512 p)
 {
-    __m512i bits = _mm512_castps_si512(p), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i bits = _mm512_castps_si512(p),
+            odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
 }
 
@@ -99,7 +103,8 @@ INLINE void weigh_rows(const struct attention_tile *tile, int row, int end, stor
         __mmask16 mask = mask_of((size_t)n);
         const __m512 largest = _mm512_maskz_load_ps(mask, m);
         __m512 c = exp_16(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, tile->m + row), largest));
-        __m512 l = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, tile->l + row), c, _mm512_maskz_load_ps(mask, sums));
+        __m512 l = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, tile->l + row), c,
+                                   _mm512_maskz_load_ps(mask, sums));
         _mm512_mask_storeu_ps(tile->c + row, mask, c);
         _mm512_mask_storeu_ps(tile->l + row, mask, l);
         _mm512_mask_storeu_ps(tile->m + row, mask, largest);

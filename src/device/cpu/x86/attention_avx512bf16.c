@@ -1,5 +1,5 @@
-// Attention's steps with vdpbf16ps, which is a pair of the contract's chain in one instruction. For CPUs that run it at
-// twice the multiply-adds of FMA (Zen 4).
+// Attention's steps with vdpbf16ps, which is a pair of the contract's chain in one instruction. For
+// CPUs that run it at twice the multiply-adds of FMA (Zen 4).
 #include <limits.h>
 #include <string.h>
 
@@ -7,15 +7,16 @@
 #include "device/cpu/x86/x86.h"
 
 // The rows of `a` hold pairs of bf16: its numbers k and k + 1 are word k / 2.
-INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride, int k,
-                     const char *x, size_t stride, vec sums[ROWS][VECTORS])
+INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride,
+                     int k, const char *x, size_t stride, vec sums[ROWS][VECTORS])
 {
     (void)form, (void)stride;
     __m512i y[VECTORS];
     UNROLLED_FOR (v, n_vectors)
         y[v] = _mm512_loadu_si512(x + 64 * v);
     UNROLLED_FOR (r, rows) {
-        __m512i factor = _mm512_castps_si512(_mm512_set1_ps(a[(size_t)r * a_stride + (size_t)k / 2]));
+        __m512i factor =
+            _mm512_castps_si512(_mm512_set1_ps(a[(size_t)r * a_stride + (size_t)k / 2]));
         UNROLLED_FOR (v, n_vectors)
             sums[r][v] = _mm512_dpbf16_ps(sums[r][v], (__m512bh)factor, (__m512bh)y[v]);
     }
@@ -40,14 +41,15 @@ static void widen_values(const struct attention_tile *tile, const void *page)
         }
 }
 
-static void scores(const struct attention_tile *tile, int row, int end, const void *keys, enum page_form form)
+static void scores(const struct attention_tile *tile, int row, int end, const void *keys,
+                   enum page_form form)
 {
     (void)form;
     scores_of(PAGE_BF16, tile, row, end, keys);
 }
 
-static void add_values(const struct attention_tile *tile, int row, int end, const void *values, enum page_form form,
-                       size_t stride)
+static void add_values(const struct attention_tile *tile, int row, int end, const void *values,
+                       enum page_form form, size_t stride)
 {
     (void)form;
     add_values_of(PAGE_BF16, tile, row, end, values, stride);

@@ -24,14 +24,16 @@ static float sum_of_squares(const float *x, size_t n)
     return fold_16(lanes);
 }
 
-void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out)
+void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum compute_type type,
+                    void *out)
 {
     size_t count = (size_t)n;
     const __m512 r = _mm512_set1_ps(1.0f / sqrtf(sum_of_squares(x, count) / (float)n + eps));
     for (size_t i = 0; i < count; i += 16) {
         __mmask16 mask = mask_at(i, count);
         __m512 y = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), r);
-        store_rounded_16(out, i, mask, _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, weight + i)), type);
+        store_rounded_16(out, i, mask, _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, weight + i)),
+                         type);
     }
 }
 
@@ -43,7 +45,8 @@ void silu_mul_avx512(const float *gate, const float *up, int n, enum compute_typ
         __mmask16 mask = mask_at(i, count);
         __m512 x = _mm512_maskz_loadu_ps(mask, gate + i);
         __m512 silu = _mm512_div_ps(x, _mm512_add_ps(one, exp_16(_mm512_xor_ps(x, sign))));
-        store_rounded_16(out, i, mask, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(mask, up + i)), type);
+        store_rounded_16(out, i, mask, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(mask, up + i)),
+                         type);
     }
 }
 
@@ -71,7 +74,8 @@ void add_to_avx512(float *out, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 mask = mask_at(i, n);
-        __m512 sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
+        __m512 sum =
+            _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
         _mm512_mask_storeu_ps(out + i, mask, sum);
     }
 }

@@ -10,12 +10,13 @@ static inline void convert(const float *x, int n, enum compute_type type, void *
         if (type == COMPUTE_F32)
             _mm512_mask_storeu_ps((float *)out + i, mask, v);
         else
-            _mm256_mask_storeu_epi16((uint16_t *)out + i, mask, type == COMPUTE_BF16 ? bf16_16(v) : f16_16(v));
+            _mm256_mask_storeu_epi16((uint16_t *)out + i, mask,
+                                     type == COMPUTE_BF16 ? bf16_16(v) : f16_16(v));
     }
 }
 
-void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
-                     size_t stride)
+void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
+                     const float *v, size_t stride)
 {
     kv_write_rows(kv, position, n_tokens, k, v, stride, convert);
 }

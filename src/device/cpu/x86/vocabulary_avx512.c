@@ -22,7 +22,8 @@ static float largest_of(const float *x, int n)
     return _mm512_reduce_max_ps(_mm512_max_ps(best, other));
 }
 
-// First the value, then its first place: two passes over logits in the cache cost less than carrying indices.
+// First the value, then its first place: two passes over logits in the cache cost less than
+// carrying indices.
 int argmax_avx512(const float *x, int n, float *largest)
 {
     const __m512 value = _mm512_set1_ps(*largest = largest_of(x, n));
@@ -30,7 +31,8 @@ int argmax_avx512(const float *x, int n, float *largest)
         return 0;
     for (int i = 0; i < n; i += 16) {
         __mmask16 mask = mask_at(i, n);
-        unsigned equal = _mm512_mask_cmp_ps_mask(mask, _mm512_maskz_loadu_ps(mask, x + i), value, _CMP_EQ_OQ);
+        unsigned equal =
+            _mm512_mask_cmp_ps_mask(mask, _mm512_maskz_loadu_ps(mask, x + i), value, _CMP_EQ_OQ);
         if (equal) {
             i += __builtin_ctz(equal);
             *largest = x[i]; // of equals with other bits (zeros of both signs) the first
