@@ -29,7 +29,7 @@ static inline void client_collect(void *context, const struct colrow_output *out
     assert_int_equal(answer->n_ends, 0); // nothing comes after the end
     assert_true(answer->n_ids + output->n_ids <= ANSWER_TOKENS);
     memcpy(answer->ids + answer->n_ids, output->ids, (size_t)output->n_ids * sizeof *output->ids);
-    for (int i = 0; i < output->n_ids && output->n_logprobs <= 8; i++)
+    for (int i = 0; i < output->n_ids && output->logprobs && output->n_logprobs <= 8; i++)
         memcpy(answer->logprobs[answer->n_ids + i], output->logprobs + i * output->n_logprobs,
                (size_t)output->n_logprobs * sizeof *output->logprobs);
     answer->n_logprobs = output->n_logprobs;
