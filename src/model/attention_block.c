@@ -173,8 +173,9 @@ void attention_block(const struct worker *w, int layer)
 {
     struct model *m = w->run->model;
     const struct layer_weights *weights = &m->weights.layers[layer];
-    norm_rows(w, weights->input_norm);
+    norm_rows(w, layer, weights->input_norm);
     team_barrier(m->team);
+    LEAVE_IF_FAILED(w);
     multiply(w, &weights->qkv, m->scratch.outputs, weights->qkv_bias);
     team_barrier(m->team);
     if (m->plan->n_ranks > 1 && m->plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)

@@ -46,6 +46,24 @@ enum status gather_columns(struct run *run, const struct column_part *parts, int
     return OK;
 }
 
+struct range rows_of_rank(const struct run *run, int rank)
+{
+    int begin, end;
+    team_part(run->step->n_rows, rank, run->model->plan->n_ranks, &begin, &end);
+    return (struct range){begin, end};
+}
+
+enum status gather_rows(struct run *run, const int *counts, size_t row_bytes, void *rows)
+{
+    const struct model *m = run->model;
+    size_t bytes[COMM_RANKS_MAX], before = 0;
+    for (int rank = 0; rank < m->plan->n_ranks; rank++) {
+        bytes[rank] = (size_t)counts[rank] * row_bytes;
+        before += rank < m->rank ? bytes[rank] : 0;
+    }
+    return comm_all_gather(m->comm, (char *)rows + before, bytes[m->rank], bytes, rows);
+}
+
 static int owner_of(const struct plan *plan, int32_t token)
 {
     int rank = 0;

@@ -50,8 +50,10 @@ static enum status check_step(const struct model *m, const struct step *step,
                         (long long)step->number, step->tokens[row], row,
                         m->plan->config.vocab_size - 1);
     for (int i = 0; i < step->n_logits; i++)
-        if (step->logit_rows[i] < 0 || step->logit_rows[i] >= step->n_rows)
-            return fail(ERR_INTERNAL, "step %lld: logits of row %d; expected 0 to %d",
+        if (step->logit_rows[i] < (i ? step->logit_rows[i - 1] : 0) ||
+            step->logit_rows[i] >= step->n_rows)
+            return fail(ERR_INTERNAL,
+                        "step %lld: logits of row %d; expected 0 to %d, in ascending order",
                         (long long)step->number, step->logit_rows[i], step->n_rows - 1);
     if (step->capture && results->capture && step->n_rows > results->capture_rows_max)
         return fail(ERR_INTERNAL, "step %lld: %d rows to capture; expected at most %d",
@@ -78,6 +80,22 @@ static void find_angles(const struct worker *w)
     }
 }
 
+// Rank 0 hands out all rows, so that it has to have them.
+static void gather_residual(const struct worker *w, int layer)
+{
+    struct run *run = w->run;
+    const struct model *m = run->model;
+    int counts[COMM_RANKS_MAX];
+    if (w->thread == 0) {
+        for (int rank = 0; rank < m->plan->n_ranks; rank++)
+            counts[rank] = range_width(rows_of_rank(run, rank));
+        comm_mark(m->comm, run->step->number, layer, "all-gather for capture");
+        run->status = gather_rows(run, counts, (size_t)m->plan->config.hidden_size * sizeof(float),
+                                  m->scratch.residual);
+    }
+    team_barrier(m->team);
+}
+
 // The residual stream after `layer` layers; after the last one it is normed, as in Transformers'
 // hidden_states.
 static void capture(const struct worker *w, int layer)
@@ -85,7 +103,11 @@ static void capture(const struct worker *w, int layer)
     const struct run *run = w->run;
     const struct model *m = run->model;
     const struct model_config *c = &m->plan->config;
-    if (!run->step->capture || !run->results->capture || m->rank != 0)
+    if (!run->step->capture)
+        return;
+    if (m->plan->residual_sharded && m->plan->n_ranks > 1)
+        gather_residual(w, layer);
+    if (run->status != OK || !run->results->capture || m->rank != 0)
         return;
     size_t hidden = (size_t)c->hidden_size;
     int begin, end;
@@ -111,12 +133,14 @@ static void forward_work(void *context, int thread, int n_threads)
     embed_tokens(&w);
     LEAVE_IF_FAILED(&w);
     capture(&w, 0);
+    LEAVE_IF_FAILED(&w);
     for (int layer = 0; layer < m->plan->config.num_hidden_layers; layer++) {
         attention_block(&w, layer);
         LEAVE_IF_FAILED(&w);
         mlp_block(&w, layer);
         LEAVE_IF_FAILED(&w);
         capture(&w, layer + 1);
+        LEAVE_IF_FAILED(&w);
     }
     compute_logits(&w);
 }
@@ -127,6 +151,8 @@ enum status model_forward(struct model *model, const struct step *step,
     assert(model && step && results && results->best);
     TRY(check_step(model, step, results));
     struct run run = {.model = model, .step = step, .results = results};
+    run.own_rows = model->plan->residual_sharded ? rows_of_rank(&run, model->rank)
+                                                 : (struct range){0, step->n_rows};
     team_run(model->team, forward_work, &run);
     return run.status;
 }

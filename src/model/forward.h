@@ -44,6 +44,8 @@ struct run {
     struct model *model;
     const struct step *step;
     const struct step_results *results;
+    // Rows whose residual this rank keeps: all, or its part of them with sequence_parallel.
+    struct range own_rows;
     enum status status; // written by thread 0 between two barriers
 };
 
@@ -70,8 +72,11 @@ void compute_logits(const struct worker *w);
 // products.c: the operations that several blocks share. They end without a barrier unless said
 // otherwise.
 //
-// The normed residual of all rows, as a product's input, into scratch.input.
-void norm_rows(const struct worker *w, const float *weight);
+// The normed residual of all rows, as a product's input, into scratch.input. After the caller's
+// barrier the run may have failed.
+void norm_rows(const struct worker *w, int layer, const float *weight);
+// This thread's part of [range.begin, range.end).
+struct range range_part(const struct worker *w, struct range range);
 // out [rows, panels.n] = scratch.input [rows, panels.k] times the panels, + bias.
 void multiply(const struct worker *w, const struct panels *panels, float *out, const float *bias);
 // Row-parallel: scratch.input [rows, panels.k] times the panels, summed along the tree over all
@@ -93,6 +98,12 @@ struct column_part {
 };
 enum status gather_columns(struct run *run, const struct column_part *parts, int n_parts,
                            const float *own, float *out, size_t out_stride) STATUS_MUST_USE;
+// Rows of which rank r has the r-th part, `counts[r]` of them: this rank's are in their place in
+// `rows`, the others come.
+enum status gather_rows(struct run *run, const int *counts, size_t row_bytes,
+                        void *rows) STATUS_MUST_USE;
+// Rank r's part of the step's rows where the residual is cut by tokens.
+struct range rows_of_rank(const struct run *run, int rank);
 // Rows of the residual that this rank's part of the vocabulary gave go to all ranks.
 enum status gather_embedded_rows(struct run *run) STATUS_MUST_USE;
 

@@ -119,6 +119,7 @@ bool family_allows(enum part part, enum tp_style style)
     case PART_INPUT_NORM:
     case PART_POST_NORM:
     case PART_NORM:
+        return style == TP_SEQUENCE_PARALLEL;
     case PARTS:
         break;
     }

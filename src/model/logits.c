@@ -4,18 +4,49 @@
 
 #include "model/forward.h"
 
+// Which of the rows that are asked for lie in `rows`: they ascend, so it is a run of them.
+static struct range logits_in(const struct step *step, struct range rows)
+{
+    struct range found = {0, 0};
+    while (found.begin < step->n_logits && step->logit_rows[found.begin] < rows.begin)
+        found.begin++;
+    found.end = found.begin;
+    while (found.end < step->n_logits && step->logit_rows[found.end] < rows.end)
+        found.end++;
+    return found;
+}
+
+static void gather_logit_rows(const struct worker *w)
+{
+    struct run *run = w->run;
+    const struct model *m = run->model;
+    int counts[COMM_RANKS_MAX];
+    for (int rank = 0; rank < m->plan->n_ranks; rank++)
+        counts[rank] = range_width(logits_in(run->step, rows_of_rank(run, rank)));
+    comm_mark(m->comm, run->step->number, m->plan->config.num_hidden_layers,
+              "all-gather of normed rows");
+    size_t row_bytes = (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute);
+    run->status = gather_rows(run, counts, row_bytes, m->scratch.input);
+}
+
+// Ends with a barrier; the run may have failed.
 static void norm_logit_rows(const struct worker *w)
 {
     const struct model *m = w->run->model;
     const struct step *step = w->run->step;
     const struct model_config *c = &m->plan->config;
     size_t hidden = (size_t)c->hidden_size, item = input_bytes(m->plan->compute);
-    int begin, end;
-    team_part(step->n_logits, w->thread, w->n_threads, &begin, &end);
-    for (int i = begin; i < end; i++)
+    struct range part = range_part(w, logits_in(step, w->run->own_rows));
+    for (int i = part.begin; i < part.end; i++)
         m->kernels->rmsnorm(m->scratch.residual + (size_t)step->logit_rows[i] * hidden,
                             m->weights.norm, (float)c->rms_norm_eps, c->hidden_size,
                             m->plan->compute, (char *)m->scratch.input + (size_t)i * hidden * item);
+    team_barrier(m->team);
+    if (!m->plan->residual_sharded || m->plan->n_ranks == 1)
+        return;
+    if (w->thread == 0)
+        gather_logit_rows(w);
+    team_barrier(m->team);
 }
 
 // Panels [first, first + count) of `w` as a matrix of their own.
@@ -106,13 +137,13 @@ void compute_logits(const struct worker *w)
         run->results->best + (size_t)m->rank * (size_t)run->results->logit_rows_max;
     if (run->step->n_logits == 0)
         return;
+    norm_logit_rows(w);
+    LEAVE_IF_FAILED(w);
     if (!m->plan->lm_head_sharded && m->rank > 0) { // all would find the same: rank 0 does it
         for (int i = 0; i < run->step->n_logits && w->thread == 0; i++)
             out[i] = (struct step_best){-INFINITY, INT32_MAX};
         return;
     }
-    norm_logit_rows(w);
-    team_barrier(m->team);
     compute_part(w);
     team_barrier(m->team);
     if (w->thread == 0)

@@ -51,8 +51,9 @@ void mlp_block(const struct worker *w, int layer)
 {
     struct model *m = w->run->model;
     const struct layer_weights *weights = &m->weights.layers[layer];
-    norm_rows(w, weights->post_norm);
+    norm_rows(w, layer, weights->post_norm);
     team_barrier(m->team);
+    LEAVE_IF_FAILED(w);
     multiply(w, &weights->gate_up, m->scratch.outputs, weights->gate_up_bias);
     team_barrier(m->team);
     if (m->plan->n_ranks > 1 && m->plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)

@@ -52,6 +52,7 @@ static enum status compile(struct plan *plan, const struct model_config *config,
         options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
     TRY(plan_resolve_styles(plan, options->rules, styles));
     plan->attention_sharded = plan->styles.qkv == TP_COLWISE;
+    plan->residual_sharded = plan->styles.norms == TP_SEQUENCE_PARALLEL;
     plan->mlp_sharded = plan->styles.gate_up == TP_COLWISE;
     plan->lm_head_sharded = style_is_colwise(plan->styles.lm_head);
     plan->embed_sharded = plan->styles.embed != TP_REPLICATE;

@@ -45,7 +45,7 @@ struct rank_share {
 
 // What the forward pass follows: one style for each group of parameters that lie on the same edges.
 struct plan_styles {
-    enum tp_style embed, qkv, o, gate_up, down, lm_head; // TP_REPLICATE where no rule says otherwise
+    enum tp_style embed, norms, qkv, o, gate_up, down, lm_head; // TP_REPLICATE where no rule says otherwise
 };
 
 // One parameter as `colrow plan` shows it.
@@ -67,6 +67,7 @@ struct plan {
     int reduction_leaves;
     struct plan_styles styles;
     bool attention_sharded; // a rank attends to its own heads only
+    bool residual_sharded;  // sequence_parallel: between the blocks a rank has some of a step's tokens
     bool mlp_sharded, lm_head_sharded, embed_sharded;
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory
     struct rank_share *shares; // [n_ranks]

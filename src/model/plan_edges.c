@@ -51,6 +51,16 @@ static uint64_t gate_up_bytes(const struct plan *plan, int rank)
     return 2 * width(plan->shares[rank].gate_up_rows) * FLOAT_BYTES;
 }
 
+// With sequence_parallel a normed row, rounded as the product's input, goes from its owner to all.
+static uint64_t norm_bytes(const struct plan *plan, int rank)
+{
+    (void)rank;
+    if (plan->n_ranks == 1 || !plan->residual_sharded)
+        return 0;
+    uint64_t item = plan->compute == COMPUTE_BF16 ? sizeof(bf16) : sizeof(float);
+    return (uint64_t)plan->config.hidden_size * item / (uint64_t)plan->n_ranks;
+}
+
 static uint64_t o_bytes(const struct plan *plan, int rank)
 {
     return sum_bytes(plan, &plan->attention_tree, rank);
@@ -97,10 +107,11 @@ static enum status add_middle(struct plan *plan, const char *const *names, enum 
                               uint64_t (*summed)(const struct plan *plan, int rank))
 {
     bool split = out == TP_COLWISE, summing = style_is_rowwise(in);
+    struct placement residual = plan->residual_sharded ? by_rows : whole;
     struct placement made = style_is_colwise(out) ? by_columns : whole;
     TRY(add(plan, names[0], true, made, split ? by_columns : whole, gathered));
     TRY(add(plan, names[1], true, split ? by_columns : whole, summing ? by_columns : whole, none));
-    return add(plan, names[2], true, summing ? summand : whole, whole, summed);
+    return add(plan, names[2], true, summing ? summand : whole, residual, summed);
 }
 
 enum status plan_list_edges(struct plan *plan)
@@ -110,6 +121,7 @@ enum status plan_list_edges(struct plan *plan)
     static const char *const mlp[] = {"gate,up -> activation", "activation -> down_proj",
                                       "down_proj -> residual"};
     const struct plan_styles *s = &plan->styles;
+    struct placement normed = plan->residual_sharded ? by_rows : whole;
     TRY(arena_take(&plan->arena, EDGES_MAX, sizeof *plan->edges, &plan->edges));
     memset(plan->edges, 0, EDGES_MAX * sizeof *plan->edges);
     // A looked-up row is with the rank that owns the token's part of the vocabulary: rows, not
@@ -120,11 +132,11 @@ enum status plan_list_edges(struct plan *plan)
             : s->embed == TP_EMBEDDING_COLWISE ? by_columns
                                                : whole,
             whole, embed_bytes));
-    TRY(add(plan, "input_layernorm -> q,k,v", true, whole, whole, none));
+    TRY(add(plan, "input_layernorm -> q,k,v", true, normed, whole, norm_bytes));
     TRY(add_middle(plan, attention, s->qkv, s->o, qkv_bytes, o_bytes));
-    TRY(add(plan, "post_attention_layernorm -> gate,up", true, whole, whole, none));
+    TRY(add(plan, "post_attention_layernorm -> gate,up", true, normed, whole, norm_bytes));
     TRY(add_middle(plan, mlp, s->gate_up, s->down, gate_up_bytes, down_bytes));
-    TRY(add(plan, "norm -> lm_head", false, whole, whole, none));
+    TRY(add(plan, "norm -> lm_head", false, normed, whole, norm_bytes));
     return add(plan, "lm_head -> logits", false, plan->lm_head_sharded ? by_columns : whole, whole,
                logit_bytes);
 }
@@ -133,7 +145,7 @@ uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)
 {
     assert(rank >= 0 && rank < plan->n_ranks);
     uint64_t layer = qkv_bytes(plan, rank) + o_bytes(plan, rank) + gate_up_bytes(plan, rank) +
-                     down_bytes(plan, rank);
-    return embed_bytes(plan, rank) + layer * (uint64_t)plan->config.num_hidden_layers +
-           logit_bytes(plan, rank);
+                     down_bytes(plan, rank) + 2 * norm_bytes(plan, rank);
+    return embed_bytes(plan, rank) + norm_bytes(plan, rank) +
+           layer * (uint64_t)plan->config.num_hidden_layers + logit_bytes(plan, rank);
 }

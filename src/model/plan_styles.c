@@ -40,7 +40,7 @@ static const char *why_not(enum tp_style style)
     case TP_PACKED_ROWWISE:
         return "is for fused parameters; this family stores its projections one by one";
     case TP_SEQUENCE_PARALLEL:
-        return "cuts activations by tokens between the blocks; colrow keeps them whole there";
+        return "cuts activations by tokens; possible for the norms (all of them or none)";
     case TP_EMBEDDING_ROWWISE:
     case TP_EMBEDDING_COLWISE:
         return "is for embeddings; only embed_tokens is one";
@@ -188,15 +188,23 @@ static enum status check_middle(const struct tp_plan_rules *rules, const struct 
 
 static enum status check_edges(const struct tp_plan_rules *rules, const struct resolved_styles *s)
 {
-    static const enum part siblings[][2] = {
-        {PART_Q, PART_K}, {PART_Q, PART_V}, {PART_GATE, PART_UP}};
-    for (int i = 0; i < 3; i++) {
-        enum part a = siblings[i][0], b = siblings[i][1];
-        if (plain(s->weight[a]) != plain(s->weight[b]))
-            return contradiction(rules, s, a, b,
-                                 a == PART_Q ? "q,k,v -> attention" : "gate,up -> activation",
-                                 "they meet element by element and must be cut alike");
-    }
+    static const char *const heads = "their heads meet in attention and must be cut alike";
+    static const char *const stream = "the residual stream lies one way for all norms";
+    static const struct {
+        enum part a, b;
+        const char *edge, *why;
+    } siblings[] = {
+        {PART_Q, PART_K, "q,k,v -> attention", heads},
+        {PART_Q, PART_V, "q,k,v -> attention", heads},
+        {PART_GATE, PART_UP, "gate,up -> activation",
+         "they meet element by element and must be cut alike"},
+        {PART_INPUT_NORM, PART_POST_NORM, "o_proj -> residual", stream},
+        {PART_INPUT_NORM, PART_NORM, "down_proj -> residual", stream},
+    };
+    for (size_t i = 0; i < sizeof siblings / sizeof siblings[0]; i++)
+        if (plain(s->weight[siblings[i].a]) != plain(s->weight[siblings[i].b]))
+            return contradiction(rules, s, siblings[i].a, siblings[i].b, siblings[i].edge,
+                                 siblings[i].why);
     TRY(check_middle(rules, s, PART_Q, PART_O, "attention -> o_proj"));
     return check_middle(rules, s, PART_GATE, PART_DOWN, "activation -> down_proj");
 }
@@ -240,6 +248,7 @@ enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *r
     plan->styles = (struct plan_styles){
         // set once all is well: plan_compile() looks at that
         .embed = embed,
+        .norms = plain(out->weight[PART_INPUT_NORM]),
         .qkv = plain(out->weight[PART_Q]),
         .o = plain(out->weight[PART_O]),
         .gate_up = plain(out->weight[PART_GATE]),

@@ -2,17 +2,41 @@
 
 #include "model/forward.h"
 
-void norm_rows(const struct worker *w, const float *weight)
+struct range range_part(const struct worker *w, struct range range)
+{
+    int begin, end;
+    team_part(range.end - range.begin, w->thread, w->n_threads, &begin, &end);
+    return (struct range){range.begin + begin, range.begin + end};
+}
+
+static void gather_normed(const struct worker *w, int layer)
+{
+    struct run *run = w->run;
+    const struct model *m = run->model;
+    int counts[COMM_RANKS_MAX];
+    for (int rank = 0; rank < m->plan->n_ranks; rank++)
+        counts[rank] = range_width(rows_of_rank(run, rank));
+    comm_mark(m->comm, run->step->number, layer, "all-gather of normed rows");
+    run->status = gather_rows(run, counts,
+                              (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute),
+                              m->scratch.input);
+}
+
+void norm_rows(const struct worker *w, int layer, const float *weight)
 {
     const struct model *m = w->run->model;
     const struct model_config *c = &m->plan->config;
     size_t hidden = (size_t)c->hidden_size, item = input_bytes(m->plan->compute);
-    int begin, end;
-    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
-    for (int row = begin; row < end; row++)
+    struct range rows = range_part(w, w->run->own_rows);
+    for (int row = rows.begin; row < rows.end; row++)
         m->kernels->rmsnorm(m->scratch.residual + (size_t)row * hidden, weight,
                             (float)c->rms_norm_eps, c->hidden_size, m->plan->compute,
                             (char *)m->scratch.input + (size_t)row * hidden * item);
+    if (!m->plan->residual_sharded || m->plan->n_ranks == 1)
+        return;
+    team_barrier(m->team);
+    if (w->thread == 0)
+        gather_normed(w, layer);
 }
 
 static struct matmul product_of(const struct worker *w, const struct panels *panels,
@@ -68,6 +92,21 @@ static void add_sum(void *context, size_t offset, const float *sum, size_t count
     }
 }
 
+// sequence_parallel: each rank gets the sums of its own rows.
+static enum status reduce_own_rows(const struct run *run, const struct reduction_tree *tree,
+                                   struct sink *sink)
+{
+    const struct model *m = run->model;
+    size_t counts[COMM_RANKS_MAX];
+    for (int rank = 0; rank < m->plan->n_ranks; rank++)
+        counts[rank] = (size_t)range_width(rows_of_rank(run, rank)) * sink->hidden;
+    TRY(comm_reduce_scatter(m->comm, tree, m->scratch.nodes, counts, m->scratch.received));
+    if (counts[m->rank])
+        add_sum(sink, (size_t)run->own_rows.begin * sink->hidden, m->scratch.received,
+                counts[m->rank]);
+    return OK;
+}
+
 void multiply_and_reduce(const struct worker *w, int layer, const struct row_product *product)
 {
     struct run *run = w->run;
@@ -81,16 +120,17 @@ void multiply_and_reduce(const struct worker *w, int layer, const struct row_pro
     team_barrier(m->team);
     struct sink sink = {m->kernels, m->scratch.residual, product->bias, hidden};
     if (product->tree->n_ranks == 1) { // this rank's only node is the sum
-        int begin, end;
         assert(product->leaves->n_nodes == 1);
-        team_part(run->step->n_rows, w->thread, w->n_threads, &begin, &end);
-        if (begin < end)
-            add_sum(&sink, (size_t)begin * hidden, m->scratch.nodes + (size_t)begin * hidden,
-                    (size_t)(end - begin) * hidden);
+        struct range rows = range_part(w, run->own_rows);
+        size_t begin = (size_t)rows.begin * hidden, count = (size_t)range_width(rows) * hidden;
+        if (count)
+            add_sum(&sink, begin, m->scratch.nodes + begin, count);
     } else if (w->thread == 0) {
         comm_mark(m->comm, run->step->number, layer, product->what);
         run->status =
-            comm_all_reduce_into(m->comm, product->tree, m->scratch.nodes, n, add_sum, &sink);
+            m->plan->residual_sharded
+                ? reduce_own_rows(run, product->tree, &sink)
+                : comm_all_reduce_into(m->comm, product->tree, m->scratch.nodes, n, add_sum, &sink);
     }
     team_barrier(m->team);
 }

@@ -47,6 +47,8 @@ static void place_exchange(struct walk *w, const struct plan *plan, size_t rows,
         gathered = most(gathered, 2 * (size_t)c->intermediate_size);
     if (plan->n_ranks > 1 && plan->embed_sharded)
         received = (size_t)c->hidden_size;
+    if (plan->n_ranks > 1 && plan->residual_sharded)
+        received = most(received, (size_t)c->hidden_size);
     received = most(received, gathered);
     out->received = received ? reserve(w, rows, received, sizeof(float)) : NULL;
     out->gathered = gathered ? reserve(w, rows, gathered, sizeof(float)) : NULL;

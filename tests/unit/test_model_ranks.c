@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 
-enum { TOKENS = 90, VOCAB_MAX_HERE = 160 };
+enum { TOKENS = 90, VOCAB_MAX_HERE = 160, STATES_MAX = 3, HIDDEN_MAX = 64 };
 
 // What the ranks and the test share.
 struct board {
@@ -15,6 +15,8 @@ struct board {
     float logits[TOKENS * VOCAB_MAX_HERE]; // of all steps, put together by rank 0
     int32_t greedy[TOKENS];
     uint64_t file_bytes[COMM_RANKS_MAX];
+    float step_residual[STATES_MAX * TOKENS * HIDDEN_MAX];
+    float residual[STATES_MAX * TOKENS * HIDDEN_MAX]; // put together likewise
 };
 
 #define ATTENTION(qkv, o)                                                                          \
@@ -23,6 +25,10 @@ struct board {
 #define MLP(gate_up, down)                                                                         \
     "\"layers.*.mlp.gate_proj\": \"" gate_up "\", \"layers.*.mlp.up_proj\": \"" gate_up            \
     "\", \"layers.*.mlp.down_proj\": \"" down "\""
+
+#define NORMS                                                                                      \
+    "\"layers.*.input_layernorm\": \"sequence_parallel\", \"layers.*.post_attention_layernorm\": " \
+    "\"sequence_parallel\", \"norm\": \"sequence_parallel\""
 
 static const char *const plans[] = {
     NULL, // the default
@@ -36,6 +42,9 @@ static const char *const plans[] = {
     "{\"embed_tokens\": \"embedding_rowwise\", \"lm_head\": \"replicate\"}",
     "{\"embed_tokens\": \"embedding_colwise\", \"lm_head\": \"colwise_gather_output\"}",
     "{\"embed_tokens\": \"replicate\", \"lm_head\": \"colwise_gather_output\"}",
+    "{" ATTENTION("colwise", "rowwise") ", " MLP(
+        "colwise", "rowwise") ", " NORMS ", \"lm_head\": \"colwise\"}",
+    "{" ATTENTION("colwise_rep", "replicate") ", " MLP("replicate", "rowwise_rep") ", " NORMS "}",
 };
 enum { N_PLANS = sizeof plans / sizeof plans[0] };
 
@@ -76,8 +85,11 @@ static int rank_main(struct comm *comm, const char *argument)
                                            .rows_max = TOKENS,
                                            .reduction_leaves = o.leaves,
                                            .rules = plans[o.plan] ? &rules : NULL};
-    const struct step_results results = {
-        .logits = board->step_logits, .best = board->best, .logit_rows_max = TOKENS};
+    const struct step_results results = {.logits = board->step_logits,
+                                         .best = board->best,
+                                         .logit_rows_max = TOKENS,
+                                         .capture = comm_rank(comm) ? NULL : board->step_residual,
+                                         .capture_rows_max = TOKENS};
     struct runner r;
     RANK_CHECK(runner_open(&options, comm, &results, &r) == OK);
     struct model_memory memory;
@@ -95,12 +107,17 @@ static int rank_main(struct comm *comm, const char *argument)
     size_t vocab = (size_t)r.config.vocab_size;
     for (int begin = 0, n; begin < TOKENS; begin += n) {
         n = TOKENS - begin < o.chunk ? TOKENS - begin : o.chunk;
-        enum status status = runner_step(&r, tokens + begin, n, begin, false);
+        enum status status = runner_step(&r, tokens + begin, n, begin, true);
         if (status == OK)
             status = comm_barrier(comm); // all have written their columns
         if (status == OK && comm_rank(comm) == 0) {
             memcpy(board->logits + (size_t)begin * vocab, board->step_logits,
                    (size_t)n * vocab * sizeof(float));
+            size_t hidden = (size_t)r.config.hidden_size;
+            for (size_t layer = 0; layer <= (size_t)r.config.num_hidden_layers; layer++)
+                memcpy(board->residual + (layer * TOKENS + (size_t)begin) * hidden,
+                       board->step_residual + layer * TOKENS * hidden,
+                       (size_t)n * hidden * sizeof(float));
             for (int i = 0; i < n; i++)
                 board->greedy[begin + i] = runner_best(&r, i);
         }
@@ -143,35 +160,49 @@ static int run(const struct order *o, int n_ranks, struct board *out)
 }
 
 // One rank in this process, all tokens at once: what everybody has to find.
-static float *expected_logits(const struct tiny_model *m, enum compute_type compute, int leaves)
+struct expected {
+    float *logits, *residual;
+};
+
+static struct expected expect(const struct tiny_model *m, enum compute_type compute, int leaves)
 {
     struct comm *self;
     struct runner r;
     int32_t tokens[TOKENS];
     const struct runner_options options = {
         .folder = m->folder, .compute = compute, .rows_max = TOKENS, .reduction_leaves = leaves};
-    float *logits = calloc((size_t)TOKENS * (size_t)m->spec.vocab, sizeof *logits);
+    struct expected e = {calloc((size_t)TOKENS * (size_t)m->spec.vocab, sizeof(float)),
+                         calloc(STATES_MAX * TOKENS * HIDDEN_MAX, sizeof(float))};
     check(comm_open_self(&self));
     check(runner_open(&options, self, NULL, &r));
     tiny_tokens(tokens, TOKENS, m->spec.vocab);
-    check(runner_logits(&r, tokens, TOKENS, TOKENS, logits, NULL));
+    check(runner_logits(&r, tokens, TOKENS, TOKENS, e.logits, e.residual));
     runner_close(&r);
     comm_close(self);
-    return logits;
+    return e;
 }
 
-static struct board found; // 200 KB
+static void forget(struct expected *e)
+{
+    free(e->logits);
+    free(e->residual);
+}
+
+static struct board found; // half a megabyte
 
 static void compare(const struct tiny_model *m, const struct order *o, int n_ranks,
-                    const float *expected)
+                    const struct expected *e)
 {
-    size_t bytes = (size_t)TOKENS * (size_t)m->spec.vocab * sizeof *expected;
-    if (run(o, n_ranks, &found) != 0 || memcmp(found.logits, expected, bytes))
+    size_t vocab = (size_t)m->spec.vocab, states = (size_t)m->spec.layers + 1,
+           hidden = (size_t)m->spec.hidden;
+    if (run(o, n_ranks, &found) != 0 ||
+        memcmp(found.logits, e->logits, TOKENS * vocab * sizeof(float)) ||
+        memcmp(found.residual, e->residual, states * TOKENS * hidden * sizeof(float)))
         FAIL_TEST("heads %d/%d: %d ranks, compute %d, plan %d, %d threads, chunks of %d differ",
                   m->spec.heads, m->spec.kv_heads, n_ranks, o->compute, o->plan, o->threads,
                   o->chunk);
     for (int t = 0; t < TOKENS; t++) {
-        const float *row = expected + (size_t)t * (size_t)m->spec.vocab;
+        const float *row = e->logits + (size_t)t * vocab;
         for (int i = 0; i < m->spec.vocab; i++)
             assert_true(row[found.greedy[t]] > row[i] ||
                         (row[found.greedy[t]] == row[i] && found.greedy[t] <= i));
@@ -193,16 +224,16 @@ static void test_every_size(void **state)
         struct tiny_model m;
         tiny_make(&m, &specs[s], (uint64_t)s + 20);
         for (int compute = COMPUTE_BF16; compute <= COMPUTE_F32; compute++) {
-            float *expected = expected_logits(&m, (enum compute_type)compute, 0);
+            struct expected expected = expect(&m, (enum compute_type)compute, 0);
             struct order o = order_for(&m);
             o.compute = compute;
             int most = specs[s].heads < 8 ? specs[s].heads : 8;
             for (int n = 1; n <= most; n++, n_runs++) {
                 o.chunk = n % 3 == 0 ? 7 : n % 3 == 1 ? TOKENS : 64;
                 o.threads = n == 2 ? 3 : 1;
-                compare(&m, &o, n, expected);
+                compare(&m, &o, n, &expected);
             }
-            free(expected);
+            forget(&expected);
         }
         tiny_remove(&m);
     }
@@ -220,10 +251,10 @@ static void test_every_plan(void **state)
             o.compute = plan % 3;
             o.plan = plan;
             o.threads = 1 + plan % 2;
-            float *expected = expected_logits(&m, (enum compute_type)o.compute, 0);
+            struct expected expected = expect(&m, (enum compute_type)o.compute, 0);
             for (int n = 1; n <= 5; n += 2)
-                compare(&m, &o, n, expected);
-            free(expected);
+                compare(&m, &o, n, &expected);
+            forget(&expected);
         }
         tiny_remove(&m);
     }
@@ -237,10 +268,10 @@ static void test_more_leaves(void **state)
     tiny_make(&m, &specs[1], 40);
     struct order o = order_for(&m);
     o.leaves = 16;
-    float *expected = expected_logits(&m, COMPUTE_BF16, 16);
-    compare(&m, &o, 3, expected);
-    compare(&m, &o, 12, expected);
-    free(expected);
+    struct expected expected = expect(&m, COMPUTE_BF16, 16);
+    compare(&m, &o, 3, &expected);
+    compare(&m, &o, 12, &expected);
+    forget(&expected);
     tiny_remove(&m);
 }
 
@@ -269,14 +300,20 @@ static void test_bytes_read(void **state)
 static void test_failing_collectives(void **state)
 {
     (void)state;
+    static const int some_plans[] = {0, 4, 8, 10};
     struct tiny_model m;
     tiny_make(&m, &specs[0], 60);
     struct order o = order_for(&m);
     o.chunk = TOKENS;
     o.threads = 2;
-    int n_collectives = 1 + 2 * specs[0].layers; // the embedding's rows, two sums a layer
-    for (o.fail_after = 1; o.fail_after <= n_collectives; o.fail_after++)
-        assert_int_not_equal(run(&o, 2, &found), 0);
+    for (size_t i = 0; i < sizeof some_plans / sizeof some_plans[0]; i++) {
+        o.plan = some_plans[i];
+        for (o.fail_after = 1; run(&o, 2, &found) != 0; o.fail_after++)
+            assert_true(o.fail_after < 100);
+        // Two sums or gathers a layer and two barriers of the test at least; then there was nothing
+        // left to fail.
+        assert_true(o.fail_after > 2 + (i < 2) * 2 * specs[0].layers);
+    }
     tiny_remove(&m);
 }
 

@@ -69,6 +69,8 @@ static void test_contradictions(void **state)
             "activation -> down_proj");
     REFUSED(MLP("colwise", "replicate", "rowwise"), ERR_INPUT, "gate_proj", "up_proj",
             "gate,up -> activation");
+    REFUSED(DEFAULTS ", \"norm\": \"sequence_parallel\"", ERR_INPUT, "norm \"sequence_parallel\"",
+            "input_layernorm \"replicate\"", "residual");
     REFUSED("\"layers.*.mlp.down_proj\": \"rowwise\"", ERR_INPUT, "down_proj",
             "rowwise_split_input");
 }
@@ -81,8 +83,8 @@ static void test_styles_without_an_edge(void **state)
             ERR_UNSUPPORTED, "o_proj", "colwise", "LlamaForCausalLM");
     REFUSED(MLP("colwise", "rowwise", "rowwise"), ERR_UNSUPPORTED, "layers.*.mlp.up_proj",
             "\"rowwise\"");
-    REFUSED(DEFAULTS ", \"norm\": \"sequence_parallel\"", ERR_UNSUPPORTED, "\"norm\"",
-            "sequence_parallel", "tokens");
+    REFUSED("\"lm_head\": \"sequence_parallel\"", ERR_UNSUPPORTED, "\"lm_head\"",
+            "sequence_parallel", "norms");
     REFUSED("\"layers.*.mlp.gate_proj\": \"moe_tp_experts\"", ERR_UNSUPPORTED,
             "mixtures of experts");
     REFUSED("\"layers.*.mlp.gate_proj\": \"local_packed_rowwise\"", ERR_UNSUPPORTED,
@@ -195,6 +197,35 @@ static void test_accepted(void **state)
     check_flags("\"norm\": \"replicated_with_grad_allreduce\"", false, false, false, false, false);
 }
 
+static enum edge_action action_of(const struct plan *plan, const char *name)
+{
+    for (int i = 0; i < plan->n_edges; i++)
+        if (strcmp(plan->edges[i].name, name) == 0)
+            return plan->edges[i].action;
+    print_error("no edge %s\n", name);
+    assert_true(0);
+    return EDGE_NOTHING;
+}
+
+static void test_sequence_parallel(void **state)
+{
+    (void)state;
+    struct plan *plan;
+    enum status status =
+        compile(DEFAULTS ", \"layers.*.input_layernorm\": \"sequence_parallel\", "
+                         "\"layers.*.post_attention_layernorm\": \"sequence_parallel\", "
+                         "\"norm\": \"sequence_parallel\"",
+                2, false, false, &plan);
+    assert_int_equal(status, OK);
+    assert_true(plan->residual_sharded);
+    assert_int_equal(action_of(plan, "input_layernorm -> q,k,v"), EDGE_ALL_GATHER);
+    assert_int_equal(action_of(plan, "o_proj -> residual"), EDGE_REDUCE_SCATTER);
+    assert_int_equal(action_of(plan, "post_attention_layernorm -> gate,up"), EDGE_ALL_GATHER);
+    assert_int_equal(action_of(plan, "down_proj -> residual"), EDGE_REDUCE_SCATTER);
+    assert_int_equal(action_of(plan, "norm -> lm_head"), EDGE_ALL_GATHER);
+    plan_free(plan);
+}
+
 // Sizes: the message lists those that do and says why this one does not.
 static void test_sizes_refused(void **state)
 {
@@ -261,7 +292,7 @@ int main(void)
         cmocka_unit_test(test_contradictions), cmocka_unit_test(test_styles_without_an_edge),
         cmocka_unit_test(test_unused_rules),   cmocka_unit_test(test_biases),
         cmocka_unit_test(test_accepted),       cmocka_unit_test(test_sizes_refused),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_out_of_memory),  cmocka_unit_test(test_sequence_parallel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
