@@ -3,13 +3,18 @@ BUILD ?= build/release
 JOBS  ?= $(shell nproc)
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all run test setup install clean asan tsan fuzz format
-all: setup
-	@cmake --preset release $(if $(VERBOSE),,--log-level=WARNING) >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS) $(if $(VERBOSE),,-- --no-print-directory) | grep -v '^\[' || true
-	@cmake --build $(BUILD) -j $(JOBS) >/dev/null
+.PHONY: all program configure run test setup install clean asan tsan fuzz format
+all: configure
+	@cmake --build $(BUILD) -j $(JOBS)
 
-run: all
+# Only the program: `make run` shall not wait for the tests to be built.
+program: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target colrow
+
+configure: setup
+	@cmake --preset release --log-level=WARNING >/dev/null
+
+run: program
 	$(BUILD)/colrow generate models/demo --tensor-parallel-size 2 --chat -p "$(PROMPT)"
 
 test: all
