@@ -121,18 +121,26 @@ void group_signal(struct group *group, int signal)
             process_kill(&group->member[r].process, signal);
 }
 
+// Waits for those that were killed, and collects them. Who is still busy dying in the kernel is
+// left for the next time.
+static void reap(struct group *group)
+{
+    await_exits(group, clock_ns() + REAP_NS);
+    for (int r = 0; r < group->n_ranks; r++) {
+        struct member *member = &group->member[r];
+        siginfo_t info = {0};
+        if (!member->process.pid || !member->left)
+            continue;
+        waitid(P_PID, (id_t)member->process.pid, &info, WEXITED | WNOHANG);
+        process_handle_close(&member->process);
+    }
+}
+
 static void kill_and_reap(struct group *group)
 {
     atomic_store_explicit(&group->segment.header->closing, 1, memory_order_relaxed);
     group_signal(group, SIGKILL);
-    await_exits(group, clock_ns() + REAP_NS);
-    for (int r = 0; r < group->n_ranks; r++) {
-        struct member *member = &group->member[r];
-        siginfo_t info;
-        if (member->process.pid)
-            waitid(P_PID, (id_t)member->process.pid, &info, WEXITED | WNOHANG);
-        process_handle_close(&member->process);
-    }
+    reap(group);
 }
 
 static enum status end(struct group *group, int exit_status, const char *sentence)
@@ -367,6 +375,10 @@ void group_close(struct group *group, double grace_seconds)
         return;
     if (group->segment.header)
         group_end(group, SIGTERM, grace_seconds);
+    if (!all_left(group))
+        reap(group);
+    for (int r = 0; r < group->n_ranks; r++)
+        process_handle_close(&group->member[r].process);
     if (group->life_fd >= 0)
         close(group->life_fd);
     segment_unmap(&group->segment);

@@ -12,11 +12,7 @@
 
 #include "base/clock.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const double limit_seconds = 4; // their processes take long to end
-#else
-static const double limit_seconds = 1;
-#endif
+static const double limit_seconds = RANKS_SLOW ? 4 : 1; // sanitized processes take long to end
 
 static void sleep_ms(long ms)
 {
@@ -357,7 +353,10 @@ static void files_and_memory_do_not_grow(void **state)
     assert_int_equal(ranks_start(3, "work", "10", 60, &group), OK);
     group_close(group, 0);
     assert_int_equal(open_files(), before);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); // no child is left
+    // No child is left; but the leak checker of a killed rank may have left one of its own.
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        assert_true(RANKS_SLOW);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     FILE *maps = fopen("/proc/self/maps", "r");
     assert_non_null(maps);
     for (char line[512]; fgets(line, sizeof line, maps);)
