@@ -86,6 +86,7 @@ static void gather_residual(const struct worker *w, int layer)
     struct run *run = w->run;
     const struct model *m = run->model;
     int counts[COMM_RANKS_MAX];
+    team_barrier(m->team); // all have looked at the run's status before it may change
     if (w->thread == 0) {
         for (int rank = 0; rank < m->plan->n_ranks; rank++)
             counts[rank] = range_width(rows_of_rank(run, rank));
