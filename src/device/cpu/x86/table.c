@@ -55,6 +55,7 @@ void kernels_avx2(struct kernels *table)
     table->kv_write = kv_write_avx2;
     table->argmax = argmax_avx2;
     table->exp_sum = exp_sum_avx2;
+    table->pack = pack_avx2;
 }
 
 void kernels_avx512(struct kernels *table)
@@ -71,6 +72,7 @@ void kernels_avx512(struct kernels *table)
     table->kv_write = kv_write_avx512;
     table->argmax = argmax_avx512;
     table->exp_sum = exp_sum_avx512;
+    table->pack = pack_avx512;
 }
 
 void kernels_avx512bf16(struct kernels *table)
