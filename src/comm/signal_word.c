@@ -22,8 +22,8 @@ struct patience {
 // BUSY: longer than the compute between two collectives differs among ranks, so that a step never
 // sleeps. IDLE: ten wake-ups a second cost nothing that can be measured.
 static const struct patience patience_of[] = {
-    [WAIT_BUSY] = {2 * 1000 * 1000, 20 * 1000 * 1000},
-    [WAIT_IDLE] = {50 * 1000, 100 * 1000 * 1000},
+    [WAIT_BUSY] = {2000000, 20000000},
+    [WAIT_IDLE] = {50000, 100000000},
 };
 
 static bool reached(const struct signal_word *word, uint32_t value)
@@ -84,10 +84,11 @@ static bool yield_for(const struct signal_word *word, uint32_t value, int64_t yi
 enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience,
                          signal_check check, void *context)
 {
-    if (spin(word, value) || yield_for(word, value, patience_of[patience].yield_ns))
+    bool asleep = patience == WAIT_ASLEEP;
+    if (!asleep && (spin(word, value) || yield_for(word, value, patience_of[patience].yield_ns)))
         return OK;
-    while (!reached(word, value)) {
-        enum status status = check ? check(context) : OK;
+    for (bool first = true; !reached(word, value); first = false) {
+        enum status status = check && !(first && asleep) ? check(context) : OK;
         if (status != OK)
             return reached(word, value) ? OK : status; // it may have raised the word and left since
         sleep_once(word, value, patience_of[patience].slice_ns);

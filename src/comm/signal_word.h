@@ -20,8 +20,9 @@ void signal_raise(struct signal_word *word,
 typedef enum status (*signal_check)(void *context);
 
 // How long to spin before yielding and before sleeping. WAIT_BUSY: a peer answers within
-// microseconds. WAIT_IDLE: it may take hours; spins briefly, then sleeps.
-enum signal_patience { WAIT_BUSY, WAIT_IDLE };
+// microseconds. WAIT_IDLE: it may take hours; spins briefly, then sleeps. WAIT_ASLEEP: who will raise
+// it needs this CPU; sleeps at once, and asks only when it wakes.
+enum signal_patience { WAIT_BUSY, WAIT_IDLE, WAIT_ASLEEP };
 // Until value - word->value <= 0 (as int32). `check` may be NULL.
 enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience,
                          signal_check check, void *context) STATUS_MUST_USE;

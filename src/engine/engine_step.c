@@ -23,7 +23,7 @@ static enum status launch(struct colrow_engine *engine)
 static enum status await_results(struct colrow_engine *engine)
 {
     uint32_t generation = (uint32_t)engine->scheduler.step.number + 1;
-    return signal_await(&engine->board.header->done, generation, engine->crowded ? WAIT_IDLE : WAIT_BUSY, group_check,
+    return signal_await(&engine->board.header->done, generation, engine->crowded ? WAIT_ASLEEP : WAIT_BUSY, group_check,
                         engine->group);
 }
 

@@ -36,7 +36,7 @@ static enum status third_time_fails(void *context)
 static void a_check_ends_the_wait(void **state)
 {
     (void)state;
-    for (int patience = WAIT_BUSY; patience <= WAIT_IDLE; patience++) {
+    for (int patience = WAIT_BUSY; patience <= WAIT_ASLEEP; patience++) {
         struct signal_word word = {0};
         int n_calls = 0;
         double begun = clock_seconds();
@@ -60,7 +60,7 @@ static void processes_meet(void **state)
         if (i % 997 == 0 && self) // long enough that the other one sleeps
             nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
         signal_raise(&words[self * 8], i);
-        if (signal_await(&words[!self * 8], i, i % 2 ? WAIT_BUSY : WAIT_IDLE, NULL, NULL) != OK)
+        if (signal_await(&words[!self * 8], i, (enum signal_patience)(i % 3), NULL, NULL) != OK)
             _exit(1);
     }
     if (child == 0)
