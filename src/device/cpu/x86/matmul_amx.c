@@ -29,10 +29,15 @@ static void configure(struct shapes_now *now, int rows, int k)
     tiles_configure(&shapes);
 }
 
-INLINE void fetch(const char *next, size_t step)
+// A third of a block's prefetches: bursts would fill the queue that the loads need.
+INLINE void fetch(const struct tiles_part *part, const char *next, int third)
 {
-    for (size_t i = 0; i < step; i += 64)
-        prefetch(next + i, 1);
+    if (part->step == 2 * TILE_K * PANEL_WIDTH)
+        UNROLLED_FOR (i, 16)
+            prefetch(next + 64 * (16 * third + i), 1);
+    else
+        for (size_t i = (size_t)third * 64; i < part->step; i += 192)
+            prefetch(next + i, 1);
 }
 
 INLINE void begin(const float *from, int tile_count, int columns)
@@ -90,14 +95,16 @@ INLINE void multiply_few(const struct tiles_part *part, int columns)
     const char *b = part->b, *next = part->next;
     begin(part->from, 3, columns);
     for (int k = 0; k < part->k; k += TILE_K) {
-        fetch(next, part->step);
         _tile_loadd(6, part->a + k, a_stride);
+        fetch(part, next, 0);
         _tile_loadd(3, b, b_stride);
         _tile_dpbf16ps(0, 6, 3);
+        fetch(part, next, 1);
         if (columns > 16) {
             _tile_loadd(4, b + 64, b_stride);
             _tile_dpbf16ps(1, 6, 4);
         }
+        fetch(part, next, 2);
         if (columns > 32) {
             _tile_loadd(5, b + 128, b_stride);
             _tile_dpbf16ps(2, 6, 5);
@@ -108,6 +115,16 @@ INLINE void multiply_few(const struct tiles_part *part, int columns)
     end(part->to, part->to_stride, 3, columns);
 }
 
+// A row of sums, to be written soon: without this the stores at the end wait for memory.
+INLINE void fetch_row(const struct tiles_part *part, int row, int columns)
+{
+    if (row >= part->rows)
+        return;
+    const char *to = (const char *)(part->to + (size_t)row * part->to_stride);
+    for (int i = 0; i < 4 * columns; i += 64)
+        __builtin_prefetch(to + i, 1);
+}
+
 // 32 rows. There and back again: the last weights of one half are the first of the other.
 INLINE void multiply_many(const struct tiles_part *part, int columns)
 {
@@ -116,7 +133,10 @@ INLINE void multiply_many(const struct tiles_part *part, int columns)
     const char *b = part->b, *next = part->next;
     begin(part->from, 6, columns);
     for (int k = 0; k < part->k; k += TILE_K) {
-        fetch(next, part->step);
+        fetch(part, next, 0);
+        fetch(part, next, 1);
+        fetch(part, next, 2);
+        fetch_row(part, k / TILE_K, columns);
         _tile_loadd(6, part->a + k, a_stride);
         _tile_loadd(7, b, b_stride);
         _tile_dpbf16ps(0, 6, 7);
@@ -181,6 +201,10 @@ static void multiply(void *context, const struct tiles_part *part)
 
 void matmul_tiles_amx(const struct matmul *args)
 {
+    if (args->m == 1) { // a stream that needs no tiles
+        matmul_tiles_avx512(args);
+        return;
+    }
     struct shapes_now now = {0};
     const struct tiles_kernel kernel = {
         .rows = 2 * TILE_ROWS, .context = &now, .multiply = multiply, .add = add_avx512};

@@ -7,7 +7,7 @@
 enum {
     ROWS_MAX = 256,        // of a block
     CHUNK_BYTES = 1 << 20, // of a block's rows: half of a second cache
-    PREFETCH_BYTES = 6144, // how far ahead a stream of weights is fetched
+    PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
 };
 
 // Where a product's k stands: in leaf `leaf`, at k, with `depth` sums on the stack.

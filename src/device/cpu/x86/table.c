@@ -33,12 +33,20 @@ static void attention_either_avx2(const struct attention *args)
 
 static void attention_either_avx512(const struct attention *args)
 {
-    (args->order == ORDER_TILES ? reference_attention : attention_avx512)(args);
+    (args->order == ORDER_TILES ? attention_tiles_avx512 : attention_avx512)(args);
 }
 
 static void attention_either_avx512bf16(const struct attention *args)
 {
-    (args->order == ORDER_TILES ? reference_attention : attention_avx512bf16)(args);
+    (args->order == ORDER_TILES ? attention_tiles_avx512 : attention_avx512bf16)(args);
+}
+
+static void attention_either_amx(const struct attention *args)
+{
+    if (args->order == ORDER_TILES)
+        attention_tiles_amx(args);
+    else
+        kernels_for(ISA_AVX512BF16)->attention(args);
 }
 
 void kernels_avx2(struct kernels *table)
@@ -88,4 +96,5 @@ void kernels_amx(struct kernels *table)
 {
     table->isa = "amx";
     table->matmul = matmul_either_amx;
+    table->attention = attention_either_amx;
 }

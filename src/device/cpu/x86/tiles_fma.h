@@ -21,7 +21,7 @@ struct block_rows {
 // to = from + (even chain + odd chain), VEC * vectors columns.
 INLINE void add_block(int rows, int vectors, const struct block_rows *a, const char *b,
                       size_t b_stride, int pairs, const float *from, size_t from_stride, float *to,
-                      size_t to_stride)
+                      size_t to_stride, const char *next, size_t step)
 {
     vec even[FMA_ROWS_MAX][FMA_VECTORS_MAX], odd[FMA_ROWS_MAX][FMA_VECTORS_MAX];
     UNROLLED_FOR (r, rows)
@@ -31,6 +31,8 @@ INLINE void add_block(int rows, int vectors, const struct block_rows *a, const c
         }
     for (int i = 0; i < pairs; i++, b += b_stride) {
         vec w[FMA_VECTORS_MAX];
+        for (size_t at = 192 * (size_t)i; at < step && at < 192 * (size_t)(i + 1); at += 64)
+            prefetch(next + at, 1);
         UNROLLED_FOR (v, vectors)
             w[v] = even_of_pairs(b + 4 * VEC * v);
         UNROLLED_FOR (r, rows) {
@@ -74,14 +76,13 @@ INLINE void add_chain(int rows, int vectors, struct chain c)
     struct block_rows a;
     for (int k = 0; k < c.k; k += TILE_K) {
         const int rest = c.k - k < TILE_K ? c.k - k : TILE_K;
-        for (size_t i = 0; i < c.step; i += 64)
-            prefetch(c.next + i, 1);
-        c.next += c.step;
         UNROLLED_FOR (r, rows)
             widen_row(c.a + (size_t)r * c.a_stride + k, rest, a.even[r], a.odd[r]);
         for (int column = 0; column < c.columns; column += VEC * vectors)
             add_block(rows, vectors, &a, c.b + 4 * column, c.b_stride, rest / 2,
-                      c.from ? c.from + column : NULL, c.from_stride, c.to + column, c.to_stride);
+                      c.from ? c.from + column : NULL, c.from_stride, c.to + column, c.to_stride,
+                      c.next, column ? 0 : c.step);
+        c.next += c.step;
         c.b += TILE_K / 2 * c.b_stride;
         c.from = c.to;
         c.from_stride = c.to_stride;

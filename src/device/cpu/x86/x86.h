@@ -18,6 +18,8 @@ void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
 void matmul_tiles_avx2(const struct matmul *args);
 void matmul_tiles_avx512(const struct matmul *args);
 void matmul_tiles_amx(const struct matmul *args);
+void attention_tiles_avx512(const struct attention *args);
+void attention_tiles_amx(const struct attention *args);
 
 // What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the contract's bits.
 enum isa x86_isa(void);
