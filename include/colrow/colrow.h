@@ -34,6 +34,7 @@ struct colrow_options {
     int64_t kv_cache_memory;         // bytes for KV over all ranks of this machine; 0: from the budget
     const char *tp_plan;             // file with a tp_plan, NULL: the family's
     int reduction_leaves;            // 0: 8
+    const char *product_order;       // NULL: "pairs" | "tiles": the order of sums made for AMX (bfloat16 only); other bits
     int threads_per_rank;            // 0: the cores of the cpuset shared evenly (at least 1)
     double collective_timeout;       // seconds without progress that end the group; 60
     uint64_t seed;                   // requests without one get theirs from this and their number
@@ -146,7 +147,7 @@ COLROW_API int colrow_apply_chat_template(const struct colrow_engine *engine, co
 struct colrow_info {
     int tensor_parallel_size, vocab_size, num_hidden_layers, hidden_size;
     int64_t max_model_len, kv_pages, kv_page_tokens;
-    const char *dtype, *isa, *architecture;
+    const char *dtype, *isa, *architecture, *product_order;
     int threads_per_rank;
 };
 COLROW_API void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out);

@@ -114,11 +114,12 @@ static enum status report(struct bench *b, struct series *s)
            decode_part = median(s->decode_part, s->n_steady);
     double bandwidth = median(s->bandwidth, s->n_steady);
     json_t *root = json_pack(
-        "{s:f, s:o, s:o, s:i, s:i, s:i, s:i, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:i, s:o}",
+        "{s:f, s:o, s:o, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:i, s:o}",
         "avg_latency", sum / s->n, "latencies", latencies, "percentiles", percentiles,
         "tensor_parallel_size", b->info.tensor_parallel_size, "batch_size", b->workload.n,
         "input_len", b->workload.input_len, "output_len", b->workload.output_len, "dtype",
-        b->info.dtype, "isa", b->info.isa, "prefill_tokens_per_second", prefill, "prefill_of_peak",
+        b->info.dtype, "isa", b->info.isa, "product_order", b->info.product_order,
+        "prefill_tokens_per_second", prefill, "prefill_of_peak",
         prefill_part, "decode_tokens_per_second", decode, "decode_of_bandwidth", decode_part,
         "read_bytes_per_second", bandwidth, "runs_dropped", s->n_flipped, "limits",
         limits_json(b->cores, &b->peak));
@@ -131,10 +132,10 @@ static enum status report(struct bench *b, struct series *s)
     }
     if (!b->no_limits)
         print_limits(stdout, b->cores, &b->peak);
-    printf("%d x (%d in, %d out), TP=%d x %d thread%s, %s, %s: median of %d\n\n", b->workload.n,
+    printf("%d x (%d in, %d out), TP=%d x %d thread%s, %s, %s, %s: median of %d\n\n", b->workload.n,
            b->workload.input_len, b->workload.output_len, b->info.tensor_parallel_size,
            b->info.threads_per_rank, b->info.threads_per_rank == 1 ? "" : "s", b->info.dtype,
-           b->info.isa, s->n);
+           b->info.isa, b->info.product_order, s->n);
     printf("  latency  %9.3f s\n", s->latency[s->n / 2]);
     printf("  prefill  %9.1f tok/s   %.3f of the product peak\n", prefill, prefill_part);
     printf("  decode   %9.2f tok/s   %.3f of the read bandwidth of the same minute (%.1f GB/s)\n",

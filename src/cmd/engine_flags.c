@@ -40,6 +40,8 @@ void engine_flags_table(struct engine_flags *engine, struct flag *out)
          "JSON: module pattern -> style (default: the family's plan)"},
         {FLAG_INT, "--reduction-leaves", NULL, &o->reduction_leaves, 0, 64, "N",
          "leaves of a sum, a power of two (default 8); changes bits"},
+        {FLAG_TEXT, "--product-order", NULL, &o->product_order, 0, 0, "ORDER",
+         "pairs, or tiles: sums as AMX makes them (default pairs); changes bits"},
         {FLAG_INT, "--threads-per-rank", NULL, &o->threads_per_rank, 0, 256, "N",
          "cores a rank works on (default: its share of the cpuset)"},
         {FLAG_NUMBER, "--collective-timeout", NULL, &o->collective_timeout, 0.1, 86400, "SECONDS",

@@ -256,7 +256,8 @@ static enum status isa_list(const char *text, char *copy, size_t bytes, const ch
         if (isa == ISA_COUNT || *n == VERIFY_NAMES_MAX)
             return fail(
                 ERR_INPUT,
-                "flag --isa is \"%s\"; expected names among reference, avx2, avx512, avx512bf16",
+                "flag --isa is \"%s\"; expected names among reference, avx2, avx512, avx512bf16, "
+                "amx",
                 text);
         if (isa <= isa_of_machine())
             names[(*n)++] = isa_name(isa);
@@ -341,7 +342,7 @@ int cmd_verify(int argc, char **argv)
         {FLAG_TEXT, "--tp", NULL, &v.tp_text, 0, 0, "1,2,...",
          "tensor-parallel sizes (default 1,2)"},
         {FLAG_TEXT, "--isa", NULL, &v.isa_text, 0, 0, "NAMES",
-         "reference,avx2,avx512,avx512bf16 (default: the best)"},
+         "reference,avx2,avx512,avx512bf16,amx (default: the best)"},
         {FLAG_TEXT, "--chunks", NULL, &v.chunk_text, 0, 0, "N,...",
          "values of --max-num-batched-tokens (default 512)"},
         {FLAG_TEXT, "--threads", NULL, &v.threads_text, 0, 0, "N,...",

@@ -19,7 +19,7 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 1, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 2, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {
@@ -35,6 +35,7 @@ struct board_options {
     char model[FILE_PATH_MAX];
     char tp_plan[FILE_PATH_MAX]; // "": the family's
     int32_t compute;             // enum compute_type
+    int32_t product_order;       // enum product_order
     int32_t reduction_leaves;
     int32_t threads_per_rank;
     int32_t log_level;

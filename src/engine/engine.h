@@ -29,6 +29,7 @@ struct colrow_engine {
     char *chat_error;
     char model[FILE_PATH_MAX];
     const struct kernels *kernels;
+    enum product_order order;
     int threads_per_rank;
     int64_t max_model_len;
     bool prompt_logits;

@@ -101,6 +101,18 @@ static enum status resolve_compute(struct opening *opening)
     return fail(ERR_INPUT, "dtype is \"%s\"; expected auto, bfloat16, float16 or float32", name);
 }
 
+static enum status resolve_order(struct opening *opening)
+{
+    const char *name = opening->options->product_order ? opening->options->product_order : "pairs";
+    opening->engine->order = product_order_from_name(name);
+    if (opening->engine->order == ORDER_COUNT)
+        return fail(ERR_INPUT, "product_order is \"%s\"; expected pairs or tiles", name);
+    if (opening->engine->order == ORDER_TILES && opening->compute != COMPUTE_BF16)
+        return fail(ERR_INPUT, "product_order tiles is for bfloat16, and %s is computed in %s; use pairs or --dtype bfloat16",
+                    opening->engine->model, compute_name(opening->compute));
+    return OK;
+}
+
 static enum status compile_plan(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -143,6 +155,7 @@ static enum status read_model(struct opening *opening)
     TRY(model_config_read(engine->model, &engine->config));
     TRY(checkpoint_open(engine->model, &opening->checkpoint));
     TRY(resolve_compute(opening));
+    TRY(resolve_order(opening));
     TRY(compile_plan(opening));
     TRY(plan_check_checkpoint(engine->plan, opening->checkpoint));
     return read_text_files(opening);
@@ -236,6 +249,7 @@ static enum status start_ranks(struct opening *opening)
     struct board_options *to_ranks = &opening->board_options;
     *to_ranks = (struct board_options){
         .compute = (int32_t)opening->compute,
+        .product_order = (int32_t)engine->order,
         .reduction_leaves = options->reduction_leaves,
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,

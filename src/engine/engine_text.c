@@ -147,6 +147,7 @@ void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out
         .dtype = compute_name(engine->plan->compute),
         .isa = engine->kernels->isa,
         .architecture = engine->config.architecture,
+        .product_order = product_order_name(engine->order),
         .threads_per_rank = engine->threads_per_rank,
     };
 }

@@ -77,6 +77,7 @@ static enum status open_model(struct rank *rank, const struct checkpoint *checkp
         .plan = rank->plan,
         .checkpoint = checkpoint,
         .comm = rank->comm,
+        .order = (enum product_order)rank->board.header->options.product_order,
         .team = rank->team,
         .rows_max = limits->rows_max,
         .logit_rows_max = limits->logit_rows_max,

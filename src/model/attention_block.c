@@ -135,6 +135,7 @@ static void attend(const struct worker *w, int layer, const struct step_sequence
         .out = (char *)m->scratch.input + (row * stride + column) * item,
         .out_stride = stride,
         .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
+        .order = m->order,
     };
     m->kernels->attention(&attention);
 }

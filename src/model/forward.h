@@ -20,6 +20,7 @@ struct model {
     const struct plan *plan;
     const struct rank_share *share;
     const struct kernels *kernels;
+    enum product_order order;
     struct comm *comm;
     struct team *team;
     int rank;

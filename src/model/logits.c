@@ -107,6 +107,7 @@ static void compute_part(const struct worker *w)
             .out = logits,
             .out_stride = LOGIT_COLUMNS,
             .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
+            .order = m->order,
         };
         m->kernels->matmul(&product);
         take_columns(w, logits, panel * PANEL_WIDTH, part.n, best);

@@ -105,6 +105,7 @@ enum status model_open(const struct model_options *options, struct model **out)
     m->share = &plan->shares[rank];
     m->comm = options->comm;
     m->kernels = options->kernels;
+    m->order = options->order;
     m->team = options->team;
     m->kv_pages = options->kv_pages;
     m->size =

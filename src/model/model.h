@@ -18,6 +18,7 @@ struct model_options {
     const struct checkpoint *checkpoint; // borrowed for model_open()
     struct comm *comm;                   // borrowed; comm_rank() says which share
     const struct kernels *kernels;
+    enum product_order order;            // of the products' sums; ORDER_TILES only with COMPUTE_BF16
     struct team *team;                   // borrowed
     int rows_max;                        // most rows of a step
     int logit_rows_max;

@@ -94,6 +94,8 @@ def isas():
             names.append("avx512")
             if " avx512_bf16 " in flags:
                 names.append("avx512bf16")
+                if " amx_tile " in flags and " amx_bf16 " in flags:
+                    names.append("amx")
     return names
 
 

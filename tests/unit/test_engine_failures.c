@@ -71,6 +71,11 @@ static void bad_options_are_refused(void **state)
     o = client_options(toy.folder, 2);
     o.dtype = "int3";
     check_refused(&o, "dtype is \"int3\"");
+    o.dtype = "float32";
+    o.product_order = "tiles";
+    check_refused(&o, "product_order tiles is for bfloat16");
+    o.product_order = "rows";
+    check_refused(&o, "product_order is \"rows\"");
     o = client_options(toy.folder, 2);
     o.max_model_len = 513;
     check_refused(&o, "max_model_len is 513");
