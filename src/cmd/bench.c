@@ -49,18 +49,18 @@ static enum status run_limits(double seconds, bool json)
     struct table table;
     json_t *list = json_array();
     enum status status = OK;
-    table_init(&table, 6);
-    const char *heading[] = {"cores",   "read GB/s", "products GFLOP/s",
-                             "f32 FMA", "bf16 dot",  "int8 GOP/s"};
-    for (int i = 0; i < 6; i++)
+    table_init(&table, 7);
+    const char *heading[] = {"cores",    "read GB/s",  "products GFLOP/s", "f32 FMA",
+                             "bf16 dot", "int8 GOP/s", "AMX bf16"};
+    for (int i = 0; i < 7; i++)
         table_cell(&table, "%s", heading[i]);
     for (int n = 1; n <= cores && status == OK; n = n * 2 <= cores || n == cores ? n * 2 : cores) {
         struct peak p;
         status = peak_measure(n, seconds, &p);
         const double figures[] = {p.read_bytes, peak_product_flops(&p), p.fma_flops, p.bf16_flops,
-                                  p.int8_ops};
+                                  p.int8_ops, p.amx_flops};
         table_cell(&table, "%d", n);
-        for (int i = 0; i < 5; i++)
+        for (int i = 0; i < 6; i++)
             table_cell(&table, figures[i] < 1e11 ? "%.1f" : "%.0f", figures[i] / 1e9);
         json_array_append_new(list, limits_json(n, &p));
     }

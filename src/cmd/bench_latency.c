@@ -48,7 +48,9 @@ static double prefill_ratio(const struct bench *b, const struct workload_result 
 {
     double flops =
         (double)r->prefill_tokens * b->cost.layer_flops + b->workload.n * b->cost.head_flops;
-    return r->prefill_seconds > 0 ? flops / r->prefill_seconds / peak_product_flops(&b->peak) : 0;
+    double peak = strcmp(b->info.product_order, "tiles") == 0 ? peak_tiles_flops(&b->peak)
+                                                               : peak_product_flops(&b->peak);
+    return r->prefill_seconds > 0 ? flops / r->prefill_seconds / peak : 0;
 }
 
 // Bytes of a decode step: all weights once, each sequence's keys and values.

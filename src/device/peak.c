@@ -18,6 +18,11 @@ double peak_product_flops(const struct peak *peak)
     return peak->bf16_flops > peak->fma_flops ? peak->bf16_flops : peak->fma_flops;
 }
 
+double peak_tiles_flops(const struct peak *peak)
+{
+    return peak->amx_flops > peak->fma_flops ? peak->amx_flops : peak->fma_flops;
+}
+
 // The loops of the best instruction set; NULL where there is none.
 static void choose_loops(struct peak_loops *loops)
 {
@@ -36,6 +41,8 @@ static void choose_loops(struct peak_loops *loops)
         loops->bf16 = peak_bf16_avx512bf16;
         loops->int8 = peak_int8_avx512bf16;
     }
+    if (isa >= ISA_AMX)
+        loops->amx = peak_bf16_amx;
 #endif
 }
 
@@ -168,6 +175,7 @@ enum status peak_measure(int n_cores, double seconds, struct peak *out)
     out->fma_flops = measure_compute(reader->workers, n_cores, reader->loops.fma, seconds);
     out->bf16_flops = measure_compute(reader->workers, n_cores, reader->loops.bf16, seconds);
     out->int8_ops = measure_compute(reader->workers, n_cores, reader->loops.int8, seconds);
+    out->amx_flops = measure_compute(reader->workers, n_cores, reader->loops.amx, seconds);
     peak_reader_free(reader);
     return OK;
 }

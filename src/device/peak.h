@@ -11,9 +11,11 @@ struct peak {
     double fma_flops;  // f32 fused multiply-adds, 2 flops each
     double bf16_flops; // vdpbf16ps; 0 where the CPU lacks it
     double int8_ops;   // vpdpbusd; 0 where the CPU lacks it
+    double amx_flops;  // tdpbf16ps; 0 where the CPU lacks it
 };
 // The products of the contract can run on either instruction: the larger of the two.
 double peak_product_flops(const struct peak *peak);
+double peak_tiles_flops(const struct peak *peak); // of products in the order of tiles: AMX or FMA
 
 // Measures on `n_cores` threads at once: about `seconds` for each figure. The best of several tries
 // counts.

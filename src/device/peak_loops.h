@@ -11,7 +11,7 @@ typedef void (*peak_read_loop)(const char *data, size_t bytes); // multiple of 4
 
 struct peak_loops {
     peak_read_loop read;
-    peak_compute_loop fma, bf16, int8;
+    peak_compute_loop fma, bf16, int8, amx;
 };
 
 void peak_read_plain(const char *data, size_t bytes);
@@ -22,6 +22,7 @@ void peak_read_avx512(const char *data, size_t bytes);
 double peak_fma_avx512(long rounds);
 double peak_bf16_avx512bf16(long rounds);
 double peak_int8_avx512bf16(long rounds);
+double peak_bf16_amx(long rounds);
 
 // Twelve independent chains: latency 4 times two instructions a cycle, and some to spare.
 #define PEAK_CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
