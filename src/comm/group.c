@@ -21,7 +21,7 @@
 
 // Stopped and late ranks are looked at twice, this far apart: after Ctrl-Z and `fg`, or a virtual
 // machine's snapshot, the whole group looks stopped and late for a moment.
-enum { SECOND_LOOK_NS = 250 * 1000 * 1000, REAP_NS = 900 * 1000 * 1000, LOOK_MS = 20 };
+enum { SECOND_LOOK_NS = 250000000, REAP_NS = 900000000, LOOK_MS = 20 };
 enum { DEADLINE_DEFAULT_SECONDS = 60 };
 
 struct member {
@@ -105,7 +105,7 @@ static void await_exits(struct group *group, int64_t end_ns)
         if (all_left(group) || rest <= 0)
             return;
         struct pollfd fds[COMM_RANKS_MAX];
-        int n = 0, slice = rest < LOOK_MS * 1000000 ? 1 : LOOK_MS;
+        int n = 0, slice = rest / 1000000 < LOOK_MS ? 1 : LOOK_MS;
         for (int r = 0; r < group->n_ranks; r++)
             if (!group->member[r].left && group->member[r].process.fd >= 0)
                 fds[n++] = (struct pollfd){.fd = group->member[r].process.fd, .events = POLLIN};

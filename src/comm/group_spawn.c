@@ -12,8 +12,6 @@
 #include "base/memory.h"
 #include "comm/segment.h"
 
-extern char **environ;
-
 enum status spawn_raise_fd(int *fd)
 {
     int raised = fcntl(*fd, F_DUPFD_CLOEXEC, RANK_LIFE_FD + 1);

@@ -5,7 +5,7 @@
 #include "comm/transport.h"
 
 // The owner looks for late ranks too and knows more; it goes first.
-enum { OWNER_FIRST_NS = 600 * 1000 * 1000 };
+enum { OWNER_FIRST_NS = 600000000 };
 
 struct peer_wait {
     struct comm *comm;

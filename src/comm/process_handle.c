@@ -29,12 +29,12 @@ static char state_of(pid_t pid)
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
-        return kill(pid, 0) && errno == ESRCH ? 'X' : 'R';
+        return (char)(kill(pid, 0) && errno == ESRCH ? 'X' : 'R');
     ssize_t n = read(file, text, sizeof text - 1);
     close(file);
     text[n > 0 ? n : 0] = '\0';
     const char *end = strrchr(text, ')');
-    return end && end[1] == ' ' ? end[2] : 'R';
+    return (char)(end && end[1] == ' ' ? end[2] : 'R');
 }
 
 bool process_is_gone(const struct process_handle *handle)

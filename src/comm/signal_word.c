@@ -24,6 +24,7 @@ struct patience {
 static const struct patience patience_of[] = {
     [WAIT_BUSY] = {2000000, 20000000},
     [WAIT_IDLE] = {50000, 100000000},
+    [WAIT_ASLEEP] = {0, 20000000},
 };
 
 static bool reached(const struct signal_word *word, uint32_t value)

@@ -85,17 +85,23 @@ static double cpu_seconds(void) // of this thread
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void an_idle_wait_costs_nothing(void **state)
+static void assert_wait_costs_nothing(enum signal_patience patience)
 {
-    (void)state;
     struct signal_word word = {0};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, raise_late, &word), 0);
     double cpu = cpu_seconds(), begun = clock_seconds();
-    assert_int_equal(signal_await(&word, 1, WAIT_IDLE, NULL, NULL), OK);
+    assert_int_equal(signal_await(&word, 1, patience, NULL, NULL), OK);
     assert_true(clock_seconds() - begun > 0.25);
     assert_true(cpu_seconds() - cpu < 0.003); // 1 % of 300 ms
     pthread_join(thread, NULL);
+}
+
+static void an_idle_wait_costs_nothing(void **state)
+{
+    (void)state;
+    assert_wait_costs_nothing(WAIT_IDLE);
+    assert_wait_costs_nothing(WAIT_ASLEEP);
 }
 
 int main(void)
