@@ -10,7 +10,15 @@ GOLDENS = os.path.join(SHARED, "goldens")
 if not os.path.exists(GOLDENS):
     skip("shared/ is not here")
 
-print(f"{'model':20s} {'sizes':22s} {'f32 max':>10s} {'long max':>10s} {'bf16 mean/yard':>15s} {'bf16 max/yard':>14s} greedy")
+
+def in_yardsticks(logits, golden):
+    """Mean and largest error, as parts of what Transformers in bfloat16 errs by."""
+    errors = [abs(a - b) for a, b in zip(logits, golden["logits"])]
+    mean = sum(errors) / len(errors)
+    return mean / float(golden.metadata["bf16_mean_abs"]), max(errors) / float(golden.metadata["bf16_max_abs"])
+
+
+print(f"{'model':20s} {'sizes':22s} {'f32 max':>10s} {'long max':>10s} {'bf16 mean/yard':>15s} {'bf16 max/yard':>14s} {'tiles':>9s} greedy")
 for name in MODELS:
     model = os.path.join(GOLDENS, name)
     golden = Safetensors(os.path.join(model, "golden.safetensors"))
@@ -28,9 +36,12 @@ for name in MODELS:
     check(long_logits[0][1] == long_logits[1][1], f"{name}: bits of the long prompt depend on the number of ranks")
     rows = [long_logits[0][0][p * vocab : (p + 1) * vocab] for p in golden["long_positions"]]
     long_max = max(abs(a - b) for a, b in zip((x for row in rows for x in row), golden["long_logits"]))
-    errors = [abs(a - b) for a, b in zip(exact["bfloat16"], golden["logits"])]
-    mean = sum(errors) / len(errors) / float(golden.metadata["bf16_mean_abs"])
-    most = max(errors) / float(golden.metadata["bf16_max_abs"])
+    tiles = [logits_file(model, ids, "--dtype", "bfloat16", "--product-order", "tiles", "-tp", n) for n in sizes]
+    check(len({digest for _, digest in tiles}) == 1, f"{name} tiles: bits depend on the number of ranks {sizes}")
+    mean, most = in_yardsticks(exact["bfloat16"], golden)
+    tiles_mean, tiles_most = in_yardsticks(tiles[0][0], golden)
+    check(tiles_mean <= 1.25, f"{name}: mean bfloat16 error in the order of tiles is {tiles_mean} of the yardstick")
+    check(tiles_most <= 2, f"{name}: largest bfloat16 error in the order of tiles is {tiles_most} of the yardstick")
     check(f32 <= 5e-4, f"{name}: float32 logits differ by {f32}")
     check(long_max <= 5e-4, f"{name}: long float32 logits differ by {long_max}")
     check(mean <= 1.25, f"{name}: mean bfloat16 error is {mean} of the yardstick")
@@ -45,5 +56,5 @@ for name in MODELS:
         best = max(range(vocab), key=lambda k: row[k])
         agree += best == token
         check(best == token or margin <= 1e-3, f"{name}: greedy token {i} is {best}, expected {token}, margin {margin}")
-    print(f"{name:20s} {str(sizes):22s} {f32:10.3g} {long_max:10.3g} {mean:15.2f} {most:14.2f} {agree}/32", flush=True)
+    print(f"{name:20s} {str(sizes):22s} {f32:10.3g} {long_max:10.3g} {mean:15.2f} {most:14.2f} {tiles_mean:4.2f} {tiles_most:4.2f} {agree}/32", flush=True)
 finish("goldens")
