@@ -1,6 +1,8 @@
 #include "engine/ranking.h"
 
 #include <assert.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "device/number.h"
@@ -89,27 +91,54 @@ void ranking_sort(uint64_t *keys, int32_t n)
 
 int32_t ranking_room(int32_t k)
 {
-    return k < 512 ? 1024 : k > INT32_MAX / 2 ? INT32_MAX : 2 * k;
+    return k < 512 ? 1024 : 2 * k;
 }
 
-int32_t ranking_top(const float *logits, const float *keep, float least, int32_t n, int32_t k, uint64_t *keys)
+// Whether a block may hold a token that is wanted. Fixed trip counts, so that the compiler vectorises them.
+static bool block_is_wanted(const float *logits, float floor, const uint32_t *weights, uint32_t least)
 {
-    assert(k > 0);
+    int wanted = 0;
+    for (int i = 0; i < RANKING_BLOCK; i++)
+        wanted |= logits[i] >= floor;
+    if (wanted && weights) {
+        wanted = 0;
+        for (int i = 0; i < RANKING_BLOCK; i++)
+            wanted |= weights[i] >= least;
+    }
+    return wanted != 0;
+}
+
+// Keeps the k largest; returns the smallest of them: what is below cannot be among the k.
+static uint64_t prune(uint64_t *keys, int32_t count, int32_t k)
+{
+    ranking_select(keys, count, k);
+    uint64_t bound = keys[0];
+    for (int32_t i = 1; i < k; i++)
+        bound = keys[i] < bound ? keys[i] : bound;
+    return bound;
+}
+
+int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n, int32_t k, uint64_t *keys)
+{
+    assert(k > 0 && n % RANKING_BLOCK == 0);
     int32_t count = 0, room = ranking_room(k);
-    uint64_t bound = 0; // what is below cannot be among the k
-    for (int32_t i = 0; i < n; i++) {
-        if (keep && !(keep[i] >= least))
+    uint64_t bound = 0;
+    float floor = -INFINITY;
+    for (int32_t begin = 0; begin < n; begin += RANKING_BLOCK) {
+        if (bound && !block_is_wanted(logits + begin, floor, weights ? weights + begin : NULL, least))
             continue;
-        uint64_t key = ranking_key(logits[i], i);
-        if (key < bound)
-            continue;
-        keys[count++] = key;
-        if (count == room) {
-            ranking_select(keys, count, k);
-            count = k;
-            bound = keys[0];
-            for (int32_t j = 1; j < k; j++)
-                bound = keys[j] < bound ? keys[j] : bound;
+        for (int32_t i = begin; i < begin + RANKING_BLOCK; i++) {
+            if (weights && weights[i] < least)
+                continue;
+            uint64_t key = ranking_key(logits[i], i);
+            if (key < bound)
+                continue;
+            keys[count++] = key;
+            if (count == room) {
+                bound = prune(keys, count, k);
+                floor = logits[ranking_id(bound)];
+                count = k;
+            }
         }
     }
     if (count > k) {
@@ -119,8 +148,7 @@ int32_t ranking_top(const float *logits, const float *keep, float least, int32_t
     return count;
 }
 
-int32_t ranking_prefix(uint64_t *keys, int32_t n, uint64_t target, uint64_t (*weight)(const void *context, int32_t id),
-                       const void *context)
+int32_t ranking_prefix(uint64_t *keys, int32_t n, const uint32_t *weights, uint64_t target)
 {
     assert(n > 0 && target > 0);
     uint64_t *begin = keys;
@@ -128,13 +156,13 @@ int32_t ranking_prefix(uint64_t *keys, int32_t n, uint64_t target, uint64_t (*we
         int32_t place = partition(begin, n);
         uint64_t larger = 0;
         for (int32_t i = 0; i < place; i++)
-            larger += weight(context, ranking_id(begin[i]));
+            larger += weights[ranking_id(begin[i])];
         if (larger >= target) {
             n = place;
             continue;
         }
         target -= larger;
-        uint64_t pivot = weight(context, ranking_id(begin[place]));
+        uint64_t pivot = weights[ranking_id(begin[place])];
         begin += place + 1;
         n -= place + 1;
         if (pivot >= target)

@@ -6,16 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/memory.h"
 #include "engine/philox.h"
 #include "engine/ranking.h"
 
 struct sampler {
     int32_t vocab_size;
+    int32_t n; // rounded up to whole blocks of ranking.h; the scores there are -inf
     const struct kernels *kernels;
-    float *scores;  // [vocab_size] logits after bias, penalties, temperature
-    float *exps;    // [vocab_size] exp(score - largest score): the largest is 1
-    uint64_t *keys; // [vocab_size or ranking_room()]
+    float *scores;     // [n] logits after bias, penalties, temperature
+    float *exps;       // [n] exp(score - largest score): the largest is 1
+    uint32_t *weights; // [n] of these, as integers
+    uint64_t *sums;    // [n / RANKING_BLOCK] of the weights of each block
+    uint64_t *keys;    // [ranking_room(vocab_size)]
     struct colrow_logprob *logprobs;
     int32_t logprobs_max;
 };
@@ -26,13 +30,18 @@ enum status sampler_new(int32_t vocab_size, int32_t logprobs_max, const struct k
     struct sampler *sampler;
     TRY(memory_new(1, sizeof *sampler, "the sampler", &sampler));
     *sampler = (struct sampler){.vocab_size = vocab_size, .kernels = kernels, .logprobs_max = logprobs_max};
-    int32_t room = ranking_room(vocab_size); // top_k may be all but one
+    size_t n = round_up((size_t)vocab_size, RANKING_BLOCK), room = (size_t)ranking_room((int32_t)n);
+    sampler->n = (int32_t)n;
+    const char *what = "the sampler";
     enum status status;
-    size_t n = (size_t)vocab_size;
-    TRY_DONE(memory_new(n, sizeof *sampler->scores, "the sampler", &sampler->scores));
-    TRY_DONE(memory_new(n, sizeof *sampler->exps, "the sampler", &sampler->exps));
-    TRY_DONE(memory_new((size_t)room, sizeof *sampler->keys, "the sampler", &sampler->keys));
-    TRY_DONE(memory_new((size_t)logprobs_max + 1, sizeof *sampler->logprobs, "the sampler", &sampler->logprobs));
+    TRY_DONE(memory_new(n, sizeof *sampler->scores, what, &sampler->scores));
+    TRY_DONE(memory_new(n, sizeof *sampler->exps, what, &sampler->exps));
+    TRY_DONE(memory_new(n, sizeof *sampler->weights, what, &sampler->weights));
+    TRY_DONE(memory_new(n / RANKING_BLOCK, sizeof *sampler->sums, what, &sampler->sums));
+    TRY_DONE(memory_new(room, sizeof *sampler->keys, what, &sampler->keys));
+    TRY_DONE(memory_new((size_t)logprobs_max + 1, sizeof *sampler->logprobs, what, &sampler->logprobs));
+    for (size_t i = (size_t)vocab_size; i < n; i++)
+        sampler->scores[i] = -INFINITY;
 done:
     if (status == OK)
         *out = sampler;
@@ -47,6 +56,8 @@ void sampler_free(struct sampler *sampler)
         return;
     free(sampler->scores);
     free(sampler->exps);
+    free(sampler->weights);
+    free(sampler->sums);
     free(sampler->keys);
     free(sampler->logprobs);
     free(sampler);
@@ -109,45 +120,59 @@ static void adjust(const struct sampling *sampling, const struct sampling_state 
         apply_penalties(sampling, state->counts, scores);
 }
 
-// A probability as an integer, relative to the largest: at most 2^39, so that 2^24 of them fit into 64 bits.
-static uint64_t weight_of(const void *exps, int32_t id)
+// exps to weights: 2^30 times as large, to the nearest integer; NaN is 0. Fixed trip counts, so that the compiler vectorises.
+static uint64_t weigh_block(const float *exps, uint32_t *weights)
 {
-    return (uint64_t)(((const float *)exps)[id] * 0x1p39f);
+    uint64_t sum = 0;
+    for (int i = 0; i < RANKING_BLOCK; i++) {
+        float e = exps[i] <= 1 ? exps[i] : 0;
+        weights[i] = (uint32_t)(int32_t)(e * 0x1p30f + 0.5f);
+    }
+    for (int i = 0; i < RANKING_BLOCK; i++)
+        sum += weights[i];
+    return sum;
 }
 
-// Weights below this are zero.
-#define EXP_LEAST 0x1p-39f
-
-// The sum of the weights that min_p, top_k and top_p leave. `*n_kept`: their tokens are the first of sampler->keys, unsorted; or
-// -1: all tokens are left.
-static uint64_t keep_likely(struct sampler *sampler, const struct sampling *sampling, int32_t *n_kept)
+static uint64_t weigh(struct sampler *sampler)
 {
-    int32_t vocab_size = sampler->vocab_size, n = -1;
-    const float *exps = sampler->exps;
-    float least = sampling->min_p > EXP_LEAST ? (float)sampling->min_p : EXP_LEAST;
     uint64_t total = 0;
+    for (int32_t i = 0; i < sampler->n; i += RANKING_BLOCK)
+        total += sampler->sums[i / RANKING_BLOCK] = weigh_block(sampler->exps + i, sampler->weights + i);
+    return total;
+}
+
+static uint64_t sum_of_kept(const struct sampler *sampler, int32_t n_kept)
+{
+    uint64_t sum = 0;
+    for (int32_t i = 0; i < n_kept; i++)
+        sum += sampler->weights[ranking_id(sampler->keys[i])];
+    return sum;
+}
+
+// The sum of the weights that min_p, top_k and top_p leave of `total`. `*n_kept`: their tokens are the first of
+// sampler->keys, unsorted; or -1: all tokens are left.
+static uint64_t keep_likely(struct sampler *sampler, const struct sampling *sampling, uint64_t total, int32_t *n_kept)
+{
+    const uint32_t *weights = sampler->weights;
+    int32_t n = -1, vocab_size = sampler->vocab_size;
+    uint32_t least = (uint32_t)ceil(sampling->min_p * 0x1p30);
+    least = least < 1 ? 1 : least;
     bool top_k = sampling->top_k > 0 && sampling->top_k < vocab_size;
     if (top_k || sampling->min_p > 0) {
-        n = ranking_top(sampler->scores, exps, least, vocab_size, top_k ? sampling->top_k : vocab_size, sampler->keys);
-        for (int32_t i = 0; i < n; i++)
-            total += weight_of(exps, ranking_id(sampler->keys[i]));
-    } else {
-        for (int32_t i = 0; i < vocab_size; i++)
-            total += weight_of(exps, i);
+        n = ranking_top(sampler->scores, weights, least, sampler->n, top_k ? sampling->top_k : vocab_size, sampler->keys);
+        total = sum_of_kept(sampler, n);
     }
     if (sampling->top_p < 1) {
-        if (n < 0) {
-            // all tokens below this bound together have less than 1 - top_p: they are not in the nucleus
-            float bound = (float)((1 - sampling->top_p) * (double)total * 0x1p-39 / vocab_size * 0.999);
-            bound = bound > 1 ? 1 : bound;
-            n = ranking_top(sampler->scores, exps, bound > least ? bound : least, vocab_size, vocab_size, sampler->keys);
-        }
         uint64_t target = (uint64_t)(sampling->top_p * (double)total);
         target = target < 1 ? 1 : target > total ? total : target;
-        n = ranking_prefix(sampler->keys, n, target, weight_of, exps);
-        total = 0;
-        for (int32_t i = 0; i < n; i++)
-            total += weight_of(exps, ranking_id(sampler->keys[i]));
+        if (n < 0) {
+            // all tokens below this bound together have less than total - target: they are not in the nucleus
+            uint64_t bound = (total - target) / (uint64_t)vocab_size;
+            n = ranking_top(sampler->scores, weights, bound > least ? (uint32_t)bound : least, sampler->n, vocab_size,
+                            sampler->keys);
+        }
+        n = ranking_prefix(sampler->keys, n, weights, target);
+        total = sum_of_kept(sampler, n);
     }
     *n_kept = n;
     return total;
@@ -157,19 +182,18 @@ static uint64_t keep_likely(struct sampler *sampler, const struct sampling *samp
 static int32_t pick(struct sampler *sampler, int32_t n_kept, uint64_t point)
 {
     if (n_kept >= 0) {
-        int32_t n = ranking_prefix(sampler->keys, n_kept, point + 1, weight_of, sampler->exps);
+        int32_t n = ranking_prefix(sampler->keys, n_kept, sampler->weights, point + 1);
         uint64_t last = sampler->keys[0];
         for (int32_t i = 1; i < n; i++)
             last = sampler->keys[i] < last ? sampler->keys[i] : last;
         return ranking_id(last);
     }
     int32_t id = 0;
-    for (; id < sampler->vocab_size - 1; id++) {
-        uint64_t weight = weight_of(sampler->exps, id);
-        if (point < weight)
-            break;
-        point -= weight;
-    }
+    for (const uint64_t *sum = sampler->sums; point >= *sum; id += RANKING_BLOCK)
+        point -= *sum++;
+    for (; point >= sampler->weights[id]; id++)
+        point -= sampler->weights[id];
+    assert(id < sampler->vocab_size);
     return id;
 }
 
@@ -181,44 +205,59 @@ static uint64_t multiply_high(uint64_t a, uint64_t b)
     return a1 * b1 + (middle >> 32) + (other >> 32);
 }
 
+static void multiply(float *x, float factor, int32_t n)
+{
+    for (int32_t begin = 0; begin < n; begin += RANKING_BLOCK)
+        for (int i = 0; i < RANKING_BLOCK; i++)
+            x[begin + i] *= factor;
+}
+
 static enum status draw_random(struct sampler *sampler, const struct sampling *sampling,
                                const struct sampling_state *state, int32_t *id)
 {
-    int32_t n = sampler->vocab_size, n_kept;
+    int32_t n_kept;
     float largest;
-    for (int32_t i = 0; i < n; i++)
-        sampler->scores[i] /= sampling->temperature;
-    int best = sampler->kernels->argmax(sampler->scores, n, &largest);
+    multiply(sampler->scores, 1 / sampling->temperature, sampler->n);
+    *id = sampler->kernels->argmax(sampler->scores, sampler->n, &largest);
     if (!(largest > -INFINITY))
         return no_number();
-    *id = best;
     if (largest == INFINITY)
         return OK; // differences to it are no numbers
-    sampler->kernels->exp_sum(sampler->scores, largest, n, sampler->exps);
-    for (int32_t i = 0; i < n; i++)
-        sampler->exps[i] = sampler->exps[i] <= 1 ? sampler->exps[i] : 0; // NaN
-    uint64_t total = keep_likely(sampler, sampling, &n_kept);
+    sampler->kernels->exp_sum(sampler->scores, largest, sampler->n, sampler->exps);
+    uint64_t total = keep_likely(sampler, sampling, weigh(sampler), &n_kept);
     uint64_t bits = philox_token_bits(sampling->seed, state->sequence, state->position);
     *id = pick(sampler, n_kept, multiply_high(bits, total));
     return OK;
 }
 
-// Log-softmax of the model's own logits, as vLLM's logprobs_mode "raw_logprobs".
-static void take_logprobs(struct sampler *sampler, const float *logits, int32_t n_best, struct sample *out)
+static int32_t rank_of(const float *logits, int32_t n, int32_t id)
 {
-    int32_t n = sampler->vocab_size;
-    float largest;
-    sampler->kernels->argmax(logits, n, &largest);
-    float log_sum = number_log(sampler->kernels->exp_sum(logits, largest, n, sampler->exps));
-    uint64_t chosen = ranking_key(logits[out->id], out->id);
-    int rank = 1;
-    for (int32_t i = 0; i < n; i++)
-        rank += ranking_key(logits[i], i) > chosen;
+    int32_t larger = 0, equal_before = 0;
+    float chosen = logits[id];
+    for (int32_t begin = 0; begin < n; begin += RANKING_BLOCK)
+        for (int i = 0; i < RANKING_BLOCK; i++)
+            larger += logits[begin + i] > chosen;
+    for (int32_t i = 0; i < id; i++)
+        equal_before += logits[i] == chosen;
+    return 1 + larger + equal_before;
+}
+
+// Log-softmax of the model's own logits, as vLLM's logprobs_mode "raw_logprobs".
+static void take_logprobs(struct sampler *sampler, const float *model_logits, int32_t n_best, struct sample *out)
+{
+    float largest, *logits = sampler->scores;
+    memcpy(logits, model_logits, (size_t)sampler->vocab_size * sizeof *logits);
+    sampler->kernels->argmax(logits, sampler->n, &largest);
+    float log_sum = number_log(sampler->kernels->exp_sum(logits, largest, sampler->n, sampler->exps));
     struct colrow_logprob *logprobs = sampler->logprobs;
-    logprobs[0] = (struct colrow_logprob){out->id, logits[out->id] - largest - log_sum, rank};
-    n_best = n_best < n ? n_best : n;
+    logprobs[0] = (struct colrow_logprob){
+        .id = out->id,
+        .logprob = logits[out->id] - largest - log_sum,
+        .rank = rank_of(logits, sampler->n, out->id),
+    };
+    n_best = n_best < sampler->vocab_size ? n_best : sampler->vocab_size;
     if (n_best > 0) {
-        ranking_top(logits, NULL, 0, n, n_best, sampler->keys);
+        ranking_top(logits, NULL, 0, sampler->n, n_best, sampler->keys);
         ranking_sort(sampler->keys, n_best);
     }
     for (int32_t i = 0; i < n_best; i++) {

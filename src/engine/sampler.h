@@ -2,7 +2,7 @@
 // every machine. It runs in the front-end; ranks know nothing of it.
 //
 // Order and meaning follow vLLM (vllm/v1/sample/sampler.py): mask of end tokens, logit_bias, penalties; then the largest, or
-// temperature, min_p, top_k, top_p and a draw. Probabilities are kept as integers (exp scaled by 2^39), so that no
+// temperature, min_p, top_k, top_p and a draw. Probabilities are kept as integers (exp scaled by 2^30), so that no
 // sum depends on its order; ties go to the smaller id everywhere.
 #ifndef COLROW_ENGINE_SAMPLER_H
 #define COLROW_ENGINE_SAMPLER_H
