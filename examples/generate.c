@@ -1,4 +1,5 @@
-// generate.c: stream an answer from a HuggingFace folder over two ranks, with the installed library.
+// generate.c: stream an answer from a HuggingFace folder over two ranks, with the installed
+// library.
 //
 //   cc generate.c -o generate $(pkg-config --cflags --libs colrow)
 //   ./generate models/demo "What is tensor parallelism?"
@@ -12,7 +13,8 @@ static void print_text(void *context, const struct colrow_output *output)
     fputs(output->text, stdout);
     fflush(stdout);
     if (output->finish != COLROW_RUNNING)
-        printf("\n[%s after %d tokens]\n", output->error ? output->error : colrow_finish_name(output->finish),
+        printf("\n[%s after %d tokens]\n",
+               output->error ? output->error : colrow_finish_name(output->finish),
                output->completion_tokens);
 }
 

@@ -1,4 +1,5 @@
-// A user of the public API, for tests: opens engines with few lines and collects what callbacks bring.
+// A user of the public API, for tests: opens engines with few lines and collects what callbacks
+// bring.
 #ifndef COLROW_TESTS_ENGINE_CLIENT_H
 #define COLROW_TESTS_ENGINE_CLIENT_H
 
@@ -41,16 +42,18 @@ static inline void client_collect(void *context, const struct colrow_output *out
         assert_int_equal(output->prompt_position, answer->n_prompt_logits);
         size_t row = 260 * sizeof(float); // TOY_VOCAB
         answer->prompt_logits =
-            realloc(answer->prompt_logits, (size_t)(answer->n_prompt_logits + output->n_prompt_logits) * row);
-        memcpy((char *)answer->prompt_logits + (size_t)answer->n_prompt_logits * row, output->prompt_logits,
-               (size_t)output->n_prompt_logits * row);
+            realloc(answer->prompt_logits,
+                    (size_t)(answer->n_prompt_logits + output->n_prompt_logits) * row);
+        memcpy((char *)answer->prompt_logits + (size_t)answer->n_prompt_logits * row,
+               output->prompt_logits, (size_t)output->n_prompt_logits * row);
         answer->n_prompt_logits += output->n_prompt_logits;
     }
     assert_int_equal(output->completion_tokens, answer->n_ids);
     answer->prompt_tokens = output->prompt_tokens;
     answer->finish = output->finish;
     answer->n_ends += output->finish != COLROW_RUNNING;
-    snprintf(answer->reason, sizeof answer->reason, "%s", output->stop_reason ? output->stop_reason : "");
+    snprintf(answer->reason, sizeof answer->reason, "%s",
+             output->stop_reason ? output->stop_reason : "");
     snprintf(answer->error, sizeof answer->error, "%s", output->error ? output->error : "");
     answer->request = output->request;
     answer->n_outputs++;
@@ -85,8 +88,8 @@ static inline struct colrow_sampling client_sampling(int max_tokens)
     return sampling;
 }
 
-static inline void client_submit(struct colrow_engine *engine, const char *prompt, const struct colrow_sampling *sampling,
-                                 struct answer *answer)
+static inline void client_submit(struct colrow_engine *engine, const char *prompt,
+                                 const struct colrow_sampling *sampling, struct answer *answer)
 {
     memset(answer, 0, (size_t)sampling->n * sizeof *answer);
     struct colrow_prompt text = {.text = prompt};
@@ -106,8 +109,8 @@ static inline void client_run(struct colrow_engine *engine)
     assert_int_equal(alive, 0);
 }
 
-static inline void client_ask(struct colrow_engine *engine, const char *prompt, const struct colrow_sampling *sampling,
-                              struct answer *answer)
+static inline void client_ask(struct colrow_engine *engine, const char *prompt,
+                              const struct colrow_sampling *sampling, struct answer *answer)
 {
     client_submit(engine, prompt, sampling, answer);
     client_run(engine);

@@ -1,4 +1,5 @@
-// A Llama of two layers with random weights and a tokenizer of single bytes, in a temporary folder: what engine tests open.
+// A Llama of two layers with random weights and a tokenizer of single bytes, in a temporary folder:
+// what engine tests open.
 #ifndef COLROW_TESTS_TOY_LLAMA_H
 #define COLROW_TESTS_TOY_LLAMA_H
 
@@ -35,17 +36,22 @@ static inline void toy_write(const struct toy_llama *toy, const char *name, cons
 static inline void toy_write_config(const struct toy_llama *toy)
 {
     char config[1024];
-    snprintf(config, sizeof config,
-             "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":%d,"
-             "\"intermediate_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_value_heads\":%d,"
-             "\"vocab_size\":%d,\"max_position_embeddings\":%d,\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,"
-             "\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\",\"hidden_act\":\"silu\",\"bos_token_id\":%d,"
-             "\"eos_token_id\":%d}",
-             TOY_HIDDEN, TOY_INTERMEDIATE, TOY_LAYERS, TOY_HEADS, TOY_KV_HEADS, TOY_VOCAB, TOY_POSITIONS, TOY_BOS,
-             TOY_EOS);
+    snprintf(
+        config, sizeof config,
+        "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":%d,"
+        "\"intermediate_size\":%d,\"num_hidden_layers\":%d,\"num_attention_heads\":%d,\"num_key_"
+        "value_heads\":%d,"
+        "\"vocab_size\":%d,\"max_position_embeddings\":%d,\"rms_norm_eps\":1e-5,\"rope_theta\":"
+        "10000.0,"
+        "\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\",\"hidden_act\":\"silu\",\"bos_"
+        "token_id\":%d,"
+        "\"eos_token_id\":%d}",
+        TOY_HIDDEN, TOY_INTERMEDIATE, TOY_LAYERS, TOY_HEADS, TOY_KV_HEADS, TOY_VOCAB, TOY_POSITIONS,
+        TOY_BOS, TOY_EOS);
     toy_write(toy, "config.json", config);
     toy_write(toy, "tokenizer_config.json",
-              "{\"bos_token\":\"<s>\",\"chat_template\":\"{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\\n"
+              "{\"bos_token\":\"<s>\",\"chat_template\":\"{% for m in messages %}{{ m['role'] }}: "
+              "{{ m['content'] }}\\n"
               "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}\"}");
 }
 
@@ -56,22 +62,30 @@ static inline void toy_write_tokenizer(const struct toy_llama *toy)
     enum status status = bytes_text(
         &text,
         "{\"version\":\"1.0\",\"added_tokens\":["
-        "{\"id\":256,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+        "{\"id\":256,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+        "\"normalized\":false,"
         "\"special\":true},"
-        "{\"id\":257,\"content\":\"</s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
+        "{\"id\":257,\"content\":\"</"
+        "s>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,"
         "\"special\":true}],\"normalizer\":null,"
-        "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":true},"
-        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
-        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},"
+        "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":"
+        "true,\"use_regex\":true},"
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
+        "\"<s>\",\"type_id\":0}},"
+        "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}],\"pair\":[{\"Sequence\":{\"id\":\"A\",\"type_"
+        "id\":0}},"
         "{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],"
         "\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[256],\"tokens\":[\"<s>\"]}}},"
-        "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_regex\":true},"
-        "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
+        "\"decoder\":{\"type\":\"ByteLevel\",\"add_prefix_space\":true,\"trim_offsets\":true,\"use_"
+        "regex\":true},"
+        "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_"
+        "prefix\":null,"
         "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,\"vocab\":{");
     for (int byte = 0; byte < 256 && status == OK; byte++) {
         struct byte_letter letter = byte_to_letter((uint8_t)byte);
         const char *escape = letter.text[0] == '"' || letter.text[0] == '\\' ? "\\" : "";
-        status = bytes_format(&text, "%s\"%s%.*s\":%d", byte ? "," : "", escape, (int)letter.length, letter.text, byte);
+        status = bytes_format(&text, "%s\"%s%.*s\":%d", byte ? "," : "", escape, (int)letter.length,
+                              letter.text, byte);
     }
     if (status == OK)
         status = bytes_text(&text, "},\"merges\":[]}}");
@@ -98,12 +112,17 @@ static const struct toy_part {
     {"lm_head", TOY_VOCAB, TOY_HIDDEN, 0.8f, 0},
     {"model.norm", TOY_HIDDEN, 0, 0.1f, 1},
 };
-enum { TOY_LAYER_PARTS = 9, TOY_PARTS = 12, TOY_TENSORS = TOY_LAYER_PARTS * TOY_LAYERS + TOY_PARTS - TOY_LAYER_PARTS };
+enum {
+    TOY_LAYER_PARTS = 9,
+    TOY_PARTS = 12,
+    TOY_TENSORS = TOY_LAYER_PARTS * TOY_LAYERS + TOY_PARTS - TOY_LAYER_PARTS
+};
 
 static inline const struct toy_part *toy_part_of(int tensor)
 {
     int layered = TOY_LAYER_PARTS * TOY_LAYERS;
-    return &toy_parts[tensor < layered ? tensor % TOY_LAYER_PARTS : TOY_LAYER_PARTS + tensor - layered];
+    return &toy_parts[tensor < layered ? tensor % TOY_LAYER_PARTS
+                                       : TOY_LAYER_PARTS + tensor - layered];
 }
 
 // splitmix64 of a counter, spread evenly around zero
@@ -122,7 +141,8 @@ static inline void toy_write_weights(const struct toy_llama *toy, uint64_t seed)
     for (int i = 0; i < TOY_TENSORS; i++) {
         const struct toy_part *part = toy_part_of(i);
         if (i < TOY_LAYER_PARTS * TOY_LAYERS)
-            snprintf(names[i], sizeof names[i], "model.layers.%d.%s.weight", i / TOY_LAYER_PARTS, part->name);
+            snprintf(names[i], sizeof names[i], "model.layers.%d.%s.weight", i / TOY_LAYER_PARTS,
+                     part->name);
         else
             snprintf(names[i], sizeof names[i], "%s.weight", part->name);
         specs[i] = (struct tensor_spec){.name = names[i],
@@ -156,7 +176,8 @@ static inline void toy_llama_new(struct toy_llama *toy)
 
 static inline void toy_llama_free(struct toy_llama *toy)
 {
-    const char *names[] = {"config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors"};
+    const char *names[] = {"config.json", "tokenizer_config.json", "tokenizer.json",
+                           "model.safetensors"};
     char path[FILE_PATH_MAX];
     for (int i = 0; i < 4; i++)
         if (file_join(toy->folder, names[i], path) == OK)

@@ -9,7 +9,8 @@ static const char MAGIC[8] = "colrow\1";
 // Rows of `best` of a rank: whole cache lines.
 static int32_t best_rows(const struct board_shape *shape)
 {
-    return (int32_t)round_up((size_t)shape->limits.logit_rows_max, BOARD_LINE / sizeof(struct step_best));
+    return (int32_t)round_up((size_t)shape->limits.logit_rows_max,
+                             BOARD_LINE / sizeof(struct step_best));
 }
 
 struct places {
@@ -27,16 +28,18 @@ static bool place(size_t *end, size_t a, size_t b, size_t c, size_t *out)
 static enum status places_of(const struct board_shape *shape, struct places *out)
 {
     const struct step_limits *limits = &shape->limits;
-    size_t n_ranks = (size_t)shape->n_ranks, logit_rows = (size_t)limits->logit_rows_max, plan_bytes, rows, unused;
+    size_t n_ranks = (size_t)shape->n_ranks, logit_rows = (size_t)limits->logit_rows_max,
+           plan_bytes, rows, unused;
     TRY(step_plan_bytes(limits, &plan_bytes));
     size_t end = 0;
-    bool good = place(&end, 1, 1, sizeof(struct board_header), &unused) &&
-                place(&end, n_ranks, 1, sizeof(struct board_rank), &out->ranks) &&
-                place(&end, plan_bytes, 1, 1, &out->plan) &&
-                place(&end, n_ranks, (size_t)best_rows(shape), sizeof(struct step_best), &out->best) &&
-                place(&end, logit_rows, (size_t)shape->vocab_size, sizeof(float), &out->logits) &&
-                checked_mul((size_t)shape->capture_rows_max, (size_t)shape->num_hidden_layers + 1, &rows) &&
-                place(&end, rows, (size_t)shape->hidden_size, sizeof(float), &out->capture);
+    bool good =
+        place(&end, 1, 1, sizeof(struct board_header), &unused) &&
+        place(&end, n_ranks, 1, sizeof(struct board_rank), &out->ranks) &&
+        place(&end, plan_bytes, 1, 1, &out->plan) &&
+        place(&end, n_ranks, (size_t)best_rows(shape), sizeof(struct step_best), &out->best) &&
+        place(&end, logit_rows, (size_t)shape->vocab_size, sizeof(float), &out->logits) &&
+        checked_mul((size_t)shape->capture_rows_max, (size_t)shape->num_hidden_layers + 1, &rows) &&
+        place(&end, rows, (size_t)shape->hidden_size, sizeof(float), &out->capture);
     out->end = end;
     return good ? OK : fail_memory(SIZE_MAX, "the memory shared with the ranks");
 }
@@ -49,7 +52,8 @@ enum status board_bytes(const struct board_shape *shape, size_t *out)
     return OK;
 }
 
-static void fill(struct board *board, char *memory, const struct board_shape *shape, const struct places *places)
+static void fill(struct board *board, char *memory, const struct board_shape *shape,
+                 const struct places *places)
 {
     *board = (struct board){
         .header = (struct board_header *)memory,
@@ -66,8 +70,8 @@ static void fill(struct board *board, char *memory, const struct board_shape *sh
     };
 }
 
-enum status board_post(void *memory, const struct board_shape *shape, const struct board_options *options,
-                       struct board *out)
+enum status board_post(void *memory, const struct board_shape *shape,
+                       const struct board_options *options, struct board *out)
 {
     struct places places;
     TRY(places_of(shape, &places));
@@ -91,27 +95,34 @@ static bool ends_within(const char *text, size_t bytes)
 static enum status check(const struct board_header *header, size_t bytes, int n_ranks)
 {
     if (memcmp(header->magic, MAGIC, sizeof MAGIC) != 0 || header->version != BOARD_VERSION)
-        return fail(ERR_INPUT, "the rank program and the program that started it are of different versions of colrow; "
-                               "name the right one with COLROW_RANK_PROGRAM");
+        return fail(
+            ERR_INPUT,
+            "the rank program and the program that started it are of different versions of colrow; "
+            "name the right one with COLROW_RANK_PROGRAM");
     const struct board_shape *shape = &header->shape;
     const struct step_limits *limits = &shape->limits;
     struct places places;
-    if (limits->rows_max < 1 || limits->sequences_max < 1 || limits->logit_rows_max < 1 || shape->vocab_size < 1 ||
-        limits->page_entries_max < 1 || shape->kv_pages < 1 || shape->capture_rows_max < 0 ||
-        shape->hidden_size < 1 || shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks)
+    if (limits->rows_max < 1 || limits->sequences_max < 1 || limits->logit_rows_max < 1 ||
+        shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
+        shape->capture_rows_max < 0 || shape->hidden_size < 1 || shape->num_hidden_layers < 1 ||
+        shape->n_ranks != n_ranks)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
-    if (places.end != header->bytes || header->bytes > bytes || !ends_within(header->options.model, FILE_PATH_MAX) ||
+    if (places.end != header->bytes || header->bytes > bytes ||
+        !ends_within(header->options.model, FILE_PATH_MAX) ||
         !ends_within(header->options.tp_plan, FILE_PATH_MAX))
-        return fail(ERR_INTERNAL, "the memory shared with the front-end has %zu bytes; expected %zu", bytes, places.end);
+        return fail(ERR_INTERNAL,
+                    "the memory shared with the front-end has %zu bytes; expected %zu", bytes,
+                    places.end);
     return OK;
 }
 
-enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check check_group, void *context,
-                         struct board *out)
+enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check check_group,
+                         void *context, struct board *out)
 {
     if (!memory || bytes < sizeof(struct board_header))
-        return fail(ERR_INPUT, "`colrow rank` is what colrow starts by itself; use `colrow generate`");
+        return fail(ERR_INPUT,
+                    "`colrow rank` is what colrow starts by itself; use `colrow generate`");
     struct board_header *header = memory;
     TRY(signal_await(&header->posted, 1, WAIT_IDLE, check_group, context));
     TRY(check(header, bytes, n_ranks));
@@ -123,8 +134,10 @@ enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check c
 
 void board_arrive(struct board *board, uint64_t generation)
 {
-    // acq_rel: what every rank wrote before it arrived is visible to the one that raises `done`, hence to the front-end
-    uint64_t arrivals = atomic_fetch_add_explicit(&board->header->arrivals, 1, memory_order_acq_rel) + 1;
+    // acq_rel: what every rank wrote before it arrived is visible to the one that raises `done`,
+    // hence to the front-end
+    uint64_t arrivals =
+        atomic_fetch_add_explicit(&board->header->arrivals, 1, memory_order_acq_rel) + 1;
     if (arrivals == generation * (uint64_t)board->header->shape.n_ranks)
         signal_raise(&board->header->done, (uint32_t)generation);
 }

@@ -1,8 +1,10 @@
-// The memory that the front-end shares with its ranks: what the group is to do, step plans on their way there, results and
-// numbers on their way back. Everything lies at places that follow from the shape.
+// The memory that the front-end shares with its ranks: what the group is to do, step plans on their
+// way there, results and numbers on their way back. Everything lies at places that follow from the
+// shape.
 //
-// Hand-over: the front-end writes a plan and raises `plan` to the step's number; each rank arrives when it is done, and the last
-// to arrive raises `done`. Results are read until the next plan is raised.
+// Hand-over: the front-end writes a plan and raises `plan` to the step's number; each rank arrives
+// when it is done, and the last to arrive raises `done`. Results are read until the next plan is
+// raised.
 #ifndef COLROW_ENGINE_BOARD_H
 #define COLROW_ENGINE_BOARD_H
 
@@ -72,8 +74,8 @@ struct board {
 
 enum status board_bytes(const struct board_shape *shape, size_t *out) STATUS_MUST_USE;
 // The front-end's: fills zeroed memory of board_bytes(), then lets the ranks see it.
-enum status board_post(void *memory, const struct board_shape *shape, const struct board_options *options,
-                       struct board *out) STATUS_MUST_USE;
+enum status board_post(void *memory, const struct board_shape *shape,
+                       const struct board_options *options, struct board *out) STATUS_MUST_USE;
 // A rank's: waits for it to be posted, checks it.
 enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check check, void *context,
                          struct board *out) STATUS_MUST_USE;

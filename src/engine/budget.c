@@ -10,11 +10,12 @@
 
 static enum status sum_up(const struct budget_request *request, struct budget *out)
 {
-    *out = (struct budget){.n_ranks = request->plan->n_ranks, .available_bytes = request->available_bytes};
+    *out = (struct budget){.n_ranks = request->plan->n_ranks,
+                           .available_bytes = request->available_bytes};
     for (int r = 0; r < out->n_ranks; r++) {
         struct plan_memory *memory = &out->ranks[r];
-        TRY(plan_memory(request->plan, request->checkpoint, r, request->rows_max, request->logit_rows_max,
-                        request->n_threads, memory));
+        TRY(plan_memory(request->plan, request->checkpoint, r, request->rows_max,
+                        request->logit_rows_max, request->n_threads, memory));
         out->fixed_bytes += memory->weight_bytes + memory->scratch_bytes;
         out->kv_page_bytes += memory->kv_page_bytes;
         out->file_bytes += memory->file_bytes;
@@ -25,31 +26,38 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
 
 static enum status too_large(const struct budget *budget, const struct budget_request *request)
 {
-    return fail(ERR_MEMORY,
-                "weights and scratch of %d rank%s take %s, but %s are free, of which %g may be used "
-                "(--gpu-memory-utilization); free memory, or spread the model over more machines",
-                budget->n_ranks, budget->n_ranks == 1 ? "" : "s", show_bytes((double)budget->fixed_bytes),
-                show_bytes((double)budget->available_bytes), request->utilization);
+    return fail(
+        ERR_MEMORY,
+        "weights and scratch of %d rank%s take %s, but %s are free, of which %g may be used "
+        "(--gpu-memory-utilization); free memory, or spread the model over more machines",
+        budget->n_ranks, budget->n_ranks == 1 ? "" : "s", show_bytes((double)budget->fixed_bytes),
+        show_bytes((double)budget->available_bytes), request->utilization);
 }
 
-static enum status too_few_pages(const struct budget *budget, const struct budget_request *request, int64_t pages)
+static enum status too_few_pages(const struct budget *budget, const struct budget_request *request,
+                                 int64_t pages)
 {
     int64_t needed = kv_pages_for(request->max_model_len), fits = pages * KV_PAGE_TOKENS;
     double needed_bytes = (double)needed * (double)budget->kv_page_bytes;
     const char *bytes = show_bytes((double)pages * (double)budget->kv_page_bytes);
     if (request->kv_cache_memory)
-        return fail(ERR_MEMORY,
-                    "--kv-cache-memory %lld holds %lld tokens (%lld pages), but one sequence of max_model_len %lld "
-                    "needs %s; set --kv-cache-memory to %.0f or more, or --max-model-len to %lld or less",
-                    (long long)request->kv_cache_memory, (long long)fits, (long long)pages,
-                    (long long)request->max_model_len, show_bytes(needed_bytes), needed_bytes, (long long)fits);
-    return fail(ERR_MEMORY,
-                "the KV pool gets %s (%lld tokens): %s are free, %g of it may be used, weights and scratch take %s; one "
-                "sequence of max_model_len %lld needs %s; set --max-model-len to %lld or less, or raise "
-                "--gpu-memory-utilization",
-                bytes, (long long)fits, show_bytes((double)budget->available_bytes), request->utilization,
-                show_bytes((double)budget->fixed_bytes), (long long)request->max_model_len, show_bytes(needed_bytes),
-                (long long)fits);
+        return fail(
+            ERR_MEMORY,
+            "--kv-cache-memory %lld holds %lld tokens (%lld pages), but one sequence of "
+            "max_model_len %lld "
+            "needs %s; set --kv-cache-memory to %.0f or more, or --max-model-len to %lld or less",
+            (long long)request->kv_cache_memory, (long long)fits, (long long)pages,
+            (long long)request->max_model_len, show_bytes(needed_bytes), needed_bytes,
+            (long long)fits);
+    return fail(
+        ERR_MEMORY,
+        "the KV pool gets %s (%lld tokens): %s are free, %g of it may be used, weights and scratch "
+        "take %s; one "
+        "sequence of max_model_len %lld needs %s; set --max-model-len to %lld or less, or raise "
+        "--gpu-memory-utilization",
+        bytes, (long long)fits, show_bytes((double)budget->available_bytes), request->utilization,
+        show_bytes((double)budget->fixed_bytes), (long long)request->max_model_len,
+        show_bytes(needed_bytes), (long long)fits);
 }
 
 enum status budget_compute(const struct budget_request *request, struct budget *out)
@@ -64,7 +72,8 @@ enum status budget_compute(const struct budget_request *request, struct budget *
         kv_bytes = out->allowed_bytes - out->fixed_bytes;
     if (request->kv_cache_memory && out->fixed_bytes + kv_bytes > out->available_bytes)
         log_warning("weights, scratch and --kv-cache-memory take %s together, but only %s are free",
-                    show_bytes((double)(out->fixed_bytes + kv_bytes)), show_bytes((double)out->available_bytes));
+                    show_bytes((double)(out->fixed_bytes + kv_bytes)),
+                    show_bytes((double)out->available_bytes));
     int64_t one = kv_pages_for(request->max_model_len);
     int64_t pages = (int64_t)(kv_bytes / out->kv_page_bytes);
     if (pages < one)
@@ -77,7 +86,8 @@ enum status budget_compute(const struct budget_request *request, struct budget *
     return OK;
 }
 
-static void add_row(struct table *table, const char *name, uint64_t weights, uint64_t kv, uint64_t scratch)
+static void add_row(struct table *table, const char *name, uint64_t weights, uint64_t kv,
+                    uint64_t scratch)
 {
     table_cell(table, "%s", name);
     table_cell(table, "%s", show_bytes((double)weights));
@@ -98,8 +108,8 @@ void budget_print(const struct budget *budget)
         const struct plan_memory *memory = &budget->ranks[r];
         char name[24];
         snprintf(name, sizeof name, "rank %d", r);
-        add_row(&table, name, memory->weight_bytes, (uint64_t)budget->kv_pages * memory->kv_page_bytes,
-                memory->scratch_bytes);
+        add_row(&table, name, memory->weight_bytes,
+                (uint64_t)budget->kv_pages * memory->kv_page_bytes, memory->scratch_bytes);
         weights += memory->weight_bytes;
         scratch += memory->scratch_bytes;
     }
@@ -109,6 +119,6 @@ void budget_print(const struct budget *budget)
     (void)status; // out of memory for a table: the line below still comes
     table_fini(&table);
     fprintf(stderr, "KV cache: %lld tokens (%lld pages of %d); %s free on this machine\n",
-            (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages, KV_PAGE_TOKENS,
-            show_bytes((double)budget->available_bytes));
+            (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages,
+            KV_PAGE_TOKENS, show_bytes((double)budget->available_bytes));
 }

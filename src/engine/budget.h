@@ -1,4 +1,5 @@
-// How much memory the group takes and how many KV pages that leaves, computed before anything is started.
+// How much memory the group takes and how many KV pages that leaves, computed before anything is
+// started.
 #ifndef COLROW_ENGINE_BUDGET_H
 #define COLROW_ENGINE_BUDGET_H
 
@@ -28,8 +29,10 @@ struct budget {
     int64_t kv_pages;
 };
 
-// A pool without room for one sequence of max_model_len is refused, with the numbers and what to change.
-enum status budget_compute(const struct budget_request *request, struct budget *out) STATUS_MUST_USE;
+// A pool without room for one sequence of max_model_len is refused, with the numbers and what to
+// change.
+enum status budget_compute(const struct budget_request *request,
+                           struct budget *out) STATUS_MUST_USE;
 // The table of all ranks, on stderr.
 void budget_print(const struct budget *budget);
 

@@ -1,5 +1,6 @@
-// The engine: what a struct colrow_engine holds. colrow_open() is in engine_open.c, colrow_step() in engine_step.c, what goes
-// to users in engine_output.c, texts and numbers in engine_text.c and engine_report.c.
+// The engine: what a struct colrow_engine holds. colrow_open() is in engine_open.c, colrow_step()
+// in engine_step.c, what goes to users in engine_output.c, texts and numbers in engine_text.c and
+// engine_report.c.
 #ifndef COLROW_ENGINE_ENGINE_H
 #define COLROW_ENGINE_ENGINE_H
 
@@ -33,8 +34,8 @@ struct colrow_engine {
     int threads_per_rank;
     int64_t max_model_len;
     bool prompt_logits;
-    bool capture;   // hidden states; then no step is started ahead, so that they stay
-    bool crowded;   // ranks take every CPU: waiting must not take one from them
+    bool capture; // hidden states; then no step is started ahead, so that they stay
+    bool crowded; // ranks take every CPU: waiting must not take one from them
     uint64_t seed;
 
     struct group *group; // NULL once it is over
@@ -50,12 +51,12 @@ struct colrow_engine {
     struct completion *first_output, *last_output; // to be handed over
     struct poll_queue polled;
 
-    bool in_flight;       // a step was raised and its results not yet taken
-    bool continuous;      // ... right after the step before
-    bool handing_over;    // a callback is running
-    bool over;            // the group is gone
+    bool in_flight;                  // a step was raised and its results not yet taken
+    bool continuous;                 // ... right after the step before
+    bool handing_over;               // a callback is running
+    bool over;                       // the group is gone
     char reason[STATUS_MESSAGE_MAX]; // why
-    int64_t launch_ns, end_ns; // of the step raised last, of the one taken last
+    int64_t launch_ns, end_ns;       // of the step raised last, of the one taken last
     int32_t n_rows_last;
 
     struct colrow_statistics statistics;
@@ -69,7 +70,8 @@ void engine_break(struct colrow_engine *engine);
 void engine_queue_output(struct colrow_engine *engine, struct completion *completion);
 // Hands over what is queued: all of it, or only what would not survive the next step.
 void engine_hand_over(struct colrow_engine *engine, bool all);
-// The last output was handed over: frees what the sequence held, and its request with its last sequence.
+// The last output was handed over: frees what the sequence held, and its request with its last
+// sequence.
 void engine_close_completion(struct colrow_engine *engine, struct completion *completion);
 void engine_drop_requests(struct colrow_engine *engine);
 

@@ -1,4 +1,5 @@
-// colrow_open() and colrow_close(). Everything that can be checked is checked before a rank is started.
+// colrow_open() and colrow_close(). Everything that can be checked is checked before a rank is
+// started.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,7 +80,8 @@ static enum status resolve_compute(struct opening *opening)
     else if (strcmp(name, "auto") != 0)
         type = element_from_dtype(name);
     else if (type == ELEMENT_NONE && opening->checkpoint->n_tensors > 0) {
-        const struct tensor_info *embedding = checkpoint_find(opening->checkpoint, "model.embed_tokens.weight");
+        const struct tensor_info *embedding =
+            checkpoint_find(opening->checkpoint, "model.embed_tokens.weight");
         type = embedding ? embedding->type : opening->checkpoint->tensors[0].type;
     }
     switch ((int)type) {
@@ -96,7 +98,9 @@ static enum status resolve_compute(struct opening *opening)
         break;
     }
     if (strcmp(name, "auto") == 0)
-        return fail(ERR_UNSUPPORTED, "%s: the checkpoint's dtype is %s; name another with --dtype bfloat16, float16 or float32",
+        return fail(ERR_UNSUPPORTED,
+                    "%s: the checkpoint's dtype is %s; name another with --dtype bfloat16, float16 "
+                    "or float32",
                     options->model, element_dtype_name(type));
     return fail(ERR_INPUT, "dtype is \"%s\"; expected auto, bfloat16, float16 or float32", name);
 }
@@ -108,7 +112,9 @@ static enum status resolve_order(struct opening *opening)
     if (opening->engine->order == ORDER_COUNT)
         return fail(ERR_INPUT, "product_order is \"%s\"; expected pairs or tiles", name);
     if (opening->engine->order == ORDER_TILES && opening->compute != COMPUTE_BF16)
-        return fail(ERR_INPUT, "product_order tiles is for bfloat16, and %s is computed in %s; use pairs or --dtype bfloat16",
+        return fail(ERR_INPUT,
+                    "product_order tiles is for bfloat16, and %s is computed in %s; use pairs or "
+                    "--dtype bfloat16",
                     opening->engine->model, compute_name(opening->compute));
     return OK;
 }
@@ -167,7 +173,8 @@ static enum status choose_sizes(struct opening *opening)
     struct colrow_engine *engine = opening->engine;
     int64_t positions = engine->config.max_position_embeddings;
     if (options->max_model_len > positions)
-        return fail(ERR_INPUT, "max_model_len is %lld, but %s/config.json says max_position_embeddings %lld",
+        return fail(ERR_INPUT,
+                    "max_model_len is %lld, but %s/config.json says max_position_embeddings %lld",
                     (long long)options->max_model_len, engine->model, (long long)positions);
     engine->max_model_len = options->max_model_len ? options->max_model_len : positions;
     int n_ranks = options->tensor_parallel_size, n_cpus = device_cpu_count();
@@ -182,7 +189,8 @@ static enum status choose_sizes(struct opening *opening)
     engine->capture = options->capture_hidden_states != 0;
     int32_t rows = options->max_num_batched_tokens, logit_rows = options->max_num_seqs;
     if (options->prompt_logits) {
-        int32_t room = (int32_t)(PROMPT_LOGITS_BYTES / sizeof(float) / (size_t)engine->config.vocab_size);
+        int32_t room =
+            (int32_t)(PROMPT_LOGITS_BYTES / sizeof(float) / (size_t)engine->config.vocab_size);
         logit_rows = room > logit_rows ? room : logit_rows;
     }
     engine->limits = (struct step_limits){
@@ -211,7 +219,8 @@ static enum status plan_memory_use(struct opening *opening)
     TRY(device_memory_available(&request.available_bytes));
     TRY(budget_compute(&request, &opening->budget));
     int64_t entries = kv_pages_for(engine->max_model_len) * options->max_num_seqs;
-    engine->limits.page_entries_max = entries < opening->budget.kv_pages ? entries : opening->budget.kv_pages;
+    engine->limits.page_entries_max =
+        entries < opening->budget.kv_pages ? entries : opening->budget.kv_pages;
     if (options->log_level <= LOG_INFO)
         budget_print(&opening->budget);
     return OK;
@@ -229,8 +238,8 @@ static enum status reserve(struct opening *opening)
     TRY(kernels_choose(&engine->kernels));
     TRY(kv_pool_new(opening->budget.kv_pages, &engine->pool));
     TRY(scheduler_init(&engine->scheduler, &limits, engine->pool));
-    return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX, engine->kernels,
-                       &engine->sampler);
+    return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX,
+                       engine->kernels, &engine->sampler);
 }
 
 static enum status start_ranks(struct opening *opening)
@@ -255,7 +264,8 @@ static enum status start_ranks(struct opening *opening)
         .log_level = options->log_level,
     };
     snprintf(to_ranks->model, sizeof to_ranks->model, "%s", engine->model);
-    snprintf(to_ranks->tp_plan, sizeof to_ranks->tp_plan, "%s", options->tp_plan ? options->tp_plan : "");
+    snprintf(to_ranks->tp_plan, sizeof to_ranks->tp_plan, "%s",
+             options->tp_plan ? options->tp_plan : "");
     size_t bytes;
     TRY(board_bytes(&shape, &bytes));
     const char *const arguments[] = {"colrow", "rank", NULL};
@@ -283,12 +293,15 @@ static enum status check_loading(void *context)
     struct opening *opening = context;
     const struct colrow_options *options = opening->options;
     if (options->progress)
-        options->progress(options->progress_context, bytes_read(opening->engine), opening->budget.file_bytes);
+        options->progress(options->progress_context, bytes_read(opening->engine),
+                          opening->budget.file_bytes);
     struct group *group = opening->engine->group;
     int n_running;
     TRY(group_poll(group, 0, &n_running));
     if (n_running < group_size(group)) // in peace, which is no failure in the group's eyes
-        return fail(ERR_GROUP, "a rank left before it was loaded: %s is not the program colrow; check COLROW_RANK_PROGRAM",
+        return fail(ERR_GROUP,
+                    "a rank left before it was loaded: %s is not the program colrow; check "
+                    "COLROW_RANK_PROGRAM",
                     opening->rank_program);
     return OK;
 }
@@ -299,7 +312,8 @@ static enum status await_loaded(struct opening *opening)
     struct colrow_engine *engine = opening->engine;
     TRY(signal_await(&engine->board.header->done, 1, WAIT_IDLE, check_loading, opening));
     if (options->progress)
-        options->progress(options->progress_context, bytes_read(engine), opening->budget.file_bytes);
+        options->progress(options->progress_context, bytes_read(engine),
+                          opening->budget.file_bytes);
     return OK;
 }
 

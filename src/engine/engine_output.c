@@ -42,7 +42,8 @@ static struct colrow_output describe(const struct completion *completion)
 }
 
 // To the poll queue; what cannot be stored ends the sequence, which can always be said.
-static void store(struct colrow_engine *engine, struct completion *completion, struct colrow_output *output)
+static void store(struct colrow_engine *engine, struct completion *completion,
+                  struct colrow_output *output)
 {
     enum status status = poll_queue_add(&engine->polled, output, engine->config.vocab_size);
     if (status == OK)

@@ -1,4 +1,5 @@
-// colrow_step(): take the results of the step under way, start the next one, hand the results over while the ranks compute.
+// colrow_step(): take the results of the step under way, start the next one, hand the results over
+// while the ranks compute.
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,8 +24,8 @@ static enum status launch(struct colrow_engine *engine)
 static enum status await_results(struct colrow_engine *engine)
 {
     uint32_t generation = (uint32_t)engine->scheduler.step.number + 1;
-    return signal_await(&engine->board.header->done, generation, engine->crowded ? WAIT_ASLEEP : WAIT_BUSY, group_check,
-                        engine->group);
+    return signal_await(&engine->board.header->done, generation,
+                        engine->crowded ? WAIT_ASLEEP : WAIT_BUSY, group_check, engine->group);
 }
 
 static void count_step(struct colrow_engine *engine)
@@ -41,13 +42,15 @@ static void count_step(struct colrow_engine *engine)
         end_ns = rank_end > end_ns ? rank_end : end_ns;
         longest_ns = rank_step > longest_ns ? rank_step : longest_ns;
     }
-    double seconds = (double)(end_ns - (engine->continuous ? engine->end_ns : engine->launch_ns)) * 1e-9;
+    double seconds =
+        (double)(end_ns - (engine->continuous ? engine->end_ns : engine->launch_ns)) * 1e-9;
     engine->end_ns = end_ns;
     statistics->steps++;
     statistics->overhead_seconds += seconds - (double)longest_ns * 1e-9;
     bool prefill = scheduler->n_prefill_rows > 0;
     *(prefill ? &statistics->prefill_seconds : &statistics->decode_seconds) += seconds;
-    *(prefill ? &statistics->prefill_tokens : &statistics->decode_tokens) += (uint64_t)scheduler->step.n_rows;
+    *(prefill ? &statistics->prefill_tokens : &statistics->decode_tokens) +=
+        (uint64_t)scheduler->step.n_rows;
     statistics->preemptions = scheduler->preemptions;
     engine->n_rows_last = scheduler->step.n_rows;
 }
@@ -72,10 +75,12 @@ static enum status draw(struct colrow_engine *engine, struct completion *complet
         .sequence = (uint32_t)sequence->index,
         .position = (uint64_t)sequence->n_tokens,
     };
-    return sampler_draw(engine->sampler, &sequence->request->sampling, &state, row_of_logits(engine, index), sample);
+    return sampler_draw(engine->sampler, &sequence->request->sampling, &state,
+                        row_of_logits(engine, index), sample);
 }
 
-static enum status add_token(struct colrow_engine *engine, struct completion *completion, int32_t index)
+static enum status add_token(struct colrow_engine *engine, struct completion *completion,
+                             int32_t index)
 {
     struct sample sample;
     TRY(draw(engine, completion, index, &sample));
@@ -125,8 +130,8 @@ static void take_results(struct colrow_engine *engine)
 }
 
 // Ends every open sequence of a request that no step under way contains.
-static void end_request(struct colrow_engine *engine, struct request *request, enum colrow_finish finish,
-                        const char *error)
+static void end_request(struct colrow_engine *engine, struct request *request,
+                        enum colrow_finish finish, const char *error)
 {
     for (int32_t i = 0; i < request->n; i++) {
         struct completion *completion = &request->completions[i];
@@ -142,7 +147,8 @@ static void end_request(struct colrow_engine *engine, struct request *request, e
 static void end_cancelled(struct colrow_engine *engine)
 {
     assert(!engine->in_flight);
-    for (struct request *request = engine->first_request; request && engine->n_cancelled; request = request->next)
+    for (struct request *request = engine->first_request; request && engine->n_cancelled;
+         request = request->next)
         if (request->cancelled)
             end_request(engine, request, COLROW_CANCELLED, NULL);
     engine->n_cancelled = 0;
@@ -169,7 +175,9 @@ static enum status step(struct colrow_engine *engine)
     if (!engine->in_flight) {
         end_cancelled(engine);
         // with nothing to do this is the only place where a dead group is noticed
-        TRY(engine->scheduler.waiting.n + engine->scheduler.running.n == 0 ? group_check(engine->group) : OK);
+        TRY(engine->scheduler.waiting.n + engine->scheduler.running.n == 0
+                ? group_check(engine->group)
+                : OK);
         TRY(launch(engine));
     }
     if (engine->in_flight) {
@@ -191,7 +199,8 @@ static enum status step(struct colrow_engine *engine)
 int colrow_step(struct colrow_engine *engine)
 {
     if (engine->handing_over) {
-        fail(ERR_INPUT, "colrow_step() was called from a callback; callbacks may submit and cancel only");
+        fail(ERR_INPUT,
+             "colrow_step() was called from a callback; callbacks may submit and cancel only");
         return -1;
     }
     if (engine->over) {
@@ -236,28 +245,31 @@ int colrow_cancel(struct colrow_engine *engine, uint64_t number)
 {
     struct request *request = find_request(engine, number);
     if (!request)
-        return engine_result(fail(ERR_INPUT, "request %llu is over, or never was", (unsigned long long)number));
+        return engine_result(
+            fail(ERR_INPUT, "request %llu is over, or never was", (unsigned long long)number));
     engine->n_cancelled += !request->cancelled;
     request->cancelled = true;
     return 0;
 }
 
-static enum status encode_prompt(const struct colrow_engine *engine, const struct colrow_prompt *prompt,
-                                 struct token_ids *ids)
+static enum status encode_prompt(const struct colrow_engine *engine,
+                                 const struct colrow_prompt *prompt, struct token_ids *ids)
 {
     if (prompt->n_ids > 0)
         return token_ids_append(ids, prompt->ids, (size_t)prompt->n_ids);
     if (!prompt->text)
         return fail(ERR_INPUT, "the prompt has neither ids nor text");
     if (!engine->tokenizer)
-        return fail(ERR_INPUT, "%s has no tokenizer.json; give the prompt as token ids", engine->model);
-    TRY(tokenizer_encode(engine->tokenizer, prompt->text, strlen(prompt->text), !prompt->no_special_tokens, ids));
+        return fail(ERR_INPUT, "%s has no tokenizer.json; give the prompt as token ids",
+                    engine->model);
+    TRY(tokenizer_encode(engine->tokenizer, prompt->text, strlen(prompt->text),
+                         !prompt->no_special_tokens, ids));
     return ids->n > INT32_MAX / 2 ? fail(ERR_INPUT, "the prompt has %zu tokens", ids->n) : OK;
 }
 
 static enum status submit(struct colrow_engine *engine, const struct token_ids *ids,
-                          const struct colrow_sampling *sampling, colrow_callback callback, void *context,
-                          struct request **out)
+                          const struct colrow_sampling *sampling, colrow_callback callback,
+                          void *context, struct request **out)
 {
     struct request_limits limits = {
         .vocab_size = engine->config.vocab_size,
@@ -285,7 +297,8 @@ static enum status submit(struct colrow_engine *engine, const struct token_ids *
 }
 
 int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
-                  const struct colrow_sampling *sampling, colrow_callback callback, void *context, uint64_t *number)
+                  const struct colrow_sampling *sampling, colrow_callback callback, void *context,
+                  uint64_t *number)
 {
     if (engine->over)
         return engine_result(fail(ERR_GROUP, "%s", engine->reason));

@@ -62,8 +62,8 @@ static enum status need_tokenizer(const struct colrow_engine *engine)
     return engine->tokenizer ? OK : fail(ERR_INPUT, "%s has no tokenizer.json", engine->model);
 }
 
-static enum status encode(const struct colrow_engine *engine, const char *text, bool add_special_tokens,
-                          struct token_ids *out)
+static enum status encode(const struct colrow_engine *engine, const char *text,
+                          bool add_special_tokens, struct token_ids *out)
 {
     TRY(need_tokenizer(engine));
     TRY(tokenizer_encode(engine->tokenizer, text, strlen(text), add_special_tokens, out));
@@ -72,8 +72,8 @@ static enum status encode(const struct colrow_engine *engine, const char *text, 
     return out->n <= INT32_MAX ? OK : fail(ERR_INPUT, "the text has %zu tokens", out->n);
 }
 
-int colrow_encode(const struct colrow_engine *engine, const char *text, int add_special_tokens, int32_t **ids,
-                  int *n_ids)
+int colrow_encode(const struct colrow_engine *engine, const char *text, int add_special_tokens,
+                  int32_t **ids, int *n_ids)
 {
     struct token_ids list;
     token_ids_init(&list);
@@ -99,19 +99,20 @@ static int give_text(enum status status, struct bytes *bytes, char **text)
     return 0;
 }
 
-int colrow_decode(const struct colrow_engine *engine, const int32_t *ids, int n_ids, int skip_special_tokens,
-                  char **text)
+int colrow_decode(const struct colrow_engine *engine, const int32_t *ids, int n_ids,
+                  int skip_special_tokens, char **text)
 {
     struct bytes bytes;
     bytes_init(&bytes);
     enum status status = need_tokenizer(engine);
     if (status == OK && n_ids > 0)
-        status = tokenizer_decode(engine->tokenizer, ids, (size_t)n_ids, skip_special_tokens != 0, &bytes);
+        status = tokenizer_decode(engine->tokenizer, ids, (size_t)n_ids, skip_special_tokens != 0,
+                                  &bytes);
     return give_text(status, &bytes, text);
 }
 
-static enum status render(const struct colrow_engine *engine, const struct colrow_message *messages, int n,
-                          bool add_generation_prompt, struct bytes *out)
+static enum status render(const struct colrow_engine *engine, const struct colrow_message *messages,
+                          int n, bool add_generation_prompt, struct bytes *out)
 {
     if (!engine->chat)
         return fail(ERR_INPUT, "%s", engine->chat_error);
@@ -126,7 +127,8 @@ static enum status render(const struct colrow_engine *engine, const struct colro
     return status;
 }
 
-int colrow_apply_chat_template(const struct colrow_engine *engine, const struct colrow_message *messages, int n,
+int colrow_apply_chat_template(const struct colrow_engine *engine,
+                               const struct colrow_message *messages, int n,
                                int add_generation_prompt, char **text)
 {
     struct bytes bytes;
@@ -167,10 +169,12 @@ static double seconds(const _Atomic uint64_t *ns)
     return (double)load(ns) * 1e-9;
 }
 
-int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank, struct colrow_rank_statistics *out)
+int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
+                               struct colrow_rank_statistics *out)
 {
     if (rank < 0 || rank >= engine->plan->n_ranks)
-        return engine_result(fail(ERR_INPUT, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
+        return engine_result(
+            fail(ERR_INPUT, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
     const struct board_rank *from = &engine->board.ranks[rank];
     *out = (struct colrow_rank_statistics){
         .pid = (int)group_pid(engine->group, rank),
@@ -188,7 +192,8 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank, str
     return 0;
 }
 
-const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows, size_t *layer_stride)
+const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows,
+                                  size_t *layer_stride)
 {
     const struct step_results *results = &engine->board.results;
     if (!engine->capture || engine->statistics.steps == 0) {

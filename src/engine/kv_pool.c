@@ -7,7 +7,8 @@
 
 struct kv_pool {
     int64_t n_pages, n_free;
-    int32_t *free;     // [n_free], the next one to take last: what was used most recently is still in a cache
+    int32_t *free; // [n_free], the next one to take last: what was used most recently is still in a
+                   // cache
     uint32_t *holders; // [n_pages]
 };
 
@@ -16,7 +17,8 @@ enum status kv_pool_new(int64_t n_pages, struct kv_pool **out)
     assert(n_pages > 0 && n_pages <= KV_POOL_PAGES_MAX);
     struct kv_pool *pool;
     TRY(memory_new(1, sizeof *pool, "the KV pool", &pool));
-    enum status status = memory_new((size_t)n_pages, sizeof *pool->free, "the KV pool", &pool->free);
+    enum status status =
+        memory_new((size_t)n_pages, sizeof *pool->free, "the KV pool", &pool->free);
     if (status == OK)
         status = memory_new((size_t)n_pages, sizeof *pool->holders, "the KV pool", &pool->holders);
     if (status != OK) {

@@ -1,5 +1,5 @@
-// The pool of KV pages (KV_PAGE_TOKENS tokens each): who holds which. Page ids are the same on every rank; the memory
-// behind them is the ranks' business.
+// The pool of KV pages (KV_PAGE_TOKENS tokens each): who holds which. Page ids are the same on
+// every rank; the memory behind them is the ranks' business.
 //
 // Each page counts its holders, so that sequences can share a prefix.
 #ifndef COLROW_ENGINE_KV_POOL_H

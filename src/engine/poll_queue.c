@@ -49,7 +49,8 @@ static void append(struct poll_queue *queue, struct polled_output *item)
     queue->last = item;
 }
 
-// Copies `bytes` behind what is there and returns where they lie now. The pieces keep their alignment.
+// Copies `bytes` behind what is there and returns where they lie now. The pieces keep their
+// alignment.
 static void *put(char **end, const void *data, size_t bytes)
 {
     void *place = *end;
@@ -65,14 +66,17 @@ static size_t text_bytes(const char *text)
     return text ? strlen(text) + 1 : 0;
 }
 
-enum status poll_queue_add(struct poll_queue *queue, const struct colrow_output *in, int32_t vocab_size)
+enum status poll_queue_add(struct poll_queue *queue, const struct colrow_output *in,
+                           int32_t vocab_size)
 {
     size_t ids = (size_t)in->n_ids * sizeof *in->ids, text = in->text_length + 1;
     size_t logprobs = (size_t)in->n_ids * (size_t)in->n_logprobs * sizeof *in->logprobs;
-    size_t prompt_logits = (size_t)in->n_prompt_logits * (size_t)vocab_size * sizeof *in->prompt_logits;
+    size_t prompt_logits =
+        (size_t)in->n_prompt_logits * (size_t)vocab_size * sizeof *in->prompt_logits;
     size_t reason = text_bytes(in->stop_reason), error = text_bytes(in->error);
     struct polled_output *item;
-    size_t bytes = sizeof *item + ids + text + logprobs + prompt_logits + reason + error + (size_t)6 * 16;
+    size_t bytes =
+        sizeof *item + ids + text + logprobs + prompt_logits + reason + error + (size_t)6 * 16;
     TRY(memory_new(bytes, 1, "an output", &item));
     char *end = item->data;
     item->output = *in;

@@ -1,5 +1,5 @@
-// A rank process: `colrow rank`, started by the engine. It loads its share of the model and executes step plans until it
-// is told to leave.
+// A rank process: `colrow rank`, started by the engine. It loads its share of the model and
+// executes step plans until it is told to leave.
 #ifndef COLROW_ENGINE_RANK_H
 #define COLROW_ENGINE_RANK_H
 

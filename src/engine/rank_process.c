@@ -28,7 +28,8 @@ struct rank {
 };
 
 // All numbers for the front-end are counters that it reads now and then: relaxed suffices.
-#define PUBLISH(field, value) atomic_store_explicit(&rank->own->field, (value), memory_order_relaxed)
+#define PUBLISH(field, value)                                                                      \
+    atomic_store_explicit(&rank->own->field, (value), memory_order_relaxed)
 
 static void show_progress(void *context, uint64_t bytes_read)
 {
@@ -63,8 +64,9 @@ static enum status start_team(struct rank *rank)
     struct topology topology;
     TRY(topology_read(&topology));
     // bound only where each thread gets a core of its own; else the kernel may move them about
-    bool fits = n_threads <= TEAM_THREADS_MAX && n_ranks * n_threads <= topology.n_cores &&
-                topology_share(&topology, comm_rank(rank->comm), n_ranks, n_threads, cpus) == n_threads;
+    bool fits =
+        n_threads <= TEAM_THREADS_MAX && n_ranks * n_threads <= topology.n_cores &&
+        topology_share(&topology, comm_rank(rank->comm), n_ranks, n_threads, cpus) == n_threads;
     if (fits)
         topology_bind_memory(cpus, n_threads);
     return team_new(n_threads, fits ? cpus : NULL, &rank->team);
@@ -172,7 +174,8 @@ static void rank_close(struct rank *rank)
 
 int rank_main(void)
 {
-    // Ctrl-C reaches the whole terminal; it is for the program that owns the group, whose end we notice.
+    // Ctrl-C reaches the whole terminal; it is for the program that owns the group, whose end we
+    // notice.
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     struct rank rank = {.begun_ns = clock_ns()};

@@ -41,8 +41,9 @@ static bool is_this_program(char *out)
     return slash && strcmp(slash + 1, "colrow") == 0 && is_program(out);
 }
 
-// The library lies in PREFIX/lib or PREFIX/lib/ARCHITECTURE, or beside the program in a build folder; a program that has it
-// linked in, in PREFIX/bin. No further: what lies around in folders above may be anybody's.
+// The library lies in PREFIX/lib or PREFIX/lib/ARCHITECTURE, or beside the program in a build
+// folder; a program that has it linked in, in PREFIX/bin. No further: what lies around in folders
+// above may be anybody's.
 static bool found_beside_library(char *out)
 {
     Dl_info info;
@@ -82,6 +83,7 @@ enum status rank_program_find(const char *given, char *out)
         return named(variable, "COLROW_RANK_PROGRAM", out);
     if (is_this_program(out) || found_beside_library(out) || found_in_path("colrow", out))
         return OK;
-    return fail(ERR_INPUT, "cannot find the program colrow, which the ranks run: neither beside this library nor in PATH; set "
+    return fail(ERR_INPUT, "cannot find the program colrow, which the ranks run: neither beside "
+                           "this library nor in PATH; set "
                            "COLROW_RANK_PROGRAM to its path");
 }

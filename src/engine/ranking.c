@@ -14,13 +14,14 @@ uint64_t ranking_key(float logit, int32_t id)
         bits = 0xff800000u; // NaN
     if ((bits & 0x7fffffffu) == 0)
         bits = 0; // -0 equals +0
-    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u; // now unsigned order is the order of numbers
+    bits = bits & 0x80000000u ? ~bits
+                              : bits | 0x80000000u; // now unsigned order is the order of numbers
     return (uint64_t)bits << 32 | (uint32_t)~id;
 }
 
 int32_t ranking_id(uint64_t key)
 {
-    return (int32_t)~(uint32_t)key;
+    return (int32_t) ~(uint32_t)key;
 }
 
 static void swap(uint64_t *a, uint64_t *b)
@@ -30,7 +31,8 @@ static void swap(uint64_t *a, uint64_t *b)
     *b = c;
 }
 
-// Cuts keys (all different) into larger ones, the pivot, smaller ones; returns the pivot's place. n > 0.
+// Cuts keys (all different) into larger ones, the pivot, smaller ones; returns the pivot's place. n
+// > 0.
 static int32_t partition(uint64_t *keys, int32_t n)
 {
     int32_t middle = n / 2;
@@ -94,8 +96,10 @@ int32_t ranking_room(int32_t k)
     return k < 512 ? 1024 : 2 * k;
 }
 
-// Whether a block may hold a token that is wanted. Fixed trip counts, so that the compiler vectorises them.
-static bool block_is_wanted(const float *logits, float floor, const uint32_t *weights, uint32_t least)
+// Whether a block may hold a token that is wanted. Fixed trip counts, so that the compiler
+// vectorises them.
+static bool block_is_wanted(const float *logits, float floor, const uint32_t *weights,
+                            uint32_t least)
 {
     int wanted = 0;
     for (int i = 0; i < RANKING_BLOCK; i++)
@@ -118,14 +122,16 @@ static uint64_t prune(uint64_t *keys, int32_t count, int32_t k)
     return bound;
 }
 
-int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n, int32_t k, uint64_t *keys)
+int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n,
+                    int32_t k, uint64_t *keys)
 {
     assert(k > 0 && n % RANKING_BLOCK == 0);
     int32_t count = 0, room = ranking_room(k);
     uint64_t bound = 0;
     float floor = -INFINITY;
     for (int32_t begin = 0; begin < n; begin += RANKING_BLOCK) {
-        if (bound && !block_is_wanted(logits + begin, floor, weights ? weights + begin : NULL, least))
+        if (bound &&
+            !block_is_wanted(logits + begin, floor, weights ? weights + begin : NULL, least))
             continue;
         for (int32_t i = begin; i < begin + RANKING_BLOCK; i++) {
             if (weights && weights[i] < least)

@@ -1,28 +1,32 @@
-// Tokens in the order of their logits, largest first, smaller id first among equals; selection without full sorts.
+// Tokens in the order of their logits, largest first, smaller id first among equals; selection
+// without full sorts.
 #ifndef COLROW_ENGINE_RANKING_H
 #define COLROW_ENGINE_RANKING_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// One integer per token that orders as the pair does: descending keys are the order above. NaN ranks as -inf.
+// One integer per token that orders as the pair does: descending keys are the order above. NaN
+// ranks as -inf.
 uint64_t ranking_key(float logit, int32_t id);
 int32_t ranking_id(uint64_t key);
 
-// Logits and weights come in whole blocks: n is a multiple of RANKING_BLOCK, what is not a token -inf with weight 0.
+// Logits and weights come in whole blocks: n is a multiple of RANKING_BLOCK, what is not a token
+// -inf with weight 0.
 enum { RANKING_BLOCK = 64 };
 
-// Collects the `k` largest keys of the tokens with weights[i] >= least (weights NULL: of all) into `keys`, unsorted; returns
-// their number. `keys` needs room for ranking_room(k).
-int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n, int32_t k, uint64_t *keys);
+// Collects the `k` largest keys of the tokens with weights[i] >= least (weights NULL: of all) into
+// `keys`, unsorted; returns their number. `keys` needs room for ranking_room(k).
+int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n,
+                    int32_t k, uint64_t *keys);
 int32_t ranking_room(int32_t k);
 
 void ranking_sort(uint64_t *keys, int32_t n); // descending
 // Moves the k largest to the front, unsorted. 0 < k <= n.
 void ranking_select(uint64_t *keys, int32_t n, int32_t k);
 
-// Moves the shortest prefix of the descending order whose weights sum to `target` or more to the front, unsorted; returns its
-// length. All n together reach the target, and target > 0.
+// Moves the shortest prefix of the descending order whose weights sum to `target` or more to the
+// front, unsorted; returns its length. All n together reach the target, and target > 0.
 int32_t ranking_prefix(uint64_t *keys, int32_t n, const uint32_t *weights, uint64_t target);
 
 #endif

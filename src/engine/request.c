@@ -16,7 +16,8 @@ static enum status number_between(const char *name, double value, double least, 
     return fail(ERR_INPUT, "%s is %g; expected a number from %g to %g", name, value, least, most);
 }
 
-static enum status check_numbers(const struct colrow_sampling *in, const struct request_limits *limits)
+static enum status check_numbers(const struct colrow_sampling *in,
+                                 const struct request_limits *limits)
 {
     TRY(number_between("temperature", in->temperature, 0, 1e6));
     if (!(in->top_p > 0 && in->top_p <= 1))
@@ -24,20 +25,24 @@ static enum status check_numbers(const struct colrow_sampling *in, const struct 
     TRY(number_between("top_k", in->top_k, -1, INT32_MAX));
     TRY(number_between("min_p", in->min_p, 0, 1));
     if (!(in->repetition_penalty > 0 && in->repetition_penalty <= 1e6))
-        return fail(ERR_INPUT, "repetition_penalty is %g; expected a number above 0 (1: none)", in->repetition_penalty);
+        return fail(ERR_INPUT, "repetition_penalty is %g; expected a number above 0 (1: none)",
+                    in->repetition_penalty);
     TRY(number_between("presence_penalty", in->presence_penalty, -2, 2));
     TRY(number_between("frequency_penalty", in->frequency_penalty, -2, 2));
     TRY(number_between("max_tokens", in->max_tokens, 0, INT32_MAX));
-    TRY(number_between("min_tokens", in->min_tokens, 0, in->max_tokens ? in->max_tokens : INT32_MAX));
+    TRY(number_between("min_tokens", in->min_tokens, 0,
+                       in->max_tokens ? in->max_tokens : INT32_MAX));
     TRY(number_between("n", in->n, 1, SEQUENCES_PER_REQUEST_MAX));
     TRY(number_between("logprobs", in->logprobs, -1, LOGPROBS_MAX));
     TRY(number_between("the number of stop strings", in->n_stop, 0, STOP_STRINGS_MAX));
     TRY(number_between("the number of stop_token_ids", in->n_stop_token_ids, 0, STOP_TOKENS_MAX));
     TRY(number_between("the number of logit_bias entries", in->n_logit_bias, 0, LOGIT_BIASES_MAX));
     if (in->prompt_logits && !limits->prompt_logits)
-        return fail(ERR_INPUT, "logits of prompt tokens are asked for, but the engine was opened without prompt_logits");
+        return fail(ERR_INPUT, "logits of prompt tokens are asked for, but the engine was opened "
+                               "without prompt_logits");
     if (in->n_stop > 0 && !limits->tokenizer)
-        return fail(ERR_INPUT, "stop strings need a tokenizer, and the model's folder has no tokenizer.json");
+        return fail(ERR_INPUT,
+                    "stop strings need a tokenizer, and the model's folder has no tokenizer.json");
     return OK;
 }
 
@@ -57,12 +62,15 @@ static enum status check_prompt(const struct request_limits *limits, const int32
     // one token must have room behind the prompt, unless only the prompt's logits are wanted
     int64_t most = limits->max_model_len - !sampling->prompt_logits;
     if (n > most)
-        return fail(ERR_INPUT, "the prompt has %d tokens, but max_model_len is %lld%s; shorten it or raise --max-model-len",
+        return fail(ERR_INPUT,
+                    "the prompt has %d tokens, but max_model_len is %lld%s; shorten it or raise "
+                    "--max-model-len",
                     (int)n, (long long)limits->max_model_len,
                     sampling->prompt_logits ? "" : ", of which one is for the answer");
     if (n > limits->kv_pool_tokens)
-        return fail(ERR_INPUT, "the prompt has %d tokens, but the KV pool holds %lld; raise --kv-cache-memory", (int)n,
-                    (long long)limits->kv_pool_tokens);
+        return fail(ERR_INPUT,
+                    "the prompt has %d tokens, but the KV pool holds %lld; raise --kv-cache-memory",
+                    (int)n, (long long)limits->kv_pool_tokens);
     for (int32_t i = 0; i < n; i++)
         TRY(check_id("prompt", ids[i], limits));
     return OK;
@@ -74,7 +82,8 @@ static enum status copy_stops(struct request *request, const struct colrow_sampl
     for (int i = 0; i < in->n_stop; i++) {
         size_t length = in->stop[i] ? strlen(in->stop[i]) : 0;
         if (length == 0 || length > STOP_STRING_BYTES_MAX)
-            return fail(ERR_INPUT, "stop string %d has %zu bytes; expected 1 to %d", i, length, STOP_STRING_BYTES_MAX);
+            return fail(ERR_INPUT, "stop string %d has %zu bytes; expected 1 to %d", i, length,
+                        STOP_STRING_BYTES_MAX);
         char *text;
         TRY(arena_text(&request->arena, in->stop[i], length, &text));
         request->stops[i] = text;
@@ -121,7 +130,8 @@ static enum status copy_bias(struct request *request, const struct request_limit
     return OK;
 }
 
-// splitmix64: requests without a seed draw different numbers, the same ones in each run of the program.
+// splitmix64: requests without a seed draw different numbers, the same ones in each run of the
+// program.
 static uint64_t seed_of(uint64_t engine_seed, uint64_t number)
 {
     uint64_t x = engine_seed + number * 0x9E3779B97F4A7C15u;
@@ -146,19 +156,24 @@ static void copy_numbers(struct request *request, const struct request_limits *l
         .min_tokens = in->min_tokens,
         .logprobs = in->logprobs < limits->vocab_size ? in->logprobs : limits->vocab_size,
     };
-    out->penalties = in->repetition_penalty != 1 || in->presence_penalty != 0 || in->frequency_penalty != 0;
+    out->penalties =
+        in->repetition_penalty != 1 || in->presence_penalty != 0 || in->frequency_penalty != 0;
     request->ignore_eos = in->ignore_eos != 0;
     request->include_stop = in->include_stop_str_in_output != 0;
     request->skip_special_tokens = in->skip_special_tokens != 0;
     int64_t room = limits->max_model_len - request->n_prompt;
-    int64_t pool_room = limits->kv_pool_tokens - request->n_prompt + 1; // the last token needs no keys
+    int64_t pool_room =
+        limits->kv_pool_tokens - request->n_prompt + 1; // the last token needs no keys
     room = room < pool_room ? room : pool_room;
-    room = room < 1 ? 1 : room; // a prompt that fills the context, for its logits: one token comes with them
-    request->max_tokens = in->max_tokens > 0 && in->max_tokens < room ? in->max_tokens : (int32_t)room;
+    room = room < 1
+               ? 1
+               : room; // a prompt that fills the context, for its logits: one token comes with them
+    request->max_tokens =
+        in->max_tokens > 0 && in->max_tokens < room ? in->max_tokens : (int32_t)room;
 }
 
-static enum status completion_init(struct request *request, const struct request_limits *limits, int index,
-                                   const int32_t *ids, bool prompt_logits)
+static enum status completion_init(struct request *request, const struct request_limits *limits,
+                                   int index, const int32_t *ids, bool prompt_logits)
 {
     struct completion *completion = &request->completions[index];
     struct sequence *sequence = &completion->sequence;
@@ -192,8 +207,8 @@ static enum status completion_init(struct request *request, const struct request
     return OK;
 }
 
-static enum status fill(struct request *request, const struct request_limits *limits, const int32_t *ids,
-                        const struct colrow_sampling *sampling)
+static enum status fill(struct request *request, const struct request_limits *limits,
+                        const int32_t *ids, const struct colrow_sampling *sampling)
 {
     copy_numbers(request, limits, sampling);
     TRY(copy_stops(request, sampling));
@@ -211,8 +226,8 @@ static enum status fill(struct request *request, const struct request_limits *li
     return OK;
 }
 
-enum status request_new(const struct request_limits *limits, uint64_t number, const int32_t *ids, int32_t n_ids,
-                        const struct colrow_sampling *sampling, struct request **out)
+enum status request_new(const struct request_limits *limits, uint64_t number, const int32_t *ids,
+                        int32_t n_ids, const struct colrow_sampling *sampling, struct request **out)
 {
     TRY(check_numbers(sampling, limits));
     TRY(check_prompt(limits, ids, n_ids, sampling));
@@ -279,13 +294,15 @@ static enum status decode(struct completion *completion, int32_t id, bool is_tex
     struct bytes piece;
     bytes_init(&piece);
     enum status status = OK;
-    bool armed = completion_generated(completion) > request->sampling.min_tokens || request->sampling.min_tokens == 0;
+    bool armed = completion_generated(completion) > request->sampling.min_tokens ||
+                 request->sampling.min_tokens == 0;
     if (is_text)
         TRY_DONE(decode_stream_step(&completion->stream, id, &piece));
     if (last)
         TRY_DONE(decode_stream_flush(&completion->stream, &piece));
     if (piece.length)
-        TRY_DONE(stop_text_add(&completion->stop, piece.data, piece.length, armed, &completion->text));
+        TRY_DONE(
+            stop_text_add(&completion->stop, piece.data, piece.length, armed, &completion->text));
     if (last)
         TRY_DONE(stop_text_flush(&completion->stop, &completion->text));
 done:
@@ -301,7 +318,8 @@ enum status completion_add(struct completion *completion, int32_t id)
     sequence->tokens[sequence->n_tokens++] = id;
     if (request->sampling.penalties)
         token_counts_generated(&completion->counts, id);
-    sequence->full_logits = sampling_needs_logits(&request->sampling, completion_generated(completion));
+    sequence->full_logits =
+        sampling_needs_logits(&request->sampling, completion_generated(completion));
     completion->finish = finish_of_token(completion, id);
     // the text of a token that ends the sequence is no part of the answer, unless asked for
     bool is_text = completion->finish != COLROW_STOP || request->include_stop;

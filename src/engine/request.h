@@ -1,4 +1,5 @@
-// A request: a prompt, its parameters and its n completions. All of its memory is one arena, but for growing text.
+// A request: a prompt, its parameters and its n completions. All of its memory is one arena, but
+// for growing text.
 #ifndef COLROW_ENGINE_REQUEST_H
 #define COLROW_ENGINE_REQUEST_H
 
@@ -27,8 +28,8 @@ struct completion {
     struct token_counts counts;
     struct decode_stream stream;
     struct stop_text stop;
-    struct bytes text;   // new
-    int32_t n_delivered; // of the generated tokens
+    struct bytes text;               // new
+    int32_t n_delivered;             // of the generated tokens
     struct colrow_logprob *logprobs; // [1 + logprobs], of the new token; NULL when not asked for
     int32_t n_logprobs;
     const float *prompt_logits; // new: on the board, gone with the next step
@@ -41,7 +42,8 @@ struct completion {
     bool closed; // its last output was handed over
     bool queued; // in the engine's list of outputs to come
     struct completion *next_output;
-    struct polled_output *last_resort; // for the final output of a polled request, reserved at the start
+    struct polled_output
+        *last_resort; // for the final output of a polled request, reserved at the start
 };
 
 struct request {
@@ -69,15 +71,16 @@ struct request_limits {
     int32_t vocab_size;
     int64_t max_model_len;
     int64_t kv_pool_tokens;
-    bool prompt_logits; // there is room for them
-    uint64_t seed;      // the engine's
+    bool prompt_logits;                         // there is room for them
+    uint64_t seed;                              // the engine's
     const struct generation_config *generation; // borrowed for the request's life
     const struct tokenizer *tokenizer;          // NULL: the model has none
 };
 
 // Checks and copies everything. ERR_INPUT names the parameter.
-enum status request_new(const struct request_limits *limits, uint64_t number, const int32_t *ids, int32_t n_ids,
-                        const struct colrow_sampling *sampling, struct request **out) STATUS_MUST_USE;
+enum status request_new(const struct request_limits *limits, uint64_t number, const int32_t *ids,
+                        int32_t n_ids, const struct colrow_sampling *sampling,
+                        struct request **out) STATUS_MUST_USE;
 void request_free(struct request *request); // accepts NULL
 
 static inline struct completion *completion_of(struct sequence *sequence)
@@ -90,10 +93,11 @@ static inline int32_t completion_generated(const struct completion *completion)
     return completion->sequence.n_tokens - completion->sequence.n_prompt;
 }
 
-// Appends a token, decides whether the sequence is over, and collects its text. `finish`, `stop_reason` and `text` say
-// what came of it.
+// Appends a token, decides whether the sequence is over, and collects its text. `finish`,
+// `stop_reason` and `text` say what came of it.
 enum status completion_add(struct completion *completion, int32_t id) STATUS_MUST_USE;
-// Ends a completion whatever its tokens say: cancelled or failed (`error` is copied where there is memory for it).
+// Ends a completion whatever its tokens say: cancelled or failed (`error` is copied where there is
+// memory for it).
 void completion_end(struct completion *completion, enum colrow_finish finish, const char *error);
 
 #endif

@@ -24,12 +24,14 @@ struct sampler {
     int32_t logprobs_max;
 };
 
-enum status sampler_new(int32_t vocab_size, int32_t logprobs_max, const struct kernels *kernels, struct sampler **out)
+enum status sampler_new(int32_t vocab_size, int32_t logprobs_max, const struct kernels *kernels,
+                        struct sampler **out)
 {
     assert(vocab_size > 0 && logprobs_max >= 0);
     struct sampler *sampler;
     TRY(memory_new(1, sizeof *sampler, "the sampler", &sampler));
-    *sampler = (struct sampler){.vocab_size = vocab_size, .kernels = kernels, .logprobs_max = logprobs_max};
+    *sampler = (struct sampler){
+        .vocab_size = vocab_size, .kernels = kernels, .logprobs_max = logprobs_max};
     size_t n = round_up((size_t)vocab_size, RANKING_BLOCK), room = (size_t)ranking_room((int32_t)n);
     sampler->n = (int32_t)n;
     const char *what = "the sampler";
@@ -39,7 +41,8 @@ enum status sampler_new(int32_t vocab_size, int32_t logprobs_max, const struct k
     TRY_DONE(memory_new(n, sizeof *sampler->weights, what, &sampler->weights));
     TRY_DONE(memory_new(n / RANKING_BLOCK, sizeof *sampler->sums, what, &sampler->sums));
     TRY_DONE(memory_new(room, sizeof *sampler->keys, what, &sampler->keys));
-    TRY_DONE(memory_new((size_t)logprobs_max + 1, sizeof *sampler->logprobs, what, &sampler->logprobs));
+    TRY_DONE(
+        memory_new((size_t)logprobs_max + 1, sizeof *sampler->logprobs, what, &sampler->logprobs));
     for (size_t i = (size_t)vocab_size; i < n; i++)
         sampler->scores[i] = -INFINITY;
 done:
@@ -76,8 +79,10 @@ bool sampling_needs_logits(const struct sampling *sampling, int32_t n_generated)
 
 static enum status no_number(void)
 {
-    return fail(ERR_INTERNAL, "the model's logits are not numbers; the checkpoint's weights may overflow in this dtype: "
-                              "try --dtype float32");
+    return fail(
+        ERR_INTERNAL,
+        "the model's logits are not numbers; the checkpoint's weights may overflow in this dtype: "
+        "try --dtype float32");
 }
 
 enum status sampler_best(const struct step_best *best, int n_ranks, size_t stride, int32_t *id)
@@ -85,7 +90,8 @@ enum status sampler_best(const struct step_best *best, int n_ranks, size_t strid
     struct step_best found = {.value = -INFINITY, .id = -1};
     for (int r = 0; r < n_ranks; r++, best += stride) {
         bool better = best->value > found.value;
-        if (better || (best->value == found.value && best->value > -INFINITY && best->id < found.id))
+        if (better ||
+            (best->value == found.value && best->value > -INFINITY && best->id < found.id))
             found = *best;
     }
     if (found.id < 0)
@@ -95,13 +101,15 @@ enum status sampler_best(const struct step_best *best, int n_ranks, size_t strid
 }
 
 // vllm/model_executor/layers/utils.py, apply_penalties()
-static void apply_penalties(const struct sampling *sampling, const struct token_counts *counts, float *scores)
+static void apply_penalties(const struct sampling *sampling, const struct token_counts *counts,
+                            float *scores)
 {
     for (int32_t i = 0; i < counts->n; i++) {
         struct token_count item = counts->items[i];
         float *score = &scores[item.id];
         if (sampling->repetition_penalty != 1)
-            *score = *score > 0 ? *score / sampling->repetition_penalty : *score * sampling->repetition_penalty;
+            *score = *score > 0 ? *score / sampling->repetition_penalty
+                                : *score * sampling->repetition_penalty;
         if (item.generated > 0) {
             *score -= sampling->frequency_penalty * (float)item.generated;
             *score -= sampling->presence_penalty;
@@ -109,7 +117,8 @@ static void apply_penalties(const struct sampling *sampling, const struct token_
     }
 }
 
-static void adjust(const struct sampling *sampling, const struct sampling_state *state, float *scores)
+static void adjust(const struct sampling *sampling, const struct sampling_state *state,
+                   float *scores)
 {
     if (masks_end(sampling, state->n_generated))
         for (int32_t i = 0; i < sampling->n_end_ids; i++)
@@ -120,7 +129,8 @@ static void adjust(const struct sampling *sampling, const struct sampling_state 
         apply_penalties(sampling, state->counts, scores);
 }
 
-// exps to weights: 2^30 times as large, to the nearest integer; NaN is 0. Fixed trip counts, so that the compiler vectorises.
+// exps to weights: 2^30 times as large, to the nearest integer; NaN is 0. Fixed trip counts, so
+// that the compiler vectorises.
 static uint64_t weigh_block(const float *exps, uint32_t *weights)
 {
     uint64_t sum = 0;
@@ -137,7 +147,8 @@ static uint64_t weigh(struct sampler *sampler)
 {
     uint64_t total = 0;
     for (int32_t i = 0; i < sampler->n; i += RANKING_BLOCK)
-        total += sampler->sums[i / RANKING_BLOCK] = weigh_block(sampler->exps + i, sampler->weights + i);
+        total += sampler->sums[i / RANKING_BLOCK] =
+            weigh_block(sampler->exps + i, sampler->weights + i);
     return total;
 }
 
@@ -149,9 +160,10 @@ static uint64_t sum_of_kept(const struct sampler *sampler, int32_t n_kept)
     return sum;
 }
 
-// The sum of the weights that min_p, top_k and top_p leave of `total`. `*n_kept`: their tokens are the first of
-// sampler->keys, unsorted; or -1: all tokens are left.
-static uint64_t keep_likely(struct sampler *sampler, const struct sampling *sampling, uint64_t total, int32_t *n_kept)
+// The sum of the weights that min_p, top_k and top_p leave of `total`. `*n_kept`: their tokens are
+// the first of sampler->keys, unsorted; or -1: all tokens are left.
+static uint64_t keep_likely(struct sampler *sampler, const struct sampling *sampling,
+                            uint64_t total, int32_t *n_kept)
 {
     const uint32_t *weights = sampler->weights;
     int32_t n = -1, vocab_size = sampler->vocab_size;
@@ -159,17 +171,19 @@ static uint64_t keep_likely(struct sampler *sampler, const struct sampling *samp
     least = least < 1 ? 1 : least;
     bool top_k = sampling->top_k > 0 && sampling->top_k < vocab_size;
     if (top_k || sampling->min_p > 0) {
-        n = ranking_top(sampler->scores, weights, least, sampler->n, top_k ? sampling->top_k : vocab_size, sampler->keys);
+        n = ranking_top(sampler->scores, weights, least, sampler->n,
+                        top_k ? sampling->top_k : vocab_size, sampler->keys);
         total = sum_of_kept(sampler, n);
     }
     if (sampling->top_p < 1) {
         uint64_t target = (uint64_t)(sampling->top_p * (double)total);
         target = target < 1 ? 1 : target > total ? total : target;
         if (n < 0) {
-            // all tokens below this bound together have less than total - target: they are not in the nucleus
+            // all tokens below this bound together have less than total - target: they are not in
+            // the nucleus
             uint64_t bound = (total - target) / (uint64_t)vocab_size;
-            n = ranking_top(sampler->scores, weights, bound > least ? (uint32_t)bound : least, sampler->n, vocab_size,
-                            sampler->keys);
+            n = ranking_top(sampler->scores, weights, bound > least ? (uint32_t)bound : least,
+                            sampler->n, vocab_size, sampler->keys);
         }
         n = ranking_prefix(sampler->keys, n, weights, target);
         total = sum_of_kept(sampler, n);
@@ -178,7 +192,8 @@ static uint64_t keep_likely(struct sampler *sampler, const struct sampling *samp
     return total;
 }
 
-// The token at `point` when the weights are laid side by side: all tokens by id, or what is left by rank.
+// The token at `point` when the weights are laid side by side: all tokens by id, or what is left by
+// rank.
 static int32_t pick(struct sampler *sampler, int32_t n_kept, uint64_t point)
 {
     if (n_kept >= 0) {
@@ -243,12 +258,14 @@ static int32_t rank_of(const float *logits, int32_t n, int32_t id)
 }
 
 // Log-softmax of the model's own logits, as vLLM's logprobs_mode "raw_logprobs".
-static void take_logprobs(struct sampler *sampler, const float *model_logits, int32_t n_best, struct sample *out)
+static void take_logprobs(struct sampler *sampler, const float *model_logits, int32_t n_best,
+                          struct sample *out)
 {
     float largest, *logits = sampler->scores;
     memcpy(logits, model_logits, (size_t)sampler->vocab_size * sizeof *logits);
     sampler->kernels->argmax(logits, sampler->n, &largest);
-    float log_sum = number_log(sampler->kernels->exp_sum(logits, largest, sampler->n, sampler->exps));
+    float log_sum =
+        number_log(sampler->kernels->exp_sum(logits, largest, sampler->n, sampler->exps));
     struct colrow_logprob *logprobs = sampler->logprobs;
     logprobs[0] = (struct colrow_logprob){
         .id = out->id,
@@ -287,7 +304,8 @@ static enum status draw(struct sampler *sampler, const struct sampling *sampling
 }
 
 enum status sampler_draw(struct sampler *sampler, const struct sampling *sampling,
-                         const struct sampling_state *state, const float *logits, struct sample *out)
+                         const struct sampling_state *state, const float *logits,
+                         struct sample *out)
 {
     assert(sampling->logprobs <= sampler->logprobs_max);
     assert(!sampling->penalties || state->counts);

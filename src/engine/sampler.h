@@ -1,9 +1,10 @@
-// From a row of logits to a token: one function of (logits, tokens so far, parameters, seed, position), the same on
-// every machine. It runs in the front-end; ranks know nothing of it.
+// From a row of logits to a token: one function of (logits, tokens so far, parameters, seed,
+// position), the same on every machine. It runs in the front-end; ranks know nothing of it.
 //
-// Order and meaning follow vLLM (vllm/v1/sample/sampler.py): mask of end tokens, logit_bias, penalties; then the largest, or
-// temperature, min_p, top_k, top_p and a draw. Probabilities are kept as integers (exp scaled by 2^30), so that no
-// sum depends on its order; ties go to the smaller id everywhere.
+// Order and meaning follow vLLM (vllm/v1/sample/sampler.py): mask of end tokens, logit_bias,
+// penalties; then the largest, or temperature, min_p, top_k, top_p and a draw. Probabilities are
+// kept as integers (exp scaled by 2^30), so that no sum depends on its order; ties go to the
+// smaller id everywhere.
 #ifndef COLROW_ENGINE_SAMPLER_H
 #define COLROW_ENGINE_SAMPLER_H
 
@@ -28,7 +29,8 @@ struct sampling {
     uint64_t seed;
     const struct colrow_token_bias *logit_bias; // values already within [-100, 100]
     int32_t n_logit_bias;
-    const int32_t *end_ids; // end and stop tokens: masked until min_tokens, whatever ignore_eos says
+    const int32_t
+        *end_ids; // end and stop tokens: masked until min_tokens, whatever ignore_eos says
     int32_t n_end_ids;
     int32_t min_tokens;
     int32_t logprobs; // -1: none
@@ -44,7 +46,8 @@ struct sampling_state {
 
 struct sample {
     int32_t id;
-    struct colrow_logprob *logprobs; // [n_logprobs], the chosen one first; the sampler's until its next call
+    struct colrow_logprob
+        *logprobs; // [n_logprobs], the chosen one first; the sampler's until its next call
     int32_t n_logprobs;
 };
 
@@ -58,8 +61,10 @@ bool sampling_needs_logits(const struct sampling *sampling, int32_t n_generated)
 
 // `logits` [vocab_size] are not changed. ERR_INTERNAL when none of them is a number.
 enum status sampler_draw(struct sampler *sampler, const struct sampling *sampling,
-                         const struct sampling_state *state, const float *logits, struct sample *out) STATUS_MUST_USE;
+                         const struct sampling_state *state, const float *logits,
+                         struct sample *out) STATUS_MUST_USE;
 // The largest of all ranks', the smallest id among equals. best: [n_ranks], `stride` entries apart.
-enum status sampler_best(const struct step_best *best, int n_ranks, size_t stride, int32_t *id) STATUS_MUST_USE;
+enum status sampler_best(const struct step_best *best, int n_ranks, size_t stride,
+                         int32_t *id) STATUS_MUST_USE;
 
 #endif

@@ -6,10 +6,12 @@
 
 #include "base/memory.h"
 
-enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits, struct kv_pool *pool)
+enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
+                           struct kv_pool *pool)
 {
     assert(limits->sequences_max > 0 && limits->rows_max > 0);
-    assert(limits->logit_rows_max >= limits->sequences_max || limits->logit_rows_max >= limits->rows_max);
+    assert(limits->logit_rows_max >= limits->sequences_max ||
+           limits->logit_rows_max >= limits->rows_max);
     *s = (struct scheduler){.limits = *limits, .pool = pool};
     const char *what = "the scheduler";
     size_t sequences = (size_t)limits->sequences_max, logit_rows = (size_t)limits->logit_rows_max;
@@ -85,7 +87,8 @@ static struct step_logits logits_of(const struct sequence *sequence, int32_t n_t
         }
     }
     logits.n = logits.prompt_end - logits.prompt_begin;
-    logits.n += logits.samples && logits.prompt_end != end; // else the last row is a prompt's as well
+    logits.n +=
+        logits.samples && logits.prompt_end != end; // else the last row is a prompt's as well
     return logits;
 }
 
@@ -94,13 +97,15 @@ struct room {
     int32_t rows, logit_rows;
 };
 
-static void join(struct scheduler *s, struct room *room, struct sequence *sequence, int32_t n_tokens)
+static void join(struct scheduler *s, struct room *room, struct sequence *sequence,
+                 int32_t n_tokens)
 {
     sequence->step_tokens = n_tokens;
     sequence->logits = logits_of(sequence, n_tokens);
     room->rows -= n_tokens;
     room->logit_rows -= sequence->logits.n;
-    assert(room->rows >= 0 && room->logit_rows >= 0 && s->step.n_sequences < s->limits.sequences_max);
+    assert(room->rows >= 0 && room->logit_rows >= 0 &&
+           s->step.n_sequences < s->limits.sequences_max);
     s->members[s->step.n_sequences++] = sequence;
 }
 
@@ -131,7 +136,7 @@ static void plan_decoding(struct scheduler *s, struct room *room)
         if (room->rows < 1 || room->logit_rows < 1)
             return;
         if (!grow(s, sequence))
-            return; // it was the last one
+            return;            // it was the last one
         next = sequence->next; // the queue behind it may have changed
         join(s, room, sequence, 1);
     }
@@ -152,7 +157,8 @@ static bool may_start(const struct scheduler *s, const struct sequence *sequence
 {
     if (s->running.n >= s->limits.sequences_max)
         return false;
-    // a page in reserve for each that runs: a start that pushes itself out again would be for nothing
+    // a page in reserve for each that runs: a start that pushes itself out again would be for
+    // nothing
     int64_t reserve = s->running.n;
     return kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
 }
@@ -171,7 +177,8 @@ static void start(struct scheduler *s, struct sequence *sequence)
 
 static void plan_prompts(struct scheduler *s, struct room *room)
 {
-    for (struct sequence *sequence = s->running.first; sequence && room->rows > 0; sequence = sequence->next)
+    for (struct sequence *sequence = s->running.first; sequence && room->rows > 0;
+         sequence = sequence->next)
         if (sequence_remaining(sequence) > 1)
             plan_chunk(s, room, sequence);
 }

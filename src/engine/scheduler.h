@@ -1,9 +1,10 @@
 // Which tokens go into the next step: continuous batching with a budget of tokens.
 //
-// Sequences that decode go first, one token each; what is left of the budget goes to prompts, in chunks, first come first
-// served. A sequence takes the pages of all its known tokens when it starts, so only decoding takes further ones; when none
-// is left, the newest sequence gives its pages back and starts over later from its tokens (preemption by recompute).
-// Results do not depend on any of this (docs/numerics.md).
+// Sequences that decode go first, one token each; what is left of the budget goes to prompts, in
+// chunks, first come first served. A sequence takes the pages of all its known tokens when it
+// starts, so only decoding takes further ones; when none is left, the newest sequence gives its
+// pages back and starts over later from its tokens (preemption by recompute). Results do not depend
+// on any of this (docs/numerics.md).
 #ifndef COLROW_ENGINE_SCHEDULER_H
 #define COLROW_ENGINE_SCHEDULER_H
 
@@ -40,11 +41,13 @@ enum status scheduler_init(struct scheduler *scheduler, const struct scheduler_l
 void scheduler_fini(struct scheduler *scheduler); // sequences are the caller's
 
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
-// The sequence is over: it leaves its queue and gives its pages back. Not while a step with it is under way.
+// The sequence is over: it leaves its queue and gives its pages back. Not while a step with it is
+// under way.
 void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
 
-// Plans the next step into scheduler->step and each member's fields; returns the number of its rows, 0 when there is
-// nothing to do. Steps with rows are numbered from 1 on. Every page table points into the sequences.
+// Plans the next step into scheduler->step and each member's fields; returns the number of its
+// rows, 0 when there is nothing to do. Steps with rows are numbered from 1 on. Every page table
+// points into the sequences.
 int32_t scheduler_plan(struct scheduler *scheduler);
 // The step was executed: its tokens count as computed.
 void scheduler_done(struct scheduler *scheduler);

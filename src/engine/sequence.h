@@ -1,4 +1,5 @@
-// A sequence as the scheduler sees it: tokens, how many of them the ranks have processed, and its KV pages.
+// A sequence as the scheduler sees it: tokens, how many of them the ranks have processed, and its
+// KV pages.
 #ifndef COLROW_ENGINE_SEQUENCE_H
 #define COLROW_ENGINE_SEQUENCE_H
 
@@ -7,8 +8,8 @@
 
 enum sequence_state { SEQUENCE_NEW, SEQUENCE_WAITING, SEQUENCE_RUNNING, SEQUENCE_OVER };
 
-// Rows of logits that a sequence gets from a step: of prompt tokens, then the one that the next token is drawn from
-// (which is the last prompt token's, where that is among them).
+// Rows of logits that a sequence gets from a step: of prompt tokens, then the one that the next
+// token is drawn from (which is the last prompt token's, where that is among them).
 struct step_logits {
     int32_t prompt_begin, prompt_end; // positions of the prompt tokens
     int32_t first, n;                 // their indices in the step

@@ -31,11 +31,12 @@ static bool place(size_t *end, size_t count, size_t item_bytes, size_t *out)
 static bool places_of(const struct step_limits *limits, struct places *out)
 {
     size_t end = round_up(sizeof(struct plan_head), 64);
-    bool good = place(&end, (size_t)limits->sequences_max, sizeof(struct plan_sequence), &out->sequences) &&
-                place(&end, (size_t)limits->rows_max, sizeof(int32_t), &out->tokens) &&
-                place(&end, (size_t)limits->logit_rows_max, sizeof(int32_t), &out->logit_rows) &&
-                place(&end, (size_t)limits->logit_rows_max, 1, &out->logit_full) &&
-                place(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages);
+    bool good =
+        place(&end, (size_t)limits->sequences_max, sizeof(struct plan_sequence), &out->sequences) &&
+        place(&end, (size_t)limits->rows_max, sizeof(int32_t), &out->tokens) &&
+        place(&end, (size_t)limits->logit_rows_max, sizeof(int32_t), &out->logit_rows) &&
+        place(&end, (size_t)limits->logit_rows_max, 1, &out->logit_full) &&
+        place(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages);
     out->end = end;
     return good;
 }
@@ -85,15 +86,16 @@ void step_plan_write(void *area, const struct step_limits *limits, const struct 
             .n_tokens = in->n_tokens,
             .n_pages = in->n_pages,
         };
-        copy(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->pages, in->n_pages, sizeof(int32_t));
+        copy(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->pages, in->n_pages,
+             sizeof(int32_t));
         n_pages += in->n_pages;
     }
 }
 
 static enum status wrong(const char *what, int64_t found, int64_t least, int64_t most)
 {
-    return fail(ERR_INTERNAL, "step plan: %s is %lld; expected %lld to %lld", what, (long long)found,
-                (long long)least, (long long)most);
+    return fail(ERR_INTERNAL, "step plan: %s is %lld; expected %lld to %lld", what,
+                (long long)found, (long long)least, (long long)most);
 }
 
 #define CHECK(value, least, most)                                                                  \
@@ -102,15 +104,16 @@ static enum status wrong(const char *what, int64_t found, int64_t least, int64_t
             return wrong(#value, (value), (least), (most));                                        \
     } while (0)
 
-static enum status check_sequence(const struct plan_sequence *sequence, const struct step_limits *limits)
+static enum status check_sequence(const struct plan_sequence *sequence,
+                                  const struct step_limits *limits)
 {
     CHECK(sequence->n_pages, 1, limits->page_entries_max);
     CHECK(sequence->first_page, 0, limits->page_entries_max - sequence->n_pages);
     return OK;
 }
 
-enum status step_plan_read(const void *area, const struct step_limits *limits, struct step_sequence *sequences,
-                           struct step *out)
+enum status step_plan_read(const void *area, const struct step_limits *limits,
+                           struct step_sequence *sequences, struct step *out)
 {
     struct places places;
     if (!places_of(limits, &places))

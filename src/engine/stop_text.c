@@ -44,7 +44,8 @@ static size_t undecided(const struct stop_text *stop)
         size_t length = strlen(stop->stops[i]) - 1;
         if (length > stop->held.length)
             length = stop->held.length;
-        while (length > longest && !ends_with(stop->held.data, stop->held.length, stop->stops[i], length))
+        while (length > longest &&
+               !ends_with(stop->held.data, stop->held.length, stop->stops[i], length))
             length--;
         if (length > longest)
             longest = length;
@@ -63,7 +64,8 @@ static enum status release(struct stop_text *stop, size_t length, struct bytes *
     return OK;
 }
 
-enum status stop_text_add(struct stop_text *stop, const char *text, size_t length, bool armed, struct bytes *out)
+enum status stop_text_add(struct stop_text *stop, const char *text, size_t length, bool armed,
+                          struct bytes *out)
 {
     if (stop->n_stops == 0)
         return bytes_append(out, text, length);

@@ -1,4 +1,5 @@
-// Stop strings: text is held back while it could still become one, and cut at the first that is complete.
+// Stop strings: text is held back while it could still become one, and cut at the first that is
+// complete.
 #ifndef COLROW_ENGINE_STOP_TEXT_H
 #define COLROW_ENGINE_STOP_TEXT_H
 
@@ -13,7 +14,7 @@ enum { STOP_STRINGS_MAX = 64, STOP_STRING_BYTES_MAX = 4096 };
 struct stop_text {
     const char *const *stops; // borrowed, none empty
     int n_stops;
-    bool include; // the stop string belongs to the output
+    bool include;      // the stop string belongs to the output
     struct bytes held; // not handed out yet
     size_t searched;   // a match ends behind this place of `held`
     int found;         // index of the stop string that ended the text, or -1
@@ -22,9 +23,10 @@ struct stop_text {
 void stop_text_init(struct stop_text *stop, const char *const *stops, int n_stops, bool include);
 void stop_text_fini(struct stop_text *stop);
 
-// Adds text and appends to `out` what can no longer be part of a stop string. Not `armed` (before min_tokens): the text
-// is not searched. Among several stop strings the one that is complete first wins, so that the result does not depend on how
-// the text was cut; of two complete at the same byte the longer. After a match nothing more comes out.
+// Adds text and appends to `out` what can no longer be part of a stop string. Not `armed` (before
+// min_tokens): the text is not searched. Among several stop strings the one that is complete first
+// wins, so that the result does not depend on how the text was cut; of two complete at the same
+// byte the longer. After a match nothing more comes out.
 enum status stop_text_add(struct stop_text *stop, const char *text, size_t length, bool armed,
                           struct bytes *out) STATUS_MUST_USE;
 // The end without a match: what was held back comes out.

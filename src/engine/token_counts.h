@@ -1,4 +1,5 @@
-// Which tokens a sequence has seen, and how often it has generated each: what penalties are computed from.
+// Which tokens a sequence has seen, and how often it has generated each: what penalties are
+// computed from.
 #ifndef COLROW_ENGINE_TOKEN_COUNTS_H
 #define COLROW_ENGINE_TOKEN_COUNTS_H
 
@@ -20,7 +21,8 @@ struct token_counts {
 };
 
 // Room for `tokens_max` different tokens, out of the arena.
-enum status token_counts_init(struct token_counts *counts, struct arena *arena, int32_t tokens_max) STATUS_MUST_USE;
+enum status token_counts_init(struct token_counts *counts, struct arena *arena,
+                              int32_t tokens_max) STATUS_MUST_USE;
 void token_counts_prompt(struct token_counts *counts, const int32_t *ids, int32_t n);
 void token_counts_generated(struct token_counts *counts, int32_t id);
 

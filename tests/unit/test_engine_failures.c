@@ -104,7 +104,8 @@ static void a_broken_tokenizer_is_refused(void **state)
     (void)state;
     struct toy_llama other;
     toy_llama_new(&other);
-    toy_write(&other, "tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}");
+    toy_write(&other, "tokenizer.json",
+              "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}");
     struct colrow_options o = client_options(other.folder, 1);
     check_refused(&o, "tokenizer.json");
     toy_llama_free(&other);
@@ -250,7 +251,8 @@ static void closing_early_leaves_nothing(void **state)
     colrow_close(NULL);
 }
 
-// Opens, asks and closes with the n-th reservation of memory failing; returns whether it was reached.
+// Opens, asks and closes with the n-th reservation of memory failing; returns whether it was
+// reached.
 static bool run_with_failure(long n, int *n_refused)
 {
     struct colrow_options o = client_options(toy.folder, 1);

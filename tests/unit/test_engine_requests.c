@@ -169,7 +169,8 @@ static void several_sequences_of_one_prompt(void **state)
     int different = 0;
     for (int i = 1; i < 4; i++) {
         assert_int_equal(many[i].request, many[0].request);
-        different += many[i].n_ids != a.n_ids || memcmp(many[i].ids, a.ids, sizeof(int32_t) * (size_t)a.n_ids) != 0;
+        different += many[i].n_ids != a.n_ids ||
+                     memcmp(many[i].ids, a.ids, sizeof(int32_t) * (size_t)a.n_ids) != 0;
     }
     assert_int_equal(different, 3);
 }
@@ -301,29 +302,76 @@ static void parameters_are_checked(void **state)
         char *long_text = calloc(TOY_POSITIONS + 10, 1);
         memset(long_text, 'a', TOY_POSITIONS - 1); // and <s>
         switch (c) {
-        case 0: s.temperature = -1, named = "temperature"; break;
-        case 1: s.temperature = 0.0 / 0.0, named = "temperature"; break;
-        case 2: s.top_p = 0, named = "top_p"; break;
-        case 3: s.top_p = 1.1, named = "top_p"; break;
-        case 4: s.top_k = -2, named = "top_k"; break;
-        case 5: s.min_p = 2, named = "min_p"; break;
-        case 6: s.repetition_penalty = 0, named = "repetition_penalty"; break;
-        case 7: s.presence_penalty = 3, named = "presence_penalty"; break;
-        case 8: s.frequency_penalty = -3, named = "frequency_penalty"; break;
-        case 9: s.max_tokens = -1, named = "max_tokens"; break;
-        case 10: s.min_tokens = 5, named = "min_tokens"; break;
-        case 11: s.n = 0, named = "n is"; break;
-        case 12: s.n = 1000, named = "n is"; break;
-        case 13: s.logprobs = 100000, named = "logprobs"; break;
-        case 14: s.stop = stops, s.n_stop = 1, named = "stop string 0"; break;
-        case 15: s.stop_token_ids = &id, s.n_stop_token_ids = 1, named = "stop_token_ids"; break;
-        case 16: s.logit_bias = &bias, s.n_logit_bias = 1, named = "logit_bias"; break;
-        case 17: s.prompt_logits = 1, named = "prompt_logits"; break;
-        case 18: prompt = (struct colrow_prompt){.ids = &id, .n_ids = 1}, named = "token id 260"; break;
-        case 19: prompt = (struct colrow_prompt){.ids = &low_id, .n_ids = 1}, named = "token id -1"; break;
-        case 20: prompt = (struct colrow_prompt){.text = "", .no_special_tokens = 1}, named = "no tokens"; break;
-        case 21: prompt.text = long_text, named = "512 tokens, but max_model_len is 512"; break;
-        case 22: prompt.text = "\xff", named = "UTF-8"; break;
+        case 0:
+            s.temperature = -1, named = "temperature";
+            break;
+        case 1:
+            s.temperature = 0.0 / 0.0, named = "temperature";
+            break;
+        case 2:
+            s.top_p = 0, named = "top_p";
+            break;
+        case 3:
+            s.top_p = 1.1, named = "top_p";
+            break;
+        case 4:
+            s.top_k = -2, named = "top_k";
+            break;
+        case 5:
+            s.min_p = 2, named = "min_p";
+            break;
+        case 6:
+            s.repetition_penalty = 0, named = "repetition_penalty";
+            break;
+        case 7:
+            s.presence_penalty = 3, named = "presence_penalty";
+            break;
+        case 8:
+            s.frequency_penalty = -3, named = "frequency_penalty";
+            break;
+        case 9:
+            s.max_tokens = -1, named = "max_tokens";
+            break;
+        case 10:
+            s.min_tokens = 5, named = "min_tokens";
+            break;
+        case 11:
+            s.n = 0, named = "n is";
+            break;
+        case 12:
+            s.n = 1000, named = "n is";
+            break;
+        case 13:
+            s.logprobs = 100000, named = "logprobs";
+            break;
+        case 14:
+            s.stop = stops, s.n_stop = 1, named = "stop string 0";
+            break;
+        case 15:
+            s.stop_token_ids = &id, s.n_stop_token_ids = 1, named = "stop_token_ids";
+            break;
+        case 16:
+            s.logit_bias = &bias, s.n_logit_bias = 1, named = "logit_bias";
+            break;
+        case 17:
+            s.prompt_logits = 1, named = "prompt_logits";
+            break;
+        case 18:
+            prompt = (struct colrow_prompt){.ids = &id, .n_ids = 1}, named = "token id 260";
+            break;
+        case 19:
+            prompt = (struct colrow_prompt){.ids = &low_id, .n_ids = 1}, named = "token id -1";
+            break;
+        case 20:
+            prompt = (struct colrow_prompt){.text = "", .no_special_tokens = 1},
+            named = "no tokens";
+            break;
+        case 21:
+            prompt.text = long_text, named = "512 tokens, but max_model_len is 512";
+            break;
+        case 22:
+            prompt.text = "\xff", named = "UTF-8";
+            break;
         }
         uint64_t number;
         assert_int_equal(colrow_submit(engine, &prompt, &s, client_collect, &a, &number), -1);
@@ -348,7 +396,8 @@ static void what_the_engine_is(void **state)
     struct colrow_rank_statistics rank;
     for (int r = 0; r < 2; r++) {
         assert_int_equal(colrow_get_rank_statistics(engine, r, &rank), 0);
-        assert_true(rank.pid > 0 && rank.weight_bytes > 0 && rank.kv_bytes > 0 && rank.step_seconds > 0);
+        assert_true(rank.pid > 0 && rank.weight_bytes > 0 && rank.kv_bytes > 0 &&
+                    rank.step_seconds > 0);
         assert_true(rank.file_bytes_read > 0 && rank.bytes_sent > 0);
         assert_true(rank.all_reduce_seconds <= rank.step_seconds);
     }

@@ -5,7 +5,8 @@
 #include "engine/ranking.h"
 #include "engine/sampler.h"
 
-static const struct sampling plain = {.temperature = 1, .top_p = 1, .repetition_penalty = 1, .logprobs = -1};
+static const struct sampling plain = {
+    .temperature = 1, .top_p = 1, .repetition_penalty = 1, .logprobs = -1};
 
 static struct sampler *sampler_for(int32_t vocab_size)
 {
@@ -14,7 +15,8 @@ static struct sampler *sampler_for(int32_t vocab_size)
     return sampler;
 }
 
-static int32_t draw(struct sampler *sampler, const struct sampling *sampling, const float *logits, uint64_t position)
+static int32_t draw(struct sampler *sampler, const struct sampling *sampling, const float *logits,
+                    uint64_t position)
 {
     struct sample sample;
     struct sampling_state state = {.position = position};
@@ -31,7 +33,8 @@ static void fill(float *logits, int n, uint32_t seed)
 }
 
 // Counts of draws against the softmax of what is allowed, by chi-squared.
-static void check_distribution(const struct sampling *sampling, const float *logits, int n, const int *allowed)
+static void check_distribution(const struct sampling *sampling, const float *logits, int n,
+                               const int *allowed)
 {
     enum { DRAWS = 40000 };
     struct sampler *sampler = sampler_for(n);
@@ -39,7 +42,8 @@ static void check_distribution(const struct sampling *sampling, const float *log
     int counts[64] = {0}, free = -1;
     assert_true(n <= 64);
     for (int i = 0; i < n; i++)
-        sum += weights[i] = !allowed || allowed[i] ? exp((double)logits[i] / (double)sampling->temperature) : 0;
+        sum += weights[i] =
+            !allowed || allowed[i] ? exp((double)logits[i] / (double)sampling->temperature) : 0;
     for (int i = 0; i < DRAWS; i++)
         counts[draw(sampler, sampling, logits, (uint64_t)i)]++;
     for (int i = 0; i < n; i++) {
@@ -101,9 +105,10 @@ static void truncation_leaves_the_right_tokens(void **state)
         int top_k;
         float temperature;
     } cases[] = {
-        {1, 0, 5, 1},      {1, 0, 1, 1},    {0.5, 0, 0, 1},   {0.9, 0, 0, 1},    {0.99, 0, 0, 2},      {0.0001, 0, 0, 1},
-        {1, 0.1, 0, 1},    {1, 0.9, 0, 1},  {0.8, 0, 7, 1.5}, {0.8, 0.05, 10, 1}, {0.999, 0.01, 49, 1}, {1, 0, 50, 1},
-        {0.95, 0.3, 3, 4}, {1, 1, 0, 1},    {0.7, 0, 60, 1},
+        {1, 0, 5, 1},      {1, 0, 1, 1},       {0.5, 0, 0, 1},       {0.9, 0, 0, 1},
+        {0.99, 0, 0, 2},   {0.0001, 0, 0, 1},  {1, 0.1, 0, 1},       {1, 0.9, 0, 1},
+        {0.8, 0, 7, 1.5},  {0.8, 0.05, 10, 1}, {0.999, 0.01, 49, 1}, {1, 0, 50, 1},
+        {0.95, 0.3, 3, 4}, {1, 1, 0, 1},       {0.7, 0, 60, 1},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (uint32_t seed = 1; seed < 4; seed++) {
@@ -250,10 +255,12 @@ static void logprobs_are_those_of_the_model(void **state)
         assert_int_equal(sample.n_logprobs, 21);
         assert_int_equal(sample.logprobs[0].id, sample.id);
         for (int i = 0; i < 21; i++)
-            assert_float_equal(sample.logprobs[i].logprob, log(exp((double)logits[sample.logprobs[i].id]) / sum), 1e-5);
+            assert_float_equal(sample.logprobs[i].logprob,
+                               log(exp((double)logits[sample.logprobs[i].id]) / sum), 1e-5);
         int rank = 1;
         for (int i = 0; i < 30; i++)
-            rank += logits[i] > logits[sample.id] || (i < sample.id && !(logits[i] < logits[sample.id]));
+            rank += logits[i] > logits[sample.id] ||
+                    (i < sample.id && !(logits[i] < logits[sample.id]));
         assert_int_equal(sample.logprobs[0].rank, rank);
         for (int i = 2; i < 21; i++)
             assert_true(ranking_key(logits[sample.logprobs[i - 1].id], sample.logprobs[i - 1].id) >

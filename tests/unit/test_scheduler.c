@@ -5,7 +5,8 @@
 
 enum { SEQUENCES = 24 };
 
-// Sequences whose "model" is a function of all tokens so far: a wrong position or a lost token changes what follows.
+// Sequences whose "model" is a function of all tokens so far: a wrong position or a lost token
+// changes what follows.
 struct fixture {
     struct kv_pool *pool;
     struct scheduler scheduler;
@@ -68,7 +69,8 @@ static int32_t model(struct fixture *f, const struct step *step, int32_t row)
         const struct step_sequence *s = &step->sequences[i];
         if (row < s->first_row || row >= s->first_row + s->n_tokens)
             continue;
-        int32_t n = (int32_t)s->position + row - s->first_row + 1, *tokens = calloc((size_t)n, sizeof *tokens);
+        int32_t n = (int32_t)s->position + row - s->first_row + 1,
+                *tokens = calloc((size_t)n, sizeof *tokens);
         for (int32_t p = 0; p < n; p++)
             tokens[p] = f->cache[s->pages[p / 64]][p % 64];
         int32_t token = next_token(tokens, n);
@@ -87,7 +89,8 @@ static void execute(struct fixture *f)
         const struct step_sequence *s = &step->sequences[i];
         assert_int_equal(s->n_pages, kv_pages_for(s->position + s->n_tokens));
         for (int32_t t = 0; t < s->n_tokens; t++)
-            f->cache[s->pages[(s->position + t) / 64]][(s->position + t) % 64] = step->tokens[s->first_row + t];
+            f->cache[s->pages[(s->position + t) / 64]][(s->position + t) % 64] =
+                step->tokens[s->first_row + t];
     }
     int n_members = step->n_sequences;
     scheduler_done(sched);
@@ -195,7 +198,8 @@ static void first_come_first_served(void **state)
     add(&f, 1, 1, false);
     while (scheduler_plan(&f.scheduler) > 0) {
         execute(&f);
-        assert_true(f.sequences[0].state == SEQUENCE_OVER || f.sequences[1].state == SEQUENCE_WAITING);
+        assert_true(f.sequences[0].state == SEQUENCE_OVER ||
+                    f.sequences[1].state == SEQUENCE_WAITING);
     }
     assert_int_equal(f.n_over, 2);
     fixture_fini(&f);
@@ -243,7 +247,8 @@ static void failed_reservations_leave_nothing(void **state)
     struct scheduler scheduler;
     for (long n = 1; n <= 5; n++) {
         memory_fail_after(n);
-        assert_int_equal(scheduler_init(&scheduler, &(struct scheduler_limits){4, 16, 4}, NULL), ERR_MEMORY);
+        assert_int_equal(scheduler_init(&scheduler, &(struct scheduler_limits){4, 16, 4}, NULL),
+                         ERR_MEMORY);
         memory_fail_after(0);
     }
 }

@@ -3,7 +3,8 @@
 #include "engine/stop_text.h"
 
 // Feeds `text` in pieces of `piece` bytes; `out` is a new string.
-static int feed(const char *const *stops, int n, int include, const char *text, size_t piece, char *out)
+static int feed(const char *const *stops, int n, int include, const char *text, size_t piece,
+                char *out)
 {
     struct stop_text stop;
     struct bytes all;
@@ -11,7 +12,9 @@ static int feed(const char *const *stops, int n, int include, const char *text, 
     stop_text_init(&stop, stops, n, include);
     size_t length = strlen(text);
     for (size_t i = 0; i < length; i += piece)
-        assert_int_equal(stop_text_add(&stop, text + i, length - i < piece ? length - i : piece, true, &all), OK);
+        assert_int_equal(
+            stop_text_add(&stop, text + i, length - i < piece ? length - i : piece, true, &all),
+            OK);
     assert_int_equal(stop_text_flush(&stop, &all), OK);
     strcpy(out, all.data ? all.data : "");
     int found = stop.found;
@@ -43,9 +46,11 @@ static void text_is_cut_however_it_arrives(void **state)
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (size_t piece = 1; piece < 12; piece++) {
             char out[64];
-            assert_int_equal(feed(cases[c].stops, cases[c].n, 0, cases[c].text, piece, out), cases[c].found);
+            assert_int_equal(feed(cases[c].stops, cases[c].n, 0, cases[c].text, piece, out),
+                             cases[c].found);
             assert_string_equal(out, cases[c].without);
-            assert_int_equal(feed(cases[c].stops, cases[c].n, 1, cases[c].text, piece, out), cases[c].found);
+            assert_int_equal(feed(cases[c].stops, cases[c].n, 1, cases[c].text, piece, out),
+                             cases[c].found);
             assert_string_equal(out, cases[c].with);
         }
 }
