@@ -60,9 +60,13 @@ enum status device_memory_available(uint64_t *out)
     return memory_limits_read("", out);
 }
 
-static uint64_t status_kilobytes(const char *key)
+// pid 0: this process.
+static uint64_t status_kilobytes(int pid, const char *key)
 {
-    FILE *file = fopen("/proc/self/status", "re");
+    char path[48] = "/proc/self/status";
+    if (pid)
+        snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "re");
     if (!file)
         return 0;
     char line[256];
@@ -79,12 +83,12 @@ static uint64_t status_kilobytes(const char *key)
 
 uint64_t device_resident_bytes(void)
 {
-    return status_kilobytes("VmRSS:");
+    return status_kilobytes(0, "VmRSS:");
 }
 
-uint64_t device_resident_peak_bytes(void)
+uint64_t device_resident_peak_bytes(int pid)
 {
-    return status_kilobytes("VmHWM:");
+    return status_kilobytes(pid, "VmHWM:");
 }
 
 int device_cpu_count(void)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/device.h"
 #include "engine/engine.h"
 
 const char *colrow_error(void)
@@ -176,12 +177,14 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
         return engine_result(
             fail(ERR_INPUT, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
     const struct board_rank *from = &engine->board.ranks[rank];
+    int pid = (int)group_pid(engine->group, rank);
+    uint64_t peak = device_resident_peak_bytes(pid);
     *out = (struct colrow_rank_statistics){
-        .pid = (int)group_pid(engine->group, rank),
+        .pid = pid,
         .weight_bytes = load(&from->weight_bytes),
         .kv_bytes = load(&from->kv_bytes),
         .scratch_bytes = load(&from->scratch_bytes),
-        .resident_peak_bytes = load(&from->resident_peak_bytes),
+        .resident_peak_bytes = peak ? peak : load(&from->resident_peak_bytes),
         .file_bytes_read = load(&from->bytes_read),
         .load_seconds = seconds(&from->load_ns),
         .step_seconds = seconds(&from->step_ns),

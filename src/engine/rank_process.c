@@ -95,7 +95,7 @@ static enum status open_model(struct rank *rank, const struct checkpoint *checkp
     PUBLISH(weight_bytes, memory.weight_bytes);
     PUBLISH(kv_bytes, memory.kv_bytes);
     PUBLISH(scratch_bytes, memory.scratch_bytes);
-    PUBLISH(resident_peak_bytes, device_resident_peak_bytes());
+    PUBLISH(resident_peak_bytes, device_resident_peak_bytes(0));
     PUBLISH(load_ns, (uint64_t)(clock_ns() - rank->begun_ns));
     return OK;
 }
@@ -143,11 +143,14 @@ static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns
     PUBLISH(bytes_sent, statistics.bytes_sent);
 }
 
-// Executes step plans until told to leave. Allocates nothing.
+// Executes step plans until told to leave. Allocates nothing; for the test that sees to it, a
+// reservation may be made to fail.
 static enum status serve(struct rank *rank)
 {
     struct board_header *header = rank->board.header;
     int64_t total_ns = 0;
+    if (getenv("COLROW_FAIL_STEP_RESERVATION"))
+        memory_fail_after(1);
     for (uint64_t number = 1;; number++) {
         comm_mark(rank->comm, -1, -1, NULL);
         TRY(signal_await(&header->plan, (uint32_t)number, WAIT_BUSY, comm_check, rank->comm));

@@ -49,7 +49,9 @@ static void freed_memory_goes_back(void **state)
     assert_true(device_resident_bytes() >= before + bytes / 2);
     device_memory_free(memory, bytes);
     assert_true(device_resident_bytes() < before + bytes / 2);
-    assert_true(device_resident_peak_bytes() >= before + bytes / 2);
+    assert_true(device_resident_peak_bytes(0) >= before + bytes / 2);
+    assert_true(device_resident_peak_bytes((int)getpid()) >= before + bytes / 2);
+    assert_int_equal(device_resident_peak_bytes(-1), 0);
 }
 
 static void the_machine_answers(void **state)

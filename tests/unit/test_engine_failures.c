@@ -343,6 +343,47 @@ static void requests_survive_failed_reservations(void **state)
     colrow_close(engine);
 }
 
+static void a_collective_may_fail_anywhere(void **state)
+{
+    (void)state;
+    for (int n = 1; n < 12; n++) {
+        char fault[16];
+        snprintf(fault, sizeof fault, "1:%d", n);
+        setenv("COLROW_FAIL_COLLECTIVE", fault, 1);
+        struct colrow_options o = client_options(toy.folder, 3);
+        struct colrow_engine *engine = client_open(&o);
+        struct colrow_sampling sampling = client_sampling(50);
+        sampling.ignore_eos = 1;
+        client_submit(engine, "collective", &sampling, answers);
+        while (colrow_step(engine) > 0)
+            ;
+        assert_int_equal(answers->finish, COLROW_FAILED);
+        assert_non_null(strstr(answers->error, "rank 1"));
+        colrow_close(engine);
+        assert_no_children();
+    }
+    unsetenv("COLROW_FAIL_COLLECTIVE");
+}
+
+static void steps_reserve_no_memory_on_the_ranks(void **state)
+{
+    (void)state;
+    setenv("COLROW_FAIL_STEP_RESERVATION", "1", 1);
+    struct colrow_options o = client_options(toy.folder, 3);
+    o.max_num_batched_tokens = 16;
+    o.threads_per_rank = 2;
+    struct colrow_engine *engine = client_open(&o);
+    struct colrow_sampling sampling = client_sampling(100);
+    sampling.temperature = 1;
+    for (int i = 0; i < 8; i++)
+        client_submit(engine, "nothing is reserved in a step", &sampling, &answers[i]);
+    client_run(engine);
+    for (int i = 0; i < 8; i++)
+        assert_int_not_equal(answers[i].finish, COLROW_FAILED);
+    colrow_close(engine);
+    unsetenv("COLROW_FAIL_STEP_RESERVATION");
+}
+
 static void the_rank_program_is_found(void **state)
 {
     (void)state;
@@ -386,6 +427,8 @@ int main(void)
         cmocka_unit_test(closing_early_leaves_nothing),
         cmocka_unit_test(every_reservation_may_fail),
         cmocka_unit_test(requests_survive_failed_reservations),
+        cmocka_unit_test(a_collective_may_fail_anywhere),
+        cmocka_unit_test(steps_reserve_no_memory_on_the_ranks),
         cmocka_unit_test(the_rank_program_is_found),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
