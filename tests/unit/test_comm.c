@@ -407,7 +407,8 @@ static void one_rank_needs_no_group(void **state)
 // The n-th collective fails, for each n: an error on every rank, the same sentence, nobody hangs.
 static int run_small_program(struct comm *comm, const char *argument)
 {
-    comm_fail_after(comm, comm_rank(comm) == comm_size(comm) - 1 ? atol(argument) : 0);
+    if (comm_rank(comm) == comm_size(comm) - 1 && atol(argument) > 0)
+        comm_fail_after(comm, atol(argument));
     static float data[70000];
     unsigned char bytes[64] = {0}, all[64 * 8];
     enum status status = comm_barrier(comm);
@@ -450,6 +451,21 @@ static void the_nth_collective_fails(void **state)
     }
 }
 
+// Whole programs are made to fail from outside.
+static void a_collective_fails_by_the_environment(void **state)
+{
+    (void)state;
+    struct group *group;
+    int exit_status = -1;
+    setenv("COLROW_FAIL_COLLECTIVE", "1:5", 1);
+    assert_int_equal(ranks_start(2, "small", "0", 60, &group), OK);
+    unsetenv("COLROW_FAIL_COLLECTIVE");
+    assert_int_equal(group_wait(group, &exit_status), ERR_GROUP);
+    assert_non_null(strstr(status_message(), "rank 1 (pid "));
+    assert_non_null(strstr(status_message(), "made to fail by a test"));
+    group_close(group, 0);
+}
+
 static int run_large(struct comm *comm, const char *argument)
 {
     size_t n = strtoull(argument, NULL, 10);
@@ -487,6 +503,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_board_is_shared_with_the_owner),
         cmocka_unit_test(one_rank_needs_no_group),
         cmocka_unit_test(the_nth_collective_fails),
+        cmocka_unit_test(a_collective_fails_by_the_environment),
         cmocka_unit_test(large_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/memory.h"
 
 static const double limit_seconds = RANKS_SLOW ? 4 : 1; // sanitized processes take long to end
 
@@ -269,6 +270,26 @@ static void what_cannot_start_is_an_error(void **state)
     assert_int_equal(open_files(), before);
 }
 
+// The n-th reservation fails, for each n, until the group starts.
+static void a_start_without_memory_leaves_nothing(void **state)
+{
+    (void)state;
+    int before = open_files();
+    enum status status = ERR_MEMORY;
+    long n = 1;
+    for (; status == ERR_MEMORY; n++) {
+        struct group *group;
+        memory_fail_after(n);
+        status = ranks_start(3, "work", "1", 60, &group);
+        memory_fail_after(0);
+        if (status == OK)
+            group_close(group, 0);
+        assert_int_equal(open_files(), before);
+    }
+    assert_int_equal(status, OK);
+    assert_true(n > 10);
+}
+
 static void a_rank_has_only_what_it_needs(void **state)
 {
     (void)state;
@@ -524,6 +545,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_busy_rank_is_late_and_an_idle_one_not),
         cmocka_unit_test(exit_statuses),
         cmocka_unit_test(what_cannot_start_is_an_error),
+        cmocka_unit_test(a_start_without_memory_leaves_nothing),
         cmocka_unit_test(a_rank_has_only_what_it_needs),
         cmocka_unit_test(files_and_memory_do_not_grow),
         cmocka_unit_test(the_owner_is_killed),
