@@ -1,5 +1,5 @@
-// Products in the order of tiles: every ISA gives the reference's bits, on ordinary and extreme data, all tail sizes,
-// several leaf plans and strides, with every buffer against a guard page.
+// Products in the order of tiles: every ISA gives the reference's bits, on ordinary and extreme
+// data, all tail sizes, several leaf plans and strides, with every buffer against a guard page.
 #include <math.h>
 
 #include "testing.h"
@@ -19,7 +19,8 @@ struct buffers {
     struct panels panels;
 };
 
-// At most `n_leaves` leaves of equal pairs of k, merged at random, or to the whole tree where they are a power of two.
+// At most `n_leaves` leaves of equal pairs of k, merged at random, or to the whole tree where they
+// are a power of two.
 static struct leaf_plan plan_leaves(int k, int n_leaves, bool whole_tree)
 {
     struct leaf_plan plan = {0};
@@ -61,7 +62,8 @@ static struct matmul set_up(const struct problem *p, struct buffers *b)
     b->weights = guarded_new(bytes, 64);
     panels_init(&b->panels, PANELS_BF16, p->n, p->k, b->weights.data);
     fill_panels(&b->panels, p->kind);
-    struct matmul args = {.w = &b->panels, .leaves = &p->plan, .m = p->m, .a_is_bf16 = true, .order = ORDER_TILES};
+    struct matmul args = {
+        .w = &b->panels, .leaves = &p->plan, .m = p->m, .a_is_bf16 = true, .order = ORDER_TILES};
     args.a_stride = k + 2 * (size_t)random_between(0, 9);
     size_t a_count = (m - 1) * args.a_stride + k;
     b->a = guarded_new(a_count * 2, 4);
@@ -92,10 +94,11 @@ static void tear_down(struct buffers *b)
 }
 
 // As threads do: two ranges of panels, two calls.
-static void multiply(const struct kernels *kernels, struct matmul args, struct guarded *out, size_t out_count)
+static void multiply(const struct kernels *kernels, struct matmul args, struct guarded *out,
+                     size_t out_count)
 {
     int n_panels = args.w->n_panels, middle = random_between(0, n_panels);
-    memset(out->data, 0x5a, out_count * 4);                // gaps stay so
+    memset(out->data, 0x5a, out_count * 4);           // gaps stay so
     memset(args.scratch, 0xff, MATMUL_SCRATCH_BYTES); // NaNs, should they be read
     args.out = out->data;
     args.panel_end = middle;
@@ -114,8 +117,8 @@ static void check(const struct kernels *kernels, const struct problem *p)
     multiply(kernels_for(ISA_REFERENCE), args, &b.expected, b.out_count);
     multiply(kernels, args, &b.out, b.out_count);
     char text[160];
-    snprintf(text, sizeof text, "m %d, n %d, k %d, data %d, %d leaves, %d nodes, bias %d", p->m, p->n, p->k, (int)p->kind,
-             p->plan.n_leaves, p->plan.n_nodes, p->bias);
+    snprintf(text, sizeof text, "m %d, n %d, k %d, data %d, %d leaves, %d nodes, bias %d", p->m,
+             p->n, p->k, (int)p->kind, p->plan.n_leaves, p->plan.n_nodes, p->bias);
     assert_same(b.out.data, b.expected.data, b.out_count, false, text);
     tear_down(&b);
 }
@@ -125,7 +128,11 @@ static void check_sizes(const struct kernels *kernels, int m, int n, int k)
     static const int n_leaves[] = {1, 3, 8, 16};
     for (int kind = 0; kind < DATA_KINDS; kind++) {
         int plan = random_between(0, 3);
-        struct problem p = {m, n, k, (enum data_kind)kind, plan_leaves(k, n_leaves[plan], random_bits() % 2),
+        struct problem p = {m,
+                            n,
+                            k,
+                            (enum data_kind)kind,
+                            plan_leaves(k, n_leaves[plan], random_bits() % 2),
                             plan == 0 && random_bits() % 2};
         check(kernels, &p);
     }
@@ -160,8 +167,16 @@ static void large(void **state)
     check_sizes(kernels, 300, 70, 130);
     check_sizes(kernels, 530, 49, 34);
     for (int i = 0; i < 4; i++) {
-        struct problem p = {i == 0 ? 9 : 257 + i, i == 0 ? 97 : 50, i == 0 ? 12288 : 4300, ORDINARY,
-                            plan_leaves(i == 0 ? 12288 : 4300, i == 1 ? 1 : i == 2 ? 7 : LEAVES_MAX, i % 2), i == 1};
+        struct problem p = {i == 0 ? 9 : 257 + i,
+                            i == 0 ? 97 : 50,
+                            i == 0 ? 12288 : 4300,
+                            ORDINARY,
+                            plan_leaves(i == 0 ? 12288 : 4300,
+                                        i == 1   ? 1
+                                        : i == 2 ? 7
+                                                 : LEAVES_MAX,
+                                        i % 2),
+                            i == 1};
         check(kernels, &p);
     }
 }
@@ -172,7 +187,8 @@ static void stacks(void **state)
     const struct kernels *kernels = kernels_under_test(state);
     for (int m = 1; m <= 40; m += 13)
         for (int merged = 0; merged < 2; merged++) {
-            struct problem p = {.m = m, .n = 130, .k = 900, .plan = plan_leaves(900, LEAVES_MAX, false)};
+            struct problem p = {
+                .m = m, .n = 130, .k = 900, .plan = plan_leaves(900, LEAVES_MAX, false)};
             for (int i = 0; i < LEAVES_MAX; i++)
                 p.plan.leaf[i].merges = 0;
             p.plan.leaf[LEAVES_MAX - 1].merges = merged ? LEAVES_MAX - 1 : 0;
@@ -186,7 +202,11 @@ static void single_rows(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
     for (int kind = 0; kind < DATA_KINDS; kind++) {
-        struct problem p = {.m = 50, .n = 70, .k = 330, .kind = (enum data_kind)kind, .plan = plan_leaves(330, 8, true)};
+        struct problem p = {.m = 50,
+                            .n = 70,
+                            .k = 330,
+                            .kind = (enum data_kind)kind,
+                            .plan = plan_leaves(330, 8, true)};
         struct buffers b;
         struct matmul args = set_up(&p, &b);
         multiply(kernels, args, &b.out, b.out_count);
@@ -220,8 +240,12 @@ static void reference_is_a_product(void **state)
         for (int m = 0; m < p.m; m++) {
             double sum = 0;
             for (int k = 0; k < p.k; k++)
-                sum += (double)float_of_bf16(((const bf16 *)args.a)[(size_t)m * args.a_stride + (size_t)k]) * (double)row[k];
-            worst = fmax(worst, fabs(sum - (double)((float *)b.out.data)[(size_t)m * args.out_stride + (size_t)n]));
+                sum += (double)float_of_bf16(
+                           ((const bf16 *)args.a)[(size_t)m * args.a_stride + (size_t)k]) *
+                       (double)row[k];
+            worst = fmax(
+                worst,
+                fabs(sum - (double)((float *)b.out.data)[(size_t)m * args.out_stride + (size_t)n]));
         }
     }
     free(row);
@@ -229,13 +253,22 @@ static void reference_is_a_product(void **state)
     tear_down(&b);
 }
 
-#define LEVELS(function) TEST_LEVELS(function), {#function " amx", function, NULL, NULL, &levels[ISA_AMX]}
+#define LEVELS(function)                                                                           \
+    TEST_LEVELS(function),                                                                         \
+    {                                                                                              \
+#function " amx", function, NULL, NULL, &levels[ISA_AMX]                                   \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reference_is_a_product), LEVELS(columns), LEVELS(chains),      LEVELS(rows),
-        LEVELS(large),                            LEVELS(stacks),  LEVELS(single_rows),
+        cmocka_unit_test(reference_is_a_product),
+        LEVELS(columns),
+        LEVELS(chains),
+        LEVELS(rows),
+        LEVELS(large),
+        LEVELS(stacks),
+        LEVELS(single_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

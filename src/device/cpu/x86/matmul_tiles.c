@@ -106,8 +106,8 @@ static void run_piece(const struct product *product, const struct strip *strip, 
     for (int k = place.k; k < k_end; k += part.k) {
         const bool is_last = k_end - k <= TILE_K || (k_end - k) % TILE_K == 0;
         part.k = k_end - k < TILE_K ? k_end - k : (k_end - k) / TILE_K * TILE_K;
-        part.a = (const bf16 *)args->a +
-                 (size_t)(product->m_begin + strip->row) * args->a_stride + (size_t)k;
+        part.a = (const bf16 *)args->a + (size_t)(product->m_begin + strip->row) * args->a_stride +
+                 (size_t)k;
         part.b = panel_data(args->w, strip->panel) + (size_t)k * (size_t)strip->columns * 2;
         part.from = k > args->leaves->leaf[place.leaf].k_begin ? own : NULL;
         part.to = own;
@@ -130,8 +130,7 @@ static void emit(const struct product *product, const struct strip *strip)
     const size_t columns = (size_t)least(PANEL_WIDTH, args->w->n - strip->panel * PANEL_WIDTH);
     for (int node = 0; node < args->leaves->n_nodes; node++)
         for (int row = 0; row < strip->rows; row++) {
-            const float *from =
-                strip->sums + (size_t)(node * product->rows + row) * PANEL_WIDTH;
+            const float *from = strip->sums + (size_t)(node * product->rows + row) * PANEL_WIDTH;
             float *to = args->out + (size_t)node * args->node_stride + column +
                         (size_t)(product->m_begin + strip->row + row) * args->out_stride;
             if (node == 0 && args->bias)
@@ -148,8 +147,8 @@ static struct place run_strip(const struct product *product, const struct strip 
     const struct matmul *args = product->args;
     const struct leaf_plan *leaves = args->leaves;
     const size_t level = (size_t)product->rows * PANEL_WIDTH;
-    const bool straight = leaves->n_leaves == 1 && !args->bias &&
-                          (strip->panel + 1) * PANEL_WIDTH <= args->w->n;
+    const bool straight =
+        leaves->n_leaves == 1 && !args->bias && (strip->panel + 1) * PANEL_WIDTH <= args->w->n;
     while (place.k < strip->chunk_end) {
         const int leaf_end = leaves->leaf[place.leaf].k_end;
         const int k_end = least(leaf_end, strip->chunk_end);
@@ -178,8 +177,7 @@ static void panel_group(const struct product *product, int panel_begin, int pane
     for (; place.k < product->k_end; place = end) {
         struct strip strip = {.chunk_end = end_of_chunk(product, place)};
         for (strip.panel = panel_begin; strip.panel < panel_end; strip.panel++) {
-            float *sums =
-                (float *)args->scratch + (size_t)(strip.panel - panel_begin) * panel_sums;
+            float *sums = (float *)args->scratch + (size_t)(strip.panel - panel_begin) * panel_sums;
             strip.columns = panel_width(args->w, strip.panel);
             for (strip.row = 0; strip.row < n_rows; strip.row += product->kernel->rows) {
                 strip.rows = least(product->kernel->rows, n_rows - strip.row);

@@ -15,10 +15,10 @@ enum { TILE_K = 32 }; // k of a block of the order
 struct tiles_part {
     const bf16 *a; // [rows][a_stride]
     size_t a_stride;
-    const char *b; // [k/2][columns][2]
-    int rows;      // at most the kernel's
-    int columns;   // 16, 32 or 48
-    int k;         // even; a multiple of TILE_K, except where the leaf ends
+    const char *b;     // [k/2][columns][2]
+    int rows;          // at most the kernel's
+    int columns;       // 16, 32 or 48
+    int k;             // even; a multiple of TILE_K, except where the leaf ends
     const float *from; // [rows][PANEL_WIDTH]: the chain so far, or NULL: starts at zero
     float *to;         // [rows][to_stride]; may be `from`
     size_t to_stride;

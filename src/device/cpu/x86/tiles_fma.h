@@ -91,8 +91,8 @@ INLINE void add_chain(int rows, int vectors, struct chain c)
 
 INLINE struct chain chain_of_part(const struct tiles_part *part)
 {
-    return (struct chain){part->a,       part->a_stride, part->b,     (size_t)part->columns * 4,
-                          part->columns, part->k,        part->from,  PANEL_WIDTH,
+    return (struct chain){part->a,       part->a_stride,  part->b,    (size_t)part->columns * 4,
+                          part->columns, part->k,         part->from, PANEL_WIDTH,
                           part->to,      part->to_stride, part->next, part->step};
 }
 
