@@ -30,7 +30,7 @@ struct runner_options {
     int n_threads, rows_max, n_pages, reduction_leaves;
     const struct tp_plan_rules *rules;
     const struct kernels *kernels; // NULL: the machine's
-    const char *isa;               // for messages
+    enum product_order order;
 };
 
 // cmocka's fail_msg(), which needs its macro fail().
@@ -84,6 +84,7 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
                                         .checkpoint = r->checkpoint,
                                         .comm = comm,
                                         .kernels = r->kernels,
+                                        .order = o->order,
                                         .team = r->team,
                                         .rows_max = r->rows_max,
                                         .logit_rows_max = r->logit_rows_max,

@@ -59,7 +59,7 @@ enum { N_SPECS = sizeof specs / sizeof specs[0] };
 // What a rank is told, as text.
 struct order {
     char folder[64];
-    int compute, plan, threads, chunk, leaves, fail_after;
+    int compute, plan, threads, chunk, leaves, tiles, fail_after;
 };
 
 static void check(enum status status)
@@ -71,8 +71,8 @@ static void check(enum status status)
 static int rank_main(struct comm *comm, const char *argument)
 {
     struct order o;
-    RANK_CHECK(sscanf(argument, "%63s %d %d %d %d %d %d", o.folder, &o.compute, &o.plan, &o.threads,
-                      &o.chunk, &o.leaves, &o.fail_after) == 7);
+    RANK_CHECK(sscanf(argument, "%63s %d %d %d %d %d %d %d", o.folder, &o.compute, &o.plan,
+                      &o.threads, &o.chunk, &o.leaves, &o.tiles, &o.fail_after) == 8);
     size_t board_bytes;
     struct board *board = comm_board(comm, &board_bytes);
     RANK_CHECK(board && board_bytes >= sizeof *board);
@@ -84,6 +84,7 @@ static int rank_main(struct comm *comm, const char *argument)
                                            .n_threads = o.threads,
                                            .rows_max = TOKENS,
                                            .reduction_leaves = o.leaves,
+                                           .order = o.tiles ? ORDER_TILES : ORDER_PAIRS,
                                            .rules = plans[o.plan] ? &rules : NULL};
     const struct step_results results = {.logits = board->step_logits,
                                          .best = board->best,
@@ -140,8 +141,8 @@ static const struct ranks_case cases[] = {{"model", rank_main}, {0}};
 static int run(const struct order *o, int n_ranks, struct board *out)
 {
     char argument[160];
-    snprintf(argument, sizeof argument, "%s %d %d %d %d %d %d", o->folder, o->compute, o->plan,
-             o->threads, o->chunk, o->leaves, o->fail_after);
+    snprintf(argument, sizeof argument, "%s %d %d %d %d %d %d %d", o->folder, o->compute, o->plan,
+             o->threads, o->chunk, o->leaves, o->tiles, o->fail_after);
     const char *arguments[] = {"ranks", "--rank", "model", argument, NULL};
     const struct group_options options = {.program = "/proc/self/exe",
                                           .arguments = arguments,
@@ -164,13 +165,16 @@ struct expected {
     float *logits, *residual;
 };
 
-static struct expected expect(const struct tiny_model *m, enum compute_type compute, int leaves)
+static struct expected expect(const struct tiny_model *m, const struct order *o)
 {
     struct comm *self;
     struct runner r;
     int32_t tokens[TOKENS];
-    const struct runner_options options = {
-        .folder = m->folder, .compute = compute, .rows_max = TOKENS, .reduction_leaves = leaves};
+    const struct runner_options options = {.folder = m->folder,
+                                           .compute = (enum compute_type)o->compute,
+                                           .rows_max = TOKENS,
+                                           .reduction_leaves = o->leaves,
+                                           .order = o->tiles ? ORDER_TILES : ORDER_PAIRS};
     struct expected e = {calloc((size_t)TOKENS * (size_t)m->spec.vocab, sizeof(float)),
                          calloc(STATES_MAX * TOKENS * HIDDEN_MAX, sizeof(float))};
     check(comm_open_self(&self));
@@ -220,14 +224,15 @@ static void test_every_size(void **state)
 {
     (void)state;
     int n_runs = 0;
-    for (int s = 0; s < N_SPECS; s++) {
+    for (int i = 0; i < N_SPECS; i++) {
         struct tiny_model m;
-        tiny_make(&m, &specs[s], (uint64_t)s + 20);
-        for (int compute = COMPUTE_BF16; compute <= COMPUTE_F32; compute++) {
-            struct expected expected = expect(&m, (enum compute_type)compute, 0);
+        tiny_make(&m, &specs[i], (uint64_t)i + 20);
+        for (int mode = 0; mode < 4; mode++) { // three types, then bfloat16 in the order of tiles
             struct order o = order_for(&m);
-            o.compute = compute;
-            int most = specs[s].heads < 8 ? specs[s].heads : 8;
+            o.compute = mode < 3 ? mode : COMPUTE_BF16;
+            o.tiles = mode == 3;
+            struct expected expected = expect(&m, &o);
+            int most = specs[i].heads < 8 ? specs[i].heads : 8;
             for (int n = 1; n <= most; n++, n_runs++) {
                 o.chunk = n % 3 == 0 ? 7 : n % 3 == 1 ? TOKENS : 64;
                 o.threads = n == 2 ? 3 : 1;
@@ -251,7 +256,7 @@ static void test_every_plan(void **state)
             o.compute = plan % 3;
             o.plan = plan;
             o.threads = 1 + plan % 2;
-            struct expected expected = expect(&m, (enum compute_type)o.compute, 0);
+            struct expected expected = expect(&m, &o);
             for (int n = 1; n <= 5; n += 2)
                 compare(&m, &o, n, &expected);
             forget(&expected);
@@ -268,7 +273,7 @@ static void test_more_leaves(void **state)
     tiny_make(&m, &specs[1], 40);
     struct order o = order_for(&m);
     o.leaves = 16;
-    struct expected expected = expect(&m, COMPUTE_BF16, 16);
+    struct expected expected = expect(&m, &o);
     compare(&m, &o, 3, &expected);
     compare(&m, &o, 12, &expected);
     forget(&expected);
