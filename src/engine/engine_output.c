@@ -1,5 +1,4 @@
 // What goes to users: one colrow_output per sequence and step, by callback or through the queue.
-#include <assert.h>
 
 #include "engine/engine.h"
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "engine/engine.h"
 
 static enum status launch(struct colrow_engine *engine)
