@@ -186,7 +186,7 @@ static void a_dead_rank_fails_every_request(void **state)
         int last = COLROW_RUNNING, result;
         struct colrow_output output;
         while ((result = colrow_poll(engine, 1, &output)) == 1)
-            last = output.finish;
+            last = (int)output.finish;
         assert_int_equal(result, -1);
         assert_int_equal(last, COLROW_FAILED);
         uint64_t number;
