@@ -147,9 +147,11 @@ INLINE void tile_end(const struct tile *tile, int column, int rows, int vectors,
         UNROLLED_FOR (r, rows)
             UNROLLED_FOR (v, vectors)
                 sum[r][v] = _mm256_add_ps(sum[r][v], _mm256_loadu_ps(tile->bias + column + 8 * v));
+    float *to = tile->to + column; // (once: a store might change *tile, for all that compilers know)
+    const size_t stride = tile->to_stride;
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, vectors)
-            _mm256_storeu_ps(tile->to + (size_t)r * tile->to_stride + column + 8 * v, sum[r][v]);
+            _mm256_storeu_ps(to + (size_t)r * stride + 8 * v, sum[r][v]);
 }
 
 // `columns` of the panel, of which 8 * `vectors` from `column` on are computed here; the first part

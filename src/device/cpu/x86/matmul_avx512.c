@@ -174,7 +174,7 @@ static void run_tile(const struct tile *tile, enum panel_format format, bool wid
 void matmul_avx512(const struct matmul *args)
 {
     static const struct block_kernel kernel = {.rows = 8,
-                                               .widen_rows = 17,
+                                               .widen_rows = 25,
                                                .block_k = 128,
                                                .pack = pack,
                                                .widen = widen,

@@ -7,7 +7,7 @@
 enum {
     PACKED_BYTES_MAX =
         1 << 20,           // of the scratch: packed rows; the rest holds sums and widened weights
-    ROWS_MAX = 256,        // of a block
+    ROWS_MAX = 128,        // of a block
     PANELS_MAX = 16,       // of a group
     PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
 };

@@ -30,9 +30,11 @@ INLINE void tile_end(const struct tile *tile, int rows, int vectors, __m512 sum[
         UNROLLED_FOR (r, rows)
             UNROLLED_FOR (v, vectors)
                 sum[r][v] = _mm512_add_ps(sum[r][v], _mm512_loadu_ps(tile->bias + 16 * v));
+    float *to = tile->to; // (once: a store might change *tile, for all that compilers know)
+    const size_t stride = tile->to_stride;
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, vectors)
-            _mm512_storeu_ps(tile->to + (size_t)r * tile->to_stride + 16 * v, sum[r][v]);
+            _mm512_storeu_ps(to + (size_t)r * stride + 16 * v, sum[r][v]);
 }
 
 #endif
