@@ -51,7 +51,7 @@ static void gather_projected(const struct worker *w, int layer)
     if (w->thread == 0) {
         comm_mark(m->comm, run->step->number, layer, "all-gather of q,k,v");
         run->status = gather_columns(run, parts, 3, m->scratch.outputs, m->scratch.gathered,
-                                     (size_t)(query + 2 * key));
+                                     (size_t)query + 2 * (size_t)key);
     }
     team_barrier(m->team);
 }
@@ -121,7 +121,7 @@ static void attend(const struct worker *w, int layer, const struct step_sequence
     const struct model_config *c = &m->plan->config;
     int per_group = c->num_attention_heads / c->num_key_value_heads;
     size_t item = input_bytes(m->plan->compute), stride = (size_t)range_width(m->share->o_columns);
-    size_t row = (size_t)(sequence->first_row + token);
+    size_t row = (size_t)sequence->first_row + (size_t)token;
     size_t column = (size_t)(heads.begin - attended_heads(m).begin) * (size_t)c->head_dim;
     struct attention attention = {
         .kv = view_cache(m, layer, heads.begin / per_group - m->share->kv_heads.begin, sequence),

@@ -130,7 +130,7 @@ enum status plan_list_parameters(struct plan *plan, const struct resolved_styles
     const struct family *family = family_of(plan->config.family);
     size_t most = 0;
     struct parts *parts;
-    static_assert(2 * PARTS <= sizeof plan->parameter_at / sizeof plan->parameter_at[0],
+    static_assert((size_t)2 * PARTS <= sizeof plan->parameter_at / sizeof plan->parameter_at[0],
                   "a slot for each part");
     for (int i = 0; i < 2 * PARTS; i++)
         plan->parameter_at[i] = -1;

@@ -100,7 +100,7 @@ static int64_t width_of(const struct cutter *c, int i, int j)
 // small, so plainly.
 static int64_t least_largest(const struct cutter *c, int n_ranks)
 {
-    int64_t most[LEAVES_MAX + 1]; // of the ranks so far, up to point j
+    int64_t most[LEAVES_MAX + 1] = {0}; // of the ranks so far, up to point j
     int n = c->points.n;
     for (int j = 0; j < n; j++)
         most[j] = j ? width_of(c, 0, j) : INT64_MAX;

@@ -57,7 +57,7 @@ static int64_t width(struct range range)
 static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct range rows,
                              struct range columns, struct weight_piece place)
 {
-    enum element_type type;
+    enum element_type type = ELEMENT_NONE;
     TRY(stored_type(w, p, &type));
     w->layout->file_bytes += (uint64_t)(width(rows) * width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
@@ -79,7 +79,7 @@ static enum status panel_format(const struct walk *w, const enum part *parts, in
     *out = formats[w->plan->compute];
     if (w->plan->compute != COMPUTE_F32)
         return OK;
-    enum element_type first = ELEMENT_NONE, type;
+    enum element_type first = ELEMENT_NONE, type = ELEMENT_NONE;
     for (int i = 0; i < n_parts; i++) {
         TRY(stored_type(w, stored_parameter(w, parts[i], false, layer), &type));
         if (i && type != first)

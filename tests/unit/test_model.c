@@ -204,6 +204,40 @@ static void test_odd_steps(void **state)
     tiny_remove(&m);
 }
 
+// Whole models on every instruction set that the machine has, in both orders of sums.
+static void test_every_isa(void **state)
+{
+    (void)state;
+    int32_t tokens[TOKENS];
+    for (int i = 0; i < N_SPECS; i++) {
+        struct tiny_model m;
+        tiny_make(&m, &specs[i], (uint64_t)i + 70);
+        tiny_tokens(tokens, TOKENS, specs[i].vocab);
+        size_t n = (size_t)TOKENS * (size_t)specs[i].vocab;
+        float *first = calloc(n, sizeof *first), *again = calloc(n, sizeof *again);
+        for (int mode = 0; mode < 4; mode++)
+            for (int isa = ISA_REFERENCE; isa <= (int)isa_of_machine(); isa++) {
+                struct runner r;
+                const struct runner_options options = {
+                    .folder = m.folder,
+                    .compute = mode < 3 ? (enum compute_type)mode : COMPUTE_BF16,
+                    .order = mode < 3 ? ORDER_PAIRS : ORDER_TILES,
+                    .rows_max = TOKENS,
+                    .kernels = kernels_for((enum isa)isa)};
+                check(runner_open(&options, self, NULL, &r));
+                check(runner_logits(&r, tokens, TOKENS, isa % 2 ? 64 : TOKENS, isa ? again : first,
+                                    NULL));
+                if (isa && memcmp(first, again, n * sizeof *first))
+                    FAIL_TEST("model %d, mode %d: %s gives other bits", i, mode,
+                              isa_name((enum isa)isa));
+                runner_close(&r);
+            }
+        free(first);
+        free(again);
+        tiny_remove(&m);
+    }
+}
+
 // The residual stream: the embedding first, then the same whatever the chunks.
 static void test_capture(void **state)
 {
@@ -412,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_checkpoint_refused),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_every_isa),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_close(self);
