@@ -49,7 +49,7 @@ before = shared_memory()
 for i in range(TIMES):
     tp = random.choice((2, 3, 4))
     process = subprocess.Popen(
-        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--ignore-eos", "-tp", str(tp), "-q"],
+        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--samples", "48", "--ignore-eos", "-tp", str(tp), "-q"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(random.uniform(0.0, 0.6))
     ranks = children(process.pid)
