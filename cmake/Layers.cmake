@@ -13,6 +13,7 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
     target_compile_options(colrow_flags INTERFACE -march=x86-64-v2)
 endif()
 if(COLROW_SANITIZE)
+    target_compile_definitions(colrow_flags INTERFACE COLROW_SANITIZED)
     target_compile_options(colrow_flags INTERFACE -fsanitize=${COLROW_SANITIZE} -fno-omit-frame-pointer
         -O1 -fno-sanitize-recover=undefined)
     target_link_options(colrow_flags INTERFACE -fsanitize=${COLROW_SANITIZE})

@@ -103,27 +103,19 @@ INLINE void add_rows(int rows, enum page_form form, const struct attention_tile 
 }
 
 // Rows and form become constants, for which the functions above are unrolled.
-#define FOR_ROWS(rows, function, ...)                                                              \
-    switch (rows) {                                                                                \
-    case 1:                                                                                        \
-        function(1, __VA_ARGS__);                                                                  \
-        break;                                                                                     \
-    case 2:                                                                                        \
-        function(2, __VA_ARGS__);                                                                  \
-        break;                                                                                     \
-    case 3:                                                                                        \
-        function(3, __VA_ARGS__);                                                                  \
-        break;                                                                                     \
-    case 4:                                                                                        \
-        function(4, __VA_ARGS__);                                                                  \
-        break;                                                                                     \
-    case 5:                                                                                        \
-        function(5, __VA_ARGS__);                                                                  \
-        break;                                                                                     \
-    default:                                                                                       \
-        function(6, __VA_ARGS__);                                                                  \
-    }
-_Static_assert(ROWS == 6, "FOR_ROWS");
+#define IF_ROWS(n, rows, function, ...)                                                            \
+    if ((n) <= ROWS && (n) == (rows))                                                              \
+    function((n) <= ROWS ? (n) : 1, __VA_ARGS__)
+#define FOR_ROWS(rows, ...)                                                                        \
+    do {                                                                                           \
+        IF_ROWS(1, rows, __VA_ARGS__);                                                             \
+        IF_ROWS(2, rows, __VA_ARGS__);                                                             \
+        IF_ROWS(3, rows, __VA_ARGS__);                                                             \
+        IF_ROWS(4, rows, __VA_ARGS__);                                                             \
+        IF_ROWS(5, rows, __VA_ARGS__);                                                             \
+        IF_ROWS(6, rows, __VA_ARGS__);                                                             \
+    } while (0)
+_Static_assert(ROWS <= 6, "FOR_ROWS");
 
 // Rows are spread evenly over the passes: 7 are 4 and 3, not 6 and 1.
 INLINE int rows_of_pass(int rows)
@@ -138,7 +130,7 @@ INLINE void scores_of(enum page_form form, const struct attention_tile *tile, in
     struct ahead ahead = ahead_of(tile, keys, end - row);
     for (int rows; row < end; row += rows, ahead.pass++) {
         rows = rows_of_pass(end - row);
-        FOR_ROWS(rows, score_rows, form, tile, row, keys, ahead)
+        FOR_ROWS(rows, score_rows, form, tile, row, keys, ahead);
     }
 }
 
@@ -148,7 +140,7 @@ INLINE void add_values_of(enum page_form form, const struct attention_tile *tile
     struct ahead ahead = ahead_of(tile, values, end - row);
     for (int rows; row < end; row += rows, ahead.pass++) {
         rows = rows_of_pass(end - row);
-        FOR_ROWS(rows, add_rows, form, tile, row, values, stride, ahead)
+        FOR_ROWS(rows, add_rows, form, tile, row, values, stride, ahead);
     }
 }
 

@@ -12,6 +12,14 @@ enum { HEAD_DIM_MAX = 512, TILE_ROWS_MAX = 192, TILE_COLUMNS = 16 };
 // widened page.
 enum page_form { PAGE_F32, PAGE_BF16, PAGE_F16 };
 
+// Rows whose sums stay in registers during a pass over a page. It does not show in the results.
+// Compilers take minutes to check six unrolled rows.
+#ifdef COLROW_SANITIZED
+enum { PASS_ROWS = 2 };
+#else
+enum { PASS_ROWS = 6 };
+#endif
+
 struct attention_tile {
     enum compute_type type;
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads

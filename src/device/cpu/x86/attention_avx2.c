@@ -9,7 +9,7 @@
 #include "device/cpu/x86/x86.h"
 
 // 12 sums in registers, 2 vectors of a page, a broadcast.
-enum { ROWS = 6, VECTORS = 2, VEC = 8 };
+enum { ROWS = PASS_ROWS, VECTORS = 2, VEC = 8 };
 typedef __m256 vec;
 
 INLINE vec vec_zero(void)

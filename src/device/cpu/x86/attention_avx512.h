@@ -10,7 +10,7 @@
 #include "device/cpu/x86/unrolled.h"
 
 // 24 sums in registers, 4 vectors of a page, a broadcast.
-enum { ROWS = 6, VECTORS = 4, VEC = 16 };
+enum { ROWS = PASS_ROWS, VECTORS = 4, VEC = 16 };
 typedef __m512 vec;
 
 INLINE vec vec_zero(void)
