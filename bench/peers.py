@@ -4,7 +4,7 @@
 usage: bench/peers.py --model FOLDER [--vllm PYTHON] [--llama-cpp BIN_FOLDER --gguf FILE] [--rounds 5] [--tp 2]
                       [--colrow-flags "..."] [--json FILE] [--markdown FILE]
 
-bench/peers.sh sets the peers up and calls this. A peer that waits is stopped (SIGSTOP), so that its spinning threads do not
+The peers are installed by hand (vLLM for CPUs in a virtual environment, llama.cpp from source). A peer that waits is stopped (SIGSTOP), so that its spinning threads do not
 disturb the others.
 """
 import argparse
