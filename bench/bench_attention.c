@@ -1,12 +1,13 @@
 // Attention against the machine's limits, one thread. Decode: bytes of keys and values a second
 // beside the read bandwidth measured right before and after. Prefill: multiply-adds that the causal
-// mask leaves, beside the f32 FMA peak. Element-wise kernels: nanoseconds a call. Time is this
+// mask leaves, beside the peak of the order's instruction. Element-wise kernels: nanoseconds a call. Time is this
 // thread's CPU time: other programs disturb it less.
 //
-//   bench_attention [ISA]
+//   bench_attention [ISA [pairs|tiles [decode|prefill|elementwise]]]
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "device/device.h"
@@ -17,6 +18,7 @@ enum { CACHE_BYTES = 512 << 20, ROUNDS = 7 };
 static const struct kernels *kernels;
 static void *scratch, *cache, *queries, *out;
 static double peak_flops;
+static enum product_order order;
 
 static void must(enum status status)
 {
@@ -102,7 +104,8 @@ static void attend(const struct shape *shape, int i, int n_sequences)
                              .q_stride = (size_t)(shape->n_heads * shape->head_dim),
                              .out = out,
                              .out_stride = (size_t)(shape->n_heads * shape->head_dim),
-                             .scratch = scratch};
+                             .scratch = scratch,
+                             .order = order};
     kernels->attention(&args);
 }
 
@@ -121,7 +124,7 @@ static void decode(enum compute_type type, int head_dim, int n_heads, int contex
         double after = read_rate();
         ratio[round] = 2 * rate[round] / (limit + after);
     }
-    printf("decode   %-9s %4d %6d %8d %10.1f GB/s %8.2f of read bandwidth\n", compute_name(type),
+    printf("decode   %-9s %4d %6d %9d %10.1f GB/s %8.2f of read bandwidth\n", compute_name(type),
            head_dim, n_heads, context, median(rate, ROUNDS) * 1e-9, median(ratio, ROUNDS));
 }
 
@@ -140,7 +143,7 @@ static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tok
     }
     char what[64];
     snprintf(what, sizeof what, "%d+%d%s", position, n_tokens, window ? " w" : "");
-    printf("prefill  %-9s %4d %6d %8s %10.1f GFLOP/s %5.2f of FMA peak\n", compute_name(type),
+    printf("prefill  %-9s %4d %6d %9s %10.1f GFLOP/s %5.2f of peak\n", compute_name(type),
            head_dim, n_heads, what, median(rate, ROUNDS) * 1e-9, median(rate, ROUNDS) / peak_flops);
 }
 
@@ -176,11 +179,48 @@ static void elementwise(void)
     TIME("kv_write 1 token of 128, bf16", 1000, kernels->kv_write(&kv, 100, 1, x, y, 1024));
 }
 
+static void decodes(void)
+{
+    for (int head_dim = 64; head_dim <= 128; head_dim *= 2)
+        for (int n_heads = 1; n_heads <= 8; n_heads = n_heads == 1 ? 4 : n_heads + 4)
+            decode(COMPUTE_BF16, head_dim, n_heads, 4096);
+    decode(COMPUTE_BF16, 64, 4, 64);
+    decode(COMPUTE_BF16, 64, 4, 512);
+    decode(COMPUTE_BF16, 64, 4, 131072);
+    decode(COMPUTE_BF16, 80, 4, 4096);
+    decode(COMPUTE_BF16, 24, 4, 4096);
+    if (order == ORDER_TILES)
+        return;
+    decode(COMPUTE_F16, 128, 4, 4096);
+    decode(COMPUTE_F32, 128, 4, 4096);
+}
+
+static void prefills(void)
+{
+    for (int head_dim = 64; head_dim <= 128; head_dim *= 2) {
+        prefill(COMPUTE_BF16, head_dim, 4, 512, 0, 0);
+        prefill(COMPUTE_BF16, head_dim, 4, 2048, 0, 0);
+        prefill(COMPUTE_BF16, head_dim, 4, 8192, 0, 0);
+        prefill(COMPUTE_BF16, head_dim, 4, 512, 4096, 0);
+        prefill(COMPUTE_BF16, head_dim, 4, 512, 4096, 1024);
+    }
+    prefill(COMPUTE_BF16, 128, 1, 512, 4096, 0);
+    prefill(COMPUTE_BF16, 128, 8, 512, 4096, 0);
+    prefill(COMPUTE_BF16, 80, 4, 512, 4096, 0);
+    if (order == ORDER_TILES)
+        return;
+    prefill(COMPUTE_F16, 128, 4, 512, 4096, 0);
+    prefill(COMPUTE_F32, 128, 4, 512, 4096, 0);
+}
+
 int main(int argc, char **argv)
 {
     enum isa isa = argc > 1 ? isa_from_name(argv[1]) : isa_of_machine();
-    if (isa == ISA_COUNT || argc > 2) {
-        fprintf(stderr, "usage: bench_attention [reference|avx2|avx512|avx512bf16]\n");
+    order = argc > 2 ? product_order_from_name(argv[2]) : ORDER_PAIRS;
+    const char *part = argc > 3 ? argv[3] : "";
+    if (isa == ISA_COUNT || order == ORDER_COUNT || argc > 4) {
+        fprintf(stderr, "usage: bench_attention [reference|avx2|avx512|avx512bf16|amx "
+                        "[pairs|tiles [decode|prefill|elementwise]]]\n");
         return 2;
     }
     number_mode_set();
@@ -191,31 +231,17 @@ int main(int argc, char **argv)
     must(device_memory_new(CACHE_BYTES, "keys and values", &cache));
     must(device_memory_new(64 << 20, "queries", &queries));
     must(device_memory_new(64 << 20, "output", &out));
-    peak_flops = peak.fma_flops;
+    peak_flops = order == ORDER_TILES ? peak_tiles_flops(&peak) : peak_product_flops(&peak);
     memset(queries, 0x3c, 64 << 20); // about 0.01 in all types
     memset(cache, 0x3c, CACHE_BYTES);
-    printf("%s: FMA %.1f GFLOP/s, read %.1f GB/s\n", isa_name(isa), peak_flops * 1e-9,
-           read_rate() * 1e-9);
-    printf("%-8s %-9s %4s %6s %8s\n", "", "type", "dim", "heads", "tokens");
-    for (int head_dim = 64; head_dim <= 128; head_dim *= 2)
-        for (int n_heads = 1; n_heads <= 8; n_heads = n_heads == 1 ? 4 : n_heads + 4)
-            decode(COMPUTE_BF16, head_dim, n_heads, 4096);
-    decode(COMPUTE_BF16, 128, 4, 512);
-    decode(COMPUTE_BF16, 128, 4, 131072);
-    decode(COMPUTE_BF16, 80, 4, 4096);
-    decode(COMPUTE_BF16, 24, 4, 4096);
-    decode(COMPUTE_F16, 128, 4, 4096);
-    decode(COMPUTE_F32, 128, 4, 4096);
-    for (int head_dim = 64; head_dim <= 128; head_dim *= 2) {
-        prefill(COMPUTE_BF16, head_dim, 4, 512, 0, 0);
-        prefill(COMPUTE_BF16, head_dim, 4, 512, 4096, 0);
-        prefill(COMPUTE_BF16, head_dim, 4, 512, 4096, 1024);
-    }
-    prefill(COMPUTE_BF16, 128, 1, 512, 4096, 0);
-    prefill(COMPUTE_BF16, 128, 8, 512, 4096, 0);
-    prefill(COMPUTE_BF16, 80, 4, 512, 4096, 0);
-    prefill(COMPUTE_F16, 128, 4, 512, 4096, 0);
-    prefill(COMPUTE_F32, 128, 4, 512, 4096, 0);
-    elementwise();
+    printf("%s, order of %s: peak %.1f GFLOP/s, read %.1f GB/s\n", isa_name(isa),
+           product_order_name(order), peak_flops * 1e-9, read_rate() * 1e-9);
+    printf("%-8s %-9s %4s %6s %9s\n", "", "type", "dim", "heads", "tokens");
+    if (!*part || !strcmp(part, "decode"))
+        decodes();
+    if (!*part || !strcmp(part, "prefill"))
+        prefills();
+    if (!*part || !strcmp(part, "elementwise"))
+        elementwise();
     return 0;
 }

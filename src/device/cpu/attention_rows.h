@@ -1,7 +1,8 @@
 // The products of attention (attention_tile.h) over sums held in registers: scores() and
 // add_values() for the instruction set of the file that includes this. Before, that file defines
 //   ROWS x VECTORS        sums held in registers, VECTORS a power of two
-//   vec, VEC              a vector of VEC floats; vec_zero, vec_set1, vec_load, vec_store, vec_mul
+//   vec, VEC              a vector of VEC floats; vec_zero, vec_set1, vec_load, vec_store, vec_mul,
+//                         vec_add_product(sum, a, b)
 //   add_pair()            the chain's two terms for numbers k and k + 1 of the rows of `a`
 // Each row gets the same operations whatever the number of rows beside it.
 #ifndef COLROW_DEVICE_CPU_ATTENTION_ROWS_H
@@ -55,11 +56,9 @@ INLINE void score_block(int rows, enum page_form form, const struct attention_ti
     ahead.at += (size_t)j * head_dim * (form == PAGE_F32 ? 4 : 2);
     chain(rows, VECTORS, form, tile->q + (size_t)row * head_dim, head_dim,
           keys + (size_t)j * element, KV_PAGE_TOKENS, tile->head_dim, ahead, sums);
-    vec scale = vec_set1(tile->scale);
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, VECTORS)
-            vec_store(tile->p + (row + r) * KV_PAGE_TOKENS + j + VEC * v,
-                      vec_mul(sums[r][v], scale));
+            vec_store(tile->p + (row + r) * KV_PAGE_TOKENS + j + VEC * v, sums[r][v]);
 }
 
 INLINE void score_rows(int rows, enum page_form form, const struct attention_tile *tile, int row,
@@ -76,10 +75,16 @@ INLINE void add_block(int rows, int n_vectors, enum page_form form,
 {
     vec sums[ROWS][VECTORS];
     float *o = tile->o + row * tile->width + d;
-    UNROLLED_FOR (r, rows)
-        UNROLLED_FOR (v, n_vectors)
-            sums[r][v] =
-                vec_mul(vec_load(o + r * tile->width + VEC * v), vec_set1(tile->c[row + r]));
+    if (tile->fresh) {
+        UNROLLED_FOR (r, rows)
+            UNROLLED_FOR (v, n_vectors)
+                sums[r][v] = vec_zero();
+    } else {
+        UNROLLED_FOR (r, rows)
+            UNROLLED_FOR (v, n_vectors)
+                sums[r][v] =
+                    vec_mul(vec_load(o + r * tile->width + VEC * v), vec_set1(tile->c[row + r]));
+    }
     ahead.at += (size_t)d * KV_PAGE_TOKENS * (form == PAGE_F32 ? 4 : 2);
     chain(rows, n_vectors, form, tile->p + row * KV_PAGE_TOKENS, KV_PAGE_TOKENS,
           values + (size_t)d * (form == PAGE_F16 ? 2 : 4), stride, KV_PAGE_TOKENS, ahead, sums);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "device/team.h"
 
 enum { GROUP_TOKENS = KV_PAGE_TOKENS * KV_GROUP_PAGES };
 
@@ -89,29 +88,48 @@ static enum page_form form_of(enum compute_type type)
     return type == COMPUTE_BF16 ? PAGE_BF16 : type == COMPUTE_F16 ? PAGE_F16 : PAGE_F32;
 }
 
+// A page's keys or values as the steps read them.
+struct half_page {
+    const void *data;
+    enum page_form form;
+    size_t stride;
+    const char *ahead; // what is read next
+};
+
+static void add_chunk(const struct attention_steps *steps, struct attention_tile *tile, int row,
+                      int end, const struct half_page *keys, const struct half_page *values)
+{
+    tile->ahead = keys->ahead;
+    steps->scores(tile, row, end, keys->data, keys->form);
+    steps->weights(tile, row, end);
+    tile->ahead = values->ahead;
+    steps->add_values(tile, row, end, values->data, values->form, values->stride);
+}
+
 // `next`: the page that comes after this one, or the same.
 static void add_page(const struct attention *args, const struct attention_steps *steps,
                      struct attention_tile *tile, int row, int end, int32_t page, int32_t next)
 {
-    const char *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
-    const char *values = args->kv.values + (size_t)page * args->kv.page_stride;
+    const char *k = args->kv.keys + (size_t)page * args->kv.page_stride;
+    const char *v = args->kv.values + (size_t)page * args->kv.page_stride;
     const char *next_keys = args->kv.keys + (size_t)next * args->kv.page_stride;
     enum page_form form = form_of(tile->type);
+    struct half_page keys = {k, form, KV_PAGE_TOKENS, v},
+                     values = {v, form, (size_t)tile->head_dim, next_keys};
     bool widen = form != PAGE_F32 && end - row >= steps->widen_rows;
-    tile->ahead = widen ? NULL : values;
-    if (widen)
-        steps->widen_keys(tile, keys);
-    steps->scores(tile, row, end, widen ? (const char *)tile->keys : keys,
-                  widen ? steps->widened : form);
-    steps->weights(tile, row, end);
-    // Also a page whose last columns would be read past their end is copied, with zeros there.
-    widen = widen || tile->width != tile->head_dim;
-    tile->ahead = widen ? NULL : next_keys;
     if (widen) {
-        steps->widen_values(tile, values);
-        steps->add_values(tile, row, end, tile->values, steps->widened, (size_t)tile->width);
-    } else {
-        steps->add_values(tile, row, end, values, form, (size_t)tile->head_dim);
+        steps->widen_keys(tile, k);
+        keys = (struct half_page){tile->keys, steps->widened, KV_PAGE_TOKENS, NULL};
+    }
+    // Also a page whose last columns would be read past their end is copied, with zeros there.
+    if (widen || tile->width != tile->head_dim) {
+        steps->widen_values(tile, v);
+        values = (struct half_page){tile->values, steps->widened, (size_t)tile->width, NULL};
+    }
+    for (int next_row; row < end; row = next_row) {
+        next_row = end - row < steps->chunk_rows ? end : row + steps->chunk_rows;
+        add_chunk(steps, tile, row, next_row, &keys, &values);
+        keys.ahead = values.ahead = NULL;
     }
 }
 
@@ -126,8 +144,9 @@ static void add_group(const struct attention *args, const struct attention_steps
         tile->m[i] = -INFINITY;
         tile->l[i] = 0;
     }
-    memset(tile->o + row * tile->width, 0,
-           (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
+    if (args->window > 0) // then a page may be the first one of some rows and not of others
+        memset(tile->o + row * tile->width, 0,
+               (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
     for (int64_t page_begin = begin; page_begin < begin + GROUP_TOKENS;
          page_begin += KV_PAGE_TOKENS) {
         struct span see = tokens_that_see(args, tokens, page_begin, page_begin + KV_PAGE_TOKENS);
@@ -139,6 +158,8 @@ static void add_group(const struct attention *args, const struct attention_steps
             for (int h = 0; h < args->n_heads; h++)
                 tile->visible[i++] = visible;
         }
+        tile->fresh = page_begin == begin ||
+                      page_begin <= first_visible(args, args->position + see.begin);
         int64_t page = page_begin / KV_PAGE_TOKENS,
                 last_page = (args->position + whole.end - 1) / KV_PAGE_TOKENS;
         add_page(args, steps, tile, first_row, i, args->kv.pages[page],
@@ -200,12 +221,18 @@ void attention_run(const struct attention *args, const struct attention_steps *s
            args->kv.head_dim % 2 == 0);
     struct attention_tile tile;
     tile_init(&tile, args);
-    assert(args->n_heads >= 1 && args->n_heads <= tile.rows_max);
-    int tokens_max = tile.rows_max / args->n_heads;
-    int n_tiles = (args->n_tokens + tokens_max - 1) / tokens_max;
-    for (int i = 0; i < n_tiles; i++) {
-        struct span tokens;
-        team_part(args->n_tokens, i, n_tiles, &tokens.begin, &tokens.end);
+    int shape = 0, tokens_max = tile.rows_max / args->n_heads;
+    assert(args->n_heads >= 1 && tokens_max >= 1);
+    tile.shape = &shape;
+    // Tiles begin at multiples of 16 positions, where they can: with them end the rows that see a
+    // page, and steps work on 16 rows best.
+    if (tokens_max > 16)
+        tokens_max -= tokens_max % 16;
+    struct span tokens = {0, 0};
+    for (; tokens.begin < args->n_tokens; tokens.begin = tokens.end) {
+        int early = tokens_max > 16 ? (int)((args->position + tokens.begin) % 16) : 0;
+        tokens.end = tokens.begin + tokens_max - early;
+        tokens.end = tokens.end < args->n_tokens ? tokens.end : args->n_tokens;
         attend_tile(args, steps, &tile, tokens);
     }
 }

@@ -22,14 +22,15 @@ enum { PASS_ROWS = 6 };
 
 struct attention_tile {
     enum compute_type type;
+    int *shape;          // 0, then what AMX's registers were last told; the steps' own
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
     float scale;
     const char
         *ahead; // as many bytes as scores() or add_values() reads, wanted next; NULL for none
+    bool fresh; // the group's first page: o counts as zero, whatever it holds
     float *q;   // [rows][head_dim], or what load_queries() made of it
-    float
-        *p; // [rows][KV_PAGE_TOKENS]: scores, then weights rounded for the product with the values
+    float *p;   // [rows][KV_PAGE_TOKENS]: products q . k, then weights rounded for the next product
     uint64_t *visible;            // [rows]: bit j is set where the row sees position j of the page
     float *m, *l, *c;             // [rows]: of the current group; c scales o before a page is added
     float *o;                     // [rows][width]
@@ -41,14 +42,15 @@ struct attention_tile {
 // Rows are [row, end). `stride`: of values in PAGE_F32, floats from one position to the next.
 struct attention_steps {
     int widen_rows;         // a page is widened for this many rows or more; fewer read it as it is
+    int chunk_rows;         // so many take all steps before others do: p, o stay in the first cache
     enum page_form widened; // what widen_keys() and widen_values() make
     void (*load_query)(const struct attention_tile *tile, int row, const void *q);
     void (*widen_keys)(const struct attention_tile *tile, const void *page);
     void (*widen_values)(const struct attention_tile *tile, const void *page);
-    // p = q . k * scale
+    // p = q . k
     void (*scores)(const struct attention_tile *tile, int row, int end, const void *keys,
                    enum page_form form);
-    // p = the weights of the visible scores, 0 elsewhere; m, l and c go on
+    // p = the weights of the visible scores p * scale, 0 elsewhere; m, l and c go on
     void (*weights)(const struct attention_tile *tile, int row, int end);
     // o = o * c + p . v; called with whole blocks of TILE_COLUMNS, except in PAGE_F32 where
     // `stride` is so wide

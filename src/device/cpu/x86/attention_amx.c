@@ -1,6 +1,7 @@
 // Attention in the order of tiles with AMX: 16 rows x 64 columns of sums in four tiles.
 #include <limits.h>
 
+#include "device/cpu/x86/attention_avx512.h"
 #include "device/cpu/x86/attention_tiles.h"
 #include "device/cpu/x86/prefetch.h"
 #include "device/cpu/x86/tiles_amx.h"
@@ -10,10 +11,13 @@ enum { BLOCK = 32 }; // of the order
 
 // Tiles 0 to 3: sums. 4 and 6: a block of rows, and of the page; 5 and 7: the same for what is left
 // of head_dim.
-static void configure(int rows, int head_dim)
+static void configure(const struct attention_tile *tile, int rows)
 {
     struct tile_shapes shapes = {0};
-    const int rest = head_dim % BLOCK ? head_dim % BLOCK : BLOCK;
+    const int rest = tile->head_dim % BLOCK ? tile->head_dim % BLOCK : BLOCK;
+    if (*tile->shape == rows) // ldtilecfg takes as long as twelve products
+        return;
+    *tile->shape = rows;
     for (int i = 0; i < 5; i++)
         tile_shape(&shapes, i, rows, TILE_BYTES);
     tile_shape(&shapes, 5, rows, 2 * rest);
@@ -75,8 +79,15 @@ INLINE void add_columns(const struct attention_tile *tile, int row, const char *
     float *o = tile->o + row * tile->width + column;
     const char *v = values + 4 * column;
     tile_memory_is_written();
-    _tile_loadd(0, o, o_stride);
-    if (columns > 16) {
+    if (tile->fresh) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, o, o_stride);
+    }
+    if (columns > 16 && !tile->fresh) {
         _tile_loadd(1, o + 16, o_stride);
         _tile_loadd(2, o + 32, o_stride);
         _tile_loadd(3, o + 48, o_stride);
@@ -115,17 +126,23 @@ static void scores(const struct attention_tile *tile, int row, int end, const vo
                    enum page_form form)
 {
     (void)form;
-    const int first = row;
     fetch_page(tile);
-    if (end - row >= TILE_ROWS)
-        configure(TILE_ROWS, tile->head_dim);
-    for (; end - row >= TILE_ROWS; row += TILE_ROWS)
-        score_rows(tile, row, keys);
-    if (row < end) {
-        configure(end - row, tile->head_dim);
+    for (int next; row < end; row = next) {
+        next = end - row < TILE_ROWS ? end : row + TILE_ROWS;
+        configure(tile, next - row);
         score_rows(tile, row, keys);
     }
-    attention_tiles_scale_scores(tile, first, end);
+}
+
+INLINE void store_pairs(float *p, const vec weights[PAGE_VECTORS])
+{
+    _mm512_store_si512(p, (__m512i)_mm512_cvtne2ps_pbh(weights[1], weights[0]));
+    _mm512_store_si512(p + 16, (__m512i)_mm512_cvtne2ps_pbh(weights[3], weights[2]));
+}
+
+static void weights(const struct attention_tile *tile, int row, int end)
+{
+    weigh_rows(tile, row, end, store_pairs);
 }
 
 static void add_values(const struct attention_tile *tile, int row, int end, const void *values,
@@ -133,13 +150,11 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
 {
     (void)form;
     fetch_page(tile);
-    attention_tiles_scale_sums(tile, row, end);
-    if (end - row >= TILE_ROWS)
-        configure(TILE_ROWS, tile->head_dim);
-    for (; end - row >= TILE_ROWS; row += TILE_ROWS)
-        add_rows(tile, row, values, 4 * stride);
-    if (row < end) {
-        configure(end - row, tile->head_dim);
+    if (!tile->fresh)
+        attention_tiles_scale_sums(tile, row, end);
+    for (int next; row < end; row = next) {
+        next = end - row < TILE_ROWS ? end : row + TILE_ROWS;
+        configure(tile, next - row);
         add_rows(tile, row, values, 4 * stride);
     }
 }
@@ -147,11 +162,12 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
 void attention_tiles_amx(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = INT_MAX,
+                                                 .chunk_rows = 2 * TILE_ROWS,
                                                  .widened = PAGE_BF16,
                                                  .load_query = attention_tiles_load_query,
                                                  .widen_values = attention_tiles_widen_values,
                                                  .scores = scores,
-                                                 .weights = attention_tiles_weights,
+                                                 .weights = weights,
                                                  .add_values = add_values,
                                                  .merge = attention_merge_avx512,
                                                  .store = attention_store_avx512};

@@ -37,6 +37,12 @@ INLINE vec vec_mul(vec a, vec b)
     return _mm256_mul_ps(a, b);
 }
 
+// sum += a * b. Compilers pick forms that overwrite a factor, and then copy.
+INLINE void vec_add_product(vec *sum, vec a, vec b)
+{
+    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
+}
+
 INLINE vec upper_halves(__m256i pairs)
 {
     return _mm256_castsi256_ps(_mm256_and_si256(pairs, _mm256_set1_epi32(INT32_MIN >> 15)));
@@ -70,7 +76,7 @@ INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *
         UNROLLED_FOR (r, rows) {
             vec factor = _mm256_broadcast_ss(a + (size_t)r * a_stride + (size_t)(k + odd));
             UNROLLED_FOR (v, n_vectors)
-                sums[r][v] = _mm256_fmadd_ps(factor, y[v], sums[r][v]);
+                vec_add_product(&sums[r][v], factor, y[v]);
         }
         // Keeps the compiler from loading the other half early: the registers are full.
         __asm__ volatile("" : : : "memory");
@@ -186,15 +192,18 @@ INLINE __m256 mask_at(uint64_t visible, int j)
 static float largest_of_row(const struct attention_tile *tile, int row)
 {
     const float *s = tile->p + row * KV_PAGE_TOKENS;
-    const __m256 old = _mm256_set1_ps(tile->m[row]);
-    __m256 best = old;
+    const __m256 least = _mm256_set1_ps(-INFINITY);
+    __m256 best = least;
     for (int j = 0; j < KV_PAGE_TOKENS; j += 8) { // max(s, best) is best where s is NaN
-        __m256 seen = _mm256_blendv_ps(old, _mm256_load_ps(s + j), mask_at(tile->visible[row], j));
+        __m256 seen =
+            _mm256_blendv_ps(least, _mm256_load_ps(s + j), mask_at(tile->visible[row], j));
         best = _mm256_max_ps(seen, best);
     }
     __m128 b = _mm_max_ps(_mm256_castps256_ps128(best), _mm256_extractf128_ps(best, 1));
     b = _mm_max_ps(b, _mm_movehl_ps(b, b));
-    return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+    // The scale is positive: the largest product is that of the largest score.
+    const float score = _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b))) * tile->scale;
+    return score > tile->m[row] ? score : tile->m[row];
 }
 
 INLINE __m256 round_weights(__m256 p, enum compute_type type)
@@ -210,7 +219,8 @@ INLINE float weigh_row(const struct attention_tile *tile, int row, float m, enum
     float *p = tile->p + row * KV_PAGE_TOKENS;
     __m256 e[8];
     UNROLLED_FOR (v, 8) {
-        __m256 x = _mm256_sub_ps(_mm256_load_ps(p + 8 * v), _mm256_set1_ps(m));
+        __m256 s = _mm256_mul_ps(_mm256_load_ps(p + 8 * v), _mm256_set1_ps(tile->scale)),
+               x = _mm256_sub_ps(s, _mm256_set1_ps(m));
         e[v] = _mm256_and_ps(mask_at(tile->visible[row], 8 * v), exp_of_negative_8(x));
         _mm256_store_ps(p + 8 * v, round_weights(e[v], type));
     }
@@ -283,6 +293,7 @@ static void store(const struct attention_tile *tile, int row, void *out)
 void attention_avx2(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = 12,
+                                                 .chunk_rows = 48,
                                                  .widened = PAGE_F32,
                                                  .load_query = load_query,
                                                  .widen_keys = widen_keys,

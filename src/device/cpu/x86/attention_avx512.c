@@ -28,7 +28,7 @@ INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *
         UNROLLED_FOR (r, rows) {
             vec factor = _mm512_set1_ps(a[(size_t)r * a_stride + (size_t)(k + odd)]);
             UNROLLED_FOR (v, n_vectors)
-                sums[r][v] = _mm512_fmadd_ps(factor, y[v], sums[r][v]);
+                vec_add_product(&sums[r][v], factor, y[v]);
         }
         // Keeps the compiler from loading the other half early: the registers are full.
         __asm__ volatile("" : : : "memory");
@@ -116,20 +116,22 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
         add_values_of(PAGE_F16, tile, row, end, values, stride);
 }
 
-INLINE void store_f32(float *p, int v, __m512 weights)
+INLINE void store_f32(float *p, const vec weights[PAGE_VECTORS])
 {
-    _mm512_store_ps(p + 16 * v, weights);
+    UNROLLED_FOR (v, PAGE_VECTORS)
+        _mm512_store_ps(p + 16 * v, weights[v]);
 }
 
-INLINE void store_f16(float *p, int v, __m512 weights)
+INLINE void store_f16(float *p, const vec weights[PAGE_VECTORS])
 {
-    _mm512_store_ps(p + 16 * v, rounded_to_f16_16(weights));
+    UNROLLED_FOR (v, PAGE_VECTORS)
+        _mm512_store_ps(p + 16 * v, rounded_to_f16_16(weights[v]));
 }
 
-INLINE void store_bf16(float *p, int v, __m512 weights)
+INLINE void store_bf16(float *p, const vec weights[PAGE_VECTORS])
 {
-    // The lower halves are cut off.
-    _mm512_store_ps(p + 16 * v, odd_of_pairs(bf16_of_weights(weights)));
+    UNROLLED_FOR (v, PAGE_VECTORS)
+        _mm512_store_ps(p + 16 * v, odd_of_pairs(bf16_of_weights(weights[v])));
 }
 
 static void weights(const struct attention_tile *tile, int row, int end)
@@ -172,6 +174,7 @@ void attention_store_avx512(const struct attention_tile *tile, int row, void *ou
 void attention_avx512(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = 12,
+                                                 .chunk_rows = 48,
                                                  .widened = PAGE_F32,
                                                  .load_query = load_query,
                                                  .widen_keys = widen_keys,

@@ -55,11 +55,12 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
     add_values_of(PAGE_BF16, tile, row, end, values, stride);
 }
 
-// Vector v lies where vectors up to v were read.
-INLINE void store_pairs(float *p, int v, __m512 weights)
+INLINE void store_pairs(float *p, const vec weights[PAGE_VECTORS])
 {
-    __m256i words = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_of_weights(weights), 16));
-    _mm256_store_si256((__m256i *)(void *)(p + 8 * v), words);
+    UNROLLED_FOR (v, PAGE_VECTORS) {
+        const __m512i words = _mm512_srli_epi32(bf16_of_weights(weights[v]), 16);
+        _mm256_store_si256((__m256i *)(void *)(p + 8 * v), _mm512_cvtepi32_epi16(words));
+    }
 }
 
 static void weights(const struct attention_tile *tile, int row, int end)
@@ -70,6 +71,7 @@ static void weights(const struct attention_tile *tile, int row, int end)
 void attention_avx512bf16(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = INT_MAX,
+                                                 .chunk_rows = 48,
                                                  .widened = PAGE_BF16,
                                                  .load_query = load_query,
                                                  .widen_values = widen_values,

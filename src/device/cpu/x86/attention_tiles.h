@@ -1,5 +1,5 @@
 // Attention in the order of tiles (docs/numerics.md section 10): the steps that AMX and FMA share.
-// Rows of q and of weights are bf16 in the place of f32; scores are f32, not yet times the scale.
+// Rows of q and of weights are bf16 in the place of f32.
 #ifndef COLROW_DEVICE_CPU_X86_ATTENTION_TILES_H
 #define COLROW_DEVICE_CPU_X86_ATTENTION_TILES_H
 
@@ -8,7 +8,6 @@
 void attention_tiles_load_query(const struct attention_tile *tile, int row, const void *q);
 void attention_tiles_widen_values(const struct attention_tile *tile, const void *page);
 void attention_tiles_weights(const struct attention_tile *tile, int row, int end);
-void attention_tiles_scale_scores(const struct attention_tile *tile, int row, int end);
 void attention_tiles_scale_sums(const struct attention_tile *tile, int row, int end); // o *= c
 // From the other order.
 void attention_merge_avx512(const struct attention_tile *tile, int row, int end);

@@ -63,14 +63,14 @@ static void scores(const struct attention_tile *tile, int row, int end, const vo
                                     .step = tile->ahead && row == first ? 3072 : 0};
         add_rows(rows, chain);
     }
-    attention_tiles_scale_scores(tile, first, end);
 }
 
 static void add_values(const struct attention_tile *tile, int row, int end, const void *values,
                        enum page_form form, size_t stride)
 {
     (void)form;
-    attention_tiles_scale_sums(tile, row, end);
+    if (!tile->fresh)
+        attention_tiles_scale_sums(tile, row, end);
     const int first = row;
     for (int rows; row < end; row += rows) {
         rows = rows_at(row, end);
@@ -81,7 +81,7 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
                                     .b_stride = 4 * stride,
                                     .columns = tile->width,
                                     .k = KV_PAGE_TOKENS,
-                                    .from = o,
+                                    .from = tile->fresh ? NULL : o,
                                     .from_stride = (size_t)tile->width,
                                     .to = o,
                                     .to_stride = (size_t)tile->width,
@@ -94,6 +94,7 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
 void attention_tiles_avx512(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = INT_MAX,
+                                                 .chunk_rows = 48,
                                                  .widened = PAGE_BF16,
                                                  .load_query = attention_tiles_load_query,
                                                  .widen_values = attention_tiles_widen_values,

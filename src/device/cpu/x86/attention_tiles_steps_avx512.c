@@ -20,23 +20,17 @@ void attention_tiles_widen_values(const struct attention_tile *tile, const void 
         }
 }
 
-// Vector v lies where vectors up to v were read.
-INLINE void store_pairs(float *p, int v, __m512 weights)
+INLINE void store_pairs(float *p, const vec weights[PAGE_VECTORS])
 {
-    __m256i words = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_of_weights(weights), 16));
-    _mm256_store_si256((__m256i *)(void *)(p + 8 * v), words);
+    UNROLLED_FOR (v, PAGE_VECTORS) {
+        const __m512i words = _mm512_srli_epi32(bf16_of_weights(weights[v]), 16);
+        _mm256_store_si256((__m256i *)(void *)(p + 8 * v), _mm512_cvtepi32_epi16(words));
+    }
 }
 
 void attention_tiles_weights(const struct attention_tile *tile, int row, int end)
 {
     weigh_rows(tile, row, end, store_pairs);
-}
-
-void attention_tiles_scale_scores(const struct attention_tile *tile, int row, int end)
-{
-    const __m512 scale = _mm512_set1_ps(tile->scale);
-    for (int i = row * KV_PAGE_TOKENS; i < end * KV_PAGE_TOKENS; i += 16)
-        _mm512_store_ps(tile->p + i, _mm512_mul_ps(_mm512_load_ps(tile->p + i), scale));
 }
 
 void attention_tiles_scale_sums(const struct attention_tile *tile, int row, int end)
