@@ -30,12 +30,15 @@ INLINE void chain(int rows, int n_vectors, enum page_form form, const float *a, 
                   const void *x, size_t stride, int n, struct ahead ahead, vec sums[ROWS][VECTORS])
 {
     size_t step = 2 * stride * (form == PAGE_F32 ? 4 : 2), stream = 32 * (size_t)n;
-    int n_streams = (n_vectors * VEC * (form == PAGE_F32 ? 2 : 1) + 15) / 16, first = 0, last = 0;
-    if (ahead.n_passes > 0) {
-        first = n_streams * ahead.pass / ahead.n_passes;
-        last = n_streams * (ahead.pass + 1) / ahead.n_passes;
-    }
     const char *at = x, *fetch = ahead.at;
+    if (ahead.n_passes == 0) { // apart, for a loop inside the loop costs it registers
+        for (int k = 0; k < n; k += 2, at += step)
+            add_pair(rows, n_vectors, form, a, a_stride, k, at, stride, sums);
+        return;
+    }
+    int n_streams = (n_vectors * VEC * (form == PAGE_F32 ? 2 : 1) + 15) / 16,
+        first = n_streams * ahead.pass / ahead.n_passes,
+        last = n_streams * (ahead.pass + 1) / ahead.n_passes;
     for (int k = 0; k < n; k += 2, at += step, fetch += 64) {
         for (int i = first; i < last; i++)
             __builtin_prefetch(fetch + (size_t)i * stream, 0, 2);

@@ -162,7 +162,7 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
 void attention_tiles_amx(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = INT_MAX,
-                                                 .chunk_rows = 2 * TILE_ROWS,
+                                                 .chunk_rows = TILE_ROWS,
                                                  .widened = PAGE_BF16,
                                                  .load_query = attention_tiles_load_query,
                                                  .widen_values = attention_tiles_widen_values,

@@ -174,7 +174,7 @@ void attention_store_avx512(const struct attention_tile *tile, int row, void *ou
 void attention_avx512(const struct attention *args)
 {
     static const struct attention_steps steps = {.widen_rows = 12,
-                                                 .chunk_rows = 48,
+                                                 .chunk_rows = 96,
                                                  .widened = PAGE_F32,
                                                  .load_query = load_query,
                                                  .widen_keys = widen_keys,
