@@ -102,6 +102,7 @@ static void attend(const struct shape *shape, int i, int n_sequences)
                              .scale = 1.0f / sqrtf((float)shape->head_dim),
                              .q = queries,
                              .q_stride = (size_t)(shape->n_heads * shape->head_dim),
+                             .out_type = shape->type,
                              .out = out,
                              .out_stride = (size_t)(shape->n_heads * shape->head_dim),
                              .scratch = scratch,

@@ -27,6 +27,7 @@ struct runner {
 struct runner_options {
     const char *folder;
     enum compute_type compute;
+    bool f32_cache;
     int n_threads, rows_max, n_pages, reduction_leaves;
     const struct tp_plan_rules *rules;
     const struct kernels *kernels; // NULL: the machine's
@@ -75,6 +76,7 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
     const struct plan_options options = {.n_ranks = r->n_ranks,
                                          .reduction_leaves = o->reduction_leaves,
                                          .compute = o->compute,
+                                         .f32_cache = o->f32_cache,
                                          .rules = o->rules};
     RUNNER_TRY(plan_compile(&r->config, &options, &r->plan));
     RUNNER_TRY(team_new(o->n_threads ? o->n_threads : 1, NULL, &r->team));

@@ -32,6 +32,7 @@ struct colrow_options {
     int max_num_batched_tokens;      // 512; tokens in one step at most (prefill chunks)
     double gpu_memory_utilization;   // 0.9: of the memory that is free when the engine opens
     int64_t kv_cache_memory;         // bytes for KV over all ranks of this machine; 0: from the budget
+    const char *kv_cache_dtype;      // NULL: "auto", which is dtype | "float32": attention is computed in f32; other bits
     const char *tp_plan;             // file with a tp_plan, NULL: the family's
     int reduction_leaves;            // 0: 8
     const char *product_order;       // NULL: "pairs" | "tiles": the order of sums made for AMX (bfloat16 only); other bits
@@ -147,7 +148,7 @@ COLROW_API int colrow_apply_chat_template(const struct colrow_engine *engine, co
 struct colrow_info {
     int tensor_parallel_size, vocab_size, num_hidden_layers, hidden_size;
     int64_t max_model_len, kv_pages, kv_page_tokens;
-    const char *dtype, *isa, *architecture, *product_order;
+    const char *dtype, *kv_cache_dtype, *isa, *architecture, *product_order;
     int threads_per_rank;
 };
 COLROW_API void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out);

@@ -38,7 +38,8 @@ static enum status open_engine(struct bench *b, const char *model, struct colrow
         options->max_model_len = needed;
     TRY(engine_flags_open(&b->engine, model, out));
     colrow_get_info(*out, &b->info);
-    model_cost(&config, strcmp(b->info.dtype, "float32") == 0 ? 4 : 2, &b->cost);
+    model_cost(&config, strcmp(b->info.dtype, "float32") == 0 ? 4 : 2,
+               strcmp(b->info.kv_cache_dtype, "float32") == 0 ? 4 : 2, &b->cost);
     return OK;
 }
 

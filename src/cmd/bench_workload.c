@@ -104,7 +104,8 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
     return OK;
 }
 
-void model_cost(const struct model_config *c, double bytes_per_weight, struct model_cost *out)
+void model_cost(const struct model_config *c, double bytes_per_weight, double bytes_per_key,
+                struct model_cost *out)
 {
     double heads = (double)c->num_attention_heads * c->head_dim,
            kv = (double)c->num_key_value_heads * c->head_dim;
@@ -113,7 +114,7 @@ void model_cost(const struct model_config *c, double bytes_per_weight, struct mo
     out->layer_flops = 2 * layer * c->num_hidden_layers;
     out->head_flops = 2 * head;
     out->weight_bytes = (layer * c->num_hidden_layers + head) * bytes_per_weight;
-    out->kv_bytes_per_token = 2 * kv * c->num_hidden_layers * bytes_per_weight;
+    out->kv_bytes_per_token = 2 * kv * c->num_hidden_layers * bytes_per_key;
 }
 
 static int ascending(const void *a, const void *b)

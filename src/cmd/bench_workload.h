@@ -36,7 +36,8 @@ struct model_cost {
     double weight_bytes;            // read once a step: layers and lm_head
     double kv_bytes_per_token;      // read for each older token
 };
-void model_cost(const struct model_config *config, double bytes_per_weight, struct model_cost *out);
+void model_cost(const struct model_config *config, double bytes_per_weight, double bytes_per_key,
+                struct model_cost *out);
 
 double median(double *values, int n); // sorts
 double percentile(const double *sorted, int n, double percent);

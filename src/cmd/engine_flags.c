@@ -36,6 +36,8 @@ void engine_flags_table(struct engine_flags *engine, struct flag *out)
          "part of the free memory to use (default 0.9)"},
         {FLAG_BYTES, "--kv-cache-memory", "--kv-cache-memory-bytes", &o->kv_cache_memory, 0, 0,
          "BYTES", "memory for keys and values of all ranks, e.g. 2GB"},
+        {FLAG_TEXT, "--kv-cache-dtype", NULL, &o->kv_cache_dtype, 0, 0, "TYPE",
+         "auto (--dtype) or float32 (default auto); changes bits"},
         {FLAG_TEXT, "--tp-plan", NULL, &o->tp_plan, 0, 0, "FILE",
          "JSON: module pattern -> style (default: the family's plan)"},
         {FLAG_INT, "--reduction-leaves", NULL, &o->reduction_leaves, 0, 64, "N",

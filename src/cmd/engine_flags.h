@@ -16,7 +16,7 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 17, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 18, SAMPLING_FLAGS = 18 };
 void engine_flags_init(struct engine_flags *engine);
 // Writes ENGINE_FLAGS entries.
 void engine_flags_table(struct engine_flags *engine, struct flag *out);

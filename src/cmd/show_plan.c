@@ -14,7 +14,7 @@
 
 struct plan_command {
     int tensor_parallel_size, reduction_leaves, rows;
-    const char *dtype, *tp_plan;
+    const char *dtype, *kv_cache_dtype, *tp_plan;
     bool json, all_layers;
     const char *model;
     struct model_config config;
@@ -56,6 +56,10 @@ static enum status prepare(struct plan_command *c)
         TRY(checkpoint_open(c->model, &c->checkpoint));
     c->options.n_ranks = c->tensor_parallel_size;
     c->options.reduction_leaves = c->reduction_leaves;
+    c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;
+    if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
+        return fail(ERR_INPUT, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
+                    c->kv_cache_dtype);
     return resolve_compute(c);
 }
 
@@ -348,7 +352,7 @@ done:
 
 int cmd_plan(int argc, char **argv)
 {
-    struct plan_command c = {.dtype = "auto", .rows = 512};
+    struct plan_command c = {.dtype = "auto", .kv_cache_dtype = "auto", .rows = 512};
     bool helped;
     int n_positional;
     const struct flag flags[] = {
@@ -356,6 +360,8 @@ int cmd_plan(int argc, char **argv)
          "ranks; without it all valid sizes are listed"},
         {FLAG_TEXT, "--dtype", NULL, &c.dtype, 0, 0, "TYPE",
          "auto, bfloat16, float16 or float32 (default auto)"},
+        {FLAG_TEXT, "--kv-cache-dtype", NULL, &c.kv_cache_dtype, 0, 0, "TYPE",
+         "auto (--dtype) or float32 (default auto)"},
         {FLAG_TEXT, "--tp-plan", NULL, &c.tp_plan, 0, 0, "FILE",
          "JSON: module pattern -> style (default: the family's plan)"},
         {FLAG_INT, "--reduction-leaves", NULL, &c.reduction_leaves, 0, 64, "N",

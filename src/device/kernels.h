@@ -50,7 +50,7 @@ struct matmul {
 };
 
 // Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else, each
-// KV_PAGE_TOKENS * head_dim elements of the compute type:
+// KV_PAGE_TOKENS * head_dim elements:
 //   bf16:      keys [head_dim/2][64][2]   values [32][head_dim][2]   (both are panels: pairs of the summed index)
 //   f16, f32:  keys [head_dim][64]        values [64][head_dim]
 struct kv_view {
@@ -68,12 +68,13 @@ struct attention {
     int64_t position;      // absolute, of the first token; keys and values up to the last token are in the cache
     int64_t window;        // sliding window; 0: none
     float scale;
-    const void *q;         // bf16 in COMPUTE_BF16, else f32 (already rounded): [n_tokens][q_stride]; head h at h * head_dim
+    const void *q;         // bf16 with a bf16 cache, else f32 (already rounded): [n_tokens][q_stride]; head h at h * head_dim
     size_t q_stride;       // elements
+    enum compute_type out_type; // that of the cache, or, with one of f32, any
     void *out;             // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16): [n_tokens][out_stride]
     size_t out_stride;
     void *scratch;         // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
-    enum product_order order; // ORDER_TILES only with COMPUTE_BF16
+    enum product_order order; // ORDER_TILES only with a bf16 cache
 };
 
 struct kernels {

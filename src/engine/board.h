@@ -37,6 +37,7 @@ struct board_options {
     char model[FILE_PATH_MAX];
     char tp_plan[FILE_PATH_MAX]; // "": the family's
     int32_t compute;             // enum compute_type
+    int32_t f32_cache;           // 1: keys and values in f32
     int32_t product_order;       // enum product_order
     int32_t reduction_leaves;
     int32_t threads_per_rank;

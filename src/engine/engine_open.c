@@ -39,6 +39,7 @@ struct opening {
     struct colrow_engine *engine;
     struct checkpoint *checkpoint;
     enum compute_type compute;
+    bool f32_cache;
     struct budget budget;
     char rank_program[FILE_PATH_MAX];
     struct board_options board_options;
@@ -119,6 +120,18 @@ static enum status resolve_order(struct opening *opening)
     return OK;
 }
 
+static enum status resolve_cache(struct opening *opening)
+{
+    const char *name = opening->options->kv_cache_dtype ? opening->options->kv_cache_dtype : "auto";
+    opening->f32_cache = strcmp(name, "float32") == 0;
+    if (!opening->f32_cache && strcmp(name, "auto") != 0)
+        return fail(ERR_INPUT,
+                    "kv_cache_dtype is \"%s\"; expected auto (the type that is computed in) or "
+                    "float32",
+                    name);
+    return OK;
+}
+
 static enum status compile_plan(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -131,6 +144,7 @@ static enum status compile_plan(struct opening *opening)
                                           .n_ranks = options->tensor_parallel_size,
                                           .reduction_leaves = options->reduction_leaves,
                                           .compute = opening->compute,
+                                          .f32_cache = opening->f32_cache,
                                           .rules = options->tp_plan ? &rules : NULL,
                                       },
                                       &engine->plan);
@@ -162,6 +176,7 @@ static enum status read_model(struct opening *opening)
     TRY(checkpoint_open(engine->model, &opening->checkpoint));
     TRY(resolve_compute(opening));
     TRY(resolve_order(opening));
+    TRY(resolve_cache(opening));
     TRY(compile_plan(opening));
     TRY(plan_check_checkpoint(engine->plan, opening->checkpoint));
     return read_text_files(opening);
@@ -258,6 +273,7 @@ static enum status start_ranks(struct opening *opening)
     struct board_options *to_ranks = &opening->board_options;
     *to_ranks = (struct board_options){
         .compute = (int32_t)opening->compute,
+        .f32_cache = opening->f32_cache,
         .product_order = (int32_t)engine->order,
         .reduction_leaves = options->reduction_leaves,
         .threads_per_rank = engine->threads_per_rank,

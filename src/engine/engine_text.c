@@ -148,6 +148,7 @@ void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out
         .kv_pages = kv_pool_size(engine->pool),
         .kv_page_tokens = KV_PAGE_TOKENS,
         .dtype = compute_name(engine->plan->compute),
+        .kv_cache_dtype = compute_name(engine->plan->cache),
         .isa = engine->kernels->isa,
         .architecture = engine->config.architecture,
         .product_order = product_order_name(engine->order),

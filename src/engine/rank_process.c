@@ -49,6 +49,7 @@ static enum status compile_plan(struct rank *rank, struct model_config *config)
                                           .n_ranks = comm_size(rank->comm),
                                           .reduction_leaves = options->reduction_leaves,
                                           .compute = (enum compute_type)options->compute,
+                                          .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,
                                       },
                                       &rank->plan);

@@ -62,7 +62,7 @@ static struct kv_view view_cache(const struct model *m, int layer, int local_hea
     size_t heads = (size_t)range_width(m->share->kv_heads);
     char *keys = m->kv_memory + ((size_t)layer * heads + (size_t)local_head) * m->head_stride;
     return (struct kv_view){
-        .type = m->plan->compute,
+        .type = m->plan->cache,
         .head_dim = m->plan->config.head_dim,
         .keys = keys,
         .values = keys + m->head_stride / 2,
@@ -76,7 +76,7 @@ static void rotate_queries(const struct worker *w, const struct projected *p)
 {
     const struct model *m = w->run->model;
     int head_dim = m->plan->config.head_dim, width = range_width(m->share->o_columns), begin, end;
-    size_t half = (size_t)head_dim / 2, item = input_bytes(m->plan->compute);
+    size_t half = (size_t)head_dim / 2, item = input_bytes(m->plan->cache);
     team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
     for (int row = begin; row < end; row++) {
         float *query = p->rows + (size_t)row * p->stride + p->query;
@@ -84,7 +84,7 @@ static void rotate_queries(const struct worker *w, const struct projected *p)
                     *sin = m->scratch.sines + (size_t)row * half;
         for (int at = 0; at < width; at += head_dim)
             m->kernels->rope(query + at, cos, sin, head_dim);
-        m->kernels->round(query, (size_t)width, m->plan->compute,
+        m->kernels->round(query, (size_t)width, m->plan->cache,
                           (char *)m->scratch.query + (size_t)row * (size_t)width * item);
     }
 }
@@ -120,7 +120,7 @@ static void attend(const struct worker *w, int layer, const struct step_sequence
     const struct model *m = w->run->model;
     const struct model_config *c = &m->plan->config;
     int per_group = c->num_attention_heads / c->num_key_value_heads;
-    size_t item = input_bytes(m->plan->compute), stride = (size_t)range_width(m->share->o_columns);
+    size_t stride = (size_t)range_width(m->share->o_columns);
     size_t row = (size_t)sequence->first_row + (size_t)token;
     size_t column = (size_t)(heads.begin - attended_heads(m).begin) * (size_t)c->head_dim;
     struct attention attention = {
@@ -130,12 +130,14 @@ static void attend(const struct worker *w, int layer, const struct step_sequence
         .position = sequence->position + token,
         .window = c->sliding_window,
         .scale = (float)(1 / sqrt((double)c->head_dim)),
-        .q = (char *)m->scratch.query + (row * stride + column) * item,
+        .q = (char *)m->scratch.query + (row * stride + column) * input_bytes(m->plan->cache),
         .q_stride = stride,
-        .out = (char *)m->scratch.input + (row * stride + column) * item,
+        .out_type = m->plan->compute,
+        .out =
+            (char *)m->scratch.input + (row * stride + column) * input_bytes(m->plan->compute),
         .out_stride = stride,
         .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
-        .order = m->order,
+        .order = m->plan->cache == COMPUTE_BF16 ? m->order : ORDER_PAIRS,
     };
     m->kernels->attention(&attention);
 }

@@ -61,7 +61,7 @@ static enum status reserve_pages(struct model *m)
     const struct model_config *c = &m->plan->config;
     size_t bytes;
     m->head_stride =
-        2 * (size_t)KV_PAGE_TOKENS * (size_t)c->head_dim * compute_bytes(m->plan->compute);
+        2 * (size_t)KV_PAGE_TOKENS * (size_t)c->head_dim * compute_bytes(m->plan->cache);
     m->page_stride =
         m->head_stride * (size_t)c->num_hidden_layers * (size_t)range_width(m->share->kv_heads);
     if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes))

@@ -47,6 +47,7 @@ static enum status compile(struct plan *plan, const struct model_config *config,
 {
     plan->config = *config;
     plan->compute = options->compute;
+    plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
     plan->n_ranks = n_ranks;
     plan->reduction_leaves =
         options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;

@@ -20,6 +20,7 @@ struct plan_options {
     int n_ranks;
     int reduction_leaves;             // 0: REDUCTION_LEAVES_DEFAULT
     enum compute_type compute;        // resolved dtype
+    bool f32_cache;                   // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: the family's default
 };
 
@@ -63,6 +64,7 @@ struct plan {
     struct arena arena;
     struct model_config config;
     enum compute_type compute;
+    enum compute_type cache; // of the KV cache, and of attention's products
     int n_ranks;
     int reduction_leaves;
     struct plan_styles styles;

@@ -19,7 +19,7 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
     TRY(scratch_place(plan, rank, size, NULL, &scratch, &scratch_bytes));
     uint64_t kv_heads = (uint64_t)(share->kv_heads.end - share->kv_heads.begin);
     uint64_t kv = 2 * kv_heads * (uint64_t)c->head_dim * (uint64_t)c->num_hidden_layers *
-                  compute_bytes(plan->compute);
+                  compute_bytes(plan->cache);
     *out = (struct plan_memory){
         .weight_bytes = weights.bytes,
         .file_bytes = weights.file_bytes,

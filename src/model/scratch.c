@@ -74,7 +74,7 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     out->residual = reserve(&w, rows, hidden, sizeof(float));
     out->input = reserve(&w, rows, most(hidden, most(attended, activated)), item);
     out->outputs = reserve(&w, rows, fused, sizeof(float));
-    out->query = reserve(&w, rows, attended, item);
+    out->query = reserve(&w, rows, attended, input_bytes(plan->cache));
     out->nodes = reserve(&w, rows, nodes * hidden, sizeof(float));
     out->cosines = reserve(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
     out->sines = reserve(&w, rows, (size_t)c->head_dim / 2, sizeof(float));

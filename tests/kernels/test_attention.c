@@ -12,6 +12,7 @@
 
 struct problem {
     enum compute_type type;
+    bool f32_cache; // keys, values and queries in f32, whatever `type` is
     int head_dim, n_heads;
     int64_t position, window;
     int n_tokens;
@@ -29,9 +30,14 @@ struct world { // a sequence: its inputs, and its cache with pages in random ord
     struct kv_view view;
 };
 
+static enum compute_type cache_type(const struct world *w)
+{
+    return w->p.f32_cache ? COMPUTE_F32 : w->p.type;
+}
+
 static size_t q_bytes(const struct world *w, size_t elements)
 {
-    return elements * (w->p.type == COMPUTE_BF16 ? 2 : 4);
+    return elements * (cache_type(w) == COMPUTE_BF16 ? 2 : 4);
 }
 
 static size_t query_elements(const struct world *w) // the last row has no gap after it
@@ -41,10 +47,10 @@ static size_t query_elements(const struct world *w) // the last row has no gap a
 
 static void cache_new(struct world *w)
 {
-    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * w->p.head_dim) * compute_bytes(w->p.type);
+    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * w->p.head_dim) * compute_bytes(cache_type(w));
     w->keys = guarded_new((size_t)w->n_pages * page_bytes, 4);
     w->values = guarded_new((size_t)w->n_pages * page_bytes, 4);
-    w->view = (struct kv_view){.type = w->p.type,
+    w->view = (struct kv_view){.type = cache_type(w),
                                .head_dim = w->p.head_dim,
                                .keys = w->keys.data,
                                .values = w->values.data,
@@ -92,7 +98,7 @@ static void world_new(struct world *w, const struct problem *p)
     for (size_t i = 0; i < elements; i++)
         q[i] = random_value(p->kind) * (p->kind == ORDINARY ? 3 : 1);
     w->q = guarded_new(q_bytes(w, elements), 2);
-    reference_round(q, elements, p->type, w->q.data);
+    reference_round(q, elements, cache_type(w), w->q.data);
     free(q);
     w->scratch = guarded_new(ATTENTION_SCRATCH_BYTES, 64);
     memset(w->scratch.data, 0xff, ATTENTION_SCRATCH_BYTES); // NaNs
@@ -120,6 +126,7 @@ static void attend(struct world *w, void (*attention)(const struct attention *),
                              .scale = 1.0f / sqrtf((float)w->p.head_dim),
                              .q = (char *)w->q.data + q_bytes(w, (size_t)from * w->row),
                              .q_stride = w->row,
+                             .out_type = w->p.type,
                              .out = (char *)out + (size_t)from * w->row * w->out_element,
                              .out_stride = w->row,
                              .scratch = w->scratch.data};
@@ -135,8 +142,8 @@ static struct guarded out_new(const struct world *w)
 
 static void describe(const struct problem *p, const char *kernel, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "%s: %s head_dim %d heads %d position %d tokens %d window %d data %d",
-             kernel, compute_name(p->type), p->head_dim, p->n_heads, (int)p->position, p->n_tokens,
+    snprintf(text, bytes, "%s: %s%s head_dim %d heads %d position %d tokens %d window %d data %d",
+             kernel, compute_name(p->type), p->f32_cache ? " over f32" : "", p->head_dim, p->n_heads, (int)p->position, p->n_tokens,
              (int)p->window, (int)p->kind);
 }
 
@@ -193,6 +200,7 @@ static void head_sizes(void **state)
         for (int type = 0; type < 3; type++)
             for (int n_tokens = 1; n_tokens <= 23; n_tokens += 11)
                 check(&(struct problem){.type = (enum compute_type)type,
+                                        .f32_cache = n_tokens == 12 && i % 2 == 0,
                                         .head_dim = dims[i],
                                         .n_heads = 1 + n_tokens % 3,
                                         .position = 100,
@@ -251,8 +259,9 @@ static void extreme_data(void **state)
     number_mode_set();
     for (int round = 0; round < 40; round++)
         for (int kind = 0; kind < DATA_KINDS; kind++)
-            for (int type = 0; type < 3; type++)
-                check(&(struct problem){.type = (enum compute_type)type,
+            for (int type = 0; type < 5; type++) // three types, two of them over f32
+                check(&(struct problem){.type = (enum compute_type)(type % 3),
+                                        .f32_cache = type >= 3,
                                         .head_dim = 2 * random_between(1, 40),
                                         .n_heads = random_between(1, 4),
                                         .position = random_between(0, 600),
@@ -267,6 +276,7 @@ static void random_shapes(void **state)
     number_mode_set();
     for (int round = 0; round < 150; round++)
         check(&(struct problem){.type = (enum compute_type)random_between(0, 2),
+                                .f32_cache = random_between(0, 2) == 0,
                                 .head_dim = 2 * random_between(1, 64),
                                 .n_heads = random_between(1, 12),
                                 .position = random_between(0, 300),

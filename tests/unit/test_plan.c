@@ -326,6 +326,13 @@ static void test_kv_bytes(void **state)
     assert_int_equal(memory.kv_bytes_per_token, 2 * 2 * 64 * 2 * 2);
     assert_int_equal(memory.kv_page_bytes, memory.kv_bytes_per_token * 64);
     plan_free(plan);
+    const struct plan_options options = {.n_ranks = 4, .f32_cache = true};
+    assert_int_equal(plan_compile(&config, &options, &plan), OK);
+    struct plan_memory twice;
+    assert_int_equal(plan_memory(plan, NULL, 3, 16, 4, 1, &twice), OK);
+    assert_int_equal(twice.kv_page_bytes, 2 * memory.kv_page_bytes);
+    assert_int_equal(twice.weight_bytes, memory.weight_bytes);
+    plan_free(plan);
 }
 
 // All ranks' parts of a 16-bit model without split groups add up to the file: vectors once a rank.

@@ -46,6 +46,7 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
 {
     size_t width = round_up((size_t)args->kv.head_dim, TILE_COLUMNS);
     *tile = (struct attention_tile){.type = args->kv.type,
+                                    .out_type = args->out_type,
                                     .head_dim = args->kv.head_dim,
                                     .width = (int)width,
                                     .scale = args->scale};
@@ -206,7 +207,7 @@ static void attend_tile(const struct attention *args, const struct attention_ste
         add_group(args, steps, tile, whole, tokens, begin);
         finish_group(args, steps, tile, whole, tokens, begin);
     }
-    size_t element = args->kv.type == COMPUTE_BF16 ? 2 : 4;
+    size_t element = args->out_type == COMPUTE_BF16 ? 2 : 4;
     int row = 0;
     for (int i = whole.begin; i < whole.end; i++)
         for (int h = 0; h < args->n_heads; h++, row++) {
@@ -219,6 +220,7 @@ void attention_run(const struct attention *args, const struct attention_steps *s
 {
     assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
            args->kv.head_dim % 2 == 0);
+    assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
     struct attention_tile tile;
     tile_init(&tile, args);
     int shape = 0, tokens_max = tile.rows_max / args->n_heads;

@@ -21,7 +21,7 @@ enum { PASS_ROWS = 6 };
 #endif
 
 struct attention_tile {
-    enum compute_type type;
+    enum compute_type type, out_type;
     int *shape;          // 0, then what AMX's registers were last told; the steps' own
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS

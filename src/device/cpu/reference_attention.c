@@ -156,13 +156,14 @@ static void attend(const struct attention *args, int64_t t, const float *q, void
     }
     float r = 1.0f / all.l;
     for (int d = 0; d < args->kv.head_dim; d++)
-        store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->kv.type);
+        store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
 }
 
 void reference_attention(const struct attention *args)
 {
     int head_dim = args->kv.head_dim;
     assert(args->order == ORDER_PAIRS || args->kv.type == COMPUTE_BF16);
+    assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
     for (int i = 0; i < args->n_tokens; i++)
         for (int h = 0; h < args->n_heads; h++) {
             float q[HEAD_DIM_MAX];

@@ -284,10 +284,10 @@ static void store(const struct attention_tile *tile, int row, void *out)
     int d = 0;
     for (; d + 8 <= tile->head_dim; d += 8) {
         __m256 y = _mm256_mul_ps(_mm256_load_ps(o + d), _mm256_set1_ps(r));
-        store_rounded_8(out, (size_t)d, _mm256_add_ps(y, _mm256_setzero_ps()), tile->type);
+        store_rounded_8(out, (size_t)d, _mm256_add_ps(y, _mm256_setzero_ps()), tile->out_type);
     }
     for (; d < tile->head_dim; d++)
-        store_rounded(out, (size_t)d, o[d] * r + 0.0f, tile->type);
+        store_rounded(out, (size_t)d, o[d] * r + 0.0f, tile->out_type);
 }
 
 void attention_avx2(const struct attention *args)

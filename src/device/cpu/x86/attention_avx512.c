@@ -167,7 +167,8 @@ void attention_store_avx512(const struct attention_tile *tile, int row, void *ou
     for (int d = 0; d < n; d += 16) {
         __mmask16 mask = n - d >= 16 ? (__mmask16)0xffff : mask_of((size_t)(n - d));
         __m512 y = _mm512_mul_ps(_mm512_load_ps(tile->all_o + row * tile->width + d), r);
-        store_rounded_16(out, (size_t)d, mask, _mm512_add_ps(y, _mm512_setzero_ps()), tile->type);
+        store_rounded_16(out, (size_t)d, mask, _mm512_add_ps(y, _mm512_setzero_ps()),
+                         tile->out_type);
     }
 }
 
