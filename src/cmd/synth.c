@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "cmd/flags.h"
 #include "device/number.h"
@@ -25,6 +26,8 @@ struct synth {
     struct bytes config_text;
     struct model_config config;
     struct plan *plan;
+    const struct plan_parameter **stored; // [n_stored] without a tied lm_head, which has no tensor
+    int n_stored;
     enum element_type type;
     struct progress bar;
     double written;
@@ -69,8 +72,9 @@ static void fill(void *data, enum element_type type, uint64_t key, int64_t first
 }
 
 static enum status write_tensor(struct synth *s, struct safetensors_writer *writer,
-                                const struct plan_parameter *p, int index, void *piece)
+                                const struct plan_parameter *p, void *piece)
 {
+    ptrdiff_t index = p - s->plan->parameters;
     int64_t n = p->rows * p->columns;
     bool vector = p->columns == 1, bias = strstr(p->name, ".bias") != NULL;
     float centre = vector && !bias ? 1.0f : 0.0f; // norms stand near one
@@ -105,7 +109,7 @@ static enum status write_file(struct synth *s, const char *name, int begin, int 
     if (status == OK)
         status = memory_new(PIECE_ELEMENTS, sizeof(float), "weights", &piece);
     for (int i = begin; status == OK && i < end; i++) {
-        const struct plan_parameter *p = &s->plan->parameters[i];
+        const struct plan_parameter *p = s->stored[i];
         specs[i - begin] = (struct tensor_spec){.name = p->name,
                                                 .type = s->type,
                                                 .n_dimensions = p->columns == 1 ? 1 : 2,
@@ -114,7 +118,7 @@ static enum status write_file(struct synth *s, const char *name, int begin, int 
     if (status == OK)
         status = safetensors_create(path, specs, end - begin, metadata, 1, &writer);
     for (int i = begin; status == OK && i < end; i++)
-        status = write_tensor(s, writer, &s->plan->parameters[i], i, piece);
+        status = write_tensor(s, writer, s->stored[i], piece);
     if (status == OK)
         status = safetensors_finish(writer);
     else
@@ -127,10 +131,10 @@ static enum status write_file(struct synth *s, const char *name, int begin, int 
 static enum status write_index(const struct synth *s, const int *file_of, int n_files, double total)
 {
     json_t *map = json_object();
-    for (int i = 0; i < s->plan->n_parameters; i++) {
+    for (int i = 0; i < s->n_stored; i++) {
         char name[64];
         snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", file_of[i] + 1, n_files);
-        json_object_set_new(map, s->plan->parameters[i].name, json_string(name));
+        json_object_set_new(map, s->stored[i]->name, json_string(name));
     }
     json_t *root =
         json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
@@ -147,12 +151,12 @@ static enum status write_index(const struct synth *s, const int *file_of, int n_
 
 static enum status write_weights(struct synth *s)
 {
-    int n = s->plan->n_parameters, n_files = 1, *file_of;
+    int n = s->n_stored, n_files = 1, *file_of;
     double total = 0;
     int64_t in_file = 0;
     TRY(memory_new((size_t)n, sizeof *file_of, "the index", &file_of));
     for (int i = 0; i < n; i++) {
-        int64_t bytes = parameter_bytes(s, &s->plan->parameters[i]);
+        int64_t bytes = parameter_bytes(s, s->stored[i]);
         if (in_file > 0 && in_file + bytes > s->shard_bytes) {
             n_files++;
             in_file = 0;
@@ -206,6 +210,10 @@ static enum status run(struct synth *s)
         return fail_errno("create folder", s->out);
     const struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};
     TRY(plan_compile(&s->config, &options, &s->plan));
+    TRY(memory_new((size_t)s->plan->n_parameters, sizeof *s->stored, "a list", &s->stored));
+    for (int i = 0; i < s->plan->n_parameters; i++)
+        if (s->plan->parameters[i].stored != ELEMENT_NONE)
+            s->stored[s->n_stored++] = &s->plan->parameters[i];
     char path[FILE_PATH_MAX];
     TRY(file_join(s->out, "config.json", path));
     TRY(file_write(path, s->config_text.data, s->config_text.length));
@@ -242,6 +250,7 @@ int cmd_synth(int argc, char **argv)
         s.out = positional[1];
         status = run(&s);
     }
+    free(s.stored);
     plan_free(s.plan);
     bytes_fini(&s.config_text);
     return status == OK ? 0 : flags_failed(status);
