@@ -20,6 +20,8 @@ static const struct kind {
     {"throughput", bench_throughput, "many requests at once, as `vllm bench throughput`"},
     {"scaling", bench_scaling,
      "the same work on 1, 2, 4, 8 ranks: speed-up, efficiency, where the time goes"},
+    {"split", bench_split, "the same cores as few ranks with many threads, or the other way round"},
+    {"idle", bench_idle, "an open model that nobody asks: CPU time, first token after it"},
     {"memory", bench_memory, "what each rank holds, beside what the plan predicts"},
     {"kernels", bench_kernels, "every kernel and instruction set against the peak"},
     {"comm", bench_comm, "all-reduce between processes, 64 B to 16 MB"},
@@ -43,24 +45,27 @@ int cmd_bench(int argc, char **argv)
     return helped ? 0 : 2;
 }
 
-static enum status run_limits(double seconds, bool json)
+static enum status run_limits(double seconds, bool memory, bool json)
 {
     int cores = device_cpu_count();
     struct table table;
     json_t *list = json_array();
     enum status status = OK;
-    table_init(&table, 7);
-    const char *heading[] = {"cores",    "read GB/s",  "products GFLOP/s", "f32 FMA",
-                             "bf16 dot", "int8 GOP/s", "AMX bf16"};
-    for (int i = 0; i < 7; i++)
+    const char *heading[] = {"cores",   "read GB/s", "memcpy GB/s", "products GFLOP/s",
+                             "f32 FMA", "bf16 dot",  "int8 GOP/s",  "AMX bf16"};
+    int columns = memory ? 3 : 8;
+    table_init(&table, columns);
+    for (int i = 0; i < columns; i++)
         table_cell(&table, "%s", heading[i]);
-    for (int n = 1; n <= cores && status == OK; n = n * 2 <= cores || n == cores ? n * 2 : cores) {
+    for (int n = memory ? cores : 1; n <= cores && status == OK;
+         n = n * 2 <= cores || n == cores ? n * 2 : cores) {
         struct peak p;
-        status = peak_measure(n, seconds, &p);
-        const double figures[] = {p.read_bytes, peak_product_flops(&p), p.fma_flops, p.bf16_flops,
-                                  p.int8_ops, p.amx_flops};
+        status = memory ? peak_measure_memory(n, &p) : peak_measure(n, seconds, &p);
+        const double figures[] = {p.read_bytes, p.copy_bytes, peak_product_flops(&p),
+                                  p.fma_flops,  p.bf16_flops, p.int8_ops,
+                                  p.amx_flops};
         table_cell(&table, "%d", n);
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < columns - 1; i++)
             table_cell(&table, figures[i] < 1e11 ? "%.1f" : "%.0f", figures[i] / 1e9);
         json_array_append_new(list, limits_json(n, &p));
     }
@@ -75,10 +80,11 @@ static enum status run_limits(double seconds, bool json)
 
 int bench_limits(int argc, char **argv)
 {
-    bool helped, json = false;
+    bool helped, memory = false, json = false;
     int n_positional;
     double seconds = 0.3;
     const struct flag flags[] = {
+        {FLAG_ON, "--memory", NULL, &memory, 0, 0, NULL, "only reading and copying, by all cores"},
         {FLAG_NUMBER, "--seconds", NULL, &seconds, 0.01, 60, "S",
          "time for each figure (default 0.3)"},
         {FLAG_ON, "--json", NULL, &json, 0, 0, NULL, "for machines"},
@@ -93,6 +99,6 @@ int bench_limits(int argc, char **argv)
     };
     enum status status = flags_parse(&usage, argc, argv, NULL, 0, &n_positional, &helped);
     if (status == OK && !helped)
-        status = run_limits(seconds, json);
+        status = run_limits(seconds, memory, json);
     return status == OK ? 0 : flags_failed(status);
 }

@@ -52,6 +52,8 @@ int bench_limits(int argc, char **argv);
 int bench_latency(int argc, char **argv);
 int bench_throughput(int argc, char **argv);
 int bench_scaling(int argc, char **argv);
+int bench_split(int argc, char **argv);
+int bench_idle(int argc, char **argv);
 int bench_memory(int argc, char **argv);
 int bench_kernels(int argc, char **argv);
 int bench_comm(int argc, char **argv);

@@ -15,8 +15,8 @@ struct signal_word {
 void signal_raise(struct signal_word *word,
                   uint32_t value); // release store, wakes sleepers if there are any
 
-// What a waiter asks for every ~20 ms (and before it sleeps): not OK ends the wait with that
-// status.
+// What a waiter asks for before it sleeps, then after 20 ms and more, at last every 100 ms: not OK
+// ends the wait with that status.
 typedef enum status (*signal_check)(void *context);
 
 // How long to spin before yielding and before sleeping. WAIT_BUSY: a peer answers within

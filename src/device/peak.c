@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -51,12 +52,25 @@ struct worker {
     pthread_barrier_t *start;
     peak_compute_loop compute;
     peak_read_loop read;
-    const char *part;
+    char *part; // with neither loop, its first half is copied over its second
     size_t part_bytes;
     long rounds;
     double begun, ended, work; // work: flops or bytes done
     bool started;
 };
+
+// Flops or bytes done.
+static double work(const struct worker *w)
+{
+    if (w->compute)
+        return w->compute(w->rounds);
+    if (w->read) {
+        w->read(w->part, w->part_bytes);
+        return (double)w->part_bytes;
+    }
+    memcpy(w->part + w->part_bytes / 2, w->part, w->part_bytes / 2);
+    return (double)(w->part_bytes / 2);
+}
 
 static void *worker_run(void *argument)
 {
@@ -64,8 +78,7 @@ static void *worker_run(void *argument)
     number_mode_set();
     pthread_barrier_wait(w->start);
     w->begun = clock_seconds();
-    w->work =
-        w->read ? (w->read(w->part, w->part_bytes), (double)w->part_bytes) : w->compute(w->rounds);
+    w->work = work(w);
     w->ended = clock_seconds();
     return NULL;
 }
@@ -124,14 +137,18 @@ enum status peak_reader_new(int n_cores, struct peak_reader **out)
     return OK;
 }
 
+static double run_memory(struct peak_reader *reader, peak_read_loop read)
+{
+    size_t part = READ_BYTES / (size_t)reader->n_cores / 8192 * 8192;
+    for (int i = 0; i < reader->n_cores; i++)
+        reader->workers[i] = (struct worker){
+            .read = read, .part = reader->buffer + (size_t)i * part, .part_bytes = part};
+    return run_workers(reader->workers, reader->n_cores);
+}
+
 double peak_reader_run(struct peak_reader *reader)
 {
-    size_t part = READ_BYTES / (size_t)reader->n_cores / 4096 * 4096;
-    for (int i = 0; i < reader->n_cores; i++)
-        reader->workers[i] = (struct worker){.read = reader->loops.read,
-                                             .part = reader->buffer + (size_t)i * part,
-                                             .part_bytes = part};
-    return run_workers(reader->workers, reader->n_cores);
+    return run_memory(reader, reader->loops.read);
 }
 
 void peak_reader_free(struct peak_reader *reader)
@@ -163,15 +180,34 @@ static double measure_compute(struct worker *workers, int n, peak_compute_loop c
     return best;
 }
 
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+static void measure_memory(struct peak_reader *reader, struct peak *out)
+{
+    *out = (struct peak){0};
+    for (int i = 0; i < READ_PASSES; i++) {
+        out->read_bytes = larger(out->read_bytes, run_memory(reader, reader->loops.read));
+        out->copy_bytes = larger(out->copy_bytes, run_memory(reader, NULL));
+    }
+}
+
+enum status peak_measure_memory(int n_cores, struct peak *out)
+{
+    struct peak_reader *reader;
+    TRY(peak_reader_new(n_cores, &reader));
+    measure_memory(reader, out);
+    peak_reader_free(reader);
+    return OK;
+}
+
 enum status peak_measure(int n_cores, double seconds, struct peak *out)
 {
     struct peak_reader *reader;
-    *out = (struct peak){0};
     TRY(peak_reader_new(n_cores, &reader));
-    for (int i = 0; i < READ_PASSES; i++) {
-        double rate = peak_reader_run(reader);
-        out->read_bytes = rate > out->read_bytes ? rate : out->read_bytes;
-    }
+    measure_memory(reader, out);
     out->fma_flops = measure_compute(reader->workers, n_cores, reader->loops.fma, seconds);
     out->bf16_flops = measure_compute(reader->workers, n_cores, reader->loops.bf16, seconds);
     out->int8_ops = measure_compute(reader->workers, n_cores, reader->loops.int8, seconds);
