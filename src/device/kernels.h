@@ -77,6 +77,19 @@ struct attention {
     enum product_order order; // ORDER_TILES only with a bf16 cache
 };
 
+// Probabilities as integers, for sampling: weights[i] = trunc(exp(x[i] · factor - shift) · 2^30 + 0.5f), each
+// operation rounded once in f32; 0 where the exp is a NaN or above 1. Whole blocks of WEIGHING_BLOCK are written: what
+// lies beyond n weighs 0 and scores -inf.
+enum { WEIGHING_BLOCK = 64 };
+struct weighing {
+    const float *x; // [n]
+    float factor, shift;
+    int n;
+    uint64_t *sums;    // of the weights of each block
+    uint32_t *weights; // or NULL
+    float *scores;     // x · factor, or NULL
+};
+
 struct kernels {
     const char *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
 
@@ -103,6 +116,8 @@ struct kernels {
     // sum in the lane order of section 5.
     int (*argmax)(const float *x, int n, float *largest);
     float (*exp_sum)(const float *x, float shift, int n, float *out);
+    void (*weigh)(const struct weighing *args);
+    void (*tops)(const float *x, int n, float *out); // out[i]: the largest of block i of WEIGHING_BLOCK
 
     // Weights: see panels.h.
     void (*pack)(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,

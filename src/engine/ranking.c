@@ -96,22 +96,6 @@ int32_t ranking_room(int32_t k)
     return k < 512 ? 1024 : 2 * k;
 }
 
-// Whether a block may hold a token that is wanted. Fixed trip counts, so that the compiler
-// vectorises them.
-static bool block_is_wanted(const float *logits, float floor, const uint32_t *weights,
-                            uint32_t least)
-{
-    int wanted = 0;
-    for (int i = 0; i < RANKING_BLOCK; i++)
-        wanted |= logits[i] >= floor;
-    if (wanted && weights) {
-        wanted = 0;
-        for (int i = 0; i < RANKING_BLOCK; i++)
-            wanted |= weights[i] >= least;
-    }
-    return wanted != 0;
-}
-
 // Keeps the k largest; returns the smallest of them: what is below cannot be among the k.
 static uint64_t prune(uint64_t *keys, int32_t count, int32_t k)
 {
@@ -122,27 +106,37 @@ static uint64_t prune(uint64_t *keys, int32_t count, int32_t k)
     return bound;
 }
 
-int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n,
-                    int32_t k, uint64_t *keys)
+// The k-th largest of the blocks' tops: k tokens are as large, so that smaller ones cannot be among
+// the k largest. -inf where there are fewer blocks.
+static float floor_of(const struct ranking *r, int32_t k, uint64_t *keys)
 {
-    assert(k > 0 && n % RANKING_BLOCK == 0);
+    int32_t n_blocks = r->n / RANKING_BLOCK;
+    if (k >= n_blocks)
+        return -INFINITY;
+    for (int32_t i = 0; i < n_blocks; i++)
+        keys[i] = ranking_key(r->tops[i], i);
+    return r->tops[ranking_id(prune(keys, n_blocks, k))];
+}
+
+// The k largest among those that are not below `floor`.
+static int32_t collect(const struct ranking *r, float floor, int32_t k, uint64_t *keys)
+{
     int32_t count = 0, room = ranking_room(k);
     uint64_t bound = 0;
-    float floor = -INFINITY;
-    for (int32_t begin = 0; begin < n; begin += RANKING_BLOCK) {
-        if (bound &&
-            !block_is_wanted(logits + begin, floor, weights ? weights + begin : NULL, least))
+    bool all = floor == -INFINITY; // NaN as well
+    for (int32_t begin = 0; begin < r->n; begin += RANKING_BLOCK) {
+        if ((!all && r->tops[begin / RANKING_BLOCK] < floor) ||
+            (r->weights && r->sums[begin / RANKING_BLOCK] < r->least))
             continue;
         for (int32_t i = begin; i < begin + RANKING_BLOCK; i++) {
-            if (weights && weights[i] < least)
+            if ((!all && !(r->logits[i] >= floor)) || (r->weights && r->weights[i] < r->least))
                 continue;
-            uint64_t key = ranking_key(logits[i], i);
+            uint64_t key = ranking_key(r->logits[i], i);
             if (key < bound)
                 continue;
             keys[count++] = key;
             if (count == room) {
                 bound = prune(keys, count, k);
-                floor = logits[ranking_id(bound)];
                 count = k;
             }
         }
@@ -152,6 +146,15 @@ int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least
         count = k;
     }
     return count;
+}
+
+int32_t ranking_top(const struct ranking *r, int32_t k, uint64_t *keys)
+{
+    assert(k > 0 && r->n % RANKING_BLOCK == 0);
+    float floor = floor_of(r, k, keys);
+    int32_t n = collect(r, floor, k, keys);
+    // of the k that the floor stands for some may weigh too little: then all count
+    return n < k && floor > -INFINITY ? collect(r, -INFINITY, k, keys) : n;
 }
 
 int32_t ranking_prefix(uint64_t *keys, int32_t n, const uint32_t *weights, uint64_t target)

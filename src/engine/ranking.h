@@ -15,10 +15,18 @@ int32_t ranking_id(uint64_t key);
 // -inf with weight 0.
 enum { RANKING_BLOCK = 64 };
 
-// Collects the `k` largest keys of the tokens with weights[i] >= least (weights NULL: of all) into
-// `keys`, unsorted; returns their number. `keys` needs room for ranking_room(k).
-int32_t ranking_top(const float *logits, const uint32_t *weights, uint32_t least, int32_t n,
-                    int32_t k, uint64_t *keys);
+struct ranking {
+    const float *logits; // [n]
+    const float *tops;   // [n / RANKING_BLOCK] the largest of each block
+    int32_t n;
+    const uint32_t *weights; // [n], or NULL
+    const uint64_t *sums;    // [n / RANKING_BLOCK] of the weights of each block
+    uint32_t least;          // what weighs less does not count
+};
+
+// Collects the `k` largest keys into `keys`, unsorted; returns their number. `keys` needs room for
+// ranking_room(n).
+int32_t ranking_top(const struct ranking *ranking, int32_t k, uint64_t *keys);
 int32_t ranking_room(int32_t k);
 
 void ranking_sort(uint64_t *keys, int32_t n); // descending

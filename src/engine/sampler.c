@@ -16,10 +16,11 @@ struct sampler {
     int32_t n; // rounded up to whole blocks of ranking.h; the scores there are -inf
     const struct kernels *kernels;
     float *scores;     // [n] logits after bias, penalties, temperature
-    float *exps;       // [n] exp(score - largest score): the largest is 1
-    uint32_t *weights; // [n] of these, as integers
-    uint64_t *sums;    // [n / RANKING_BLOCK] of the weights of each block
-    uint64_t *keys;    // [ranking_room(vocab_size)]
+    float *exps;       // [n] for log-probabilities
+    uint32_t *weights; // [n] exp(score - largest score) as integers
+    uint64_t *sums;    // [n / WEIGHING_BLOCK] of the weights of each block
+    float *tops;       // [n / WEIGHING_BLOCK] the largest score of each block
+    uint64_t *keys;    // [ranking_room(n)]
     struct colrow_logprob *logprobs;
     int32_t logprobs_max;
 };
@@ -32,6 +33,7 @@ enum status sampler_new(int32_t vocab_size, int32_t logprobs_max, const struct k
     TRY(memory_new(1, sizeof *sampler, "the sampler", &sampler));
     *sampler = (struct sampler){
         .vocab_size = vocab_size, .kernels = kernels, .logprobs_max = logprobs_max};
+    static_assert((int)RANKING_BLOCK == (int)WEIGHING_BLOCK, "both cut the vocabulary alike");
     size_t n = round_up((size_t)vocab_size, RANKING_BLOCK), room = (size_t)ranking_room((int32_t)n);
     sampler->n = (int32_t)n;
     const char *what = "the sampler";
@@ -40,6 +42,7 @@ enum status sampler_new(int32_t vocab_size, int32_t logprobs_max, const struct k
     TRY_DONE(memory_new(n, sizeof *sampler->exps, what, &sampler->exps));
     TRY_DONE(memory_new(n, sizeof *sampler->weights, what, &sampler->weights));
     TRY_DONE(memory_new(n / RANKING_BLOCK, sizeof *sampler->sums, what, &sampler->sums));
+    TRY_DONE(memory_new(n / WEIGHING_BLOCK, sizeof *sampler->tops, what, &sampler->tops));
     TRY_DONE(memory_new(room, sizeof *sampler->keys, what, &sampler->keys));
     TRY_DONE(
         memory_new((size_t)logprobs_max + 1, sizeof *sampler->logprobs, what, &sampler->logprobs));
@@ -61,6 +64,7 @@ void sampler_free(struct sampler *sampler)
     free(sampler->exps);
     free(sampler->weights);
     free(sampler->sums);
+    free(sampler->tops);
     free(sampler->keys);
     free(sampler->logprobs);
     free(sampler);
@@ -129,27 +133,26 @@ static void adjust(const struct sampling *sampling, const struct sampling_state 
         apply_penalties(sampling, state->counts, scores);
 }
 
-// exps to weights: 2^30 times as large, to the nearest integer; NaN is 0. Fixed trip counts, so
-// that the compiler vectorises.
-static uint64_t weigh_block(const float *exps, uint32_t *weights)
-{
-    uint64_t sum = 0;
-    for (int i = 0; i < RANKING_BLOCK; i++) {
-        float e = exps[i] <= 1 ? exps[i] : 0;
-        weights[i] = (uint32_t)(int32_t)(e * 0x1p30f + 0.5f);
-    }
-    for (int i = 0; i < RANKING_BLOCK; i++)
-        sum += weights[i];
-    return sum;
-}
-
-static uint64_t weigh(struct sampler *sampler)
+static uint64_t weigh(const struct sampler *sampler, const struct weighing *weighing)
 {
     uint64_t total = 0;
-    for (int32_t i = 0; i < sampler->n; i += RANKING_BLOCK)
-        total += sampler->sums[i / RANKING_BLOCK] =
-            weigh_block(sampler->exps + i, sampler->weights + i);
+    sampler->kernels->weigh(weighing);
+    for (int32_t i = 0; i < sampler->n / WEIGHING_BLOCK; i++)
+        total += sampler->sums[i];
     return total;
+}
+
+// The k largest scores of those that weigh `least` or more (0: of all), into sampler->keys.
+static int32_t take_top(struct sampler *sampler, uint32_t least, int32_t k)
+{
+    struct ranking ranking = {.logits = sampler->scores,
+                              .tops = sampler->tops,
+                              .n = sampler->n,
+                              .weights = least ? sampler->weights : NULL,
+                              .sums = sampler->sums,
+                              .least = least};
+    sampler->kernels->tops(sampler->scores, sampler->n, sampler->tops);
+    return ranking_top(&ranking, k, sampler->keys);
 }
 
 static uint64_t sum_of_kept(const struct sampler *sampler, int32_t n_kept)
@@ -160,8 +163,18 @@ static uint64_t sum_of_kept(const struct sampler *sampler, int32_t n_kept)
     return sum;
 }
 
+static bool limits_top_k(const struct sampler *sampler, const struct sampling *sampling)
+{
+    return sampling->top_k > 0 && sampling->top_k < sampler->vocab_size;
+}
+
+static bool keeps_all(const struct sampler *sampler, const struct sampling *sampling)
+{
+    return !limits_top_k(sampler, sampling) && !(sampling->min_p > 0) && !(sampling->top_p < 1);
+}
+
 // The sum of the weights that min_p, top_k and top_p leave of `total`. `*n_kept`: their tokens are
-// the first of sampler->keys, unsorted; or -1: all tokens are left.
+// the first of sampler->keys, unsorted.
 static uint64_t keep_likely(struct sampler *sampler, const struct sampling *sampling,
                             uint64_t total, int32_t *n_kept)
 {
@@ -169,10 +182,9 @@ static uint64_t keep_likely(struct sampler *sampler, const struct sampling *samp
     int32_t n = -1, vocab_size = sampler->vocab_size;
     uint32_t least = (uint32_t)ceil(sampling->min_p * 0x1p30);
     least = least < 1 ? 1 : least;
-    bool top_k = sampling->top_k > 0 && sampling->top_k < vocab_size;
+    bool top_k = limits_top_k(sampler, sampling);
     if (top_k || sampling->min_p > 0) {
-        n = ranking_top(sampler->scores, weights, least, sampler->n,
-                        top_k ? sampling->top_k : vocab_size, sampler->keys);
+        n = take_top(sampler, least, top_k ? sampling->top_k : vocab_size);
         total = sum_of_kept(sampler, n);
     }
     if (sampling->top_p < 1) {
@@ -182,8 +194,7 @@ static uint64_t keep_likely(struct sampler *sampler, const struct sampling *samp
             // all tokens below this bound together have less than total - target: they are not in
             // the nucleus
             uint64_t bound = (total - target) / (uint64_t)vocab_size;
-            n = ranking_top(sampler->scores, weights, bound > least ? (uint32_t)bound : least,
-                            sampler->n, vocab_size, sampler->keys);
+            n = take_top(sampler, bound > least ? (uint32_t)bound : least, vocab_size);
         }
         n = ranking_prefix(sampler->keys, n, weights, target);
         total = sum_of_kept(sampler, n);
@@ -192,20 +203,29 @@ static uint64_t keep_likely(struct sampler *sampler, const struct sampling *samp
     return total;
 }
 
-// The token at `point` when the weights are laid side by side: all tokens by id, or what is left by
-// rank.
-static int32_t pick(struct sampler *sampler, int32_t n_kept, uint64_t point)
+// The token at `point` when the weights of those that are left are laid side by side by rank.
+static int32_t pick_kept(struct sampler *sampler, int32_t n_kept, uint64_t point)
 {
-    if (n_kept >= 0) {
-        int32_t n = ranking_prefix(sampler->keys, n_kept, sampler->weights, point + 1);
-        uint64_t last = sampler->keys[0];
-        for (int32_t i = 1; i < n; i++)
-            last = sampler->keys[i] < last ? sampler->keys[i] : last;
-        return ranking_id(last);
-    }
-    int32_t id = 0;
-    for (const uint64_t *sum = sampler->sums; point >= *sum; id += RANKING_BLOCK)
-        point -= *sum++;
+    int32_t n = ranking_prefix(sampler->keys, n_kept, sampler->weights, point + 1);
+    uint64_t last = sampler->keys[0];
+    for (int32_t i = 1; i < n; i++)
+        last = sampler->keys[i] < last ? sampler->keys[i] : last;
+    return ranking_id(last);
+}
+
+// The same for all tokens, by id. Only the sums of blocks were kept: the weights of the block in
+// question are made once more.
+static int32_t pick_any(struct sampler *sampler, struct weighing weighing, uint64_t point)
+{
+    int32_t block = 0;
+    for (; point >= sampler->sums[block]; block++)
+        point -= sampler->sums[block];
+    int32_t begin = block * WEIGHING_BLOCK, id = begin;
+    weighing.x += begin;
+    weighing.n = weighing.n - begin < WEIGHING_BLOCK ? weighing.n - begin : WEIGHING_BLOCK;
+    weighing.sums += block;
+    weighing.weights = sampler->weights + begin;
+    sampler->kernels->weigh(&weighing);
     for (; point >= sampler->weights[id]; id++)
         point -= sampler->weights[id];
     assert(id < sampler->vocab_size);
@@ -220,28 +240,42 @@ static uint64_t multiply_high(uint64_t a, uint64_t b)
     return a1 * b1 + (middle >> 32) + (other >> 32);
 }
 
-static void multiply(float *x, float factor, int32_t n)
+// Where the largest score is no number that others can be compared with: it is the choice itself.
+static enum status draw_extreme(struct sampler *sampler, const float *values, float factor,
+                                int32_t *id)
 {
-    for (int32_t begin = 0; begin < n; begin += RANKING_BLOCK)
-        for (int i = 0; i < RANKING_BLOCK; i++)
-            x[begin + i] *= factor;
+    float largest;
+    for (int32_t i = 0; i < sampler->vocab_size; i++)
+        sampler->scores[i] = values[i] * factor;
+    *id = sampler->kernels->argmax(sampler->scores, sampler->vocab_size, &largest);
+    return largest > -INFINITY ? OK : no_number();
 }
 
+// `values`: logits after bias and penalties.
 static enum status draw_random(struct sampler *sampler, const struct sampling *sampling,
-                               const struct sampling_state *state, int32_t *id)
+                               const struct sampling_state *state, const float *values, int32_t *id)
 {
-    int32_t n_kept;
-    float largest;
-    multiply(sampler->scores, 1 / sampling->temperature, sampler->n);
-    *id = sampler->kernels->argmax(sampler->scores, sampler->n, &largest);
-    if (!(largest > -INFINITY))
-        return no_number();
-    if (largest == INFINITY)
-        return OK; // differences to it are no numbers
-    sampler->kernels->exp_sum(sampler->scores, largest, sampler->n, sampler->exps);
-    uint64_t total = keep_likely(sampler, sampling, weigh(sampler), &n_kept);
+    float largest, factor = 1 / sampling->temperature;
+    *id = sampler->kernels->argmax(values, sampler->vocab_size, &largest);
+    // rounding keeps the order, so this is the largest score
+    struct weighing weighing = {.x = values,
+                                .factor = factor,
+                                .shift = largest * factor,
+                                .n = sampler->vocab_size,
+                                .sums = sampler->sums};
+    if (!(fabsf(weighing.shift) < INFINITY))
+        return draw_extreme(sampler, values, factor, id);
     uint64_t bits = philox_token_bits(sampling->seed, state->sequence, state->position);
-    *id = pick(sampler, n_kept, multiply_high(bits, total));
+    if (keeps_all(sampler, sampling)) {
+        uint64_t total = weigh(sampler, &weighing);
+        *id = pick_any(sampler, weighing, multiply_high(bits, total));
+        return OK;
+    }
+    int32_t n_kept;
+    weighing.weights = sampler->weights;
+    weighing.scores = sampler->scores;
+    uint64_t total = keep_likely(sampler, sampling, weigh(sampler, &weighing), &n_kept);
+    *id = pick_kept(sampler, n_kept, multiply_high(bits, total));
     return OK;
 }
 
@@ -274,7 +308,7 @@ static void take_logprobs(struct sampler *sampler, const float *model_logits, in
     };
     n_best = n_best < sampler->vocab_size ? n_best : sampler->vocab_size;
     if (n_best > 0) {
-        ranking_top(logits, NULL, 0, sampler->n, n_best, sampler->keys);
+        take_top(sampler, 0, n_best);
         ranking_sort(sampler->keys, n_best);
     }
     for (int32_t i = 0; i < n_best; i++) {
@@ -288,13 +322,18 @@ static void take_logprobs(struct sampler *sampler, const float *model_logits, in
 static enum status draw(struct sampler *sampler, const struct sampling *sampling,
                         const struct sampling_state *state, const float *logits, struct sample *out)
 {
-    memcpy(sampler->scores, logits, (size_t)sampler->vocab_size * sizeof *logits);
-    adjust(sampling, state, sampler->scores);
+    const float *values = logits;
+    if (sampling->penalties || sampling->n_logit_bias > 0 ||
+        masks_end(sampling, state->n_generated)) {
+        memcpy(sampler->scores, logits, (size_t)sampler->vocab_size * sizeof *logits);
+        adjust(sampling, state, sampler->scores);
+        values = sampler->scores;
+    }
     if (sampling->temperature > 0) {
-        TRY(draw_random(sampler, sampling, state, &out->id));
+        TRY(draw_random(sampler, sampling, state, values, &out->id));
     } else {
         float largest;
-        out->id = sampler->kernels->argmax(sampler->scores, sampler->vocab_size, &largest);
+        out->id = sampler->kernels->argmax(values, sampler->vocab_size, &largest);
         if (!(largest > -INFINITY))
             return no_number();
     }

@@ -184,6 +184,48 @@ static void exp_of_all_ranges(void **state)
     }
 }
 
+static void weigh(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    enum { N = 5 * WEIGHING_BLOCK };
+    for (int round = 0; round < 60; round++) {
+        int n = 1 + (int)(random_bits() % N), blocks = (n + WEIGHING_BLOCK - 1) / WEIGHING_BLOCK;
+        size_t whole = (size_t)blocks * WEIGHING_BLOCK;
+        struct guarded x = random_buffer((size_t)n, (enum data_kind)(round % DATA_KINDS));
+        uint64_t sums[2][N / WEIGHING_BLOCK];
+        uint32_t weights[2][N];
+        float scores[2][N];
+        float *values = x.data, largest;
+        for (int i = 0; i < n && round >= 30; i++) // as logits are
+            values[i] = (float)random_between(-3000, 3000) * 0.01f;
+        for (int i = 0; i < n && round >= 50; i++)
+            values[i] = random_bits() % 3 ? values[i] : random_bits() % 2 ? -INFINITY : NAN;
+        reference_argmax(values, n, &largest);
+        struct weighing args = {.x = values, .factor = 0.7f, .shift = largest * 0.7f, .n = n};
+        for (int side = 0; side < 2; side++) {
+            args.sums = sums[side];
+            args.weights = weights[side];
+            args.scores = scores[side];
+            (side ? kernels->weigh : reference_weigh)(&args);
+        }
+        assert_memory_equal(sums[0], sums[1], (size_t)blocks * sizeof sums[0][0]);
+        assert_memory_equal(weights[0], weights[1], whole * sizeof weights[0][0]);
+        assert_same(scores[1], scores[0], whole, false, "scores");
+        args.weights = NULL; // only the sums
+        args.scores = NULL;
+        args.sums = sums[1];
+        memset(sums[1], 0, sizeof sums[1]);
+        kernels->weigh(&args);
+        assert_memory_equal(sums[0], sums[1], (size_t)blocks * sizeof sums[0][0]);
+        float tops[2][N / WEIGHING_BLOCK];
+        reference_tops(values, n, tops[0]);
+        kernels->tops(values, n, tops[1]);
+        for (int i = 0; i < blocks; i++) // zeros of either sign are one
+            assert_true(tops[0][i] == tops[1][i]);
+        guarded_free(&x);
+    }
+}
+
 static void rope(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
@@ -303,7 +345,7 @@ int main(void)
         TEST_LEVELS(rmsnorm),  TEST_LEVELS(silu_mul), TEST_LEVELS(rounding),
         TEST_LEVELS(rope),     TEST_LEVELS(add),      TEST_LEVELS(add_to),
         TEST_LEVELS(argmax),   TEST_LEVELS(exp_sum),  TEST_LEVELS(exp_of_all_ranges),
-        TEST_LEVELS(kv_write),
+        TEST_LEVELS(weigh),    TEST_LEVELS(kv_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -320,13 +320,44 @@ static void ranking_agrees_with_a_full_sort(void **state)
         ranking_sort(sorted, N);
         for (int i = 1; i < N; i++)
             assert_true(sorted[i - 1] > sorted[i]);
-        const int32_t ks[] = {1, 2, 10, 600, 1500, N};
-        for (int k = 0; k < 6; k++) {
-            assert_int_equal(ranking_top(logits, NULL, 0, N, ks[k], keys), ks[k]);
+        static float tops[N / RANKING_BLOCK];
+        const struct ranking ranking = {.logits = logits, .tops = tops, .n = N};
+        kernels_for(ISA_REFERENCE)->tops(logits, N, tops);
+        const int32_t ks[] = {1, 2, 10, 40, 600, 1500, N};
+        for (int k = 0; k < 7; k++) {
+            assert_int_equal(ranking_top(&ranking, ks[k], keys), ks[k]);
             ranking_sort(keys, ks[k]);
             assert_memory_equal(keys, sorted, (size_t)ks[k] * sizeof *keys);
         }
     }
+}
+
+// The largest tokens weigh nothing: the first pass, which looks only at them, finds too few.
+static void ranking_leaves_out_what_weighs_too_little(void **state)
+{
+    (void)state;
+    enum { N = 512, LARGE = 20 };
+    static float logits[N], tops[N / RANKING_BLOCK];
+    static uint32_t weights[N];
+    static uint64_t sums[N / RANKING_BLOCK], keys[2 * N + 1024];
+    fill(logits, N, 9);
+    for (int i = 0; i < N; i++) {
+        bool large = i % (N / LARGE) == 0;
+        logits[i] += large ? 100 : 0;
+        weights[i] = large ? 4 : (uint32_t)(5 + i % 3);
+        sums[i / RANKING_BLOCK] += weights[i];
+    }
+    kernels_for(ISA_REFERENCE)->tops(logits, N, tops);
+    const struct ranking ranking = {logits, tops, N, weights, sums, 6};
+    int32_t n = ranking_top(&ranking, 5, keys);
+    assert_int_equal(n, 5);
+    ranking_sort(keys, n);
+    for (int32_t i = 0; i < n; i++)
+        assert_true(weights[ranking_id(keys[i])] >= 6);
+    int larger = 0; // than the last of them
+    for (int i = 0; i < N; i++)
+        larger += weights[i] >= 6 && ranking_key(logits[i], i) > keys[n - 1];
+    assert_int_equal(larger, n - 1);
 }
 
 int main(void)
@@ -342,6 +373,7 @@ int main(void)
         cmocka_unit_test(logits_that_are_no_numbers),
         cmocka_unit_test(best_of_all_ranks),
         cmocka_unit_test(ranking_agrees_with_a_full_sort),
+        cmocka_unit_test(ranking_leaves_out_what_weighs_too_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,6 +19,8 @@ void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens
                         size_t stride);
 int reference_argmax(const float *x, int n, float *largest);
 float reference_exp_sum(const float *x, float shift, int n, float *out);
+void reference_weigh(const struct weighing *args);
+void reference_tops(const float *x, int n, float *out);
 // The reference of `pack` is panels_pack() (panels.h).
 
 #endif

@@ -14,5 +14,7 @@ void kernels_reference(struct kernels *table)
     table->kv_write = reference_kv_write;
     table->argmax = reference_argmax;
     table->exp_sum = reference_exp_sum;
+    table->weigh = reference_weigh;
+    table->tops = reference_tops;
     table->pack = panels_pack;
 }

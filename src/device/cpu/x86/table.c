@@ -63,6 +63,8 @@ void kernels_avx2(struct kernels *table)
     table->kv_write = kv_write_avx2;
     table->argmax = argmax_avx2;
     table->exp_sum = exp_sum_avx2;
+    table->weigh = weigh_avx2;
+    table->tops = tops_avx2;
     table->pack = pack_avx2;
 }
 
@@ -80,6 +82,8 @@ void kernels_avx512(struct kernels *table)
     table->kv_write = kv_write_avx512;
     table->argmax = argmax_avx512;
     table->exp_sum = exp_sum_avx512;
+    table->weigh = weigh_avx512;
+    table->tops = tops_avx512;
     table->pack = pack_avx512;
 }
 

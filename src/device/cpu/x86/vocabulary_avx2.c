@@ -65,3 +65,48 @@ float exp_sum_avx2(const float *x, float shift, int n, float *out)
     }
     return fold_lanes(lanes);
 }
+
+// A whole block; the sum of its weights.
+static inline uint64_t weigh_block(const struct weighing *args, int begin)
+{
+    const __m256 one = _mm256_set1_ps(1);
+    __m256i sum = _mm256_setzero_si256();
+    for (int i = begin; i < begin + WEIGHING_BLOCK; i += 8) {
+        __m256 score = _mm256_mul_ps(_mm256_loadu_ps(args->x + i), _mm256_set1_ps(args->factor));
+        __m256 e = exp_8(_mm256_sub_ps(score, _mm256_set1_ps(args->shift)));
+        __m256 scaled =
+            _mm256_add_ps(_mm256_mul_ps(e, _mm256_set1_ps(0x1p30f)), _mm256_set1_ps(0.5f));
+        __m256i weights = _mm256_and_si256(_mm256_cvttps_epi32(scaled),
+                                           _mm256_castps_si256(_mm256_cmp_ps(e, one, _CMP_LE_OQ)));
+        sum = _mm256_add_epi64(sum, _mm256_and_si256(weights, _mm256_set1_epi64x(0xffffffff)));
+        sum = _mm256_add_epi64(sum, _mm256_srli_epi64(weights, 32));
+        if (args->weights)
+            _mm256_storeu_si256((__m256i *)(void *)(args->weights + i), weights);
+        if (args->scores)
+            _mm256_storeu_ps(args->scores + i, score);
+    }
+    uint64_t lanes[4];
+    _mm256_storeu_si256((__m256i *)(void *)lanes, sum);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+void weigh_avx2(const struct weighing *args)
+{
+    int whole = args->n / WEIGHING_BLOCK * WEIGHING_BLOCK;
+    for (int begin = 0; begin < whole; begin += WEIGHING_BLOCK)
+        args->sums[begin / WEIGHING_BLOCK] = weigh_block(args, begin);
+    struct weighing rest = *args;
+    rest.x += whole;
+    rest.n -= whole;
+    rest.sums += whole / WEIGHING_BLOCK;
+    rest.weights = args->weights ? args->weights + whole : NULL;
+    rest.scores = args->scores ? args->scores + whole : NULL;
+    reference_weigh(&rest);
+}
+
+void tops_avx2(const float *x, int n, float *out)
+{
+    for (int i = 0; i < n; i += WEIGHING_BLOCK)
+        out[i / WEIGHING_BLOCK] =
+            largest_of(x + i, n - i < WEIGHING_BLOCK ? n - i : WEIGHING_BLOCK);
+}

@@ -51,5 +51,9 @@ int argmax_avx2(const float *x, int n, float *largest);
 int argmax_avx512(const float *x, int n, float *largest);
 float exp_sum_avx2(const float *x, float shift, int n, float *out);
 float exp_sum_avx512(const float *x, float shift, int n, float *out);
+void weigh_avx2(const struct weighing *args);
+void weigh_avx512(const struct weighing *args);
+void tops_avx2(const float *x, int n, float *out);
+void tops_avx512(const float *x, int n, float *out);
 
 #endif
