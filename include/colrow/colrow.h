@@ -166,6 +166,7 @@ struct colrow_rank_statistics {
     uint64_t weight_bytes, kv_bytes, scratch_bytes, resident_peak_bytes, file_bytes_read;
     double load_seconds, step_seconds, all_reduce_seconds, wait_seconds; // wait: within all_reduce, for peers
     uint64_t bytes_sent;
+    double weights_seconds; // of load_seconds: from the first byte of the weights read to the last one packed
 };
 COLROW_API void colrow_get_statistics(const struct colrow_engine *engine, struct colrow_statistics *out);
 COLROW_API int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank, struct colrow_rank_statistics *out);

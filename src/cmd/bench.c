@@ -51,9 +51,10 @@ static enum status run_limits(double seconds, bool memory, bool json)
     struct table table;
     json_t *list = json_array();
     enum status status = OK;
-    const char *heading[] = {"cores",   "read GB/s", "memcpy GB/s", "products GFLOP/s",
-                             "f32 FMA", "bf16 dot",  "int8 GOP/s",  "AMX bf16"};
-    int columns = memory ? 3 : 8;
+    const char *heading[] = {"cores",       "read GB/s",        "memcpy GB/s",
+                             "to new pages", "products GFLOP/s", "f32 FMA",
+                             "bf16 dot",    "int8 GOP/s",       "AMX bf16"};
+    int columns = memory ? 4 : 9;
     table_init(&table, columns);
     for (int i = 0; i < columns; i++)
         table_cell(&table, "%s", heading[i]);
@@ -61,7 +62,7 @@ static enum status run_limits(double seconds, bool memory, bool json)
          n = n * 2 <= cores || n == cores ? n * 2 : cores) {
         struct peak p;
         status = memory ? peak_measure_memory(n, &p) : peak_measure(n, seconds, &p);
-        const double figures[] = {p.read_bytes, p.copy_bytes, peak_product_flops(&p),
+        const double figures[] = {p.read_bytes, p.copy_bytes, p.fill_bytes, peak_product_flops(&p),
                                   p.fma_flops,  p.bf16_flops, p.int8_ops,
                                   p.amx_flops};
         table_cell(&table, "%d", n);

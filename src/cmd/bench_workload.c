@@ -151,8 +151,9 @@ void print_limits(FILE *file, int n_cores, const struct peak *p)
 
 json_t *limits_json(int n_cores, const struct peak *p)
 {
-    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "cores", n_cores,
+    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "cores", n_cores,
                      "read_bytes_per_second", p->read_bytes, "copy_bytes_per_second", p->copy_bytes,
+                     "fill_bytes_per_second", p->fill_bytes,
                      "product_flops", peak_product_flops(p), "fma_flops", p->fma_flops,
                      "bf16_dot_flops", p->bf16_flops, "int8_ops", p->int8_ops, "amx_flops",
                      p->amx_flops);

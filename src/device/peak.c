@@ -52,7 +52,8 @@ struct worker {
     pthread_barrier_t *start;
     peak_compute_loop compute;
     peak_read_loop read;
-    char *part; // with neither loop, its first half is copied over its second
+    const char *part;
+    char *copy; // with neither loop, the part is copied there
     size_t part_bytes;
     long rounds;
     double begun, ended, work; // work: flops or bytes done
@@ -68,8 +69,8 @@ static double work(const struct worker *w)
         w->read(w->part, w->part_bytes);
         return (double)w->part_bytes;
     }
-    memcpy(w->part + w->part_bytes / 2, w->part, w->part_bytes / 2);
-    return (double)(w->part_bytes / 2);
+    memcpy(w->copy, w->part, w->part_bytes);
+    return (double)w->part_bytes;
 }
 
 static void *worker_run(void *argument)
@@ -137,18 +138,25 @@ enum status peak_reader_new(int n_cores, struct peak_reader **out)
     return OK;
 }
 
-static double run_memory(struct peak_reader *reader, peak_read_loop read)
+double peak_reader_run(struct peak_reader *reader)
 {
-    size_t part = READ_BYTES / (size_t)reader->n_cores / 8192 * 8192;
+    size_t part = READ_BYTES / (size_t)reader->n_cores / 4096 * 4096;
     for (int i = 0; i < reader->n_cores; i++)
-        reader->workers[i] = (struct worker){
-            .read = read, .part = reader->buffer + (size_t)i * part, .part_bytes = part};
+        reader->workers[i] = (struct worker){.read = reader->loops.read,
+                                             .part = reader->buffer + (size_t)i * part,
+                                             .part_bytes = part};
     return run_workers(reader->workers, reader->n_cores);
 }
 
-double peak_reader_run(struct peak_reader *reader)
+// The first half of the buffer to `to`.
+static double run_copy(struct peak_reader *reader, char *to)
 {
-    return run_memory(reader, reader->loops.read);
+    size_t part = READ_BYTES / 2 / (size_t)reader->n_cores / 4096 * 4096;
+    for (int i = 0; i < reader->n_cores; i++)
+        reader->workers[i] = (struct worker){.part = reader->buffer + (size_t)i * part,
+                                             .copy = to + (size_t)i * part,
+                                             .part_bytes = part};
+    return run_workers(reader->workers, reader->n_cores);
 }
 
 void peak_reader_free(struct peak_reader *reader)
@@ -185,33 +193,38 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
-static void measure_memory(struct peak_reader *reader, struct peak *out)
+static enum status measure_memory(struct peak_reader *reader, struct peak *out)
 {
     *out = (struct peak){0};
     for (int i = 0; i < READ_PASSES; i++) {
-        out->read_bytes = larger(out->read_bytes, run_memory(reader, reader->loops.read));
-        out->copy_bytes = larger(out->copy_bytes, run_memory(reader, NULL));
+        void *fresh;
+        TRY(device_memory_new(READ_BYTES / 2, "a measurement of memcpy()", &fresh));
+        out->fill_bytes = larger(out->fill_bytes, run_copy(reader, fresh));
+        out->copy_bytes = larger(out->copy_bytes, run_copy(reader, fresh));
+        out->read_bytes = larger(out->read_bytes, peak_reader_run(reader));
+        device_memory_free(fresh, READ_BYTES / 2);
     }
+    return OK;
 }
 
 enum status peak_measure_memory(int n_cores, struct peak *out)
 {
     struct peak_reader *reader;
     TRY(peak_reader_new(n_cores, &reader));
-    measure_memory(reader, out);
+    enum status status = measure_memory(reader, out);
     peak_reader_free(reader);
-    return OK;
+    return status;
 }
 
 enum status peak_measure(int n_cores, double seconds, struct peak *out)
 {
     struct peak_reader *reader;
     TRY(peak_reader_new(n_cores, &reader));
-    measure_memory(reader, out);
+    enum status status = measure_memory(reader, out);
     out->fma_flops = measure_compute(reader->workers, n_cores, reader->loops.fma, seconds);
     out->bf16_flops = measure_compute(reader->workers, n_cores, reader->loops.bf16, seconds);
     out->int8_ops = measure_compute(reader->workers, n_cores, reader->loops.int8, seconds);
     out->amx_flops = measure_compute(reader->workers, n_cores, reader->loops.amx, seconds);
     peak_reader_free(reader);
-    return OK;
+    return status;
 }

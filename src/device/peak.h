@@ -9,6 +9,7 @@ enum { PEAK_CORES_MAX = 256 };
 struct peak {
     double read_bytes; // bytes/s read from memory by all cores together
     double copy_bytes; // bytes/s copied by memcpy() in memory by all cores together
+    double fill_bytes; // the same into memory that nobody has touched: the kernel clears it first
     double fma_flops;  // f32 fused multiply-adds, 2 flops each
     double bf16_flops; // vdpbf16ps; 0 where the CPU lacks it
     double int8_ops;   // vpdpbusd; 0 where the CPU lacks it
@@ -21,7 +22,7 @@ double peak_tiles_flops(const struct peak *peak); // of products in the order of
 // Measures on `n_cores` threads at once: about `seconds` for each figure. The best of several tries
 // counts.
 enum status peak_measure(int n_cores, double seconds, struct peak *out) STATUS_MUST_USE;
-// Only what bounds memory: read_bytes and copy_bytes; the rest is 0.
+// Only what bounds memory: read_bytes, copy_bytes and fill_bytes; the rest is 0.
 enum status peak_measure_memory(int n_cores, struct peak *out) STATUS_MUST_USE;
 // Only read_bytes, over a buffer that outlives the call (opened once, for measuring right before
 // and after a figure).

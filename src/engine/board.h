@@ -48,7 +48,7 @@ struct board_options {
 struct board_rank {
     alignas(BOARD_LINE) _Atomic uint64_t bytes_read; // while loading
     _Atomic uint64_t weight_bytes, kv_bytes, scratch_bytes, resident_peak_bytes;
-    _Atomic uint64_t load_ns;
+    _Atomic uint64_t load_ns, weights_ns;
     alignas(BOARD_LINE) _Atomic uint64_t step_ns, last_step_ns, all_reduce_ns, wait_ns, bytes_sent;
     _Atomic int64_t last_end_ns; // clock_ns() when it finished its last step
 };

@@ -96,6 +96,7 @@ static enum status open_model(struct rank *rank, const struct checkpoint *checkp
     PUBLISH(weight_bytes, memory.weight_bytes);
     PUBLISH(kv_bytes, memory.kv_bytes);
     PUBLISH(scratch_bytes, memory.scratch_bytes);
+    PUBLISH(weights_ns, memory.weights_ns);
     PUBLISH(resident_peak_bytes, device_resident_peak_bytes(0));
     PUBLISH(load_ns, (uint64_t)(clock_ns() - rank->begun_ns));
     return OK;

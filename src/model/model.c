@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "device/device.h"
 #include "model/forward.h"
 #include "model/plan_build.h"
@@ -53,7 +54,10 @@ static enum status load_weights(struct model *m, const struct model_options *opt
     m->memory.weight_bytes = layout.bytes;
     TRY(weights_place(m->plan, options->checkpoint, m->rank, m->weight_memory, &m->arena,
                       &m->weights, &layout));
-    return weights_load(&loading, &layout, &m->memory.file_bytes_read);
+    int64_t begun_ns = clock_ns();
+    TRY(weights_load(&loading, &layout, &m->memory.file_bytes_read));
+    m->memory.weights_ns = (uint64_t)(clock_ns() - begun_ns);
+    return OK;
 }
 
 static enum status reserve_pages(struct model *m)

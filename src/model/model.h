@@ -30,6 +30,7 @@ struct model_options {
 
 struct model_memory {
     uint64_t weight_bytes, kv_bytes, scratch_bytes, file_bytes_read;
+    uint64_t weights_ns; // from the first byte read to the last one packed
 };
 
 // Reads this rank's byte ranges and packs them; reserves KV pages and scratch. Nothing is allocated afterwards.

@@ -11,8 +11,7 @@
 #include "model/weights.h"
 
 enum {
-    CHUNK_BYTES =
-        2 << 20,     // large for a disk, small enough to stay in L2 between reading and packing
+    CHUNK_BYTES = 512 << 10, // large for a disk; stays in L2 between reading and packing
     LOADERS_MIN = 4, // requests in flight at least
     COLUMN_UNIT = 2,
 };
