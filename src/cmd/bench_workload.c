@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -72,13 +73,25 @@ static enum status submit_all(struct colrow_engine *engine, const struct workloa
     return status;
 }
 
+// Ranks look out for the next step for 2 ms before they sleep, on the cores that are to be
+// measured. The first pass over the buffer after a model's weights went through the caches is
+// slower than any other: of two the faster one counts.
+static double read_bandwidth(struct peak_reader *reader)
+{
+    if (!reader)
+        return 0;
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    double first = peak_reader_run(reader), second = peak_reader_run(reader);
+    return first > second ? first : second;
+}
+
 enum status workload_run(struct colrow_engine *engine, const struct workload *w,
                          struct peak_reader *reader, struct workload_result *out)
 {
     struct totals before, after;
     struct first_token first = {0};
     *out = (struct workload_result){0};
-    double bandwidth = reader ? peak_reader_run(reader) : 0;
+    double bandwidth = read_bandwidth(reader);
     take_totals(engine, &before);
     double begun = clock_seconds();
     TRY(submit_all(engine, w, &first));
@@ -89,7 +102,7 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
     if (alive < 0 || first.failed)
         return engine_failed();
     take_totals(engine, &after);
-    double bandwidth_after = reader ? peak_reader_run(reader) : 0;
+    double bandwidth_after = read_bandwidth(reader);
     out->read_bytes = (bandwidth + bandwidth_after) / 2;
     out->flipped = fabs(bandwidth - bandwidth_after) > 0.1 * out->read_bytes;
     out->first_token_seconds = first.at - begun;
@@ -153,10 +166,9 @@ json_t *limits_json(int n_cores, const struct peak *p)
 {
     return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "cores", n_cores,
                      "read_bytes_per_second", p->read_bytes, "copy_bytes_per_second", p->copy_bytes,
-                     "fill_bytes_per_second", p->fill_bytes,
-                     "product_flops", peak_product_flops(p), "fma_flops", p->fma_flops,
-                     "bf16_dot_flops", p->bf16_flops, "int8_ops", p->int8_ops, "amx_flops",
-                     p->amx_flops);
+                     "fill_bytes_per_second", p->fill_bytes, "product_flops", peak_product_flops(p),
+                     "fma_flops", p->fma_flops, "bf16_dot_flops", p->bf16_flops, "int8_ops",
+                     p->int8_ops, "amx_flops", p->amx_flops);
 }
 
 enum status write_json(json_t *root, const char *path)
