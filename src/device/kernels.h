@@ -15,7 +15,7 @@
 #include "device/panels.h"
 
 enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
-enum { MATMUL_SCRATCH_BYTES = 2 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
+enum { MATMUL_SCRATCH_BYTES = 6 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
 
 // The order in which products of bf16 are summed: sections 3 and 10. Other products know ORDER_PAIRS only.
 enum product_order { ORDER_PAIRS, ORDER_TILES, ORDER_COUNT };

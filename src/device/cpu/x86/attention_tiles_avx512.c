@@ -53,6 +53,7 @@ static void scores(const struct attention_tile *tile, int row, int end, const vo
         rows = rows_at(row, end);
         const struct chain chain = {.a = attention_tiles_query(tile, row),
                                     .a_stride = 2 * (size_t)tile->head_dim,
+                                    .a_block = TILE_K,
                                     .b = keys,
                                     .b_stride = 4 * KV_PAGE_TOKENS,
                                     .columns = KV_PAGE_TOKENS,
@@ -77,6 +78,7 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
         float *o = tile->o + row * tile->width;
         const struct chain chain = {.a = attention_tiles_row_weights(tile, row),
                                     .a_stride = 2 * KV_PAGE_TOKENS,
+                                    .a_block = TILE_K,
                                     .b = values,
                                     .b_stride = 4 * stride,
                                     .columns = tile->width,

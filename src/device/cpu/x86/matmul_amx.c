@@ -70,10 +70,10 @@ INLINE void begin(const float *from, int tile_count, int columns)
         _tile_loadd(5, low + 32, stride);
 }
 
-INLINE void end(float *to, size_t to_stride, int tile_count, int columns)
+INLINE void end(float *to, int tile_count, int columns)
 {
-    const size_t stride = to_stride * sizeof(float);
-    float *low = to + TILE_ROWS * to_stride;
+    const size_t stride = PANEL_WIDTH * sizeof(float);
+    float *low = to + TILE_ROWS * PANEL_WIDTH;
     _tile_stored(0, to, stride);
     if (columns > 16)
         _tile_stored(1, to + 16, stride);
@@ -92,10 +92,11 @@ INLINE void end(float *to, size_t to_stride, int tile_count, int columns)
 INLINE void multiply_few(const struct tiles_part *part, int columns)
 {
     const size_t a_stride = part->a_stride * sizeof(bf16), b_stride = (size_t)columns * 4;
+    const bf16 *a = part->a;
     const char *b = part->b, *next = part->next;
     begin(part->from, 3, columns);
     for (int k = 0; k < part->k; k += TILE_K) {
-        _tile_loadd(6, part->a + k, a_stride);
+        _tile_loadd(6, a, a_stride);
         fetch(part, next, 0);
         _tile_loadd(3, b, b_stride);
         _tile_dpbf16ps(0, 6, 3);
@@ -109,35 +110,26 @@ INLINE void multiply_few(const struct tiles_part *part, int columns)
             _tile_loadd(5, b + 128, b_stride);
             _tile_dpbf16ps(2, 6, 5);
         }
+        a += part->a_block;
         b += TILE_K / 2 * b_stride;
         next += part->step;
     }
-    end(part->to, part->to_stride, 3, columns);
-}
-
-// A row of sums, to be written soon: without this the stores at the end wait for memory.
-INLINE void fetch_row(const struct tiles_part *part, int row, int columns)
-{
-    if (row >= part->rows)
-        return;
-    const char *to = (const char *)(part->to + (size_t)row * part->to_stride);
-    for (int i = 0; i < 4 * columns; i += 64)
-        __builtin_prefetch(to + i, 1);
+    end(part->to, 3, columns);
 }
 
 // 32 rows. There and back again: the last weights of one half are the first of the other.
 INLINE void multiply_many(const struct tiles_part *part, int columns)
 {
     const size_t a_stride = part->a_stride * sizeof(bf16), b_stride = (size_t)columns * 4;
-    const bf16 *low = part->a + TILE_ROWS * part->a_stride;
+    const size_t low = TILE_ROWS * part->a_stride;
+    const bf16 *a = part->a;
     const char *b = part->b, *next = part->next;
     begin(part->from, 6, columns);
     for (int k = 0; k < part->k; k += TILE_K) {
         fetch(part, next, 0);
         fetch(part, next, 1);
         fetch(part, next, 2);
-        fetch_row(part, k / TILE_K, columns);
-        _tile_loadd(6, part->a + k, a_stride);
+        _tile_loadd(6, a, a_stride);
         _tile_loadd(7, b, b_stride);
         _tile_dpbf16ps(0, 6, 7);
         if (columns > 16) {
@@ -148,7 +140,7 @@ INLINE void multiply_many(const struct tiles_part *part, int columns)
             _tile_loadd(7, b + 128, b_stride);
             _tile_dpbf16ps(2, 6, 7);
         }
-        _tile_loadd(6, low + k, a_stride);
+        _tile_loadd(6, a + low, a_stride);
         if (columns > 32) {
             _tile_dpbf16ps(5, 6, 7);
             _tile_loadd(7, b + 64, b_stride);
@@ -158,10 +150,11 @@ INLINE void multiply_many(const struct tiles_part *part, int columns)
             _tile_loadd(7, b, b_stride);
         }
         _tile_dpbf16ps(3, 6, 7);
+        a += part->a_block;
         b += TILE_K / 2 * b_stride;
         next += part->step;
     }
-    end(part->to, part->to_stride, 6, columns);
+    end(part->to, 6, columns);
 }
 
 #define FOR_COLUMNS(call)                                                                          \
@@ -195,7 +188,7 @@ static void multiply(void *context, const struct tiles_part *part)
     half.rows = part->rows - TILE_ROWS;
     half.a += TILE_ROWS * part->a_stride;
     half.from = part->from ? part->from + TILE_ROWS * PANEL_WIDTH : NULL;
-    half.to += TILE_ROWS * part->to_stride;
+    half.to += TILE_ROWS * PANEL_WIDTH;
     multiply_rows(context, &half);
 }
 
@@ -207,7 +200,9 @@ void matmul_tiles_amx(const struct matmul *args)
     }
     struct shapes_now now = {0};
     const struct tiles_kernel kernel = {
-        .rows = 2 * TILE_ROWS, .context = &now, .multiply = multiply, .add = add_avx512};
+        .rows = 2 * TILE_ROWS, .pack_rows = TILE_ROWS, .context = &now, .multiply = multiply,
+        .add = add_avx512, .emit = emit_avx512};
     matmul_tiles(args, &kernel);
+    _mm_sfence();
     _tile_release(); // so that a context switch has nothing to save
 }

@@ -1,5 +1,8 @@
 // Products in the order of tiles with AVX2 and FMA: 3 rows x 16 columns, two sums each, in 12
 // registers; of a single row all 48.
+#include <limits.h>
+#include <string.h>
+
 #include "device/cpu/x86/tiles_avx2.h"
 #include "device/cpu/x86/x86.h"
 
@@ -7,6 +10,12 @@ static void add(float *x, const float *y, size_t n) // n is a multiple of PANEL_
 {
     for (size_t i = 0; i < n; i += VEC)
         vec_storeu(x + i, vec_add(vec_loadu(x + i), vec_loadu(y + i)));
+}
+
+static void emit(float *to, size_t to_stride, const float *from, int rows, int columns)
+{
+    for (int row = 0; row < rows; row++, from += PANEL_WIDTH, to += to_stride)
+        memcpy(to, from, (size_t)columns * sizeof *to);
 }
 
 static void multiply(void *context, const struct tiles_part *part)
@@ -25,6 +34,7 @@ static void multiply(void *context, const struct tiles_part *part)
 
 void matmul_tiles_avx2(const struct matmul *args)
 {
-    static const struct tiles_kernel kernel = {.rows = 3, .multiply = multiply, .add = add};
+    static const struct tiles_kernel kernel = {
+        .rows = 3, .pack_rows = INT_MAX, .multiply = multiply, .add = add, .emit = emit};
     matmul_tiles(args, &kernel);
 }

@@ -57,8 +57,8 @@ INLINE void add_block(int rows, int vectors, const struct block_rows *a, const c
 }
 
 struct chain {
-    const bf16 *a; // [rows][a_stride]
-    size_t a_stride;
+    const bf16 *a; // row r's block i is at a + r * a_stride + i * a_block
+    size_t a_stride, a_block;
     const char *b;   // [k/2] rows of pairs ...
     size_t b_stride; // ... so many bytes apart
     int columns, k;
@@ -77,12 +77,13 @@ INLINE void add_chain(int rows, int vectors, struct chain c)
     for (int k = 0; k < c.k; k += TILE_K) {
         const int rest = c.k - k < TILE_K ? c.k - k : TILE_K;
         UNROLLED_FOR (r, rows)
-            widen_row(c.a + (size_t)r * c.a_stride + k, rest, a.even[r], a.odd[r]);
+            widen_row(c.a + (size_t)r * c.a_stride, rest, a.even[r], a.odd[r]);
         for (int column = 0; column < c.columns; column += VEC * vectors)
             add_block(rows, vectors, &a, c.b + 4 * column, c.b_stride, rest / 2,
                       c.from ? c.from + column : NULL, c.from_stride, c.to + column, c.to_stride,
                       c.next, column ? 0 : c.step);
         c.next += c.step;
+        c.a += c.a_block;
         c.b += TILE_K / 2 * c.b_stride;
         c.from = c.to;
         c.from_stride = c.to_stride;
@@ -91,9 +92,19 @@ INLINE void add_chain(int rows, int vectors, struct chain c)
 
 INLINE struct chain chain_of_part(const struct tiles_part *part)
 {
-    return (struct chain){part->a,       part->a_stride,  part->b,    (size_t)part->columns * 4,
-                          part->columns, part->k,         part->from, PANEL_WIDTH,
-                          part->to,      part->to_stride, part->next, part->step};
+    return (struct chain){.a = part->a,
+                          .a_stride = part->a_stride,
+                          .a_block = part->a_block,
+                          .b = part->b,
+                          .b_stride = (size_t)part->columns * 4,
+                          .columns = part->columns,
+                          .k = part->k,
+                          .from = part->from,
+                          .from_stride = PANEL_WIDTH,
+                          .to = part->to,
+                          .to_stride = PANEL_WIDTH,
+                          .next = part->next,
+                          .step = part->step};
 }
 
 #endif

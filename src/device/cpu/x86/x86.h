@@ -18,6 +18,7 @@ void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
 void matmul_tiles_avx2(const struct matmul *args);
 void matmul_tiles_avx512(const struct matmul *args);
 void matmul_tiles_amx(const struct matmul *args);
+void emit_avx512(float *to, size_t to_stride, const float *from, int rows, int columns); // matmul_tiles.h
 void attention_tiles_avx512(const struct attention *args);
 void attention_tiles_amx(const struct attention *args);
 
