@@ -68,9 +68,23 @@ struct series {
     double latency[ITERATIONS_MAX], prefill[ITERATIONS_MAX], decode[ITERATIONS_MAX],
         bandwidth[ITERATIONS_MAX];
     double prefill_part[ITERATIONS_MAX], decode_part[ITERATIONS_MAX];
-    int n, n_steady,
-        n_flipped; // n_steady: of the decode figures whose bandwidth did not flip meanwhile
+    bool flipped[ITERATIONS_MAX]; // the bandwidth changed meanwhile
+    int n, n_flipped;
+    int n_decode; // decode figures that count: of the steady runs, or of all where none was steady
 };
+
+// Decode figures of runs during which the bandwidth flipped have no limit to stand beside.
+static void keep_steady(struct series *s)
+{
+    const bool all = s->n_flipped == s->n;
+    for (int i = 0; i < s->n; i++) {
+        if (s->flipped[i] && !all)
+            continue;
+        s->decode[s->n_decode] = s->decode[i];
+        s->decode_part[s->n_decode] = s->decode_part[i];
+        s->bandwidth[s->n_decode++] = s->bandwidth[i];
+    }
+}
 
 static enum status measure(struct bench *b, struct colrow_engine *engine, struct series *s)
 {
@@ -83,16 +97,14 @@ static enum status measure(struct bench *b, struct colrow_engine *engine, struct
         s->latency[s->n] = r.seconds;
         s->prefill[s->n] = r.prefill_seconds > 0 ? (double)r.prefill_tokens / r.prefill_seconds : 0;
         s->prefill_part[s->n] = b->no_limits ? 0 : prefill_ratio(b, &r);
+        s->decode[s->n] = r.decode_seconds > 0 ? (double)r.decode_tokens / r.decode_seconds : 0;
+        s->decode_part[s->n] = decode_ratio(b, &r);
+        s->bandwidth[s->n] = r.read_bytes;
+        s->flipped[s->n] = r.flipped;
+        s->n_flipped += r.flipped;
         s->n++;
-        if (r.flipped) {
-            s->n_flipped++;
-            continue;
-        }
-        s->decode[s->n_steady] =
-            r.decode_seconds > 0 ? (double)r.decode_tokens / r.decode_seconds : 0;
-        s->decode_part[s->n_steady] = decode_ratio(b, &r);
-        s->bandwidth[s->n_steady++] = r.read_bytes;
     }
+    keep_steady(s);
     return OK;
 }
 
@@ -112,10 +124,10 @@ static enum status report(struct bench *b, struct series *s)
         json_object_set_new(percentiles, name,
                             json_real(percentile(s->latency, s->n, percents[i])));
     }
-    double prefill = median(s->prefill, s->n), decode = median(s->decode, s->n_steady);
+    double prefill = median(s->prefill, s->n), decode = median(s->decode, s->n_decode);
     double prefill_part = median(s->prefill_part, s->n),
-           decode_part = median(s->decode_part, s->n_steady);
-    double bandwidth = median(s->bandwidth, s->n_steady);
+           decode_part = median(s->decode_part, s->n_decode);
+    double bandwidth = median(s->bandwidth, s->n_decode);
     json_t *root = json_pack(
         "{s:f, s:o, s:o, s:i, s:i, s:i, s:i, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:i, s:o}",
         "avg_latency", sum / s->n, "latencies", latencies, "percentiles", percentiles,
@@ -141,12 +153,14 @@ static enum status report(struct bench *b, struct series *s)
            b->info.isa, b->info.product_order, s->n);
     printf("  latency  %9.3f s\n", s->latency[s->n / 2]);
     printf("  prefill  %9.1f tok/s   %.3f of the product peak\n", prefill, prefill_part);
+    if (b->workload.output_len == 1)
+        return OK;
     printf("  decode   %9.2f tok/s   %.3f of the read bandwidth of the same minute (%.1f GB/s)\n",
            decode, decode_part, bandwidth / 1e9);
     if (s->n_flipped)
-        printf(
-            "  %d run%s left out of decode: the bandwidth changed by more than a tenth meanwhile\n",
-            s->n_flipped, s->n_flipped == 1 ? " is" : "s are");
+        printf("  the read bandwidth changed by more than a tenth during %d of %d runs: %s\n",
+               s->n_flipped, s->n,
+               s->n_flipped < s->n ? "left out of decode" : "take the ratio with care");
     return OK;
 }
 

@@ -157,9 +157,11 @@ static bool may_start(const struct scheduler *s, const struct sequence *sequence
 {
     if (s->running.n >= s->limits.sequences_max)
         return false;
-    // a page in reserve for each that runs: a start that pushes itself out again would be for
-    // nothing
-    int64_t reserve = s->running.n;
+    // a page in reserve for each that runs and may grow: a start that pushes itself out again would
+    // be for nothing
+    int64_t reserve = 0;
+    for (const struct sequence *other = s->running.first; other; other = other->next)
+        reserve += other->n_pages < other->pages_max;
     return kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
 }
 
