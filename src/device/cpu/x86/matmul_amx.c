@@ -199,9 +199,12 @@ void matmul_tiles_amx(const struct matmul *args)
         return;
     }
     struct shapes_now now = {0};
-    const struct tiles_kernel kernel = {
-        .rows = 2 * TILE_ROWS, .pack_rows = TILE_ROWS, .context = &now, .multiply = multiply,
-        .add = add_avx512, .emit = emit_avx512};
+    const struct tiles_kernel kernel = {.rows = 2 * TILE_ROWS,
+                                        .pack_rows = TILE_ROWS,
+                                        .context = &now,
+                                        .multiply = multiply,
+                                        .add = add_avx512,
+                                        .emit = emit_avx512};
     matmul_tiles(args, &kernel);
     _mm_sfence();
     _tile_release(); // so that a context switch has nothing to save

@@ -147,7 +147,8 @@ INLINE void tile_end(const struct tile *tile, int column, int rows, int vectors,
         UNROLLED_FOR (r, rows)
             UNROLLED_FOR (v, vectors)
                 sum[r][v] = _mm256_add_ps(sum[r][v], _mm256_loadu_ps(tile->bias + column + 8 * v));
-    float *to = tile->to + column; // (once: a store might change *tile, for all that compilers know)
+    float *to =
+        tile->to + column; // (once: a store might change *tile, for all that compilers know)
     const size_t stride = tile->to_stride;
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, vectors)
@@ -263,9 +264,11 @@ static void run_tile(const struct tile *tile, enum panel_format format, bool wid
 
 void matmul_avx2(const struct matmul *args)
 {
-    struct block_kernel kernel = {.rows = ROWS, .widen_rows = 9, .pack = pack, .widen = widen, .tile = run_tile};
+    struct block_kernel kernel = {
+        .rows = ROWS, .widen_rows = 9, .pack = pack, .widen = widen, .tile = run_tile};
     kernel.block_k = args->m <= 16 ? 64 : 128; // measured
-    // 3 and 4 rows read a block twice, half the columns each time: it has to stay in the first cache meanwhile.
+    // 3 and 4 rows read a block twice, half the columns each time: it has to stay in the first
+    // cache meanwhile.
     kernel.stream_k = args->m <= 2 ? 0 : 64;
     matmul_blocks(args, &kernel);
 }

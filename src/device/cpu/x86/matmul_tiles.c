@@ -5,10 +5,12 @@
 #include "base/checked.h"
 
 enum {
-    SUMS_BYTES = 2 << 20,                              // of the scratch; ...
-    PACKED_BYTES = MATMUL_SCRATCH_BYTES - SUMS_BYTES,  // ... the rest are packed rows
-    ROWS_MAX = 512,        // of a block
-    CHUNK_BYTES = 1 << 20, // of a block's rows: half of a second cache
+    SUMS_BYTES = 2 << 20,                             // of the scratch; ...
+    PACKED_BYTES = MATMUL_SCRATCH_BYTES - SUMS_BYTES, // ... the rest are packed rows
+    ROWS_MAX = 512,                                   // of a block
+    CHUNK_BYTES = 1 << 20,                            // of a block's rows: half of a second cache
+    FEW_ROWS = 128,    // are bound by memory: a panel's chunks follow each other, and all of ...
+    FEW_ROWS_K = 2048, // ... two of them is sure to stay in the second cache
     PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
 };
 
@@ -25,7 +27,7 @@ struct product {
     int k_end;
     int m_begin, m_end; // this block
     int n_parts;
-    bf16 *packed;                    // [parts][blocks of the order][rows of the part][TILE_K], or NULL
+    bf16 *packed; // [parts][blocks of the order][rows of the part][TILE_K], or NULL
     int first_block[LEAVES_MAX + 1]; // of each leaf; the last: how many
 };
 
@@ -65,15 +67,18 @@ static void cut(struct product *product)
     }
     const int packed_k = product->first_block[leaves->n_leaves] * TILE_K;
     product->rows = least(product->args->m, ROWS_MAX);
-    product->rows = least(product->rows,
-                          round_down(SUMS_BYTES / (product->levels * row_bytes), unit));
+    product->rows =
+        least(product->rows, round_down(SUMS_BYTES / (product->levels * row_bytes), unit));
     if (product->args->m > product->kernel->pack_rows && PACKED_BYTES / (2 * packed_k) >= unit) {
         product->rows = least(product->rows, round_down(PACKED_BYTES / (2 * packed_k), unit));
         product->packed = (bf16 *)(void *)((char *)product->args->scratch + SUMS_BYTES);
     }
     product->chunk_k = round_down(CHUNK_BYTES / (2 * product->rows), TILE_K);
     product->panels = 1;
-    if (product->k_end - leaves->leaf[0].k_begin > product->chunk_k)
+    if (product->rows <= FEW_ROWS)
+        product->chunk_k =
+            least(product->chunk_k, leaves->n_leaves > 1 ? FEW_ROWS_K / 2 : FEW_ROWS_K);
+    else if (product->k_end - leaves->leaf[0].k_begin > product->chunk_k)
         product->panels = SUMS_BYTES / (product->levels * product->rows * row_bytes);
     assert(product->rows > 0 && product->chunk_k > 0 && product->panels > 0);
 }
@@ -99,8 +104,7 @@ static void pack_rows(const struct product *product)
         for (int i = 0; i < leaves->n_leaves; i++) {
             const int k = leaves->leaf[i].k_begin;
             pack_row(from + k, leaves->leaf[i].k_end - k,
-                     to + (size_t)(product->first_block[i] * rows) * TILE_K,
-                     (size_t)rows * TILE_K);
+                     to + (size_t)(product->first_block[i] * rows) * TILE_K, (size_t)rows * TILE_K);
         }
     }
 }
@@ -134,9 +138,11 @@ static void plan_prefetch(const struct product *product, const struct strip *str
     part->step = round_up(block_bytes / (size_t)product->n_parts, 64);
     part->next = part->b + PREFETCH_BYTES;
     if (product->n_parts > 1) {
-        const size_t panel_bytes = (size_t)product->args->w->k * (size_t)strip->columns * 2;
+        const int k = product->panels > 1 ? product->args->w->k
+                                          : least(product->args->w->k, product->chunk_k);
         const size_t share = part->step * (size_t)(part->k / TILE_K);
-        part->next = part->b + panel_bytes + share * (size_t)(strip->row / product->kernel->rows);
+        part->next = part->b + (size_t)k * (size_t)strip->columns * 2 +
+                     share * (size_t)(strip->row / product->kernel->rows);
     }
 }
 
@@ -147,8 +153,8 @@ static void find_rows(const struct product *product, const struct strip *strip, 
     const struct matmul *args = product->args;
     const struct leaf_plan *leaves = args->leaves;
     if (!product->packed) {
-        part->a = (const bf16 *)args->a +
-                  (size_t)(product->m_begin + strip->row) * args->a_stride + (size_t)k;
+        part->a = (const bf16 *)args->a + (size_t)(product->m_begin + strip->row) * args->a_stride +
+                  (size_t)k;
         part->a_stride = args->a_stride;
         part->a_block = TILE_K;
         return;

@@ -34,8 +34,8 @@ void emit_avx512(float *to, size_t to_stride, const float *from, int rows, int c
     const bool lines = columns == PANEL_WIDTH && ((uintptr_t)to | to_stride * sizeof *to) % 64 == 0;
     for (int row = 0; row < rows; row++, from += PANEL_WIDTH, to += to_stride)
         for (int i = 0; i < columns; i += 16) {
-            const __mmask16 mask = columns - i >= 16 ? (__mmask16)0xffff
-                                                     : (__mmask16)((1u << (columns - i)) - 1);
+            const __mmask16 mask =
+                columns - i >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << (columns - i)) - 1);
             if (lines)
                 _mm512_stream_ps(to + i, _mm512_load_ps(from + i));
             else
