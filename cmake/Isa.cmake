@@ -13,6 +13,12 @@ function(colrow_isa_flags)
     set(avx512 ${avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
     set(avx512bf16 ${avx512} -mavx512bf16)
     set(amx ${avx512bf16} -mamx-tile -mamx-bf16)
+    # The reference computes most of what kernel tests wait for: without optimising, for minutes.
+    if(COLROW_SANITIZE)
+        file(GLOB reference CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cpu/reference_*.c
+             ${PROJECT_SOURCE_DIR}/src/device/number*.c)
+        set_source_files_properties(${reference} PROPERTIES COMPILE_OPTIONS -O2)
+    endif()
     foreach(isa avx2 avx512 avx512bf16 amx)
         file(GLOB_RECURSE files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/device/cpu/x86/*_${isa}.c)
         if(files)
