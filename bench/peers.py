@@ -14,6 +14,7 @@ import datetime
 import fcntl
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -203,6 +204,7 @@ def main():
     parser.add_argument("--from", dest="source", help="figures of an earlier run instead of a new one")
     parser.add_argument("--into", help=f"put the tables into this page, between \"{BEGIN}\" and \"{END}\"")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through `finally`: stopped engines would stay for ever
     if args.source:
         with open(args.source, encoding="utf-8") as file:
             data = json.load(file)
