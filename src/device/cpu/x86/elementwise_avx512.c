@@ -72,8 +72,12 @@ void rope_avx512(float *x, const float *cos, const float *sin, int head_dim)
 
 void add_to_avx512(float *out, const float *a, const float *b, size_t n)
 {
-    for (size_t i = 0; i < n; i += 16) {
-        __mmask16 mask = mask_at(i, n);
+    // Masked stores are not forwarded to loads that follow soon: whole vectors go without a mask.
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(out + i, _mm512_add_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i)));
+    if (i < n) {
+        __mmask16 mask = mask_of(n - i);
         __m512 sum =
             _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
         _mm512_mask_storeu_ps(out + i, mask, sum);
