@@ -11,9 +11,11 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/rank_watcher.h"
+#include "comm/reduce_points.h"
 #include "comm/shm_all_reduce.h"
 #include "comm/shm_round.h"
 #include "comm/transport.h"
+#include "device/device.h"
 
 static enum status number_from_environment(const char *name, long least, long most, long *out)
 {
@@ -43,6 +45,7 @@ static enum status comm_new(int rank, int size, struct comm **out)
     TRY_DONE(kernels_choose(&comm->kernels));
     TRY_DONE(memory_new(1, sizeof *comm->membership, "a communicator", &comm->membership));
     comm->membership->n_channels = 1;
+    comm->membership->n_cpus = device_cpu_count();
     comm->transport = &transport_self;
     comm->rank = rank;
     comm->size = size;
@@ -68,7 +71,11 @@ static enum status attach_channel(struct comm *comm)
         for (int parity = 0; parity < 2; parity++)
             comm->slots[r][parity] =
                 segment_slot(segment, comm->channel, comm->first_rank + r, parity);
-    comm->stream_bytes = slot_stream_bytes();
+    for (int r = 0; r < 2; r++)
+        for (int parity = 0; parity < 2; parity++)
+            comm->exchanges[r][parity] =
+                segment_exchange(segment, comm->channel, comm->first_rank + r, parity);
+    TRY(reduce_points_default(comm));
     return memory_new(shm_all_reduce_part_bytes(comm->size), 1, "a communicator", &comm->part);
 }
 
@@ -289,6 +296,26 @@ enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree 
 {
     const struct reduce_sink sink = {.consume = consume, .context = context};
     return all_reduce(comm, tree, in, n, &sink);
+}
+
+void comm_points(const struct comm *comm, struct comm_points *out)
+{
+    *out = comm->points;
+}
+
+enum status comm_tune(struct comm *comm)
+{
+    if (comm->size == 1)
+        return OK;
+    uint64_t begun;
+    TRY(begin(comm, OPERATION_TUNING, &begun));
+    struct comm_statistics statistics = comm->statistics;
+    uint64_t ticks = comm->ticks, wait_ticks = comm->wait_ticks;
+    enum status status = end(comm, begun, reduce_points_measure(comm));
+    comm->statistics = statistics;
+    comm->ticks = ticks;
+    comm->wait_ticks = wait_ticks;
+    return status;
 }
 
 enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *tree,

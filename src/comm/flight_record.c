@@ -32,6 +32,8 @@ const char *operation_name(enum comm_operation operation)
         return "barrier";
     case OPERATION_SPLIT:
         return "split";
+    case OPERATION_TUNING:
+        return "tuning";
     }
     return "an unknown operation";
 }

@@ -19,6 +19,7 @@ enum comm_operation {
     OPERATION_RECV,
     OPERATION_BARRIER,
     OPERATION_SPLIT,
+    OPERATION_TUNING,
 };
 const char *operation_name(enum comm_operation operation); // "all-reduce"
 

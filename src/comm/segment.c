@@ -26,6 +26,8 @@ static size_t lay_out(struct segment *segment, size_t n_ranks)
     offset += n_ranks * n_ranks * sizeof(struct pair_line);
     segment->slots_offset = offset = round_up(offset, PAGE_ALIGN);
     offset += SEGMENT_CHANNELS * n_ranks * 2 * SLOT_BYTES;
+    segment->exchanges_offset = offset;
+    offset += SEGMENT_CHANNELS * n_ranks * 2 * EXCHANGE_BYTES;
     segment->sends_offset = offset;
     offset += n_ranks * SEND_PIECES * SEND_PIECE_BYTES;
     return offset;
@@ -154,6 +156,14 @@ char *segment_slot(const struct segment *segment, int channel, int rank, int par
     assert(channel >= 0 && channel < SEGMENT_CHANNELS && rank >= 0 && rank < segment->n_ranks);
     size_t index = (size_t)channel * (size_t)segment->n_ranks + (size_t)rank;
     return at(segment, segment->slots_offset + (index * 2 + (size_t)parity) * SLOT_BYTES);
+}
+
+char *segment_exchange(const struct segment *segment, int channel, int rank, int parity)
+{
+    assert(channel >= 0 && channel < SEGMENT_CHANNELS && rank >= 0 && rank < segment->n_ranks);
+    size_t index = (size_t)channel * (size_t)segment->n_ranks + (size_t)rank;
+    return at(segment,
+              segment->exchanges_offset + (index * 2 + (size_t)parity) * EXCHANGE_BYTES);
 }
 
 char *segment_send_piece(const struct segment *segment, int rank, int piece)

@@ -1,8 +1,8 @@
 // The memory that a group shares: one memfd of sealed size, made by the owner and mapped by every
 // rank. It has no name, so nothing of it can be left behind.
 //
-//   header | rank records | channels: a line per rank | pair lines | channels: slots | send buffers
-//   | board
+//   header | rank records | channels: a line per rank | pair lines | channels: slots | channels:
+//   exchanges | send buffers | board
 //
 // A channel is what one communicator needs for its rounds (shm_round.c): the world has channel 0,
 // each comm_split() takes the next, disjoint parts of one split share theirs. Pages that nobody
@@ -19,10 +19,11 @@
 #include "comm/signal_word.h"
 
 enum {
-    SEGMENT_VERSION = 1,
+    SEGMENT_VERSION = 2,
     SEGMENT_CHANNELS = 3,
     SEGMENT_ALIGN = 128, // two cache lines: the prefetcher fetches pairs
     SLOT_BYTES = 512 << 10,
+    EXCHANGE_BYTES = 128 << 10,
     SEND_PIECE_BYTES = 64 << 10,
     SEND_PIECES = 4,
     VERDICT_BYTES = 768,
@@ -94,7 +95,7 @@ struct segment {
     struct rank_record *ranks; // [n_ranks]
     int n_ranks;
     size_t bytes;
-    size_t lines_offset, pairs_offset, slots_offset, sends_offset;
+    size_t lines_offset, pairs_offset, slots_offset, exchanges_offset, sends_offset;
 };
 
 // Makes one for `n_ranks`; `*fd` (close-on-exec) is what ranks inherit.
@@ -108,6 +109,8 @@ void segment_unmap(struct segment *segment);
 struct rank_line *segment_line(const struct segment *segment, int channel, int rank);
 struct pair_line *segment_pair(const struct segment *segment, int from, int to);
 char *segment_slot(const struct segment *segment, int channel, int rank, int parity);
+// Two for each rank, for what two ranks do with each other's lines (shm_two_ranks.c).
+char *segment_exchange(const struct segment *segment, int channel, int rank, int parity);
 char *segment_send_piece(const struct segment *segment, int rank, int piece);
 void *segment_board(const struct segment *segment);
 

@@ -9,9 +9,10 @@
 #include <assert.h>
 #include <string.h>
 
+#include "comm/shm_two_ranks.h"
+
 enum {
-    ONE_SHOT_BYTES = 32 << 10, // of nodes, of the rank that has most
-    CHUNK_BYTES = 256 << 10,   // likewise
+    CHUNK_BYTES = 256 << 10,   // of nodes, of the rank that has most
     SUM_OFFSET = 256 << 10,    // of the own part's sum in a slot, behind the nodes for others
     PART_UNIT = 32,            // floats: parts begin on cache line pairs
     SINK_BLOCK = 1024,         // floats handed to a consumer at once: they stay in the first cache
@@ -164,10 +165,12 @@ static enum status two_shot(struct comm *comm, const struct reduction_tree *tree
 enum status shm_all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
                            size_t n, const struct reduce_sink *sink)
 {
+    if (shm_two_ranks_fits(comm, tree))
+        return shm_two_ranks_all_reduce(comm, in, n, sink);
     int n_nodes_max = reduction_tree_node_count_max(tree);
     if (n_nodes_max == 0)
         n_nodes_max = 1; // nothing present: zeros, but all meet
-    if (n <= ONE_SHOT_BYTES / sizeof(float) / (size_t)n_nodes_max)
+    if (n <= comm->points.one_shot_bytes / sizeof(float) / (size_t)n_nodes_max)
         return one_shot(comm, tree, in, n, sink);
     return two_shot(comm, tree, in, n, n_nodes_max, sink);
 }

@@ -2,7 +2,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -42,14 +41,15 @@ enum status round_begin(struct comm *comm, enum comm_operation operation, int ro
     if (comm->seen != comm->round)
         TRY(await_published(comm, comm->round));
     comm->round++;
-    // relaxed: published by round_publish()
-    atomic_store_explicit(&comm->line->call[comm->round & 1], call_of(operation, root, count),
-                          memory_order_relaxed);
+    comm->call = call_of(operation, root, count);
     return OK;
 }
 
 void round_publish(struct comm *comm)
 {
+    // relaxed: signal_raise() publishes it. Written only now: the peers poll this line, and each
+    // store to it that comes alone costs a journey to them.
+    atomic_store_explicit(&comm->line->call[comm->round & 1], comm->call, memory_order_relaxed);
     signal_raise(&comm->line->published, comm->round);
 }
 
@@ -59,9 +59,8 @@ enum status round_await(struct comm *comm, int peer)
     // relaxed: ordered by the acquire of `published`; the peer writes it again in round + 2, which
     // we have not published
     unsigned parity = comm->round & 1;
-    uint64_t own = atomic_load_explicit(&comm->line->call[parity], memory_order_relaxed);
     uint64_t other = atomic_load_explicit(&comm->lines[peer].call[parity], memory_order_relaxed);
-    return own == other ? OK : break_for_mismatch(comm, peer, own, other);
+    return comm->call == other ? OK : break_for_mismatch(comm, peer, comm->call, other);
 }
 
 enum status round_await_all(struct comm *comm)
@@ -73,14 +72,22 @@ enum status round_await_all(struct comm *comm)
     return OK;
 }
 
+// Any assignment of slots to writers would do: who writes in round s + 2 knows that all have read
+// what they wanted of round s.
+static char *slot_of(const struct comm *comm, int rank, uint32_t round)
+{
+    unsigned turn = comm->size == 2 ? round >> 1 & 1 : 0;
+    return comm->slots[(unsigned)rank ^ turn][round & 1];
+}
+
 char *round_slot(const struct comm *comm, int rank)
 {
-    return comm->slots[rank][comm->round & 1];
+    return slot_of(comm, rank, comm->round);
 }
 
 char *round_next_slot(const struct comm *comm)
 {
-    return comm->slots[comm->rank][(comm->round + 1) & 1];
+    return slot_of(comm, comm->rank, comm->round + 1);
 }
 
 #ifdef __x86_64__
@@ -94,35 +101,17 @@ static void stream(char *to, const char *from, size_t bytes)
     memcpy(to + i, from + i, bytes - i);
     _mm_sfence(); // streamed stores are not ordered by the release that follows
 }
-
-// Measured: streaming makes 4 KB to 1 MB faster between Zen 4 cores and 1.3 times slower between
-// Granite Rapids cores, where plain stores win at all sizes.
-static size_t streaming_pays_from(void)
-{
-    return __builtin_cpu_is("amd") ? 4096 : SIZE_MAX;
-}
 #else
 static void stream(char *to, const char *from, size_t bytes)
 {
     memcpy(to, from, bytes);
 }
-
-static size_t streaming_pays_from(void)
-{
-    return SIZE_MAX;
-}
 #endif
-
-size_t slot_stream_bytes(void)
-{
-    const char *text = getenv("COLROW_STREAM_BYTES");
-    return text ? strtoull(text, NULL, 10) : streaming_pays_from();
-}
 
 void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes)
 {
     comm->statistics.bytes_sent += bytes;
-    if (bytes >= comm->stream_bytes && (uintptr_t)slot % 16 == 0)
+    if (bytes >= comm->points.stream_bytes && (uintptr_t)slot % 16 == 0)
         stream(slot, data, bytes);
     else if (bytes)
         memcpy(slot, data, bytes);

@@ -21,13 +21,11 @@ void round_publish(struct comm *comm);
 enum status round_await(struct comm *comm, int peer) STATUS_MUST_USE;
 enum status round_await_all(struct comm *comm) STATUS_MUST_USE;
 
-// Slots of the current round (own and peers'), and of the next (own).
+// Slots of the current round (own and peers'), and of the next (own). Between two ranks they change
+// hands: a line that the peer has read is the peer's, and cheapest for it to write.
 char *round_slot(const struct comm *comm, int rank);
 char *round_next_slot(const struct comm *comm);
 
-// From how many bytes on a slot is written past the caches, on this CPU; COLROW_STREAM_BYTES
-// overrides it.
-size_t slot_stream_bytes(void);
 // Copies what peers will read; counted as sent.
 void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes);
 

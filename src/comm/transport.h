@@ -47,6 +47,7 @@ struct membership {
     struct process_handle peers[COMM_RANKS_MAX]; // opened when first looked at; of own rank: none
     struct rank_watcher *watcher;
     int n_channels; // taken
+    int n_cpus;     // that this process could use when it joined
     // send and recv: own pieces begun; to whom (world rank + 1) each buffer's last piece went, and
     // its number there
     uint32_t n_pieces;
@@ -67,10 +68,12 @@ struct comm {
     // shm: rounds begun on this channel, and how many all peers are known to have published.
     int channel;
     uint32_t round, seen;
+    uint64_t call; // of this round
     struct rank_line *line;         // own
     struct rank_line *lines;        // [size]
     char *slots[COMM_RANKS_MAX][2]; // by rank and parity
-    size_t stream_bytes;            // see slot_stream_bytes()
+    char *exchanges[2][2];          // likewise; of two ranks
+    struct comm_points points;
     float *part;                    // own part of a two-shot sum, when there is a consumer
     bool broken;
     long fail_after;                     // fault injection; 0: off

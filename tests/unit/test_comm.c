@@ -1,5 +1,4 @@
-// The collectives against what they shall give, bit for bit, as groups of 1, 2, 3, 5 and 8
-// processes.
+// The collectives against what they shall give, bit for bit, as groups of 1 to 8 processes.
 #include "ranks.h"
 
 static uint64_t seed;
@@ -92,16 +91,18 @@ static float *make_nodes(const struct reduction_tree *tree, uint32_t call, int r
 
 struct consumed {
     float *out;
-    size_t next;
-    bool in_order;
+    unsigned char *seen; // how often
+    size_t n, count;
 };
 
 static void consume(void *context, size_t offset, const float *sum, size_t count)
 {
     struct consumed *consumed = context;
-    consumed->in_order = consumed->in_order && offset == consumed->next && count > 0;
-    consumed->next = offset + count;
-    memcpy(consumed->out + offset, sum, count * sizeof *sum);
+    for (size_t i = offset; i < offset + count && i < consumed->n; i++)
+        consumed->seen[i]++;
+    consumed->count += count;
+    if (offset + count <= consumed->n)
+        memcpy(consumed->out + offset, sum, count * sizeof *sum);
 }
 
 static int one_all_reduce(struct comm *comm, uint32_t call)
@@ -117,10 +118,12 @@ static int one_all_reduce(struct comm *comm, uint32_t call)
     float *out = in_place ? in : malloc((n + 1) * sizeof *out);
     RANK_CHECK(out);
     if (random_number() % 2) {
-        struct consumed consumed = {out, 0, true};
+        struct consumed consumed = {out, calloc(n + 1, 1), n, 0};
+        RANK_CHECK(consumed.seen);
         RANK_CHECK(comm_all_reduce_into(comm, plain ? NULL : &tree, in, n, consume, &consumed) ==
                    OK);
-        RANK_CHECK(consumed.in_order && consumed.next == n);
+        RANK_CHECK(consumed.count == n && !memchr(consumed.seen, 0, n));
+        free(consumed.seen);
     } else {
         RANK_CHECK(comm_all_reduce(comm, plain ? NULL : &tree, in, out, n) == OK);
     }
@@ -243,6 +246,8 @@ enum { N_CALLS = RANKS_SLOW ? 16 : 60 };
 static int run_random(struct comm *comm, const char *argument)
 {
     seed = strtoull(argument, NULL, 10);
+    if (seed % 2)
+        RANK_CHECK(comm_tune(comm) == OK);
     for (uint32_t call = 0; call < N_CALLS; call++) {
         int result = one_random_call(comm, call);
         if (result)
@@ -259,16 +264,59 @@ static int run_random(struct comm *comm, const char *argument)
 static void random_calls(void **state)
 {
     (void)state;
-    static const int sizes[] = {1, 2, 3, 5, 8};
-    for (int i = 0; i < 5; i++)
-        for (int s = 1; s <= 4; s++) {
+    // What is chosen without being asked, each algorithm for all sizes, and the way that no CPU at
+    // hand may choose.
+    static const char *const settings[][2] = {{"COLROW_ALL_REDUCE", "auto"},
+                                              {"COLROW_ALL_REDUCE", "one-shot"},
+                                              {"COLROW_ALL_REDUCE", "two-shot"},
+                                              {"COLROW_STREAM_BYTES", "64"}};
+    for (int size = 1; size <= 8; size++)
+        for (int s = 0; s < 4; s++) {
             char text[16];
-            snprintf(text, sizeof text, "%d", s * 1000 + sizes[i]);
-            if (s == 4) // as on CPUs where it pays
-                setenv("COLROW_STREAM_BYTES", "64", 1);
-            ranks_pass(sizes[i], "random", text);
-            unsetenv("COLROW_STREAM_BYTES");
+            snprintf(text, sizeof text, "%d", s * 1000 + size);
+            setenv(settings[s][0], settings[s][1], 1);
+            ranks_pass(size, "random", text);
+            unsetenv(settings[s][0]);
         }
+}
+
+// Two ranks with a node each have ways of their own; sizes around all their switches, measured ones
+// included.
+static int run_pair(struct comm *comm, const char *argument)
+{
+    static const size_t bytes[] = {4,     60,    64,    68,     1020,   4096,   4100,   8192,
+                                   16380, 16384, 16388, 65532,  65536,  65540,  131072, 131076,
+                                   98300, 33000, 4160,  262144, 262148, 524288, 524292, 1048580};
+    struct comm_points points;
+    if (*argument == 't')
+        RANK_CHECK(comm_tune(comm) == OK);
+    comm_points(comm, &points);
+    RANK_CHECK((points.tuning_seconds > 0) <= (*argument == 't'));
+    struct reduction_tree tree;
+    reduction_tree_plain(2, &tree);
+    for (uint32_t call = 0; call < 3 * sizeof bytes / sizeof bytes[0]; call++) {
+        size_t n = bytes[call % (sizeof bytes / sizeof bytes[0])] / sizeof(float);
+        float *in = make_nodes(&tree, call, comm_rank(comm), n);
+        RANK_CHECK(comm_all_reduce(comm, NULL, in, in, n) == OK);
+        for (size_t i = 0; i < n; i++)
+            RANK_CHECK(same_bits(in[i], expected_sum(&tree, call, i)));
+        free(in);
+        if (call % 5 == 0) // others use the same slots in between
+            RANK_CHECK(one_broadcast(comm, call) == 0);
+    }
+    return 0;
+}
+
+static void two_ranks_agree_at_all_switches(void **state)
+{
+    (void)state;
+    static const char *const settings[] = {"auto", "one-shot", "two-shot"};
+    for (int i = 0; i < 3; i++) {
+        setenv("COLROW_ALL_REDUCE", settings[i], 1);
+        ranks_pass(2, "pair", "untuned");
+        ranks_pass(2, "pair", "tuned");
+        unsetenv("COLROW_ALL_REDUCE");
+    }
 }
 
 // Halves (and the odd one) of the world work by themselves, and with the world, in turns.
@@ -489,7 +537,8 @@ static void large_messages(void **state)
 static const struct ranks_case cases[] = {{"random", run_random}, {"split", run_split},
                                           {"eager", run_eager},   {"mismatch", run_mismatch},
                                           {"board", run_board},   {"small", run_small_program},
-                                          {"large", run_large},   {NULL, NULL}};
+                                          {"large", run_large},   {"pair", run_pair},
+                                          {NULL, NULL}};
 
 int main(int argc, char **argv)
 {
@@ -497,6 +546,7 @@ int main(int argc, char **argv)
         return ranks_run(argc, argv, cases);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_calls),
+        cmocka_unit_test(two_ranks_agree_at_all_switches),
         cmocka_unit_test(splits_work_side_by_side),
         cmocka_unit_test(short_messages_need_no_meeting),
         cmocka_unit_test(different_calls_are_an_error_on_all),
