@@ -109,6 +109,7 @@ static enum status load(struct rank *rank)
     TRY(model_config_read(options->model, &config));
     TRY(compile_plan(rank, &config));
     TRY(start_team(rank));
+    TRY(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
     struct checkpoint *checkpoint;
     TRY(checkpoint_open(options->model, &checkpoint));
     enum status status = open_model(rank, checkpoint);
