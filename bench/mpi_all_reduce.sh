@@ -21,8 +21,13 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 for round in $(seq "$rounds"); do
     "$colrow" bench comm --ranks "$ranks" --json >"$work/colrow.$round.json"
     for mpi in $mpis; do
+        # Defaults, but that each rank gets a core of its own, as ours have, where there are enough.
         extra=""
-        [ $mpi = openmpi ] && extra="--oversubscribe"
+        if [ "$ranks" -gt "$(nproc)" ]; then
+            [ $mpi = openmpi ] && extra="--oversubscribe"
+        else
+            [ $mpi = openmpi ] && extra="--bind-to core" || extra="-bind-to core"
+        fi
         mpiexec.$mpi $extra -n "$ranks" "$work/$mpi" >"$work/$mpi.$round.txt"
     done
 done

@@ -1,4 +1,5 @@
 // `colrow bench comm`: latency and bandwidth of the all-reduce between processes of this machine.
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,42 +12,85 @@
 #include "cmd/flags.h"
 #include "comm/comm.h"
 #include "comm/group.h"
+#include "device/topology.h"
 
-enum { SIZES_MAX = 16, TRIES = 7, BYTES_MOST = 16 << 20 };
+enum { SIZES_MAX = 16, TRIES = 7, BYTES_MOST = 16 << 20, RUNS_MAX = TABLE_COLUMNS_MAX / 2 - 1 };
 static const size_t sizes[] = {64,    256,    1024,    4096,    16384,
                                65536, 262144, 1 << 20, 4 << 20, 16 << 20};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
+static const char *const algorithms[] = {"auto", "one-shot", "two-shot"};
+enum { ALGORITHMS = sizeof algorithms / sizeof algorithms[0] };
 
 // Shared with the ranks; rank 0 fills it in.
 struct comm_results {
-    double seconds[SIZES_MAX]; // of one all-reduce, median of TRIES
+    double seconds[SIZES_MAX]; // of one all-reduce, of the slowest rank, median of TRIES
+    struct comm_points points;
 };
 
-static double time_one(struct comm *comm, float *data, size_t n, int repeats, enum status *status)
+// One group and what it measured.
+struct comm_run {
+    int n_ranks;
+    const char *algorithm;
+    struct comm_results results;
+};
+
+// As the engine binds the threads of its ranks: each to a core, while there are enough.
+static enum status bind_to_core(const struct comm *comm)
 {
+    struct topology topology;
+    int cpus[TOPOLOGY_CORES_MAX];
+    cpu_set_t set;
+    TRY(topology_read(&topology));
+    if (comm_size(comm) > topology.n_cores ||
+        topology_share(&topology, comm_rank(comm), comm_size(comm), 1, cpus) != 1)
+        return OK;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpus[0], &set);
+    (void)sched_setaffinity(0, sizeof set, &set); // a hint, as there
+    return OK;
+}
+
+static enum status time_one(struct comm *comm, float *data, size_t n, int repeats, double *seconds)
+{
+    TRY(comm_barrier(comm));
     double begun = clock_seconds();
-    for (int i = 0; i < repeats && *status == OK; i++)
-        *status = comm_all_reduce(comm, NULL, data, data, n);
-    return (clock_seconds() - begun) / repeats;
+    for (int i = 0; i < repeats; i++)
+        TRY(comm_all_reduce(comm, NULL, data, data, n));
+    *seconds = (clock_seconds() - begun) / repeats;
+    return OK;
+}
+
+static enum status measure_size(struct comm *comm, float *data, size_t bytes, double *seconds)
+{
+    double own[TRIES], all[FLAG_LIST_MAX][TRIES];
+    int repeats = bytes <= 65536 ? 300 : bytes <= 1 << 20 ? 40 : 5;
+    memset(data, 0, bytes); // sums of zeros do not overflow after thousands of rounds
+    for (int t = -1; t < TRIES; t++) // the first series warms up
+        TRY(time_one(comm, data, bytes / sizeof *data, repeats, &own[t < 0 ? 0 : t]));
+    TRY(comm_all_gather(comm, own, sizeof own, NULL, all));
+    for (int r = 0; r < comm_size(comm); r++)
+        for (int t = 0; t < TRIES; t++)
+            own[t] = all[r][t] > own[t] ? all[r][t] : own[t];
+    *seconds = median(own, TRIES);
+    return OK;
 }
 
 static enum status measure(struct comm *comm, struct comm_results *results)
 {
     float *data;
-    enum status status = memory_new(BYTES_MOST, 1, "a message", &data);
-    for (int s = 0; s < (int)SIZES && status == OK; s++) {
-        double times[TRIES];
-        size_t n = sizes[s] / sizeof(float);
-        int repeats = sizes[s] <= 65536 ? 300 : sizes[s] <= 1 << 20 ? 40 : 5;
-        memset(data, 0, sizes[s]); // sums of zeros do not overflow after thousands of rounds
-        (void)time_one(comm, data, n, repeats / 5 + 1, &status);
-        for (int t = 0; t < TRIES && status == OK; t++) {
-            status = comm_barrier(comm);
-            times[t] = time_one(comm, data, n, repeats, &status);
-        }
-        if (status == OK && comm_rank(comm) == 0)
-            results->seconds[s] = median(times, TRIES);
+    enum status status;
+    TRY(memory_new(BYTES_MOST, 1, "a message", &data));
+    TRY_DONE(bind_to_core(comm));
+    TRY_DONE(comm_tune(comm));
+    for (int s = 0; s < (int)SIZES; s++) {
+        double seconds;
+        TRY_DONE(measure_size(comm, data, sizes[s], &seconds));
+        if (comm_rank(comm) == 0)
+            results->seconds[s] = seconds;
     }
+    if (comm_rank(comm) == 0)
+        comm_points(comm, &results->points);
+done:
     free(data);
     return status;
 }
@@ -66,74 +110,137 @@ static int run_rank(void)
     return status == OK ? 0 : flags_failed(status);
 }
 
-static enum status run_group(int n_ranks, struct comm_results *out)
+static enum status run_group(struct comm_run *run)
 {
     const char *const arguments[] = {"colrow", "bench", "comm", "--as-rank", NULL};
     const struct group_options options = {.program = "/proc/self/exe",
                                           .arguments = arguments,
-                                          .n_ranks = n_ranks,
-                                          .board_bytes = sizeof *out};
+                                          .n_ranks = run->n_ranks,
+                                          .board_bytes = sizeof run->results};
     struct group *group;
     int exit_status = 0;
+    setenv("COLROW_ALL_REDUCE", run->algorithm, 1);
     TRY(group_spawn(&options, &group));
     enum status status = group_wait(group, &exit_status);
     if (status == OK && exit_status != 0)
         status = fail(ERR_GROUP, "a rank left with status %d", exit_status);
-    memcpy(out, group_board(group), sizeof *out);
+    memcpy(&run->results, group_board(group), sizeof run->results);
     group_close(group, 0.5);
     return status;
 }
 
-static enum status run_all(const char *ranks_text, bool json)
+static void print_points(const struct comm_run *run)
 {
-    int ranks[FLAG_LIST_MAX], n;
+    const struct comm_points *points = &run->results.points;
+    printf("%d ranks, %s: one-shot to %zu bytes", run->n_ranks, run->algorithm,
+           points->one_shot_bytes);
+    if (run->n_ranks == 2)
+        printf(" (slots demoted to %zu, spread to %zu), two-shot in chunks of %zu",
+               points->demote_bytes, points->spread_bytes, points->chunk_bytes);
+    if (points->stream_bytes != SIZE_MAX)
+        printf(", streamed from %zu", points->stream_bytes);
+    if (points->tuning_seconds > 0)
+        printf("; measured in %.1f ms\n", points->tuning_seconds * 1e3);
+    else
+        printf("; not measured: ranks share CPUs\n");
+}
+
+static enum status print_table(const struct comm_run *runs, int n)
+{
     struct table table;
-    json_t *list = json_array();
-    TRY(flags_list("--ranks", ranks_text, 1, 64, ranks, &n));
-    n = n < TABLE_COLUMNS_MAX / 2 - 1 ? n : TABLE_COLUMNS_MAX / 2 - 1;
-    struct comm_results results[FLAG_LIST_MAX];
-    enum status status = OK;
-    for (int i = 0; i < n && status == OK; i++)
-        status = run_group(ranks[i], &results[i]);
     table_init(&table, 1 + 2 * n);
     table_cell(&table, "bytes");
     for (int i = 0; i < n; i++) {
-        table_cell(&table, "%d ranks, us", ranks[i]);
+        table_cell(&table, "%d ranks, %s, us", runs[i].n_ranks, runs[i].algorithm);
         table_cell(&table, "GB/s");
     }
-    for (int s = 0; s < (int)SIZES && status == OK; s++) {
+    for (int s = 0; s < (int)SIZES; s++) {
         table_cell(&table, "%zu", sizes[s]);
         for (int i = 0; i < n; i++) {
-            table_cell(&table, "%.1f", results[i].seconds[s] * 1e6);
-            table_cell(&table, "%.2f", (double)sizes[s] / results[i].seconds[s] / 1e9);
-            json_array_append_new(list, json_pack("{s:i, s:I, s:f}", "ranks", ranks[i], "bytes",
-                                                  (json_int_t)sizes[s], "seconds",
-                                                  results[i].seconds[s]));
+            double seconds = runs[i].results.seconds[s];
+            table_cell(&table, seconds < 1e-5 ? "%.2f" : "%.1f", seconds * 1e6);
+            table_cell(&table, "%.2f", (double)sizes[s] / seconds / 1e9);
         }
     }
-    if (status == OK && json)
-        status = write_json(json_incref(list), NULL);
-    else if (status == OK)
-        status = table_print(&table, stdout);
+    enum status status = table_print(&table, stdout);
     table_fini(&table);
-    json_decref(list);
+    for (int i = 0; i < n; i++)
+        if (runs[i].n_ranks > 1)
+            print_points(&runs[i]);
     return status;
+}
+
+static enum status print_json(const struct comm_run *runs, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++)
+        for (int s = 0; s < (int)SIZES; s++) {
+            const struct comm_results *results = &runs[i].results;
+            const struct comm_points *points = &results->points;
+            json_array_append_new(
+                list,
+                json_pack("{s:i, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f}", "ranks",
+                          runs[i].n_ranks, "algorithm", runs[i].algorithm, "bytes",
+                          (json_int_t)sizes[s], "seconds", results->seconds[s], "bytes_per_second",
+                          (double)sizes[s] / results->seconds[s], "one_shot_bytes",
+                          (json_int_t)points->one_shot_bytes, "demote_bytes",
+                          (json_int_t)points->demote_bytes, "spread_bytes",
+                          (json_int_t)points->spread_bytes, "chunk_bytes",
+                          (json_int_t)points->chunk_bytes, "stream_bytes",
+                          points->stream_bytes == SIZE_MAX ? (json_int_t)-1
+                                                           : (json_int_t)points->stream_bytes,
+                          "tuning_seconds", points->tuning_seconds));
+        }
+    return write_json(list, NULL);
+}
+
+// "auto", "one-shot", "two-shot" or "all".
+static enum status choose_algorithms(const char *text, const char **chosen, int *n)
+{
+    *n = 0;
+    for (int i = 0; i < (int)ALGORITHMS; i++)
+        if (strcmp(text, "all") == 0 || strcmp(text, algorithms[i]) == 0)
+            chosen[(*n)++] = algorithms[i];
+    if (*n == 0)
+        return fail(ERR_INPUT,
+                    "--all-reduce is \"%s\"; expected auto, one-shot, two-shot or all", text);
+    return OK;
+}
+
+static enum status run_all(const char *ranks_text, const char *algorithms_text, bool json)
+{
+    int ranks[FLAG_LIST_MAX], n_ranks, n_chosen, n = 0;
+    const char *chosen[ALGORITHMS];
+    struct comm_run runs[RUNS_MAX];
+    TRY(flags_list("--ranks", ranks_text, 1, FLAG_LIST_MAX, ranks, &n_ranks));
+    TRY(choose_algorithms(algorithms_text, chosen, &n_chosen));
+    if (n_ranks * n_chosen > RUNS_MAX)
+        return fail(ERR_INPUT, "%d numbers of ranks with %d algorithms each; at most %d fit",
+                    n_ranks, n_chosen, RUNS_MAX);
+    for (int i = 0; i < n_ranks; i++)
+        for (int k = 0; k < n_chosen; k++, n++) {
+            runs[n] = (struct comm_run){.n_ranks = ranks[i], .algorithm = chosen[k]};
+            TRY(run_group(&runs[n]));
+        }
+    return json ? print_json(runs, n) : print_table(runs, n);
 }
 
 int bench_comm(int argc, char **argv)
 {
     bool helped, as_rank = false, json = false;
     int n_positional;
-    const char *ranks = "2,4,8";
+    const char *ranks = "2,4,8", *algorithm = "auto";
     const struct flag flags[] = {
         {FLAG_TEXT, "--ranks", NULL, &ranks, 0, 0, "N,...", "numbers of ranks (default 2,4,8)"},
+        {FLAG_TEXT, "--all-reduce", NULL, &algorithm, 0, 0, "HOW",
+         "auto (default), one-shot, two-shot, or all of these side by side"},
         {FLAG_ON, "--json", NULL, &json, 0, 0, NULL, "for machines"},
         {FLAG_ON, "--as-rank", NULL, &as_rank, 0, 0, NULL, "(internal)"},
     };
     const struct usage usage = {
         .command = "bench comm",
-        .summary = "All-reduce of f32 sums along the canonical tree over shared memory, median of "
-                   "7 series.\n"
+        .summary = "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
+                   "slowest rank, median of 7 series.\n"
                    "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.",
         .flags = flags,
         .n_flags = sizeof flags / sizeof flags[0],
@@ -142,6 +249,6 @@ int bench_comm(int argc, char **argv)
     if (status == OK && as_rank)
         return run_rank();
     if (status == OK && !helped)
-        status = run_all(ranks, json);
+        status = run_all(ranks, algorithm, json);
     return status == OK ? 0 : flags_failed(status);
 }
