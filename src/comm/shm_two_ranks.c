@@ -4,8 +4,8 @@
 // - A line that was modified by one core and is read by another changes its owner. So who has read a
 //   line is the one who may write it next at no cost: slots change hands every other round
 //   (round_slot()), and two-shot puts sums into the very lines that the summands came in.
-// - Lines that are still in their writer's first-level cache are given away three times more slowly
-//   than those in its second-level cache. A slot of some KB is therefore spread over the beginnings of
+// - Lines that are still in their writer's first-level cache are given away at half the pace of
+//   those in its second-level cache. A slot of some KB is therefore spread over the beginnings of
 //   16 pages: these compete for the same few sets, and the early ones are out before the peer asks.
 // - The shortest ones are pushed out explicitly, while the peer has not seen our flag yet.
 #include "comm/shm_two_ranks.h"
@@ -17,11 +17,11 @@
 #include "comm/shm_round.h"
 
 enum {
-    PAGE_BYTES = 4096,   // first-level sets repeat at this distance
-    SPREAD_PAGES = 16,   // more than a set of the first-level cache has ways
-    DEMOTED_PERCENT = 40, // measured: more of it and the writer's own loads suffer
+    PAGE_BYTES = 4096,    // first-level sets repeat at this distance
+    SPREAD_PAGES = 16,    // more than a set of the first-level cache has ways
+    DEMOTED_PERCENT = 40, // measured: the shortest times at 1 to 4 KB
     AHEAD_BYTES = 1024,
-    PART_UNIT = 32,      // floats: a chunk is a multiple, so that its halves begin on cache lines
+    PART_UNIT = 32,       // floats: a chunk is a multiple, so that its halves begin on cache lines
 };
 static_assert(SPREAD_PAGES * PAGE_BYTES <= (int)SLOT_BYTES, "a slot holds a spread message");
 
