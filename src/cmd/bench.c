@@ -51,10 +51,10 @@ static enum status run_limits(double seconds, bool memory, bool json)
     struct table table;
     json_t *list = json_array();
     enum status status = OK;
-    const char *heading[] = {"cores",       "read GB/s",        "memcpy GB/s",
-                             "to new pages", "products GFLOP/s", "f32 FMA",
-                             "bf16 dot",    "int8 GOP/s",       "AMX bf16"};
-    int columns = memory ? 4 : 9;
+    const char *heading[] = {
+        "cores",   "read GB/s", "memcpy GB/s", "to new pages", "products GFLOP/s",
+        "f32 FMA", "from L1",   "bf16 dot",    "int8 GOP/s",   "AMX bf16"};
+    int columns = memory ? 4 : 10;
     table_init(&table, columns);
     for (int i = 0; i < columns; i++)
         table_cell(&table, "%s", heading[i]);
@@ -62,9 +62,9 @@ static enum status run_limits(double seconds, bool memory, bool json)
          n = n * 2 <= cores || n == cores ? n * 2 : cores) {
         struct peak p;
         status = memory ? peak_measure_memory(n, &p) : peak_measure(n, seconds, &p);
-        const double figures[] = {p.read_bytes, p.copy_bytes, p.fill_bytes, peak_product_flops(&p),
-                                  p.fma_flops,  p.bf16_flops, p.int8_ops,
-                                  p.amx_flops};
+        const double figures[] = {p.read_bytes,           p.copy_bytes, p.fill_bytes,
+                                  peak_product_flops(&p), p.fma_flops,  p.fed_flops,
+                                  p.bf16_flops,           p.int8_ops,   p.amx_flops};
         table_cell(&table, "%d", n);
         for (int i = 0; i < columns - 1; i++)
             table_cell(&table, figures[i] < 1e11 ? "%.1f" : "%.0f", figures[i] / 1e9);

@@ -156,19 +156,21 @@ double percentile(const double *sorted, int n, double percent)
 void print_limits(FILE *file, int n_cores, const struct peak *p)
 {
     fprintf(file,
-            "limits, %d core%s: read %.1f GB/s, products %.0f GFLOP/s (f32 FMA %.0f, bf16 dot "
+            "limits, %d core%s: read %.1f GB/s, products %.0f GFLOP/s (f32 FMA %.0f, from L1 "
+            "%.0f, bf16 dot "
             "%.0f), int8 %.0f GOP/s, AMX %.0f GFLOP/s\n",
             n_cores, n_cores == 1 ? "" : "s", p->read_bytes / 1e9, peak_product_flops(p) / 1e9,
-            p->fma_flops / 1e9, p->bf16_flops / 1e9, p->int8_ops / 1e9, p->amx_flops / 1e9);
+            p->fma_flops / 1e9, p->fed_flops / 1e9, p->bf16_flops / 1e9, p->int8_ops / 1e9,
+            p->amx_flops / 1e9);
 }
 
 json_t *limits_json(int n_cores, const struct peak *p)
 {
-    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "cores", n_cores,
+    return json_pack("{s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "cores", n_cores,
                      "read_bytes_per_second", p->read_bytes, "copy_bytes_per_second", p->copy_bytes,
                      "fill_bytes_per_second", p->fill_bytes, "product_flops", peak_product_flops(p),
-                     "fma_flops", p->fma_flops, "bf16_dot_flops", p->bf16_flops, "int8_ops",
-                     p->int8_ops, "amx_flops", p->amx_flops);
+                     "fma_flops", p->fma_flops, "fed_fma_flops", p->fed_flops, "bf16_dot_flops",
+                     p->bf16_flops, "int8_ops", p->int8_ops, "amx_flops", p->amx_flops);
 }
 
 enum status write_json(json_t *root, const char *path)

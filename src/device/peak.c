@@ -37,6 +37,7 @@ static void choose_loops(struct peak_loops *loops)
     if (isa >= ISA_AVX512) {
         loops->read = peak_read_avx512;
         loops->fma = peak_fma_avx512;
+        loops->fma_fed = peak_fma_fed_avx512;
     }
     if (isa >= ISA_AVX512BF16) {
         loops->bf16 = peak_bf16_avx512bf16;
@@ -222,6 +223,7 @@ enum status peak_measure(int n_cores, double seconds, struct peak *out)
     TRY(peak_reader_new(n_cores, &reader));
     enum status status = measure_memory(reader, out);
     out->fma_flops = measure_compute(reader->workers, n_cores, reader->loops.fma, seconds);
+    out->fed_flops = measure_compute(reader->workers, n_cores, reader->loops.fma_fed, seconds);
     out->bf16_flops = measure_compute(reader->workers, n_cores, reader->loops.bf16, seconds);
     out->int8_ops = measure_compute(reader->workers, n_cores, reader->loops.int8, seconds);
     out->amx_flops = measure_compute(reader->workers, n_cores, reader->loops.amx, seconds);

@@ -11,7 +11,7 @@ typedef void (*peak_read_loop)(const char *data, size_t bytes); // multiple of 4
 
 struct peak_loops {
     peak_read_loop read;
-    peak_compute_loop fma, bf16, int8, amx;
+    peak_compute_loop fma, fma_fed, bf16, int8, amx;
 };
 
 void peak_read_plain(const char *data, size_t bytes);
@@ -20,6 +20,7 @@ void peak_read_avx2(const char *data, size_t bytes);
 double peak_fma_avx2(long rounds);
 void peak_read_avx512(const char *data, size_t bytes);
 double peak_fma_avx512(long rounds);
+double peak_fma_fed_avx512(long rounds); // the same with operands as a product has them, from the first cache
 double peak_bf16_avx512bf16(long rounds);
 double peak_int8_avx512bf16(long rounds);
 double peak_bf16_amx(long rounds);
