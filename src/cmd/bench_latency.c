@@ -152,7 +152,11 @@ static enum status report(struct bench *b, struct series *s)
            b->info.threads_per_rank, b->info.threads_per_rank == 1 ? "" : "s", b->info.dtype,
            b->info.isa, b->info.product_order, s->n);
     printf("  latency  %9.3f s\n", s->latency[s->n / 2]);
-    printf("  prefill  %9.1f tok/s   %.3f of the product peak\n", prefill, prefill_part);
+    printf("  prefill  %9.1f tok/s   %.3f of the product peak", prefill, prefill_part);
+    if (b->peak.fed_flops > 0 && strcmp(b->info.product_order, "pairs") == 0)
+        printf(", %.3f of FMA with operands from L1",
+               prefill_part * peak_product_flops(&b->peak) / b->peak.fed_flops);
+    puts("");
     if (b->workload.output_len == 1)
         return OK;
     printf("  decode   %9.2f tok/s   %.3f of the read bandwidth of the same minute (%.1f GB/s)\n",
