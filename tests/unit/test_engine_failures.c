@@ -346,10 +346,23 @@ static void requests_survive_failed_reservations(void **state)
     colrow_close(engine);
 }
 
+static void tuning_may_fail(void **state)
+{
+    (void)state;
+    setenv("COLROW_FAIL_COLLECTIVE", "1:1", 1); // ranks tune the all-reduce when they start
+    struct colrow_options o = client_options(toy.folder, 3);
+    struct colrow_engine *engine = NULL;
+    assert_int_equal(colrow_open(&o, &engine), -1);
+    assert_null(engine);
+    assert_non_null(strstr(colrow_error(), "rank 1"));
+    assert_no_children();
+    unsetenv("COLROW_FAIL_COLLECTIVE");
+}
+
 static void a_collective_may_fail_anywhere(void **state)
 {
     (void)state;
-    for (int n = 1; n < 12; n++) {
+    for (int n = 2; n < 13; n++) {
         char fault[16];
         snprintf(fault, sizeof fault, "1:%d", n);
         setenv("COLROW_FAIL_COLLECTIVE", fault, 1);
@@ -430,6 +443,7 @@ int main(void)
         cmocka_unit_test(closing_early_leaves_nothing),
         cmocka_unit_test(every_reservation_may_fail),
         cmocka_unit_test(requests_survive_failed_reservations),
+        cmocka_unit_test(tuning_may_fail),
         cmocka_unit_test(a_collective_may_fail_anywhere),
         cmocka_unit_test(steps_reserve_no_memory_on_the_ranks),
         cmocka_unit_test(the_rank_program_is_found),
