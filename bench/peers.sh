@@ -5,6 +5,11 @@
 # DIR (default ${XDG_CACHE_HOME:-~/.cache}/colrow-peers) takes about 15 GB; what is there already is used again. A first run takes an hour on two cores,
 # most of it llama.cpp's compilation; the measurement itself takes about six minutes a round.
 set -eu
+case "${1:-}" in -h | --help)
+    sed -n "2,/^set/s/^# \{0,1\}//p" "$0"
+    exit
+    ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${XDG_CACHE_HOME:-$HOME/.cache}/colrow-peers
 if [ "${1:-}" = --dir ]; then
