@@ -56,7 +56,7 @@ static float chain_of_tiles(const struct matmul *args, int row, int panel, int c
 static void element(const struct matmul *args, int row, int panel, int column)
 {
     const struct leaf_plan *leaves = args->leaves;
-    float stack[LEAVES_MAX];
+    float stack[LEAVES_MAX] = {0}; // (compilers do not see that a plan has a leaf)
     int depth = 0;
     for (int i = 0; i < leaves->n_leaves; i++) {
         int begin = leaves->leaf[i].k_begin, end = leaves->leaf[i].k_end;
