@@ -153,16 +153,25 @@ static void plan_chunk(struct scheduler *s, struct room *room, struct sequence *
         join(s, room, sequence, n);
 }
 
-static bool may_start(const struct scheduler *s, const struct sequence *sequence)
+static bool may_grow(const struct sequence *sequence)
 {
-    if (s->running.n >= s->limits.sequences_max)
-        return false;
-    // a page in reserve for each that runs and may grow: a start that pushes itself out again would
-    // be for nothing
+    return sequence->n_pages < sequence->pages_max;
+}
+
+// A page in reserve for each that runs and may grow: a start that pushes itself out again would be
+// for nothing.
+static int64_t pages_in_reserve(const struct scheduler *s)
+{
     int64_t reserve = 0;
     for (const struct sequence *other = s->running.first; other; other = other->next)
-        reserve += other->n_pages < other->pages_max;
-    return kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
+        reserve += may_grow(other);
+    return reserve;
+}
+
+static bool may_start(const struct scheduler *s, const struct sequence *sequence, int64_t reserve)
+{
+    return s->running.n < s->limits.sequences_max &&
+           kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
 }
 
 static void start(struct scheduler *s, struct sequence *sequence)
@@ -187,10 +196,12 @@ static void plan_prompts(struct scheduler *s, struct room *room)
 
 static void start_waiting(struct scheduler *s, struct room *room)
 {
+    int64_t reserve = s->waiting.first ? pages_in_reserve(s) : 0;
     for (struct sequence *sequence; (sequence = s->waiting.first);) {
-        if (room->rows < 1 || room->logit_rows < 1 || !may_start(s, sequence))
+        if (room->rows < 1 || room->logit_rows < 1 || !may_start(s, sequence, reserve))
             return;
         start(s, sequence);
+        reserve += may_grow(sequence);
         plan_chunk(s, room, sequence);
     }
 }
