@@ -1,7 +1,8 @@
 // What it costs to move a cache line from one core to another decides everything here
 // (docs/performance.md has the figures):
 //
-// - A line that was modified by one core and is read by another changes its owner. So who has read a
+// - A line that was modified by one core and is read by another changes its owner. So who has read
+// a
 //   line is the one who may write it next at no cost: slots change hands every other round
 //   (round_slot()), and two-shot puts sums into the very lines that the summands came in.
 // - Lines that are still in their writer's first-level cache are given away at half the pace of
@@ -21,7 +22,7 @@ enum {
     SPREAD_PAGES = 16,    // more than a set of the first-level cache has ways
     DEMOTED_PERCENT = 40, // measured: the shortest times at 1 to 4 KB
     AHEAD_BYTES = 1024,
-    PART_UNIT = 32,       // floats: a chunk is a multiple, so that its halves begin on cache lines
+    PART_UNIT = 32, // floats: a chunk is a multiple, so that its halves begin on cache lines
 };
 static_assert(SPREAD_PAGES * PAGE_BYTES <= (int)SLOT_BYTES, "a slot holds a spread message");
 
@@ -54,7 +55,8 @@ static void prefetch(const void *from, size_t bytes)
         __builtin_prefetch((const char *)from + i);
 }
 
-// Block i of a message is at i * PAGE_BYTES in the slot; whole pages are simply a slot without gaps.
+// Block i of a message is at i * PAGE_BYTES in the slot; whole pages are simply a slot without
+// gaps.
 static size_t block_bytes_of(const struct comm *comm, size_t bytes)
 {
     const struct comm_points *points = &comm->points;
@@ -130,6 +132,14 @@ static float *area_of(const struct exchange *x, size_t i, int rank, size_t offse
     return (float *)area + offset;
 }
 
+static void deliver(const struct exchange *x, size_t offset, const float *sum, size_t count)
+{
+    if (x->sink->out)
+        memcpy(x->sink->out + offset, sum, count * sizeof *sum);
+    else
+        x->sink->consume(x->sink->context, offset, sum, count);
+}
+
 static void take(const struct exchange *x, size_t i, size_t page, size_t width)
 {
     size_t begin, half = half_of(x, i, !x->comm->rank, &begin);
@@ -137,10 +147,7 @@ static void take(const struct exchange *x, size_t i, size_t page, size_t width)
         return;
     size_t count = least(width, half - page);
     const float *sum = area_of(x, i, x->comm->rank, page);
-    if (x->sink->out)
-        memcpy(x->sink->out + begin + page, sum, count * sizeof *sum);
-    else
-        x->sink->consume(x->sink->context, begin + page, sum, count);
+    deliver(x, begin + page, sum, count);
 }
 
 static void offer(const struct exchange *x, size_t i, size_t page, size_t width)
@@ -160,10 +167,7 @@ static void sum_half(const struct exchange *x, size_t i, size_t page, size_t wid
     size_t count = least(width, half - page);
     float *sum = area_of(x, i, !comm->rank, page);
     add_summands(comm, sum, x->in + begin + page, sum, count);
-    if (x->sink->out)
-        memcpy(x->sink->out + begin + page, sum, count * sizeof *sum);
-    else
-        x->sink->consume(x->sink->context, begin + page, sum, count);
+    deliver(x, begin + page, sum, count);
     comm->statistics.bytes_sent += count * sizeof *sum;
 }
 
@@ -190,8 +194,8 @@ static void step(const struct exchange *x, size_t i)
     }
 }
 
-// Areas are used by this function alone. Who publishes the last round has read all but its own area,
-// which is its own to write next.
+// Areas are used by this function alone. Who publishes the last round has read all but its own
+// area, which is its own to write next.
 static enum status two_shot(struct comm *comm, const float *in, size_t n,
                             const struct reduce_sink *sink)
 {
