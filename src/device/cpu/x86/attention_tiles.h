@@ -1,5 +1,6 @@
-// Attention in the order of tiles (docs/numerics.md section 10): the steps that AMX and FMA share.
-// Rows of q and of weights are bf16 in the place of f32.
+// Attention in the order of tiles (docs/numerics.md section 10): the steps that AMX and FMA share;
+// the first three also serve vdpbf16ps in the order of pairs. Rows of q and of weights are bf16 in
+// the place of f32.
 #ifndef COLROW_DEVICE_CPU_X86_ATTENTION_TILES_H
 #define COLROW_DEVICE_CPU_X86_ATTENTION_TILES_H
 

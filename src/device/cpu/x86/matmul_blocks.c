@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/checked.h"
+#include "device/cpu/x86/leaf_walk.h"
 
 enum {
     PACKED_BYTES_MAX =
@@ -10,11 +11,6 @@ enum {
     ROWS_MAX = 128,        // of a block
     PANELS_MAX = 16,       // of a group
     PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
-};
-
-// Where a product's k stands: in leaf `leaf`, at k, with `depth` sums on the stack.
-struct place {
-    int leaf, k, depth;
 };
 
 struct product {
@@ -30,29 +26,6 @@ struct product {
     int n_tiles;
     int16_t tile_begin[ROWS_MAX + 1]; // rows from m_begin
 };
-
-static int deepest_stack(const struct leaf_plan *leaves)
-{
-    int depth = 0, deepest = 0;
-    for (int i = 0; i < leaves->n_leaves; i++) {
-        assert(i == 0 || leaves->leaf[i].k_begin == leaves->leaf[i - 1].k_end);
-        deepest = depth + 1 > deepest ? depth + 1 : deepest;
-        depth += 1 - leaves->leaf[i].merges;
-        assert(depth >= 1);
-    }
-    assert(depth == leaves->n_nodes);
-    return deepest;
-}
-
-static int round_down(int n, int unit)
-{
-    return n / unit * unit;
-}
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 // Cuts the scratch: packed rows, widened weights, sums.
 static void cut(struct product *product)

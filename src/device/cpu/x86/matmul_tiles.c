@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/checked.h"
+#include "device/cpu/x86/leaf_walk.h"
 
 enum {
     SUMS_BYTES = 2 << 20,                             // of the scratch; ...
@@ -12,11 +13,6 @@ enum {
     FEW_ROWS = 128,    // are bound by memory: a panel's chunks follow each other, and all of ...
     FEW_ROWS_K = 2048, // ... two of them is sure to stay in the second cache
     PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
-};
-
-// Where a product's k stands: in leaf `leaf`, at k, with `depth` sums on the stack.
-struct place {
-    int leaf, k, depth;
 };
 
 struct product {
@@ -30,29 +26,6 @@ struct product {
     bf16 *packed; // [parts][blocks of the order][rows of the part][TILE_K], or NULL
     int first_block[LEAVES_MAX + 1]; // of each leaf; the last: how many
 };
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int deepest_stack(const struct leaf_plan *leaves)
-{
-    int depth = 0, deepest = 0;
-    for (int i = 0; i < leaves->n_leaves; i++) {
-        assert(i == 0 || leaves->leaf[i].k_begin == leaves->leaf[i - 1].k_end);
-        deepest = depth + 1 > deepest ? depth + 1 : deepest;
-        depth += 1 - leaves->leaf[i].merges;
-        assert(depth >= 1);
-    }
-    assert(depth == leaves->n_nodes);
-    return deepest;
-}
-
-static int round_down(int n, int unit)
-{
-    return n / unit * unit;
-}
 
 // The scratch holds sums, [panels][levels][rows][PANEL_WIDTH], and packed rows.
 static void cut(struct product *product)

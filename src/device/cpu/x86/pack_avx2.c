@@ -184,39 +184,7 @@ INLINE void pack_panel(const struct group *groups, int n_groups, enum panel_form
                 pack_square(&groups[i], format, type, at, n - at);
 }
 
-static void pack_panel_of(const struct group *groups, int n_groups, enum panel_format format,
-                          enum source_type type, size_t n_columns)
-{
-    switch ((int)format * 3 + (int)type) {
-    case PANELS_BF16 * 3 + SOURCE_BF16:
-        pack_panel(groups, n_groups, PANELS_BF16, SOURCE_BF16, n_columns);
-        break;
-    case PANELS_BF16 * 3 + SOURCE_F16:
-        pack_panel(groups, n_groups, PANELS_BF16, SOURCE_F16, n_columns);
-        break;
-    case PANELS_BF16 * 3 + SOURCE_F32:
-        pack_panel(groups, n_groups, PANELS_BF16, SOURCE_F32, n_columns);
-        break;
-    case PANELS_F16 * 3 + SOURCE_BF16:
-        pack_panel(groups, n_groups, PANELS_F16, SOURCE_BF16, n_columns);
-        break;
-    case PANELS_F16 * 3 + SOURCE_F16:
-        pack_panel(groups, n_groups, PANELS_F16, SOURCE_F16, n_columns);
-        break;
-    case PANELS_F16 * 3 + SOURCE_F32:
-        pack_panel(groups, n_groups, PANELS_F16, SOURCE_F32, n_columns);
-        break;
-    case PANELS_F32 * 3 + SOURCE_BF16:
-        pack_panel(groups, n_groups, PANELS_F32, SOURCE_BF16, n_columns);
-        break;
-    case PANELS_F32 * 3 + SOURCE_F16:
-        pack_panel(groups, n_groups, PANELS_F32, SOURCE_F16, n_columns);
-        break;
-    case PANELS_F32 * 3 + SOURCE_F32:
-        pack_panel(groups, n_groups, PANELS_F32, SOURCE_F32, n_columns);
-        break;
-    }
-}
+#include "device/cpu/x86/pack_cases.h"
 
 void pack_avx2(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
                int32_t n_columns, const void *source, enum source_type type, size_t source_stride)
