@@ -66,9 +66,9 @@ struct group {
     size_t pair_bytes;   // in the panel, from a pair of columns to the next
 };
 
-INLINE void stream(char *to, __m256i x)
+INLINE void store(char *to, __m256i x)
 {
-    _mm256_stream_si256((__m256i *)(void *)to, x);
+    _mm256_store_si256((__m256i *)(void *)to, x);
 }
 
 INLINE void store_halves(char *to, __m128i x)
@@ -84,16 +84,16 @@ INLINE void store_floats(const struct group *group, enum panel_format format, si
     char *second = to + group->pair_bytes / 2;
     switch (format) {
     case PANELS_BF16:
-        stream(to,
-               _mm256_or_si256(_mm256_slli_epi32(bf16_of_floats(odd), 16), bf16_of_floats(even)));
+        store(to,
+              _mm256_or_si256(_mm256_slli_epi32(bf16_of_floats(odd), 16), bf16_of_floats(even)));
         break;
     case PANELS_F16:
         store_halves(to, f16_of_floats(even));
         store_halves(second, f16_of_floats(odd));
         break;
     case PANELS_F32:
-        stream(to, _mm256_castps_si256(even));
-        stream(second, _mm256_castps_si256(odd));
+        store(to, _mm256_castps_si256(even));
+        store(second, _mm256_castps_si256(odd));
         break;
     }
 }
@@ -103,7 +103,7 @@ INLINE void store_pairs(const struct group *group, enum panel_format format, enu
 {
     char *to = group->to + pair * group->pair_bytes;
     if (type == SOURCE_BF16 && format == PANELS_BF16) {
-        stream(to + 4 * lane, pairs);
+        store(to + 4 * lane, pairs);
     } else if (type == SOURCE_F16 && format == PANELS_F16) { // the bits as they are
         store_halves(to + 2 * lane, low_halves(pairs));
         store_halves(to + group->pair_bytes / 2 + 2 * lane,
@@ -217,5 +217,4 @@ void pack_avx2(const struct panels *w, int32_t row, int32_t n_rows, int32_t colu
             at = end;
         }
     }
-    _mm_sfence(); // the lines that went past the caches are seen by whoever is told next
 }

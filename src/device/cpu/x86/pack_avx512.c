@@ -1,6 +1,6 @@
 // Packing weights with AVX-512: 16 rows x 16 dwords are transposed in registers, a dword being a
-// pair of 16-bit numbers or one f32, and written as whole cache lines past the caches: a model is
-// packed once and read much later.
+// pair of 16-bit numbers or one f32, and written as whole cache lines: ordinary stores, since the
+// system zeroes new pages right before, which leaves their lines in a cache (measured with both).
 #include <assert.h>
 #include <immintrin.h>
 
@@ -65,14 +65,6 @@ struct group {
     __mmask16 lanes;
 };
 
-INLINE void store_line(char *to, __mmask16 lanes, __m512i line)
-{
-    if (lanes == 0xffff)
-        _mm512_stream_si512((void *)to, line);
-    else
-        _mm512_mask_storeu_epi32(to, lanes, line);
-}
-
 // Two columns of 16 rows, into the panel's format.
 INLINE void store_floats(const struct group *group, enum panel_format format, size_t pair,
                          __m512 even, __m512 odd)
@@ -82,7 +74,7 @@ INLINE void store_floats(const struct group *group, enum panel_format format, si
     case PANELS_BF16: {
         __m512i pairs =
             _mm512_or_si512(_mm512_slli_epi32(bf16_of_floats(odd), 16), bf16_of_floats(even));
-        store_line(to, group->lanes, pairs);
+        _mm512_mask_storeu_epi32(to, group->lanes, pairs);
         break;
     }
     case PANELS_F16:
@@ -90,8 +82,8 @@ INLINE void store_floats(const struct group *group, enum panel_format format, si
         _mm256_mask_storeu_epi16(second, group->lanes, f16_of_floats(odd));
         break;
     case PANELS_F32:
-        store_line(to, group->lanes, _mm512_castps_si512(even));
-        store_line(second, group->lanes, _mm512_castps_si512(odd));
+        _mm512_mask_storeu_epi32(to, group->lanes, _mm512_castps_si512(even));
+        _mm512_mask_storeu_epi32(second, group->lanes, _mm512_castps_si512(odd));
         break;
     }
 }
@@ -101,7 +93,7 @@ INLINE void store_pairs(const struct group *group, enum panel_format format, enu
 {
     char *to = group->to + pair * group->pair_bytes;
     if (type == SOURCE_BF16 && format == PANELS_BF16) {
-        store_line(to, group->lanes, pairs);
+        _mm512_mask_storeu_epi32(to, group->lanes, pairs);
     } else if (type == SOURCE_F16 && format == PANELS_F16) { // the bits as they are
         __m256i even = _mm512_cvtepi32_epi16(pairs),
                 odd = _mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16));
@@ -213,5 +205,4 @@ void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
         }
         pack_panel_of(groups, n_groups, w->format, type, (size_t)n_columns);
     }
-    _mm_sfence(); // the lines that went past the caches are seen by whoever is told next
 }
