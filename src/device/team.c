@@ -155,10 +155,14 @@ static enum status thread_start(struct team *team, int thread, const int *cpus)
         CPU_SET((size_t)cpus[thread], &set);
         pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
     }
-    // Signals are the caller's business: its own threads shall get them.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    // Signals are the caller's business: its own threads shall get them. A fault is the business of
+    // the thread that makes it: were its signal blocked, no handler would see it.
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL};
+    sigset_t most, before;
+    sigfillset(&most);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&most, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &most, &before);
     int error = pthread_create(&team->threads[thread - 1], &attributes, worker_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
