@@ -1,18 +1,21 @@
-// Reading rectangles of tensors.
+// Reading rectangles of tensors: where they lie in the page cache, or as a copy.
 //
-// A row-parallel shard is a narrow column of a wide matrix. It is read piece by piece, one pread()
-// a row, never through a larger read that would throw most of its bytes away: a call costs about as
-// much as copying 4 KB, and a rank's bytes are then exactly its own. Where the gaps are small the
-// disk would see many short reads; a hint over the whole range ahead of them makes it one long one,
-// which the ranks of a machine share in the page cache.
+// A row-parallel shard is a narrow column of a wide matrix. A copy is read piece by piece, one
+// pread() a row, never through a larger read that would throw most of its bytes away: a call costs
+// about as much as copying 4 KB, and a rank's bytes are then exactly its own. Where the gaps are
+// small the disk would see many short reads; a hint over the whole range ahead of them makes it one
+// long one, which the ranks of a machine share in the page cache.
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/uio.h>
 
 #include "hf/checkpoint.h"
 
 enum {
     GAP_MAX = 128 << 10, // a larger gap is skipped by the hint, too: the disk seeks over it anyway
     AHEAD_BYTES = 8 << 20, // how far the hints run before the reads
+    VIEW_MAX = 4 << 20,    // mapped pages count as this rank's memory: a view has few of them
 };
 
 // Where a slice lies in its file: `rows` pieces of `piece` bytes, `stride` bytes apart.
@@ -107,4 +110,37 @@ enum status checkpoint_read(const struct checkpoint *checkpoint, const struct te
             *bytes_read += pieces.piece;
     }
     return OK;
+}
+
+// Of what is not in the page cache yet, read() has the system fetch more, and in larger pages, than
+// a fault does. Its first byte tells: a file is cached from somewhere on, or fetched ahead of us.
+static bool is_cached(int fd, uint64_t offset)
+{
+    char byte;
+    struct iovec one = {&byte, 1};
+    return preadv2(fd, &one, 1, (off_t)offset, RWF_NOWAIT) >= 0 || errno != EAGAIN;
+}
+
+bool checkpoint_view_open(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
+                          struct checkpoint_view *out)
+{
+    struct pieces pieces = pieces_of(slice);
+    uint64_t item = element_bytes(slice->tensor->type);
+    if (pieces.rows == 0 || pieces.offset % item != 0) // the format aligns nothing
+        return false;
+    uint64_t gaps = (uint64_t)(pieces.rows - 1) * pieces.stride;
+    if (gaps > VIEW_MAX || pieces.piece > VIEW_MAX - gaps)
+        return false;
+    int fd = checkpoint->fds[slice->tensor->file];
+    if (!is_cached(fd, pieces.offset) ||
+        !file_window_open(fd, pieces.offset, (size_t)(gaps + pieces.piece), &out->window))
+        return false;
+    out->data = out->window.data;
+    out->stride = (size_t)tensor_columns(slice->tensor);
+    return true;
+}
+
+bool checkpoint_view_close(struct checkpoint_view *view)
+{
+    return file_window_close(&view->window);
 }

@@ -1,7 +1,7 @@
-// Loading: threads take chunks of the weights one after the other, each reads its chunk into a
-// buffer of its own and packs it from there. With more threads than CPUs some wait for the disk
-// while others pack, so that requests are always in flight, without a queue between readers and
-// packers.
+// Loading: threads take chunks of the weights one after the other. Each packs its chunk straight
+// from the page cache; what is not there yet, or cannot be mapped, it reads into a buffer of its
+// own and packs it from there. With more threads than CPUs some wait for the disk while others
+// pack, so that requests are always in flight, without a queue between readers and packers.
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 
 enum {
     CHUNK_BYTES = 512 << 10, // large for a disk; stays in L2 between reading and packing
-    LOADERS_MIN = 4, // requests in flight at least
+    LOADERS_MIN = 4,         // requests in flight at least
     COLUMN_UNIT = 2,
 };
 
@@ -109,25 +109,47 @@ static enum source_type source_of(enum element_type type)
     return type == ELEMENT_BF16 ? SOURCE_BF16 : type == ELEMENT_F16 ? SOURCE_F16 : SOURCE_F32;
 }
 
-static enum status load_chunk(struct loader *l, const struct chunk *c, void *buffer)
+static struct tensor_slice slice_of(const struct chunk *c)
 {
-    const struct weight_piece *p = c->piece;
-    struct tensor_slice slice = p->slice;
+    struct tensor_slice slice = c->piece->slice;
     slice.row_begin += c->row;
     slice.row_end = slice.row_begin + c->n_rows;
     slice.column_begin += c->column;
     slice.column_end = slice.column_begin + c->n_columns;
-    uint64_t bytes = 0;
-    TRY(checkpoint_read(l->loading->checkpoint, &slice, buffer, &bytes));
-    // Relaxed: a count for people, and the total is read after the threads were joined.
-    atomic_fetch_add_explicit(&l->bytes_read, bytes, memory_order_relaxed);
-    enum element_type type = slice.tensor->type;
+    return slice;
+}
+
+static void pack_chunk(const struct loader *l, const struct chunk *c, const void *source,
+                       size_t stride)
+{
+    const struct weight_piece *p = c->piece;
+    enum element_type type = p->slice.tensor->type;
     if (p->panels.data)
         l->loading->kernels->pack(&p->panels, p->row + (int32_t)c->row, (int32_t)c->n_rows,
-                                  (int32_t)c->column, (int32_t)c->n_columns, buffer,
-                                  source_of(type), (size_t)c->n_columns);
+                                  (int32_t)c->column, (int32_t)c->n_columns, source,
+                                  source_of(type), stride);
     else
-        widen(buffer, type, c->n_rows, p->vector + c->row);
+        widen(source, type, c->n_rows, p->vector + c->row);
+}
+
+// A view that fails may have packed anything; what is then read replaces it, or says what is wrong.
+static enum status load_chunk(struct loader *l, const struct chunk *c, void *buffer)
+{
+    const struct checkpoint *checkpoint = l->loading->checkpoint;
+    struct tensor_slice slice = slice_of(c);
+    struct checkpoint_view view;
+    bool packed = checkpoint_view_open(checkpoint, &slice, &view);
+    if (packed) {
+        pack_chunk(l, c, view.data, view.stride);
+        packed = checkpoint_view_close(&view);
+    }
+    if (!packed) {
+        TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
+        pack_chunk(l, c, buffer, (size_t)c->n_columns);
+    }
+    uint64_t bytes = (uint64_t)(c->n_rows * c->n_columns) * element_bytes(slice.tensor->type);
+    // Relaxed: a count for people, and the total is read after the threads were joined.
+    atomic_fetch_add_explicit(&l->bytes_read, bytes, memory_order_relaxed);
     return OK;
 }
 
@@ -188,7 +210,9 @@ enum status weights_load(const struct weights_loading *loading, const struct wei
     size_t buffer_bytes = (size_t)threads * (size_t)(1 + l.helpers) * CHUNK_BYTES;
     TRY(device_memory_new(buffer_bytes, "buffers for loading", (void **)&l.buffers));
     pthread_mutex_init(&l.lock, NULL);
+    file_window_guard_begin();
     team_run(loading->team, load_work, &l);
+    file_window_guard_end();
     pthread_mutex_destroy(&l.lock);
     device_memory_free(l.buffers, buffer_bytes);
     *bytes_read = atomic_load(&l.bytes_read);

@@ -111,6 +111,17 @@ static void rectangles_are_read_exactly(void **state)
         for (int row = cut[0], at = 0; row < cut[1]; row++)
             for (int column = cut[2]; column < cut[3]; column++, at++)
                 assert_int_equal(out[at], matrix[row][column]);
+        struct checkpoint_view view;
+        if (n > 0) {
+            assert_true(checkpoint_view_open(checkpoint, &slice, &view));
+            assert_int_equal(view.stride, COLUMNS);
+            for (int row = cut[0]; row < cut[1]; row++)
+                assert_memory_equal((const uint16_t *)view.data + (row - cut[0]) * COLUMNS,
+                                    &matrix[row][cut[2]], 2 * (size_t)(cut[3] - cut[2]));
+            assert_true(checkpoint_view_close(&view));
+        } else {
+            assert_false(checkpoint_view_open(checkpoint, &slice, &view));
+        }
         free(out);
     }
     checkpoint_close(checkpoint);
@@ -161,6 +172,9 @@ static void a_file_cut_after_opening_is_an_error(void **state)
     struct checkpoint *checkpoint = open_folder();
     struct tensor_slice slice = tensor_whole(checkpoint_find(checkpoint, "matrix"));
     assert_int_equal(truncate(first, (off_t)slice.tensor->offset + 1000), 0);
+    struct checkpoint_view view;
+    assert_true(checkpoint_view_open(checkpoint, &slice, &view));
+    assert_false(checkpoint_view_close(&view));
     uint64_t bytes = 0;
     assert_int_equal(checkpoint_read(checkpoint, &slice, out, &bytes), ERR_INPUT);
     assert_non_null(strstr(status_message(), "tensor \"matrix\""));
