@@ -48,19 +48,22 @@ struct tensor_slice tensor_whole(const struct tensor_info *tensor);
 enum status checkpoint_read(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
                             void *out, uint64_t *bytes_read) STATUS_MUST_USE;
 
-// The slice where the page cache has it, for the calling thread to look at: a thread has one view
-// at a time. Others may cut the file meanwhile: needs file_window_guard_begin() around it.
+// The slice mapped where the page cache has it, for the calling thread to look at: a thread has one
+// view at a time. Others may cut the file meanwhile: needs file_window_guard_begin() around it.
 struct checkpoint_view {
     struct file_window window;
     const void *data; // [row_end - row_begin, column_end - column_begin] of the tensor's type
     size_t stride;    // elements from a row to the next
 };
-// False: not to be had so (not in the page cache yet, a file system that maps no files, an odd
-// address, rows far apart); then checkpoint_read() does it.
+// False: not to be had so (a file system that maps no files, an odd address, rows far apart); then
+// checkpoint_read() does it.
 bool checkpoint_view_open(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
                           struct checkpoint_view *out);
 // False: the file ends early or could not be read. checkpoint_read() says which.
 bool checkpoint_view_close(struct checkpoint_view *view);
+// False: the slice's first byte is not in the page cache. checkpoint_read() has the system fetch
+// more than looking at it does, and in larger pages.
+bool checkpoint_is_cached(const struct checkpoint *checkpoint, const struct tensor_slice *slice);
 
 // Tells the system that the slice will be read soon; returns at once, and failure does not matter.
 void checkpoint_prefetch(const struct checkpoint *checkpoint, const struct tensor_slice *slice);

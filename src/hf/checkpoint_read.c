@@ -15,7 +15,7 @@
 enum {
     GAP_MAX = 128 << 10, // a larger gap is skipped by the hint, too: the disk seeks over it anyway
     AHEAD_BYTES = 8 << 20, // how far the hints run before the reads
-    VIEW_MAX = 4 << 20,    // mapped pages count as this rank's memory: a view has few of them
+    VIEW_MAX = 16 << 20,   // mapped pages count as this rank's memory
 };
 
 // Where a slice lies in its file: `rows` pieces of `piece` bytes, `stride` bytes apart.
@@ -112,13 +112,13 @@ enum status checkpoint_read(const struct checkpoint *checkpoint, const struct te
     return OK;
 }
 
-// Of what is not in the page cache yet, read() has the system fetch more, and in larger pages, than
-// a fault does. Its first byte tells: a file is cached from somewhere on, or fetched ahead of us.
-static bool is_cached(int fd, uint64_t offset)
+bool checkpoint_is_cached(const struct checkpoint *checkpoint, const struct tensor_slice *slice)
 {
     char byte;
     struct iovec one = {&byte, 1};
-    return preadv2(fd, &one, 1, (off_t)offset, RWF_NOWAIT) >= 0 || errno != EAGAIN;
+    off_t offset = (off_t)pieces_of(slice).offset;
+    ssize_t n = preadv2(checkpoint->fds[slice->tensor->file], &one, 1, offset, RWF_NOWAIT);
+    return n >= 0 || errno != EAGAIN; // not every file system can say
 }
 
 bool checkpoint_view_open(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
@@ -131,9 +131,8 @@ bool checkpoint_view_open(const struct checkpoint *checkpoint, const struct tens
     uint64_t gaps = (uint64_t)(pieces.rows - 1) * pieces.stride;
     if (gaps > VIEW_MAX || pieces.piece > VIEW_MAX - gaps)
         return false;
-    int fd = checkpoint->fds[slice->tensor->file];
-    if (!is_cached(fd, pieces.offset) ||
-        !file_window_open(fd, pieces.offset, (size_t)(gaps + pieces.piece), &out->window))
+    if (!file_window_open(checkpoint->fds[slice->tensor->file], pieces.offset,
+                          (size_t)(gaps + pieces.piece), &out->window))
         return false;
     out->data = out->window.data;
     out->stride = (size_t)tensor_columns(slice->tensor);

@@ -1,7 +1,8 @@
-// Loading: threads take chunks of the weights one after the other. Each packs its chunk straight
-// from the page cache; what is not there yet, or cannot be mapped, it reads into a buffer of its
-// own and packs it from there. With more threads than CPUs some wait for the disk while others
-// pack, so that requests are always in flight, without a queue between readers and packers.
+// Loading: threads take chunks of the weights one after the other, map each and pack it part by
+// part straight from the page cache; a part that is not there yet, or a file that cannot be mapped,
+// is read into a buffer of the thread's own and packed from there. With more threads than CPUs some
+// wait for the disk while others pack, so that requests are always in flight, without a queue
+// between readers and packers.
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,27 +12,38 @@
 #include "model/weights.h"
 
 enum {
-    CHUNK_BYTES = 512 << 10, // large for a disk; stays in L2 between reading and packing
-    LOADERS_MIN = 4,         // requests in flight at least
+    PART_BYTES = 512 << 10, // large for a disk; stays in L2 between reading and packing
+    // Unmapping interrupts all CPUs that the rank's threads run on: seldom. Mapped pages count as
+    // the rank's memory: all chunks together take at most a 64th of what is loaded.
+    CHUNK_BYTES_MAX = 8 << 20,
+    CHUNKS_SHARE = 64,
+    // Once the disk is needed, chunks of a part's size are read in order, which the system fetches
+    // ahead of; after so many, more than it fetches ahead, the page cache is asked again.
+    READ_CHUNKS = 64,
+    LOADERS_MIN = 4, // requests in flight at least
     COLUMN_UNIT = 2,
 };
 
-// What a loader does next: a part of a piece. Rows and columns count from the piece's first.
+// What a loader does next, a part of a piece, and the parts of that. Rows and columns count from
+// the piece's first.
 struct chunk {
     const struct weight_piece *piece;
     int64_t row, n_rows, column, n_columns;
+    bool mapped;
 };
 
 struct loader {
     const struct weights_loading *loading;
     const struct weights_layout *layout;
-    char *buffers; // [n_loaders][CHUNK_BYTES]
+    char *buffers; // [n_loaders][PART_BYTES]
     int helpers;   // threads that each team thread starts
+    int64_t chunk_bytes;
 
     pthread_mutex_t lock; // guards all below but the counters
     int piece;
-    int64_t row, column; // of the next chunk
-    enum status status;  // the first failure
+    int64_t row;        // of the next chunk
+    int to_read;        // chunks, before the page cache is asked again
+    enum status status; // the first failure
     char message[STATUS_MESSAGE_MAX];
     atomic_int next_buffer;
     _Atomic uint64_t bytes_read;
@@ -52,27 +64,47 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-// Whole panels as far as possible: a panel that two threads fill at once goes back and forth
-// between their caches. Where not even one panel's rows fit, columns are cut as well.
-static void measure_chunk(const struct weight_piece *p, int64_t row, int64_t column,
-                          struct chunk *out)
+static int64_t most(int64_t a, int64_t b)
 {
-    int64_t element = (int64_t)element_bytes(p->slice.tensor->type), columns = columns_of(p),
-            rows = rows_of(p);
-    int64_t fitting = CHUNK_BYTES / (columns * element);
-    *out = (struct chunk){.piece = p, .row = row, .column = column, .n_columns = columns};
-    if (!p->panels.data) {
-        out->n_rows = least(fitting, rows - row);
-        return;
-    }
-    if (fitting < PANEL_WIDTH) {
-        int64_t most = CHUNK_BYTES / (PANEL_WIDTH * element) / COLUMN_UNIT * COLUMN_UNIT;
-        out->n_columns = least(most, columns - column);
-        fitting = PANEL_WIDTH;
-    }
-    int64_t begin = p->row + row, end = (begin + fitting) / PANEL_WIDTH * PANEL_WIDTH;
-    out->n_rows = least(end - begin, rows - row);
-    assert(out->n_rows > 0 && out->n_columns > 0);
+    return a > b ? a : b;
+}
+
+// Up to the row where `rows` more end, or the last panel that they fill.
+static int64_t round_rows(const struct weight_piece *p, int64_t row, int64_t rows)
+{
+    if (!p->panels.data)
+        return rows;
+    int64_t begin = p->row + row;
+    return (begin + rows) / PANEL_WIDTH * PANEL_WIDTH - begin;
+}
+
+static struct tensor_slice slice_of(const struct chunk *c)
+{
+    struct tensor_slice slice = c->piece->slice;
+    slice.row_begin += c->row;
+    slice.row_end = slice.row_begin + c->n_rows;
+    slice.column_begin += c->column;
+    slice.column_end = slice.column_begin + c->n_columns;
+    return slice;
+}
+
+// The next chunk. Whole panels: a panel that two threads fill at once goes back and forth between
+// their caches.
+static void measure_chunk(struct loader *l, struct chunk *out)
+{
+    const struct weight_piece *p = &l->layout->pieces[l->piece];
+    const struct tensor_info *tensor = p->slice.tensor;
+    int64_t element = (int64_t)element_bytes(tensor->type), left = rows_of(p) - l->row;
+    *out = (struct chunk){.piece = p, .row = l->row, .n_rows = left, .n_columns = columns_of(p)};
+    struct tensor_slice slice = slice_of(out);
+    if (l->to_read == 0 && !checkpoint_is_cached(l->loading->checkpoint, &slice))
+        l->to_read = READ_CHUNKS;
+    out->mapped = l->to_read == 0;
+    l->to_read -= !out->mapped;
+    int64_t rows = out->mapped ? l->chunk_bytes / (tensor_columns(tensor) * element)
+                               : PART_BYTES / (out->n_columns * element);
+    out->n_rows = least(left, round_rows(p, l->row, most(rows, PANEL_WIDTH)));
+    assert(out->n_rows > 0);
 }
 
 static bool take_chunk(struct loader *l, struct chunk *out)
@@ -80,20 +112,41 @@ static bool take_chunk(struct loader *l, struct chunk *out)
     pthread_mutex_lock(&l->lock);
     bool more = l->status == OK && l->piece < l->layout->n_pieces;
     if (more) {
-        const struct weight_piece *p = &l->layout->pieces[l->piece];
-        measure_chunk(p, l->row, l->column, out);
-        l->column += out->n_columns;
-        if (l->column == columns_of(p)) {
-            l->column = 0;
-            l->row += out->n_rows;
-        }
-        if (l->row == rows_of(p)) {
+        measure_chunk(l, out);
+        l->row += out->n_rows;
+        if (l->row == rows_of(out->piece)) {
             l->row = 0;
             l->piece++;
         }
     }
     pthread_mutex_unlock(&l->lock);
     return more;
+}
+
+// Others shall not map what the disk has yet to bring.
+static void expect_reading(struct loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->to_read = READ_CHUNKS;
+    pthread_mutex_unlock(&l->lock);
+}
+
+// The part of a chunk that begins at `row` and `column`, as much as a buffer holds: whole panels as
+// far as possible; where not even one panel's rows fit, columns are cut as well.
+static void measure_part(const struct chunk *c, int64_t row, int64_t column, struct chunk *out)
+{
+    const struct weight_piece *p = c->piece;
+    int64_t element = (int64_t)element_bytes(p->slice.tensor->type),
+            fitting = PART_BYTES / (c->n_columns * element);
+    *out = (struct chunk){
+        .piece = p, .row = row, .column = column, .n_columns = c->n_columns - column};
+    if (p->panels.data && fitting < PANEL_WIDTH) {
+        int64_t columns = PART_BYTES / (PANEL_WIDTH * element) / COLUMN_UNIT * COLUMN_UNIT;
+        out->n_columns = least(columns, out->n_columns);
+        fitting = PANEL_WIDTH;
+    }
+    out->n_rows = least(round_rows(p, row, fitting), c->row + c->n_rows - row);
+    assert(out->n_rows > 0 && out->n_columns > 0);
 }
 
 static void widen(const void *source, enum element_type type, int64_t n, float *out)
@@ -109,44 +162,60 @@ static enum source_type source_of(enum element_type type)
     return type == ELEMENT_BF16 ? SOURCE_BF16 : type == ELEMENT_F16 ? SOURCE_F16 : SOURCE_F32;
 }
 
-static struct tensor_slice slice_of(const struct chunk *c)
+static void pack_part(const struct loader *l, const struct chunk *part, const void *source,
+                      size_t stride)
 {
-    struct tensor_slice slice = c->piece->slice;
-    slice.row_begin += c->row;
-    slice.row_end = slice.row_begin + c->n_rows;
-    slice.column_begin += c->column;
-    slice.column_end = slice.column_begin + c->n_columns;
-    return slice;
-}
-
-static void pack_chunk(const struct loader *l, const struct chunk *c, const void *source,
-                       size_t stride)
-{
-    const struct weight_piece *p = c->piece;
+    const struct weight_piece *p = part->piece;
     enum element_type type = p->slice.tensor->type;
     if (p->panels.data)
-        l->loading->kernels->pack(&p->panels, p->row + (int32_t)c->row, (int32_t)c->n_rows,
-                                  (int32_t)c->column, (int32_t)c->n_columns, source,
+        l->loading->kernels->pack(&p->panels, p->row + (int32_t)part->row, (int32_t)part->n_rows,
+                                  (int32_t)part->column, (int32_t)part->n_columns, source,
                                   source_of(type), stride);
     else
-        widen(source, type, c->n_rows, p->vector + c->row);
+        widen(source, type, part->n_rows, p->vector + part->row);
 }
 
-// A view that fails may have packed anything; what is then read replaces it, or says what is wrong.
-static enum status load_chunk(struct loader *l, const struct chunk *c, void *buffer)
+// `view` of the chunk, or NULL.
+static enum status load_part(struct loader *l, const struct chunk *c, const struct chunk *part,
+                             const struct checkpoint_view *view, void *buffer)
 {
     const struct checkpoint *checkpoint = l->loading->checkpoint;
+    struct tensor_slice slice = slice_of(part);
+    if (view && checkpoint_is_cached(checkpoint, &slice)) {
+        size_t at = (size_t)(part->row - c->row) * view->stride + (size_t)part->column;
+        const char *source = view->data;
+        pack_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride);
+        return OK;
+    }
+    if (view)
+        expect_reading(l);
+    TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
+    pack_part(l, part, buffer, (size_t)part->n_columns);
+    return OK;
+}
+
+static enum status load_parts(struct loader *l, const struct chunk *c,
+                              const struct checkpoint_view *view, void *buffer)
+{
+    struct chunk part;
+    for (int64_t row = c->row; row < c->row + c->n_rows; row += part.n_rows)
+        for (int64_t column = 0; column < c->n_columns; column += part.n_columns) {
+            measure_part(c, row, column, &part);
+            TRY(load_part(l, c, &part, view, buffer));
+        }
+    return OK;
+}
+
+// A view that fails may have shown anything; what is then read replaces it, or says what is wrong.
+static enum status load_chunk(struct loader *l, const struct chunk *c, void *buffer)
+{
     struct tensor_slice slice = slice_of(c);
     struct checkpoint_view view;
-    bool packed = checkpoint_view_open(checkpoint, &slice, &view);
-    if (packed) {
-        pack_chunk(l, c, view.data, view.stride);
-        packed = checkpoint_view_close(&view);
-    }
-    if (!packed) {
-        TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
-        pack_chunk(l, c, buffer, (size_t)c->n_columns);
-    }
+    bool viewed = c->mapped && checkpoint_view_open(l->loading->checkpoint, &slice, &view);
+    enum status status = load_parts(l, c, viewed ? &view : NULL, buffer);
+    if (viewed && !checkpoint_view_close(&view) && status == OK)
+        status = load_parts(l, c, NULL, buffer);
+    TRY(status);
     uint64_t bytes = (uint64_t)(c->n_rows * c->n_columns) * element_bytes(slice.tensor->type);
     // Relaxed: a count for people, and the total is read after the threads were joined.
     atomic_fetch_add_explicit(&l->bytes_read, bytes, memory_order_relaxed);
@@ -167,7 +236,7 @@ static void keep_failure(struct loader *l, enum status status)
 static void load_until_done(struct loader *l, bool is_caller)
 {
     const struct weights_loading *loading = l->loading;
-    void *buffer = l->buffers + (size_t)atomic_fetch_add(&l->next_buffer, 1) * CHUNK_BYTES;
+    void *buffer = l->buffers + (size_t)atomic_fetch_add(&l->next_buffer, 1) * PART_BYTES;
     struct chunk chunk;
     while (take_chunk(l, &chunk)) {
         enum status status = load_chunk(l, &chunk, buffer);
@@ -207,7 +276,9 @@ enum status weights_load(const struct weights_loading *loading, const struct wei
     int threads = team_size(loading->team);
     struct loader l = {.loading = loading, .layout = layout};
     l.helpers = threads >= LOADERS_MIN ? 1 : (LOADERS_MIN + threads - 1) / threads - 1;
-    size_t buffer_bytes = (size_t)threads * (size_t)(1 + l.helpers) * CHUNK_BYTES;
+    int loaders = threads * (1 + l.helpers);
+    l.chunk_bytes = least((int64_t)(layout->file_bytes / CHUNKS_SHARE) / loaders, CHUNK_BYTES_MAX);
+    size_t buffer_bytes = (size_t)loaders * PART_BYTES;
     TRY(device_memory_new(buffer_bytes, "buffers for loading", (void **)&l.buffers));
     pthread_mutex_init(&l.lock, NULL);
     file_window_guard_begin();
