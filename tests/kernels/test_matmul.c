@@ -284,6 +284,8 @@ static void large_products(void **unused)
     check_sizes(1, 500, 1024);
     check_sizes(3, 100, 4100);
     check_sizes(70, 50, 2048);
+    for (int m = 127; m <= 137; m += 5) // a block of rows and a few more
+        check_sizes(m, 97, 1100);
     check_sizes(300, 70, 130);
     check_sizes(530, 49, 34);
     for (int i = 0; i < 6; i++) {

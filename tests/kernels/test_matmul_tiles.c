@@ -166,6 +166,8 @@ static void large(void **state)
     check_sizes(kernels, 1, 500, 1024);
     check_sizes(kernels, 300, 70, 130);
     check_sizes(kernels, 530, 49, 34);
+    for (int m = 511; m <= 519; m += 4) // a block of rows and a few more
+        check_sizes(kernels, m, 50, 1100);
     for (int i = 0; i < 4; i++) {
         struct problem p = {i == 0 ? 9 : 257 + i,
                             i == 0 ? 97 : 50,

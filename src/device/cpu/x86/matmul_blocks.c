@@ -141,7 +141,8 @@ static struct place run_chunk(const struct product *product, int panel, struct p
                           .sums = sums};
     const size_t k_bytes = (size_t)block.columns * panel_element_bytes(w->format); // of one k
     // A single tile streams: there is nothing to reuse, and it prefetches a little ahead of itself.
-    const bool streams = product->n_tiles == 1;
+    // (Not what is left of many rows, whose weights are widened block by block.)
+    const bool streams = product->n_tiles == 1 && !product->widened;
     const int block_k = streams ? product->kernel->stream_k : product->kernel->block_k;
     while (place.k < chunk_end) {
         const int leaf_end = leaves->leaf[place.leaf].k_end;
