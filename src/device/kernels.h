@@ -32,7 +32,9 @@ struct leaf_plan {
     } leaf[LEAVES_MAX];
 };
 
-// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end).
+// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end). With `up`, a matrix of w's size, instead
+//   activated[m][n] = silu(a · w + bias) · (a · up + up_bias)
+// as the next product's input: bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16). Column-parallel only.
 struct matmul {
     const struct panels *w;
     const struct leaf_plan *leaves;
@@ -42,9 +44,13 @@ struct matmul {
     bool a_is_bf16;
     size_t a_stride;    // elements
     float *out;         // node 0, row 0, column 0 of the whole matrix
-    size_t out_stride;  // floats between rows
+    size_t out_stride;  // elements between rows, of out or of activated
     size_t node_stride; // floats between nodes
     const float *bias;  // [n] added to node 0 after its chain, or NULL (column-parallel only)
+    const struct panels *up; // or NULL
+    const float *up_bias;    // [n] or NULL
+    enum compute_type type;  // of activated
+    void *activated;         // row 0, column 0 of the whole matrix
     void *scratch;      // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
     enum product_order order; // ORDER_TILES only where `a_is_bf16`
 };

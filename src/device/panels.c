@@ -24,7 +24,7 @@ static size_t element_at(const struct panels *w, int32_t row, int32_t k)
 {
     int panel = row / PANEL_WIDTH;
     size_t width = (size_t)panel_width(w, panel), column = (size_t)(row % PANEL_WIDTH);
-    size_t begin = (size_t)panel * PANEL_WIDTH * (size_t)w->k;
+    size_t begin = (size_t)(panel_data(w, panel) - (char *)w->data) / panel_element_bytes(w->format);
     if (w->format == PANELS_BF16)
         return begin + ((size_t)(k / 2) * width + column) * 2 + (size_t)(k % 2);
     return begin + (size_t)k * width + column;
@@ -35,18 +35,43 @@ static size_t row_stride(const struct panels *w) // elements from a row to the n
     return w->format == PANELS_BF16 ? 2 : 1;
 }
 
-void panels_init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data)
+// Rows are adjacent for one k (or pair of k), so the padding is one run at the end of each.
+static void zero_padding(const struct panels *w)
+{
+    size_t padding = round_up((size_t)w->n, PANEL_WIDTH_UNIT) - (size_t)w->n;
+    size_t element = panel_element_bytes(w->format), run = padding * row_stride(w) * element;
+    for (int32_t i = 0; i < w->k && run > 0; i += (int32_t)row_stride(w))
+        memset((char *)w->data + element_at(w, w->n - 1, i) * element + row_stride(w) * element, 0, run);
+}
+
+// `side_by_side` matrices; this one is number `which` of them.
+static void init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data, int side_by_side,
+                 int which)
 {
     assert(n >= 0 && k >= 0 && k % 2 == 0);
     *w = (struct panels){.format = format, .n = n, .k = k, .data = data};
     w->n_panels = (n + PANEL_WIDTH - 1) / PANEL_WIDTH;
-    size_t padding = round_up((size_t)n, PANEL_WIDTH_UNIT) - (size_t)n;
-    if (padding == 0)
+    if (n == 0)
         return;
-    // Rows are adjacent for one k (or pair of k), so the padding is one run at the end of each.
-    size_t element = panel_element_bytes(format), run = padding * row_stride(w) * element;
-    for (int32_t i = 0; i < k; i += (int32_t)row_stride(w))
-        memset((char *)data + element_at(w, n - 1, i) * element + row_stride(w) * element, 0, run);
+    const size_t column = (size_t)k * panel_element_bytes(format), panel = PANEL_WIDTH * column;
+    const size_t narrow = (size_t)panel_width(w, w->n_panels - 1) * column;
+    const size_t first = (size_t)which * (w->n_panels > 1 ? panel : narrow);
+    w->stride = (size_t)side_by_side * panel;
+    w->last = (size_t)(w->n_panels - 1) * w->stride + (size_t)which * narrow - first;
+    w->data = (char *)data + first;
+    zero_padding(w);
+}
+
+void panels_init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data)
+{
+    init(w, format, n, k, data, 1, 0);
+}
+
+void panels_init_pair(struct panels *first, struct panels *second, enum panel_format format, int32_t n, int32_t k,
+                      void *data)
+{
+    init(first, format, n, k, data, 2, 0);
+    init(second, format, n, k, data, 2, 1);
 }
 
 static float source_value(const void *source, enum source_type type, size_t i)

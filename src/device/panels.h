@@ -24,6 +24,8 @@ struct panels {
     int32_t n, k;     // logical rows and columns; k even
     int32_t n_panels; // ceil(n / PANEL_WIDTH)
     void *data;       // 64-byte aligned; borrowed from the weights' memory
+    size_t stride;    // bytes from one panel to the next, ...
+    size_t last;      // ... and from the first to the last
 };
 
 static inline size_t panel_element_bytes(enum panel_format format)
@@ -40,13 +42,16 @@ static inline int panel_width(const struct panels *w, int p)
 
 static inline char *panel_data(const struct panels *w, int p)
 {
-    return (char *)w->data + (size_t)p * PANEL_WIDTH * (size_t)w->k * panel_element_bytes(w->format);
+    return (char *)w->data + (p == w->n_panels - 1 ? w->last : (size_t)p * w->stride);
 }
 
 // Bytes that panels for [n, k] take (a multiple of 64); ERR_INPUT when the size does not fit.
 enum status panels_bytes(enum panel_format format, int64_t n, int64_t k, size_t *out) STATUS_MUST_USE;
 // Describes panels over `data` (panels_bytes() of it); padding rows are zeroed here, the rest is left to packing.
 void panels_init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data);
+// Two matrices of one size for one pass (gate and up): panel by panel side by side in twice the bytes.
+void panels_init_pair(struct panels *first, struct panels *second, enum panel_format format, int32_t n, int32_t k,
+                      void *data);
 
 enum source_type { SOURCE_BF16, SOURCE_F16, SOURCE_F32 };
 // Packs rows [row, row + n_rows) x columns [column, column + n_columns) from a row-major source (stride in elements),

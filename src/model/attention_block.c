@@ -133,8 +133,7 @@ static void attend(const struct worker *w, int layer, const struct step_sequence
         .q = (char *)m->scratch.query + (row * stride + column) * input_bytes(m->plan->cache),
         .q_stride = stride,
         .out_type = m->plan->compute,
-        .out =
-            (char *)m->scratch.input + (row * stride + column) * input_bytes(m->plan->compute),
+        .out = (char *)m->scratch.input + (row * stride + column) * input_bytes(m->plan->compute),
         .out_stride = stride,
         .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
         .order = m->plan->cache == COMPUTE_BF16 ? m->order : ORDER_PAIRS,
@@ -179,7 +178,10 @@ void attention_block(const struct worker *w, int layer)
     norm_rows(w, layer, weights->input_norm);
     team_barrier(m->team);
     LEAVE_IF_FAILED(w);
-    multiply(w, &weights->qkv, m->scratch.outputs, weights->qkv_bias);
+    multiply(w, &(struct column_product){.panels = &weights->qkv,
+                                         .bias = weights->qkv_bias,
+                                         .out = m->scratch.outputs,
+                                         .out_stride = (size_t)weights->qkv.n});
     team_barrier(m->team);
     if (m->plan->n_ranks > 1 && m->plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)
         gather_projected(w, layer);
@@ -190,7 +192,12 @@ void attention_block(const struct worker *w, int layer)
     team_barrier(m->team);
     attend_all(w, layer);
     team_barrier(m->team);
-    struct row_product o_proj = {"all-reduce of o_proj", &weights->o, &m->attention_leaves,
-                                 &m->plan->attention_tree, weights->o_bias};
+    struct row_product o_proj = {.what = "all-reduce of o_proj",
+                                 .input = m->scratch.input,
+                                 .input_stride = (size_t)weights->o.k,
+                                 .panels = &weights->o,
+                                 .leaves = &m->attention_leaves,
+                                 .tree = &m->plan->attention_tree,
+                                 .bias = weights->o_bias};
     multiply_and_reduce(w, layer, &o_proj);
 }

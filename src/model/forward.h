@@ -79,11 +79,28 @@ void norm_rows(const struct worker *w, int layer, const float *weight);
 // This thread's part of [range.begin, range.end).
 struct range range_part(const struct worker *w, struct range range);
 // out [rows, panels.n] = scratch.input [rows, panels.k] times the panels, + bias.
-void multiply(const struct worker *w, const struct panels *panels, float *out, const float *bias);
-// Row-parallel: scratch.input [rows, panels.k] times the panels, summed along the tree over all
+struct column_product {
+    const struct panels *panels;
+    const float *bias; // [panels.n] or NULL
+    float *out;
+    size_t out_stride; // floats
+};
+void multiply(const struct worker *w, const struct column_product *product);
+// out [rows, gate.n] = silu(scratch.input times gate, + its bias) · (scratch.input times up, + its
+// bias), as the next product's input.
+struct gated_product {
+    const struct panels *gate, *up;
+    const float *gate_bias, *up_bias; // [gate.n] or NULL
+    void *out;
+    size_t out_stride; // elements
+};
+void multiply_gated(const struct worker *w, const struct gated_product *product);
+// Row-parallel: input [rows, panels.k] times the panels, summed along the tree over all
 // ranks, + bias, is added to the residual. Ends with a barrier; the run may have failed.
 struct row_product {
     const char *what; // "all-reduce of o_proj"
+    const void *input;
+    size_t input_stride; // elements
     const struct panels *panels;
     const struct leaf_plan *leaves;
     const struct reduction_tree *tree;

@@ -57,6 +57,7 @@ static struct panels some_panels(const struct panels *w, int first, int count)
     part.n = rest < count * PANEL_WIDTH ? rest : count * PANEL_WIDTH;
     part.n_panels = count;
     part.data = panel_data(w, first);
+    part.last = (size_t)(count - 1) * w->stride;
     return part;
 }
 

@@ -3,7 +3,12 @@
 
 #include "model/forward.h"
 
-enum { COLUMN_UNIT = 16 };
+enum { COLUMN_UNIT = 16, LINE_BYTES = 64, PAGE_BYTES = 4096 };
+
+static bool gathers(const struct model *m)
+{
+    return m->plan->n_ranks > 1 && m->plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT;
+}
 
 static void gather_gate_up(const struct worker *w, int layer)
 {
@@ -25,7 +30,7 @@ static void activate(const struct worker *w)
 {
     const struct model *m = w->run->model;
     const struct rank_share *s = m->share;
-    bool gathered = m->scratch.gathered && m->plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT;
+    bool gathered = gathers(m);
     const float *rows = gathered ? m->scratch.gathered : m->scratch.outputs;
     size_t half =
         gathered ? (size_t)m->plan->config.intermediate_size : (size_t)range_width(s->gate_up_rows);
@@ -47,21 +52,77 @@ static void activate(const struct worker *w)
     }
 }
 
-void mlp_block(const struct worker *w, int layer)
+// Whether gate and up give just the columns that down_proj reads here.
+static bool gives_own_columns(const struct model *m)
+{
+    const struct range given = m->share->gate_up_rows, read = m->share->intermediate;
+    return !gathers(m) && given.begin == read.begin && given.end == read.end;
+}
+
+// The activated rows of all threads, in scratch.outputs. Returns the stride.
+static size_t project_and_activate(const struct worker *w, const struct layer_weights *weights)
+{
+    const struct model *m = w->run->model;
+    const size_t item = input_bytes(m->plan->compute), width = (size_t)weights->gate.n;
+    // Rows that lie a multiple of pages apart would share a few lines of the caches.
+    const bool aliased = width * item % PAGE_BYTES == 0;
+    const size_t stride = width + (aliased ? LINE_BYTES / item : 0);
+    const struct gated_product product = {
+        .gate = &weights->gate,
+        .up = &weights->up,
+        .gate_bias = weights->gate_up_bias,
+        .up_bias = weights->gate_up_bias ? weights->gate_up_bias + width : NULL,
+        .out = m->scratch.outputs,
+        .out_stride = stride,
+    };
+    multiply_gated(w, &product);
+    team_barrier(m->team);
+    return stride;
+}
+
+// Same where gate and up have other columns: into scratch.input, whose rows have no gaps.
+static void project_then_activate(const struct worker *w, int layer,
+                                  const struct layer_weights *weights)
 {
     struct model *m = w->run->model;
-    const struct layer_weights *weights = &m->weights.layers[layer];
-    norm_rows(w, layer, weights->post_norm);
+    const size_t width = (size_t)weights->gate.n;
+    struct column_product product = {.panels = &weights->gate,
+                                     .bias = weights->gate_up_bias,
+                                     .out = m->scratch.outputs,
+                                     .out_stride = 2 * width};
+    multiply(w, &product);
+    product.panels = &weights->up;
+    product.bias = product.bias ? product.bias + width : NULL;
+    product.out += width;
+    multiply(w, &product);
     team_barrier(m->team);
-    LEAVE_IF_FAILED(w);
-    multiply(w, &weights->gate_up, m->scratch.outputs, weights->gate_up_bias);
-    team_barrier(m->team);
-    if (m->plan->n_ranks > 1 && m->plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)
+    if (gathers(m))
         gather_gate_up(w, layer);
     LEAVE_IF_FAILED(w);
     activate(w);
     team_barrier(m->team);
-    struct row_product down_proj = {"all-reduce of down_proj", &weights->down, &m->mlp_leaves,
-                                    &m->plan->mlp_tree, weights->down_bias};
+}
+
+void mlp_block(const struct worker *w, int layer)
+{
+    struct model *m = w->run->model;
+    const struct layer_weights *weights = &m->weights.layers[layer];
+    struct row_product down_proj = {.what = "all-reduce of down_proj",
+                                    .input = m->scratch.input,
+                                    .input_stride = (size_t)weights->down.k,
+                                    .panels = &weights->down,
+                                    .leaves = &m->mlp_leaves,
+                                    .tree = &m->plan->mlp_tree,
+                                    .bias = weights->down_bias};
+    norm_rows(w, layer, weights->post_norm);
+    team_barrier(m->team);
+    LEAVE_IF_FAILED(w);
+    if (gives_own_columns(m)) {
+        down_proj.input_stride = project_and_activate(w, weights);
+        down_proj.input = m->scratch.outputs;
+    } else {
+        project_then_activate(w, layer, weights);
+        LEAVE_IF_FAILED(w);
+    }
     multiply_and_reduce(w, layer, &down_proj);
 }

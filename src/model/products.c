@@ -58,13 +58,32 @@ static struct matmul product_of(const struct worker *w, const struct panels *pan
     return product;
 }
 
-void multiply(const struct worker *w, const struct panels *panels, float *out, const float *bias)
+static void run_part(const struct worker *w, const struct matmul *matmul)
 {
-    struct matmul product = product_of(w, panels, &w->run->model->whole);
-    product.out = out;
-    product.bias = bias;
-    if (product.panel_begin < product.panel_end)
-        w->run->model->kernels->matmul(&product);
+    if (matmul->panel_begin < matmul->panel_end)
+        w->run->model->kernels->matmul(matmul);
+}
+
+void multiply(const struct worker *w, const struct column_product *product)
+{
+    struct matmul matmul = product_of(w, product->panels, &w->run->model->whole);
+    matmul.out = product->out;
+    matmul.out_stride = product->out_stride;
+    matmul.bias = product->bias;
+    run_part(w, &matmul);
+}
+
+void multiply_gated(const struct worker *w, const struct gated_product *product)
+{
+    const struct model *m = w->run->model;
+    struct matmul matmul = product_of(w, product->gate, &m->whole);
+    matmul.bias = product->gate_bias;
+    matmul.up = product->up;
+    matmul.up_bias = product->up_bias;
+    matmul.type = m->plan->compute;
+    matmul.activated = product->out;
+    matmul.out_stride = product->out_stride;
+    run_part(w, &matmul);
 }
 
 // Where a sum goes: residual += sum, or, with a bias, residual += (sum + bias).
@@ -114,10 +133,11 @@ void multiply_and_reduce(const struct worker *w, int layer, const struct row_pro
     struct model *m = run->model;
     size_t hidden = (size_t)m->plan->config.hidden_size, n = (size_t)run->step->n_rows * hidden;
     struct matmul matmul = product_of(w, product->panels, product->leaves);
+    matmul.a = product->input;
+    matmul.a_stride = product->input_stride;
     matmul.out = m->scratch.nodes;
     matmul.node_stride = n;
-    if (matmul.panel_begin < matmul.panel_end)
-        m->kernels->matmul(&matmul);
+    run_part(w, &matmul);
     team_barrier(m->team);
     struct sink sink = {m->kernels, m->scratch.residual, product->bias, hidden};
     if (product->tree->n_ranks == 1) { // this rank's only node is the sum

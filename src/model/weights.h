@@ -9,13 +9,13 @@
 
 struct layer_weights {
     const float *input_norm, *post_norm; // [hidden]
-    // Fused so that one pass over the input serves all: rows of q, then of k, then of v; of gate,
-    // then of up.
+    // Fused so that one pass over the input serves all: rows of q, then of k, then of v; panels of
+    // gate and of up in turn.
     struct panels qkv;                    // [q_rows + 2 kv_rows, hidden]
-    struct panels gate_up;                // [2 gate_up_rows, hidden]
+    struct panels gate, up;               // [gate_up_rows, hidden]
     struct panels o;                      // [hidden, o_columns]
     struct panels down;                   // [hidden, intermediate]
-    const float *qkv_bias, *gate_up_bias; // [rows of the panels] or NULL
+    const float *qkv_bias, *gate_up_bias; // [q_rows + 2 kv_rows], [2 gate_up_rows], or NULL
     const float *o_bias, *down_bias;      // [hidden] or NULL
 };
 

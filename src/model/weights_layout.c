@@ -119,6 +119,32 @@ static enum status place_panels(struct walk *w, const enum part *parts, int n_pa
     return OK;
 }
 
+// Two parts of one size, side by side.
+static enum status place_pair(struct walk *w, const enum part *parts, int layer,
+                              struct panels *first, struct panels *second)
+{
+    enum panel_format format;
+    size_t bytes;
+    void *data = NULL;
+    TRY(panel_format(w, parts, 2, layer, &format));
+    const struct plan_parameter *p = plan_find_parameter(w->plan, parts[0], false, layer);
+    int64_t n = width(p->rank_rows[w->rank]), k = width(p->rank_columns[w->rank]);
+    TRY(panels_bytes(format, n, k, &bytes));
+    if (!checked_mul(bytes, 2, &bytes))
+        return fail(ERR_INPUT, "two weight matrices of [%lld, %lld] do not fit into memory",
+                    (long long)n, (long long)k);
+    TRY(reserve(w, bytes, &data));
+    if (w->memory)
+        panels_init_pair(first, second, format, (int32_t)n, (int32_t)k, data);
+    for (int i = 0; i < 2; i++) {
+        p = plan_find_parameter(w->plan, parts[i], false, layer);
+        struct weight_piece place = {.panels = *(i ? second : first)};
+        TRY(add_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
+                      p->rank_columns[w->rank], place));
+    }
+    return OK;
+}
+
 // A vector of one or more parts, one behind the other. `*out` stays NULL where the model has none.
 static enum status place_vector(struct walk *w, const enum part *parts, int n_parts, bool bias,
                                 int layer, const float **out)
@@ -157,7 +183,7 @@ static enum status place_layer(struct walk *w, int layer, struct layer_weights *
     TRY(place_panels(w, o, 1, layer, &out->o));
     TRY(place_vector(w, o, 1, true, layer, &out->o_bias));
     TRY(place_vector(w, post_norm, 1, false, layer, &out->post_norm));
-    TRY(place_panels(w, gate_up, 2, layer, &out->gate_up));
+    TRY(place_pair(w, gate_up, layer, &out->gate, &out->up));
     TRY(place_vector(w, gate_up, 2, true, layer, &out->gate_up_bias));
     TRY(place_panels(w, down, 1, layer, &out->down));
     return place_vector(w, down, 1, true, layer, &out->down_bias);

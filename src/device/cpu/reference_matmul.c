@@ -5,14 +5,20 @@
 
 #include "device/cpu/reference.h"
 
+struct operands {
+    const struct matmul *args;
+    const struct panels *w; // args->w or args->up
+};
+
 static float input(const struct matmul *args, int row, int k)
 {
     size_t i = (size_t)row * args->a_stride + (size_t)k;
     return args->a_is_bf16 ? float_of_bf16(((const bf16 *)args->a)[i]) : ((const float *)args->a)[i];
 }
 
-static float weight(const struct panels *w, int panel, int width, int column, int k)
+static float weight(const struct panels *w, int n, int k)
 {
+    int panel = n / PANEL_WIDTH, column = n % PANEL_WIDTH, width = panel_width(w, panel);
     const void *data = panel_data(w, panel);
     size_t pair = ((size_t)(k / 2) * (size_t)width + (size_t)column) * 2 + (size_t)(k % 2);
     size_t flat = (size_t)k * (size_t)width + (size_t)column;
@@ -27,61 +33,69 @@ static float weight(const struct panels *w, int panel, int width, int column, in
     return 0;
 }
 
-static float chain(const struct matmul *args, int row, int panel, int column, int k_begin, int k_end)
+static float chain(const struct operands *o, int row, int n, int k_begin, int k_end)
 {
-    int width = panel_width(args->w, panel);
     float sum = 0;
     for (int k = k_begin; k < k_end; k += 2) {
-        sum = fmaf(input(args, row, k + 1), weight(args->w, panel, width, column, k + 1), sum);
-        sum = fmaf(input(args, row, k), weight(args->w, panel, width, column, k), sum);
+        sum = fmaf(input(o->args, row, k + 1), weight(o->w, n, k + 1), sum);
+        sum = fmaf(input(o->args, row, k), weight(o->w, n, k), sum);
     }
     return sum;
 }
 
-static float chain_of_tiles(const struct matmul *args, int row, int panel, int column, int k_begin, int k_end)
+static float chain_of_tiles(const struct operands *o, int row, int n, int k_begin, int k_end)
 {
-    int width = panel_width(args->w, panel);
     float sum = 0, x[TILE_BLOCK], w[TILE_BLOCK];
     for (int k = k_begin; k < k_end; k += TILE_BLOCK) {
-        int n = k_end - k < TILE_BLOCK ? k_end - k : TILE_BLOCK;
-        for (int i = 0; i < n; i++) {
-            x[i] = input(args, row, k + i);
-            w[i] = weight(args->w, panel, width, column, k + i);
+        int count = k_end - k < TILE_BLOCK ? k_end - k : TILE_BLOCK;
+        for (int i = 0; i < count; i++) {
+            x[i] = input(o->args, row, k + i);
+            w[i] = weight(o->w, n, k + i);
         }
-        sum = reference_tile_block(x, w, n, sum);
+        sum = reference_tile_block(x, w, count, sum);
     }
     return sum;
 }
 
-static void element(const struct matmul *args, int row, int panel, int column)
+// The nodes of output [row, n].
+static void find_nodes(const struct operands *o, int row, int n, const float *bias, float stack[LEAVES_MAX])
 {
-    const struct leaf_plan *leaves = args->leaves;
-    float stack[LEAVES_MAX] = {0}; // (compilers do not see that a plan has a leaf)
+    const struct leaf_plan *leaves = o->args->leaves;
     int depth = 0;
     for (int i = 0; i < leaves->n_leaves; i++) {
         int begin = leaves->leaf[i].k_begin, end = leaves->leaf[i].k_end;
-        stack[depth++] = args->order == ORDER_TILES ? chain_of_tiles(args, row, panel, column, begin, end)
-                                                    : chain(args, row, panel, column, begin, end);
+        stack[depth++] = o->args->order == ORDER_TILES ? chain_of_tiles(o, row, n, begin, end)
+                                                       : chain(o, row, n, begin, end);
         for (int merge = 0; merge < leaves->leaf[i].merges; merge++, depth--) {
             assert(depth >= 2);
             stack[depth - 2] = stack[depth - 2] + stack[depth - 1];
         }
     }
     assert(depth == leaves->n_nodes);
+    if (bias)
+        stack[0] = stack[0] + bias[n];
+}
 
-    int n = panel * PANEL_WIDTH + column;
-    if (args->bias)
-        stack[0] = stack[0] + args->bias[n];
-    for (int node = 0; node < depth; node++)
-        args->out[(size_t)node * args->node_stride + (size_t)row * args->out_stride + (size_t)n] = stack[node];
+static void element(const struct matmul *args, int row, int n)
+{
+    float nodes[LEAVES_MAX] = {0}, up[LEAVES_MAX] = {0}; // (compilers do not see that a plan has a leaf)
+    find_nodes(&(struct operands){args, args->w}, row, n, args->bias, nodes);
+    size_t at = (size_t)row * args->out_stride + (size_t)n, item = args->type == COMPUTE_BF16 ? 2 : 4;
+    if (args->up) {
+        find_nodes(&(struct operands){args, args->up}, row, n, args->up_bias, up);
+        reference_silu_mul(nodes, up, 1, args->type, (char *)args->activated + at * item);
+        return;
+    }
+    for (int node = 0; node < args->leaves->n_nodes; node++)
+        args->out[(size_t)node * args->node_stride + at] = nodes[node];
 }
 
 void reference_matmul(const struct matmul *args)
 {
     assert(!args->a_is_bf16 || args->w->format == PANELS_BF16);
     assert(args->order == ORDER_PAIRS || args->a_is_bf16);
-    for (int panel = args->panel_begin; panel < args->panel_end; panel++)
-        for (int column = 0; column < PANEL_WIDTH && panel * PANEL_WIDTH + column < args->w->n; column++)
-            for (int row = 0; row < args->m; row++)
-                element(args, row, panel, column);
+    assert(!args->up || (args->leaves->n_leaves == 1 && args->up->n == args->w->n && args->up->k == args->w->k));
+    for (int n = args->panel_begin * PANEL_WIDTH; n < args->panel_end * PANEL_WIDTH && n < args->w->n; n++)
+        for (int row = 0; row < args->m; row++)
+            element(args, row, n);
 }

@@ -69,7 +69,11 @@ static inline __m512i bf16_bits_16(__m512 x)
 
 static inline __m256i bf16_16(__m512 x)
 {
+#ifdef __AVX512BF16__
+    return (__m256i)_mm512_cvtneps_pbh(x); // flushes denormals as well, whatever the mode
+#else
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_bits_16(x), 16));
+#endif
 }
 
 static inline __m256i f16_16(__m512 x)

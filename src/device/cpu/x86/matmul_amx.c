@@ -204,7 +204,9 @@ void matmul_tiles_amx(const struct matmul *args)
                                         .context = &now,
                                         .multiply = multiply,
                                         .add = add_avx512,
-                                        .emit = emit_avx512};
+                                        .emit = emit_avx512,
+                                        .silu_mul = silu_mul_avx512bf16,
+                                        .activate = activate_avx512bf16};
     matmul_tiles(args, &kernel);
     _mm_sfence();
     _tile_release(); // so that a context switch has nothing to save

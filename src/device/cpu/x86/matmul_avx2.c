@@ -264,8 +264,12 @@ static void run_tile(const struct tile *tile, enum panel_format format, bool wid
 
 void matmul_avx2(const struct matmul *args)
 {
-    struct block_kernel kernel = {
-        .rows = ROWS, .widen_rows = 9, .pack = pack, .widen = widen, .tile = run_tile};
+    struct block_kernel kernel = {.rows = ROWS,
+                                  .widen_rows = 9,
+                                  .pack = pack,
+                                  .widen = widen,
+                                  .tile = run_tile,
+                                  .silu_mul = silu_mul_avx2};
     kernel.block_k = args->m <= 16 ? 64 : 128; // measured
     // 3 and 4 rows read a block twice, half the columns each time: it has to stay in the first
     // cache meanwhile.

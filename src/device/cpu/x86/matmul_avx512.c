@@ -178,6 +178,7 @@ void matmul_avx512(const struct matmul *args)
                                                .block_k = 128,
                                                .pack = pack,
                                                .widen = widen,
-                                               .tile = run_tile};
+                                               .tile = run_tile,
+                                               .silu_mul = silu_mul_avx512};
     matmul_blocks(args, &kernel);
 }

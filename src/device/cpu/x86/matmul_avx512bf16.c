@@ -66,8 +66,12 @@ static void run_tile(const struct tile *tile, enum panel_format format, bool wid
 
 void matmul_avx512bf16(const struct matmul *args)
 {
-    static const struct block_kernel kernel = {
-        .rows = 8, .a_is_pairs = true, .block_k = 256, .pack = pack, .tile = run_tile};
+    static const struct block_kernel kernel = {.rows = 8,
+                                               .a_is_pairs = true,
+                                               .block_k = 256,
+                                               .pack = pack,
+                                               .tile = run_tile,
+                                               .silu_mul = silu_mul_avx512bf16};
     if (args->a_is_bf16)
         matmul_blocks(args, &kernel);
     else

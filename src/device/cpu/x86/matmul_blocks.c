@@ -9,7 +9,7 @@ enum {
     PACKED_BYTES_MAX =
         1 << 20,           // of the scratch: packed rows; the rest holds sums and widened weights
     ROWS_MAX = 128,        // of a block
-    PANELS_MAX = 16,       // of a group
+    ITEMS_MAX = 16,        // of a group
     PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
 };
 
@@ -17,11 +17,11 @@ struct product {
     const struct matmul *args;
     const struct block_kernel *kernel;
     bool widened;
-    int rows, panels, chunk_k; // of a block, a group, a chunk
-    int levels;                // deepest stack
+    int rows, items, chunk_k; // of a block, a group, a chunk
+    int levels;               // deepest stack
     char *packed;
     float *weights;     // widened
-    float *sums;        // [panels][levels][rows][PANEL_WIDTH]
+    float *sums;        // [items][levels][rows][PANEL_WIDTH]
     int m_begin, m_end; // this block
     int n_tiles;
     int16_t tile_begin[ROWS_MAX + 1]; // rows from m_begin
@@ -44,8 +44,9 @@ static void cut(struct product *product)
         least(product->rows, round_down(sums_bytes / (product->levels * row_bytes), kernel->rows));
     product->chunk_k =
         least(k, round_down(PACKED_BYTES_MAX / (element * product->rows), kernel->block_k));
-    product->panels = least(PANELS_MAX, sums_bytes / (product->levels * product->rows * row_bytes));
-    assert(product->rows > 0 && product->chunk_k > 0 && product->panels > 0);
+    product->items = least(ITEMS_MAX, sums_bytes / (product->levels * product->rows * row_bytes));
+    product->items = round_down(product->items, matrices_of(args));
+    assert(product->rows > 0 && product->chunk_k > 0 && product->items > 0);
 
     product->packed = args->scratch;
     product->weights = (float *)(void *)(product->packed + PACKED_BYTES_MAX);
@@ -78,7 +79,7 @@ static void pack_chunk(const struct product *product, int k_begin, int k_end)
     }
 }
 
-// One block of k of one panel: all rows.
+// One block of k of one item: all rows.
 struct block {
     int panel, columns, k_end;
     struct place place; // where it begins
@@ -86,7 +87,7 @@ struct block {
     const char *next;   // weights that follow in memory
     size_t next_bytes;
     int chunk_begin, chunk_end;
-    float *sums; // of the panel
+    float *sums; // of the item
 };
 
 static void run_block(const struct product *product, const struct block *block)
@@ -98,8 +99,8 @@ static void run_block(const struct product *product, const struct block *block)
     const size_t packed_element = product->kernel->a_is_pairs ? 2 : 4;
     const bool leaf_ends = block->k_end == leaves->leaf[place.leaf].k_end;
     // Straight into the output where nothing is left to do with the sums.
-    const bool straight = leaf_ends && place.leaf == leaves->n_leaves - 1 && leaves->n_nodes == 1 &&
-                          (block->panel + 1) * PANEL_WIDTH <= args->w->n;
+    const bool straight = !args->up && leaf_ends && place.leaf == leaves->n_leaves - 1 &&
+                          leaves->n_nodes == 1 && (block->panel + 1) * PANEL_WIDTH <= args->w->n;
 
     struct tile tile = {
         .b = block->b, .k = block->k_end - place.k, .columns = block->columns, .level = level};
@@ -128,14 +129,14 @@ static void run_block(const struct product *product, const struct block *block)
     }
 }
 
-// One chunk of k of one panel, from `place` to `chunk_end`. Returns where that is.
-static struct place run_chunk(const struct product *product, int panel, struct place place,
+// One chunk of k of one item, from `place` to `chunk_end`. Returns where that is.
+static struct place run_chunk(const struct product *product, struct item item, struct place place,
                               int chunk_end, float *sums)
 {
-    const struct panels *w = product->args->w;
+    const struct panels *w = item.w;
     const struct leaf_plan *leaves = product->args->leaves;
-    struct block block = {.panel = panel,
-                          .columns = panel_width(w, panel),
+    struct block block = {.panel = item.panel,
+                          .columns = panel_width(w, item.panel),
                           .chunk_begin = place.k,
                           .chunk_end = chunk_end,
                           .sums = sums};
@@ -150,7 +151,7 @@ static struct place run_chunk(const struct product *product, int panel, struct p
         if (block_k)
             block.k_end = least(block.k_end, place.k + block_k);
         block.place = place;
-        block.b = panel_data(w, panel) + (size_t)place.k * k_bytes;
+        block.b = panel_data(w, item.panel) + (size_t)place.k * k_bytes;
         block.next_bytes = (size_t)(block.k_end - place.k) * k_bytes;
         block.next = block.b + (streams ? PREFETCH_BYTES : block.next_bytes);
         if (product->widened) {
@@ -168,11 +169,19 @@ static struct place run_chunk(const struct product *product, int panel, struct p
     return place;
 }
 
-// Copies what is not in the output yet: several nodes, or a last panel that is narrower.
-static void emit(const struct product *product, int panel, const float *sums)
+// Copies what is not in the output yet: several nodes, a last panel that is narrower, or a pair of
+// items; the first one's sums lie before the second one's.
+static void emit(const struct product *product, struct item item, const float *sums)
 {
     const struct matmul *args = product->args;
+    const int panel = item.panel;
     const size_t level = (size_t)product->rows * PANEL_WIDTH;
+    if (args->up) {
+        if (item.ends_pair)
+            emit_activated(args, product->kernel->silu_mul, panel, product->m_begin,
+                           product->m_end - product->m_begin, sums - level, sums);
+        return;
+    }
     const size_t column = (size_t)panel * PANEL_WIDTH;
     const size_t columns = (size_t)least(PANEL_WIDTH, args->w->n - panel * PANEL_WIDTH);
     if (args->leaves->n_nodes == 1 && columns == PANEL_WIDTH)
@@ -192,11 +201,11 @@ static void emit(const struct product *product, int panel, const float *sums)
     }
 }
 
-static void panel_group(const struct product *product, int panel_begin, int panel_end, bool *packed)
+static void item_group(const struct product *product, int begin, int end_item, bool *packed)
 {
     const struct leaf_plan *leaves = product->args->leaves;
     const int k_end = leaves->leaf[leaves->n_leaves - 1].k_end;
-    const size_t panel_sums = (size_t)product->levels * (size_t)product->rows * PANEL_WIDTH;
+    const size_t item_sums = (size_t)product->levels * (size_t)product->rows * PANEL_WIDTH;
     struct place place = {.k = leaves->leaf[0].k_begin};
     const bool one_chunk = k_end - place.k <= product->chunk_k;
     while (place.k < k_end) {
@@ -205,13 +214,13 @@ static void panel_group(const struct product *product, int panel_begin, int pane
             pack_chunk(product, place.k, chunk_end);
         *packed = true;
         struct place end = place;
-        for (int panel = panel_begin; panel < panel_end; panel++)
-            end = run_chunk(product, panel, place, chunk_end,
-                            product->sums + (size_t)(panel - panel_begin) * panel_sums);
+        for (int i = begin; i < end_item; i++)
+            end = run_chunk(product, item_at(product->args, i), place, chunk_end,
+                            product->sums + (size_t)(i - begin) * item_sums);
         place = end;
     }
-    for (int panel = panel_begin; panel < panel_end; panel++)
-        emit(product, panel, product->sums + (size_t)(panel - panel_begin) * panel_sums);
+    for (int i = begin; i < end_item; i++)
+        emit(product, item_at(product->args, i), product->sums + (size_t)(i - begin) * item_sums);
 }
 
 void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel)
@@ -223,7 +232,7 @@ void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel)
     for (int m = 0; m < args->m; m += product.rows) {
         bool packed = false;
         cut_rows(&product, m, least(args->m, m + product.rows));
-        for (int panel = args->panel_begin; panel < args->panel_end; panel += product.panels)
-            panel_group(&product, panel, least(args->panel_end, panel + product.panels), &packed);
+        for (int i = 0, n = n_items(args); i < n; i += product.items)
+            item_group(&product, i, least(n, i + product.items), &packed);
     }
 }

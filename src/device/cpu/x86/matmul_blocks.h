@@ -1,14 +1,14 @@
 // How every x86 product walks its matrices; the ISA's file supplies the three inner steps.
 //
-//   rows in blocks ─ panels in groups ─ k in chunks: pack the block's rows for the chunk
-//                                        └ panel ─ block of k: widen the weights ─ tile of rows ─ ...
+//   rows in blocks ─ items (panels) in groups ─ k in chunks: pack the block's rows for the chunk
+//                                                └ item ─ block of k: widen the weights ─ tile of rows ─ ...
 //
 // A tile keeps rows x 48 sums in registers over one block of k. Between blocks they wait in memory as f32, so that the
 // chain goes on exactly where it was; at a leaf's end the tile adds the older leaf sums of the stack to its own.
 #ifndef COLROW_DEVICE_CPU_X86_MATMUL_BLOCKS_H
 #define COLROW_DEVICE_CPU_X86_MATMUL_BLOCKS_H
 
-#include "device/kernels.h"
+#include "device/cpu/x86/items.h"
 
 enum { TILE_ROWS_MAX = 8 };
 
@@ -38,6 +38,7 @@ struct block_kernel {
     // f32 [k][columns] of a block of weights (not for PANELS_F32, nor where a_is_pairs).
     void (*widen)(const char *b, enum panel_format format, int columns, int k, float *out);
     void (*tile)(const struct tile *tile, enum panel_format format, bool widened);
+    silu_mul_kernel silu_mul;
 };
 
 void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel);

@@ -6,10 +6,11 @@
 #include "device/cpu/x86/leaf_walk.h"
 
 enum {
-    SUMS_BYTES = 2 << 20,                             // of the scratch; ...
-    PACKED_BYTES = MATMUL_SCRATCH_BYTES - SUMS_BYTES, // ... the rest are packed rows
-    ROWS_MAX = 512,                                   // of a block
-    CHUNK_BYTES = 1 << 20,                            // of a block's rows: half of a second cache
+    ROWS_MAX = 512,                                     // of a block
+    HALVES_BYTES = ROWS_MAX * HALF_LINE * sizeof(bf16), // of the scratch; ...
+    SUMS_BYTES = (2 << 20) - HALVES_BYTES,              // ... so much are sums, ...
+    PACKED_BYTES = MATMUL_SCRATCH_BYTES - (2 << 20),    // ... the rest are packed rows
+    CHUNK_BYTES = 1 << 20,                              // of a block's rows: half of a second cache
     FEW_ROWS = 128,    // are bound by memory: a panel's chunks follow each other, and all of ...
     FEW_ROWS_K = 2048, // ... two of them is sure to stay in the second cache
     PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
@@ -18,8 +19,9 @@ enum {
 struct product {
     const struct matmul *args;
     const struct tiles_kernel *kernel;
-    int rows, panels, chunk_k; // of a block, a group, a chunk
-    int levels;                // deepest stack
+    int rows, items, chunk_k; // of a block, a group, a chunk
+    int slots;                // of sums: those of an item are kept until its pair is done
+    int levels;               // deepest stack
     int k_end;
     int m_begin, m_end; // this block
     int n_parts;
@@ -27,11 +29,12 @@ struct product {
     int first_block[LEAVES_MAX + 1]; // of each leaf; the last: how many
 };
 
-// The scratch holds sums, [panels][levels][rows][PANEL_WIDTH], and packed rows.
+// The scratch holds sums, [slots][levels][rows][PANEL_WIDTH], halves of lines, and packed rows.
 static void cut(struct product *product)
 {
     const struct leaf_plan *leaves = product->args->leaves;
     const int row_bytes = PANEL_WIDTH * (int)sizeof(float), unit = product->kernel->rows;
+    const int matrices = matrices_of(product->args);
     product->k_end = leaves->leaf[leaves->n_leaves - 1].k_end;
     product->levels = deepest_stack(leaves);
     for (int i = 0; i < leaves->n_leaves; i++) {
@@ -40,20 +43,23 @@ static void cut(struct product *product)
     }
     const int packed_k = product->first_block[leaves->n_leaves] * TILE_K;
     product->rows = least(product->args->m, ROWS_MAX);
-    product->rows =
-        least(product->rows, round_down(SUMS_BYTES / (product->levels * row_bytes), unit));
+    product->rows = least(product->rows,
+                          round_down(SUMS_BYTES / (matrices * product->levels * row_bytes), unit));
     if (product->args->m > product->kernel->pack_rows && PACKED_BYTES / (2 * packed_k) >= unit) {
         product->rows = least(product->rows, round_down(PACKED_BYTES / (2 * packed_k), unit));
-        product->packed = (bf16 *)(void *)((char *)product->args->scratch + SUMS_BYTES);
+        product->packed =
+            (bf16 *)(void *)((char *)product->args->scratch + SUMS_BYTES + HALVES_BYTES);
     }
     product->chunk_k = round_down(CHUNK_BYTES / (2 * product->rows), TILE_K);
-    product->panels = 1;
+    product->items = 1;
     if (product->rows <= FEW_ROWS)
         product->chunk_k =
             least(product->chunk_k, leaves->n_leaves > 1 ? FEW_ROWS_K / 2 : FEW_ROWS_K);
     else if (product->k_end - leaves->leaf[0].k_begin > product->chunk_k)
-        product->panels = SUMS_BYTES / (product->levels * product->rows * row_bytes);
-    assert(product->rows > 0 && product->chunk_k > 0 && product->panels > 0);
+        product->items =
+            round_down(SUMS_BYTES / (product->levels * product->rows * row_bytes), matrices);
+    product->slots = product->items > matrices ? product->items : matrices;
+    assert(product->rows > 0 && product->chunk_k > 0 && product->items > 0);
 }
 
 // One row of one leaf: its blocks come to lie `stride` apart.
@@ -95,11 +101,13 @@ static int end_of_chunk(const struct product *product, struct place place)
     return end;
 }
 
-// Some rows of one panel, from `place` to the chunk's end.
+// Some rows of one item, from `place` to the chunk's end.
 struct strip {
-    int panel, columns, row, rows; // row: from m_begin
+    struct item item;
+    int columns, row, rows; // row: from m_begin
     int chunk_end;
-    float *sums; // of the panel and the first row
+    float *sums,
+        *gate_sums; // of the first row; gate_sums: of the item before, where this is its pair
 };
 
 // Rows are done one strip after the other: each fetches its share of the next panel. A single
@@ -111,8 +119,8 @@ static void plan_prefetch(const struct product *product, const struct strip *str
     part->step = round_up(block_bytes / (size_t)product->n_parts, 64);
     part->next = part->b + PREFETCH_BYTES;
     if (product->n_parts > 1) {
-        const int k = product->panels > 1 ? product->args->w->k
-                                          : least(product->args->w->k, product->chunk_k);
+        const int k =
+            product->items > 1 ? product->args->w->k : least(product->args->w->k, product->chunk_k);
         const size_t share = part->step * (size_t)(part->k / TILE_K);
         part->next = part->b + (size_t)k * (size_t)strip->columns * 2 +
                      share * (size_t)(strip->row / product->kernel->rows);
@@ -152,18 +160,51 @@ static void run_piece(const struct product *product, const struct strip *strip, 
     for (int k = place.k; k < k_end; k += part.k) {
         part.k = k_end - k < TILE_K ? k_end - k : round_down(k_end - k, TILE_K);
         find_rows(product, strip, place.leaf, k, &part);
-        part.b = panel_data(args->w, strip->panel) + (size_t)k * (size_t)strip->columns * 2;
+        part.b =
+            panel_data(strip->item.w, strip->item.panel) + (size_t)k * (size_t)strip->columns * 2;
         part.from = k > args->leaves->leaf[place.leaf].k_begin ? part.to : NULL;
         plan_prefetch(product, strip, &part);
         product->kernel->multiply(product->kernel->context, &part);
     }
 }
 
+// A strip of a gated product, of which both sums are there.
+static void activate(const struct product *product, const struct strip *strip)
+{
+    const struct matmul *args = product->args;
+    const int panel = strip->item.panel, column = panel * PANEL_WIDTH;
+    const int row = product->m_begin + strip->row, n_full = args->w->n / PANEL_WIDTH;
+    if (!product->kernel->activate || panel >= n_full) {
+        emit_activated(args, product->kernel->silu_mul, panel, row, strip->rows, strip->gate_sums,
+                       strip->sums);
+        return;
+    }
+    bf16 *halves = (bf16 *)(void *)((char *)args->scratch + SUMS_BYTES);
+    const struct tiles_activation activation = {
+        .gate = strip->gate_sums,
+        .up = strip->sums,
+        .gate_bias = args->bias ? args->bias + column : NULL,
+        .up_bias = args->up_bias ? args->up_bias + column : NULL,
+        .rows = strip->rows,
+        .to = (bf16 *)args->activated + (size_t)row * args->out_stride + column,
+        .to_stride = args->out_stride,
+        .half = halves + (size_t)strip->row * HALF_LINE,
+        .has_half = panel > args->panel_begin,
+        .leaves_half = panel + 1 < least(args->panel_end, n_full),
+    };
+    product->kernel->activate(&activation);
+}
+
 // Copies a strip's sums to where they are wanted.
 static void emit(const struct product *product, const struct strip *strip)
 {
     const struct matmul *args = product->args;
-    const int column = strip->panel * PANEL_WIDTH;
+    const int column = strip->item.panel * PANEL_WIDTH;
+    if (args->up) {
+        if (strip->item.ends_pair)
+            activate(product, strip);
+        return;
+    }
     const int columns = least(PANEL_WIDTH, args->w->n - column);
     for (int node = 0; node < args->leaves->n_nodes; node++) {
         const float *from = strip->sums + (size_t)(node * product->rows) * PANEL_WIDTH;
@@ -203,20 +244,28 @@ static struct place run_strip(const struct product *product, const struct strip 
     return place;
 }
 
-static void panel_group(const struct product *product, int panel_begin, int panel_end)
+static float *sums_of(const struct product *product, int item)
+{
+    const size_t slot = (size_t)product->levels * (size_t)product->rows * PANEL_WIDTH;
+    return (float *)product->args->scratch + (size_t)(item % product->slots) * slot;
+}
+
+static void item_group(const struct product *product, int begin, int end_item)
 {
     const struct matmul *args = product->args;
-    const size_t panel_sums = (size_t)product->levels * (size_t)product->rows * PANEL_WIDTH;
     const int n_rows = product->m_end - product->m_begin;
     struct place place = {.k = args->leaves->leaf[0].k_begin}, end = place;
     for (; place.k < product->k_end; place = end) {
         struct strip strip = {.chunk_end = end_of_chunk(product, place)};
-        for (strip.panel = panel_begin; strip.panel < panel_end; strip.panel++) {
-            float *sums = (float *)args->scratch + (size_t)(strip.panel - panel_begin) * panel_sums;
-            strip.columns = panel_width(args->w, strip.panel);
+        for (int i = begin; i < end_item; i++) {
+            strip.item = item_at(args, i);
+            strip.columns = panel_width(args->w, strip.item.panel);
             for (strip.row = 0; strip.row < n_rows; strip.row += product->kernel->rows) {
                 strip.rows = least(product->kernel->rows, n_rows - strip.row);
-                strip.sums = sums + (size_t)strip.row * PANEL_WIDTH;
+                strip.sums = sums_of(product, i) + (size_t)strip.row * PANEL_WIDTH;
+                strip.gate_sums = strip.item.ends_pair
+                                      ? sums_of(product, i - 1) + (size_t)strip.row * PANEL_WIDTH
+                                      : NULL;
                 end = run_strip(product, &strip, place);
             }
         }
@@ -234,7 +283,7 @@ void matmul_tiles(const struct matmul *args, const struct tiles_kernel *kernel)
         product.n_parts = (product.m_end - m + kernel->rows - 1) / kernel->rows;
         if (product.packed)
             pack_rows(&product);
-        for (int panel = args->panel_begin; panel < args->panel_end; panel += product.panels)
-            panel_group(&product, panel, least(args->panel_end, panel + product.panels));
+        for (int i = 0, n = n_items(args); i < n; i += product.items)
+            item_group(&product, i, least(n, i + product.items));
     }
 }

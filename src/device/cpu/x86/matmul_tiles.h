@@ -1,15 +1,15 @@
 // How products in the order of tiles (docs/numerics.md section 10) walk their matrices; the ISA's
 // file supplies the inner step.
 //
-//   rows in blocks ─ panels in groups ─ k in chunks ─ panel ─ rows in parts ─ pieces of leaves
+//   rows in blocks ─ items (panels) in groups ─ k in chunks ─ item ─ rows in parts ─ pieces of leaves
 //
-// A block's rows of a chunk stay in the second cache while the panels pass by, and a panel's chunk
+// A block's rows of a chunk stay in the second cache while the items pass by, and a panel's chunk
 // does while the rows pass by. Many rows are packed first, as strips of a kernel's rows in blocks of
 // the order: rows that lie a power of two apart would share a few lines of each cache.
 #ifndef COLROW_DEVICE_CPU_X86_MATMUL_TILES_H
 #define COLROW_DEVICE_CPU_X86_MATMUL_TILES_H
 
-#include "device/kernels.h"
+#include "device/cpu/x86/items.h"
 
 enum { TILE_K = 32 }; // k of a block of the order
 
@@ -26,6 +26,19 @@ struct tiles_part {
     size_t step;      // Any address will do: what is not mapped is ignored.
 };
 
+// Rows of a panel of a gated product on their way into its output. Its rows are lines and halves of lines: a half goes
+// out with the next panel's first half where that comes right after it.
+struct tiles_activation {
+    const float *gate, *up;            // [rows][PANEL_WIDTH]
+    const float *gate_bias, *up_bias;  // [PANEL_WIDTH] or NULL
+    int rows;
+    bf16 *to; // [rows][to_stride], PANEL_WIDTH columns
+    size_t to_stride;
+    bf16 *half; // [rows][HALF_LINE], 64-byte aligned
+    bool has_half, leaves_half; // the panel before left its; the next one comes
+};
+enum { HALF_LINE = 16 };
+
 struct tiles_kernel {
     int rows;      // most of a part
     int pack_rows; // products of more rows are packed
@@ -34,6 +47,9 @@ struct tiles_kernel {
     void (*add)(float *x, const float *y, size_t n); // x += y
     // Sums [rows][PANEL_WIDTH] into the output, `columns` of them.
     void (*emit)(float *to, size_t to_stride, const float *from, int rows, int columns);
+    silu_mul_kernel silu_mul;
+    // Instead of silu_mul, or NULL.
+    void (*activate)(const struct tiles_activation *activation);
 };
 
 void matmul_tiles(const struct matmul *args, const struct tiles_kernel *kernel);

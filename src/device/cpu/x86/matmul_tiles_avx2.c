@@ -34,7 +34,11 @@ static void multiply(void *context, const struct tiles_part *part)
 
 void matmul_tiles_avx2(const struct matmul *args)
 {
-    static const struct tiles_kernel kernel = {
-        .rows = 3, .pack_rows = INT_MAX, .multiply = multiply, .add = add, .emit = emit};
+    static const struct tiles_kernel kernel = {.rows = 3,
+                                               .pack_rows = INT_MAX,
+                                               .multiply = multiply,
+                                               .add = add,
+                                               .emit = emit,
+                                               .silu_mul = silu_mul_avx2};
     matmul_tiles(args, &kernel);
 }

@@ -49,7 +49,8 @@ void matmul_tiles_avx512(const struct matmul *args)
                                                .pack_rows = INT_MAX,
                                                .multiply = multiply,
                                                .add = add_avx512,
-                                               .emit = emit_avx512};
+                                               .emit = emit_avx512,
+                                               .silu_mul = silu_mul_avx512};
     matmul_tiles(args, &kernel);
     _mm_sfence();
 }

@@ -90,6 +90,9 @@ void kernels_avx512(struct kernels *table)
 void kernels_avx512bf16(struct kernels *table)
 {
     table->isa = "avx512bf16";
+    table->rmsnorm = rmsnorm_avx512bf16;
+    table->silu_mul = silu_mul_avx512bf16;
+    table->round = round_avx512bf16;
     if (x86_bf16_dot_is_fast()) { // else the FMA kernels do the same work sooner
         table->matmul = matmul_either_avx512bf16;
         table->attention = attention_either_avx512bf16;

@@ -18,6 +18,8 @@ void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
 void matmul_tiles_avx2(const struct matmul *args);
 void matmul_tiles_avx512(const struct matmul *args);
 void matmul_tiles_amx(const struct matmul *args);
+struct tiles_activation;
+void activate_avx512bf16(const struct tiles_activation *activation); // matmul_tiles.h
 void emit_avx512(float *to, size_t to_stride, const float *from, int rows, int columns); // matmul_tiles.h
 void attention_tiles_avx512(const struct attention *args);
 void attention_tiles_amx(const struct attention *args);
@@ -34,10 +36,13 @@ void attention_avx512bf16(const struct attention *args);
 
 void rmsnorm_avx2(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
 void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
+void rmsnorm_avx512bf16(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
 void silu_mul_avx2(const float *gate, const float *up, int n, enum compute_type type, void *out);
 void silu_mul_avx512(const float *gate, const float *up, int n, enum compute_type type, void *out);
+void silu_mul_avx512bf16(const float *gate, const float *up, int n, enum compute_type type, void *out);
 void round_avx2(const float *x, size_t n, enum compute_type type, void *out);
 void round_avx512(const float *x, size_t n, enum compute_type type, void *out);
+void round_avx512bf16(const float *x, size_t n, enum compute_type type, void *out);
 void rope_avx2(float *x, const float *cos, const float *sin, int head_dim);
 void rope_avx512(float *x, const float *cos, const float *sin, int head_dim);
 void add_avx2(float *x, const float *y, size_t n);
