@@ -15,7 +15,11 @@
 #include "device/kernels.h"
 #include "model/plan.h"
 
-enum { NAMES_MAX = 8, NAMES_BYTES = 256 };
+enum {
+    NAMES_MAX = 8,
+    NAMES_BYTES = 256,
+    TOKENS_DEFAULT = 133, // more than a block of rows of any kernel but one, and a few rows left
+};
 
 struct names {
     const char *items[NAMES_MAX];
@@ -269,7 +273,7 @@ static enum status verify_models(struct verify *v)
 
 int cmd_verify(int argc, char **argv)
 {
-    struct verify v = {.n_tokens = 64, .n_generate = 16};
+    struct verify v = {.n_tokens = TOKENS_DEFAULT, .n_generate = 16};
     bool helped;
     engine_flags_init(&v.engine);
     const struct flag own[] = {
@@ -297,7 +301,7 @@ int cmd_verify(int argc, char **argv)
         {FLAG_TEXT, "--input-ids", NULL, &v.ids_text, 0, 0, "IDS",
          "1,2,3 or a file (default: a fixed pattern)"},
         {FLAG_INT, "--tokens", NULL, &v.n_tokens, 1, 1e6, "N",
-         "length of the fixed pattern (default 64)"},
+         "length of the fixed pattern (default 133)"},
         {FLAG_INT, "--generate", NULL, &v.n_generate, 1, 1e6, "N",
          "greedy tokens after it (default 16)"},
         {FLAG_ON, "--json", NULL, &v.json, 0, 0, NULL, "for machines"},
