@@ -109,9 +109,12 @@ struct kernels {
 
     // In place, one head of `head_dim` numbers; cos and sin [head_dim/2].
     void (*rope)(float *x, const float *cos, const float *sin, int head_dim);
-    // x[i] += y[i];  out[i] = a[i] + b[i]
+    // x[i] += y[i];  out[i] = a[i] + b[i];  out[i] = copy[i] = a[i] + b[i]. Sums may take the place of summands.
     void (*add)(float *x, const float *y, size_t n);
     void (*add_to)(float *out, const float *a, const float *b, size_t n);
+    void (*add_to_both)(float *out, float *copy, const float *a, const float *b, size_t n);
+    // memcpy() that reads in ascending order, which is how lines of another core's cache come soonest.
+    void (*copy)(float *out, const float *in, size_t n);
 
     // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v [n_tokens][stride], f32.
     // A page's values are zeroed when its first position is written.

@@ -115,6 +115,25 @@ static void check_add_to(const struct kernels *kernels, struct case_of *c)
     case_check(c, "add_to");
 }
 
+static void check_add_to_both(const struct kernels *kernels, struct case_of *c)
+{
+    if (c->type != COMPUTE_BF16) { // one sum in place of a summand, as the all-reduce does
+        reference_add_to(c->expected.data, c->a.data, c->b.data, (size_t)c->n);
+        kernels->add_to_both(c->a.data, c->got.data, c->a.data, c->b.data, (size_t)c->n);
+        assert_same(c->a.data, c->expected.data, (size_t)c->n, false, "add_to_both's first sum");
+    }
+    case_check(c, "add_to_both");
+}
+
+static void check_copy(const struct kernels *kernels, struct case_of *c)
+{
+    if (c->type != COMPUTE_BF16) {
+        kernels->copy(c->got.data, c->a.data, (size_t)c->n);
+        memcpy(c->expected.data, c->a.data, (size_t)c->n * 4);
+    }
+    case_check(c, "copy");
+}
+
 static void check_exp_sum(const struct kernels *kernels, struct case_of *c)
 {
     if (c->type == COMPUTE_BF16) {
@@ -157,6 +176,16 @@ static void add(void **state)
 static void add_to(void **state)
 {
     for_all(kernels_under_test(state), check_add_to);
+}
+
+static void add_to_both(void **state)
+{
+    for_all(kernels_under_test(state), check_add_to_both);
+}
+
+static void copy(void **state)
+{
+    for_all(kernels_under_test(state), check_copy);
 }
 
 static void exp_sum(void **state)
@@ -342,10 +371,19 @@ static void kv_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_LEVELS(rmsnorm),  TEST_LEVELS(silu_mul), TEST_LEVELS(rounding),
-        TEST_LEVELS(rope),     TEST_LEVELS(add),      TEST_LEVELS(add_to),
-        TEST_LEVELS(argmax),   TEST_LEVELS(exp_sum),  TEST_LEVELS(exp_of_all_ranges),
-        TEST_LEVELS(weigh),    TEST_LEVELS(kv_write),
+        TEST_LEVELS(rmsnorm),
+        TEST_LEVELS(silu_mul),
+        TEST_LEVELS(rounding),
+        TEST_LEVELS(rope),
+        TEST_LEVELS(add),
+        TEST_LEVELS(add_to),
+        TEST_LEVELS(add_to_both),
+        TEST_LEVELS(copy),
+        TEST_LEVELS(argmax),
+        TEST_LEVELS(exp_sum),
+        TEST_LEVELS(exp_of_all_ranges),
+        TEST_LEVELS(weigh),
+        TEST_LEVELS(kv_write),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

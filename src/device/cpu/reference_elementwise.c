@@ -50,3 +50,16 @@ void reference_add_to(float *out, const float *a, const float *b, size_t n)
     for (size_t i = 0; i < n; i++)
         out[i] = a[i] + b[i];
 }
+
+void reference_add_to_both(float *out, float *copy, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = copy[i] = a[i] + b[i];
+}
+
+void reference_copy(float *out, const float *in, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = in[i];
+}
+

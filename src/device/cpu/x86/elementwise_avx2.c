@@ -88,6 +88,27 @@ void add_to_avx2(float *out, const float *a, const float *b, size_t n)
         out[i] = a[i] + b[i];
 }
 
+void add_to_both_avx2(float *out, float *copy, const float *a, const float *b, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 sum = _mm256_add_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+        _mm256_storeu_ps(out + i, sum);
+        _mm256_storeu_ps(copy + i, sum);
+    }
+    for (; i < n; i++)
+        out[i] = copy[i] = a[i] + b[i];
+}
+
+void copy_avx2(float *out, const float *in, size_t n)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_loadu_ps(in + i));
+    for (; i < n; i++)
+        out[i] = in[i];
+}
+
 void add_avx2(float *x, const float *y, size_t n)
 {
     add_to_avx2(x, x, y, n);

@@ -43,6 +43,34 @@ void add_to_avx512(float *out, const float *a, const float *b, size_t n)
     }
 }
 
+void add_to_both_avx512(float *out, float *copy, const float *a, const float *b, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        __m512 sum = _mm512_add_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i));
+        _mm512_storeu_ps(out + i, sum);
+        _mm512_storeu_ps(copy + i, sum);
+    }
+    if (i < n) {
+        __mmask16 mask = mask_of(n - i);
+        __m512 sum =
+            _mm512_add_ps(_mm512_maskz_loadu_ps(mask, a + i), _mm512_maskz_loadu_ps(mask, b + i));
+        _mm512_mask_storeu_ps(out + i, mask, sum);
+        _mm512_mask_storeu_ps(copy + i, mask, sum);
+    }
+}
+
+void copy_avx512(float *out, const float *in, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        _mm512_storeu_ps(out + i, _mm512_loadu_ps(in + i));
+    if (i < n) {
+        __mmask16 mask = mask_of(n - i);
+        _mm512_mask_storeu_ps(out + i, mask, _mm512_maskz_loadu_ps(mask, in + i));
+    }
+}
+
 void add_avx512(float *x, const float *y, size_t n)
 {
     add_to_avx512(x, x, y, n);

@@ -60,6 +60,8 @@ void kernels_avx2(struct kernels *table)
     table->rope = rope_avx2;
     table->add = add_avx2;
     table->add_to = add_to_avx2;
+    table->add_to_both = add_to_both_avx2;
+    table->copy = copy_avx2;
     table->kv_write = kv_write_avx2;
     table->argmax = argmax_avx2;
     table->exp_sum = exp_sum_avx2;
@@ -79,6 +81,8 @@ void kernels_avx512(struct kernels *table)
     table->rope = rope_avx512;
     table->add = add_avx512;
     table->add_to = add_to_avx512;
+    table->add_to_both = add_to_both_avx512;
+    table->copy = copy_avx512;
     table->kv_write = kv_write_avx512;
     table->argmax = argmax_avx512;
     table->exp_sum = exp_sum_avx512;

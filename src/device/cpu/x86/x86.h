@@ -49,6 +49,10 @@ void add_avx2(float *x, const float *y, size_t n);
 void add_avx512(float *x, const float *y, size_t n);
 void add_to_avx2(float *out, const float *a, const float *b, size_t n);
 void add_to_avx512(float *out, const float *a, const float *b, size_t n);
+void add_to_both_avx2(float *out, float *copy, const float *a, const float *b, size_t n);
+void add_to_both_avx512(float *out, float *copy, const float *a, const float *b, size_t n);
+void copy_avx2(float *out, const float *in, size_t n);
+void copy_avx512(float *out, const float *in, size_t n);
 void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
                    size_t stride);
 void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
