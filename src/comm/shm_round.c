@@ -1,5 +1,6 @@
 #include "comm/shm_round.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static enum status await_published(struct comm *comm, uint32_t round)
 
 enum status round_begin(struct comm *comm, enum comm_operation operation, int root, uint64_t count)
 {
-    if (comm->seen != comm->round)
+    if ((int32_t)(comm->round - comm->seen) > 0)
         TRY(await_published(comm, comm->round));
     comm->round++;
     comm->call = call_of(operation, root, count);
@@ -69,6 +70,30 @@ enum status round_await_all(struct comm *comm)
         if (r != comm->rank)
             TRY(round_await(comm, r));
     comm->seen = comm->round;
+    return OK;
+}
+
+void round_advance(struct comm *comm, bool last)
+{
+    comm->round++;
+    if (last)
+        signal_raise(&comm->line->published, comm->round);
+    else
+        signal_note(&comm->line->published, comm->round);
+}
+
+// The peer's line is looked at only when what it said last does not suffice: each look takes the
+// line away from it.
+enum status round_await_progress(struct comm *comm, uint32_t round)
+{
+    int peer = !comm->rank;
+    assert(comm->size == 2);
+    if ((int32_t)(round - comm->seen) <= 0)
+        return OK;
+    struct signal_word *word = &comm->lines[peer].published;
+    TRY(await_peer(comm, word, round, peer));
+    // acquire: what the peer did up to this round will be read without another look
+    comm->seen = atomic_load_explicit(&word->value, memory_order_acquire);
     return OK;
 }
 

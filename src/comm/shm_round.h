@@ -21,6 +21,13 @@ void round_publish(struct comm *comm);
 enum status round_await(struct comm *comm, int peer) STATUS_MUST_USE;
 enum status round_await_all(struct comm *comm) STATUS_MUST_USE;
 
+// Within a collective whose calls all have compared in a round: further rounds without a slot, by
+// which two ranks tell each other how far they are. round_advance() publishes the next one; a peer
+// that sleeps is woken only by one that is `last` of a series. round_await_progress() waits for the
+// other rank's `round`, which may lie behind it already.
+void round_advance(struct comm *comm, bool last);
+enum status round_await_progress(struct comm *comm, uint32_t round) STATUS_MUST_USE;
+
 // Slots of the current round (own and peers'), and of the next (own). Between two ranks they change
 // hands: a line that the peer has read is the peer's, and cheapest for it to write.
 char *round_slot(const struct comm *comm, int rank);

@@ -12,7 +12,6 @@
 #include "comm/shm_two_ranks.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "comm/cache_line.h"
 #include "comm/shm_round.h"
@@ -21,8 +20,7 @@ enum {
     PAGE_BYTES = 4096,    // first-level sets repeat at this distance
     SPREAD_PAGES = 16,    // more than a set of the first-level cache has ways
     DEMOTED_PERCENT = 40, // measured: the shortest times at 1 to 4 KB
-    AHEAD_BYTES = 1024,
-    PART_UNIT = 32, // floats: a chunk is a multiple, so that its halves begin on cache lines
+    PART_UNIT = 32,       // floats: a chunk is a multiple, so that its halves begin on cache lines
 };
 static_assert(SPREAD_PAGES * PAGE_BYTES <= (int)SLOT_BYTES, "a slot holds a spread message");
 
@@ -39,14 +37,15 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-// The canonical order: rank 0's summand is the left one.
-static void add_summands(const struct comm *comm, float *sum, const float *own, const float *others,
-                         size_t n)
+// The canonical order: rank 0's summand is the left one. `copy`: where else the sum goes, or NULL.
+static void add_summands(const struct comm *comm, float *sum, float *copy, const float *own,
+                         const float *others, size_t n)
 {
-    if (comm->rank == 0)
-        comm->kernels->add_to(sum, own, others, n);
+    const float *left = comm->rank == 0 ? own : others, *right = comm->rank == 0 ? others : own;
+    if (copy)
+        comm->kernels->add_to_both(sum, copy, left, right, n);
     else
-        comm->kernels->add_to(sum, others, own, n);
+        comm->kernels->add_to(sum, left, right, n);
 }
 
 static void prefetch(const void *from, size_t bytes)
@@ -79,7 +78,7 @@ static void sum_slot(struct comm *comm, const float *in, size_t n, size_t block,
             prefetch(slot + PAGE_BYTES, block * sizeof *in);
         const void *others = slot;
         float *sum = sink->out ? sink->out + i : room;
-        add_summands(comm, sum, in + i, others, count);
+        add_summands(comm, sum, NULL, in + i, others, count);
         if (!sink->out)
             sink->consume(sink->context, i, sum, count);
     }
@@ -102,7 +101,7 @@ static enum status one_shot(struct comm *comm, const float *in, size_t n,
     return OK;
 }
 
-// Two-shot: of each chunk a rank sums its half. In step i, page by page,
+// Two-shot: of each chunk a rank sums its half. In step i, block by block,
 //
 //   take   the peer's sums of chunk i - 1 are read from the own area, where they have replaced our
 //          summands,
@@ -110,7 +109,12 @@ static enum status one_shot(struct comm *comm, const float *in, size_t n,
 //   sum    our half of chunk i, in the peer's area: the sum replaces the peer's summands.
 //
 // What is read has been written a step ago, so that most of it has left the first-level cache, and
-// copies run while lines travel. Steps are separated by a round.
+// copies run while lines travel: two streams of them, the taken and the summed. The three are a
+// block apart from each other. Side by side they would meet at equal places of pages, where a
+// load has to wait for each older store whose address ends alike.
+//
+// There is no barrier between steps. A rank says after each page how far it is, and step i on a
+// page needs no more of the peer than step i - 1 on that page.
 struct exchange {
     struct comm *comm;
     const float *in;
@@ -118,89 +122,90 @@ struct exchange {
     const struct reduce_sink *sink;
 };
 
-// Rank `rank`'s half of chunk i.
-static size_t half_of(const struct exchange *x, size_t i, int rank, size_t *begin)
+enum {
+    BLOCK = 512 / sizeof(float),
+    OFFER_LAG = BLOCK,
+    SUM_LAG = 2 * BLOCK,
+    PAGE = PAGE_BYTES / sizeof(float),
+};
+static_assert(PAGE % BLOCK == 0, "pages end with blocks");
+
+// One rank's half of one chunk, and the area that it travels through.
+struct half {
+    float *area;
+    size_t begin, count; // in the message
+};
+
+static struct half half_of(const struct exchange *x, size_t i, int rank, int area_rank)
 {
-    size_t count = least(x->chunk, x->n - i * x->chunk), half = least(x->chunk / 2, count);
-    *begin = i * x->chunk + (rank ? half : 0);
-    return rank ? count - half : half;
+    if (i >= x->n_chunks) // also before the first
+        return (struct half){0};
+    size_t begin = i * x->chunk, count = least(x->chunk, x->n - begin);
+    size_t first = least(x->chunk / 2, count);
+    void *area = x->comm->exchanges[area_rank][i & 1];
+    return (struct half){area, rank ? begin + first : begin, rank ? count - first : first};
 }
 
-static float *area_of(const struct exchange *x, size_t i, int rank, size_t offset)
+static void take(const struct exchange *x, const struct half *half, size_t at)
 {
-    void *area = x->comm->exchanges[rank][i & 1];
-    return (float *)area + offset;
-}
-
-static void deliver(const struct exchange *x, size_t offset, const float *sum, size_t count)
-{
-    if (x->sink->out)
-        memcpy(x->sink->out + offset, sum, count * sizeof *sum);
-    else
-        x->sink->consume(x->sink->context, offset, sum, count);
-}
-
-static void take(const struct exchange *x, size_t i, size_t page, size_t width)
-{
-    size_t begin, half = half_of(x, i, !x->comm->rank, &begin);
-    if (page >= half)
+    if (at >= half->count)
         return;
-    size_t count = least(width, half - page);
-    const float *sum = area_of(x, i, x->comm->rank, page);
-    deliver(x, begin + page, sum, count);
+    size_t n = least(BLOCK, half->count - at), offset = half->begin + at;
+    if (x->sink->out)
+        x->comm->kernels->copy(x->sink->out + offset, half->area + at, n);
+    else
+        x->sink->consume(x->sink->context, offset, half->area + at, n);
 }
 
-static void offer(const struct exchange *x, size_t i, size_t page, size_t width)
+static void offer(const struct exchange *x, const struct half *half, size_t at)
 {
-    size_t begin, half = half_of(x, i, !x->comm->rank, &begin);
-    if (page < half)
-        slot_write(x->comm, area_of(x, i, x->comm->rank, page), x->in + begin + page,
-                   least(width, half - page) * sizeof *x->in);
+    if (at < half->count)
+        slot_write(x->comm, half->area + at, x->in + half->begin + at,
+                   least(BLOCK, half->count - at) * sizeof *x->in);
 }
 
-static void sum_half(const struct exchange *x, size_t i, size_t page, size_t width)
+static void sum_block(const struct exchange *x, const struct half *half, size_t at)
+{
+    if (at >= half->count)
+        return;
+    size_t n = least(BLOCK, half->count - at), offset = half->begin + at;
+    float *sum = half->area + at, *out = x->sink->out;
+    add_summands(x->comm, sum, out ? out + offset : NULL, x->in + offset, sum, n);
+    if (!out)
+        x->sink->consume(x->sink->context, offset, sum, n);
+}
+
+// `base`: the round after which chunk 0 had been offered.
+static enum status step(const struct exchange *x, size_t i, uint32_t base)
 {
     struct comm *comm = x->comm;
-    size_t begin, half = half_of(x, i, comm->rank, &begin);
-    if (page >= half)
-        return;
-    size_t count = least(width, half - page);
-    float *sum = area_of(x, i, !comm->rank, page);
-    add_summands(comm, sum, x->in + begin + page, sum, count);
-    deliver(x, begin + page, sum, count);
-    comm->statistics.bytes_sent += count * sizeof *sum;
-}
-
-// The hardware's prefetcher starts anew on each page: the first lines are asked for a page early.
-static void announce(const struct exchange *x, size_t i, int rank, size_t page)
-{
-    if (page < x->chunk / 2)
-        prefetch(area_of(x, i, rank, page), AHEAD_BYTES);
-}
-
-static void step(const struct exchange *x, size_t i)
-{
-    static const size_t width = PAGE_BYTES / sizeof(float);
-    int self = x->comm->rank;
-    for (size_t page = 0; page < x->chunk / 2; page += width) {
-        announce(x, i, !self, page);
-        if (i > 0)
-            take(x, i - 1, page, width);
-        announce(x, i + 1, self, page + width);
-        if (i + 1 < x->n_chunks)
-            offer(x, i + 1, page, width);
-        if (i < x->n_chunks)
-            sum_half(x, i, page, width);
+    int self = comm->rank, peer = !self;
+    const struct half taken = half_of(x, i - 1, peer, self),
+                      offered = half_of(x, i + 1, peer, self), summed = half_of(x, i, self, peer);
+    size_t half = x->chunk / 2, n_pages = (half + PAGE - 1) / PAGE;
+    for (size_t at = 0; at < half + SUM_LAG; at += BLOCK) {
+        if (i > 0 && at < half && at % PAGE == 0)
+            TRY(round_await_progress(comm, base + (uint32_t)((i - 1) * n_pages + at / PAGE + 1)));
+        take(x, &taken, at);
+        if (at >= OFFER_LAG)
+            offer(x, &offered, at - OFFER_LAG);
+        if (at < SUM_LAG || i == x->n_chunks)
+            continue;
+        sum_block(x, &summed, at - SUM_LAG);
+        size_t end = at - SUM_LAG + BLOCK;
+        if (end % PAGE == 0 || end >= half)
+            round_advance(comm, end >= half);
     }
+    comm->statistics.bytes_sent += summed.count * sizeof *x->in;
+    return OK;
 }
 
-// Areas are used by this function alone. Who publishes the last round has read all but its own
-// area, which is its own to write next.
+// Areas are used by this function alone. Who returns has read all but its own area, which is its
+// own to write next.
 static enum status two_shot(struct comm *comm, const float *in, size_t n,
                             const struct reduce_sink *sink)
 {
     enum { ROOT = 1 }; // tells the rounds of two-shot from those of one-shot
-    static const size_t width = PAGE_BYTES / sizeof(float);
     struct exchange x = {.comm = comm, .in = in, .n = n, .sink = sink};
     size_t most = comm->points.chunk_bytes / sizeof *in;
     size_t n_chunks = (n + most - 1) / most;
@@ -208,15 +213,14 @@ static enum status two_shot(struct comm *comm, const float *in, size_t n,
     x.n_chunks = (n + x.chunk - 1) / x.chunk;
     assert(x.chunk / 2 * sizeof *in <= EXCHANGE_BYTES);
     TRY(round_begin(comm, OPERATION_ALL_REDUCE, ROOT, n));
-    for (size_t page = 0; page < x.chunk / 2; page += width)
-        offer(&x, 0, page, width);
-    for (size_t i = 0; i <= x.n_chunks; i++) {
-        if (i > 0)
-            TRY(round_begin(comm, OPERATION_ALL_REDUCE, ROOT, n));
-        round_publish(comm);
-        TRY(round_await_all(comm));
-        step(&x, i);
-    }
+    const struct half first = half_of(&x, 0, !comm->rank, comm->rank);
+    for (size_t at = 0; at < first.count; at += BLOCK)
+        offer(&x, &first, at);
+    round_publish(comm);
+    TRY(round_await_all(comm));
+    uint32_t base = comm->round;
+    for (size_t i = 0; i <= x.n_chunks; i++)
+        TRY(step(&x, i, base));
     return OK;
 }
 

@@ -49,6 +49,12 @@ void signal_raise(struct signal_word *word, uint32_t value)
         syscall(SYS_futex, &word->value, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
+void signal_note(struct signal_word *word, uint32_t value)
+{
+    // release: whoever sees the value sees what was written before
+    atomic_store_explicit(&word->value, value, memory_order_release);
+}
+
 static void sleep_once(struct signal_word *word, uint32_t value, int64_t timeout_ns)
 {
     atomic_fetch_add_explicit(&word->waiters, 1, memory_order_seq_cst);

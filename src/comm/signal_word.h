@@ -14,14 +14,16 @@ struct signal_word {
 
 void signal_raise(struct signal_word *word,
                   uint32_t value); // release store, wakes sleepers if there are any
+// Same, but who sleeps goes on sleeping until the next signal_raise(): for steps on the way there.
+void signal_note(struct signal_word *word, uint32_t value);
 
 // What a waiter asks for before it sleeps, then after 20 ms and more, at last every 100 ms: not OK
 // ends the wait with that status.
 typedef enum status (*signal_check)(void *context);
 
 // How long to spin before yielding and before sleeping. WAIT_BUSY: a peer answers within
-// microseconds. WAIT_IDLE: it may take hours; spins briefly, then sleeps. WAIT_ASLEEP: who will raise
-// it needs this CPU; sleeps at once, and asks only when it wakes.
+// microseconds. WAIT_IDLE: it may take hours; spins briefly, then sleeps. WAIT_ASLEEP: who will
+// raise it needs this CPU; sleeps at once, and asks only when it wakes.
 enum signal_patience { WAIT_BUSY, WAIT_IDLE, WAIT_ASLEEP };
 // Until value - word->value <= 0 (as int32). `check` may be NULL.
 enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience,

@@ -319,6 +319,61 @@ static void two_ranks_agree_at_all_switches(void **state)
     }
 }
 
+// Two-shot has no meeting on its way: a rank that stops there for a while, at another place in each
+// call, or for good.
+struct halting {
+    struct consumed consumed;
+    size_t halt_at; // numbers
+    bool dies;
+};
+
+static void consume_and_halt(void *context, size_t offset, const float *sum, size_t count)
+{
+    struct halting *halting = context;
+    consume(&halting->consumed, offset, sum, count);
+    if (halting->consumed.count < halting->halt_at)
+        return;
+    halting->halt_at = SIZE_MAX;
+    if (halting->dies)
+        _exit(9);
+    usleep(30000); // the other one falls asleep
+}
+
+static int run_halt(struct comm *comm, const char *argument)
+{
+    enum { N = 300001, HALTS = 6 };
+    struct reduction_tree tree;
+    reduction_tree_plain(2, &tree);
+    for (uint32_t call = 0; call < HALTS; call++) {
+        bool halts = (int)call % 2 == comm_rank(comm), dies = *argument == 'd' && call == HALTS - 1;
+        float *in = make_nodes(&tree, call, comm_rank(comm), N), *out = malloc(N * sizeof *out);
+        struct halting halting = {
+            {out, calloc(N, 1), N, 0}, halts ? N / (HALTS + 1) * (call + 1) : SIZE_MAX, dies};
+        RANK_CHECK(out && halting.consumed.seen);
+        enum status status = comm_all_reduce_into(comm, NULL, in, N, consume_and_halt, &halting);
+        RANK_CHECK(status == (dies ? ERR_GROUP : OK));
+        for (size_t i = 0; i < N && !dies; i++)
+            RANK_CHECK(halting.consumed.seen[i] == 1 &&
+                       same_bits(out[i], expected_sum(&tree, call, i)));
+        free(halting.consumed.seen);
+        free(out);
+        free(in);
+    }
+    return 0;
+}
+
+static void a_rank_stops_on_the_way(void **state)
+{
+    (void)state;
+    struct group *group;
+    int exit_status = -1;
+    ranks_pass(2, "halt", "pauses");
+    assert_int_equal(ranks_start(2, "halt", "dies", 60, &group), OK);
+    assert_int_equal(group_wait(group, &exit_status), ERR_GROUP);
+    assert_non_null(strstr(status_message(), "rank 1"));
+    group_close(group, 0);
+}
+
 // Halves (and the odd one) of the world work by themselves, and with the world, in turns.
 static int run_split(struct comm *comm, const char *argument)
 {
@@ -538,7 +593,7 @@ static const struct ranks_case cases[] = {{"random", run_random}, {"split", run_
                                           {"eager", run_eager},   {"mismatch", run_mismatch},
                                           {"board", run_board},   {"small", run_small_program},
                                           {"large", run_large},   {"pair", run_pair},
-                                          {NULL, NULL}};
+                                          {"halt", run_halt},     {NULL, NULL}};
 
 int main(int argc, char **argv)
 {
@@ -547,6 +602,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_calls),
         cmocka_unit_test(two_ranks_agree_at_all_switches),
+        cmocka_unit_test(a_rank_stops_on_the_way),
         cmocka_unit_test(splits_work_side_by_side),
         cmocka_unit_test(short_messages_need_no_meeting),
         cmocka_unit_test(different_calls_are_an_error_on_all),
