@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/flags.h"
 #include "comm/comm.h"
 #include "comm/group.h"
+#include "device/device.h"
 #include "device/topology.h"
 
 enum { SIZES_MAX = 16, TRIES = 7, BYTES_MOST = 16 << 20, RUNS_MAX = TABLE_COLUMNS_MAX / 2 - 1 };
@@ -77,9 +77,10 @@ static enum status measure_size(struct comm *comm, float *data, size_t bytes, do
 
 static enum status measure(struct comm *comm, struct comm_results *results)
 {
-    float *data;
+    void *memory;
     enum status status;
-    TRY(memory_new(BYTES_MOST, 1, "a message", &data));
+    TRY(device_memory_new(BYTES_MOST, "a message", &memory)); // as activations have it
+    float *data = memory;
     TRY_DONE(bind_to_core(comm));
     TRY_DONE(comm_tune(comm));
     for (int s = 0; s < (int)SIZES; s++) {
@@ -91,7 +92,7 @@ static enum status measure(struct comm *comm, struct comm_results *results)
     if (comm_rank(comm) == 0)
         comm_points(comm, &results->points);
 done:
-    free(data);
+    device_memory_free(memory, BYTES_MOST);
     return status;
 }
 
