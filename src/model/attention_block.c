@@ -175,9 +175,6 @@ void attention_block(const struct worker *w, int layer)
 {
     struct model *m = w->run->model;
     const struct layer_weights *weights = &m->weights.layers[layer];
-    norm_rows(w, layer, weights->input_norm);
-    team_barrier(m->team);
-    LEAVE_IF_FAILED(w);
     multiply(w, &(struct column_product){.panels = &weights->qkv,
                                          .bias = weights->qkv_bias,
                                          .out = m->scratch.outputs,
@@ -198,6 +195,7 @@ void attention_block(const struct worker *w, int layer)
                                  .panels = &weights->o,
                                  .leaves = &m->attention_leaves,
                                  .tree = &m->plan->attention_tree,
-                                 .bias = weights->o_bias};
+                                 .bias = weights->o_bias,
+                                 .next_norm = weights->post_norm};
     multiply_and_reduce(w, layer, &o_proj);
 }

@@ -135,6 +135,8 @@ static void forward_work(void *context, int thread, int n_threads)
     LEAVE_IF_FAILED(&w);
     capture(&w, 0);
     LEAVE_IF_FAILED(&w);
+    norm_rows(&w, 0, m->weights.layers[0].input_norm);
+    LEAVE_IF_FAILED(&w);
     for (int layer = 0; layer < m->plan->config.num_hidden_layers; layer++) {
         attention_block(&w, layer);
         LEAVE_IF_FAILED(&w);

@@ -63,9 +63,11 @@ static inline int range_width(struct range range)
 
 // embedding.c: the residual stream's first value.
 void embed_tokens(const struct worker *w);
-// attention_block.c: input_layernorm to the residual addition after o_proj.
+// attention_block.c: q_proj, k_proj and v_proj of what input_layernorm has left in scratch.input,
+// to the residual addition after o_proj and post_attention_layernorm, which are one pass.
 void attention_block(const struct worker *w, int layer);
-// mlp_block.c: post_attention_layernorm to the residual addition after down_proj.
+// mlp_block.c: gate_proj and up_proj likewise, to the residual addition after down_proj and the
+// next layer's input_layernorm.
 void mlp_block(const struct worker *w, int layer);
 // logits.c: final norm, lm_head and the largest of each row.
 void compute_logits(const struct worker *w);
@@ -73,8 +75,8 @@ void compute_logits(const struct worker *w);
 // products.c: the operations that several blocks share. They end without a barrier unless said
 // otherwise.
 //
-// The normed residual of all rows, as a product's input, into scratch.input. After the caller's
-// barrier the run may have failed.
+// The normed residual of all rows, as a product's input, into scratch.input. Ends with a barrier;
+// the run may have failed.
 void norm_rows(const struct worker *w, int layer, const float *weight);
 // This thread's part of [range.begin, range.end).
 struct range range_part(const struct worker *w, struct range range);
@@ -96,7 +98,8 @@ struct gated_product {
 };
 void multiply_gated(const struct worker *w, const struct gated_product *product);
 // Row-parallel: input [rows, panels.k] times the panels, summed along the tree over all
-// ranks, + bias, is added to the residual. Ends with a barrier; the run may have failed.
+// ranks, + bias, is added to the residual, whose norm then is in scratch.input as after
+// norm_rows(). Ends with a barrier; the run may have failed.
 struct row_product {
     const char *what; // "all-reduce of o_proj"
     const void *input;
@@ -104,7 +107,8 @@ struct row_product {
     const struct panels *panels;
     const struct leaf_plan *leaves;
     const struct reduction_tree *tree;
-    const float *bias; // [hidden] or NULL
+    const float *bias;      // [hidden] or NULL
+    const float *next_norm; // [hidden], of the block that follows, or NULL
 };
 void multiply_and_reduce(const struct worker *w, int layer, const struct row_product *product);
 

@@ -114,9 +114,8 @@ void mlp_block(const struct worker *w, int layer)
                                     .leaves = &m->mlp_leaves,
                                     .tree = &m->plan->mlp_tree,
                                     .bias = weights->down_bias};
-    norm_rows(w, layer, weights->post_norm);
-    team_barrier(m->team);
-    LEAVE_IF_FAILED(w);
+    if (layer + 1 < m->plan->config.num_hidden_layers)
+        down_proj.next_norm = weights[1].input_norm;
     if (gives_own_columns(m)) {
         down_proj.input_stride = project_and_activate(w, weights);
         down_proj.input = m->scratch.outputs;

@@ -76,6 +76,7 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     out->outputs = reserve(&w, rows, fused, sizeof(float));
     out->query = reserve(&w, rows, attended, input_bytes(plan->cache));
     out->nodes = reserve(&w, rows, nodes * hidden, sizeof(float));
+    out->summed = reserve(&w, rows, 1, sizeof(int32_t));
     out->cosines = reserve(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
     out->sines = reserve(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
     place_exchange(&w, plan, rows, out);

@@ -14,6 +14,7 @@ struct scratch {
     float *outputs;         // of the fused column-parallel products: [rows, widest]
     void *query;            // [rows, o_columns], like `input`
     float *nodes;           // of row-parallel products: [nodes, rows, hidden]
+    int32_t *summed;        // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines, *sines; // [rows, head_dim / 2]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered

@@ -269,6 +269,33 @@ static void test_every_plan(void **state)
     }
 }
 
+// Sums come in pieces that begin and end anywhere in a row, with two-shot those of two rows in
+// turns; a row is normed after its last one. With more threads than rows thread 0 does it as well,
+// with fewer all threads do it later.
+static void test_rows_in_pieces(void **state)
+{
+    (void)state;
+    static const struct {
+        int threads, chunk;
+    } ways[] = {{1, TOKENS}, {4, 3}, {4, 41}};
+    setenv("COLROW_ALL_REDUCE", "two-shot", 1);
+    for (int s = 0; s < 3; s++) {
+        struct tiny_model m;
+        tiny_make(&m, &specs[s], (uint64_t)s + 35);
+        struct order o = order_for(&m);
+        struct expected expected = expect(&m, &o);
+        for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+            o.threads = ways[i].threads;
+            o.chunk = ways[i].chunk;
+            compare(&m, &o, 2, &expected);
+            compare(&m, &o, 3, &expected);
+        }
+        forget(&expected);
+        tiny_remove(&m);
+    }
+    unsetenv("COLROW_ALL_REDUCE");
+}
+
 // More leaves are another sum, and room for more ranks: twelve of them, one query head each.
 static void test_more_leaves(void **state)
 {
@@ -331,9 +358,9 @@ int main(int argc, char **argv)
     if (ranks_is_rank(argc, argv))
         return ranks_run(argc, argv, cases);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_size),          cmocka_unit_test(test_every_plan),
-        cmocka_unit_test(test_more_leaves),         cmocka_unit_test(test_bytes_read),
-        cmocka_unit_test(test_failing_collectives),
+        cmocka_unit_test(test_every_size),     cmocka_unit_test(test_every_plan),
+        cmocka_unit_test(test_rows_in_pieces), cmocka_unit_test(test_more_leaves),
+        cmocka_unit_test(test_bytes_read),     cmocka_unit_test(test_failing_collectives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
