@@ -1,9 +1,8 @@
 // What it costs to move a cache line from one core to another decides everything here
 // (docs/performance.md has the figures):
 //
-// - A line that was modified by one core and is read by another changes its owner. So who has read
-// a
-//   line is the one who may write it next at no cost: slots change hands every other round
+// - A line that was modified by one core and is read by another changes its owner. So who has
+//   read a line is the one who may write it next at no cost: slots change hands every other round
 //   (round_slot()), and two-shot puts sums into the very lines that the summands came in.
 // - Lines that are still in their writer's first-level cache are given away at half the pace of
 //   those in its second-level cache. A slot of some KB is therefore spread over the beginnings of

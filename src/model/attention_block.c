@@ -29,7 +29,7 @@ static struct projected view_projected(const struct model *m)
     const struct rank_share *s = m->share;
     size_t query = (size_t)c->num_attention_heads * (size_t)c->head_dim;
     size_t key = (size_t)c->num_key_value_heads * (size_t)c->head_dim;
-    if (m->scratch.gathered && m->plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)
+    if (plan_gathers(m->plan, m->plan->styles.qkv))
         return (struct projected){m->scratch.gathered, query + 2 * key, (size_t)s->o_columns.begin,
                                   query, query + key};
     size_t queries = (size_t)range_width(s->q_rows), keys = (size_t)range_width(s->kv_rows);
@@ -180,7 +180,7 @@ void attention_block(const struct worker *w, int layer)
                                          .out = m->scratch.outputs,
                                          .out_stride = (size_t)weights->qkv.n});
     team_barrier(m->team);
-    if (m->plan->n_ranks > 1 && m->plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)
+    if (plan_gathers(m->plan, m->plan->styles.qkv))
         gather_projected(w, layer);
     LEAVE_IF_FAILED(w);
     struct projected projected = view_projected(m);

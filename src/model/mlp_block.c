@@ -7,7 +7,7 @@ enum { COLUMN_UNIT = 16, LINE_BYTES = 64, PAGE_BYTES = 4096 };
 
 static bool gathers(const struct model *m)
 {
-    return m->plan->n_ranks > 1 && m->plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT;
+    return plan_gathers(m->plan, m->plan->styles.gate_up);
 }
 
 static void gather_gate_up(const struct worker *w, int layer)

@@ -97,6 +97,11 @@ struct plan {
 enum status plan_compile(const struct model_config *config, const struct plan_options *options, struct plan **out)
     STATUS_MUST_USE;
 void plan_free(struct plan *plan); // accepts NULL
+// Whether each rank's columns of a product of this style go to all ranks.
+static inline bool plan_gathers(const struct plan *plan, enum tp_style style)
+{
+    return plan->n_ranks > 1 && style == TP_COLWISE_GATHER_OUTPUT;
+}
 // Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing is read.
 enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint) STATUS_MUST_USE;
 

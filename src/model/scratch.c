@@ -41,9 +41,9 @@ static void place_exchange(struct walk *w, const struct plan *plan, size_t rows,
     size_t qkv =
         (size_t)(c->num_attention_heads + 2 * c->num_key_value_heads) * (size_t)c->head_dim;
     size_t gathered = 0, received = 0;
-    if (plan->n_ranks > 1 && plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT)
+    if (plan_gathers(plan, plan->styles.qkv))
         gathered = most(gathered, qkv);
-    if (plan->n_ranks > 1 && plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)
+    if (plan_gathers(plan, plan->styles.gate_up))
         gathered = most(gathered, 2 * (size_t)c->intermediate_size);
     if (plan->n_ranks > 1 && plan->embed_sharded)
         received = (size_t)c->hidden_size;

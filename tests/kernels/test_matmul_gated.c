@@ -3,7 +3,7 @@
 // page.
 #include "testing.h"
 
-#include "kernels/kernel_data.h"
+#include "kernels/matmul_data.h"
 
 struct problem {
     enum product_order order;
@@ -24,16 +24,6 @@ struct buffers {
 static size_t item_bytes(enum compute_type type)
 {
     return type == COMPUTE_BF16 ? 2 : 4;
-}
-
-static void fill_panels(const struct panels *w, enum data_kind kind)
-{
-    float *row = malloc((size_t)w->k * sizeof *row);
-    for (int r = 0; r < w->n; r++) {
-        random_values(row, (size_t)w->k, kind);
-        panels_pack(w, r, 1, 0, w->k, row, SOURCE_F32, (size_t)w->k);
-    }
-    free(row);
 }
 
 static void set_up_input(const struct problem *p, struct buffers *b, struct matmul *args)
@@ -91,21 +81,11 @@ static void tear_down(struct buffers *b)
     guarded_free(&b->scratch);
 }
 
-// As threads do: two ranges of panels, two calls.
 static void multiply(const struct kernels *kernels, struct matmul args, struct guarded *out,
                      size_t out_bytes)
 {
-    int n_panels = args.w->n_panels, middle = random_between(0, n_panels);
-    memset(out->data, 0x5a, out_bytes);               // gaps stay so
-    memset(args.scratch, 0xff, MATMUL_SCRATCH_BYTES); // NaNs, should they be read
     args.activated = out->data;
-    args.panel_end = middle;
-    if (middle > 0)
-        kernels->matmul(&args);
-    args.panel_begin = middle;
-    args.panel_end = n_panels;
-    if (middle < n_panels)
-        kernels->matmul(&args);
+    multiply_in_parts(kernels, args, out, out_bytes);
 }
 
 static void compare(const struct problem *p, const struct buffers *b, const char *what)

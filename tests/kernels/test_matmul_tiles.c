@@ -4,7 +4,7 @@
 
 #include "testing.h"
 
-#include "kernels/kernel_data.h"
+#include "kernels/matmul_data.h"
 
 struct problem {
     int m, n, k;
@@ -45,16 +45,6 @@ static struct leaf_plan plan_leaves(int k, int n_leaves, bool whole_tree)
     return plan;
 }
 
-static void fill_panels(struct panels *w, enum data_kind kind)
-{
-    float *row = malloc((size_t)w->k * sizeof *row);
-    for (int r = 0; r < w->n; r++) {
-        random_values(row, (size_t)w->k, kind);
-        panels_pack(w, r, 1, 0, w->k, row, SOURCE_F32, (size_t)w->k);
-    }
-    free(row);
-}
-
 static struct matmul set_up(const struct problem *p, struct buffers *b)
 {
     size_t bytes, m = (size_t)p->m, k = (size_t)p->k, n = (size_t)p->n;
@@ -93,21 +83,11 @@ static void tear_down(struct buffers *b)
     guarded_free(&b->scratch);
 }
 
-// As threads do: two ranges of panels, two calls.
 static void multiply(const struct kernels *kernels, struct matmul args, struct guarded *out,
                      size_t out_count)
 {
-    int n_panels = args.w->n_panels, middle = random_between(0, n_panels);
-    memset(out->data, 0x5a, out_count * 4);           // gaps stay so
-    memset(args.scratch, 0xff, MATMUL_SCRATCH_BYTES); // NaNs, should they be read
     args.out = out->data;
-    args.panel_end = middle;
-    if (middle > 0)
-        kernels->matmul(&args);
-    args.panel_begin = middle;
-    args.panel_end = n_panels;
-    if (middle < n_panels)
-        kernels->matmul(&args);
+    multiply_in_parts(kernels, args, out, out_count * sizeof(float));
 }
 
 static void check(const struct kernels *kernels, const struct problem *p)

@@ -62,4 +62,3 @@ void reference_copy(float *out, const float *in, size_t n)
     for (size_t i = 0; i < n; i++)
         out[i] = in[i];
 }
-

@@ -3,38 +3,26 @@
 #ifndef COLROW_DEVICE_CPU_X86_PACK_CASES_H
 #define COLROW_DEVICE_CPU_X86_PACK_CASES_H
 
+#define PACK_CASE(format, type)                                                                    \
+    case (format)*3 + (type):                                                                      \
+        pack_panel(groups, n_groups, format, type, n_columns);                                     \
+        break
+
 static void pack_panel_of(const struct group *groups, int n_groups, enum panel_format format,
                           enum source_type type, size_t n_columns)
 {
     switch ((int)format * 3 + (int)type) {
-    case PANELS_BF16 * 3 + SOURCE_BF16:
-        pack_panel(groups, n_groups, PANELS_BF16, SOURCE_BF16, n_columns);
-        break;
-    case PANELS_BF16 * 3 + SOURCE_F16:
-        pack_panel(groups, n_groups, PANELS_BF16, SOURCE_F16, n_columns);
-        break;
-    case PANELS_BF16 * 3 + SOURCE_F32:
-        pack_panel(groups, n_groups, PANELS_BF16, SOURCE_F32, n_columns);
-        break;
-    case PANELS_F16 * 3 + SOURCE_BF16:
-        pack_panel(groups, n_groups, PANELS_F16, SOURCE_BF16, n_columns);
-        break;
-    case PANELS_F16 * 3 + SOURCE_F16:
-        pack_panel(groups, n_groups, PANELS_F16, SOURCE_F16, n_columns);
-        break;
-    case PANELS_F16 * 3 + SOURCE_F32:
-        pack_panel(groups, n_groups, PANELS_F16, SOURCE_F32, n_columns);
-        break;
-    case PANELS_F32 * 3 + SOURCE_BF16:
-        pack_panel(groups, n_groups, PANELS_F32, SOURCE_BF16, n_columns);
-        break;
-    case PANELS_F32 * 3 + SOURCE_F16:
-        pack_panel(groups, n_groups, PANELS_F32, SOURCE_F16, n_columns);
-        break;
-    case PANELS_F32 * 3 + SOURCE_F32:
-        pack_panel(groups, n_groups, PANELS_F32, SOURCE_F32, n_columns);
-        break;
+        PACK_CASE(PANELS_BF16, SOURCE_BF16);
+        PACK_CASE(PANELS_BF16, SOURCE_F16);
+        PACK_CASE(PANELS_BF16, SOURCE_F32);
+        PACK_CASE(PANELS_F16, SOURCE_BF16);
+        PACK_CASE(PANELS_F16, SOURCE_F16);
+        PACK_CASE(PANELS_F16, SOURCE_F32);
+        PACK_CASE(PANELS_F32, SOURCE_BF16);
+        PACK_CASE(PANELS_F32, SOURCE_F16);
+        PACK_CASE(PANELS_F32, SOURCE_F32);
     }
 }
+#undef PACK_CASE
 
 #endif
