@@ -1,7 +1,7 @@
 // Attention against the machine's limits, one thread. Decode: bytes of keys and values a second
 // beside the read bandwidth measured right before and after. Prefill: multiply-adds that the causal
-// mask leaves, beside the peak of the order's instruction. Element-wise kernels: nanoseconds a call. Time is this
-// thread's CPU time: other programs disturb it less.
+// mask leaves, beside the peak of the order's instruction. Element-wise kernels: nanoseconds a
+// call. Time is this thread's CPU time: other programs disturb it less.
 //
 //   bench_attention [ISA [pairs|tiles [decode|prefill|elementwise]]]
 #include <math.h>
@@ -144,8 +144,8 @@ static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tok
     }
     char what[64];
     snprintf(what, sizeof what, "%d+%d%s", position, n_tokens, window ? " w" : "");
-    printf("prefill  %-9s %4d %6d %9s %10.1f GFLOP/s %5.2f of peak\n", compute_name(type),
-           head_dim, n_heads, what, median(rate, ROUNDS) * 1e-9, median(rate, ROUNDS) / peak_flops);
+    printf("prefill  %-9s %4d %6d %9s %10.1f GFLOP/s %5.2f of peak\n", compute_name(type), head_dim,
+           n_heads, what, median(rate, ROUNDS) * 1e-9, median(rate, ROUNDS) / peak_flops);
 }
 
 #define TIME(name, repeats, call)                                                                  \

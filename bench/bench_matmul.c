@@ -1,7 +1,9 @@
-// Products against the machine's limits: for each instruction set and number of rows, GFLOP/s and GB/s of weights, each
-// beside the peak that the same process measured in the same second. One thread, best of several.
+// Products against the machine's limits: for each instruction set and number of rows, GFLOP/s and
+// GB/s of weights, each beside the peak that the same process measured in the same second. One
+// thread, best of several.
 //
-//   bench_matmul [ISA [N K]]      weights lie in DRAM (as many copies as fill 768 MB); K, N as in an MLP of 1B models
+//   bench_matmul [ISA [N K]]      weights lie in DRAM (as many copies as fill 768 MB); K, N as in
+//   an MLP of 1B models
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -26,21 +28,21 @@ static double best(double old, double now)
 #define PEAK(name, isa, vector, zero, instruction, flops)                                          \
     __attribute__((target(isa))) static double name(void)                                          \
     {                                                                                              \
-        vector s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero;         \
-        vector s7 = zero, s8 = zero, s9 = zero, x = zero, y = zero;                                 \
+        vector s0 = zero, s1 = zero, s2 = zero, s3 = zero, s4 = zero, s5 = zero, s6 = zero;        \
+        vector s7 = zero, s8 = zero, s9 = zero, x = zero, y = zero;                                \
         const long n = 100000;                                                                     \
         double begin = clock_seconds();                                                            \
         for (long i = 0; i < n; i++)                                                               \
-            __asm__ volatile(                                                                      \
-                instruction " %10, %11, %0\n" instruction " %10, %11, %1\n" instruction            \
-                            " %10, %11, %2\n" instruction " %10, %11, %3\n" instruction            \
-                            " %10, %11, %4\n" instruction " %10, %11, %5\n" instruction            \
-                            " %10, %11, %6\n" instruction " %10, %11, %7\n" instruction            \
-                            " %10, %11, %8\n" instruction " %10, %11, %9\n"                        \
-                : "+v"(s0), "+v"(s1), "+v"(s2), "+v"(s3), "+v"(s4), "+v"(s5), "+v"(s6), "+v"(s7),   \
-                  "+v"(s8), "+v"(s9)                                                               \
-                : "v"(x), "v"(y));                                                                 \
-        return (double)n * 10 * (flops) / (clock_seconds() - begin) * 1e-9;                         \
+            __asm__ volatile(instruction                                                           \
+                             " %10, %11, %0\n" instruction " %10, %11, %1\n" instruction           \
+                             " %10, %11, %2\n" instruction " %10, %11, %3\n" instruction           \
+                             " %10, %11, %4\n" instruction " %10, %11, %5\n" instruction           \
+                             " %10, %11, %6\n" instruction " %10, %11, %7\n" instruction           \
+                             " %10, %11, %8\n" instruction " %10, %11, %9\n"                       \
+                             : "+v"(s0), "+v"(s1), "+v"(s2), "+v"(s3), "+v"(s4), "+v"(s5),         \
+                               "+v"(s6), "+v"(s7), "+v"(s8), "+v"(s9)                              \
+                             : "v"(x), "v"(y));                                                    \
+        return (double)n * 10 * (flops) / (clock_seconds() - begin) * 1e-9;                        \
     }
 PEAK(peak_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), "vfmadd231ps", 16)
 PEAK(peak_avx512, "avx512f", __m512, _mm512_setzero_ps(), "vfmadd231ps", 32)
@@ -53,8 +55,10 @@ __attribute__((target("avx2"))) static void read_all(const char *memory, size_t 
         _mm_prefetch(memory + i + 4096, _MM_HINT_T0);
         _mm_prefetch(memory + i + 4160, _MM_HINT_T0);
         const __m256i *from = (const __m256i *)(const void *)(memory + i);
-        sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_load_si256(from), _mm256_load_si256(from + 1)));
-        sum = _mm256_xor_si256(sum, _mm256_xor_si256(_mm256_load_si256(from + 2), _mm256_load_si256(from + 3)));
+        sum = _mm256_xor_si256(
+            sum, _mm256_xor_si256(_mm256_load_si256(from), _mm256_load_si256(from + 1)));
+        sum = _mm256_xor_si256(
+            sum, _mm256_xor_si256(_mm256_load_si256(from + 2), _mm256_load_si256(from + 3)));
     }
     __asm__ volatile("" : : "x"(sum));
 }
@@ -100,9 +104,11 @@ struct figure {
     double gflops, gbs, peak_gflops, peak_gbs;
 };
 
-// Repeats over all copies of the weights until half a second has gone; the best single product counts for GFLOP/s, the best
-// whole pass for GB/s, since single products may find parts of their weights in a cache.
-static struct figure measure(const struct bench *bench, enum isa isa, enum panel_format format, int m)
+// Repeats over all copies of the weights until half a second has gone; the best single product
+// counts for GFLOP/s, the best whole pass for GB/s, since single products may find parts of their
+// weights in a cache.
+static struct figure measure(const struct bench *bench, enum isa isa, enum panel_format format,
+                             int m)
 {
     struct figure figure = {0};
     struct leaf_plan plan = {.n_leaves = 1, .n_nodes = 1};
@@ -111,7 +117,8 @@ static struct figure measure(const struct bench *bench, enum isa isa, enum panel
     if (panels_bytes(format, bench->n, bench->k, &bytes) != OK || bytes > MEMORY_BYTES)
         return figure;
     struct panels w;
-    struct matmul args = {.w = &w, .leaves = &plan, .m = m, .a = bench->a, .a_is_bf16 = format == PANELS_BF16};
+    struct matmul args = {
+        .w = &w, .leaves = &plan, .m = m, .a = bench->a, .a_is_bf16 = format == PANELS_BF16};
     args.a_stride = (size_t)bench->k;
     args.out = bench->out;
     args.out_stride = (size_t)bench->n;
@@ -123,7 +130,8 @@ static struct figure measure(const struct bench *bench, enum isa isa, enum panel
         figure.peak_gflops = best(figure.peak_gflops, peak_flops(isa));
         double pass = clock_seconds();
         int copies = 0;
-        for (size_t at = 0; at + bytes <= MEMORY_BYTES && clock_seconds() - pass < 1; at += bytes, copies++) {
+        for (size_t at = 0; at + bytes <= MEMORY_BYTES && clock_seconds() - pass < 1;
+             at += bytes, copies++) {
             panels_init(&w, format, bench->n, bench->k, bench->memory + at);
             args.panel_end = w.n_panels;
             double begin = clock_seconds();
@@ -136,7 +144,8 @@ static struct figure measure(const struct bench *bench, enum isa isa, enum panel
     return figure;
 }
 
-static void row(struct table *table, const struct bench *bench, enum isa isa, enum panel_format format, int m)
+static void row(struct table *table, const struct bench *bench, enum isa isa,
+                enum panel_format format, int m)
 {
     static const char *const formats[] = {"bf16", "f16", "f32"};
     struct figure figure = measure(bench, isa, format, m);
@@ -156,7 +165,8 @@ int main(int argc, char **argv)
     static const int rows[] = {1, 2, 4, 8, 16, 32, 64, 128, 512};
     number_mode_set();
     enum isa only = argc > 1 ? isa_from_name(argv[1]) : ISA_COUNT;
-    struct bench bench = {.n = argc > 3 ? atoi(argv[2]) : 8192, .k = argc > 3 ? atoi(argv[3]) : 2048};
+    struct bench bench = {.n = argc > 3 ? atoi(argv[2]) : 8192,
+                          .k = argc > 3 ? atoi(argv[3]) : 2048};
     void *memory, *a, *out;
     if (device_memory_new(MEMORY_BYTES, "weights", &memory) != OK ||
         device_memory_new((size_t)512 * (size_t)bench.k * 4, "rows", &a) != OK ||
@@ -173,7 +183,8 @@ int main(int argc, char **argv)
 
     struct table table;
     table_init(&table, 9);
-    static const char *const heading[] = {"isa", "weights", "rows", "GFLOP/s", "peak", "ratio", "GB/s", "peak", "ratio"};
+    static const char *const heading[] = {"isa",   "weights", "rows", "GFLOP/s", "peak",
+                                          "ratio", "GB/s",    "peak", "ratio"};
     for (int i = 0; i < 9; i++)
         table_cell(&table, "%s", heading[i]);
     for (int isa = ISA_AVX2; isa <= (int)isa_of_machine(); isa++) {

@@ -1,5 +1,6 @@
-// MPI_Allreduce of f32 sums, timed as `colrow bench comm` times ours: in place, one buffer in huge pages, warm, the
-// slowest rank's time. The sums are checked. bench/mpi_all_reduce.sh builds and runs it.
+// MPI_Allreduce of f32 sums, timed as `colrow bench comm` times ours: in place, one buffer in huge
+// pages, warm, the slowest rank's time. The sums are checked. bench/mpi_all_reduce.sh builds and
+// runs it.
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ static int sums_are_right(float *data, int n, int rank, int size)
     all_reduce(data, n);
     for (int i = 0; i < n; i++)
         wrong += data[i] != (float)(size * (size - 1) / 2 + size * (i % 1000));
-    memset(data, 0, (size_t)n * sizeof *data); // sums of zeros do not overflow after thousands of rounds
+    memset(data, 0,
+           (size_t)n * sizeof *data); // sums of zeros do not overflow after thousands of rounds
     return wrong == 0;
 }
 
@@ -46,7 +48,8 @@ static double time_one(float *data, int n, int repeats)
 
 int main(int argc, char **argv)
 {
-    static const int sizes[] = {64, 256, 1024, 4096, 16384, 65536, 262144, 1 << 20, 4 << 20, 16 << 20};
+    static const int sizes[] = {64,    256,    1024,    4096,    16384,
+                                65536, 262144, 1 << 20, 4 << 20, 16 << 20};
     int rank, size, right = 1;
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

@@ -1,5 +1,5 @@
-// What every test includes first: cmocka and what it needs, without its macro fail(), which base/status.h defines
-// as a function.
+// What every test includes first: cmocka and what it needs, without its macro fail(), which
+// base/status.h defines as a function.
 #ifndef COLROW_TESTS_TESTING_H
 #define COLROW_TESTS_TESTING_H
 

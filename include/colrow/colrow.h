@@ -1,8 +1,9 @@
 // colrow/colrow.h: open a HuggingFace model on a group of ranks, submit prompts, receive tokens.
 //
-// One thread owns an engine: no call is thread-safe on the same engine. colrow_step() does the work: it plans and runs one
-// forward pass over all live requests and reports through the callback given with each request, or through
-// colrow_poll(). Functions return 0, or -1 with colrow_error() saying in one sentence what is wrong and what to do.
+// One thread owns an engine: no call is thread-safe on the same engine. colrow_step() does the
+// work: it plans and runs one forward pass over all live requests and reports through the callback
+// given with each request, or through colrow_poll(). Functions return 0, or -1 with colrow_error()
+// saying in one sentence what is wrong and what to do.
 #ifndef COLROW_COLROW_H
 #define COLROW_COLROW_H
 
@@ -19,30 +20,33 @@ extern "C" {
 
 struct colrow_engine;
 
-COLROW_API const char *colrow_error(void);   // of the last failed call on this thread
+COLROW_API const char *colrow_error(void); // of the last failed call on this thread
 COLROW_API const char *colrow_version(void);
 
-// Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the call.
+// Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the
+// call.
 struct colrow_options {
-    const char *model;               // a HuggingFace folder
-    int tensor_parallel_size;        // 1
-    const char *dtype;               // "auto" | "bfloat16" | "float16" | "float32"
-    int64_t max_model_len;           // 0: the model's max_position_embeddings
-    int max_num_seqs;                // 64; sequences in one step at most
-    int max_num_batched_tokens;      // 512; tokens in one step at most (prefill chunks)
-    double gpu_memory_utilization;   // 0.9: of the memory that is free when the engine opens
-    int64_t kv_cache_memory;         // bytes for KV over all ranks of this machine; 0: from the budget
-    const char *kv_cache_dtype;      // NULL: "auto", which is dtype | "float32": attention is computed in f32; other bits
-    const char *tp_plan;             // file with a tp_plan, NULL: the family's
-    int reduction_leaves;            // 0: 8
-    const char *product_order;       // NULL: "pairs" | "tiles": the order of sums made for AMX (bfloat16 only); other bits
-    int threads_per_rank;            // 0: the cores of the cpuset shared evenly (at least 1)
-    double collective_timeout;       // seconds without progress that end the group; 60
-    uint64_t seed;                   // requests without one get theirs from this and their number
-    const char *rank_program;        // the colrow program; NULL: found by itself
-    int prompt_logits;               // reserve room to hand out logits of prompt tokens (colrow logits)
-    int capture_hidden_states;       // reserve room for hidden states (colrow verify)
-    int log_level;                   // 0 debug, 1 info (budget, plan), 2 warnings, 3 errors only
+    const char *model;             // a HuggingFace folder
+    int tensor_parallel_size;      // 1
+    const char *dtype;             // "auto" | "bfloat16" | "float16" | "float32"
+    int64_t max_model_len;         // 0: the model's max_position_embeddings
+    int max_num_seqs;              // 64; sequences in one step at most
+    int max_num_batched_tokens;    // 512; tokens in one step at most (prefill chunks)
+    double gpu_memory_utilization; // 0.9: of the memory that is free when the engine opens
+    int64_t kv_cache_memory;    // bytes for KV over all ranks of this machine; 0: from the budget
+    const char *kv_cache_dtype; // NULL: "auto", which is dtype | "float32": attention is computed
+                                // in f32; other bits
+    const char *tp_plan;        // file with a tp_plan, NULL: the family's
+    int reduction_leaves;       // 0: 8
+    const char *product_order;  // NULL: "pairs" | "tiles": the order of sums made for AMX (bfloat16
+                                // only); other bits
+    int threads_per_rank;       // 0: the cores of the cpuset shared evenly (at least 1)
+    double collective_timeout;  // seconds without progress that end the group; 60
+    uint64_t seed;              // requests without one get theirs from this and their number
+    const char *rank_program;   // the colrow program; NULL: found by itself
+    int prompt_logits;          // reserve room to hand out logits of prompt tokens (colrow logits)
+    int capture_hidden_states;  // reserve room for hidden states (colrow verify)
+    int log_level;              // 0 debug, 1 info (budget, plan), 2 warnings, 3 errors only
     // while weights are read; may be NULL
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
     void *progress_context;
@@ -57,14 +61,15 @@ struct colrow_token_bias {
     float bias;
 };
 
-// Names and defaults of vLLM's SamplingParams. Fill with colrow_sampling_init(): greedy defaults come from
-// generation_config.json when `engine` is given. Arrays and strings are copied by colrow_submit().
+// Names and defaults of vLLM's SamplingParams. Fill with colrow_sampling_init(): greedy defaults
+// come from generation_config.json when `engine` is given. Arrays and strings are copied by
+// colrow_submit().
 struct colrow_sampling {
-    double temperature; // 0: greedy
-    double top_p;       // 1
-    int top_k;          // 0: all
-    double min_p;       // 0
-    double repetition_penalty; // 1
+    double temperature;                         // 0: greedy
+    double top_p;                               // 1
+    int top_k;                                  // 0: all
+    double min_p;                               // 0
+    double repetition_penalty;                  // 1
     double presence_penalty, frequency_penalty; // 0
     int has_seed;
     uint64_t seed;
@@ -83,7 +88,8 @@ struct colrow_sampling {
     int prompt_logits;       // hand out logits of every prompt token (needs the option)
     int n;                   // 1: sequences of one prompt
 };
-COLROW_API void colrow_sampling_init(const struct colrow_engine *engine, struct colrow_sampling *sampling);
+COLROW_API void colrow_sampling_init(const struct colrow_engine *engine,
+                                     struct colrow_sampling *sampling);
 
 enum colrow_finish { COLROW_RUNNING, COLROW_STOP, COLROW_LENGTH, COLROW_CANCELLED, COLROW_FAILED };
 COLROW_API const char *colrow_finish_name(enum colrow_finish finish); // "stop", "length", ...
@@ -95,25 +101,29 @@ struct colrow_logprob {
 };
 struct colrow_output {
     uint64_t request;
-    int index;              // 0 .. n-1
-    const int32_t *ids;     // new tokens
+    int index;          // 0 .. n-1
+    const int32_t *ids; // new tokens
     int n_ids;
-    const char *text;       // newly complete UTF-8 text, NUL-terminated (may be empty)
+    const char *text; // newly complete UTF-8 text, NUL-terminated (may be empty)
     size_t text_length;
-    const struct colrow_logprob *logprobs; // [n_ids][1 + logprobs], the chosen one first; NULL when not asked for
-    int n_logprobs;                        // 1 + logprobs, or 0
-    const float *prompt_logits;            // [n_prompt_logits][vocab_size] of prompt tokens from prompt_position on
+    const struct colrow_logprob
+        *logprobs;  // [n_ids][1 + logprobs], the chosen one first; NULL when not asked for
+    int n_logprobs; // 1 + logprobs, or 0
+    const float
+        *prompt_logits; // [n_prompt_logits][vocab_size] of prompt tokens from prompt_position on
     int n_prompt_logits;
     int64_t prompt_position;
     enum colrow_finish finish;
-    const char *stop_reason; // the stop string or token that ended it, or NULL
-    const char *error;       // with COLROW_FAILED
+    const char *stop_reason;              // the stop string or token that ended it, or NULL
+    const char *error;                    // with COLROW_FAILED
     int prompt_tokens, completion_tokens; // so far
 };
-typedef void (*colrow_callback)(void *context, const struct colrow_output *output); // valid during the call
+typedef void (*colrow_callback)(void *context,
+                                const struct colrow_output *output); // valid during the call
 
-// Either ids (n_ids > 0) or text. Text is encoded with special tokens. Returns the request's number through `request`. A prompt
-// that does not fit the context or the KV pool is refused here, with the numbers.
+// Either ids (n_ids > 0) or text. Text is encoded with special tokens. Returns the request's number
+// through `request`. A prompt that does not fit the context or the KV pool is refused here, with
+// the numbers.
 struct colrow_prompt {
     const char *text;
     const int32_t *ids;
@@ -121,28 +131,32 @@ struct colrow_prompt {
     int no_special_tokens;
 };
 COLROW_API int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
-                             const struct colrow_sampling *sampling, colrow_callback callback, void *context,
-                             uint64_t *request);
-// The request ends with COLROW_CANCELLED in one of the next steps. Every sequence of every request gets exactly one output
-// whose `finish` is not COLROW_RUNNING, whatever happens, unless the engine is closed before.
+                             const struct colrow_sampling *sampling, colrow_callback callback,
+                             void *context, uint64_t *request);
+// The request ends with COLROW_CANCELLED in one of the next steps. Every sequence of every request
+// gets exactly one output whose `finish` is not COLROW_RUNNING, whatever happens, unless the engine
+// is closed before.
 COLROW_API int colrow_cancel(struct colrow_engine *engine, uint64_t request);
-// Runs one step, and starts the next one before it hands over results: the ranks compute while callbacks run and between
-// calls. Callbacks may submit and cancel, and nothing else. Returns the number of requests that are still alive, or -1 when
-// the group is over: then every live request has got COLROW_FAILED.
+// Runs one step, and starts the next one before it hands over results: the ranks compute while
+// callbacks run and between calls. Callbacks may submit and cancel, and nothing else. Returns the
+// number of requests that are still alive, or -1 when the group is over: then every live request
+// has got COLROW_FAILED.
 COLROW_API int colrow_step(struct colrow_engine *engine);
-// For requests submitted without a callback: the next output, or 0 when there is none. Runs steps as needed when
-// `wait` is set. Valid until the next call on the engine. Returns 1 with an output, 0 without, -1 on error.
+// For requests submitted without a callback: the next output, or 0 when there is none. Runs steps
+// as needed when `wait` is set. Valid until the next call on the engine. Returns 1 with an output,
+// 0 without, -1 on error.
 COLROW_API int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out);
 
 // Text. Results are heap memory of the caller: free().
-COLROW_API int colrow_encode(const struct colrow_engine *engine, const char *text, int add_special_tokens, int32_t **ids,
-                             int *n_ids);
-COLROW_API int colrow_decode(const struct colrow_engine *engine, const int32_t *ids, int n_ids, int skip_special_tokens,
-                             char **text);
+COLROW_API int colrow_encode(const struct colrow_engine *engine, const char *text,
+                             int add_special_tokens, int32_t **ids, int *n_ids);
+COLROW_API int colrow_decode(const struct colrow_engine *engine, const int32_t *ids, int n_ids,
+                             int skip_special_tokens, char **text);
 struct colrow_message {
     const char *role, *content;
 };
-COLROW_API int colrow_apply_chat_template(const struct colrow_engine *engine, const struct colrow_message *messages, int n,
+COLROW_API int colrow_apply_chat_template(const struct colrow_engine *engine,
+                                          const struct colrow_message *messages, int n,
                                           int add_generation_prompt, char **text);
 
 struct colrow_info {
@@ -155,25 +169,31 @@ COLROW_API void colrow_get_info(const struct colrow_engine *engine, struct colro
 
 struct colrow_statistics {
     uint64_t prompt_tokens, generated_tokens, steps;
-    double prefill_seconds, decode_seconds;        // steps with / without prompt tokens
-    uint64_t prefill_tokens, decode_tokens;        // processed in those steps
+    double prefill_seconds, decode_seconds; // steps with / without prompt tokens
+    uint64_t prefill_tokens, decode_tokens; // processed in those steps
     double load_seconds;
     uint64_t preemptions;
-    double overhead_seconds; // of the steps: what no rank spent in its forward pass (hand-over, sampling, bookkeeping)
+    double overhead_seconds; // of the steps: what no rank spent in its forward pass (hand-over,
+                             // sampling, bookkeeping)
 };
 struct colrow_rank_statistics {
     int pid;
     uint64_t weight_bytes, kv_bytes, scratch_bytes, resident_peak_bytes, file_bytes_read;
-    double load_seconds, step_seconds, all_reduce_seconds, wait_seconds; // wait: within all_reduce, for peers
+    double load_seconds, step_seconds, all_reduce_seconds,
+        wait_seconds; // wait: within all_reduce, for peers
     uint64_t bytes_sent;
-    double weights_seconds; // of load_seconds: from the first byte of the weights read to the last one packed
+    double weights_seconds; // of load_seconds: from the first byte of the weights read to the last
+                            // one packed
 };
-COLROW_API void colrow_get_statistics(const struct colrow_engine *engine, struct colrow_statistics *out);
-COLROW_API int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank, struct colrow_rank_statistics *out);
+COLROW_API void colrow_get_statistics(const struct colrow_engine *engine,
+                                      struct colrow_statistics *out);
+COLROW_API int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
+                                          struct colrow_rank_statistics *out);
 
-// Hidden states of the last step (needs capture_hidden_states): [num_hidden_layers + 1][rows][hidden_size] with the given
-// row count and strides in floats.
-COLROW_API const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows, size_t *layer_stride);
+// Hidden states of the last step (needs capture_hidden_states): [num_hidden_layers +
+// 1][rows][hidden_size] with the given row count and strides in floats.
+COLROW_API const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows,
+                                             size_t *layer_stride);
 
 #ifdef __cplusplus
 }

@@ -86,7 +86,8 @@ const char *json_show(const json_t *value)
     static _Thread_local char text[80];
     if (!value || json_is_object(value) || json_is_array(value))
         return json_kind(value);
-    size_t n = json_dumpb(value, text, sizeof text - 1, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
+    size_t n = json_dumpb(value, text, sizeof text - 1,
+                          JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (n > sizeof text - 1) {
         n = sizeof text - 1;
         memcpy(text + n - 3, "...", 3);

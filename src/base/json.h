@@ -19,8 +19,8 @@ enum status json_parse(const char *name, const char *text, size_t length,
 enum status json_file(const char *path, size_t bytes_max, json_t **out) STATUS_MUST_USE;
 
 // Typed access to `object[key]`. `where` is the file in messages. A key that is absent or null
-// leaves
-// `*out` alone and sets `*found` (when not NULL) to false; with found == NULL absence is an error.
+// leaves `*out` alone and sets `*found` (when not NULL) to false; with found == NULL absence is an
+// error.
 enum status json_get_int(const json_t *object, const char *where, const char *key, int64_t least,
                          int64_t most, int64_t *out, bool *found) STATUS_MUST_USE;
 enum status json_get_number(const json_t *object, const char *where, const char *key, double least,

@@ -64,7 +64,7 @@ static enum status measure_size(struct comm *comm, float *data, size_t bytes, do
 {
     double own[TRIES], all[FLAG_LIST_MAX][TRIES];
     int repeats = bytes <= 65536 ? 300 : bytes <= 1 << 20 ? 40 : 5;
-    memset(data, 0, bytes); // sums of zeros do not overflow after thousands of rounds
+    memset(data, 0, bytes);          // sums of zeros do not overflow after thousands of rounds
     for (int t = -1; t < TRIES; t++) // the first series warms up
         TRY(time_one(comm, data, bytes / sizeof *data, repeats, &own[t < 0 ? 0 : t]));
     TRY(comm_all_gather(comm, own, sizeof own, NULL, all));
@@ -179,18 +179,17 @@ static enum status print_json(const struct comm_run *runs, int n)
             const struct comm_results *results = &runs[i].results;
             const struct comm_points *points = &results->points;
             json_array_append_new(
-                list,
-                json_pack("{s:i, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f}", "ranks",
-                          runs[i].n_ranks, "algorithm", runs[i].algorithm, "bytes",
-                          (json_int_t)sizes[s], "seconds", results->seconds[s], "bytes_per_second",
-                          (double)sizes[s] / results->seconds[s], "one_shot_bytes",
-                          (json_int_t)points->one_shot_bytes, "demote_bytes",
-                          (json_int_t)points->demote_bytes, "spread_bytes",
-                          (json_int_t)points->spread_bytes, "chunk_bytes",
-                          (json_int_t)points->chunk_bytes, "stream_bytes",
-                          points->stream_bytes == SIZE_MAX ? (json_int_t)-1
-                                                           : (json_int_t)points->stream_bytes,
-                          "tuning_seconds", points->tuning_seconds));
+                list, json_pack("{s:i, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:f}", "ranks",
+                                runs[i].n_ranks, "algorithm", runs[i].algorithm, "bytes",
+                                (json_int_t)sizes[s], "seconds", results->seconds[s],
+                                "bytes_per_second", (double)sizes[s] / results->seconds[s],
+                                "one_shot_bytes", (json_int_t)points->one_shot_bytes,
+                                "demote_bytes", (json_int_t)points->demote_bytes, "spread_bytes",
+                                (json_int_t)points->spread_bytes, "chunk_bytes",
+                                (json_int_t)points->chunk_bytes, "stream_bytes",
+                                points->stream_bytes == SIZE_MAX ? (json_int_t)-1
+                                                                 : (json_int_t)points->stream_bytes,
+                                "tuning_seconds", points->tuning_seconds));
         }
     return write_json(list, NULL);
 }
@@ -203,8 +202,8 @@ static enum status choose_algorithms(const char *text, const char **chosen, int 
         if (strcmp(text, "all") == 0 || strcmp(text, algorithms[i]) == 0)
             chosen[(*n)++] = algorithms[i];
     if (*n == 0)
-        return fail(ERR_INPUT,
-                    "--all-reduce is \"%s\"; expected auto, one-shot, two-shot or all", text);
+        return fail(ERR_INPUT, "--all-reduce is \"%s\"; expected auto, one-shot, two-shot or all",
+                    text);
     return OK;
 }
 
@@ -240,9 +239,10 @@ int bench_comm(int argc, char **argv)
     };
     const struct usage usage = {
         .command = "bench comm",
-        .summary = "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
-                   "slowest rank, median of 7 series.\n"
-                   "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.",
+        .summary =
+            "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
+            "slowest rank, median of 7 series.\n"
+            "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.",
         .flags = flags,
         .n_flags = sizeof flags / sizeof flags[0],
     };

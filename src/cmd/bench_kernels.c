@@ -95,8 +95,8 @@ static double time_product(struct product_bench *b, const struct kernels *kernel
 }
 
 static void add_row(struct table *table, json_t *list, const char *isa,
-                    const struct format_row *format, int m,
-                    const struct shape *s, double seconds, double bytes, const struct peak *peak)
+                    const struct format_row *format, int m, const struct shape *s, double seconds,
+                    double bytes, const struct peak *peak)
 {
     const char *name = format->name;
     double flops = 2.0 * m * s->n * s->k / seconds, read = bytes / seconds;
@@ -108,21 +108,19 @@ static void add_row(struct table *table, json_t *list, const char *isa,
     table_cell(table, "%.3f", flops / most);
     table_cell(table, "%.1f", read / 1e9);
     table_cell(table, "%.3f", read / peak->read_bytes);
-    json_array_append_new(list,
-                          json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f}", "isa", isa,
-                                    "weights", name, "m", m, "n", s->n, "k", s->k, "seconds",
-                                    seconds, "flops_of_peak", flops / most,
-                                    "bytes_of_bandwidth", read / peak->read_bytes));
+    json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f}", "isa", isa,
+                                          "weights", name, "m", m, "n", s->n, "k", s->k, "seconds",
+                                          seconds, "flops_of_peak", flops / most,
+                                          "bytes_of_bandwidth", read / peak->read_bytes));
 }
 
 static enum status run_kernels(bool json, bool quick)
 {
-    static const struct format_row formats[] = {
-        {PANELS_BF16, true, "bf16", ORDER_PAIRS},
-        {PANELS_BF16, true, "bf16, tiles", ORDER_TILES},
-        {PANELS_BF16, false, "bf16, f32 in", ORDER_PAIRS},
-        {PANELS_F16, false, "f16", ORDER_PAIRS},
-        {PANELS_F32, false, "f32", ORDER_PAIRS}};
+    static const struct format_row formats[] = {{PANELS_BF16, true, "bf16", ORDER_PAIRS},
+                                                {PANELS_BF16, true, "bf16, tiles", ORDER_TILES},
+                                                {PANELS_BF16, false, "bf16, f32 in", ORDER_PAIRS},
+                                                {PANELS_F16, false, "f16", ORDER_PAIRS},
+                                                {PANELS_F32, false, "f32", ORDER_PAIRS}};
     static const int rows[] = {1, 2, 4, 8, 16, 64, 512};
     const struct shape shape = {.n = 8192, .k = 2048, .copies = 24};
     struct peak peak;

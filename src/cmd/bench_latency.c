@@ -50,7 +50,7 @@ static double prefill_ratio(const struct bench *b, const struct workload_result 
     double flops =
         (double)r->prefill_tokens * b->cost.layer_flops + b->workload.n * b->cost.head_flops;
     double peak = strcmp(b->info.product_order, "tiles") == 0 ? peak_tiles_flops(&b->peak)
-                                                               : peak_product_flops(&b->peak);
+                                                              : peak_product_flops(&b->peak);
     return r->prefill_seconds > 0 ? flops / r->prefill_seconds / peak : 0;
 }
 
@@ -134,8 +134,8 @@ static enum status report(struct bench *b, struct series *s)
         "tensor_parallel_size", b->info.tensor_parallel_size, "batch_size", b->workload.n,
         "input_len", b->workload.input_len, "output_len", b->workload.output_len, "dtype",
         b->info.dtype, "isa", b->info.isa, "product_order", b->info.product_order,
-        "prefill_tokens_per_second", prefill, "prefill_of_peak",
-        prefill_part, "decode_tokens_per_second", decode, "decode_of_bandwidth", decode_part,
+        "prefill_tokens_per_second", prefill, "prefill_of_peak", prefill_part,
+        "decode_tokens_per_second", decode, "decode_of_bandwidth", decode_part,
         "read_bytes_per_second", bandwidth, "runs_dropped", s->n_flipped, "limits",
         limits_json(b->cores, &b->peak));
     if (b->json || b->output_json) {

@@ -49,8 +49,7 @@ struct usage {
 };
 
 // Parses argv[1..]. Positional arguments go to `positional` (at most `positional_max`; borrowed),
-// their number to
-// `*n_positional`; "--" ends the flags. --help prints and sets `*helped`.
+// their number to `*n_positional`; "--" ends the flags. --help prints and sets `*helped`.
 enum status flags_parse(const struct usage *usage, int argc, char **argv, const char **positional,
                         int positional_max, int *n_positional, bool *helped) STATUS_MUST_USE;
 

@@ -221,15 +221,15 @@ static void print_json(const struct generate *g, const struct colrow_engine *eng
         json_array_append_new(outputs, item);
     }
     json_t *root = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}", "model",
-        g->engine.options.model, "tensor_parallel_size", info.tensor_parallel_size, "dtype",
-        info.dtype, "isa", info.isa, "product_order", info.product_order, "outputs", outputs,
-        "statistics", "prompt_tokens",
-        (json_int_t)s.prompt_tokens, "generated_tokens", (json_int_t)s.generated_tokens,
-        "prefill_seconds", s.prefill_seconds, "decode_seconds", s.decode_seconds, "prefill_tokens",
-        (json_int_t)s.prefill_tokens, "decode_tokens", (json_int_t)s.decode_tokens, "load_seconds",
-        s.load_seconds, "steps", (json_int_t)s.steps, "preemptions", (json_int_t)s.preemptions,
-        "ranks", rank_json(engine, info.tensor_parallel_size));
+        "{s:s, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}",
+        "model", g->engine.options.model, "tensor_parallel_size", info.tensor_parallel_size,
+        "dtype", info.dtype, "isa", info.isa, "product_order", info.product_order, "outputs",
+        outputs, "statistics", "prompt_tokens", (json_int_t)s.prompt_tokens, "generated_tokens",
+        (json_int_t)s.generated_tokens, "prefill_seconds", s.prefill_seconds, "decode_seconds",
+        s.decode_seconds, "prefill_tokens", (json_int_t)s.prefill_tokens, "decode_tokens",
+        (json_int_t)s.decode_tokens, "load_seconds", s.load_seconds, "steps", (json_int_t)s.steps,
+        "preemptions", (json_int_t)s.preemptions, "ranks",
+        rank_json(engine, info.tensor_parallel_size));
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(root);

@@ -43,8 +43,8 @@ void comm_mark(struct comm *comm, int64_t step, int layer, const char *what);
 enum status comm_all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
                             float *out, size_t n) STATUS_MUST_USE;
 // Same, but instead of storing hands over the sum piece by piece as it is read, in any order:
-// consume(context, offset, sum, count). The residual addition and what else can be done in that pass
-// goes there.
+// consume(context, offset, sum, count). The residual addition and what else can be done in that
+// pass goes there.
 typedef void (*comm_consumer)(void *context, size_t offset, const float *sum, size_t count);
 enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree *tree,
                                  const float *in, size_t n, comm_consumer consume,
@@ -75,8 +75,8 @@ void comm_fail_after(struct comm *comm, long n);
 // Where an all-reduce changes its ways. All ranks of a communicator have the same; no bit of a sum
 // depends on them.
 struct comm_points {
-    size_t demote_bytes; // two ranks: up to here a slot's end is demoted (cache_line.h)
-    size_t spread_bytes; // two ranks: from there up to here slots are spread over pages
+    size_t demote_bytes;   // two ranks: up to here a slot's end is demoted (cache_line.h)
+    size_t spread_bytes;   // two ranks: from there up to here slots are spread over pages
     size_t one_shot_bytes; // of the nodes of the rank that has most; above: two-shot
     size_t chunk_bytes;    // of two-shot; two ranks
     size_t stream_bytes;   // from here on slots are written past the caches; SIZE_MAX: never

@@ -53,8 +53,7 @@ void group_end(struct group *group, int signal, double grace_seconds);
 void group_signal(struct group *group, int signal);
 
 // Until all ranks have left. The first that fails ends the others; its exit status (128 + signal)
-// goes to
-// `*exit_status`.
+// goes to `*exit_status`.
 enum status group_wait(struct group *group, int *exit_status) STATUS_MUST_USE;
 
 #endif

@@ -162,8 +162,7 @@ char *segment_exchange(const struct segment *segment, int channel, int rank, int
 {
     assert(channel >= 0 && channel < SEGMENT_CHANNELS && rank >= 0 && rank < segment->n_ranks);
     size_t index = (size_t)channel * (size_t)segment->n_ranks + (size_t)rank;
-    return at(segment,
-              segment->exchanges_offset + (index * 2 + (size_t)parity) * EXCHANGE_BYTES);
+    return at(segment, segment->exchanges_offset + (index * 2 + (size_t)parity) * EXCHANGE_BYTES);
 }
 
 char *segment_send_piece(const struct segment *segment, int rank, int piece)

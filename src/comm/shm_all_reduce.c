@@ -12,10 +12,10 @@
 #include "comm/shm_two_ranks.h"
 
 enum {
-    CHUNK_BYTES = 256 << 10,   // of nodes, of the rank that has most
-    SUM_OFFSET = 256 << 10,    // of the own part's sum in a slot, behind the nodes for others
-    PART_UNIT = 32,            // floats: parts begin on cache line pairs
-    SINK_BLOCK = 1024,         // floats handed to a consumer at once: they stay in the first cache
+    CHUNK_BYTES = 256 << 10, // of nodes, of the rank that has most
+    SUM_OFFSET = 256 << 10,  // of the own part's sum in a slot, behind the nodes for others
+    PART_UNIT = 32,          // floats: parts begin on cache line pairs
+    SINK_BLOCK = 1024,       // floats handed to a consumer at once: they stay in the first cache
 };
 static_assert(SUM_OFFSET + CHUNK_BYTES <= SLOT_BYTES, "a slot holds a chunk's nodes and sums");
 

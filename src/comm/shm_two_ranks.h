@@ -1,5 +1,6 @@
 // All-reduce between two ranks that bring one node each: what tensor parallelism over two cores,
-// sockets or processes calls all day. The general case is in shm_all_reduce.c; the bits are the same.
+// sockets or processes calls all day. The general case is in shm_all_reduce.c; the bits are the
+// same.
 #ifndef COLROW_COMM_SHM_TWO_RANKS_H
 #define COLROW_COMM_SHM_TWO_RANKS_H
 

@@ -68,13 +68,13 @@ struct comm {
     // shm: rounds begun on this channel, and how many all peers are known to have published.
     int channel;
     uint32_t round, seen;
-    uint64_t call; // of this round
+    uint64_t call;                  // of this round
     struct rank_line *line;         // own
     struct rank_line *lines;        // [size]
     char *slots[COMM_RANKS_MAX][2]; // by rank and parity
     char *exchanges[2][2];          // likewise; of two ranks
     struct comm_points points;
-    float *part;                    // own part of a two-shot sum, when there is a consumer
+    float *part; // own part of a two-shot sum, when there is a consumer
     bool broken;
     long fail_after;                     // fault injection; 0: off
     struct flight_record *flight;        // own; never NULL

@@ -8,14 +8,14 @@
 #include "base/status.h"
 #include "device/kernels.h"
 
-// Zeroed memory, 64-byte aligned, on huge pages where the system gives them (2 MiB aligned from 2 MiB on).
-// Free with device_free(same size).
+// Zeroed memory, 64-byte aligned, on huge pages where the system gives them (2 MiB aligned from 2
+// MiB on). Free with device_free(same size).
 enum status device_memory_new(size_t bytes, const char *what, void **out) STATUS_MUST_USE;
 void device_memory_free(void *memory, size_t bytes); // accepts NULL
 
 // Bytes that this process may still use: the smallest of MemAvailable and what the cgroups leave.
 enum status device_memory_available(uint64_t *out) STATUS_MUST_USE;
-uint64_t device_resident_bytes(void); // of this process, now
+uint64_t device_resident_bytes(void);         // of this process, now
 uint64_t device_resident_peak_bytes(int pid); // of a process, 0: this one; 0 when it is gone
 
 // CPUs that this process may run on (its cpuset and affinity); at least 1.

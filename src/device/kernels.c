@@ -81,7 +81,9 @@ enum status kernels_choose(const struct kernels **out)
     if (cap && *cap) {
         isa = isa_from_name(cap);
         if (isa == ISA_COUNT)
-            return fail(ERR_INPUT, "COLROW_ISA=%.40s is not an instruction set: use reference, avx2, avx512, avx512bf16 "
+            return fail(ERR_INPUT,
+                        "COLROW_ISA=%.40s is not an instruction set: use reference, avx2, avx512, "
+                        "avx512bf16 "
                         "or amx",
                         cap);
     }

@@ -1,9 +1,10 @@
-// The kernel table: one entry per operation. The reference fills it, each ISA overwrites what it improves, and every
-// entry gives the same bits (docs/numerics.md). Nothing outside device/ knows about instruction sets.
+// The kernel table: one entry per operation. The reference fills it, each ISA overwrites what it
+// improves, and every entry gives the same bits (docs/numerics.md). Nothing outside device/ knows
+// about instruction sets.
 //
-// Kernels work on the part of the output that their arguments name and keep no state; threads call them side by side
-// on different parts. Pointers are 4-byte aligned at least unless said otherwise; nothing is read or written outside
-// the ranges given.
+// Kernels work on the part of the output that their arguments name and keep no state; threads call
+// them side by side on different parts. Pointers are 4-byte aligned at least unless said otherwise;
+// nothing is read or written outside the ranges given.
 #ifndef COLROW_DEVICE_KERNELS_H
 #define COLROW_DEVICE_KERNELS_H
 
@@ -17,13 +18,15 @@
 enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
 enum { MATMUL_SCRATCH_BYTES = 6 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
 
-// The order in which products of bf16 are summed: sections 3 and 10. Other products know ORDER_PAIRS only.
+// The order in which products of bf16 are summed: sections 3 and 10. Other products know
+// ORDER_PAIRS only.
 enum product_order { ORDER_PAIRS, ORDER_TILES, ORDER_COUNT };
-const char *product_order_name(enum product_order order);           // "pairs", "tiles"
-enum product_order product_order_from_name(const char *name);       // ORDER_COUNT when unknown
+const char *product_order_name(enum product_order order);     // "pairs", "tiles"
+enum product_order product_order_from_name(const char *name); // ORDER_COUNT when unknown
 
-// How a product's k is cut (section 4). After leaf i, the two newest sums on the stack are added `merges` times.
-// What is left on the stack are the rank's nodes, in order; a column-parallel product has one leaf and one node.
+// How a product's k is cut (section 4). After leaf i, the two newest sums on the stack are added
+// `merges` times. What is left on the stack are the rank's nodes, in order; a column-parallel
+// product has one leaf and one node.
 struct leaf_plan {
     int n_leaves, n_nodes;
     struct {
@@ -32,60 +35,65 @@ struct leaf_plan {
     } leaf[LEAVES_MAX];
 };
 
-// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end). With `up`, a matrix of w's size, instead
+// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end). With `up`, a matrix of
+// w's size, instead
 //   activated[m][n] = silu(a · w + bias) · (a · up + up_bias)
-// as the next product's input: bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16). Column-parallel only.
+// as the next product's input: bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16).
+// Column-parallel only.
 struct matmul {
     const struct panels *w;
     const struct leaf_plan *leaves;
     int panel_begin, panel_end;
-    int m;              // rows of a
-    const void *a;      // [m][a_stride]: bf16 where `a_is_bf16` (only with PANELS_BF16), else f32
+    int m;         // rows of a
+    const void *a; // [m][a_stride]: bf16 where `a_is_bf16` (only with PANELS_BF16), else f32
     bool a_is_bf16;
-    size_t a_stride;    // elements
-    float *out;         // node 0, row 0, column 0 of the whole matrix
-    size_t out_stride;  // elements between rows, of out or of activated
-    size_t node_stride; // floats between nodes
-    const float *bias;  // [n] added to node 0 after its chain, or NULL (column-parallel only)
-    const struct panels *up; // or NULL
-    const float *up_bias;    // [n] or NULL
-    enum compute_type type;  // of activated
-    void *activated;         // row 0, column 0 of the whole matrix
-    void *scratch;      // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
+    size_t a_stride;          // elements
+    float *out;               // node 0, row 0, column 0 of the whole matrix
+    size_t out_stride;        // elements between rows, of out or of activated
+    size_t node_stride;       // floats between nodes
+    const float *bias;        // [n] added to node 0 after its chain, or NULL (column-parallel only)
+    const struct panels *up;  // or NULL
+    const float *up_bias;     // [n] or NULL
+    enum compute_type type;   // of activated
+    void *activated;          // row 0, column 0 of the whole matrix
+    void *scratch;            // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
     enum product_order order; // ORDER_TILES only where `a_is_bf16`
 };
 
-// Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else, each
-// KV_PAGE_TOKENS * head_dim elements:
-//   bf16:      keys [head_dim/2][64][2]   values [32][head_dim][2]   (both are panels: pairs of the summed index)
-//   f16, f32:  keys [head_dim][64]        values [64][head_dim]
+// Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else,
+// each KV_PAGE_TOKENS * head_dim elements:
+//   bf16:      keys [head_dim/2][64][2]   values [32][head_dim][2]   (both are panels: pairs of the
+//   summed index) f16, f32:  keys [head_dim][64]        values [64][head_dim]
 struct kv_view {
     enum compute_type type;
     int head_dim;
-    char *keys, *values;   // of page id 0, this layer and head
-    size_t page_stride;    // bytes from one page id to the next
-    const int32_t *pages;  // ids of the sequence's pages: page i holds positions 64 i ...
+    char *keys, *values;  // of page id 0, this layer and head
+    size_t page_stride;   // bytes from one page id to the next
+    const int32_t *pages; // ids of the sequence's pages: page i holds positions 64 i ...
 };
 
 // One sequence, one KV head: `n_heads` query heads (adjacent in q and out) of `n_tokens` tokens.
 struct attention {
     struct kv_view kv;
     int n_heads, n_tokens;
-    int64_t position;      // absolute, of the first token; keys and values up to the last token are in the cache
-    int64_t window;        // sliding window; 0: none
+    int64_t position; // absolute, of the first token; keys and values up to the last token are in
+                      // the cache
+    int64_t window;   // sliding window; 0: none
     float scale;
-    const void *q;         // bf16 with a bf16 cache, else f32 (already rounded): [n_tokens][q_stride]; head h at h * head_dim
-    size_t q_stride;       // elements
+    const void *q; // bf16 with a bf16 cache, else f32 (already rounded): [n_tokens][q_stride]; head
+                   // h at h * head_dim
+    size_t q_stride;            // elements
     enum compute_type out_type; // that of the cache, or, with one of f32, any
-    void *out;             // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16): [n_tokens][out_stride]
+    void *out;                  // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16):
+                                // [n_tokens][out_stride]
     size_t out_stride;
-    void *scratch;         // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
+    void *scratch;            // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
     enum product_order order; // ORDER_TILES only with a bf16 cache
 };
 
-// Probabilities as integers, for sampling: weights[i] = trunc(exp(x[i] · factor - shift) · 2^30 + 0.5f), each
-// operation rounded once in f32; 0 where the exp is a NaN or above 1. Whole blocks of WEIGHING_BLOCK are written: what
-// lies beyond n weighs 0 and scores -inf.
+// Probabilities as integers, for sampling: weights[i] = trunc(exp(x[i] · factor - shift) · 2^30 +
+// 0.5f), each operation rounded once in f32; 0 where the exp is a NaN or above 1. Whole blocks of
+// WEIGHING_BLOCK are written: what lies beyond n weighs 0 and scores -inf.
 enum { WEIGHING_BLOCK = 64 };
 struct weighing {
     const float *x; // [n]
@@ -97,40 +105,47 @@ struct weighing {
 };
 
 struct kernels {
-    const char *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
+    const char
+        *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
 
     void (*matmul)(const struct matmul *args);
     void (*attention)(const struct attention *args);
 
-    // Activations as a product's input: COMPUTE_BF16 writes bf16, COMPUTE_F16 f32 rounded to f16, COMPUTE_F32 f32.
-    void (*rmsnorm)(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
+    // Activations as a product's input: COMPUTE_BF16 writes bf16, COMPUTE_F16 f32 rounded to f16,
+    // COMPUTE_F32 f32.
+    void (*rmsnorm)(const float *x, const float *weight, float eps, int n, enum compute_type type,
+                    void *out);
     void (*silu_mul)(const float *gate, const float *up, int n, enum compute_type type, void *out);
     void (*round)(const float *x, size_t n, enum compute_type type, void *out);
 
     // In place, one head of `head_dim` numbers; cos and sin [head_dim/2].
     void (*rope)(float *x, const float *cos, const float *sin, int head_dim);
-    // x[i] += y[i];  out[i] = a[i] + b[i];  out[i] = copy[i] = a[i] + b[i]. Sums may take the place of summands.
+    // x[i] += y[i];  out[i] = a[i] + b[i];  out[i] = copy[i] = a[i] + b[i]. Sums may take the place
+    // of summands.
     void (*add)(float *x, const float *y, size_t n);
     void (*add_to)(float *out, const float *a, const float *b, size_t n);
     void (*add_to_both)(float *out, float *copy, const float *a, const float *b, size_t n);
-    // memcpy() that reads in ascending order, which is how lines of another core's cache come soonest.
+    // memcpy() that reads in ascending order, which is how lines of another core's cache come
+    // soonest.
     void (*copy)(float *out, const float *in, size_t n);
 
-    // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v [n_tokens][stride], f32.
-    // A page's values are zeroed when its first position is written.
-    void (*kv_write)(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
-                     size_t stride);
+    // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v
+    // [n_tokens][stride], f32. A page's values are zeroed when its first position is written.
+    void (*kv_write)(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
+                     const float *v, size_t stride);
 
-    // Vocabulary: the largest and its smallest index (NaN counts as -inf); out[i] = exp(x[i] - shift), returns the f32
-    // sum in the lane order of section 5.
+    // Vocabulary: the largest and its smallest index (NaN counts as -inf); out[i] = exp(x[i] -
+    // shift), returns the f32 sum in the lane order of section 5.
     int (*argmax)(const float *x, int n, float *largest);
     float (*exp_sum)(const float *x, float shift, int n, float *out);
     void (*weigh)(const struct weighing *args);
-    void (*tops)(const float *x, int n, float *out); // out[i]: the largest of block i of WEIGHING_BLOCK
+    void (*tops)(const float *x, int n,
+                 float *out); // out[i]: the largest of block i of WEIGHING_BLOCK
 
     // Weights: see panels.h.
-    void (*pack)(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
-                 const void *source, enum source_type type, size_t source_stride);
+    void (*pack)(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
+                 int32_t n_columns, const void *source, enum source_type type,
+                 size_t source_stride);
 };
 
 // Levels in ascending order; each includes the one below.
@@ -139,7 +154,8 @@ const char *isa_name(enum isa isa);
 enum isa isa_from_name(const char *name); // ISA_COUNT when unknown
 enum isa isa_of_machine(void);            // highest that this CPU (and its self-check) supports
 
-// The table for at most `isa`, filled upward from the reference. Never NULL; valid for the process's life.
+// The table for at most `isa`, filled upward from the reference. Never NULL; valid for the
+// process's life.
 const struct kernels *kernels_for(enum isa isa);
 // Same for the machine, capped by COLROW_ISA; an unknown name is an error that lists the names.
 enum status kernels_choose(const struct kernels **out) STATUS_MUST_USE;

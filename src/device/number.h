@@ -1,4 +1,5 @@
-// The number types of the contract: bf16 and f16 as stored, rounding, and the FTZ/DAZ mode. docs/numerics.md §1.
+// The number types of the contract: bf16 and f16 as stored, rounding, and the FTZ/DAZ mode.
+// docs/numerics.md §1.
 #ifndef COLROW_DEVICE_NUMBER_H
 #define COLROW_DEVICE_NUMBER_H
 

@@ -9,12 +9,14 @@ enum status panels_bytes(enum panel_format format, int64_t n, int64_t k, size_t 
     size_t bytes;
     if (n < 0 || n > INT32_MAX - PANEL_WIDTH || k < 0 || k > INT32_MAX || k % 2 != 0)
         return fail(ERR_INPUT,
-                    "a weight matrix of [%lld, %lld] cannot be packed: at most %d rows, and an even number of columns "
+                    "a weight matrix of [%lld, %lld] cannot be packed: at most %d rows, and an "
+                    "even number of columns "
                     "of at most %d, are possible",
                     (long long)n, (long long)k, INT32_MAX - PANEL_WIDTH, INT32_MAX);
-    if (!checked_mul3(round_up((size_t)n, PANEL_WIDTH_UNIT), (size_t)k, panel_element_bytes(format), &bytes))
-        return fail(ERR_INPUT, "a weight matrix of [%lld, %lld] does not fit into memory", (long long)n,
-                    (long long)k);
+    if (!checked_mul3(round_up((size_t)n, PANEL_WIDTH_UNIT), (size_t)k, panel_element_bytes(format),
+                      &bytes))
+        return fail(ERR_INPUT, "a weight matrix of [%lld, %lld] does not fit into memory",
+                    (long long)n, (long long)k);
     *out = bytes;
     return OK;
 }
@@ -24,7 +26,8 @@ static size_t element_at(const struct panels *w, int32_t row, int32_t k)
 {
     int panel = row / PANEL_WIDTH;
     size_t width = (size_t)panel_width(w, panel), column = (size_t)(row % PANEL_WIDTH);
-    size_t begin = (size_t)(panel_data(w, panel) - (char *)w->data) / panel_element_bytes(w->format);
+    size_t begin =
+        (size_t)(panel_data(w, panel) - (char *)w->data) / panel_element_bytes(w->format);
     if (w->format == PANELS_BF16)
         return begin + ((size_t)(k / 2) * width + column) * 2 + (size_t)(k % 2);
     return begin + (size_t)k * width + column;
@@ -41,12 +44,13 @@ static void zero_padding(const struct panels *w)
     size_t padding = round_up((size_t)w->n, PANEL_WIDTH_UNIT) - (size_t)w->n;
     size_t element = panel_element_bytes(w->format), run = padding * row_stride(w) * element;
     for (int32_t i = 0; i < w->k && run > 0; i += (int32_t)row_stride(w))
-        memset((char *)w->data + element_at(w, w->n - 1, i) * element + row_stride(w) * element, 0, run);
+        memset((char *)w->data + element_at(w, w->n - 1, i) * element + row_stride(w) * element, 0,
+               run);
 }
 
 // `side_by_side` matrices; this one is number `which` of them.
-static void init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data, int side_by_side,
-                 int which)
+static void init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data,
+                 int side_by_side, int which)
 {
     assert(n >= 0 && k >= 0 && k % 2 == 0);
     *w = (struct panels){.format = format, .n = n, .k = k, .data = data};
@@ -67,8 +71,8 @@ void panels_init(struct panels *w, enum panel_format format, int32_t n, int32_t 
     init(w, format, n, k, data, 1, 0);
 }
 
-void panels_init_pair(struct panels *first, struct panels *second, enum panel_format format, int32_t n, int32_t k,
-                      void *data)
+void panels_init_pair(struct panels *first, struct panels *second, enum panel_format format,
+                      int32_t n, int32_t k, void *data)
 {
     init(first, format, n, k, data, 2, 0);
     init(second, format, n, k, data, 2, 1);
@@ -88,15 +92,17 @@ static float source_value(const void *source, enum source_type type, size_t i)
 }
 
 // The same type keeps its bits; all else goes through f32 with the contract's rounding.
-static void convert(void *to, enum panel_format format, size_t at, const void *from, enum source_type type, size_t i)
+static void convert(void *to, enum panel_format format, size_t at, const void *from,
+                    enum source_type type, size_t i)
 {
     switch (format) {
     case PANELS_BF16:
-        ((bf16 *)to)[at] =
-            type == SOURCE_BF16 ? ((const bf16 *)from)[i] : bf16_of_float(source_value(from, type, i));
+        ((bf16 *)to)[at] = type == SOURCE_BF16 ? ((const bf16 *)from)[i]
+                                               : bf16_of_float(source_value(from, type, i));
         break;
     case PANELS_F16:
-        ((f16 *)to)[at] = type == SOURCE_F16 ? ((const f16 *)from)[i] : f16_of_float(source_value(from, type, i));
+        ((f16 *)to)[at] =
+            type == SOURCE_F16 ? ((const f16 *)from)[i] : f16_of_float(source_value(from, type, i));
         break;
     case PANELS_F32:
         ((float *)to)[at] = source_value(from, type, i);
@@ -104,8 +110,8 @@ static void convert(void *to, enum panel_format format, size_t at, const void *f
     }
 }
 
-void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
-                 const void *source, enum source_type type, size_t source_stride)
+void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
+                 int32_t n_columns, const void *source, enum source_type type, size_t source_stride)
 {
     assert(row >= 0 && n_rows >= 0 && row <= w->n - n_rows);
     assert(column >= 0 && n_columns >= 0 && column <= w->k - n_columns);
@@ -119,7 +125,8 @@ void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
 void panels_row(const struct panels *w, int32_t row, float *out)
 {
     assert(row >= 0 && row < w->n);
-    if (w->format == PANELS_BF16) { // each pair is a cache line: nothing but loads, so that many are under way
+    if (w->format ==
+        PANELS_BF16) { // each pair is a cache line: nothing but loads, so that many are under way
         const bf16 *pair = (const bf16 *)w->data + element_at(w, row, 0);
         const size_t step = w->k > 2 ? element_at(w, row, 2) - element_at(w, row, 0) : 0;
         for (int32_t k = 0; k < w->k; k += 2, pair += step) {
@@ -129,5 +136,6 @@ void panels_row(const struct panels *w, int32_t row, float *out)
         return;
     }
     for (int32_t k = 0; k < w->k; k++)
-        out[k] = source_value(w->data, w->format == PANELS_F16 ? SOURCE_F16 : SOURCE_F32, element_at(w, row, k));
+        out[k] = source_value(w->data, w->format == PANELS_F16 ? SOURCE_F16 : SOURCE_F32,
+                              element_at(w, row, k));
 }

@@ -11,8 +11,8 @@ struct peak {
     double copy_bytes; // bytes/s copied by memcpy() in memory by all cores together
     double fill_bytes; // the same into memory that nobody has touched: the kernel clears it first
     double fma_flops;  // f32 fused multiply-adds between registers, 2 flops each
-    double fed_flops;  // the same with operands from the first cache: what a product can reach where that lowers the
-                       // clock; 0 where it is not measured (below AVX-512)
+    double fed_flops; // the same with operands from the first cache: what a product can reach where
+                      // that lowers the clock; 0 where it is not measured (below AVX-512)
     double bf16_flops; // vdpbf16ps; 0 where the CPU lacks it
     double int8_ops;   // vpdpbusd; 0 where the CPU lacks it
     double amx_flops;  // tdpbf16ps; 0 where the CPU lacks it

@@ -20,7 +20,8 @@ void peak_read_avx2(const char *data, size_t bytes);
 double peak_fma_avx2(long rounds);
 void peak_read_avx512(const char *data, size_t bytes);
 double peak_fma_avx512(long rounds);
-double peak_fma_fed_avx512(long rounds); // the same with operands as a product has them, from the first cache
+double peak_fma_fed_avx512(
+    long rounds); // the same with operands as a product has them, from the first cache
 double peak_bf16_avx512bf16(long rounds);
 double peak_int8_avx512bf16(long rounds);
 double peak_bf16_amx(long rounds);

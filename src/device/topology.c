@@ -25,7 +25,8 @@ static hwloc_obj_t last_cache(hwloc_topology_t hw, hwloc_obj_t core)
     return cache ? cache : hwloc_get_ancestor_obj_by_type(hw, HWLOC_OBJ_L2CACHE, core);
 }
 
-static void add_core(hwloc_topology_t hw, hwloc_obj_t core, hwloc_const_cpuset_t allowed, struct topology *out)
+static void add_core(hwloc_topology_t hw, hwloc_obj_t core, hwloc_const_cpuset_t allowed,
+                     struct topology *out)
 {
     hwloc_bitmap_t cpus = hwloc_bitmap_dup(core->cpuset);
     hwloc_bitmap_and(cpus, cpus, allowed);
@@ -79,7 +80,8 @@ int topology_share(const struct topology *t, int rank, int n_ranks, int threads,
     }
     int n = threads > 0 ? threads : end - begin;
     n = n < TOPOLOGY_CORES_MAX ? n : TOPOLOGY_CORES_MAX;
-    for (int i = 0; i < n; i++) // more threads than cores: they go round the rank's own, then all others
+    for (int i = 0; i < n;
+         i++) // more threads than cores: they go round the rank's own, then all others
         cpus[i] = t->cores[i < end - begin ? begin + i : (begin + i) % t->n_cores].cpu;
     return n;
 }
@@ -101,7 +103,8 @@ void topology_bind_memory(const int *cpus, int n_cpus)
 }
 
 // Which ranks use a core, as "0" or "0,2,4".
-static void ranks_on(const struct topology *t, int cpu, int n_ranks, int threads, char *out, size_t bytes)
+static void ranks_on(const struct topology *t, int cpu, int n_ranks, int threads, char *out,
+                     size_t bytes)
 {
     size_t used = 0;
     out[0] = '\0';
@@ -131,7 +134,8 @@ void topology_print(const struct topology *t, int n_ranks, int threads, FILE *fi
         cache = c->cache;
         char ranks[128];
         ranks_on(t, c->cpu, n_ranks, threads, ranks, sizeof ranks);
-        fprintf(file, "      %s core %3d  %s%s\n", i + 1 < t->n_cores && t->cores[i + 1].cache == cache ? "├─" : "└─",
-                c->cpu, *ranks ? "rank " : "-", ranks);
+        fprintf(file, "      %s core %3d  %s%s\n",
+                i + 1 < t->n_cores && t->cores[i + 1].cache == cache ? "├─" : "└─", c->cpu,
+                *ranks ? "rank " : "-", ranks);
     }
 }

@@ -62,8 +62,7 @@ struct colrow_engine {
     struct colrow_statistics statistics;
 };
 
-// engine_step.c
-// The group is over, with the sentence recorded last: every live request fails.
+// engine_step.c The group is over, with the sentence recorded last: every live request fails.
 void engine_break(struct colrow_engine *engine);
 
 // engine_output.c

@@ -56,8 +56,7 @@ struct model_config {
 };
 
 // Reads `folder`/config.json. Every key that colrow cannot honour (another hidden_act,
-// quantization_config,
-// ...) is refused by name rather than ignored.
+// quantization_config, ...) is refused by name rather than ignored.
 enum status model_config_read(const char *folder, struct model_config *out) STATUS_MUST_USE;
 // Same, from text; `name` stands in messages. The fuzz target and `colrow synth` use it.
 enum status model_config_parse(const char *name, const char *text, size_t length,

@@ -18,11 +18,11 @@ struct model_options {
     const struct checkpoint *checkpoint; // borrowed for model_open()
     struct comm *comm;                   // borrowed; comm_rank() says which share
     const struct kernels *kernels;
-    enum product_order order;            // of the products' sums; ORDER_TILES only with COMPUTE_BF16
-    struct team *team;                   // borrowed
-    int rows_max;                        // most rows of a step
+    enum product_order order; // of the products' sums; ORDER_TILES only with COMPUTE_BF16
+    struct team *team;        // borrowed
+    int rows_max;             // most rows of a step
     int logit_rows_max;
-    int64_t kv_pages;                    // pages in the pool
+    int64_t kv_pages; // pages in the pool
     // called now and then while loading with the bytes read so far; may be NULL
     void (*progress)(void *context, uint64_t bytes_read);
     void *progress_context;
@@ -33,13 +33,14 @@ struct model_memory {
     uint64_t weights_ns; // from the first byte read to the last one packed
 };
 
-// Reads this rank's byte ranges and packs them; reserves KV pages and scratch. Nothing is allocated afterwards.
+// Reads this rank's byte ranges and packs them; reserves KV pages and scratch. Nothing is allocated
+// afterwards.
 enum status model_open(const struct model_options *options, struct model **out) STATUS_MUST_USE;
 void model_close(struct model *model); // accepts NULL
 void model_memory(const struct model *model, struct model_memory *out);
 
 // One step. Every rank of the group calls it with the same step. An error is a group error.
-enum status model_forward(struct model *model, const struct step *step, const struct step_results *results)
-    STATUS_MUST_USE;
+enum status model_forward(struct model *model, const struct step *step,
+                          const struct step_results *results) STATUS_MUST_USE;
 
 #endif

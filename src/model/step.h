@@ -1,5 +1,6 @@
-// A step: one forward pass over a batch, as the engine plans it and every rank executes it. Prefill chunks and decode
-// tokens are the same thing here: a sequence contributes `n_tokens` new tokens that follow `position` older ones.
+// A step: one forward pass over a batch, as the engine plans it and every rank executes it. Prefill
+// chunks and decode tokens are the same thing here: a sequence contributes `n_tokens` new tokens
+// that follow `position` older ones.
 #ifndef COLROW_MODEL_STEP_H
 #define COLROW_MODEL_STEP_H
 
@@ -25,16 +26,19 @@ struct step {
     bool capture;              // also hand out the residual stream after each layer (colrow verify)
 };
 
-// Where a rank puts what it found; the memory is shared by the ranks of one machine and the front-end.
+// Where a rank puts what it found; the memory is shared by the ranks of one machine and the
+// front-end.
 struct step_best {
     float value;
     int32_t id;
 };
 struct step_results {
-    float *logits;          // [logits_rows_max][vocab_size]; each rank writes its vocabulary columns of the full rows
+    float *logits; // [logits_rows_max][vocab_size]; each rank writes its vocabulary columns of the
+                   // full rows
     struct step_best *best; // [n_ranks][logit_rows_max]: each rank's own largest
     int32_t logit_rows_max;
-    float *capture; // [num_hidden_layers + 1][rows_max][hidden_size], written by rank 0; NULL when not reserved
+    float *capture; // [num_hidden_layers + 1][rows_max][hidden_size], written by rank 0; NULL when
+                    // not reserved
     int32_t capture_rows_max;
 };
 

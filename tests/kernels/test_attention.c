@@ -143,8 +143,8 @@ static struct guarded out_new(const struct world *w)
 static void describe(const struct problem *p, const char *kernel, char *text, size_t bytes)
 {
     snprintf(text, bytes, "%s: %s%s head_dim %d heads %d position %d tokens %d window %d data %d",
-             kernel, compute_name(p->type), p->f32_cache ? " over f32" : "", p->head_dim, p->n_heads, (int)p->position, p->n_tokens,
-             (int)p->window, (int)p->kind);
+             kernel, compute_name(p->type), p->f32_cache ? " over f32" : "", p->head_dim,
+             p->n_heads, (int)p->position, p->n_tokens, (int)p->window, (int)p->kind);
 }
 
 // The kernels to test: of every level that this machine has, and the one with vdpbf16ps, which the

@@ -1,5 +1,5 @@
-// Products: every ISA gives the reference's bits, on ordinary and extreme data, all tail sizes, several leaf plans and
-// strides, with every buffer against a guard page.
+// Products: every ISA gives the reference's bits, on ordinary and extreme data, all tail sizes,
+// several leaf plans and strides, with every buffer against a guard page.
 #include "testing.h"
 
 #include "device/device.h"
@@ -33,13 +33,14 @@ static float normal(void) // near enough
     return sum;
 }
 
-// TINY and HUGE_ make products that are denormal, or overflow; NOT_FINITE adds a few infinities and NaNs.
+// TINY and HUGE_ make products that are denormal, or overflow; NOT_FINITE adds a few infinities and
+// NaNs.
 enum data { ORDINARY, TINY, HUGE_, NOT_FINITE, DATA_COUNT };
 
 static float value(enum data data)
 {
-    static const uint32_t special[] = {0x80000000u, 0u, 0x00000001u, 0x807fffffu, 0x00800000u, 0x80800000u,
-                                       0x7f7fffffu, 0xff7f0000u};
+    static const uint32_t special[] = {0x80000000u, 0u,          0x00000001u, 0x807fffffu,
+                                       0x00800000u, 0x80800000u, 0x7f7fffffu, 0xff7f0000u};
     float x = normal();
     switch (data) {
     case ORDINARY:
@@ -79,8 +80,8 @@ static void plan_one_leaf(struct leaf_plan *plan, int k)
     plan->leaf[0].k_end = k;
 }
 
-// At most `n_leaves` leaves at random places. `whole_tree`: one node, merged as the contract's tree of a power of two;
-// otherwise merges at random, so that any number of nodes may be left.
+// At most `n_leaves` leaves at random places. `whole_tree`: one node, merged as the contract's tree
+// of a power of two; otherwise merges at random, so that any number of nodes may be left.
 static void plan_leaves(struct leaf_plan *plan, int k, int n_leaves, bool whole_tree)
 {
     *plan = (struct leaf_plan){0};
@@ -120,8 +121,10 @@ static void fill_panels(const struct panels *w, enum data data)
     free(row);
 }
 
-// The part of the stride's gap after the last row is not there: the guard page follows the last element.
-static void set_up(const struct problem *problem, struct buffers *buffers, struct panels *w, struct matmul *args)
+// The part of the stride's gap after the last row is not there: the guard page follows the last
+// element.
+static void set_up(const struct problem *problem, struct buffers *buffers, struct panels *w,
+                   struct matmul *args)
 {
     size_t bytes, m = (size_t)problem->m, k = (size_t)problem->k, n = (size_t)problem->n;
     assert_int_equal(panels_bytes(problem->format, problem->n, problem->k, &bytes), OK);
@@ -129,7 +132,8 @@ static void set_up(const struct problem *problem, struct buffers *buffers, struc
     panels_init(w, problem->format, problem->n, problem->k, buffers->weights.data);
     fill_panels(w, problem->data);
 
-    *args = (struct matmul){.w = w, .leaves = &problem->plan, .m = problem->m, .a_is_bf16 = problem->a_is_bf16};
+    *args = (struct matmul){
+        .w = w, .leaves = &problem->plan, .m = problem->m, .a_is_bf16 = problem->a_is_bf16};
     args->a_stride = k + 2 * (size_t)between(0, 9);
     size_t a_count = (m - 1) * args->a_stride + k, a_element = problem->a_is_bf16 ? 2 : 4;
     buffers->a = guarded_new(a_count * a_element, 4);
@@ -144,7 +148,8 @@ static void set_up(const struct problem *problem, struct buffers *buffers, struc
 
     args->out_stride = n + (size_t)between(0, 20);
     args->node_stride = m * args->out_stride + (size_t)between(0, 5);
-    buffers->out_count = (size_t)(problem->plan.n_nodes - 1) * args->node_stride + (m - 1) * args->out_stride + n;
+    buffers->out_count =
+        (size_t)(problem->plan.n_nodes - 1) * args->node_stride + (m - 1) * args->out_stride + n;
     buffers->out = guarded_new(buffers->out_count * 4, 4);
     buffers->expected = guarded_new(buffers->out_count * 4, 4);
     buffers->bias = guarded_new(n * 4, 4);
@@ -180,19 +185,21 @@ static void run(void (*matmul)(const struct matmul *), struct matmul args, float
         matmul(&args);
 }
 
-static void compare(const char *name, const struct problem *problem, const struct matmul *args, const float *expected,
-                    const float *got, size_t count)
+static void compare(const char *name, const struct problem *problem, const struct matmul *args,
+                    const float *expected, const float *got, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         float x = expected[i], y = got[i];
         if ((x != x && y != y) || bits_of_float(x) == bits_of_float(y))
             continue;
         size_t in_node = i % args->node_stride;
-        fail_test("%s: format %d, a_is_bf16 %d, data %d, m %d, n %d, k %d, %d leaves, %d nodes, bias %d: node %zu, row %zu, "
-                 "column %zu is %a instead of %a",
-                 name, problem->format, problem->a_is_bf16, problem->data, problem->m, problem->n, problem->k,
-                 problem->plan.n_leaves, problem->plan.n_nodes, problem->bias, i / args->node_stride,
-                 in_node / args->out_stride, in_node % args->out_stride, (double)y, (double)x);
+        fail_test("%s: format %d, a_is_bf16 %d, data %d, m %d, n %d, k %d, %d leaves, %d nodes, "
+                  "bias %d: node %zu, row %zu, "
+                  "column %zu is %a instead of %a",
+                  name, problem->format, problem->a_is_bf16, problem->data, problem->m, problem->n,
+                  problem->k, problem->plan.n_leaves, problem->plan.n_nodes, problem->bias,
+                  i / args->node_stride, in_node / args->out_stride, in_node % args->out_stride,
+                  (double)y, (double)x);
     }
 }
 
@@ -228,7 +235,8 @@ static void check(const struct problem *problem)
         memset(buffers.out.data, 0x5a, buffers.out_count * 4);
         memset(buffers.scratch.data, 0xff, MATMUL_SCRATCH_BYTES); // NaNs, should they be read
         run(candidate[i].matmul, args, buffers.out.data);
-        compare(candidate[i].name, problem, &args, buffers.expected.data, buffers.out.data, buffers.out_count);
+        compare(candidate[i].name, problem, &args, buffers.expected.data, buffers.out.data,
+                buffers.out_count);
     }
     tear_down(&buffers);
 }
@@ -239,10 +247,12 @@ static void check_sizes(int m, int n, int k)
     static const struct {
         enum panel_format format;
         bool a_is_bf16;
-    } pair[] = {{PANELS_BF16, true}, {PANELS_BF16, false}, {PANELS_F16, false}, {PANELS_F32, false}};
+    } pair[] = {
+        {PANELS_BF16, true}, {PANELS_BF16, false}, {PANELS_F16, false}, {PANELS_F32, false}};
     for (int i = 0; i < 4; i++) {
         for (int data = ORDINARY; data < DATA_COUNT; data++) {
-            struct problem problem = {pair[i].format, pair[i].a_is_bf16, (enum data)data, m, n, k, {0}, false};
+            struct problem problem = {
+                pair[i].format, pair[i].a_is_bf16, (enum data)data, m, n, k, {0}, false};
             static const int n_leaves[] = {1, 3, 8, 16};
             int plan = between(0, 4);
             if (plan == 0) {
@@ -289,8 +299,14 @@ static void large_products(void **unused)
     check_sizes(300, 70, 130);
     check_sizes(530, 49, 34);
     for (int i = 0; i < 6; i++) {
-        struct problem problem = {i % 3 == 2 ? PANELS_F16 : PANELS_BF16, i % 3 == 0, ORDINARY, i % 2 ? 33 : 9, 97, 12288,
-                                  {0}, false};
+        struct problem problem = {i % 3 == 2 ? PANELS_F16 : PANELS_BF16,
+                                  i % 3 == 0,
+                                  ORDINARY,
+                                  i % 2 ? 33 : 9,
+                                  97,
+                                  12288,
+                                  {0},
+                                  false};
         plan_leaves(&problem.plan, problem.k, i < 3 ? 8 : LEAVES_MAX, i % 2);
         check(&problem);
     }
@@ -321,8 +337,10 @@ int main(void)
     for (int isa = (int)isa_of_machine() + 1; isa < ISA_COUNT; isa++)
         print_message("skipped: this machine has no %s\n", isa_name((enum isa)isa));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_of_columns), cmocka_unit_test(every_length_of_a_chain),
-        cmocka_unit_test(every_number_of_rows),    cmocka_unit_test(large_products),
+        cmocka_unit_test(every_number_of_columns),
+        cmocka_unit_test(every_length_of_a_chain),
+        cmocka_unit_test(every_number_of_rows),
+        cmocka_unit_test(large_products),
         cmocka_unit_test(deep_stacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-// Packing: the layout, every pair of types, ranges and tails, against guard pages; fast packers equal panels_pack().
+// Packing: the layout, every pair of types, ranges and tails, against guard pages; fast packers
+// equal panels_pack().
 #include "testing.h"
 
 #include "device/device.h"
@@ -40,7 +41,8 @@ static void fill_source(void *data, size_t n, enum source_type type)
             ((f16 *)data)[i] = any ? (f16)random_bits() : f16_of_float(ordinary);
             break;
         case SOURCE_F32:
-            ((float *)data)[i] = any ? float_of_bits(random_bits() & (random_bits() | 0x9fffffffu)) : ordinary;
+            ((float *)data)[i] =
+                any ? float_of_bits(random_bits() & (random_bits() | 0x9fffffffu)) : ordinary;
             break;
         }
     }
@@ -80,7 +82,8 @@ static void elements_lie_where_the_header_says(void **unused)
             const bf16 *panel = (const bf16 *)panel_data(&w, r / 48);
             for (int c = 0; c < k; c++) {
                 bf16 expected = r < n ? source[r * k + c] : 0;
-                assert_int_equal(panel[(c / 2 * panel_width(&w, r / 48) + r % 48) * 2 + c % 2], expected);
+                assert_int_equal(panel[(c / 2 * panel_width(&w, r / 48) + r % 48) * 2 + c % 2],
+                                 expected);
             }
             if (r >= n)
                 continue;
@@ -110,9 +113,10 @@ struct range {
     int row, n_rows, column, n_columns;
 };
 
-// Packs one range by `pack` and by panels_pack() into panels that are filled alike, and compares all bytes.
-static void check_range(const struct kernels *kernels, enum panel_format format, enum source_type type, int n, int k,
-                        struct range range)
+// Packs one range by `pack` and by panels_pack() into panels that are filled alike, and compares
+// all bytes.
+static void check_range(const struct kernels *kernels, enum panel_format format,
+                        enum source_type type, int n, int k, struct range range)
 {
     size_t bytes, source_stride = (size_t)(range.n_columns + between(0, 5));
     assert_int_equal(panels_bytes(format, n, k, &bytes), OK);
@@ -125,16 +129,22 @@ static void check_range(const struct kernels *kernels, enum panel_format format,
     struct panels a, b;
     panels_init(&a, format, n, k, expected.data);
     panels_init(&b, format, n, k, got.data);
-    panels_pack(&a, range.row, range.n_rows, range.column, range.n_columns, source.data, type, source_stride);
-    kernels->pack(&b, range.row, range.n_rows, range.column, range.n_columns, source.data, type, source_stride);
+    panels_pack(&a, range.row, range.n_rows, range.column, range.n_columns, source.data, type,
+                source_stride);
+    kernels->pack(&b, range.row, range.n_rows, range.column, range.n_columns, source.data, type,
+                  source_stride);
 
     size_t element = panel_element_bytes(format);
-    enum source_type as = format == PANELS_F32 ? SOURCE_F32 : format == PANELS_F16 ? SOURCE_F16 : SOURCE_BF16;
+    enum source_type as = format == PANELS_F32   ? SOURCE_F32
+                          : format == PANELS_F16 ? SOURCE_F16
+                                                 : SOURCE_BF16;
     for (size_t i = 0; i < bytes / element; i++)
         if (memcmp((char *)a.data + i * element, (char *)b.data + i * element, element) != 0 &&
             !same_number(widened(a.data, as, i), widened(b.data, as, i)))
-            fail_test("%s: format %d, source %d, [%d, %d], rows %d + %d, columns %d + %d: element %zu differs",
-                     kernels->isa, format, type, n, k, range.row, range.n_rows, range.column, range.n_columns, i);
+            fail_test("%s: format %d, source %d, [%d, %d], rows %d + %d, columns %d + %d: element "
+                      "%zu differs",
+                      kernels->isa, format, type, n, k, range.row, range.n_rows, range.column,
+                      range.n_columns, i);
     guarded_free(&got);
     guarded_free(&expected);
     guarded_free(&source);
@@ -157,8 +167,10 @@ static void every_isa_packs_alike(void **unused)
                     part.n_rows = between(1, n - part.row);
                     part.column = 2 * between(0, k / 2 - 1);
                     part.n_columns = 2 * between(1, (k - part.column) / 2);
-                    check_range(kernels_for((enum isa)isa), (enum panel_format)format, (enum source_type)type, n, k, all);
-                    check_range(kernels_for((enum isa)isa), (enum panel_format)format, (enum source_type)type, n, k, part);
+                    check_range(kernels_for((enum isa)isa), (enum panel_format)format,
+                                (enum source_type)type, n, k, all);
+                    check_range(kernels_for((enum isa)isa), (enum panel_format)format,
+                                (enum source_type)type, n, k, part);
                 }
     }
 }

@@ -70,7 +70,8 @@ static void json_names_file_and_key(void **state)
     assert_int_equal(json_parse("c.json", text, strlen(text), &root), OK);
     int64_t number = 0;
     assert_int_equal(json_get_int(root, "c.json", "hidden_size", 1, 100, &number, NULL), ERR_INPUT);
-    assert_string_equal(status_message(), "c.json: key \"hidden_size\" is -4; expected an integer from 1 to 100");
+    assert_string_equal(status_message(),
+                        "c.json: key \"hidden_size\" is -4; expected an integer from 1 to 100");
     assert_int_equal(json_get_int(root, "c.json", "absent", 1, 100, &number, NULL), ERR_INPUT);
     bool found = true;
     assert_int_equal(json_get_int(root, "c.json", "absent", 1, 100, &number, &found), OK);
@@ -114,9 +115,9 @@ static void tables_line_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages_are_one_line),    cmocka_unit_test(only_regular_files_open),
-        cmocka_unit_test(sizes_are_checked),        cmocka_unit_test(failures_carry_one_sentence),
-        cmocka_unit_test(the_nth_reservation_fails), cmocka_unit_test(json_names_file_and_key),
+        cmocka_unit_test(messages_are_one_line),      cmocka_unit_test(only_regular_files_open),
+        cmocka_unit_test(sizes_are_checked),          cmocka_unit_test(failures_carry_one_sentence),
+        cmocka_unit_test(the_nth_reservation_fails),  cmocka_unit_test(json_names_file_and_key),
         cmocka_unit_test(bytes_are_shown_for_people), cmocka_unit_test(tables_line_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,8 +159,8 @@ static void add_group(const struct attention *args, const struct attention_steps
             for (int h = 0; h < args->n_heads; h++)
                 tile->visible[i++] = visible;
         }
-        tile->fresh = page_begin == begin ||
-                      page_begin <= first_visible(args, args->position + see.begin);
+        tile->fresh =
+            page_begin == begin || page_begin <= first_visible(args, args->position + see.begin);
         int64_t page = page_begin / KV_PAGE_TOKENS,
                 last_page = (args->position + whole.end - 1) / KV_PAGE_TOKENS;
         add_page(args, steps, tile, first_row, i, args->kv.pages[page],

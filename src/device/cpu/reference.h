@@ -6,19 +6,22 @@
 
 void reference_matmul(const struct matmul *args);
 void reference_attention(const struct attention *args);
-// A block of the tile order (section 10): acc + (even chain + odd chain) over n numbers, n even, at most TILE_BLOCK.
+// A block of the tile order (section 10): acc + (even chain + odd chain) over n numbers, n even, at
+// most TILE_BLOCK.
 enum { TILE_BLOCK = 32 };
 float reference_tile_block(const float *x, const float *w, int n, float acc);
-void reference_rmsnorm(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
-void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type, void *out);
+void reference_rmsnorm(const float *x, const float *weight, float eps, int n,
+                       enum compute_type type, void *out);
+void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type,
+                        void *out);
 void reference_round(const float *x, size_t n, enum compute_type type, void *out);
 void reference_rope(float *x, const float *cos, const float *sin, int head_dim);
 void reference_add(float *x, const float *y, size_t n);
 void reference_add_to(float *out, const float *a, const float *b, size_t n);
 void reference_add_to_both(float *out, float *copy, const float *a, const float *b, size_t n);
 void reference_copy(float *out, const float *in, size_t n);
-void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
-                        size_t stride);
+void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
+                        const float *v, size_t stride);
 int reference_argmax(const float *x, int n, float *largest);
 float reference_exp_sum(const float *x, float shift, int n, float *out);
 void reference_weigh(const struct weighing *args);

@@ -26,13 +26,15 @@ static float load(const void *page, size_t i, enum compute_type type)
 
 static float key(const struct kv_view *kv, const void *page, int j, int d)
 {
-    int i = kv->type == COMPUTE_BF16 ? (d / 2 * KV_PAGE_TOKENS + j) * 2 + d % 2 : d * KV_PAGE_TOKENS + j;
+    int i = kv->type == COMPUTE_BF16 ? (d / 2 * KV_PAGE_TOKENS + j) * 2 + d % 2
+                                     : d * KV_PAGE_TOKENS + j;
     return load(page, (size_t)i, kv->type);
 }
 
 static float value(const struct kv_view *kv, const void *page, int j, int d)
 {
-    int i = kv->type == COMPUTE_BF16 ? (j / 2 * kv->head_dim + d) * 2 + j % 2 : j * kv->head_dim + d;
+    int i =
+        kv->type == COMPUTE_BF16 ? (j / 2 * kv->head_dim + d) * 2 + j % 2 : j * kv->head_dim + d;
     return load(page, (size_t)i, kv->type);
 }
 
@@ -55,7 +57,8 @@ static float score_of_tiles(const struct attention *args, const void *keys, cons
     return s * args->scale;
 }
 
-static float add_values_of_tiles(const struct attention *args, const void *values, const float *p, int d, float o)
+static float add_values_of_tiles(const struct attention *args, const void *values, const float *p,
+                                 int d, float o)
 {
     float v[KV_PAGE_TOKENS];
     for (int j = 0; j < KV_PAGE_TOKENS; j++)
@@ -85,9 +88,10 @@ static float sum_of_page(const float p[KV_PAGE_TOKENS])
     return fold_lanes(lanes);
 }
 
-// Positions [first, last) of the page are visible. The group's first page has state.m = -inf, l = o = +0.
-static void add_page(const struct attention *args, int32_t page, int first, int last, const float *q, bool is_first,
-                     struct softmax *state)
+// Positions [first, last) of the page are visible. The group's first page has state.m = -inf, l = o
+// = +0.
+static void add_page(const struct attention *args, int32_t page, int first, int last,
+                     const float *q, bool is_first, struct softmax *state)
 {
     const char *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
     const char *values = args->kv.values + (size_t)page * args->kv.page_stride;
@@ -119,7 +123,8 @@ static void add_page(const struct attention *args, int32_t page, int first, int 
 }
 
 // Positions [first, last) of the sequence, all in one group of pages.
-static void add_group(const struct attention *args, int64_t first, int64_t last, const float *q, struct softmax *state)
+static void add_group(const struct attention *args, int64_t first, int64_t last, const float *q,
+                      struct softmax *state)
 {
     *state = (struct softmax){.m = -INFINITY};
     for (int64_t page = first / KV_PAGE_TOKENS; page * KV_PAGE_TOKENS < last; page++) {
@@ -140,7 +145,8 @@ static void merge(struct softmax *all, const struct softmax *group, int head_dim
     all->m = m;
 }
 
-static void attend(const struct attention *args, int64_t t, const float *q, void *out, size_t out_index)
+static void attend(const struct attention *args, int64_t t, const float *q, void *out,
+                   size_t out_index)
 {
     struct softmax all, group;
     int64_t first = args->window > 0 && t >= args->window ? t - args->window + 1 : 0;
@@ -172,6 +178,7 @@ void reference_attention(const struct attention *args)
                 q[d] = args->kv.type == COMPUTE_BF16 ? float_of_bf16(((const bf16 *)args->q)[at])
                                                      : ((const float *)args->q)[at];
             }
-            attend(args, args->position + i, q, args->out, (size_t)i * args->out_stride + (size_t)(h * head_dim));
+            attend(args, args->position + i, q, args->out,
+                   (size_t)i * args->out_stride + (size_t)(h * head_dim));
         }
 }

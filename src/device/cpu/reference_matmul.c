@@ -1,5 +1,5 @@
-// A product's element is one chain of fused multiply-adds per leaf, in pairs of k, the odd element first
-// (docs/numerics.md section 3); leaf sums meet along the tree (section 4).
+// A product's element is one chain of fused multiply-adds per leaf, in pairs of k, the odd element
+// first (docs/numerics.md section 3); leaf sums meet along the tree (section 4).
 #include <assert.h>
 #include <math.h>
 
@@ -13,7 +13,8 @@ struct operands {
 static float input(const struct matmul *args, int row, int k)
 {
     size_t i = (size_t)row * args->a_stride + (size_t)k;
-    return args->a_is_bf16 ? float_of_bf16(((const bf16 *)args->a)[i]) : ((const float *)args->a)[i];
+    return args->a_is_bf16 ? float_of_bf16(((const bf16 *)args->a)[i])
+                           : ((const float *)args->a)[i];
 }
 
 static float weight(const struct panels *w, int n, int k)
@@ -58,7 +59,8 @@ static float chain_of_tiles(const struct operands *o, int row, int n, int k_begi
 }
 
 // The nodes of output [row, n].
-static void find_nodes(const struct operands *o, int row, int n, const float *bias, float stack[LEAVES_MAX])
+static void find_nodes(const struct operands *o, int row, int n, const float *bias,
+                       float stack[LEAVES_MAX])
 {
     const struct leaf_plan *leaves = o->args->leaves;
     int depth = 0;
@@ -78,9 +80,11 @@ static void find_nodes(const struct operands *o, int row, int n, const float *bi
 
 static void element(const struct matmul *args, int row, int n)
 {
-    float nodes[LEAVES_MAX] = {0}, up[LEAVES_MAX] = {0}; // (compilers do not see that a plan has a leaf)
+    float nodes[LEAVES_MAX] = {0},
+          up[LEAVES_MAX] = {0}; // (compilers do not see that a plan has a leaf)
     find_nodes(&(struct operands){args, args->w}, row, n, args->bias, nodes);
-    size_t at = (size_t)row * args->out_stride + (size_t)n, item = args->type == COMPUTE_BF16 ? 2 : 4;
+    size_t at = (size_t)row * args->out_stride + (size_t)n,
+           item = args->type == COMPUTE_BF16 ? 2 : 4;
     if (args->up) {
         find_nodes(&(struct operands){args, args->up}, row, n, args->up_bias, up);
         reference_silu_mul(nodes, up, 1, args->type, (char *)args->activated + at * item);
@@ -94,8 +98,10 @@ void reference_matmul(const struct matmul *args)
 {
     assert(!args->a_is_bf16 || args->w->format == PANELS_BF16);
     assert(args->order == ORDER_PAIRS || args->a_is_bf16);
-    assert(!args->up || (args->leaves->n_leaves == 1 && args->up->n == args->w->n && args->up->k == args->w->k));
-    for (int n = args->panel_begin * PANEL_WIDTH; n < args->panel_end * PANEL_WIDTH && n < args->w->n; n++)
+    assert(!args->up ||
+           (args->leaves->n_leaves == 1 && args->up->n == args->w->n && args->up->k == args->w->k));
+    for (int n = args->panel_begin * PANEL_WIDTH;
+         n < args->panel_end * PANEL_WIDTH && n < args->w->n; n++)
         for (int row = 0; row < args->m; row++)
             element(args, row, n);
 }

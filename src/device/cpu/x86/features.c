@@ -1,5 +1,5 @@
-// Which level this CPU and its operating system offer: a bit in cpuid says what the CPU can execute, xgetbv whether the
-// system saves the registers.
+// Which level this CPU and its operating system offer: a bit in cpuid says what the CPU can
+// execute, xgetbv whether the system saves the registers.
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -1,10 +1,12 @@
 // How every x86 product walks its matrices; the ISA's file supplies the three inner steps.
 //
 //   rows in blocks ─ items (panels) in groups ─ k in chunks: pack the block's rows for the chunk
-//                                                └ item ─ block of k: widen the weights ─ tile of rows ─ ...
+//                                                └ item ─ block of k: widen the weights ─ tile of
+//                                                rows ─ ...
 //
-// A tile keeps rows x 48 sums in registers over one block of k. Between blocks they wait in memory as f32, so that the
-// chain goes on exactly where it was; at a leaf's end the tile adds the older leaf sums of the stack to its own.
+// A tile keeps rows x 48 sums in registers over one block of k. Between blocks they wait in memory
+// as f32, so that the chain goes on exactly where it was; at a leaf's end the tile adds the older
+// leaf sums of the stack to its own.
 #ifndef COLROW_DEVICE_CPU_X86_MATMUL_BLOCKS_H
 #define COLROW_DEVICE_CPU_X86_MATMUL_BLOCKS_H
 
@@ -13,26 +15,28 @@
 enum { TILE_ROWS_MAX = 8 };
 
 struct tile {
-    const void *a;   // packed rows of this block: f32 [k][rows], or pairs of bf16 [k/2][rows][2]
-    const char *b;   // weights of this block, [k][columns] in the panel's layout
-    int k, rows;     // k is even
-    int columns;     // 16, 32 or 48
-    const float *from; // [rows][PANEL_WIDTH]: the chain so far, or NULL: starts at zero
+    const void *a;      // packed rows of this block: f32 [k][rows], or pairs of bf16 [k/2][rows][2]
+    const char *b;      // weights of this block, [k][columns] in the panel's layout
+    int k, rows;        // k is even
+    int columns;        // 16, 32 or 48
+    const float *from;  // [rows][PANEL_WIDTH]: the chain so far, or NULL: starts at zero
     const float *below; // [rows][PANEL_WIDTH]: the stack's newest sum below this one, ...
     size_t level;       // ... and floats down to the next older one
     int merges;         // how many of these to add
     float *to;          // [rows][to_stride]
     size_t to_stride;
-    const float *bias;  // [columns] or NULL
-    const char *next;   // weights wanted soon, to prefetch: from here, `step` bytes further with each pair of k.
-    size_t step;        // Any address will do: what is not mapped is ignored.
+    const float *bias; // [columns] or NULL
+    const char *next; // weights wanted soon, to prefetch: from here, `step` bytes further with each
+                      // pair of k.
+    size_t step;      // Any address will do: what is not mapped is ignored.
 };
 
 struct block_kernel {
-    int rows;          // at most, of a tile
-    int widen_rows;    // from this many rows of a product on, weights are widened once per block
-    bool a_is_pairs;   // rows are packed as pairs of bf16 instead of f32
-    int block_k, stream_k; // of a block: k for several tiles, and for a single one (0: as many as there are)
+    int rows;        // at most, of a tile
+    int widen_rows;  // from this many rows of a product on, weights are widened once per block
+    bool a_is_pairs; // rows are packed as pairs of bf16 instead of f32
+    int block_k,
+        stream_k; // of a block: k for several tiles, and for a single one (0: as many as there are)
     // Packs `rows` rows, columns [0, k), of `a`.
     void (*pack)(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k, void *out);
     // f32 [k][columns] of a block of weights (not for PANELS_F32, nor where a_is_pairs).

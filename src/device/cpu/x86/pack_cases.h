@@ -1,5 +1,6 @@
 // Which pack_panel() of nine: formats and types are constants inside, so that their branches are
-// gone. pack_avx2.c and pack_avx512.c define `struct group` and pack_panel() before they include this.
+// gone. pack_avx2.c and pack_avx512.c define `struct group` and pack_panel() before they include
+// this.
 #ifndef COLROW_DEVICE_CPU_X86_PACK_CASES_H
 #define COLROW_DEVICE_CPU_X86_PACK_CASES_H
 

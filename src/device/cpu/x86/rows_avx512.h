@@ -1,16 +1,19 @@
-// Packing a product's rows with AVX-512: up to 8 rows side by side, so that one place after the other feeds broadcasts.
+// Packing a product's rows with AVX-512: up to 8 rows side by side, so that one place after the
+// other feeds broadcasts.
 #ifndef COLROW_DEVICE_CPU_X86_ROWS_AVX512_H
 #define COLROW_DEVICE_CPU_X86_ROWS_AVX512_H
 
 #include <immintrin.h>
 #include <stdint.h>
 
-// 8 rows x 16 dwords in, out[i] holds the 8 rows of dword 4 * (2 * (i / 4)) + i % 4 and of the dword 4 further.
+// 8 rows x 16 dwords in, out[i] holds the 8 rows of dword 4 * (2 * (i / 4)) + i % 4 and of the
+// dword 4 further.
 static inline void transpose_8x16(__m512i row[8], __m512i out[8])
 {
     __m512i u[8];
 #pragma GCC unroll 8
-    for (int half = 0; half < 8; half += 4) { // rows 0-3, 4-7: in each 128-bit lane a 4 x 4 transpose
+    for (int half = 0; half < 8;
+         half += 4) { // rows 0-3, 4-7: in each 128-bit lane a 4 x 4 transpose
         __m512i a = _mm512_unpacklo_epi32(row[half], row[half + 1]);
         __m512i b = _mm512_unpackhi_epi32(row[half], row[half + 1]);
         __m512i c = _mm512_unpacklo_epi32(row[half + 2], row[half + 3]);
@@ -29,8 +32,10 @@ static inline void transpose_8x16(__m512i row[8], __m512i out[8])
     }
 }
 
-// Loads dwords [at, at + 16) of `rows` rows; what lies past `n` or past the rows is zero and not touched.
-static inline void load_rows(const char *a, size_t stride_bytes, int rows, int at, int n, __m512i out[8])
+// Loads dwords [at, at + 16) of `rows` rows; what lies past `n` or past the rows is zero and not
+// touched.
+static inline void load_rows(const char *a, size_t stride_bytes, int rows, int at, int n,
+                             __m512i out[8])
 {
     int rest = n - at;
     __mmask16 mask = rest >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << rest) - 1);
@@ -52,7 +57,8 @@ static inline void pack_dwords(const char *a, size_t stride_bytes, int rows, int
         transpose_8x16(in, transposed);
         for (int i = 0; i < 16 && at + i < n; i++) {
             __m512i two = transposed[i / 8 * 4 + i % 4];
-            __m256i one = i % 8 < 4 ? _mm512_castsi512_si256(two) : _mm512_extracti64x4_epi64(two, 1);
+            __m256i one =
+                i % 8 < 4 ? _mm512_castsi512_si256(two) : _mm512_extracti64x4_epi64(two, 1);
             _mm256_mask_storeu_epi32(out + (size_t)(at + i) * (size_t)rows, mask, one);
         }
     }

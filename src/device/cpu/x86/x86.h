@@ -1,5 +1,5 @@
-// What each ISA's files provide. Only files whose name ends in an ISA are compiled with its flags (cmake/Isa.cmake);
-// table.c, which assigns these, is not, so that it runs everywhere.
+// What each ISA's files provide. Only files whose name ends in an ISA are compiled with its flags
+// (cmake/Isa.cmake); table.c, which assigns these, is not, so that it runs everywhere.
 #ifndef COLROW_DEVICE_CPU_X86_X86_H
 #define COLROW_DEVICE_CPU_X86_X86_H
 
@@ -9,10 +9,11 @@
 void matmul_avx2(const struct matmul *args);
 void matmul_avx512(const struct matmul *args);
 void matmul_avx512bf16(const struct matmul *args);
-void pack_avx2(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
-               const void *source, enum source_type type, size_t source_stride);
-void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t column, int32_t n_columns,
-                 const void *source, enum source_type type, size_t source_stride);
+void pack_avx2(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
+               int32_t n_columns, const void *source, enum source_type type, size_t source_stride);
+void pack_avx512(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
+                 int32_t n_columns, const void *source, enum source_type type,
+                 size_t source_stride);
 
 // The order of tiles.
 void matmul_tiles_avx2(const struct matmul *args);
@@ -20,26 +21,33 @@ void matmul_tiles_avx512(const struct matmul *args);
 void matmul_tiles_amx(const struct matmul *args);
 struct tiles_activation;
 void activate_avx512bf16(const struct tiles_activation *activation); // matmul_tiles.h
-void emit_avx512(float *to, size_t to_stride, const float *from, int rows, int columns); // matmul_tiles.h
+void emit_avx512(float *to, size_t to_stride, const float *from, int rows,
+                 int columns); // matmul_tiles.h
 void attention_tiles_avx512(const struct attention *args);
 void attention_tiles_amx(const struct attention *args);
 
-// What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the contract's bits.
+// What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the
+// contract's bits.
 enum isa x86_isa(void);
 bool x86_amx_is_exact(void);      // only where amx is there and the system allows it
 bool x86_bf16_dot_is_exact(void); // only where avx512bf16 is there
-bool x86_bf16_dot_is_fast(void);  // faster than f32 FMA: true on Zen 4, false on Intel up to Granite Rapids
+bool x86_bf16_dot_is_fast(
+    void); // faster than f32 FMA: true on Zen 4, false on Intel up to Granite Rapids
 
 void attention_avx2(const struct attention *args);
 void attention_avx512(const struct attention *args);
 void attention_avx512bf16(const struct attention *args);
 
-void rmsnorm_avx2(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
-void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
-void rmsnorm_avx512bf16(const float *x, const float *weight, float eps, int n, enum compute_type type, void *out);
+void rmsnorm_avx2(const float *x, const float *weight, float eps, int n, enum compute_type type,
+                  void *out);
+void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum compute_type type,
+                    void *out);
+void rmsnorm_avx512bf16(const float *x, const float *weight, float eps, int n,
+                        enum compute_type type, void *out);
 void silu_mul_avx2(const float *gate, const float *up, int n, enum compute_type type, void *out);
 void silu_mul_avx512(const float *gate, const float *up, int n, enum compute_type type, void *out);
-void silu_mul_avx512bf16(const float *gate, const float *up, int n, enum compute_type type, void *out);
+void silu_mul_avx512bf16(const float *gate, const float *up, int n, enum compute_type type,
+                         void *out);
 void round_avx2(const float *x, size_t n, enum compute_type type, void *out);
 void round_avx512(const float *x, size_t n, enum compute_type type, void *out);
 void round_avx512bf16(const float *x, size_t n, enum compute_type type, void *out);
@@ -53,10 +61,10 @@ void add_to_both_avx2(float *out, float *copy, const float *a, const float *b, s
 void add_to_both_avx512(float *out, float *copy, const float *a, const float *b, size_t n);
 void copy_avx2(float *out, const float *in, size_t n);
 void copy_avx512(float *out, const float *in, size_t n);
-void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
-                   size_t stride);
-void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k, const float *v,
-                     size_t stride);
+void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
+                   const float *v, size_t stride);
+void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
+                     const float *v, size_t stride);
 int argmax_avx2(const float *x, int n, float *largest);
 int argmax_avx512(const float *x, int n, float *largest);
 float exp_sum_avx2(const float *x, float shift, int n, float *out);
