@@ -16,6 +16,7 @@ struct answer {
     size_t length;
     enum colrow_finish finish;
     char reason[256], error[2048];
+    enum colrow_error_class error_class;
     float *prompt_logits; // grows
     int n_prompt_logits;
     struct colrow_logprob logprobs[ANSWER_TOKENS][8];
@@ -55,6 +56,7 @@ static inline void client_collect(void *context, const struct colrow_output *out
     snprintf(answer->reason, sizeof answer->reason, "%s",
              output->stop_reason ? output->stop_reason : "");
     snprintf(answer->error, sizeof answer->error, "%s", output->error ? output->error : "");
+    answer->error_class = output->error_class;
     answer->request = output->request;
     answer->n_outputs++;
 }

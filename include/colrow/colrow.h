@@ -21,6 +21,26 @@ extern "C" {
 struct colrow_engine;
 
 COLROW_API const char *colrow_error(void); // of the last failed call on this thread
+
+// What kind of failure it was, so that a program can answer without reading the sentence. In
+// brackets: what an HTTP server says, and the exit status of the colrow program (1 where none is
+// given).
+enum colrow_error_class {
+    COLROW_ERROR_NONE,
+    COLROW_ERROR_USAGE,           // an option, or how a function was called [exit status 2]
+    COLROW_ERROR_MODEL,           // the model's files, or others named in options
+    COLROW_ERROR_INVALID_REQUEST, // this request; another one may succeed [400; exit status 2]
+    COLROW_ERROR_TOO_LARGE,  // a good request that no engine with these options takes [400, 413]
+    COLROW_ERROR_BUSY,       // no room now: the same request may succeed later [429]
+    COLROW_ERROR_GROUP_LOST, // a rank died, stopped or was late: the ranks are gone [503]
+    COLROW_ERROR_MEMORY,     // [503]
+    COLROW_ERROR_IO,         // the operating system refused something
+    COLROW_ERROR_CANCELLED,
+    COLROW_ERROR_INTERNAL, // a bug of colrow [500]
+};
+COLROW_API enum colrow_error_class colrow_error_class(void); // of the same call as colrow_error()
+COLROW_API const char *colrow_error_class_name(enum colrow_error_class error); // "too large", ...
+
 COLROW_API const char *colrow_version(void);
 
 // Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the
@@ -116,6 +136,7 @@ struct colrow_output {
     enum colrow_finish finish;
     const char *stop_reason;              // the stop string or token that ended it, or NULL
     const char *error;                    // with COLROW_FAILED
+    enum colrow_error_class error_class;  // with COLROW_FAILED; else COLROW_ERROR_NONE
     int prompt_tokens, completion_tokens; // so far
 };
 typedef void (*colrow_callback)(void *context,

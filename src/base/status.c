@@ -5,6 +5,7 @@
 #include <string.h>
 
 static _Thread_local char message[STATUS_MESSAGE_MAX];
+static _Thread_local enum status recorded;
 
 // Names from files stand in messages: no newline or terminal escape of theirs may reach the user's
 // screen.
@@ -24,7 +25,7 @@ enum status fail(enum status code, const char *format, ...)
     va_end(args);
     make_one_line(text);
     memcpy(message, text, sizeof text);
-    return code;
+    return status_recode(code);
 }
 
 enum status fail_in(enum status code, const char *format, ...)
@@ -39,7 +40,7 @@ enum status fail_in(enum status code, const char *format, ...)
     make_one_line(text);
     snprintf(text + n, sizeof text - (size_t)n, ": %.*s", (int)sizeof text - n - 3, message);
     memcpy(message, text, sizeof text);
-    return code;
+    return status_recode(code);
 }
 
 enum status fail_memory(unsigned long long bytes, const char *what)
@@ -57,9 +58,21 @@ const char *status_message(void)
     return message;
 }
 
+enum status status_code(void)
+{
+    return recorded;
+}
+
+enum status status_recode(enum status code)
+{
+    recorded = code;
+    return code;
+}
+
 void status_clear(void)
 {
     message[0] = '\0';
+    recorded = OK;
 }
 
 const char *status_name(enum status code)
@@ -67,10 +80,18 @@ const char *status_name(enum status code)
     switch (code) {
     case OK:
         return "ok";
+    case ERR_USAGE:
+        return "usage";
     case ERR_INPUT:
         return "input";
     case ERR_UNSUPPORTED:
         return "unsupported";
+    case ERR_REQUEST:
+        return "request";
+    case ERR_TOO_LARGE:
+        return "too large";
+    case ERR_BUSY:
+        return "busy";
     case ERR_MEMORY:
         return "memory";
     case ERR_IO:

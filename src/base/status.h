@@ -10,8 +10,12 @@
 
 enum status {
     OK = 0,
-    ERR_INPUT,       // a file, flag or request says something unusable
+    ERR_USAGE,       // a flag, an option, or how a function was called
+    ERR_INPUT,       // a file, or other input, says something unusable
     ERR_UNSUPPORTED, // understood, but not something this program does
+    ERR_REQUEST,     // a request says something unusable: another one may succeed
+    ERR_TOO_LARGE,   // a request is good, but too large for the limits it was checked against
+    ERR_BUSY,        // ... or comes when there is no room: the same one may succeed later
     ERR_MEMORY,
     ERR_IO,
     ERR_GROUP, // a rank died, stopped or was late: the group is over
@@ -32,8 +36,12 @@ enum status fail_errno(const char *what, const char *path);          // ERR_IO, 
 // Puts "prefix: " in front of the recorded sentence; returns `code`.
 enum status fail_in(enum status code, const char *format, ...) STATUS_PRINTF(2, 3);
 
-// The sentence recorded last on this thread ("" if none).
+// The sentence recorded last on this thread ("" if none), and the code that came with it.
 const char *status_message(void);
+enum status status_code(void);
+// Gives the recorded sentence another code, where a caller knows better what the fault means;
+// returns it.
+enum status status_recode(enum status code);
 const char *status_name(enum status code);
 void status_clear(void);
 

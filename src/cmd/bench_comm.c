@@ -106,7 +106,7 @@ static int run_rank(void)
     struct comm_results *results = comm_board(comm, &bytes);
     status = results && bytes >= sizeof *results
                  ? measure(comm, results)
-                 : fail(ERR_INPUT, "bench comm --as-rank is started by bench comm only");
+                 : fail(ERR_USAGE, "bench comm --as-rank is started by bench comm only");
     comm_close(comm);
     return status == OK ? 0 : flags_failed(status);
 }
@@ -202,7 +202,7 @@ static enum status choose_algorithms(const char *text, const char **chosen, int 
         if (strcmp(text, "all") == 0 || strcmp(text, algorithms[i]) == 0)
             chosen[(*n)++] = algorithms[i];
     if (*n == 0)
-        return fail(ERR_INPUT, "--all-reduce is \"%s\"; expected auto, one-shot, two-shot or all",
+        return fail(ERR_USAGE, "--all-reduce is \"%s\"; expected auto, one-shot, two-shot or all",
                     text);
     return OK;
 }
@@ -215,7 +215,7 @@ static enum status run_all(const char *ranks_text, const char *algorithms_text, 
     TRY(flags_list("--ranks", ranks_text, 1, FLAG_LIST_MAX, ranks, &n_ranks));
     TRY(choose_algorithms(algorithms_text, chosen, &n_chosen));
     if (n_ranks * n_chosen > RUNS_MAX)
-        return fail(ERR_INPUT, "%d numbers of ranks with %d algorithms each; at most %d fit",
+        return fail(ERR_USAGE, "%d numbers of ranks with %d algorithms each; at most %d fit",
                     n_ranks, n_chosen, RUNS_MAX);
     for (int i = 0; i < n_ranks; i++)
         for (int k = 0; k < n_chosen; k++, n++) {

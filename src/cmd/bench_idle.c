@@ -160,7 +160,7 @@ int bench_idle(int argc, char **argv)
     table_init(&b.table, 6);
     enum status status = flags_parse(&usage, argc, argv, &b.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = b.model ? run_idle(&b) : fail(ERR_INPUT, "no model: colrow bench idle MODEL");
+        status = b.model ? run_idle(&b) : fail(ERR_USAGE, "no model: colrow bench idle MODEL");
     json_decref(b.rows);
     table_fini(&b.table);
     return status == OK ? 0 : flags_failed(status);

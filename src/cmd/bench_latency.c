@@ -227,7 +227,7 @@ int bench_latency(int argc, char **argv)
     enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = model ? run_latency(&b, model)
-                       : fail(ERR_INPUT, "no model: colrow bench latency MODEL");
+                       : fail(ERR_USAGE, "no model: colrow bench latency MODEL");
     return status == OK ? 0 : flags_failed(status);
 }
 
@@ -294,6 +294,6 @@ int bench_throughput(int argc, char **argv)
     enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = model ? run_throughput(&b, model)
-                       : fail(ERR_INPUT, "no model: colrow bench throughput MODEL");
+                       : fail(ERR_USAGE, "no model: colrow bench throughput MODEL");
     return status == OK ? 0 : flags_failed(status);
 }

@@ -165,7 +165,7 @@ int bench_scaling(int argc, char **argv)
     enum status status = flags_parse(&usage, argc, argv, &s.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status =
-            s.model ? run_scaling(&s) : fail(ERR_INPUT, "no model: colrow bench scaling MODEL");
+            s.model ? run_scaling(&s) : fail(ERR_USAGE, "no model: colrow bench scaling MODEL");
     json_decref(s.rows);
     return status == OK ? 0 : flags_failed(status);
 }
@@ -274,7 +274,7 @@ int bench_memory(int argc, char **argv)
     s.rows = json_array();
     enum status status = flags_parse(&usage, argc, argv, &s.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = s.model ? run_memory(&s) : fail(ERR_INPUT, "no model: colrow bench memory MODEL");
+        status = s.model ? run_memory(&s) : fail(ERR_USAGE, "no model: colrow bench memory MODEL");
     json_decref(s.rows);
     return status == OK ? 0 : flags_failed(status);
 }

@@ -42,7 +42,7 @@ static enum status read_layouts(struct split *s)
         int tp, threads, used = 0;
         if (sscanf(at, "%dx%d%n", &tp, &threads, &used) != 2 || tp < 1 || tp > 64 || threads < 1 ||
             threads > 256 || (at[used] && at[used] != ',') || s->n_layouts == LAYOUTS_MAX)
-            return fail(ERR_INPUT,
+            return fail(ERR_USAGE,
                         "flag --layouts is \"%s\"; expected up to %d pairs RANKSxTHREADS with "
                         "commas between, such as 1x2,2x1",
                         s->layouts_text, LAYOUTS_MAX);
@@ -209,7 +209,7 @@ int bench_split(int argc, char **argv)
     table_init(&s.table, 7);
     enum status status = flags_parse(&usage, argc, argv, &s.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = s.model ? run_split(&s) : fail(ERR_INPUT, "no model: colrow bench split MODEL");
+        status = s.model ? run_split(&s) : fail(ERR_USAGE, "no model: colrow bench split MODEL");
     for (int i = 0; i < s.n_layouts; i++)
         colrow_close(s.layouts[i].engine);
     peak_reader_free(s.reader);

@@ -59,9 +59,38 @@ void engine_flags_table(struct engine_flags *engine, struct flag *out)
     memcpy(out, flags, sizeof flags);
 }
 
+// What the engine calls a request was given by flags here.
+enum status engine_status(enum colrow_error_class error)
+{
+    switch (error) {
+    case COLROW_ERROR_NONE:
+        return OK;
+    case COLROW_ERROR_USAGE:
+    case COLROW_ERROR_INVALID_REQUEST:
+        return ERR_USAGE;
+    case COLROW_ERROR_MODEL:
+        return ERR_INPUT;
+    case COLROW_ERROR_TOO_LARGE:
+        return ERR_TOO_LARGE;
+    case COLROW_ERROR_BUSY:
+        return ERR_BUSY;
+    case COLROW_ERROR_GROUP_LOST:
+        return ERR_GROUP;
+    case COLROW_ERROR_MEMORY:
+        return ERR_MEMORY;
+    case COLROW_ERROR_IO:
+        return ERR_IO;
+    case COLROW_ERROR_CANCELLED:
+        return ERR_CANCELLED;
+    case COLROW_ERROR_INTERNAL:
+        break;
+    }
+    return ERR_INTERNAL;
+}
+
 enum status engine_failed(void)
 {
-    return fail(ERR_INPUT, "%s", colrow_error());
+    return fail(engine_status(colrow_error_class()), "%s", colrow_error());
 }
 
 static void show_progress(void *context, uint64_t done, uint64_t total)
@@ -143,10 +172,10 @@ static enum status parse_biases(struct sampling_flags *f)
         long id = strtol(text, &end, 10);
         double bias = *end == ':' ? strtod(end + 1, &end) : NAN;
         if (*end || id < 0 || id > INT32_MAX || isnan(bias))
-            return fail(ERR_INPUT, "flag --logit-bias is \"%s\"; expected ID:BIAS, e.g. 42:-1.5",
+            return fail(ERR_USAGE, "flag --logit-bias is \"%s\"; expected ID:BIAS, e.g. 42:-1.5",
                         text);
         if (i == (int)(sizeof f->biases / sizeof f->biases[0]))
-            return fail(ERR_INPUT, "flag --logit-bias is given more than %d times", i);
+            return fail(ERR_USAGE, "flag --logit-bias is given more than %d times", i);
         f->biases[i] = (struct colrow_token_bias){(int32_t)id, (float)bias};
     }
     return OK;
@@ -159,9 +188,9 @@ static enum status parse_stop_ids(struct sampling_flags *f)
         const char *text = f->stop_ids.items[i];
         long id = strtol(text, &end, 10);
         if (*end || end == text || id < 0 || id > INT32_MAX)
-            return fail(ERR_INPUT, "flag --stop-token-id is \"%s\"; expected a token id", text);
+            return fail(ERR_USAGE, "flag --stop-token-id is \"%s\"; expected a token id", text);
         if (i == (int)(sizeof f->stop_token_ids / sizeof f->stop_token_ids[0]))
-            return fail(ERR_INPUT, "flag --stop-token-id is given more than %d times", i);
+            return fail(ERR_USAGE, "flag --stop-token-id is given more than %d times", i);
         f->stop_token_ids[i] = (int32_t)id;
     }
     return OK;
@@ -194,7 +223,7 @@ enum status sampling_flags_finish(struct sampling_flags *f, const struct colrow_
         s->seed = strtoull(f->seed_text, &end, 10);
         s->has_seed = 1;
         if (*end || end == f->seed_text || f->seed_text[0] == '-')
-            return fail(ERR_INPUT,
+            return fail(ERR_USAGE,
                         "flag --sampling-seed is \"%s\"; expected a non-negative integer",
                         f->seed_text);
     }

@@ -24,8 +24,9 @@ void engine_flags_table(struct engine_flags *engine, struct flag *out);
 enum status engine_flags_open(struct engine_flags *engine, const char *model,
                               struct colrow_engine **out) STATUS_MUST_USE;
 
-// A failed call of the public API as a status of ours.
+// A failed call of the public API as a status of ours, and the class of a failed request.
 enum status engine_failed(void);
+enum status engine_status(enum colrow_error_class error);
 
 struct sampling_flags {
     struct colrow_sampling sampling;

@@ -71,14 +71,14 @@ static enum status unknown_flag(const struct usage *usage, const char *name)
         }
     }
     if (best)
-        return fail(ERR_INPUT, "unknown flag %s; did you mean %s?", name, best);
-    return fail(ERR_INPUT, "unknown flag %s; `colrow %s --help` lists the flags", name,
+        return fail(ERR_USAGE, "unknown flag %s; did you mean %s?", name, best);
+    return fail(ERR_USAGE, "unknown flag %s; `colrow %s --help` lists the flags", name,
                 usage->command);
 }
 
 static enum status bad_value(const struct flag *flag, const char *text, const char *wanted)
 {
-    return fail(ERR_INPUT, "flag %s is \"%s\"; expected %s", flag->name, text, wanted);
+    return fail(ERR_USAGE, "flag %s is \"%s\"; expected %s", flag->name, text, wanted);
 }
 
 static enum status parse_number(const struct flag *flag, const char *text, double *out)
@@ -135,7 +135,7 @@ static enum status add_text(struct flag_texts *texts, const char *text)
     if (!texts->items)
         TRY(memory_new(FLAG_TEXTS_MAX, sizeof *texts->items, "flags", &texts->items));
     if (texts->n == FLAG_TEXTS_MAX)
-        return fail(ERR_INPUT, "a flag is given more than %d times", FLAG_TEXTS_MAX);
+        return fail(ERR_USAGE, "a flag is given more than %d times", FLAG_TEXTS_MAX);
     texts->items[texts->n++] = text;
     return OK;
 }
@@ -209,14 +209,14 @@ static enum status one_flag(const struct usage *usage, int argc, char **argv, in
         return unknown_flag(usage, text);
     if (flag->kind == FLAG_ON || flag->kind == FLAG_OFF) {
         if (equals)
-            return fail(ERR_INPUT, "flag %s takes no value; leave out \"%s\"", flag->name, equals);
+            return fail(ERR_USAGE, "flag %s takes no value; leave out \"%s\"", flag->name, equals);
         *(bool *)flag->out = flag->kind == FLAG_ON;
         return OK;
     }
     if (equals)
         return store(flag, equals + 1);
     if (*i + 1 >= argc)
-        return fail(ERR_INPUT, "flag %s needs a value: %s", flag->name,
+        return fail(ERR_USAGE, "flag %s needs a value: %s", flag->name,
                     flag->value ? flag->value : "...");
     return store(flag, argv[++*i]);
 }
@@ -238,7 +238,7 @@ enum status flags_parse(const struct usage *usage, int argc, char **argv, const 
         } else if (!only_positional && text[0] == '-' && text[1]) {
             TRY(one_flag(usage, argc, argv, &i));
         } else if (*n_positional == positional_max) {
-            return fail(ERR_INPUT, "unexpected argument \"%s\"; usage: colrow %s %s [flags]", text,
+            return fail(ERR_USAGE, "unexpected argument \"%s\"; usage: colrow %s %s [flags]", text,
                         usage->command, usage->positional ? usage->positional : "");
         } else {
             positional[(*n_positional)++] = text;
@@ -255,11 +255,11 @@ enum status flags_list(const char *flag, const char *text, int least, int most, 
         errno = 0;
         long number = strtol(at, &end, 10);
         if (end == at || errno || number < least || number > most || (*end && *end != ','))
-            return fail(ERR_INPUT,
+            return fail(ERR_USAGE,
                         "flag %s is \"%s\"; expected numbers from %d to %d with commas between",
                         flag, text, least, most);
         if (*n == FLAG_LIST_MAX)
-            return fail(ERR_INPUT, "flag %s has more than %d numbers", flag, FLAG_LIST_MAX);
+            return fail(ERR_USAGE, "flag %s has more than %d numbers", flag, FLAG_LIST_MAX);
         out[(*n)++] = (int)number;
         if (!*end)
             return OK;
@@ -270,5 +270,5 @@ enum status flags_list(const char *flag, const char *text, int least, int most, 
 int flags_failed(enum status status)
 {
     fprintf(stderr, "colrow: error: %s\n", status_message());
-    return status == ERR_INPUT ? 2 : 1;
+    return status == ERR_USAGE ? 2 : 1;
 }

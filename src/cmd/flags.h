@@ -57,7 +57,7 @@ enum status flags_parse(const struct usage *usage, int argc, char **argv, const 
 enum status flags_list(const char *flag, const char *text, int least, int most, int *out,
                        int *n) STATUS_MUST_USE;
 
-// Prints "colrow: error: <sentence>" and returns 1 (2 when `usage`).
+// Prints "colrow: error: <sentence>" and returns the exit status: 2 for ERR_USAGE, else 1.
 int flags_failed(enum status status);
 
 #endif

@@ -55,7 +55,7 @@ static void on_interrupt(int number)
 static enum status add_prompt(struct generate *g, const char *text)
 {
     if (g->n_prompts == PROMPTS_MAX)
-        return fail(ERR_INPUT, "more than %d prompts are given", PROMPTS_MAX);
+        return fail(ERR_USAGE, "more than %d prompts are given", PROMPTS_MAX);
     TRY(memory_grow(&g->prompts, &g->prompts_capacity, (size_t)g->n_prompts + 1, sizeof *g->prompts,
                     "prompts"));
     g->prompts[g->n_prompts++] = text;
@@ -84,7 +84,7 @@ static enum status collect_prompts(struct generate *g)
     if (g->n_prompts)
         return OK;
     if (isatty(STDIN_FILENO))
-        return fail(ERR_INPUT,
+        return fail(ERR_USAGE,
                     "no prompt: give one with -p \"...\", --prompts FILE or on standard input");
     TRY(file_read_stdin(PROMPTS_BYTES_MAX, &g->file));
     if (g->file.length == 0)
@@ -139,7 +139,7 @@ static enum status take_output(struct answer *a, const struct colrow_output *out
     if (out->stop_reason && !a->stop_reason)
         TRY(memory_text(out->stop_reason, &a->stop_reason));
     if (out->finish == COLROW_FAILED)
-        return fail(ERR_GROUP, "%s", out->error ? out->error : "the request failed");
+        return fail(engine_status(out->error_class), "%s", out->error);
     if (g->streaming) {
         fwrite(out->text, 1, out->text_length, stdout);
         fflush(stdout);
@@ -176,7 +176,7 @@ static enum status submit(struct generate *g, struct colrow_engine *engine, int 
     int failed = colrow_submit(engine, &prompt, &g->sampling.sampling, on_output, first, NULL);
     free(text);
     if (failed)
-        return g->n_prompts > 1 ? fail(ERR_INPUT, "prompt %d: %s", i + 1, colrow_error())
+        return g->n_prompts > 1 ? fail(engine_failed(), "prompt %d: %s", i + 1, colrow_error())
                                 : engine_failed();
     return OK;
 }
@@ -295,7 +295,7 @@ static enum status run(struct generate *g, struct colrow_engine *engine)
     while (alive > 0 && g->status == OK && !interrupted) {
         alive = colrow_step(engine);
         if (alive < 0)
-            return fail(ERR_GROUP, "%s", colrow_error());
+            return engine_failed();
     }
     if (interrupted) {
         if (g->streaming)
@@ -385,7 +385,7 @@ int cmd_generate(int argc, char **argv)
     enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped && !model)
         status =
-            fail(ERR_INPUT,
+            fail(ERR_USAGE,
                  "no model: colrow generate MODEL -p \"...\", e.g. colrow generate models/demo");
     int result = status != OK ? flags_failed(status) : helped ? 0 : generate_model(&g, model);
     generate_fini(&g);

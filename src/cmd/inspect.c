@@ -243,7 +243,7 @@ int cmd_inspect(int argc, char **argv)
         status = print_machine(&in);
     else if (status == OK && !helped)
         status = in.model ? run(&in)
-                          : fail(ERR_INPUT,
+                          : fail(ERR_USAGE,
                                  "no model: colrow inspect MODEL, or colrow inspect --machine");
     return status == OK ? 0 : flags_failed(status);
 }

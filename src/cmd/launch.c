@@ -81,7 +81,7 @@ static enum status number_of_ranks(const char *text, int *out)
     errno = 0;
     long n = strtol(text, &end, 10);
     if (end == text || *end || errno || n < 1 || n > COMM_RANKS_MAX)
-        return fail(ERR_INPUT,
+        return fail(ERR_USAGE,
                     "flag --nproc-per-node is \"%s\"; expected a number from 1 to %d, or auto",
                     text, COMM_RANKS_MAX);
     *out = (int)n;
@@ -176,7 +176,7 @@ static enum status start(const struct launch *launch, int n_ranks, char **progra
     arguments[n++] = pid;
     for (; *program; program++) {
         if (n == ARGUMENTS_MAX + 4)
-            return fail(ERR_INPUT, "the program has more than %d arguments", ARGUMENTS_MAX);
+            return fail(ERR_USAGE, "the program has more than %d arguments", ARGUMENTS_MAX);
         arguments[n++] = *program;
     }
     const struct group_options options = {.program = "/proc/self/exe",
@@ -206,7 +206,7 @@ int cmd_launch(int argc, char **argv)
             fail(ERR_UNSUPPORTED, "--nnodes %s: groups over several machines are not supported yet",
                  launch.nodes_text);
     if (status == OK && begin >= argc)
-        status = fail(ERR_INPUT,
+        status = fail(ERR_USAGE,
                       "no program given; usage: colrow launch [flags] -- PROGRAM [ARGUMENTS]");
     if (status == OK)
         status = find_program(argv[begin]);

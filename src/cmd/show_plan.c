@@ -29,7 +29,7 @@ static enum status resolve_compute(struct plan_command *c)
     if (strcmp(c->dtype, "auto") != 0) {
         type = element_from_dtype(c->dtype);
         if (type != ELEMENT_BF16 && type != ELEMENT_F16 && type != ELEMENT_F32)
-            return fail(ERR_INPUT,
+            return fail(ERR_USAGE,
                         "flag --dtype is \"%s\"; expected auto, bfloat16, float16 or float32",
                         c->dtype);
     } else if (type == ELEMENT_NONE && c->checkpoint && c->checkpoint->n_tensors) {
@@ -58,7 +58,7 @@ static enum status prepare(struct plan_command *c)
     c->options.reduction_leaves = c->reduction_leaves;
     c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;
     if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
-        return fail(ERR_INPUT, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
+        return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
                     c->kv_cache_dtype);
     return resolve_compute(c);
 }
@@ -384,6 +384,6 @@ int cmd_plan(int argc, char **argv)
     };
     enum status status = flags_parse(&usage, argc, argv, &c.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = c.model ? run(&c) : fail(ERR_INPUT, "no model: colrow plan MODEL [-tp N]");
+        status = c.model ? run(&c) : fail(ERR_USAGE, "no model: colrow plan MODEL [-tp N]");
     return status == OK ? 0 : flags_failed(status);
 }

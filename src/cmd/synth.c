@@ -244,7 +244,7 @@ int cmd_synth(int argc, char **argv)
     };
     enum status status = flags_parse(&usage, argc, argv, positional, 2, &n_positional, &helped);
     if (status == OK && !helped && n_positional < 2)
-        status = fail(ERR_INPUT, "two arguments are needed: colrow synth CONFIG.json OUT");
+        status = fail(ERR_USAGE, "two arguments are needed: colrow synth CONFIG.json OUT");
     if (status == OK && !helped) {
         s.config_path = positional[0];
         s.out = positional[1];

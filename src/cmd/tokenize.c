@@ -102,7 +102,7 @@ static enum status collect(const struct tokenize *t, json_t **root)
         *root = json_array();
         for (int i = 0; i < t->given.n; i++)
             if (json_array_append_new(*root, json_string(t->given.items[i])) != 0)
-                return fail(ERR_INPUT, "prompt %d is not valid UTF-8", i + 1);
+                return fail(ERR_USAGE, "prompt %d is not valid UTF-8", i + 1);
         return OK;
     }
     struct bytes input;
@@ -166,7 +166,7 @@ int cmd_tokenize(int argc, char **argv)
     };
     enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = model ? run(&t, model) : fail(ERR_INPUT, "no model: colrow tokenize MODEL");
+        status = model ? run(&t, model) : fail(ERR_USAGE, "no model: colrow tokenize MODEL");
     free(t.given.items);
     return status == OK ? 0 : flags_failed(status);
 }

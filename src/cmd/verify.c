@@ -54,14 +54,14 @@ static enum status split_names(const char *flag, const char *text, struct names 
 {
     out->n = 0;
     if (snprintf(out->copy, sizeof out->copy, "%s", text) >= (int)sizeof out->copy)
-        return fail(ERR_INPUT, "flag %s is too long", flag);
+        return fail(ERR_USAGE, "flag %s is too long", flag);
     char *rest = NULL;
     for (char *name = strtok_r(out->copy, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
         if (out->n == NAMES_MAX)
-            return fail(ERR_INPUT, "flag %s has more than %d names", flag, NAMES_MAX);
+            return fail(ERR_USAGE, "flag %s has more than %d names", flag, NAMES_MAX);
         out->items[out->n++] = name;
     }
-    return out->n ? OK : fail(ERR_INPUT, "flag %s names nothing", flag);
+    return out->n ? OK : fail(ERR_USAGE, "flag %s names nothing", flag);
 }
 
 // Of the names, the instruction sets that this machine has.
@@ -71,7 +71,7 @@ static enum status keep_isas(struct names *names)
     for (int i = 0; i < names->n; i++) {
         enum isa isa = isa_from_name(names->items[i]);
         if (isa == ISA_COUNT)
-            return fail(ERR_INPUT,
+            return fail(ERR_USAGE,
                         "flag --isa names \"%s\"; expected names among reference, avx2, avx512, "
                         "avx512bf16, amx",
                         names->items[i]);
@@ -82,7 +82,7 @@ static enum status keep_isas(struct names *names)
                     names->items[i]);
     }
     names->n = n;
-    return n ? OK : fail(ERR_INPUT, "flag --isa names nothing that this machine has");
+    return n ? OK : fail(ERR_USAGE, "flag --isa names nothing that this machine has");
 }
 
 // What a list is without its flag: with --all many values, else one.
@@ -329,7 +329,7 @@ int cmd_verify(int argc, char **argv)
     enum status status = flags_parse(&usage, argc, argv, v.models, NAMES_MAX, &v.n_models, &helped);
     if (status == OK && !helped)
         status = v.n_models ? verify_models(&v)
-                            : fail(ERR_INPUT, "no model: colrow verify MODEL --tp 1,2,4");
+                            : fail(ERR_USAGE, "no model: colrow verify MODEL --tp 1,2,4");
     json_decref(v.report);
     table_fini(&v.details);
     table_fini(&v.groups);

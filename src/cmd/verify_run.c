@@ -42,7 +42,7 @@ static void on_output(void *context, const struct colrow_output *out)
     struct receiver *r = context;
     size_t width = (size_t)r->subject->info.vocab_size;
     if (out->finish == COLROW_FAILED)
-        r->run->status = fail(ERR_GROUP, "%s", out->error ? out->error : "the request failed");
+        r->run->status = fail(engine_status(out->error_class), "%s", out->error);
     if (out->n_prompt_logits && out->prompt_position + out->n_prompt_logits <= r->subject->n_ids) {
         memcpy(r->run->logits + (size_t)out->prompt_position * width, out->prompt_logits,
                (size_t)out->n_prompt_logits * width * sizeof(float));

@@ -26,7 +26,7 @@ static void on_output(void *context, const struct colrow_output *out)
 {
     struct logits *l = context;
     if (out->finish == COLROW_FAILED && l->status == OK)
-        l->status = fail(ERR_GROUP, "%s", out->error ? out->error : "the request failed");
+        l->status = fail(engine_status(out->error_class), "%s", out->error);
     if (out->n_prompt_logits == 0 || l->status != OK)
         return;
     if (out->prompt_position < 0 || out->prompt_position + out->n_prompt_logits > l->n_ids) {
@@ -99,7 +99,7 @@ static enum status write_file(const struct logits *l)
 static enum status run(struct logits *l, const char *model)
 {
     if (!l->ids_text || !l->output)
-        return fail(ERR_INPUT,
+        return fail(ERR_USAGE,
                     "flag %s is missing; usage: colrow logits MODEL --input-ids 1,2,3 --output "
                     "F.safetensors",
                     l->ids_text ? "--output" : "--input-ids");
@@ -149,7 +149,7 @@ int cmd_logits(int argc, char **argv)
     if (status == OK && !helped)
         status =
             model ? run(&l, model)
-                  : fail(ERR_INPUT,
+                  : fail(ERR_USAGE,
                          "no model: colrow logits MODEL --input-ids 1,2,3 --output F.safetensors");
     free(l.ids);
     free(l.values);

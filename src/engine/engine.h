@@ -74,6 +74,15 @@ void engine_hand_over(struct colrow_engine *engine, bool all);
 void engine_close_completion(struct colrow_engine *engine, struct completion *completion);
 void engine_drop_requests(struct colrow_engine *engine);
 
+// engine_text.c
+enum colrow_error_class error_class_of(enum status status);
+
+// What the model's own reading would call unusable input came with a request here.
+static inline enum status of_a_request(enum status status)
+{
+    return status == ERR_INPUT || status == ERR_UNSUPPORTED ? status_recode(ERR_REQUEST) : status;
+}
+
 // A public function's result: 0, or -1 with the sentence recorded.
 static inline int engine_result(enum status status)
 {

@@ -49,15 +49,15 @@ static enum status check_range(const char *name, double value, double least, dou
 {
     if (value >= least && value <= most)
         return OK;
-    return fail(ERR_INPUT, "%s is %.15g; expected %.15g to %.15g", name, value, least, most);
+    return fail(ERR_USAGE, "%s is %.15g; expected %.15g to %.15g", name, value, least, most);
 }
 
 static enum status check_options(const struct colrow_options *o)
 {
     if (!o->model || !*o->model)
-        return fail(ERR_INPUT, "no model is named; give a HuggingFace folder");
+        return fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
     if (strlen(o->model) >= FILE_PATH_MAX || (o->tp_plan && strlen(o->tp_plan) >= FILE_PATH_MAX))
-        return fail(ERR_INPUT, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
+        return fail(ERR_USAGE, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
     TRY(check_range("tensor_parallel_size", o->tensor_parallel_size, 1, COMM_RANKS_MAX));
     TRY(check_range("max_model_len", (double)o->max_model_len, 0, POSITIONS_MAX));
     TRY(check_range("max_num_seqs", o->max_num_seqs, 1, MAX_NUM_SEQS_MAX));
@@ -103,7 +103,7 @@ static enum status resolve_compute(struct opening *opening)
                     "%s: the checkpoint's dtype is %s; name another with --dtype bfloat16, float16 "
                     "or float32",
                     options->model, element_dtype_name(type));
-    return fail(ERR_INPUT, "dtype is \"%s\"; expected auto, bfloat16, float16 or float32", name);
+    return fail(ERR_USAGE, "dtype is \"%s\"; expected auto, bfloat16, float16 or float32", name);
 }
 
 static enum status resolve_order(struct opening *opening)
@@ -111,9 +111,9 @@ static enum status resolve_order(struct opening *opening)
     const char *name = opening->options->product_order ? opening->options->product_order : "pairs";
     opening->engine->order = product_order_from_name(name);
     if (opening->engine->order == ORDER_COUNT)
-        return fail(ERR_INPUT, "product_order is \"%s\"; expected pairs or tiles", name);
+        return fail(ERR_USAGE, "product_order is \"%s\"; expected pairs or tiles", name);
     if (opening->engine->order == ORDER_TILES && opening->compute != COMPUTE_BF16)
-        return fail(ERR_INPUT,
+        return fail(ERR_USAGE,
                     "product_order tiles is for bfloat16, and %s is computed in %s; use pairs or "
                     "--dtype bfloat16",
                     opening->engine->model, compute_name(opening->compute));
@@ -125,7 +125,7 @@ static enum status resolve_cache(struct opening *opening)
     const char *name = opening->options->kv_cache_dtype ? opening->options->kv_cache_dtype : "auto";
     opening->f32_cache = strcmp(name, "float32") == 0;
     if (!opening->f32_cache && strcmp(name, "auto") != 0)
-        return fail(ERR_INPUT,
+        return fail(ERR_USAGE,
                     "kv_cache_dtype is \"%s\"; expected auto (the type that is computed in) or "
                     "float32",
                     name);
@@ -188,7 +188,7 @@ static enum status choose_sizes(struct opening *opening)
     struct colrow_engine *engine = opening->engine;
     int64_t positions = engine->config.max_position_embeddings;
     if (options->max_model_len > positions)
-        return fail(ERR_INPUT,
+        return fail(ERR_USAGE,
                     "max_model_len is %lld, but %s/config.json says max_position_embeddings %lld",
                     (long long)options->max_model_len, engine->model, (long long)positions);
     engine->max_model_len = options->max_model_len ? options->max_model_len : positions;

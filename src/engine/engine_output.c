@@ -35,6 +35,7 @@ static struct colrow_output describe(const struct completion *completion)
         .finish = completion->finish,
         .stop_reason = completion->stop_reason,
         .error = error,
+        .error_class = error ? error_class_of(completion->fault) : COLROW_ERROR_NONE,
         .prompt_tokens = sequence->n_prompt,
         .completion_tokens = n_generated,
     };
@@ -47,9 +48,10 @@ static void store(struct colrow_engine *engine, struct completion *completion,
     enum status status = poll_queue_add(&engine->polled, output, engine->config.vocab_size);
     if (status == OK)
         return;
-    completion_end(completion, COLROW_FAILED, NULL);
+    completion_fail(completion, ERR_MEMORY, NULL);
     output->finish = COLROW_FAILED;
     output->error = "out of memory";
+    output->error_class = COLROW_ERROR_MEMORY;
     poll_queue_add_last_resort(&engine->polled, completion->last_resort, output);
     completion->last_resort = NULL;
 }

@@ -110,7 +110,7 @@ static void take_result(struct colrow_engine *engine, struct sequence *sequence)
         sequence->n_prompt_logits = logits->prompt_end;
     }
     if (logits->samples && add_token(engine, completion, logits->first + logits->n - 1) != OK)
-        completion_end(completion, COLROW_FAILED, status_message());
+        completion_fail(completion, status_code(), status_message());
     if (n_prompt > 0 || logits->samples)
         engine_queue_output(engine, completion);
     if (completion->finish != COLROW_RUNNING)
@@ -130,13 +130,16 @@ static void take_results(struct colrow_engine *engine)
 
 // Ends every open sequence of a request that no step under way contains.
 static void end_request(struct colrow_engine *engine, struct request *request,
-                        enum colrow_finish finish, const char *error)
+                        enum colrow_finish finish)
 {
     for (int32_t i = 0; i < request->n; i++) {
         struct completion *completion = &request->completions[i];
         if (completion->finish != COLROW_RUNNING)
             continue;
-        completion_end(completion, finish, error);
+        if (finish == COLROW_FAILED)
+            completion_fail(completion, ERR_GROUP, engine->reason);
+        else
+            completion_end(completion, finish);
         if (completion->sequence.state != SEQUENCE_OVER)
             scheduler_remove(&engine->scheduler, &completion->sequence);
         engine_queue_output(engine, completion);
@@ -149,7 +152,7 @@ static void end_cancelled(struct colrow_engine *engine)
     for (struct request *request = engine->first_request; request && engine->n_cancelled;
          request = request->next)
         if (request->cancelled)
-            end_request(engine, request, COLROW_CANCELLED, NULL);
+            end_request(engine, request, COLROW_CANCELLED);
     engine->n_cancelled = 0;
 }
 
@@ -162,7 +165,7 @@ void engine_break(struct colrow_engine *engine)
     engine->in_flight = false;
     for (struct request *request = engine->first_request, *next; request; request = next) {
         next = request->next;
-        end_request(engine, request, COLROW_FAILED, engine->reason);
+        end_request(engine, request, COLROW_FAILED);
     }
     engine_hand_over(engine, true);
     fail(ERR_GROUP, "%s", engine->reason); // callbacks may have recorded others since
@@ -198,7 +201,7 @@ static enum status step(struct colrow_engine *engine)
 int colrow_step(struct colrow_engine *engine)
 {
     if (engine->handing_over) {
-        fail(ERR_INPUT,
+        fail(ERR_USAGE,
              "colrow_step() was called from a callback; callbacks may submit and cancel only");
         return -1;
     }
@@ -216,7 +219,7 @@ int colrow_step(struct colrow_engine *engine)
 int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out)
 {
     if (engine->handing_over) {
-        fail(ERR_INPUT, "colrow_poll() was called from a callback");
+        fail(ERR_USAGE, "colrow_poll() was called from a callback");
         return -1;
     }
     bool failed = false;
@@ -245,7 +248,7 @@ int colrow_cancel(struct colrow_engine *engine, uint64_t number)
     struct request *request = find_request(engine, number);
     if (!request)
         return engine_result(
-            fail(ERR_INPUT, "request %llu is over, or never was", (unsigned long long)number));
+            fail(ERR_REQUEST, "request %llu is over, or never was", (unsigned long long)number));
     engine->n_cancelled += !request->cancelled;
     request->cancelled = true;
     return 0;
@@ -257,13 +260,13 @@ static enum status encode_prompt(const struct colrow_engine *engine,
     if (prompt->n_ids > 0)
         return token_ids_append(ids, prompt->ids, (size_t)prompt->n_ids);
     if (!prompt->text)
-        return fail(ERR_INPUT, "the prompt has neither ids nor text");
+        return fail(ERR_REQUEST, "the prompt has neither ids nor text");
     if (!engine->tokenizer)
-        return fail(ERR_INPUT, "%s has no tokenizer.json; give the prompt as token ids",
+        return fail(ERR_REQUEST, "%s has no tokenizer.json; give the prompt as token ids",
                     engine->model);
     TRY(tokenizer_encode(engine->tokenizer, prompt->text, strlen(prompt->text),
                          !prompt->no_special_tokens, ids));
-    return ids->n > INT32_MAX / 2 ? fail(ERR_INPUT, "the prompt has %zu tokens", ids->n) : OK;
+    return ids->n > INT32_MAX / 2 ? fail(ERR_TOO_LARGE, "the prompt has %zu tokens", ids->n) : OK;
 }
 
 static enum status submit(struct colrow_engine *engine, const struct token_ids *ids,
@@ -309,7 +312,7 @@ int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prom
         status = submit(engine, &ids, sampling, callback, context, &request);
     token_ids_fini(&ids);
     if (status != OK)
-        return -1;
+        return engine_result(of_a_request(status));
     request->previous = engine->last_request;
     *(engine->last_request ? &engine->last_request->next : &engine->first_request) = request;
     engine->last_request = request;

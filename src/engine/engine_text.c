@@ -10,6 +10,60 @@ const char *colrow_error(void)
     return status_message();
 }
 
+enum colrow_error_class error_class_of(enum status status)
+{
+    switch (status) {
+    case OK:
+        return COLROW_ERROR_NONE;
+    case ERR_USAGE:
+        return COLROW_ERROR_USAGE;
+    case ERR_INPUT:
+    case ERR_UNSUPPORTED:
+        return COLROW_ERROR_MODEL;
+    case ERR_REQUEST:
+        return COLROW_ERROR_INVALID_REQUEST;
+    case ERR_TOO_LARGE:
+        return COLROW_ERROR_TOO_LARGE;
+    case ERR_BUSY:
+        return COLROW_ERROR_BUSY;
+    case ERR_GROUP:
+        return COLROW_ERROR_GROUP_LOST;
+    case ERR_MEMORY:
+        return COLROW_ERROR_MEMORY;
+    case ERR_IO:
+        return COLROW_ERROR_IO;
+    case ERR_CANCELLED:
+        return COLROW_ERROR_CANCELLED;
+    case ERR_INTERNAL:
+        break;
+    }
+    return COLROW_ERROR_INTERNAL;
+}
+
+enum colrow_error_class colrow_error_class(void)
+{
+    return error_class_of(status_code());
+}
+
+const char *colrow_error_class_name(enum colrow_error_class error)
+{
+    static const char *const names[] = {
+        [COLROW_ERROR_NONE] = "none",
+        [COLROW_ERROR_USAGE] = "usage",
+        [COLROW_ERROR_MODEL] = "model",
+        [COLROW_ERROR_INVALID_REQUEST] = "invalid request",
+        [COLROW_ERROR_TOO_LARGE] = "too large",
+        [COLROW_ERROR_BUSY] = "busy",
+        [COLROW_ERROR_GROUP_LOST] = "group lost",
+        [COLROW_ERROR_MEMORY] = "memory",
+        [COLROW_ERROR_IO] = "io",
+        [COLROW_ERROR_CANCELLED] = "cancelled",
+        [COLROW_ERROR_INTERNAL] = "internal",
+    };
+    size_t n = sizeof names / sizeof names[0];
+    return (size_t)error < n ? names[error] : "unknown";
+}
+
 const char *colrow_version(void)
 {
     return COLROW_VERSION;
@@ -60,7 +114,7 @@ void colrow_sampling_init(const struct colrow_engine *engine, struct colrow_samp
 
 static enum status need_tokenizer(const struct colrow_engine *engine)
 {
-    return engine->tokenizer ? OK : fail(ERR_INPUT, "%s has no tokenizer.json", engine->model);
+    return engine->tokenizer ? OK : fail(ERR_REQUEST, "%s has no tokenizer.json", engine->model);
 }
 
 static enum status encode(const struct colrow_engine *engine, const char *text,
@@ -70,7 +124,7 @@ static enum status encode(const struct colrow_engine *engine, const char *text,
     TRY(tokenizer_encode(engine->tokenizer, text, strlen(text), add_special_tokens, out));
     // never NULL for the caller
     TRY(memory_grow(&out->ids, &out->capacity, 1, sizeof *out->ids, "token ids"));
-    return out->n <= INT32_MAX ? OK : fail(ERR_INPUT, "the text has %zu tokens", out->n);
+    return out->n <= INT32_MAX ? OK : fail(ERR_TOO_LARGE, "the text has %zu tokens", out->n);
 }
 
 int colrow_encode(const struct colrow_engine *engine, const char *text, int add_special_tokens,
@@ -78,9 +132,10 @@ int colrow_encode(const struct colrow_engine *engine, const char *text, int add_
 {
     struct token_ids list;
     token_ids_init(&list);
-    if (encode(engine, text, add_special_tokens != 0, &list) != OK) {
+    enum status status = encode(engine, text, add_special_tokens != 0, &list);
+    if (status != OK) {
         token_ids_fini(&list);
-        return -1;
+        return engine_result(of_a_request(status));
     }
     *ids = list.ids;
     *n_ids = (int)list.n;
@@ -94,7 +149,7 @@ static int give_text(enum status status, struct bytes *bytes, char **text)
         status = bytes_append(bytes, "", 0); // never NULL
     if (status != OK) {
         bytes_fini(bytes);
-        return -1;
+        return engine_result(of_a_request(status));
     }
     *text = bytes->data;
     return 0;
@@ -116,9 +171,9 @@ static enum status render(const struct colrow_engine *engine, const struct colro
                           int n, bool add_generation_prompt, struct bytes *out)
 {
     if (!engine->chat)
-        return fail(ERR_INPUT, "%s", engine->chat_error);
+        return fail(ERR_REQUEST, "%s", engine->chat_error);
     if (n < 1)
-        return fail(ERR_INPUT, "the chat has no messages");
+        return fail(ERR_REQUEST, "the chat has no messages");
     struct chat_message *copies;
     TRY(memory_new((size_t)n, sizeof *copies, "messages", &copies));
     for (int i = 0; i < n; i++)
@@ -176,7 +231,7 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
 {
     if (rank < 0 || rank >= engine->plan->n_ranks)
         return engine_result(
-            fail(ERR_INPUT, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
+            fail(ERR_USAGE, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
     const struct board_rank *from = &engine->board.ranks[rank];
     int pid = (int)group_pid(engine->group, rank);
     uint64_t peak = device_resident_peak_bytes(pid);
@@ -202,7 +257,7 @@ const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_row
 {
     const struct step_results *results = &engine->board.results;
     if (!engine->capture || engine->statistics.steps == 0) {
-        fail(ERR_INPUT, "hidden states need capture_hidden_states in the options, and a step");
+        fail(ERR_USAGE, "hidden states need capture_hidden_states in the options, and a step");
         return NULL;
     }
     *n_rows = engine->n_rows_last;

@@ -100,6 +100,7 @@ void poll_queue_add_last_resort(struct poll_queue *queue, struct polled_output *
         .text = "",
         .finish = in->finish,
         .error = in->error ? reserved->error : NULL,
+        .error_class = in->error_class,
         .prompt_tokens = in->prompt_tokens,
         .completion_tokens = in->completion_tokens,
     };

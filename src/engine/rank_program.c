@@ -68,10 +68,10 @@ static bool found_beside_library(char *out)
 static enum status named(const char *program, const char *by, char *out)
 {
     if (snprintf(out, FILE_PATH_MAX, "%s", program) >= FILE_PATH_MAX)
-        return fail(ERR_INPUT, "%s: the path is too long", by);
+        return fail(ERR_USAGE, "%s: the path is too long", by);
     if (strchr(program, '/') ? is_program(out) : found_in_path(program, out))
         return OK;
-    return fail(ERR_INPUT, "%s names %s, which is not a program that can be run", by, program);
+    return fail(ERR_USAGE, "%s names %s, which is not a program that can be run", by, program);
 }
 
 enum status rank_program_find(const char *given, char *out)
@@ -83,7 +83,7 @@ enum status rank_program_find(const char *given, char *out)
         return named(variable, "COLROW_RANK_PROGRAM", out);
     if (is_this_program(out) || found_beside_library(out) || found_in_path("colrow", out))
         return OK;
-    return fail(ERR_INPUT, "cannot find the program colrow, which the ranks run: neither beside "
+    return fail(ERR_USAGE, "cannot find the program colrow, which the ranks run: neither beside "
                            "this library nor in PATH; set "
                            "COLROW_RANK_PROGRAM to its path");
 }

@@ -13,7 +13,7 @@ static enum status number_between(const char *name, double value, double least, 
 {
     if (value >= least && value <= most)
         return OK;
-    return fail(ERR_INPUT, "%s is %g; expected a number from %g to %g", name, value, least, most);
+    return fail(ERR_REQUEST, "%s is %g; expected a number from %g to %g", name, value, least, most);
 }
 
 static enum status check_numbers(const struct colrow_sampling *in,
@@ -21,11 +21,11 @@ static enum status check_numbers(const struct colrow_sampling *in,
 {
     TRY(number_between("temperature", in->temperature, 0, 1e6));
     if (!(in->top_p > 0 && in->top_p <= 1))
-        return fail(ERR_INPUT, "top_p is %g; expected a number above 0, at most 1", in->top_p);
+        return fail(ERR_REQUEST, "top_p is %g; expected a number above 0, at most 1", in->top_p);
     TRY(number_between("top_k", in->top_k, -1, INT32_MAX));
     TRY(number_between("min_p", in->min_p, 0, 1));
     if (!(in->repetition_penalty > 0 && in->repetition_penalty <= 1e6))
-        return fail(ERR_INPUT, "repetition_penalty is %g; expected a number above 0 (1: none)",
+        return fail(ERR_REQUEST, "repetition_penalty is %g; expected a number above 0 (1: none)",
                     in->repetition_penalty);
     TRY(number_between("presence_penalty", in->presence_penalty, -2, 2));
     TRY(number_between("frequency_penalty", in->frequency_penalty, -2, 2));
@@ -38,10 +38,10 @@ static enum status check_numbers(const struct colrow_sampling *in,
     TRY(number_between("the number of stop_token_ids", in->n_stop_token_ids, 0, STOP_TOKENS_MAX));
     TRY(number_between("the number of logit_bias entries", in->n_logit_bias, 0, LOGIT_BIASES_MAX));
     if (in->prompt_logits && !limits->prompt_logits)
-        return fail(ERR_INPUT, "logits of prompt tokens are asked for, but the engine was opened "
-                               "without prompt_logits");
+        return fail(ERR_REQUEST, "logits of prompt tokens are asked for, but the engine was opened "
+                                 "without prompt_logits");
     if (in->n_stop > 0 && !limits->tokenizer)
-        return fail(ERR_INPUT,
+        return fail(ERR_REQUEST,
                     "stop strings need a tokenizer, and the model's folder has no tokenizer.json");
     return OK;
 }
@@ -50,7 +50,7 @@ static enum status check_id(const char *name, int32_t id, const struct request_l
 {
     if (id >= 0 && id < limits->vocab_size)
         return OK;
-    return fail(ERR_INPUT, "%s: token id %d; expected 0 to %d (vocab_size %d)", name, (int)id,
+    return fail(ERR_REQUEST, "%s: token id %d; expected 0 to %d (vocab_size %d)", name, (int)id,
                 (int)limits->vocab_size - 1, (int)limits->vocab_size);
 }
 
@@ -58,17 +58,17 @@ static enum status check_prompt(const struct request_limits *limits, const int32
                                 const struct colrow_sampling *sampling)
 {
     if (n < 1)
-        return fail(ERR_INPUT, "the prompt has no tokens");
+        return fail(ERR_REQUEST, "the prompt has no tokens");
     // one token must have room behind the prompt, unless only the prompt's logits are wanted
     int64_t most = limits->max_model_len - !sampling->prompt_logits;
     if (n > most)
-        return fail(ERR_INPUT,
+        return fail(ERR_TOO_LARGE,
                     "the prompt has %d tokens, but max_model_len is %lld%s; shorten it or raise "
                     "--max-model-len",
                     (int)n, (long long)limits->max_model_len,
                     sampling->prompt_logits ? "" : ", of which one is for the answer");
     if (n > limits->kv_pool_tokens)
-        return fail(ERR_INPUT,
+        return fail(ERR_TOO_LARGE,
                     "the prompt has %d tokens, but the KV pool holds %lld; raise --kv-cache-memory",
                     (int)n, (long long)limits->kv_pool_tokens);
     for (int32_t i = 0; i < n; i++)
@@ -82,7 +82,7 @@ static enum status copy_stops(struct request *request, const struct colrow_sampl
     for (int i = 0; i < in->n_stop; i++) {
         size_t length = in->stop[i] ? strlen(in->stop[i]) : 0;
         if (length == 0 || length > STOP_STRING_BYTES_MAX)
-            return fail(ERR_INPUT, "stop string %d has %zu bytes; expected 1 to %d", i, length,
+            return fail(ERR_REQUEST, "stop string %d has %zu bytes; expected 1 to %d", i, length,
                         STOP_STRING_BYTES_MAX);
         char *text;
         TRY(arena_text(&request->arena, in->stop[i], length, &text));
@@ -122,7 +122,7 @@ static enum status copy_bias(struct request *request, const struct request_limit
         bias[i] = in->logit_bias[i];
         TRY(check_id("logit_bias", bias[i].id, limits));
         if (isnan(bias[i].bias))
-            return fail(ERR_INPUT, "logit_bias of token %d is not a number", (int)bias[i].id);
+            return fail(ERR_REQUEST, "logit_bias of token %d is not a number", (int)bias[i].id);
         bias[i].bias = fminf(100, fmaxf(-100, bias[i].bias));
     }
     request->sampling.logit_bias = bias;
@@ -331,10 +331,16 @@ enum status completion_add(struct completion *completion, int32_t id)
     return OK;
 }
 
-void completion_end(struct completion *completion, enum colrow_finish finish, const char *error)
+void completion_end(struct completion *completion, enum colrow_finish finish)
 {
     completion->finish = finish;
     completion->stop_reason = NULL;
+}
+
+void completion_fail(struct completion *completion, enum status fault, const char *error)
+{
+    completion_end(completion, COLROW_FAILED);
+    completion->fault = fault;
     if (error && !completion->error && memory_text(error, &completion->error) != OK)
         completion->error = NULL; // the output says "out of memory" then
 }

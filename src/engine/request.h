@@ -38,9 +38,10 @@ struct completion {
     enum colrow_finish finish;
     char stop_token[16];
     const char *stop_reason;
-    char *error; // heap, or NULL
-    bool closed; // its last output was handed over
-    bool queued; // in the engine's list of outputs to come
+    enum status fault; // with COLROW_FAILED
+    char *error;       // ... its sentence; heap, or NULL
+    bool closed;       // its last output was handed over
+    bool queued;       // in the engine's list of outputs to come
     struct completion *next_output;
     struct polled_output
         *last_resort; // for the final output of a polled request, reserved at the start
@@ -96,8 +97,9 @@ static inline int32_t completion_generated(const struct completion *completion)
 // Appends a token, decides whether the sequence is over, and collects its text. `finish`,
 // `stop_reason` and `text` say what came of it.
 enum status completion_add(struct completion *completion, int32_t id) STATUS_MUST_USE;
-// Ends a completion whatever its tokens say: cancelled or failed (`error` is copied where there is
-// memory for it).
-void completion_end(struct completion *completion, enum colrow_finish finish, const char *error);
+// Ends a completion whatever its tokens say.
+void completion_end(struct completion *completion, enum colrow_finish finish);
+// ... with COLROW_FAILED; `error` is copied where there is memory for it, and may be NULL.
+void completion_fail(struct completion *completion, enum status fault, const char *error);
 
 #endif

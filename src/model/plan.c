@@ -32,10 +32,10 @@ static enum status check_options(const struct plan_options *options)
 {
     int leaves = options->reduction_leaves;
     if (leaves < 0 || leaves > LEAVES_MAX || (leaves & (leaves - 1)))
-        return fail(ERR_INPUT, "--reduction-leaves is %d; expected a power of two from 1 to %d",
+        return fail(ERR_USAGE, "--reduction-leaves is %d; expected a power of two from 1 to %d",
                     leaves, LEAVES_MAX);
     if (options->n_ranks < 1)
-        return fail(ERR_INPUT, "--tensor-parallel-size is %d; expected 1 or more",
+        return fail(ERR_USAGE, "--tensor-parallel-size is %d; expected 1 or more",
                     options->n_ranks);
     return OK;
 }
@@ -122,7 +122,7 @@ static enum status refuse_size(const struct model_config *config,
         snprintf(hint, sizeof hint,
                  " (with --reduction-leaves %d, which changes the last bits of sums, %d as well)",
                  leaves, options->n_ranks);
-    return fail(ERR_INPUT, "%s does not split over %d ranks: %s; valid sizes: %s%s",
+    return fail(ERR_USAGE, "%s does not split over %d ranks: %s; valid sizes: %s%s",
                 config->architecture, options->n_ranks, reason, list, hint);
 }
 

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Exit status 2 is for usage alone; groups, memory, files and models end with 1.
+set -u
+model=$SOURCE_DIR/models/demo
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+expect() { # expect STATUS WHAT arguments...
+    wanted=$1 what=$2
+    shift 2
+    "$COLROW" "$@" >"$work/out" 2>"$work/err" </dev/null
+    status=$?
+    if [ $status -ne "$wanted" ] || [ "$(grep -c 'colrow: error: ' "$work/err")" -ne 1 ]; then
+        echo "$what: exit status $status, expected $wanted, with one line of error:"
+        cat "$work/err"
+        failed=1
+    fi
+}
+
+expect 2 "unknown flag" generate "$model" --no-such-flag
+expect 2 "value of a flag" generate "$model" -p x --max-tokens many
+expect 2 "no model" generate -p x
+expect 2 "no prompt" tokenize
+expect 2 "too many ranks" generate "$model" -p x -tp 63 -q
+expect 2 "value the model refuses" generate "$model" -p x --max-model-len 999999 -q
+expect 2 "impossible request" generate "$model" -p x --max-tokens 2 --min-tokens 3 -q
+expect 1 "memory" generate "$model" -p x --kv-cache-memory 1KB -q
+expect 1 "no such folder" generate /nowhere -p x -q
+expect 1 "no such file" generate "$model" --prompts /nowhere -q
+printf '\n\n' >"$work/empty"
+expect 1 "a file without prompts" generate "$model" --prompts "$work/empty" -q
+mkdir "$work/model"
+echo '{"architectures": 1}' >"$work/model/config.json"
+expect 1 "broken model" generate "$work/model" -p x -q
+echo '{"layers.*.nothing": "colwise"}' >"$work/plan.json"
+expect 1 "broken tp_plan" generate "$model" -p x --tp-plan "$work/plan.json" -q
+export COLROW_FAIL_COLLECTIVE=1:9
+expect 1 "group lost" generate "$model" -p x -tp 2 -q
+exit $failed
