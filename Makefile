@@ -1,39 +1,51 @@
 # Thin front door; CMake is underneath. `make run` and `make test` work on a fresh Debian 12.
-BUILD ?= build/release
-JOBS  ?= $(shell nproc)
+PRESET ?= release
+BUILD  ?= build/$(PRESET)
+JOBS   ?= $(shell nproc)
+# SETUP=0: install nothing. WERROR=ON: warnings are errors, as in CI.
+SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test setup install clean asan tsan fuzz format
+.PHONY: all program configure run test check-full setup setup-full install clean asan tsan fuzz format
 all: configure
-	@cmake --build $(BUILD) -j $(JOBS)
+	@cmake --build "$(BUILD)" -j $(JOBS)
 
 # Only the program: `make run` shall not wait for the tests to be built.
 program: configure
-	@cmake --build $(BUILD) -j $(JOBS) --target colrow
+	@cmake --build "$(BUILD)" -j $(JOBS) --target colrow
 
+# -B wins over the preset's folder.
 configure: setup
-	@cmake --preset release --log-level=WARNING >/dev/null
+	@cmake --preset $(PRESET) -B "$(BUILD)" $(if $(WERROR),-DCOLROW_WERROR=$(WERROR)) --log-level=WARNING >/dev/null
 
 run: program
-	$(BUILD)/colrow generate models/demo --tensor-parallel-size 2 --chat -p "$(PROMPT)"
+	"$(BUILD)/colrow" generate models/demo --tensor-parallel-size 2 --chat -p "$(PROMPT)"
 
 test: all
-	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	ctest --test-dir "$(BUILD)" --output-on-failure -j $(JOBS)
+
+# Both compilers, both sanitizers, every checker, every fuzzer for a minute: see .ci/full.
+check-full:
+	@.ci/full
 
 setup:
+ifneq ($(SETUP),0)
 	@tools/setup.sh
+endif
+
+setup-full:
+ifneq ($(SETUP),0)
+	@tools/setup.sh full
+endif
 
 install: all
-	cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
+	cmake --install "$(BUILD)" $(if $(PREFIX),--prefix "$(PREFIX)")
 
-asan tsan: setup
-	cmake --preset $@ >/dev/null
-	cmake --build build/$@ -j $(JOBS)
-	ctest --test-dir build/$@ --output-on-failure -j $(JOBS)
+asan tsan:
+	@$(MAKE) --no-print-directory PRESET=$@ test
 
-fuzz: setup
-	cmake --preset fuzz >/dev/null
-	cmake --build build/fuzz -j $(JOBS)
+fuzz: setup-full
+	@$(MAKE) --no-print-directory PRESET=$@ SETUP=0 all
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

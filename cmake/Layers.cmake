@@ -7,7 +7,7 @@ target_compile_definitions(colrow_flags INTERFACE _GNU_SOURCE COLROW_VERSION="${
 target_include_directories(colrow_flags INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 # -ffp-contract=off: the numeric contract says where a multiplication and an addition are fused.
 target_compile_options(colrow_flags INTERFACE
-    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wvla -Werror
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wvla $<$<BOOL:${COLROW_WERROR}>:-Werror>
     -ffp-contract=off -fno-math-errno $<$<CONFIG:Release>:-O2> $<$<CONFIG:Release>:-g1>)
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
     target_compile_options(colrow_flags INTERFACE -march=x86-64-v2)

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/build_commit.h"
 #include "cmd/commands.h"
+#include "device/kernels.h"
 
 static const struct command {
     const char *name;
@@ -37,6 +39,20 @@ static void print_help(FILE *file)
             "\n  colrow generate models/demo -tp 2 --chat -p \"What is tensor parallelism?\"\n");
 }
 
+#ifdef __clang__
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+// What a report about a fault needs to say.
+static int print_version(void)
+{
+    printf("colrow %s (%s%s%s%s, %s)\n", COLROW_VERSION, *build_commit ? "commit " : "",
+           build_commit, *build_commit ? ", " : "", isa_name(isa_of_machine()), COMPILER);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); // a reader that leaves is an error of write(), not our death
@@ -46,8 +62,7 @@ int main(int argc, char **argv)
         return argc < 2 ? 2 : 0;
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
-        printf("colrow %s\n", COLROW_VERSION);
-        return 0;
+        return print_version();
     }
     for (int i = 0; i < N_COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
