@@ -1,51 +1,36 @@
 // `colrow bench KIND`: speed, always beside the machine's own limits.
 #include "cmd/commands.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
-#include "cmd/flags.h"
 #include "device/device.h"
 
-static const struct kind {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} kinds[] = {
-    {"limits", bench_limits,
-     "what this machine can do: read bandwidth, multiply-adds, for 1 to all cores"},
-    {"latency", bench_latency, "one batch of requests, as `vllm bench latency`"},
-    {"throughput", bench_throughput, "many requests at once, as `vllm bench throughput`"},
-    {"scaling", bench_scaling,
-     "the same work on 1, 2, 4, 8 ranks: speed-up, efficiency, where the time goes"},
-    {"split", bench_split, "the same cores as few ranks with many threads, or the other way round"},
-    {"idle", bench_idle, "an open model that nobody asks: CPU time, first token after it"},
-    {"memory", bench_memory, "what each rank holds, beside what the plan predicts"},
-    {"kernels", bench_kernels, "every kernel and instruction set against the peak"},
-    {"comm", bench_comm, "all-reduce between processes, 64 B to 16 MB"},
+static const struct command *const bench_kinds[] = {
+    &command_bench_limits,     &command_bench_latency,
+    &command_bench_throughput, &command_bench_scaling,
+    &command_bench_split,      &command_bench_idle,
+    &command_bench_memory,     &command_bench_kernels,
+    &command_bench_comm,       NULL,
 };
-enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
-int cmd_bench(int argc, char **argv)
-{
-    if (argc >= 2)
-        for (int i = 0; i < KINDS; i++)
-            if (strcmp(argv[1], kinds[i].name) == 0)
-                return kinds[i].run(argc - 1, argv + 1);
-    bool helped = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    FILE *file = helped ? stdout : stderr;
-    if (argc >= 2 && !helped)
-        fprintf(file, "colrow: error: unknown benchmark \"%s\"\n", argv[1]);
-    fprintf(file,
-            "usage: colrow bench KIND [flags]     (colrow bench KIND --help explains it)\n\n");
-    for (int i = 0; i < KINDS; i++)
-        fprintf(file, "  %-10s %s\n", kinds[i].name, kinds[i].help);
-    return helped ? 0 : 2;
-}
+const struct command command_bench = {
+    .name = "bench",
+    .brief = "measure speed and memory beside the machine's limits",
+    .summary = "Speed and memory, always beside what the machine can do "
+               "(colrow bench KIND --help explains each):\n",
+    .kinds = bench_kinds,
+};
 
-static enum status run_limits(double seconds, bool memory, bool json)
+struct bench_limits {
+    bool memory, json;
+    double seconds;
+};
+
+static enum status run_limits(const struct bench_limits *b)
 {
     int cores = device_cpu_count();
     struct table table;
@@ -54,14 +39,14 @@ static enum status run_limits(double seconds, bool memory, bool json)
     const char *heading[] = {
         "cores",   "read GB/s", "memcpy GB/s", "to new pages", "products GFLOP/s",
         "f32 FMA", "from L1",   "bf16 dot",    "int8 GOP/s",   "AMX bf16"};
-    int columns = memory ? 4 : 10;
+    int columns = b->memory ? 4 : 10;
     table_init(&table, columns);
     for (int i = 0; i < columns; i++)
         table_cell(&table, "%s", heading[i]);
-    for (int n = memory ? cores : 1; n <= cores && status == OK;
+    for (int n = b->memory ? cores : 1; n <= cores && status == OK;
          n = n * 2 <= cores || n == cores ? n * 2 : cores) {
         struct peak p;
-        status = memory ? peak_measure_memory(n, &p) : peak_measure(n, seconds, &p);
+        status = b->memory ? peak_measure_memory(n, &p) : peak_measure(n, b->seconds, &p);
         const double figures[] = {p.read_bytes,           p.copy_bytes, p.fill_bytes,
                                   peak_product_flops(&p), p.fma_flops,  p.fed_flops,
                                   p.bf16_flops,           p.int8_ops,   p.amx_flops};
@@ -70,7 +55,7 @@ static enum status run_limits(double seconds, bool memory, bool json)
             table_cell(&table, figures[i] < 1e11 ? "%.1f" : "%.0f", figures[i] / 1e9);
         json_array_append_new(list, limits_json(n, &p));
     }
-    if (status == OK && json)
+    if (status == OK && b->json)
         status = write_json(json_incref(list), NULL);
     else if (status == OK)
         status = table_print(&table, stdout);
@@ -79,27 +64,32 @@ static enum status run_limits(double seconds, bool memory, bool json)
     return status;
 }
 
-int bench_limits(int argc, char **argv)
+static int bench_limits_main(int argc, char **argv);
+#define AT(field) offsetof(struct bench_limits, field)
+static const struct flag bench_limits_flags[] = {
+    {FLAG_ON, "--memory", NULL, AT(memory), 0, 0, NULL, "only reading and copying, by all cores"},
+    {FLAG_NUMBER, "--seconds", NULL, AT(seconds), 0.01, 60, "S",
+     "time for each figure (default 0.3)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_limits = {
+    .name = "bench limits",
+    .brief = "what this machine can do: read bandwidth, multiply-adds, for 1 to all cores",
+    .summary = "Measures what bounds every model here: decoding reads its weights once a "
+               "token, prefill multiplies.\n"
+               "Other benches print these figures as their denominators.",
+    .sections = {FLAG_SECTION(bench_limits_flags, 0)},
+    .run = bench_limits_main,
+};
+
+static int bench_limits_main(int argc, char **argv)
 {
-    bool helped, memory = false, json = false;
+    struct bench_limits b = {.seconds = 0.3};
+    bool helped;
     int n_positional;
-    double seconds = 0.3;
-    const struct flag flags[] = {
-        {FLAG_ON, "--memory", NULL, &memory, 0, 0, NULL, "only reading and copying, by all cores"},
-        {FLAG_NUMBER, "--seconds", NULL, &seconds, 0.01, 60, "S",
-         "time for each figure (default 0.3)"},
-        {FLAG_ON, "--json", NULL, &json, 0, 0, NULL, "for machines"},
-    };
-    const struct usage usage = {
-        .command = "bench limits",
-        .summary = "Measures what bounds every model here: decoding reads its weights once a "
-                   "token, prefill multiplies.\n"
-                   "Other benches print these figures as their denominators.",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, NULL, 0, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_limits, &b, argc, argv, NULL, 0, &n_positional, &helped);
     if (status == OK && !helped)
-        status = run_limits(seconds, memory, json);
+        status = run_limits(&b);
     return status == OK ? 0 : flags_failed(status);
 }

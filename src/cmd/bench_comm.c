@@ -1,5 +1,6 @@
 // `colrow bench comm`: latency and bandwidth of the all-reduce between processes of this machine.
 #include <sched.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
-#include "cmd/flags.h"
+#include "cmd/commands.h"
 #include "comm/comm.h"
 #include "comm/group.h"
 #include "device/device.h"
@@ -75,7 +76,7 @@ static enum status measure_size(struct comm *comm, float *data, size_t bytes, do
     return OK;
 }
 
-static enum status measure(struct comm *comm, struct comm_results *results)
+static enum status measure_comm(struct comm *comm, struct comm_results *results)
 {
     void *memory;
     enum status status;
@@ -105,7 +106,7 @@ static int run_rank(void)
         return flags_failed(status);
     struct comm_results *results = comm_board(comm, &bytes);
     status = results && bytes >= sizeof *results
-                 ? measure(comm, results)
+                 ? measure_comm(comm, results)
                  : fail(ERR_USAGE, "bench comm --as-rank is started by bench comm only");
     comm_close(comm);
     return status == OK ? 0 : flags_failed(status);
@@ -171,7 +172,7 @@ static enum status print_table(const struct comm_run *runs, int n)
     return status;
 }
 
-static enum status print_json(const struct comm_run *runs, int n)
+static enum status print_comm_json(const struct comm_run *runs, int n)
 {
     json_t *list = json_array();
     for (int i = 0; i < n; i++)
@@ -207,13 +208,18 @@ static enum status choose_algorithms(const char *text, const char **chosen, int 
     return OK;
 }
 
-static enum status run_all(const char *ranks_text, const char *algorithms_text, bool json)
+struct bench_comm {
+    bool as_rank, json;
+    const char *ranks, *algorithm;
+};
+
+static enum status run_comm(const struct bench_comm *b)
 {
     int ranks[FLAG_LIST_MAX], n_ranks, n_chosen, n = 0;
     const char *chosen[ALGORITHMS];
     struct comm_run runs[RUNS_MAX];
-    TRY(flags_list("--ranks", ranks_text, 1, FLAG_LIST_MAX, ranks, &n_ranks));
-    TRY(choose_algorithms(algorithms_text, chosen, &n_chosen));
+    TRY(flags_list("--tensor-parallel-size", b->ranks, 1, FLAG_LIST_MAX, ranks, &n_ranks));
+    TRY(choose_algorithms(b->algorithm, chosen, &n_chosen));
     if (n_ranks * n_chosen > RUNS_MAX)
         return fail(ERR_USAGE, "%d numbers of ranks with %d algorithms each; at most %d fit",
                     n_ranks, n_chosen, RUNS_MAX);
@@ -222,34 +228,40 @@ static enum status run_all(const char *ranks_text, const char *algorithms_text, 
             runs[n] = (struct comm_run){.n_ranks = ranks[i], .algorithm = chosen[k]};
             TRY(run_group(&runs[n]));
         }
-    return json ? print_json(runs, n) : print_table(runs, n);
+    return b->json ? print_comm_json(runs, n) : print_table(runs, n);
 }
 
-int bench_comm(int argc, char **argv)
+static int bench_comm_main(int argc, char **argv);
+#define AT(field) offsetof(struct bench_comm, field)
+static const struct flag bench_comm_flags[] = {
+    {FLAG_TEXT, "--tensor-parallel-size", "-tp --tp --ranks", AT(ranks), 0, 0, "N,...",
+     "numbers of ranks (default 2,4,8)"},
+    {FLAG_TEXT, "--all-reduce", NULL, AT(algorithm), 0, 0, "HOW",
+     "auto (default), one-shot, two-shot, or all of these side by side"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+    {FLAG_ON, "--as-rank", NULL, AT(as_rank), 0, 0, NULL, NULL},
+};
+const struct command command_bench_comm = {
+    .name = "bench comm",
+    .brief = "all-reduce between processes, 64 B to 16 MB",
+    .summary = "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
+               "slowest rank, median of 7 series.\n"
+               "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.",
+    .examples = "  colrow bench comm -tp 2,4 --all-reduce all",
+    .sections = {FLAG_SECTION(bench_comm_flags, 0)},
+    .run = bench_comm_main,
+};
+
+static int bench_comm_main(int argc, char **argv)
 {
-    bool helped, as_rank = false, json = false;
+    struct bench_comm b = {.ranks = "2,4,8", .algorithm = "auto"};
+    bool helped;
     int n_positional;
-    const char *ranks = "2,4,8", *algorithm = "auto";
-    const struct flag flags[] = {
-        {FLAG_TEXT, "--ranks", NULL, &ranks, 0, 0, "N,...", "numbers of ranks (default 2,4,8)"},
-        {FLAG_TEXT, "--all-reduce", NULL, &algorithm, 0, 0, "HOW",
-         "auto (default), one-shot, two-shot, or all of these side by side"},
-        {FLAG_ON, "--json", NULL, &json, 0, 0, NULL, "for machines"},
-        {FLAG_ON, "--as-rank", NULL, &as_rank, 0, 0, NULL, "(internal)"},
-    };
-    const struct usage usage = {
-        .command = "bench comm",
-        .summary =
-            "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
-            "slowest rank, median of 7 series.\n"
-            "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, NULL, 0, &n_positional, &helped);
-    if (status == OK && as_rank)
+    enum status status =
+        flags_parse(&command_bench_comm, &b, argc, argv, NULL, 0, &n_positional, &helped);
+    if (status == OK && b.as_rank)
         return run_rank();
     if (status == OK && !helped)
-        status = run_all(ranks, algorithm, json);
+        status = run_comm(&b);
     return status == OK ? 0 : flags_failed(status);
 }

@@ -1,6 +1,7 @@
 // `colrow bench idle`: what an open model costs while nobody asks, and what the first question
 // after that waits for.
 #include <dirent.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
+#include "cmd/commands.h"
 #include "cmd/engine_flags.h"
 
 enum { REPEATS_MAX = 100 };
@@ -126,39 +128,41 @@ static enum status run_idle(struct idle *b)
     return status == OK ? table_print(&b->table, stdout) : status;
 }
 
-int bench_idle(int argc, char **argv)
+static int bench_idle_main(int argc, char **argv);
+#define AT(field) offsetof(struct idle, field)
+static const struct flag bench_idle_flags[] = {
+    {FLAG_TEXT, "--gaps", NULL, AT(gaps_text), 0, 0, "MS,...",
+     "milliseconds without a request (default 10,100,1000,10000)"},
+    {FLAG_INT, "--input-len", NULL, AT(input_len), 1, 1e6, "N",
+     "tokens of the prompt after it (default 8)"},
+    {FLAG_INT, "--repeats", NULL, AT(repeats), 1, REPEATS_MAX, "N",
+     "times each, of which the median counts (default 3)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_idle = {
+    .name = "bench idle",
+    .brief = "an open model that nobody asks: CPU time, first token after it",
+    .positional = "MODEL",
+    .summary = "CPU time of ranks and front-end while a model is open and nobody asks, and the "
+               "time to the first token\n"
+               "after that, beside the time without a gap.",
+    .examples = "  colrow bench idle models/demo -tp 2",
+    .sections = {FLAG_SECTION(bench_idle_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct idle, engine)}},
+    .run = bench_idle_main,
+};
+
+static int bench_idle_main(int argc, char **argv)
 {
     struct idle b = {.gaps_text = "10,100,1000,10000", .input_len = 8, .repeats = 3};
     bool helped;
     int n_positional;
     engine_flags_init(&b.engine);
     b.engine.quiet = true;
-    const struct flag own[] = {
-        {FLAG_TEXT, "--gaps", NULL, &b.gaps_text, 0, 0, "MS,...",
-         "milliseconds without a request (default 10,100,1000,10000)"},
-        {FLAG_INT, "--input-len", NULL, &b.input_len, 1, 1e6, "N",
-         "tokens of the prompt after it (default 8)"},
-        {FLAG_INT, "--repeats", NULL, &b.repeats, 1, REPEATS_MAX, "N",
-         "times each, of which the median counts (default 3)"},
-        {FLAG_ON, "--json", NULL, &b.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&b.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "bench idle",
-        .positional = "MODEL",
-        .summary = "CPU time of ranks and front-end while a model is open and nobody asks, and the "
-                   "time to the first token\n"
-                   "after that, beside the time without a gap.",
-        .examples = "  colrow bench idle models/demo -tp 2",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
     b.rows = json_array();
     table_init(&b.table, 6);
-    enum status status = flags_parse(&usage, argc, argv, &b.model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_idle, &b, argc, argv, &b.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = b.model ? run_idle(&b) : fail(ERR_USAGE, "no model: colrow bench idle MODEL");
     json_decref(b.rows);

@@ -1,5 +1,6 @@
 // `colrow bench kernels`: the product and attention kernels of every instruction set against this
 // machine's peak.
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "base/memory.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
-#include "cmd/flags.h"
+#include "cmd/commands.h"
 #include "device/device.h"
 
 // Shapes of Llama-3.2-1B at TP=2: gate and up of a rank; 30 of them do not fit the second-level
@@ -94,9 +95,9 @@ static double time_product(struct product_bench *b, const struct kernels *kernel
     return best;
 }
 
-static void add_row(struct table *table, json_t *list, const char *isa,
-                    const struct format_row *format, int m, const struct shape *s, double seconds,
-                    double bytes, const struct peak *peak)
+static void add_kernel_row(struct table *table, json_t *list, const char *isa,
+                           const struct format_row *format, int m, const struct shape *s,
+                           double seconds, double bytes, const struct peak *peak)
 {
     const char *name = format->name;
     double flops = 2.0 * m * s->n * s->k / seconds, read = bytes / seconds;
@@ -114,7 +115,11 @@ static void add_row(struct table *table, json_t *list, const char *isa,
                                           "bytes_of_bandwidth", read / peak->read_bytes));
 }
 
-static enum status run_kernels(bool json, bool quick)
+struct bench_kernels {
+    bool json, quick;
+};
+
+static enum status run_kernels(const struct bench_kernels *b)
 {
     static const struct format_row formats[] = {{PANELS_BF16, true, "bf16", ORDER_PAIRS},
                                                 {PANELS_BF16, true, "bf16, tiles", ORDER_TILES},
@@ -135,19 +140,19 @@ static enum status run_kernels(bool json, bool quick)
     number_mode_set();
     for (size_t f = 0; f < sizeof formats / sizeof formats[0] && status == OK; f++) {
         struct product_bench bench;
-        if (quick && f > 1)
+        if (b->quick && f > 1)
             break;
         status = product_new(&bench, formats[f].format, &shape);
         for (int isa = (int)isa_of_machine(); isa > (int)ISA_REFERENCE && status == OK; isa--)
             for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
                 double seconds =
                     time_product(&bench, kernels_for((enum isa)isa), rows[r], &formats[f]);
-                add_row(&table, list, isa_name((enum isa)isa), &formats[f], rows[r], &shape,
-                        seconds, (double)bench.copy_bytes, &peak);
+                add_kernel_row(&table, list, isa_name((enum isa)isa), &formats[f], rows[r], &shape,
+                               seconds, (double)bench.copy_bytes, &peak);
             }
         product_free(&bench);
     }
-    if (status == OK && json) {
+    if (status == OK && b->json) {
         status = write_json(
             json_pack("{s:o, s:O}", "limits", limits_json(1, &peak), "products", list), NULL);
     } else if (status == OK) {
@@ -162,25 +167,31 @@ static enum status run_kernels(bool json, bool quick)
     return status;
 }
 
-int bench_kernels(int argc, char **argv)
+static int bench_kernels_main(int argc, char **argv);
+#define AT(field) offsetof(struct bench_kernels, field)
+static const struct flag bench_kernels_flags[] = {
+    {FLAG_ON, "--quick", NULL, AT(quick), 0, 0, NULL, "bf16 weights only"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_kernels = {
+    .name = "bench kernels",
+    .brief = "every kernel and instruction set against the peak",
+    .summary = "One core: the product kernels of every instruction set and weight type, for 1 "
+               "to 512 rows, beside the\n"
+               "measured peak and read bandwidth. (`ctest -L kernels` proves that they give "
+               "the same bits.)",
+    .sections = {FLAG_SECTION(bench_kernels_flags, 0)},
+    .run = bench_kernels_main,
+};
+
+static int bench_kernels_main(int argc, char **argv)
 {
-    bool helped, json = false, quick = false;
+    struct bench_kernels b = {0};
+    bool helped;
     int n_positional;
-    const struct flag flags[] = {
-        {FLAG_ON, "--quick", NULL, &quick, 0, 0, NULL, "bf16 weights only"},
-        {FLAG_ON, "--json", NULL, &json, 0, 0, NULL, "for machines"},
-    };
-    const struct usage usage = {
-        .command = "bench kernels",
-        .summary = "One core: the product kernels of every instruction set and weight type, for 1 "
-                   "to 512 rows, beside the\n"
-                   "measured peak and read bandwidth. (`ctest -L kernels` proves that they give "
-                   "the same bits.)",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, NULL, 0, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_kernels, &b, argc, argv, NULL, 0, &n_positional, &helped);
     if (status == OK && !helped)
-        status = run_kernels(json, quick);
+        status = run_kernels(&b);
     return status == OK ? 0 : flags_failed(status);
 }

@@ -1,11 +1,13 @@
 // `colrow bench latency` and `colrow bench throughput`: fields of `vllm bench`, and the ratio to
 // the machine's limits.
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
+#include "cmd/commands.h"
 #include "cmd/engine_flags.h"
 #include "device/device.h"
 
@@ -23,7 +25,7 @@ struct bench {
     struct colrow_info info;
 };
 
-static enum status open_engine(struct bench *b, const char *model, struct colrow_engine **out)
+static enum status open_bench_engine(struct bench *b, const char *model, struct colrow_engine **out)
 {
     struct model_config config;
     TRY(model_config_read(model, &config));
@@ -86,7 +88,7 @@ static void keep_steady(struct series *s)
     }
 }
 
-static enum status measure(struct bench *b, struct colrow_engine *engine, struct series *s)
+static enum status measure_series(struct bench *b, struct colrow_engine *engine, struct series *s)
 {
     for (int i = 0; i < b->warmup + b->iterations; i++) {
         struct workload_result r;
@@ -174,9 +176,9 @@ static enum status run_latency(struct bench *b, const char *model)
     struct series *series = NULL;
     enum status status = memory_new(1, sizeof *series, "figures", &series);
     if (status == OK)
-        status = open_engine(b, model, &engine);
+        status = open_bench_engine(b, model, &engine);
     if (status == OK)
-        status = measure(b, engine, series);
+        status = measure_series(b, engine, series);
     if (status == OK)
         status = report(b, series);
     colrow_close(engine);
@@ -185,7 +187,38 @@ static enum status run_latency(struct bench *b, const char *model)
     return status;
 }
 
-int bench_latency(int argc, char **argv)
+static int bench_latency_main(int argc, char **argv);
+#define AT(field) offsetof(struct bench, field)
+static const struct flag bench_latency_flags[] = {
+    {FLAG_INT, "--batch-size", NULL, AT(workload.n), 1, 4096, "N",
+     "requests side by side (default 8)"},
+    {FLAG_INT, "--input-len", NULL, AT(workload.input_len), 1, 1e6, "N",
+     "prompt tokens (default 32)"},
+    {FLAG_INT, "--output-len", NULL, AT(workload.output_len), 1, 1e6, "N",
+     "new tokens (default 128)"},
+    {FLAG_INT, "--num-iters", NULL, AT(iterations), 1, ITERATIONS_MAX, "N",
+     "measured runs (default 5)"},
+    {FLAG_INT, "--num-iters-warmup", NULL, AT(warmup), 0, 1000, "N", "runs before (default 1)"},
+    {FLAG_TEXT, "--output-json", NULL, AT(output_json), 0, 0, "FILE",
+     "write the figures there as well"},
+    {FLAG_ON, "--no-limits", NULL, AT(no_limits), 0, 0, NULL, "do not measure the machine"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_latency = {
+    .name = "bench latency",
+    .brief = "one batch of requests, as `vllm bench latency`",
+    .positional = "MODEL",
+    .summary = "Times one batch of random prompts from submission to the last token, through "
+               "the engine that requests\n"
+               "use. Read bandwidth is measured right before and after each run.",
+    .examples = "  colrow bench latency /tmp/llama-1b -tp 2 --batch-size 1 --input-len 512 "
+                "--output-len 64",
+    .sections = {FLAG_SECTION(bench_latency_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct bench, engine)}},
+    .run = bench_latency_main,
+};
+
+static int bench_latency_main(int argc, char **argv)
 {
     struct bench b = {
         .workload = {.n = 8, .input_len = 32, .output_len = 128}, .warmup = 1, .iterations = 5};
@@ -194,37 +227,8 @@ int bench_latency(int argc, char **argv)
     const char *model = NULL;
     engine_flags_init(&b.engine);
     b.engine.quiet = true;
-    const struct flag own[] = {
-        {FLAG_INT, "--batch-size", NULL, &b.workload.n, 1, 4096, "N",
-         "requests side by side (default 8)"},
-        {FLAG_INT, "--input-len", NULL, &b.workload.input_len, 1, 1e6, "N",
-         "prompt tokens (default 32)"},
-        {FLAG_INT, "--output-len", NULL, &b.workload.output_len, 1, 1e6, "N",
-         "new tokens (default 128)"},
-        {FLAG_INT, "--num-iters", NULL, &b.iterations, 1, ITERATIONS_MAX, "N",
-         "measured runs (default 5)"},
-        {FLAG_INT, "--num-iters-warmup", NULL, &b.warmup, 0, 1000, "N", "runs before (default 1)"},
-        {FLAG_TEXT, "--output-json", NULL, &b.output_json, 0, 0, "FILE",
-         "write the figures there as well"},
-        {FLAG_ON, "--no-limits", NULL, &b.no_limits, 0, 0, NULL, "do not measure the machine"},
-        {FLAG_ON, "--json", NULL, &b.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&b.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "bench latency",
-        .positional = "MODEL",
-        .summary = "Times one batch of random prompts from submission to the last token, through "
-                   "the engine that requests\n"
-                   "use. Read bandwidth is measured right before and after each run.",
-        .examples = "  colrow bench latency /tmp/llama-1b -tp 2 --batch-size 1 --input-len 512 "
-                    "--output-len 64",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_latency, &b, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = model ? run_latency(&b, model)
                        : fail(ERR_USAGE, "no model: colrow bench latency MODEL");
@@ -235,7 +239,7 @@ static enum status run_throughput(struct bench *b, const char *model)
 {
     struct colrow_engine *engine = NULL;
     struct workload_result r;
-    enum status status = open_engine(b, model, &engine);
+    enum status status = open_bench_engine(b, model, &engine);
     if (status == OK)
         status = workload_run(engine, &b->workload, b->reader, &r);
     if (status == OK) {
@@ -261,7 +265,29 @@ static enum status run_throughput(struct bench *b, const char *model)
     return status;
 }
 
-int bench_throughput(int argc, char **argv)
+static int bench_throughput_main(int argc, char **argv);
+static const struct flag bench_throughput_flags[] = {
+    {FLAG_INT, "--num-prompts", NULL, AT(workload.n), 1, 65536, "N", "requests (default 64)"},
+    {FLAG_INT, "--input-len", NULL, AT(workload.input_len), 1, 1e6, "N",
+     "prompt tokens (default 128)"},
+    {FLAG_INT, "--output-len", NULL, AT(workload.output_len), 1, 1e6, "N",
+     "new tokens (default 64)"},
+    {FLAG_TEXT, "--output-json", NULL, AT(output_json), 0, 0, "FILE",
+     "write the figures there as well"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_throughput = {
+    .name = "bench throughput",
+    .brief = "many requests at once, as `vllm bench throughput`",
+    .positional = "MODEL",
+    .summary = "Submits all requests at once and times until the last one is done.",
+    .examples = "  colrow bench throughput models/demo -tp 2 --num-prompts 200",
+    .sections = {FLAG_SECTION(bench_throughput_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct bench, engine)}},
+    .run = bench_throughput_main,
+};
+
+static int bench_throughput_main(int argc, char **argv)
 {
     struct bench b = {.workload = {.n = 64, .input_len = 128, .output_len = 64, .seed = 1}};
     bool helped;
@@ -269,29 +295,8 @@ int bench_throughput(int argc, char **argv)
     const char *model = NULL;
     engine_flags_init(&b.engine);
     b.engine.quiet = true;
-    const struct flag own[] = {
-        {FLAG_INT, "--num-prompts", NULL, &b.workload.n, 1, 65536, "N", "requests (default 64)"},
-        {FLAG_INT, "--input-len", NULL, &b.workload.input_len, 1, 1e6, "N",
-         "prompt tokens (default 128)"},
-        {FLAG_INT, "--output-len", NULL, &b.workload.output_len, 1, 1e6, "N",
-         "new tokens (default 64)"},
-        {FLAG_TEXT, "--output-json", NULL, &b.output_json, 0, 0, "FILE",
-         "write the figures there as well"},
-        {FLAG_ON, "--json", NULL, &b.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&b.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "bench throughput",
-        .positional = "MODEL",
-        .summary = "Submits all requests at once and times until the last one is done.",
-        .examples = "  colrow bench throughput models/demo -tp 2 --num-prompts 200",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_throughput, &b, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = model ? run_throughput(&b, model)
                        : fail(ERR_USAGE, "no model: colrow bench throughput MODEL");

@@ -1,4 +1,5 @@
 // `colrow bench scaling` and `colrow bench memory`: the same model on several numbers of ranks.
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
+#include "cmd/commands.h"
 #include "cmd/engine_flags.h"
 #include "device/device.h"
 #include "model/plan.h"
@@ -54,8 +56,8 @@ static enum status measure_point(const struct scaling *s, struct colrow_engine *
     return OK;
 }
 
-static void add_row(struct scaling *s, struct table *table, int tp, int batch,
-                    const struct point *p, const struct point *one, int tp_one)
+static void add_scaling_row(struct scaling *s, struct table *table, int tp, int batch,
+                            const struct point *p, const struct point *one, int tp_one)
 {
     double speedup = one->decode > 0 ? p->decode / one->decode : 0;
     table_cell(table, "%d", tp);
@@ -82,7 +84,7 @@ static enum status run_scaling(struct scaling *s)
     enum status status = OK;
     int cores = device_cpu_count();
     struct peak peak;
-    TRY(flags_list("--tp", s->tp_text, 1, 64, s->tp, &s->n_tp));
+    TRY(flags_list("--tensor-parallel-size", s->tp_text, 1, 64, s->tp, &s->n_tp));
     TRY(flags_list("--batches", s->batch_text, 1, 4096, s->batch, &s->n_batch));
     TRY(peak_measure(cores, 0.1, &peak));
     table_init(&table, 9);
@@ -102,7 +104,7 @@ static enum status run_scaling(struct scaling *s)
             if (i == 0)
                 first[b] = point;
             if (status == OK)
-                add_row(s, &table, s->tp[i], s->batch[b], &point, &first[b], s->tp[0]);
+                add_scaling_row(s, &table, s->tp[i], s->batch[b], &point, &first[b], s->tp[0]);
         }
         colrow_close(engine);
     }
@@ -122,7 +124,35 @@ static enum status run_scaling(struct scaling *s)
     return status;
 }
 
-int bench_scaling(int argc, char **argv)
+static int bench_scaling_main(int argc, char **argv);
+#define AT(field) offsetof(struct scaling, field)
+static const struct flag bench_scaling_flags[] = {
+    {FLAG_TEXT, "--tensor-parallel-size", "-tp --tp", AT(tp_text), 0, 0, "1,2,...",
+     "tensor-parallel sizes (default 1,2,4,8)"},
+    {FLAG_TEXT, "--batches", NULL, AT(batch_text), 0, 0, "N,...",
+     "sequences side by side: weak scaling (default 1,8)"},
+    {FLAG_INT, "--input-len", NULL, AT(input_len), 1, 1e6, "N", "prompt tokens (default 128)"},
+    {FLAG_INT, "--output-len", NULL, AT(output_len), 1, 1e6, "N", "new tokens (default 64)"},
+    {FLAG_INT, "--repeats", NULL, AT(repeats), 1, 64, "N",
+     "runs of which the median counts (default 5)"},
+    {FLAG_TEXT, "--output-json", NULL, AT(output_json), 0, 0, "FILE",
+     "write the figures there (tools/chart.py draws them)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_scaling = {
+    .name = "bench scaling",
+    .brief = "the same work on 1, 2, 4, 8 ranks: speed-up, efficiency, where the time goes",
+    .positional = "MODEL",
+    .summary = "Strong scaling (the same work on more ranks) and weak scaling (more "
+               "sequences), one core a rank unless\n"
+               "--threads-per-rank says otherwise.",
+    .examples = "  colrow bench scaling /tmp/llama-1b --tp 1,2",
+    .sections = {FLAG_SECTION(bench_scaling_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct scaling, engine)}},
+    .run = bench_scaling_main,
+};
+
+static int bench_scaling_main(int argc, char **argv)
 {
     struct scaling s = {.tp_text = "1,2,4,8",
                         .batch_text = "1,8",
@@ -134,35 +164,9 @@ int bench_scaling(int argc, char **argv)
     engine_flags_init(&s.engine);
     s.engine.quiet = true;
     s.engine.options.threads_per_rank = 1;
-    const struct flag own[] = {
-        {FLAG_TEXT, "--tp", NULL, &s.tp_text, 0, 0, "1,2,...",
-         "tensor-parallel sizes (default 1,2,4,8)"},
-        {FLAG_TEXT, "--batches", NULL, &s.batch_text, 0, 0, "N,...",
-         "sequences side by side: weak scaling (default 1,8)"},
-        {FLAG_INT, "--input-len", NULL, &s.input_len, 1, 1e6, "N", "prompt tokens (default 128)"},
-        {FLAG_INT, "--output-len", NULL, &s.output_len, 1, 1e6, "N", "new tokens (default 64)"},
-        {FLAG_INT, "--repeats", NULL, &s.repeats, 1, 64, "N",
-         "runs of which the median counts (default 5)"},
-        {FLAG_TEXT, "--output-json", NULL, &s.output_json, 0, 0, "FILE",
-         "write the figures there (tools/chart.py draws them)"},
-        {FLAG_ON, "--json", NULL, &s.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&s.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "bench scaling",
-        .positional = "MODEL",
-        .summary = "Strong scaling (the same work on more ranks) and weak scaling (more "
-                   "sequences), one core a rank unless\n"
-                   "--threads-per-rank says otherwise.",
-        .examples = "  colrow bench scaling /tmp/llama-1b --tp 1,2",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
     s.rows = json_array();
-    enum status status = flags_parse(&usage, argc, argv, &s.model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_scaling, &s, argc, argv, &s.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status =
             s.model ? run_scaling(&s) : fail(ERR_USAGE, "no model: colrow bench scaling MODEL");
@@ -218,7 +222,7 @@ static enum status run_memory(struct scaling *s)
     struct table table;
     enum status status = OK;
     struct peak peak;
-    TRY(flags_list("--tp", s->tp_text, 1, 64, s->tp, &s->n_tp));
+    TRY(flags_list("--tensor-parallel-size", s->tp_text, 1, 64, s->tp, &s->n_tp));
     TRY(peak_measure_memory(device_cpu_count(), &peak));
     s->copy_bytes = peak.copy_bytes;
     s->fill_bytes = peak.fill_bytes;
@@ -243,7 +247,26 @@ static enum status run_memory(struct scaling *s)
     return status;
 }
 
-int bench_memory(int argc, char **argv)
+static int bench_memory_main(int argc, char **argv);
+static const struct flag bench_memory_flags[] = {
+    {FLAG_TEXT, "--tensor-parallel-size", "-tp --tp", AT(tp_text), 0, 0, "1,2,...",
+     "tensor-parallel sizes (default 1,2,4)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_memory = {
+    .name = "bench memory",
+    .brief = "what each rank holds, beside what the plan predicts",
+    .positional = "MODEL",
+    .summary = "What each rank holds (weights, KV, scratch) beside its peak resident memory, "
+               "what it read, and how fast it\n"
+               "read and packed it.",
+    .examples = "  colrow bench memory models/demo --tp 1,2,4,8",
+    .sections = {FLAG_SECTION(bench_memory_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct scaling, engine)}},
+    .run = bench_memory_main,
+};
+
+static int bench_memory_main(int argc, char **argv)
 {
     struct scaling s = {.tp_text = "1,2,4"};
     bool helped;
@@ -252,27 +275,9 @@ int bench_memory(int argc, char **argv)
     s.engine.quiet = true;
     s.engine.options.kv_cache_memory = 64 << 20;
     s.engine.options.max_model_len = 256; // fits into it, and no model is shorter
-    const struct flag own[] = {
-        {FLAG_TEXT, "--tp", NULL, &s.tp_text, 0, 0, "1,2,...",
-         "tensor-parallel sizes (default 1,2,4)"},
-        {FLAG_ON, "--json", NULL, &s.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&s.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "bench memory",
-        .positional = "MODEL",
-        .summary = "What each rank holds (weights, KV, scratch) beside its peak resident memory, "
-                   "what it read, and how fast it\n"
-                   "read and packed it.",
-        .examples = "  colrow bench memory models/demo --tp 1,2,4,8",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
     s.rows = json_array();
-    enum status status = flags_parse(&usage, argc, argv, &s.model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_memory, &s, argc, argv, &s.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = s.model ? run_memory(&s) : fail(ERR_USAGE, "no model: colrow bench memory MODEL");
     json_decref(s.rows);

@@ -1,11 +1,13 @@
 // `colrow bench split`: the same cores as few ranks with many threads or as many ranks with few.
 // All layouts are open at once and run in turn, so that they see the same machine.
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
+#include "cmd/commands.h"
 #include "cmd/engine_flags.h"
 #include "device/device.h"
 
@@ -89,8 +91,8 @@ static enum status run_round(struct split *s, const struct workload *work, int r
     return OK;
 }
 
-static void add_row(struct split *s, const char *name, const struct layout *layout,
-                    struct series *x)
+static void add_split_row(struct split *s, const char *name, const struct layout *layout,
+                          struct series *x)
 {
     double rate = median(x->rate, s->rounds), ratio = median(x->ratio, x->n_ratios);
     double least = x->n_ratios ? x->ratio[0] : 0,
@@ -126,7 +128,7 @@ static enum status measure_case(struct split *s, const char *name, struct worklo
         status = run_round(s, &work, round, series);
     }
     for (int i = 0; i < s->n_layouts && status == OK; i++)
-        add_row(s, name, &s->layouts[i], &series[i]);
+        add_split_row(s, name, &s->layouts[i], &series[i]);
     free(series);
     return status;
 }
@@ -167,7 +169,34 @@ static enum status run_split(struct split *s)
     return s->json ? write_json(json_incref(s->rows), NULL) : table_print(&s->table, stdout);
 }
 
-int bench_split(int argc, char **argv)
+static int bench_split_main(int argc, char **argv);
+#define AT(field) offsetof(struct split, field)
+static const struct flag bench_split_flags[] = {
+    {FLAG_TEXT, "--layouts", NULL, AT(layouts_text), 0, 0, "RxT,...",
+     "ranks x threads of each; ratios are to the first (default 1x2,2x1)"},
+    {FLAG_TEXT, "--batches", NULL, AT(batch_text), 0, 0, "N,...",
+     "sequences that decode side by side (default 1,8)"},
+    {FLAG_TEXT, "--prompts", NULL, AT(prompt_text), 0, 0, "N,...",
+     "lengths of prompts (default 512)"},
+    {FLAG_INT, "--output-len", NULL, AT(output_len), 1, 1e6, "N",
+     "decode steps of a run (default 32)"},
+    {FLAG_INT, "--rounds", NULL, AT(rounds), 1, ROUNDS_MAX, "N", "runs of each (default 5)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_bench_split = {
+    .name = "bench split",
+    .brief = "the same cores as few ranks with many threads, or the other way round",
+    .positional = "MODEL",
+    .summary = "Compares ways to use the same cores. Medians of ratios of the same round; pairs "
+               "between which the read\n"
+               "bandwidth changed by more than a tenth do not count.",
+    .examples = "  colrow bench split /tmp/llama-1b --layouts 1x2,2x1",
+    .sections = {FLAG_SECTION(bench_split_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct split, engine)}},
+    .run = bench_split_main,
+};
+
+static int bench_split_main(int argc, char **argv)
 {
     struct split s = {.layouts_text = "1x2,2x1",
                       .batch_text = "1,8",
@@ -178,36 +207,10 @@ int bench_split(int argc, char **argv)
     int n_positional;
     engine_flags_init(&s.engine);
     s.engine.quiet = true;
-    const struct flag own[] = {
-        {FLAG_TEXT, "--layouts", NULL, &s.layouts_text, 0, 0, "RxT,...",
-         "ranks x threads of each; ratios are to the first (default 1x2,2x1)"},
-        {FLAG_TEXT, "--batches", NULL, &s.batch_text, 0, 0, "N,...",
-         "sequences that decode side by side (default 1,8)"},
-        {FLAG_TEXT, "--prompts", NULL, &s.prompt_text, 0, 0, "N,...",
-         "lengths of prompts (default 512)"},
-        {FLAG_INT, "--output-len", NULL, &s.output_len, 1, 1e6, "N",
-         "decode steps of a run (default 32)"},
-        {FLAG_INT, "--rounds", NULL, &s.rounds, 1, ROUNDS_MAX, "N", "runs of each (default 5)"},
-        {FLAG_ON, "--json", NULL, &s.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&s.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "bench split",
-        .positional = "MODEL",
-        .summary =
-            "Compares ways to use the same cores. Medians of ratios of the same round; pairs "
-            "between which the read\n"
-            "bandwidth changed by more than a tenth do not count.",
-        .examples = "  colrow bench split /tmp/llama-1b --layouts 1x2,2x1",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
     s.rows = json_array();
     table_init(&s.table, 7);
-    enum status status = flags_parse(&usage, argc, argv, &s.model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_bench_split, &s, argc, argv, &s.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = s.model ? run_split(&s) : fail(ERR_USAGE, "no model: colrow bench split MODEL");
     for (int i = 0; i < s.n_layouts; i++)

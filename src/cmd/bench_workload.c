@@ -36,7 +36,7 @@ struct first_token {
     bool failed;
 };
 
-static void on_output(void *context, const struct colrow_output *out)
+static void note_first_token(void *context, const struct colrow_output *out)
 {
     struct first_token *first = context;
     if (out->n_ids > 0 && first->at == 0)
@@ -44,8 +44,8 @@ static void on_output(void *context, const struct colrow_output *out)
     first->failed |= out->finish == COLROW_FAILED;
 }
 
-static enum status submit_all(struct colrow_engine *engine, const struct workload *w,
-                              struct first_token *first)
+static enum status submit_workload(struct colrow_engine *engine, const struct workload *w,
+                                   struct first_token *first)
 {
     struct colrow_info info;
     struct colrow_sampling sampling;
@@ -66,7 +66,7 @@ static enum status submit_all(struct colrow_engine *engine, const struct workloa
             ids[k] = (int32_t)(state % (uint64_t)info.vocab_size);
         }
         const struct colrow_prompt prompt = {.ids = ids, .n_ids = w->input_len};
-        if (colrow_submit(engine, &prompt, &sampling, on_output, first, NULL) != 0)
+        if (colrow_submit(engine, &prompt, &sampling, note_first_token, first, NULL) != 0)
             status = engine_failed();
     }
     free(ids);
@@ -94,7 +94,7 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
     double bandwidth = read_bandwidth(reader);
     take_totals(engine, &before);
     double begun = clock_seconds();
-    TRY(submit_all(engine, w, &first));
+    TRY(submit_workload(engine, w, &first));
     int alive;
     while ((alive = colrow_step(engine)) > 0)
         ;

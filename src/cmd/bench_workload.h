@@ -48,14 +48,4 @@ json_t *limits_json(int n_cores, const struct peak *peak);
 // Writes `root` to `path`, or to stdout when path is NULL; takes the reference.
 enum status write_json(json_t *root, const char *path) STATUS_MUST_USE;
 
-int bench_limits(int argc, char **argv);
-int bench_latency(int argc, char **argv);
-int bench_throughput(int argc, char **argv);
-int bench_scaling(int argc, char **argv);
-int bench_split(int argc, char **argv);
-int bench_idle(int argc, char **argv);
-int bench_memory(int argc, char **argv);
-int bench_kernels(int argc, char **argv);
-int bench_comm(int argc, char **argv);
-
 #endif

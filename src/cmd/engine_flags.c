@@ -16,48 +16,42 @@ void engine_flags_init(struct engine_flags *engine)
     colrow_options_init(&engine->options);
 }
 
-void engine_flags_table(struct engine_flags *engine, struct flag *out)
-{
-    struct colrow_options *o = &engine->options;
-    const struct flag flags[] = {
-        {.kind = FLAG_HEADING, .help = "engine"},
-        {FLAG_INT, "--tensor-parallel-size", "-tp", &o->tensor_parallel_size, 1, 64, "N",
-         "ranks that share the weights (default 1)"},
-        {FLAG_TEXT, "--dtype", NULL, &o->dtype, 0, 0, "TYPE",
-         "auto, bfloat16, float16 or float32 (default auto: the checkpoint's)"},
-        {FLAG_INT64, "--max-model-len", NULL, &o->max_model_len, 0, 1e9, "N",
-         "context length in tokens (default: the model's)"},
-        {FLAG_INT, "--max-num-seqs", NULL, &o->max_num_seqs, 1, 4096, "N",
-         "sequences in one step at most (default 64)"},
-        {FLAG_INT, "--max-num-batched-tokens", NULL, &o->max_num_batched_tokens, 1, 65536, "N",
-         "tokens in one step at most: the prefill chunk (default 512)"},
-        {FLAG_NUMBER, "--gpu-memory-utilization", "--memory-utilization",
-         &o->gpu_memory_utilization, 0.01, 1, "PART",
-         "part of the free memory to use (default 0.9)"},
-        {FLAG_BYTES, "--kv-cache-memory", "--kv-cache-memory-bytes", &o->kv_cache_memory, 0, 0,
-         "BYTES", "memory for keys and values of all ranks, e.g. 2GB"},
-        {FLAG_TEXT, "--kv-cache-dtype", NULL, &o->kv_cache_dtype, 0, 0, "TYPE",
-         "auto (--dtype) or float32 (default auto); changes bits"},
-        {FLAG_TEXT, "--tp-plan", NULL, &o->tp_plan, 0, 0, "FILE",
-         "JSON: module pattern -> style (default: the family's plan)"},
-        {FLAG_INT, "--reduction-leaves", NULL, &o->reduction_leaves, 0, 64, "N",
-         "leaves of a sum, a power of two (default 8); changes bits"},
-        {FLAG_TEXT, "--product-order", NULL, &o->product_order, 0, 0, "ORDER",
-         "pairs, or tiles: sums as AMX makes them (default pairs); changes bits"},
-        {FLAG_INT, "--threads-per-rank", NULL, &o->threads_per_rank, 0, 256, "N",
-         "cores a rank works on (default: its share of the cpuset)"},
-        {FLAG_NUMBER, "--collective-timeout", NULL, &o->collective_timeout, 0.1, 86400, "SECONDS",
-         "without progress for so long, the group ends (default 60)"},
-        {FLAG_UINT64, "--seed", NULL, &o->seed, 0, 0, "N", "for requests that have none"},
-        {FLAG_TEXT, "--rank-program", NULL, &o->rank_program, 0, 0, "PATH",
-         "the colrow program that ranks run (default: this one)"},
-        {FLAG_ON, "--quiet", "-q", &engine->quiet, 0, 0, NULL,
-         "no budget, no progress, no closing line"},
-        {FLAG_ON, "--verbose", "-v", &engine->verbose, 0, 0, NULL, "say more"},
-    };
-    _Static_assert(sizeof flags == ENGINE_FLAGS * sizeof(struct flag), "ENGINE_FLAGS is off");
-    memcpy(out, flags, sizeof flags);
-}
+#define AT(field) offsetof(struct engine_flags, field)
+const struct flag engine_flag_rows[ENGINE_FLAGS] = {
+    {.kind = FLAG_HEADING, .help = "engine"},
+    {FLAG_INT, "--tensor-parallel-size", "-tp --tp", AT(options.tensor_parallel_size), 1, 64, "N",
+     "ranks that share the weights (default 1)"},
+    {FLAG_TEXT, "--dtype", NULL, AT(options.dtype), 0, 0, "TYPE",
+     "auto, bfloat16, float16 or float32 (default auto: the checkpoint's)"},
+    {FLAG_INT64, "--max-model-len", NULL, AT(options.max_model_len), 0, 1e9, "N",
+     "context length in tokens (default: the model's)"},
+    {FLAG_INT, "--max-num-seqs", NULL, AT(options.max_num_seqs), 1, 4096, "N",
+     "sequences in one step at most (default 64)"},
+    {FLAG_INT, "--max-num-batched-tokens", NULL, AT(options.max_num_batched_tokens), 1, 65536, "N",
+     "tokens in one step at most: the prefill chunk (default 512)"},
+    {FLAG_NUMBER, "--gpu-memory-utilization", "--memory-utilization",
+     AT(options.gpu_memory_utilization), 0.01, 1, "PART",
+     "part of the free memory to use (default 0.9)"},
+    {FLAG_BYTES, "--kv-cache-memory", "--kv-cache-memory-bytes", AT(options.kv_cache_memory), 0, 0,
+     "BYTES", "memory for keys and values of all ranks, e.g. 2GB"},
+    {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(options.kv_cache_dtype), 0, 0, "TYPE",
+     "auto (--dtype) or float32 (default auto); changes bits"},
+    {FLAG_TEXT, "--tp-plan", NULL, AT(options.tp_plan), 0, 0, "FILE",
+     "JSON: module pattern -> style (default: the family's plan)"},
+    {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
+     "leaves of a sum, a power of two (default 8); changes bits"},
+    {FLAG_TEXT, "--product-order", NULL, AT(options.product_order), 0, 0, "ORDER",
+     "pairs, or tiles: sums as AMX makes them (default pairs); changes bits"},
+    {FLAG_INT, "--threads-per-rank", NULL, AT(options.threads_per_rank), 0, 256, "N",
+     "cores a rank works on (default: its share of the cpuset)"},
+    {FLAG_NUMBER, "--collective-timeout", NULL, AT(options.collective_timeout), 0.1, 86400,
+     "SECONDS", "without progress for so long, the group ends (default 60)"},
+    {FLAG_UINT64, "--seed", NULL, AT(options.seed), 0, 0, "N", "for requests that have none"},
+    {FLAG_TEXT, "--rank-program", NULL, AT(options.rank_program), 0, 0, "PATH",
+     "the colrow program that ranks run (default: this one)"},
+    {FLAG_ON, "--quiet", "-q", AT(quiet), 0, 0, NULL, "no budget, no progress, no closing line"},
+    {FLAG_ON, "--verbose", "-v", AT(verbose), 0, 0, NULL, "say more"},
+};
 
 // What the engine calls a request was given by flags here.
 enum status engine_status(enum colrow_error_class error)
@@ -93,7 +87,7 @@ enum status engine_failed(void)
     return fail(engine_status(colrow_error_class()), "%s", colrow_error());
 }
 
-static void show_progress(void *context, uint64_t done, uint64_t total)
+static void show_load_progress(void *context, uint64_t done, uint64_t total)
 {
     struct engine_flags *engine = context;
     if (engine->bar.total == 0)
@@ -109,7 +103,7 @@ enum status engine_flags_open(struct engine_flags *engine, const char *model,
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);
     if (!engine->quiet) {
-        options->progress = show_progress;
+        options->progress = show_load_progress;
         options->progress_context = engine;
     }
     int failed = colrow_open(options, out);
@@ -125,44 +119,38 @@ void sampling_flags_init(struct sampling_flags *flags)
     flags->sampling.max_tokens = 256;
 }
 
-void sampling_flags_table(struct sampling_flags *f, struct flag *out)
-{
-    struct colrow_sampling *s = &f->sampling;
-    const struct flag flags[] = {
-        {.kind = FLAG_HEADING, .help = "sampling"},
-        {FLAG_INT, "--max-tokens", "-n", &s->max_tokens, 0, 1e9, "N",
-         "new tokens at most; 0: up to the context's end (default 256)"},
-        {FLAG_NUMBER, "--temperature", "-t", &f->temperature, 0, 100, "T",
-         "0: greedy (default: generation_config.json's, else 0)"},
-        {FLAG_NUMBER, "--top-p", NULL, &f->top_p, 1e-6, 1, "P",
-         "smallest set of tokens whose probabilities reach P"},
-        {FLAG_INT, "--top-k", NULL, &f->top_k, 0, 1e9, "K", "the K likeliest tokens; 0: all"},
-        {FLAG_NUMBER, "--min-p", NULL, &f->min_p, 0, 1, "P",
-         "tokens at least P times as likely as the likeliest"},
-        {FLAG_NUMBER, "--repetition-penalty", NULL, &f->repetition_penalty, 0.01, 100, "R",
-         "1: none"},
-        {FLAG_NUMBER, "--presence-penalty", NULL, &s->presence_penalty, -2, 2, "R", "0: none"},
-        {FLAG_NUMBER, "--frequency-penalty", NULL, &s->frequency_penalty, -2, 2, "R", "0: none"},
-        {FLAG_TEXT, "--sampling-seed", NULL, &f->seed_text, 0, 0, "N", "seed of these requests"},
-        {FLAG_TEXTS, "--stop", NULL, &f->stop, 0, 0, "TEXT",
-         "end before this text; may be repeated"},
-        {FLAG_TEXTS, "--stop-token-id", "--stop-token-ids", &f->stop_ids, 0, 0, "ID",
-         "end at this token; may be repeated"},
-        {FLAG_TEXTS, "--logit-bias", NULL, &f->logit_bias, 0, 0, "ID:BIAS",
-         "added to a token's logit; may be repeated"},
-        {FLAG_INT, "--min-tokens", NULL, &s->min_tokens, 0, 1e9, "N",
-         "no end before so many tokens"},
-        {FLAG_ON, "--ignore-eos", NULL, &f->ignore_eos, 0, 0, NULL, "go on after the end token"},
-        {FLAG_ON, "--include-stop-str-in-output", NULL, &f->include_stop, 0, 0, NULL,
-         "keep the stop text"},
-        {FLAG_INT, "--logprobs", NULL, &s->logprobs, -1, 100, "N",
-         "log-probabilities of the chosen and the N best (with --json)"},
-        {FLAG_INT, "--samples", "--best-of", &s->n, 1, 1024, "N",
-         "answers for each prompt (vLLM's n)"},
-    };
-    _Static_assert(sizeof flags == SAMPLING_FLAGS * sizeof(struct flag), "SAMPLING_FLAGS is off");
-    memcpy(out, flags, sizeof flags);
-}
+#define OF(field) offsetof(struct sampling_flags, field)
+const struct flag sampling_flag_rows[SAMPLING_FLAGS] = {
+    {.kind = FLAG_HEADING, .help = "sampling"},
+    {FLAG_INT, "--max-tokens", "-n", OF(sampling.max_tokens), 0, 1e9, "N",
+     "new tokens at most; 0: up to the context's end (default 256)"},
+    {FLAG_NUMBER, "--temperature", "-t", OF(temperature), 0, 100, "T",
+     "0: greedy (default: generation_config.json's, else 0)"},
+    {FLAG_NUMBER, "--top-p", NULL, OF(top_p), 1e-6, 1, "P",
+     "smallest set of tokens whose probabilities reach P"},
+    {FLAG_INT, "--top-k", NULL, OF(top_k), 0, 1e9, "K", "the K likeliest tokens; 0: all"},
+    {FLAG_NUMBER, "--min-p", NULL, OF(min_p), 0, 1, "P",
+     "tokens at least P times as likely as the likeliest"},
+    {FLAG_NUMBER, "--repetition-penalty", NULL, OF(repetition_penalty), 0.01, 100, "R", "1: none"},
+    {FLAG_NUMBER, "--presence-penalty", NULL, OF(sampling.presence_penalty), -2, 2, "R", "0: none"},
+    {FLAG_NUMBER, "--frequency-penalty", NULL, OF(sampling.frequency_penalty), -2, 2, "R",
+     "0: none"},
+    {FLAG_TEXT, "--sampling-seed", NULL, OF(seed_text), 0, 0, "N", "seed of these requests"},
+    {FLAG_TEXTS, "--stop", NULL, OF(stop), 0, 0, "TEXT", "end before this text; may be repeated"},
+    {FLAG_TEXTS, "--stop-token-id", "--stop-token-ids", OF(stop_ids), 0, 0, "ID",
+     "end at this token; may be repeated"},
+    {FLAG_TEXTS, "--logit-bias", NULL, OF(logit_bias), 0, 0, "ID:BIAS",
+     "added to a token's logit; may be repeated"},
+    {FLAG_INT, "--min-tokens", NULL, OF(sampling.min_tokens), 0, 1e9, "N",
+     "no end before so many tokens"},
+    {FLAG_ON, "--ignore-eos", NULL, OF(ignore_eos), 0, 0, NULL, "go on after the end token"},
+    {FLAG_ON, "--include-stop-str-in-output", NULL, OF(include_stop), 0, 0, NULL,
+     "keep the stop text"},
+    {FLAG_INT, "--logprobs", NULL, OF(sampling.logprobs), -1, 100, "N",
+     "log-probabilities of the chosen and the N best (with --json)"},
+    {FLAG_INT, "--samples", "--n", OF(sampling.n), 1, 1024, "N",
+     "answers for each prompt (vLLM's n)"},
+};
 
 static enum status parse_biases(struct sampling_flags *f)
 {

@@ -17,9 +17,8 @@ struct engine_flags {
 };
 
 enum { ENGINE_FLAGS = 18, SAMPLING_FLAGS = 18 };
+extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags
 void engine_flags_init(struct engine_flags *engine);
-// Writes ENGINE_FLAGS entries.
-void engine_flags_table(struct engine_flags *engine, struct flag *out);
 // Opens the engine for `model` with a progress bar on a terminal.
 enum status engine_flags_open(struct engine_flags *engine, const char *model,
                               struct colrow_engine **out) STATUS_MUST_USE;
@@ -38,9 +37,8 @@ struct sampling_flags {
     int32_t stop_token_ids[64];
     struct colrow_token_bias biases[256];
 };
+extern const struct flag sampling_flag_rows[SAMPLING_FLAGS]; // of struct sampling_flags
 void sampling_flags_init(struct sampling_flags *flags);
-// Writes SAMPLING_FLAGS entries.
-void sampling_flags_table(struct sampling_flags *flags, struct flag *out);
 // The engine's defaults (generation_config.json), then what was given.
 enum status sampling_flags_finish(struct sampling_flags *flags,
                                   const struct colrow_engine *engine) STATUS_MUST_USE;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cmd/commands.h"
 
 static bool same_name(const char *a, size_t length, const char *b)
 {
@@ -20,15 +21,47 @@ static bool same_name(const char *a, size_t length, const char *b)
     return true;
 }
 
-static const struct flag *find(const struct usage *usage, const char *name, size_t length)
+// Is `name` one of the row's names?
+static bool has_name(const struct flag *flag, const char *name, size_t length)
 {
-    for (int i = 0; i < usage->n_flags; i++) {
-        const struct flag *flag = &usage->flags[i];
-        if (flag->kind == FLAG_HEADING)
-            continue;
-        if (same_name(name, length, flag->name) ||
-            (flag->also && same_name(name, length, flag->also)))
-            return flag;
+    if (same_name(name, length, flag->name))
+        return true;
+    for (const char *also = flag->also; also && *also;) {
+        char one[64];
+        size_t n = strcspn(also, " ");
+        snprintf(one, sizeof one, "%.*s", (int)n, also);
+        if (same_name(name, length, one))
+            return true;
+        also += n + (also[n] == ' ');
+    }
+    return false;
+}
+
+static const struct flag *find_row(const struct command *command, const char *name, size_t length,
+                                   int *section)
+{
+    for (int s = 0; s < FLAG_SECTIONS_MAX; s++)
+        for (int i = 0; i < command->sections[s].n; i++) {
+            const struct flag *flag = &command->sections[s].flags[i];
+            if (flag->kind != FLAG_HEADING && has_name(flag, name, length)) {
+                *section = s;
+                return flag;
+            }
+        }
+    return NULL;
+}
+
+const struct flag *flags_next(struct flag_cursor *cursor)
+{
+    for (; cursor->section < FLAG_SECTIONS_MAX; cursor->section++, cursor->row = 0) {
+        const struct flag_section *section = &cursor->command->sections[cursor->section];
+        while (cursor->row < section->n) {
+            const struct flag *flag = &section->flags[cursor->row++];
+            int of;
+            if (flag->kind == FLAG_HEADING ||
+                find_row(cursor->command, flag->name, strlen(flag->name), &of) == flag)
+                return flag;
+        }
     }
     return NULL;
 }
@@ -57,23 +90,31 @@ static int distance(const char *a, const char *b)
     return row[n];
 }
 
-static enum status unknown_flag(const struct usage *usage, const char *name)
+// A name is near when at most a third of it would have to change: more would be a guess.
+static enum status unknown_flag(const struct command *command, const char *name)
 {
     const char *best = NULL;
-    int least = 4;
-    for (int i = 0; i < usage->n_flags; i++) {
-        if (usage->flags[i].kind == FLAG_HEADING)
-            continue;
-        int d = distance(name, usage->flags[i].name);
+    size_t length = strcspn(name, "=");
+    int least = (int)(length - strspn(name, "-")) / 3 + 1;
+    struct flag_cursor cursor = {.command = command};
+    char typed[64];
+    snprintf(typed, sizeof typed, "%.*s", (int)length, name);
+    for (char *c = typed; *c; c++)
+        if (*c == '_')
+            *c = '-';
+    for (const struct flag *flag; (flag = flags_next(&cursor));) {
+        int d = flag->kind == FLAG_HEADING || !flag->help || typed[1] != '-'
+                    ? least
+                    : distance(typed, flag->name);
         if (d < least) {
             least = d;
-            best = usage->flags[i].name;
+            best = flag->name;
         }
     }
     if (best)
-        return fail(ERR_USAGE, "unknown flag %s; did you mean %s?", name, best);
-    return fail(ERR_USAGE, "unknown flag %s; `colrow %s --help` lists the flags", name,
-                usage->command);
+        return fail(ERR_USAGE, "unknown flag %.*s; did you mean %s?", (int)length, name, best);
+    return fail(ERR_USAGE, "unknown flag %.*s; `colrow %s --help` lists the flags", (int)length,
+                name, command->name);
 }
 
 static enum status bad_value(const struct flag *flag, const char *text, const char *wanted)
@@ -130,7 +171,7 @@ static enum status parse_bytes(const struct flag *flag, const char *text, int64_
     return bad_value(flag, text, "a size such as 512MB or 4GiB");
 }
 
-static enum status add_text(struct flag_texts *texts, const char *text)
+static enum status add_flag_text(struct flag_texts *texts, const char *text)
 {
     if (!texts->items)
         TRY(memory_new(FLAG_TEXTS_MAX, sizeof *texts->items, "flags", &texts->items));
@@ -140,7 +181,7 @@ static enum status add_text(struct flag_texts *texts, const char *text)
     return OK;
 }
 
-static enum status store(const struct flag *flag, const char *text)
+static enum status store_value(const struct flag *flag, void *out, const char *text)
 {
     int64_t number;
     switch (flag->kind) {
@@ -150,79 +191,94 @@ static enum status store(const struct flag *flag, const char *text)
         return OK;
     case FLAG_INT:
         TRY(parse_int(flag, text, &number));
-        *(int *)flag->out = (int)number;
+        *(int *)out = (int)number;
         return OK;
     case FLAG_INT64:
-        return parse_int(flag, text, flag->out);
+        return parse_int(flag, text, out);
     case FLAG_UINT64: {
         char *end;
         errno = 0;
         unsigned long long value = strtoull(text, &end, 10);
         if (end == text || *end || errno || text[0] == '-')
             return bad_value(flag, text, "a non-negative integer");
-        *(uint64_t *)flag->out = value;
+        *(uint64_t *)out = value;
         return OK;
     }
     case FLAG_NUMBER:
-        return parse_number(flag, text, flag->out);
+        return parse_number(flag, text, out);
     case FLAG_BYTES:
-        return parse_bytes(flag, text, flag->out);
+        return parse_bytes(flag, text, out);
     case FLAG_TEXT:
-        *(const char **)flag->out = text;
+        *(const char **)out = text;
         return OK;
     case FLAG_TEXTS:
-        return add_text(flag->out, text);
+        return add_flag_text(out, text);
     }
     return OK;
 }
 
-static void print_help(const struct usage *usage)
+static void print_flag(const struct flag *flag)
 {
-    printf("usage: colrow %s%s%s [flags]\n\n%s\n", usage->command, usage->positional ? " " : "",
-           usage->positional ? usage->positional : "", usage->summary);
-    for (int i = 0; i < usage->n_flags; i++) {
-        const struct flag *flag = &usage->flags[i];
-        if (flag->kind == FLAG_HEADING) {
-            printf("\n%s\n", flag->help);
-            continue;
-        }
-        char left[96];
-        snprintf(left, sizeof left, "%s%s%s%s%s", flag->also ? flag->also : "",
-                 flag->also ? ", " : "", flag->name, flag->value ? " " : "",
-                 flag->value ? flag->value : "");
-        if (strlen(left) <= 34)
-            printf("  %-34s  %s\n", left, flag->help);
-        else
-            printf("  %s\n  %-34s  %s\n", left, "", flag->help);
+    char left[128];
+    int n = 0;
+    for (const char *also = flag->also; also && *also;) {
+        size_t length = strcspn(also, " ");
+        n += snprintf(left + n, sizeof left - (size_t)n, "%.*s, ", (int)length, also);
+        also += length + (also[length] == ' ');
     }
-    printf("  %-34s  %s\n", "-h, --help", "this text");
-    if (usage->examples)
-        printf("\nexamples:\n%s\n", usage->examples);
+    snprintf(left + n, sizeof left - (size_t)n, "%s%s%s", flag->name, flag->value ? " " : "",
+             flag->value ? flag->value : "");
+    if (strlen(left) <= 34)
+        printf("  %-34s  %s\n", left, flag->help);
+    else
+        printf("  %s\n  %-34s  %s\n", left, "", flag->help);
 }
 
-static enum status one_flag(const struct usage *usage, int argc, char **argv, int *i)
+void flags_print_help(const struct command *command)
 {
+    printf("usage: colrow %s%s%s%s [flags]\n\n", command->name, command->kinds ? " KIND" : "",
+           command->positional ? " " : "", command->positional ? command->positional : "");
+    printf("%s\n", command->summary ? command->summary : "");
+    for (const struct command *const *kind = command->kinds; kind && *kind; kind++)
+        printf("  %-11s %s\n", strrchr((*kind)->name, ' ') + 1, (*kind)->brief);
+    struct flag_cursor cursor = {.command = command};
+    for (const struct flag *flag; (flag = flags_next(&cursor));)
+        if (flag->kind == FLAG_HEADING)
+            printf("\n%s\n", flag->help);
+        else if (flag->help)
+            print_flag(flag);
+    printf("  %-34s  %s\n", "-h, --help", "this text");
+    if (command->examples)
+        printf("\nexamples:\n%s\n", command->examples);
+}
+
+static enum status one_flag(const struct command *command, char *state, int argc, char **argv,
+                            int *i)
+{
+    int section = 0;
     const char *text = argv[*i], *equals = text[1] == '-' ? strchr(text, '=') : NULL;
     size_t length = equals ? (size_t)(equals - text) : strlen(text);
-    const struct flag *flag = find(usage, text, length);
+    const struct flag *flag = find_row(command, text, length, &section);
     if (!flag)
-        return unknown_flag(usage, text);
+        return unknown_flag(command, text);
+    void *out = state + command->sections[section].at + flag->at;
     if (flag->kind == FLAG_ON || flag->kind == FLAG_OFF) {
         if (equals)
             return fail(ERR_USAGE, "flag %s takes no value; leave out \"%s\"", flag->name, equals);
-        *(bool *)flag->out = flag->kind == FLAG_ON;
+        *(bool *)out = flag->kind == FLAG_ON;
         return OK;
     }
     if (equals)
-        return store(flag, equals + 1);
+        return store_value(flag, out, equals + 1);
     if (*i + 1 >= argc)
         return fail(ERR_USAGE, "flag %s needs a value: %s", flag->name,
                     flag->value ? flag->value : "...");
-    return store(flag, argv[++*i]);
+    return store_value(flag, out, argv[++*i]);
 }
 
-enum status flags_parse(const struct usage *usage, int argc, char **argv, const char **positional,
-                        int positional_max, int *n_positional, bool *helped)
+enum status flags_parse(const struct command *command, void *state, int argc, char **argv,
+                        const char **positional, int positional_max, int *n_positional,
+                        bool *helped)
 {
     bool only_positional = false;
     *n_positional = 0;
@@ -232,14 +288,14 @@ enum status flags_parse(const struct usage *usage, int argc, char **argv, const 
         if (!only_positional && strcmp(text, "--") == 0) {
             only_positional = true;
         } else if (!only_positional && (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0)) {
-            print_help(usage);
+            flags_print_help(command);
             *helped = true;
             return OK;
         } else if (!only_positional && text[0] == '-' && text[1]) {
-            TRY(one_flag(usage, argc, argv, &i));
+            TRY(one_flag(command, state, argc, argv, &i));
         } else if (*n_positional == positional_max) {
             return fail(ERR_USAGE, "unexpected argument \"%s\"; usage: colrow %s %s [flags]", text,
-                        usage->command, usage->positional ? usage->positional : "");
+                        command->name, command->positional ? command->positional : "");
         } else {
             positional[(*n_positional)++] = text;
         }

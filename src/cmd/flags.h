@@ -1,4 +1,5 @@
-// Command-line flags: a table per subcommand, from which parsing and --help both come.
+// Command-line flags: constant tables per subcommand, from which parsing, --help, the manual page
+// and the shell completions come. A row says where in the command's state its value goes.
 //
 // `--name value`, `--name=value` and the short form `-x value` mean the same; underscores count as
 // dashes, as in vLLM.
@@ -6,9 +7,12 @@
 #define COLROW_CMD_FLAGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
+
+struct command;
 
 enum flag_kind {
     FLAG_HEADING, // a line in --help; `help` is its text
@@ -31,27 +35,42 @@ struct flag_texts {
 
 struct flag {
     enum flag_kind kind;
-    const char *name;   // "--tensor-parallel-size"
-    const char *also;   // "-tp", or NULL
-    void *out;          // what the kind says; keeps its value when the flag is absent
+    const char *name; // "--tensor-parallel-size"
+    const char *also; // other names with spaces between, "-tp --tp", or NULL
+    size_t at;        // of what the kind says, in the section's part of the state; keeps its value
+                      // when the flag is absent
     double least, most; // of numbers
     const char *value;  // how --help names the value: "N"
-    const char *help;   // one line
+    const char *help;   // one line; NULL: an internal flag, which --help does not show
 };
 
-struct usage {
-    const char *command;    // "generate"
-    const char *positional; // "MODEL", or NULL
-    const char *summary;    // what it does, one or two lines
-    const char *examples;   // lines, shown at the end
+// Rows of one command, or rows that several commands share, and where in the state theirs lie.
+struct flag_section {
     const struct flag *flags;
-    int n_flags;
+    int n;
+    size_t at;
 };
+enum { FLAG_SECTIONS_MAX = 3 };
+#define FLAG_SECTION(table, at)                                                                    \
+    {                                                                                              \
+        (table), sizeof(table) / sizeof *(table), (at)                                             \
+    }
 
-// Parses argv[1..]. Positional arguments go to `positional` (at most `positional_max`; borrowed),
-// their number to `*n_positional`; "--" ends the flags. --help prints and sets `*helped`.
-enum status flags_parse(const struct usage *usage, int argc, char **argv, const char **positional,
-                        int positional_max, int *n_positional, bool *helped) STATUS_MUST_USE;
+// The rows of a command that can be given, in order: a row hides later ones of its name (a command
+// that takes a list of -tp hides the engine's).
+struct flag_cursor {
+    const struct command *command;
+    int section, row;
+};
+const struct flag *flags_next(struct flag_cursor *cursor); // NULL: no more
+
+// Parses argv[1..] into `state`. Positional arguments go to `positional` (at most `positional_max`;
+// borrowed), their number to `*n_positional`; "--" ends the flags. --help prints and sets
+// `*helped`.
+enum status flags_parse(const struct command *command, void *state, int argc, char **argv,
+                        const char **positional, int positional_max, int *n_positional,
+                        bool *helped) STATUS_MUST_USE;
+void flags_print_help(const struct command *command);
 
 // "1,2,4" -> numbers; every one from `least` to `most`.
 enum status flags_list(const char *flag, const char *text, int least, int most, int *out,

@@ -4,6 +4,7 @@
 #include <colrow/colrow.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +152,7 @@ static enum status take_output(struct answer *a, const struct colrow_output *out
     return OK;
 }
 
-static void on_output(void *context, const struct colrow_output *out)
+static void on_answer(void *context, const struct colrow_output *out)
 {
     struct answer *first = context; // of this prompt's n
     struct generate *g = first->owner;
@@ -160,7 +161,7 @@ static void on_output(void *context, const struct colrow_output *out)
         g->status = status;
 }
 
-static enum status submit(struct generate *g, struct colrow_engine *engine, int i)
+static enum status submit_prompt(struct generate *g, struct colrow_engine *engine, int i)
 {
     char *text = NULL;
     struct colrow_prompt prompt = {.text = g->prompts[i]};
@@ -173,7 +174,7 @@ static enum status submit(struct generate *g, struct colrow_engine *engine, int 
         prompt.no_special_tokens = 1; // the template wrote them
     }
     struct answer *first = &g->answers[i * g->sampling.sampling.n];
-    int failed = colrow_submit(engine, &prompt, &g->sampling.sampling, on_output, first, NULL);
+    int failed = colrow_submit(engine, &prompt, &g->sampling.sampling, on_answer, first, NULL);
     free(text);
     if (failed)
         return g->n_prompts > 1 ? fail(engine_failed(), "prompt %d: %s", i + 1, colrow_error())
@@ -201,7 +202,7 @@ static json_t *rank_json(const struct colrow_engine *engine, int ranks)
     return list;
 }
 
-static void print_json(const struct generate *g, const struct colrow_engine *engine)
+static void print_answers_json(const struct generate *g, const struct colrow_engine *engine)
 {
     struct colrow_info info;
     struct colrow_statistics s;
@@ -285,12 +286,12 @@ static enum status prepare_answers(struct generate *g)
     return OK;
 }
 
-static enum status run(struct generate *g, struct colrow_engine *engine)
+static enum status generate_all(struct generate *g, struct colrow_engine *engine)
 {
     TRY(sampling_flags_finish(&g->sampling, engine));
     TRY(prepare_answers(g));
     for (int i = 0; i < g->n_prompts; i++)
-        TRY(submit(g, engine, i));
+        TRY(submit_prompt(g, engine, i));
     int alive = 1;
     while (alive > 0 && g->status == OK && !interrupted) {
         alive = colrow_step(engine);
@@ -333,13 +334,13 @@ static int generate_model(struct generate *g, const char *model)
     if (status == OK && !g->engine.quiet && !g->json)
         fputc('\n', stderr); // between the budget and the answer
     if (status == OK)
-        status = run(g, engine);
+        status = generate_all(g, engine);
     if (status == OK && g->streaming) {
         putchar('\n');
         fflush(stdout); // the closing line goes to stderr and must come after
     }
     if (status == OK && g->json)
-        print_json(g, engine);
+        print_answers_json(g, engine);
     if (status == OK && !g->engine.quiet && !g->json)
         print_summary(engine);
     int result = status == OK ? 0 : interrupted ? 128 + interrupted : flags_failed(status);
@@ -347,7 +348,34 @@ static int generate_model(struct generate *g, const char *model)
     return result;
 }
 
-int cmd_generate(int argc, char **argv)
+static int generate_main(int argc, char **argv);
+#define AT(field) offsetof(struct generate, field)
+static const struct flag generate_flags[] = {
+    {.kind = FLAG_HEADING, .help = "prompts"},
+    {FLAG_TEXTS, "--prompt", "-p", AT(given), 0, 0, "TEXT", "a prompt; may be repeated"},
+    {FLAG_TEXT, "--prompts", NULL, AT(prompts_file), 0, 0, "FILE", "one prompt a line"},
+    {FLAG_ON, "--chat", NULL, AT(chat), 0, 0, NULL,
+     "wrap each prompt with the model's chat template"},
+    {FLAG_TEXT, "--system", NULL, AT(system), 0, 0, "TEXT", "a system message (with --chat)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "one JSON document instead of text"},
+};
+const struct command command_generate = {
+    .name = "generate",
+    .brief = "answer prompts on the terminal",
+    .positional = "MODEL",
+    .summary = "Answers prompts with the HuggingFace model in the folder MODEL, split over N "
+               "ranks. Without -p and\n"
+               "--prompts the prompt is read from standard input.",
+    .examples = "  colrow generate models/demo -tp 2 --chat -p \"What is tensor parallelism?\"\n"
+                "  colrow generate Llama-3.2-1B -tp 4 -p \"Once upon a time\" --temperature 0.8 "
+                "--sampling-seed 7",
+    .sections = {FLAG_SECTION(generate_flags, 0),
+                 {sampling_flag_rows, SAMPLING_FLAGS, offsetof(struct generate, sampling)},
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct generate, engine)}},
+    .run = generate_main,
+};
+
+static int generate_main(int argc, char **argv)
 {
     struct generate g = {0};
     bool helped;
@@ -355,34 +383,8 @@ int cmd_generate(int argc, char **argv)
     const char *model = NULL;
     engine_flags_init(&g.engine);
     sampling_flags_init(&g.sampling);
-    const struct flag own[] = {
-        {.kind = FLAG_HEADING, .help = "prompts"},
-        {FLAG_TEXTS, "--prompt", "-p", &g.given, 0, 0, "TEXT", "a prompt; may be repeated"},
-        {FLAG_TEXT, "--prompts", NULL, &g.prompts_file, 0, 0, "FILE", "one prompt a line"},
-        {FLAG_ON, "--chat", NULL, &g.chat, 0, 0, NULL,
-         "wrap each prompt with the model's chat template"},
-        {FLAG_TEXT, "--system", NULL, &g.system, 0, 0, "TEXT", "a system message (with --chat)"},
-        {FLAG_ON, "--json", NULL, &g.json, 0, 0, NULL, "one JSON document instead of text"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + SAMPLING_FLAGS + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    sampling_flags_table(&g.sampling, flags + OWN);
-    engine_flags_table(&g.engine, flags + OWN + SAMPLING_FLAGS);
-    const struct usage usage = {
-        .command = "generate",
-        .positional = "MODEL",
-        .summary = "Answers prompts with the HuggingFace model in the folder MODEL, split over N "
-                   "ranks. Without -p and\n"
-                   "--prompts the prompt is read from standard input.",
-        .examples =
-            "  colrow generate models/demo -tp 2 --chat -p \"What is tensor parallelism?\"\n"
-            "  colrow generate Llama-3.2-1B -tp 4 -p \"Once upon a time\" --temperature 0.8 "
-            "--sampling-seed 7",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_generate, &g, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped && !model)
         status =
             fail(ERR_USAGE,

@@ -2,6 +2,7 @@
 #include "cmd/commands.h"
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,7 @@ static enum status print_text(const struct inspect *in)
     return print_tensors(in);
 }
 
-static enum status print_json(const struct inspect *in)
+static enum status print_checkpoint_json(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
     json_t *tensors = json_array(), *eos = json_array();
@@ -203,46 +204,51 @@ static enum status print_machine(const struct inspect *in)
     return status;
 }
 
-static enum status run(struct inspect *in)
+static enum status inspect_model(struct inspect *in)
 {
     TRY(model_config_read(in->model, &in->config));
     TRY(generation_config_read(in->model, in->config.vocab_size, &in->generation));
     TRY(checkpoint_open(in->model, &in->checkpoint));
-    enum status status = in->json ? print_json(in) : print_text(in);
+    enum status status = in->json ? print_checkpoint_json(in) : print_text(in);
     checkpoint_close(in->checkpoint);
     return status;
 }
 
-int cmd_inspect(int argc, char **argv)
+static int inspect_main(int argc, char **argv);
+#define AT(field) offsetof(struct inspect, field)
+static const struct flag inspect_flags[] = {
+    {FLAG_ON, "--tensors", NULL, AT(tensors), 0, 0, NULL, "list every layer's tensors"},
+    {FLAG_ON, "--machine", NULL, AT(machine), 0, 0, NULL,
+     "show this machine instead: sockets, caches, cores, and which rank would sit where"},
+    {FLAG_INT, "--tensor-parallel-size", "-tp --tp", AT(n_ranks), 1, 64, "N",
+     "ranks in that picture (default: one a last-level cache)"},
+    {FLAG_INT, "--threads-per-rank", NULL, AT(threads), 0, 256, "N",
+     "threads in that picture (default: the rank's cores)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines; always all tensors"},
+};
+const struct command command_inspect = {
+    .name = "inspect",
+    .brief = "show what a checkpoint contains",
+    .positional = "MODEL",
+    .summary = "Shows what the checkpoint in the folder MODEL contains, after checking all of "
+               "it but the weights.",
+    .examples = "  colrow inspect models/demo\n  colrow inspect models/demo --json\n  colrow "
+                "inspect --machine -tp 2",
+    .sections = {FLAG_SECTION(inspect_flags, 0)},
+    .run = inspect_main,
+};
+
+static int inspect_main(int argc, char **argv)
 {
     struct inspect in = {0};
     bool helped;
     int n_positional;
-    const struct flag flags[] = {
-        {FLAG_ON, "--tensors", NULL, &in.tensors, 0, 0, NULL, "list every layer's tensors"},
-        {FLAG_ON, "--machine", NULL, &in.machine, 0, 0, NULL,
-         "show this machine instead: sockets, caches, cores, and which rank would sit where"},
-        {FLAG_INT, "--tensor-parallel-size", "-tp", &in.n_ranks, 1, 64, "N",
-         "ranks in that picture (default: one a last-level cache)"},
-        {FLAG_INT, "--threads-per-rank", NULL, &in.threads, 0, 256, "N",
-         "threads in that picture (default: the rank's cores)"},
-        {FLAG_ON, "--json", NULL, &in.json, 0, 0, NULL, "for machines; always all tensors"},
-    };
-    const struct usage usage = {
-        .command = "inspect",
-        .positional = "MODEL",
-        .summary = "Shows what the checkpoint in the folder MODEL contains, after checking all of "
-                   "it but the weights.",
-        .examples = "  colrow inspect models/demo\n  colrow inspect models/demo --json\n  colrow "
-                    "inspect --machine -tp 2",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &in.model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_inspect, &in, argc, argv, &in.model, 1, &n_positional, &helped);
     if (status == OK && !helped && in.machine)
         status = print_machine(&in);
     else if (status == OK && !helped)
-        status = in.model ? run(&in)
+        status = in.model ? inspect_model(&in)
                           : fail(ERR_USAGE,
                                  "no model: colrow inspect MODEL, or colrow inspect --machine");
     return status == OK ? 0 : flags_failed(status);

@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "cmd/flags.h"
 #include "comm/group.h"
 #include "comm/reduction_tree.h"
 #include "device/device.h"
@@ -38,37 +38,35 @@ static int program_begin(int argc, char **argv)
     return argc;
 }
 
-static enum status parse_flags(int argc, char **argv, struct launch *launch, bool *helped)
-{
-    const struct flag flags[] = {
-        {FLAG_TEXT, "--nproc-per-node", "-n", &launch->n_ranks_text, 0, 0, "N",
-         "ranks to start; auto: one for each CPU (default 1)"},
-        {FLAG_NUMBER, "--timeout", NULL, &launch->timeout_seconds, 0.1, 1e9, "SECONDS",
-         "a rank that keeps others waiting for so long ends the group (default 600)"},
-        {FLAG_TEXT, "--nnodes", NULL, &launch->nodes_text, 0, 0, "1", "machines; one, so far"},
-        {FLAG_ON, "--standalone", NULL, &launch->standalone, 0, 0, NULL,
-         "accepted because torchrun has it; changes nothing"},
-    };
-    const struct usage usage = {
-        .command = "launch",
-        .summary =
-            "Starts N processes of one program, best given after --, and waits for them. Each "
-            "finds\n"
-            "RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE in its environment, and what\n"
-            "colrow_parallel_init() of <colrow/parallel.h> needs to reach the others over shared "
-            "memory.\n\n"
-            "When one fails, is stopped or late, the others are ended, and the exit status is that "
-            "of the\nfirst that failed (128 + signal when it was killed). Ctrl-C and SIGTERM are "
-            "passed on; after\n5 seconds the group is killed. Nothing is left behind, even when "
-            "launch itself is killed.",
-        .examples = "  colrow launch --nproc-per-node 4 -- ./collectives\n"
-                    "  colrow launch -n 2 --timeout 30 -- python3 worker.py --size 10",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    int n_positional;
-    return flags_parse(&usage, argc, argv, NULL, 0, &n_positional, helped);
-}
+static int launch_main(int argc, char **argv);
+#define AT(field) offsetof(struct launch, field)
+static const struct flag launch_flags[] = {
+    {FLAG_TEXT, "--nproc-per-node", "-n", AT(n_ranks_text), 0, 0, "N",
+     "ranks to start; auto: one for each CPU (default 1)"},
+    {FLAG_NUMBER, "--timeout", NULL, AT(timeout_seconds), 0.1, 1e9, "SECONDS",
+     "a rank that keeps others waiting for so long ends the group (default 600)"},
+    {FLAG_TEXT, "--nnodes", NULL, AT(nodes_text), 0, 0, "1", "machines; one, so far"},
+    {FLAG_ON, "--standalone", NULL, AT(standalone), 0, 0, NULL,
+     "accepted because torchrun has it; changes nothing"},
+};
+const struct command command_launch = {
+    .name = "launch",
+    .brief = "start a parallel program of your own on N ranks, like torchrun",
+    .summary =
+        "Starts N processes of one program, best given after --, and waits for them. Each "
+        "finds\n"
+        "RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE in its environment, and what\n"
+        "colrow_parallel_init() of <colrow/parallel.h> needs to reach the others over shared "
+        "memory.\n\n"
+        "When one fails, is stopped or late, the others are ended, and the exit status is that "
+        "of the\nfirst that failed (128 + signal when it was killed). Ctrl-C and SIGTERM are "
+        "passed on; after\n5 seconds the group is killed. Nothing is left behind, even when "
+        "launch itself is killed.",
+    .examples = "  colrow launch --nproc-per-node 4 -- ./collectives\n"
+                "  colrow launch -n 2 --timeout 30 -- python3 worker.py --size 10",
+    .sections = {FLAG_SECTION(launch_flags, 0)},
+    .run = launch_main,
+};
 
 static enum status number_of_ranks(const char *text, int *out)
 {
@@ -131,7 +129,7 @@ static void catch_signals(void)
         sigaction(signals[i], &action, NULL);
 }
 
-static int watch(struct group *group)
+static int watch_program(struct group *group)
 {
     int n_running = 1, exit_status = 0;
     while (n_running > 0 && !signal_seen)
@@ -162,8 +160,8 @@ static int become_rank(int argc, char **argv)
     return errno == ENOENT ? 127 : 126;
 }
 
-static enum status start(const struct launch *launch, int n_ranks, char **program,
-                         struct group **out)
+static enum status start_program(const struct launch *launch, int n_ranks, char **program,
+                                 struct group **out)
 {
     enum { ARGUMENTS_MAX = 4096 };
     static const char *arguments[ARGUMENTS_MAX + 5];
@@ -187,15 +185,16 @@ static enum status start(const struct launch *launch, int n_ranks, char **progra
     return group_spawn(&options, out);
 }
 
-int cmd_launch(int argc, char **argv)
+static int launch_main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "--become-rank") == 0)
         return become_rank(argc, argv);
     struct launch launch = {.n_ranks_text = "1", .nodes_text = "1", .timeout_seconds = 600};
     bool helped = false;
-    int n_ranks = 0, begin = program_begin(argc, argv);
+    int n_positional, n_ranks = 0, begin = program_begin(argc, argv);
     int n_own = begin < argc && strcmp(argv[begin - 1], "--") == 0 ? begin - 1 : begin;
-    enum status status = parse_flags(n_own, argv, &launch, &helped);
+    enum status status =
+        flags_parse(&command_launch, &launch, n_own, argv, NULL, 0, &n_positional, &helped);
     if (helped)
         return 0;
     if (status == OK)
@@ -214,10 +213,10 @@ int cmd_launch(int argc, char **argv)
         return flags_failed(status);
     catch_signals();
     struct group *group;
-    status = start(&launch, n_ranks, argv + begin, &group);
+    status = start_program(&launch, n_ranks, argv + begin, &group);
     if (status != OK)
         return flags_failed(status);
-    int exit_status = watch(group);
+    int exit_status = watch_program(group);
     group_close(group, 0);
     return exit_status;
 }

@@ -7,34 +7,16 @@
 #include "cmd/commands.h"
 #include "device/kernels.h"
 
-static const struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help; // NULL: internal
-} commands[] = {
-    {"generate", cmd_generate, "answer prompts on the terminal"},
-    {"plan", cmd_plan, "show how a model splits over ranks, without reading weights"},
-    {"verify", cmd_verify, "check that layouts give the same bits"},
-    {"logits", cmd_logits, "write the logits of a token sequence to a file"},
-    {"tokenize", cmd_tokenize, "turn strings into token ids, or back"},
-    {"inspect", cmd_inspect, "show what a checkpoint contains"},
-    {"synth", cmd_synth, "make a checkpoint with random weights, for benchmarks"},
-    {"bench", cmd_bench, "measure speed and memory beside the machine's limits"},
-    {"launch", cmd_launch, "start a parallel program of your own on N ranks, like torchrun"},
-    {"rank", cmd_rank, NULL},
-};
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_help(FILE *file)
+static void print_commands(FILE *file)
 {
     fprintf(file,
             "colrow %s: serves HuggingFace models with tensor parallelism; the same bits on any "
             "number of ranks\n\n"
-            "usage: colrow COMMAND [flags]     (colrow COMMAND --help explains the command)\n\n",
+            "usage: colrow COMMAND [flags]     (colrow help COMMAND explains the command)\n\n",
             COLROW_VERSION);
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (commands[i].help)
-            fprintf(file, "  %-10s %s\n", commands[i].name, commands[i].help);
+    for (const struct command *const *c = commands; *c; c++)
+        if ((*c)->brief)
+            fprintf(file, "  %-10s %s\n", (*c)->name, (*c)->brief);
     fprintf(file,
             "\n  colrow generate models/demo -tp 2 --chat -p \"What is tensor parallelism?\"\n");
 }
@@ -53,21 +35,61 @@ static int print_version(void)
     return 0;
 }
 
+static int unknown_command(const char *word)
+{
+    fprintf(stderr, "colrow: error: unknown command \"%s\"; `colrow --help` lists the commands\n",
+            word);
+    return 2;
+}
+
+// `colrow help [COMMAND [KIND]]`.
+static int help_command(int n_words, char **words)
+{
+    int used;
+    const struct command *command = command_find(n_words, words, &used);
+    if (used < n_words)
+        return unknown_command(words[used]);
+    if (command)
+        flags_print_help(command);
+    else
+        print_commands(stdout);
+    return 0;
+}
+
+// A command whose kind was not named: `colrow bench`, `colrow bench --help`.
+static int list_kinds(const struct command *command, int argc, char **argv)
+{
+    if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        flags_print_help(command);
+        return 0;
+    }
+    fprintf(stderr, "colrow: error: %s%s%s; `colrow %s --help` lists what there is\n",
+            argc >= 2 ? "unknown kind \"" : "no kind is named", argc >= 2 ? argv[1] : "",
+            argc >= 2 ? "\"" : "", command->name);
+    return 2;
+}
+
+static int run_command(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
+        return help_command(argc - 2, argv + 2);
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)
+        return print_version();
+    int used;
+    const struct command *command = command_find(argc - 1, argv + 1, &used);
+    if (!command)
+        return unknown_command(argv[1]);
+    return command->run ? command->run(argc - used, argv + used)
+                        : list_kinds(command, argc - used, argv + used);
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); // a reader that leaves is an error of write(), not our death
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
-        print_help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? 2 : 0;
-    }
-    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
-        return print_version();
-    }
-    for (int i = 0; i < N_COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "colrow: error: unknown command \"%s\"; `colrow --help` lists the commands\n",
-            argv[1]);
-    return 2;
+    return run_command(argc, argv);
 }

@@ -3,9 +3,11 @@
 
 #include "engine/rank.h"
 
-int cmd_rank(int argc, char **argv)
+static int rank_command(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
     return rank_main();
 }
+
+const struct command command_rank = {.name = "rank", .run = rank_command};

@@ -2,6 +2,7 @@
 #include "cmd/commands.h"
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ struct plan_command {
     struct checkpoint *checkpoint; // NULL when the folder has a config only
 };
 
-static enum status resolve_compute(struct plan_command *c)
+static enum status choose_compute(struct plan_command *c)
 {
     enum element_type type = c->config.dtype;
     if (strcmp(c->dtype, "auto") != 0) {
@@ -60,7 +61,7 @@ static enum status prepare(struct plan_command *c)
     if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
         return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
                     c->kv_cache_dtype);
-    return resolve_compute(c);
+    return choose_compute(c);
 }
 
 static void show_range(struct range r, char *out, size_t bytes)
@@ -231,7 +232,7 @@ static json_t *parameter_json(const struct plan *plan, const struct plan_paramet
                      p->stored == ELEMENT_NONE ? NULL : element_name(p->stored), "ranks", ranks);
 }
 
-static enum status print_json(const struct plan_command *c, const struct plan *plan)
+static enum status print_plan_json(const struct plan_command *c, const struct plan *plan)
 {
     int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(&c->config, &c->options, sizes, COMM_RANKS_MAX);
     json_t *valid = json_array(), *parameters = json_array(), *ranks = json_array(),
@@ -328,7 +329,7 @@ static enum status print_all_sizes(struct plan_command *c)
     return status;
 }
 
-static enum status run(struct plan_command *c)
+static enum status run_plan(struct plan_command *c)
 {
     struct plan *plan = NULL;
     enum status status = OK;
@@ -339,7 +340,7 @@ static enum status run(struct plan_command *c)
             TRY_DONE(plan_check_checkpoint(plan, c->checkpoint));
     }
     if (c->json)
-        status = print_json(c, plan);
+        status = print_plan_json(c, plan);
     else
         status = plan ? print_plan(c, plan) : print_all_sizes(c);
 done:
@@ -350,40 +351,45 @@ done:
     return status;
 }
 
-int cmd_plan(int argc, char **argv)
+static int plan_main(int argc, char **argv);
+#define AT(field) offsetof(struct plan_command, field)
+static const struct flag plan_flags[] = {
+    {FLAG_INT, "--tensor-parallel-size", "-tp --tp", AT(tensor_parallel_size), 1, 64, "N",
+     "ranks; without it all valid sizes are listed"},
+    {FLAG_TEXT, "--dtype", NULL, AT(dtype), 0, 0, "TYPE",
+     "auto, bfloat16, float16 or float32 (default auto)"},
+    {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(kv_cache_dtype), 0, 0, "TYPE",
+     "auto (--dtype) or float32 (default auto)"},
+    {FLAG_TEXT, "--tp-plan", NULL, AT(tp_plan), 0, 0, "FILE",
+     "JSON: module pattern -> style (default: the family's plan)"},
+    {FLAG_INT, "--reduction-leaves", NULL, AT(reduction_leaves), 0, 64, "N",
+     "leaves of a sum, a power of two (default 8)"},
+    {FLAG_ON, "--all-layers", NULL, AT(all_layers), 0, 0, NULL,
+     "show each layer's parameters, not one layer's"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines; always all layers"},
+};
+const struct command command_plan = {
+    .name = "plan",
+    .brief = "show how a model splits over ranks, without reading weights",
+    .positional = "MODEL",
+    .summary = "Shows how the model in the folder MODEL splits over N ranks: each parameter's "
+               "style and placement, what\n"
+               "each rank holds, reads, caches and sends. Reads config.json and safetensors "
+               "headers, no weights.",
+    .examples = "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
+                "models/demo -tp 2 --json",
+    .sections = {FLAG_SECTION(plan_flags, 0)},
+    .run = plan_main,
+};
+
+static int plan_main(int argc, char **argv)
 {
     struct plan_command c = {.dtype = "auto", .kv_cache_dtype = "auto", .rows = 512};
     bool helped;
     int n_positional;
-    const struct flag flags[] = {
-        {FLAG_INT, "--tensor-parallel-size", "-tp", &c.tensor_parallel_size, 1, 64, "N",
-         "ranks; without it all valid sizes are listed"},
-        {FLAG_TEXT, "--dtype", NULL, &c.dtype, 0, 0, "TYPE",
-         "auto, bfloat16, float16 or float32 (default auto)"},
-        {FLAG_TEXT, "--kv-cache-dtype", NULL, &c.kv_cache_dtype, 0, 0, "TYPE",
-         "auto (--dtype) or float32 (default auto)"},
-        {FLAG_TEXT, "--tp-plan", NULL, &c.tp_plan, 0, 0, "FILE",
-         "JSON: module pattern -> style (default: the family's plan)"},
-        {FLAG_INT, "--reduction-leaves", NULL, &c.reduction_leaves, 0, 64, "N",
-         "leaves of a sum, a power of two (default 8)"},
-        {FLAG_ON, "--all-layers", NULL, &c.all_layers, 0, 0, NULL,
-         "show each layer's parameters, not one layer's"},
-        {FLAG_ON, "--json", NULL, &c.json, 0, 0, NULL, "for machines; always all layers"},
-    };
-    const struct usage usage = {
-        .command = "plan",
-        .positional = "MODEL",
-        .summary = "Shows how the model in the folder MODEL splits over N ranks: each parameter's "
-                   "style and placement, what\n"
-                   "each rank holds, reads, caches and sends. Reads config.json and safetensors "
-                   "headers, no weights.",
-        .examples = "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
-                    "models/demo -tp 2 --json",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &c.model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_plan, &c, argc, argv, &c.model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = c.model ? run(&c) : fail(ERR_USAGE, "no model: colrow plan MODEL [-tp N]");
+        status = c.model ? run_plan(&c) : fail(ERR_USAGE, "no model: colrow plan MODEL [-tp N]");
     return status == OK ? 0 : flags_failed(status);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ struct synth {
 
 // splitmix64 (Steele, Lea, Flood 2014): a counter in, 64 well mixed bits out, so that every element
 // has its own number.
-static uint64_t mix(uint64_t x)
+static uint64_t mix_bits(uint64_t x)
 {
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -53,12 +54,12 @@ static void four_numbers(uint64_t bits, float *out)
     }
 }
 
-static void fill(void *data, enum element_type type, uint64_t key, int64_t first, int64_t n,
-                 float centre, float scale)
+static void fill_random(void *data, enum element_type type, uint64_t key, int64_t first, int64_t n,
+                        float centre, float scale)
 {
     for (int64_t i = 0; i < n; i += 4) {
         float numbers[4];
-        four_numbers(mix(key + (uint64_t)(first + i)), numbers);
+        four_numbers(mix_bits(key + (uint64_t)(first + i)), numbers);
         for (int64_t k = i; k < i + 4 && k < n; k++) {
             float x = centre + scale * numbers[k - i];
             if (type == ELEMENT_BF16)
@@ -79,10 +80,10 @@ static enum status write_tensor(struct synth *s, struct safetensors_writer *writ
     bool vector = p->columns == 1, bias = strstr(p->name, ".bias") != NULL;
     float centre = vector && !bias ? 1.0f : 0.0f; // norms stand near one
     float scale = vector ? 0.1f : 1.0f / sqrtf((float)p->columns);
-    uint64_t key = mix(s->seed ^ mix((uint64_t)index + 1));
+    uint64_t key = mix_bits(s->seed ^ mix_bits((uint64_t)index + 1));
     for (int64_t at = 0; at < n; at += PIECE_ELEMENTS) {
         int64_t count = n - at < PIECE_ELEMENTS ? n - at : PIECE_ELEMENTS;
-        fill(piece, s->type, key, at, count, centre, scale);
+        fill_random(piece, s->type, key, at, count, centre, scale);
         size_t bytes = (size_t)count * element_bytes(s->type);
         TRY(safetensors_write(writer, piece, bytes));
         s->written += (double)bytes;
@@ -96,7 +97,7 @@ static int64_t parameter_bytes(const struct synth *s, const struct plan_paramete
     return p->rows * p->columns * (int64_t)element_bytes(s->type);
 }
 
-static enum status write_file(struct synth *s, const char *name, int begin, int end)
+static enum status write_shard(struct synth *s, const char *name, int begin, int end)
 {
     char path[FILE_PATH_MAX];
     struct tensor_spec *specs = NULL;
@@ -174,7 +175,7 @@ static enum status write_weights(struct synth *s)
             i++;
         if (n_files > 1)
             snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", file + 1, n_files);
-        status = write_file(s, name, begin, i);
+        status = write_shard(s, name, begin, i);
     }
     if (status == OK && n_files > 1)
         status = write_index(s, file_of, n_files, total);
@@ -187,7 +188,7 @@ static enum status write_weights(struct synth *s)
 }
 
 // A folder as the second argument stands for its config.json.
-static enum status read_config(struct synth *s)
+static enum status read_synth_config(struct synth *s)
 {
     char path[FILE_PATH_MAX];
     if (file_is_folder(s->config_path))
@@ -203,9 +204,9 @@ static enum status read_config(struct synth *s)
     return OK;
 }
 
-static enum status run(struct synth *s)
+static enum status run_synth(struct synth *s)
 {
-    TRY(read_config(s));
+    TRY(read_synth_config(s));
     if (mkdir(s->out, 0777) != 0 && errno != EEXIST)
         return fail_errno("create folder", s->out);
     const struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};
@@ -220,35 +221,40 @@ static enum status run(struct synth *s)
     return write_weights(s);
 }
 
-int cmd_synth(int argc, char **argv)
+static int synth_main(int argc, char **argv);
+#define AT(field) offsetof(struct synth, field)
+static const struct flag synth_flags[] = {
+    {FLAG_UINT64, "--seed", NULL, AT(seed), 0, 0, "N", "other numbers (default 0)"},
+    {FLAG_BYTES, "--max-shard-size", NULL, AT(shard_bytes), 0, 0, "BYTES",
+     "bytes of one file at most (default 5GB)"},
+};
+const struct command command_synth = {
+    .name = "synth",
+    .brief = "make a checkpoint with random weights, for benchmarks",
+    .positional = "CONFIG.json OUT",
+    .summary = "Writes the folder OUT: the config and random weights in its shape and dtype. "
+               "Speed and memory are those\n"
+               "of the real model; the text is noise.",
+    .examples = "  colrow synth Llama-3.2-1B/config.json /tmp/llama-1b",
+    .sections = {FLAG_SECTION(synth_flags, 0)},
+    .run = synth_main,
+};
+
+static int synth_main(int argc, char **argv)
 {
     struct synth s = {.shard_bytes = 5000000000};
     const char *positional[2] = {NULL, NULL};
     bool helped;
     int n_positional;
     bytes_init(&s.config_text);
-    const struct flag flags[] = {
-        {FLAG_UINT64, "--seed", NULL, &s.seed, 0, 0, "N", "other numbers (default 0)"},
-        {FLAG_BYTES, "--max-shard-size", NULL, &s.shard_bytes, 0, 0, "BYTES",
-         "bytes of one file at most (default 5GB)"},
-    };
-    const struct usage usage = {
-        .command = "synth",
-        .positional = "CONFIG.json OUT",
-        .summary = "Writes the folder OUT: the config and random weights in its shape and dtype. "
-                   "Speed and memory are those\n"
-                   "of the real model; the text is noise.",
-        .examples = "  colrow synth Llama-3.2-1B/config.json /tmp/llama-1b",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, positional, 2, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_synth, &s, argc, argv, positional, 2, &n_positional, &helped);
     if (status == OK && !helped && n_positional < 2)
         status = fail(ERR_USAGE, "two arguments are needed: colrow synth CONFIG.json OUT");
     if (status == OK && !helped) {
         s.config_path = positional[0];
         s.out = positional[1];
-        status = run(&s);
+        status = run_synth(&s);
     }
     free(s.stored);
     plan_free(s.plan);

@@ -2,6 +2,7 @@
 // back.
 #include "cmd/commands.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +97,7 @@ static void print_results(const struct tokenize *t, json_t *results)
     }
 }
 
-static enum status collect(const struct tokenize *t, json_t **root)
+static enum status collect_input(const struct tokenize *t, json_t **root)
 {
     if (t->given.n) {
         *root = json_array();
@@ -114,14 +115,14 @@ static enum status collect(const struct tokenize *t, json_t **root)
     return status;
 }
 
-static enum status run(const struct tokenize *t, const char *model)
+static enum status run_tokenize(const struct tokenize *t, const char *model)
 {
     struct tokenizer *tokenizer = NULL;
     json_t *root = NULL, *results = json_array(), *item;
     size_t i;
     enum status status = OK;
     TRY_DONE(tokenizer_open(model, &tokenizer));
-    TRY_DONE(collect(t, &root));
+    TRY_DONE(collect_input(t, &root));
     if (!json_is_array(root)) {
         status = fail(ERR_INPUT, "standard input: expected a JSON list, found %s", json_kind(root));
         goto done;
@@ -136,37 +137,42 @@ done:
     return status;
 }
 
-int cmd_tokenize(int argc, char **argv)
+static int tokenize_main(int argc, char **argv);
+#define AT(field) offsetof(struct tokenize, field)
+static const struct flag tokenize_flags[] = {
+    {FLAG_TEXTS, "--prompt", "-p", AT(given), 0, 0, "TEXT",
+     "a string to encode instead of standard input; may be repeated"},
+    {FLAG_ON, "--decode", NULL, AT(decode), 0, 0, NULL, "lists of ids in, strings out"},
+    {FLAG_ON, "--add-special-tokens", NULL, AT(special), 0, 0, NULL,
+     "let the post-processor add its tokens (bos, ...)"},
+    {FLAG_ON, "--keep-special-tokens", NULL, AT(keep_special), 0, 0, NULL,
+     "show special tokens when decoding"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "JSON also on a terminal"},
+};
+const struct command command_tokenize = {
+    .name = "tokenize",
+    .brief = "turn strings into token ids, or back",
+    .positional = "MODEL",
+    .summary = "Reads a JSON list of strings and writes a JSON list of lists of token ids; "
+               "with --decode the other "
+               "way round.",
+    .examples = "  echo '[\"Hello world\"]' | colrow tokenize models/demo --add-special-tokens\n"
+                "  echo '[[1,2,3]]' | colrow tokenize models/demo --decode",
+    .sections = {FLAG_SECTION(tokenize_flags, 0)},
+    .run = tokenize_main,
+};
+
+static int tokenize_main(int argc, char **argv)
 {
     struct tokenize t = {0};
     bool helped;
     int n_positional;
     const char *model = NULL;
-    const struct flag flags[] = {
-        {FLAG_TEXTS, "--prompt", "-p", &t.given, 0, 0, "TEXT",
-         "a string to encode instead of standard input; may be repeated"},
-        {FLAG_ON, "--decode", NULL, &t.decode, 0, 0, NULL, "lists of ids in, strings out"},
-        {FLAG_ON, "--add-special-tokens", NULL, &t.special, 0, 0, NULL,
-         "let the post-processor add its tokens (bos, ...)"},
-        {FLAG_ON, "--keep-special-tokens", NULL, &t.keep_special, 0, 0, NULL,
-         "show special tokens when decoding"},
-        {FLAG_ON, "--json", NULL, &t.json, 0, 0, NULL, "JSON also on a terminal"},
-    };
-    const struct usage usage = {
-        .command = "tokenize",
-        .positional = "MODEL",
-        .summary = "Reads a JSON list of strings and writes a JSON list of lists of token ids; "
-                   "with --decode the other "
-                   "way round.",
-        .examples =
-            "  echo '[\"Hello world\"]' | colrow tokenize models/demo --add-special-tokens\n"
-            "  echo '[[1,2,3]]' | colrow tokenize models/demo --decode",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_tokenize, &t, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
-        status = model ? run(&t, model) : fail(ERR_USAGE, "no model: colrow tokenize MODEL");
+        status =
+            model ? run_tokenize(&t, model) : fail(ERR_USAGE, "no model: colrow tokenize MODEL");
     free(t.given.items);
     return status == OK ? 0 : flags_failed(status);
 }

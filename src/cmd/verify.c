@@ -5,6 +5,7 @@
 #include "cmd/commands.h"
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,22 +95,18 @@ static const char *list_text(const struct verify *v, const char *given, const ch
 
 static enum status read_dimensions(struct verify *v)
 {
-    const struct colrow_options *o = &v->engine.options;
-    TRY(flags_list("--tp", list_text(v, v->tp_text, "1,2,3,8", "1,2"), 1, 64, v->tp, &v->n_tp));
-    TRY(flags_list("--chunks", list_text(v, v->chunk_text, "512,7,1", "512"), 1, 65536, v->chunk,
-                   &v->n_chunk));
-    TRY(flags_list("--threads", list_text(v, v->threads_text, "1,2", "1"), 0, 256, v->threads,
-                   &v->n_threads));
+    TRY(flags_list("--tensor-parallel-size", list_text(v, v->tp_text, "1,2,3,8", "1,2"), 1, 64,
+                   v->tp, &v->n_tp));
+    TRY(flags_list("--max-num-batched-tokens", list_text(v, v->chunk_text, "512,7,1", "512"), 1,
+                   65536, v->chunk, &v->n_chunk));
+    TRY(flags_list("--threads-per-rank", list_text(v, v->threads_text, "1,2", "1"), 0, 256,
+                   v->threads, &v->n_threads));
     TRY(flags_list("--batches", list_text(v, v->batch_text, "1,16", "1"), 1, 4096, v->batch,
                    &v->n_batch));
-    TRY(split_names(
-        "--dtypes",
-        list_text(v, v->dtype_text, "bfloat16,float16,float32", o->dtype ? o->dtype : "auto"),
-        &v->dtype));
-    TRY(split_names(
-        "--product-orders",
-        list_text(v, v->order_text, "pairs,tiles", o->product_order ? o->product_order : "pairs"),
-        &v->order));
+    TRY(split_names("--dtype", list_text(v, v->dtype_text, "bfloat16,float16,float32", "auto"),
+                    &v->dtype));
+    TRY(split_names("--product-order", list_text(v, v->order_text, "pairs,tiles", "pairs"),
+                    &v->order));
     TRY(split_names("--isa",
                     list_text(v, v->isa_text, "reference,avx2,avx512,avx512bf16,amx",
                               isa_name(isa_of_machine())),
@@ -271,62 +268,64 @@ static enum status verify_models(struct verify *v)
     return OK;
 }
 
-int cmd_verify(int argc, char **argv)
+static int verify_main(int argc, char **argv);
+#define AT(field) offsetof(struct verify, field)
+static const struct flag verify_flags[] = {
+    {.kind = FLAG_HEADING,
+     .help = "layouts (lists; every combination runs, the first one is the reference)"},
+    {FLAG_ON, "--all", NULL, AT(all), 0, 0, NULL,
+     "longer defaults, given in brackets, and one line for all layouts of a group"},
+    {FLAG_TEXT, "--tensor-parallel-size", "-tp --tp", AT(tp_text), 0, 0, "1,2,...",
+     "tensor-parallel sizes (default 1,2 [1,2,3,8])"},
+    {FLAG_TEXT, "--isa", NULL, AT(isa_text), 0, 0, "NAMES",
+     "reference,avx2,avx512,avx512bf16,amx (default: the best [all])"},
+    {FLAG_TEXT, "--max-num-batched-tokens", "--chunks", AT(chunk_text), 0, 0, "N,...",
+     "tokens in one step at most (default 512 [512,7,1])"},
+    {FLAG_TEXT, "--threads-per-rank", "--threads", AT(threads_text), 0, 0, "N,...",
+     "threads per rank (default 1 [1,2])"},
+    {FLAG_TEXT, "--batches", NULL, AT(batch_text), 0, 0, "N,...",
+     "sequences side by side (default 1 [1,16])"},
+    {.kind = FLAG_HEADING,
+     .help = "groups (lists as well; bits are compared inside a group, not between them)"},
+    {FLAG_TEXT, "--dtype", "--dtypes", AT(dtype_text), 0, 0, "NAMES",
+     "compute types (default: the checkpoint's [bfloat16,float16,float32])"},
+    {FLAG_TEXT, "--product-order", "--product-orders", AT(order_text), 0, 0, "NAMES",
+     "pairs,tiles (default: pairs [both; tiles in bfloat16])"},
+    {.kind = FLAG_HEADING, .help = "tokens"},
+    {FLAG_TEXT, "--input-ids", NULL, AT(ids_text), 0, 0, "IDS",
+     "1,2,3 or a file (default: a fixed pattern)"},
+    {FLAG_INT, "--tokens", NULL, AT(n_tokens), 1, 1e6, "N",
+     "length of the fixed pattern (default 133)"},
+    {FLAG_INT, "--generate", NULL, AT(n_generate), 1, 1e6, "N",
+     "greedy tokens after it (default 16)"},
+    {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+};
+const struct command command_verify = {
+    .name = "verify",
+    .brief = "check that layouts give the same bits",
+    .positional = "MODEL...",
+    .summary = "Runs the same tokens under several layouts and says whether every bit is the "
+               "same; if not, the first\n"
+               "layer that differs and by how much. Exit status 0: identical, 1: different.",
+    .examples = "  colrow verify models/demo --tp 1,2,3,4,8\n"
+                "  colrow verify models/demo --tp 1,4 --isa reference,avx2 --chunks 1,7,64 "
+                "--batches 1,16\n"
+                "  colrow verify models/demo --all --tokens 20 --generate 3",
+    .sections = {FLAG_SECTION(verify_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct verify, engine)}},
+    .run = verify_main,
+};
+
+static int verify_main(int argc, char **argv)
 {
     struct verify v = {.n_tokens = TOKENS_DEFAULT, .n_generate = 16};
     bool helped;
     engine_flags_init(&v.engine);
-    const struct flag own[] = {
-        {.kind = FLAG_HEADING,
-         .help = "layouts (lists; every combination runs, the first one is the reference)"},
-        {FLAG_ON, "--all", NULL, &v.all, 0, 0, NULL,
-         "longer defaults, given in brackets, and one line for all layouts of a group"},
-        {FLAG_TEXT, "--tp", NULL, &v.tp_text, 0, 0, "1,2,...",
-         "tensor-parallel sizes (default 1,2 [1,2,3,8])"},
-        {FLAG_TEXT, "--isa", NULL, &v.isa_text, 0, 0, "NAMES",
-         "reference,avx2,avx512,avx512bf16,amx (default: the best [all])"},
-        {FLAG_TEXT, "--chunks", NULL, &v.chunk_text, 0, 0, "N,...",
-         "values of --max-num-batched-tokens (default 512 [512,7,1])"},
-        {FLAG_TEXT, "--threads", NULL, &v.threads_text, 0, 0, "N,...",
-         "threads per rank (default 1 [1,2])"},
-        {FLAG_TEXT, "--batches", NULL, &v.batch_text, 0, 0, "N,...",
-         "sequences side by side (default 1 [1,16])"},
-        {.kind = FLAG_HEADING,
-         .help = "groups (lists as well; bits are compared inside a group, not between them)"},
-        {FLAG_TEXT, "--dtypes", NULL, &v.dtype_text, 0, 0, "NAMES",
-         "compute types (default: --dtype [bfloat16,float16,float32])"},
-        {FLAG_TEXT, "--product-orders", NULL, &v.order_text, 0, 0, "NAMES",
-         "pairs,tiles (default: --product-order [both; tiles in bfloat16])"},
-        {.kind = FLAG_HEADING, .help = "tokens"},
-        {FLAG_TEXT, "--input-ids", NULL, &v.ids_text, 0, 0, "IDS",
-         "1,2,3 or a file (default: a fixed pattern)"},
-        {FLAG_INT, "--tokens", NULL, &v.n_tokens, 1, 1e6, "N",
-         "length of the fixed pattern (default 133)"},
-        {FLAG_INT, "--generate", NULL, &v.n_generate, 1, 1e6, "N",
-         "greedy tokens after it (default 16)"},
-        {FLAG_ON, "--json", NULL, &v.json, 0, 0, NULL, "for machines"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&v.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "verify",
-        .positional = "MODEL...",
-        .summary = "Runs the same tokens under several layouts and says whether every bit is the "
-                   "same; if not, the first\n"
-                   "layer that differs and by how much. Exit status 0: identical, 1: different.",
-        .examples = "  colrow verify models/demo --tp 1,2,3,4,8\n"
-                    "  colrow verify models/demo --tp 1,4 --isa reference,avx2 --chunks 1,7,64 "
-                    "--batches 1,16\n"
-                    "  colrow verify models/demo --all --tokens 20 --generate 3",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
     v.report = json_array();
     table_init(&v.details, 9);
     table_init(&v.groups, 7);
-    enum status status = flags_parse(&usage, argc, argv, v.models, NAMES_MAX, &v.n_models, &helped);
+    enum status status =
+        flags_parse(&command_verify, &v, argc, argv, v.models, NAMES_MAX, &v.n_models, &helped);
     if (status == OK && !helped)
         status = v.n_models ? verify_models(&v)
                             : fail(ERR_USAGE, "no model: colrow verify MODEL --tp 1,2,4");

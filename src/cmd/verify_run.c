@@ -37,7 +37,7 @@ struct receiver {
     struct verify_run *run;
 };
 
-static void on_output(void *context, const struct colrow_output *out)
+static void keep_output(void *context, const struct colrow_output *out)
 {
     struct receiver *r = context;
     size_t width = (size_t)r->subject->info.vocab_size;
@@ -52,7 +52,7 @@ static void on_output(void *context, const struct colrow_output *out)
         r->run->ids[r->run->n_ids++] = out->ids[i];
 }
 
-static void ignore_output(void *context, const struct colrow_output *out)
+static void ignore_companion(void *context, const struct colrow_output *out)
 {
     (void)context;
     (void)out;
@@ -81,8 +81,8 @@ static enum status default_tokens(struct verify_subject *v)
     return OK;
 }
 
-static enum status submit_all(struct verify_subject *v, struct colrow_engine *engine,
-                              const struct verify_layout *layout, struct receiver *receiver)
+static enum status submit_layout(struct verify_subject *v, struct colrow_engine *engine,
+                                 const struct verify_layout *layout, struct receiver *receiver)
 {
     struct colrow_sampling sampling;
     colrow_sampling_init(NULL, &sampling);
@@ -95,8 +95,8 @@ static enum status submit_all(struct verify_subject *v, struct colrow_engine *en
         int length = last ? v->n_ids : 1 + (i * 37 + 5) % v->n_ids;
         const struct colrow_prompt prompt = {.ids = v->ids, .n_ids = length};
         sampling.prompt_logits = last;
-        if (colrow_submit(engine, &prompt, &sampling, last ? on_output : ignore_output, receiver,
-                          NULL) != 0)
+        if (colrow_submit(engine, &prompt, &sampling, last ? keep_output : ignore_companion,
+                          receiver, NULL) != 0)
             return engine_failed();
     }
     return OK;
@@ -122,7 +122,7 @@ enum status verify_run(struct verify_subject *v, const struct verify_layout *lay
     if (!v->ids)
         TRY_DONE(default_tokens(v));
     TRY_DONE(run_new(v, layout, run));
-    TRY_DONE(submit_all(v, engine, layout, &receiver));
+    TRY_DONE(submit_layout(v, engine, layout, &receiver));
     int alive;
     while ((alive = colrow_step(engine)) > 0)
         keep_hidden(v, engine, run);

@@ -2,6 +2,7 @@
 #include "cmd/commands.h"
 
 #include <colrow/colrow.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ struct logits {
     enum status status;
 };
 
-static void on_output(void *context, const struct colrow_output *out)
+static void keep_logits(void *context, const struct colrow_output *out)
 {
     struct logits *l = context;
     if (out->finish == COLROW_FAILED && l->status == OK)
@@ -39,7 +40,7 @@ static void on_output(void *context, const struct colrow_output *out)
     l->n_received += out->n_prompt_logits;
 }
 
-static void ignore_output(void *context, const struct colrow_output *out)
+static void ignore_copy(void *context, const struct colrow_output *out)
 {
     (void)context;
     (void)out;
@@ -63,7 +64,7 @@ static enum status compute(struct logits *l, struct colrow_engine *engine)
     for (int i = 0; i < l->copies; i++) {
         bool last = i == l->copies - 1;
         sampling.prompt_logits = last;
-        if (colrow_submit(engine, &prompt, &sampling, last ? on_output : ignore_output, l, NULL) !=
+        if (colrow_submit(engine, &prompt, &sampling, last ? keep_logits : ignore_copy, l, NULL) !=
             0)
             return engine_failed();
     }
@@ -79,7 +80,7 @@ static enum status compute(struct logits *l, struct colrow_engine *engine)
     return OK;
 }
 
-static enum status write_file(const struct logits *l)
+static enum status write_logits_file(const struct logits *l)
 {
     const struct tensor_spec spec = {.name = "logits",
                                      .type = ELEMENT_F32,
@@ -96,7 +97,7 @@ static enum status write_file(const struct logits *l)
     return safetensors_finish(writer);
 }
 
-static enum status run(struct logits *l, const char *model)
+static enum status run_logits(struct logits *l, const char *model)
 {
     if (!l->ids_text || !l->output)
         return fail(ERR_USAGE,
@@ -110,45 +111,47 @@ static enum status run(struct logits *l, const char *model)
     enum status status = compute(l, engine);
     colrow_close(engine);
     TRY(status);
-    TRY(write_file(l));
+    TRY(write_logits_file(l));
     if (!l->engine.quiet)
         fprintf(stderr, "── %s: logits f32 [%d, %d]\n", l->output, l->n_ids, l->vocab_size);
     return OK;
 }
 
-int cmd_logits(int argc, char **argv)
+static int logits_main(int argc, char **argv);
+#define AT(field) offsetof(struct logits, field)
+static const struct flag logits_flags[] = {
+    {FLAG_TEXT, "--input-ids", NULL, AT(ids_text), 0, 0, "IDS",
+     "token ids, 1,2,3, or a file that holds them"},
+    {FLAG_TEXT, "--output", "-o", AT(output), 0, 0, "FILE",
+     "safetensors file to write: logits, f32 [n_tokens, vocab_size]"},
+    {FLAG_INT, "--batch", NULL, AT(copies), 1, 4096, "N",
+     "compute it in a batch of N copies (default 1: alone)"},
+};
+const struct command command_logits = {
+    .name = "logits",
+    .brief = "write the logits of a token sequence to a file",
+    .positional = "MODEL",
+    .summary = "Writes the logits of every position of a token sequence. The file is the same, "
+               "byte for byte, for\n"
+               "every tensor-parallel size, chunk, batch and instruction set.",
+    .examples = "  colrow logits models/demo --input-ids 1,2,3 --output a.safetensors -tp 3",
+    .sections = {FLAG_SECTION(logits_flags, 0),
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct logits, engine)}},
+    .run = logits_main,
+};
+
+static int logits_main(int argc, char **argv)
 {
     struct logits l = {.copies = 1};
     bool helped;
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&l.engine);
-    const struct flag own[] = {
-        {FLAG_TEXT, "--input-ids", NULL, &l.ids_text, 0, 0, "IDS",
-         "token ids, 1,2,3, or a file that holds them"},
-        {FLAG_TEXT, "--output", "-o", &l.output, 0, 0, "FILE",
-         "safetensors file to write: logits, f32 [n_tokens, vocab_size]"},
-        {FLAG_INT, "--batch", NULL, &l.copies, 1, 4096, "N",
-         "compute it in a batch of N copies (default 1: alone)"},
-    };
-    enum { OWN = sizeof own / sizeof own[0] };
-    struct flag flags[OWN + ENGINE_FLAGS];
-    memcpy(flags, own, sizeof own);
-    engine_flags_table(&l.engine, flags + OWN);
-    const struct usage usage = {
-        .command = "logits",
-        .positional = "MODEL",
-        .summary = "Writes the logits of every position of a token sequence. The file is the same, "
-                   "byte for byte, for\n"
-                   "every tensor-parallel size, chunk, batch and instruction set.",
-        .examples = "  colrow logits models/demo --input-ids 1,2,3 --output a.safetensors -tp 3",
-        .flags = flags,
-        .n_flags = sizeof flags / sizeof flags[0],
-    };
-    enum status status = flags_parse(&usage, argc, argv, &model, 1, &n_positional, &helped);
+    enum status status =
+        flags_parse(&command_logits, &l, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status =
-            model ? run(&l, model)
+            model ? run_logits(&l, model)
                   : fail(ERR_USAGE,
                          "no model: colrow logits MODEL --input-ids 1,2,3 --output F.safetensors");
     free(l.ids);

@@ -1,0 +1,42 @@
+#include "cmd/commands.h"
+
+#include <string.h>
+
+const struct command *const commands[] = {
+    &command_generate,
+    &command_plan,
+    &command_verify,
+    &command_logits,
+    &command_tokenize,
+    &command_inspect,
+    &command_synth,
+    &command_bench,
+    &command_launch,
+    &command_rank,
+    NULL,
+};
+
+static const struct command *command_named(const struct command *const *list, const char *word)
+{
+    for (; *list; list++) {
+        const char *space = strrchr((*list)->name, ' ');
+        if (strcmp(space ? space + 1 : (*list)->name, word) == 0)
+            return *list;
+    }
+    return NULL;
+}
+
+const struct command *command_find(int n_words, char *const *words, int *used)
+{
+    const struct command *found = NULL;
+    *used = 0;
+    for (const struct command *const *list = commands; list && *used < n_words;) {
+        const struct command *next = command_named(list, words[*used]);
+        if (!next)
+            break;
+        found = next;
+        list = next->kinds;
+        ++*used;
+    }
+    return found;
+}
