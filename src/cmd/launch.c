@@ -98,7 +98,7 @@ static enum status find_program(const char *name)
     if (strchr(name, '/')) {
         if (runnable(name))
             return OK;
-        return fail(ERR_INPUT, "cannot run %s: %s", name, strerror(errno));
+        return fail(ERR_USAGE, "cannot run %s: %s", name, strerror(errno));
     }
     const char *folders = getenv("PATH");
     for (const char *at = folders ? folders : "/usr/bin:/bin"; *at;) {
@@ -108,7 +108,7 @@ static enum status find_program(const char *name)
             return OK;
         at += length + (at[length] == ':');
     }
-    return fail(ERR_INPUT, "cannot find the program %s in PATH%s%s", name,
+    return fail(ERR_USAGE, "cannot find the program %s in PATH%s%s", name,
                 runnable(name) ? "; did you mean ./" : "", runnable(name) ? name : "");
 }
 
