@@ -1,61 +1,12 @@
 #include "base/json.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-
-// jansson's own limit is 2048 levels; ours is lower and checked before it recurses.
-static enum status check_depth(const char *name, const char *text, size_t length)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < length; i++) {
-        char c = text[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '[' || c == '{') {
-            if (++depth > JSON_DEPTH_MAX)
-                return fail(ERR_INPUT, "%s: JSON is nested deeper than %d levels", name,
-                            JSON_DEPTH_MAX);
-        } else if (c == ']' || c == '}') {
-            depth--;
-        }
-    }
-    return OK;
-}
-
-enum status json_parse(const char *name, const char *text, size_t length, json_t **out)
-{
-    *out = NULL;
-    TRY(check_depth(name, text, length));
-    json_error_t error;
-    *out =
-        json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (!*out)
-        return fail(ERR_INPUT, "%s: not valid JSON (line %d, column %d: %s)", name, error.line,
-                    error.column, error.text);
-    return OK;
-}
-
-enum status json_file(const char *path, size_t bytes_max, json_t **out)
-{
-    *out = NULL;
-    struct bytes text;
-    bytes_init(&text);
-    enum status status = file_read(path, bytes_max, &text);
-    if (status == OK)
-        status = json_parse(path, text.data, text.length, out);
-    bytes_fini(&text);
-    return status;
-}
+#include "base/utf8.h"
 
 const char *json_kind(const json_t *value)
 {
@@ -81,18 +32,59 @@ const char *json_kind(const json_t *value)
     return "something else";
 }
 
+// As Python shows a float: 64.0 is not 64.
+static void show_real(const json_t *value, char *out, size_t room)
+{
+    double number = json_number(value);
+    if (!isfinite(number)) {
+        snprintf(out, room, "%s", isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity");
+        return;
+    }
+    size_t n = json_dumpb(value, out, room - 1, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    assert(n < room);
+    out[n] = '\0';
+}
+
+// A string as JSON writes it, cut to whole characters where it is long.
+static void show_string(const char *text, size_t length, char *out, size_t room)
+{
+    static const char end[] = "...\"";
+    size_t n = 0;
+    out[n++] = '"';
+    for (size_t i = 0, bytes; i < length; i += bytes) {
+        uint32_t code;
+        char one[12];
+        int width;
+        enum utf8_kind kind = utf8_next(text + i, length - i, &code, &bytes);
+        if (kind != UTF8_VALID || code < 0x20)
+            width = snprintf(one, sizeof one, "\\u%04x", kind == UTF8_VALID ? code : 0xFFFDu);
+        else
+            width = snprintf(one, sizeof one, "%s%.*s", code == '"' || code == '\\' ? "\\" : "",
+                             (int)bytes, text + i);
+        if (n + (size_t)width + sizeof end > room) {
+            memcpy(out + n, end, sizeof end);
+            return;
+        }
+        memcpy(out + n, one, (size_t)width);
+        n += (size_t)width;
+    }
+    memcpy(out + n, "\"", 2);
+}
+
 const char *json_show(const json_t *value)
 {
     static _Thread_local char text[80];
-    if (!value || json_is_object(value) || json_is_array(value))
+    if (json_is_string(value)) {
+        show_string(json_string_value(value), json_string_length(value), text, sizeof text);
+    } else if (json_is_integer(value)) {
+        snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else if (json_is_real(value)) {
+        show_real(value, text, sizeof text);
+    } else if (json_is_boolean(value)) {
+        return json_is_true(value) ? "true" : "false";
+    } else {
         return json_kind(value);
-    size_t n = json_dumpb(value, text, sizeof text - 1,
-                          JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (n > sizeof text - 1) {
-        n = sizeof text - 1;
-        memcpy(text + n - 3, "...", 3);
     }
-    text[n] = '\0';
     return text;
 }
 
@@ -154,7 +146,7 @@ enum status json_get_number(const json_t *object, const char *where, const char 
     snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
     if (!json_is_number(value))
         return wrong(where, key, wanted, value);
-    double number = json_number_value(value);
+    double number = json_number(value);
     if (!(number >= least && number <= most))
         return wrong(where, key, wanted, value);
     *out = number;
@@ -183,7 +175,23 @@ enum status json_get_text(const json_t *object, const char *where, const char *k
         return OK;
     if (!json_is_string(value))
         return wrong(where, key, "a string", value);
+    if (strlen(json_string_value(value)) != json_string_length(value))
+        return wrong(where, key, "a string without the character NUL", value);
     *out = json_string_value(value);
+    return OK;
+}
+
+enum status json_get_string(const json_t *object, const char *where, const char *key,
+                            const char **out, size_t *length, bool *found)
+{
+    json_t *value;
+    TRY(lookup(object, where, key, "a string", found, &value));
+    if (!value)
+        return OK;
+    if (!json_is_string(value))
+        return wrong(where, key, "a string", value);
+    *out = json_string_value(value);
+    *length = json_string_length(value);
     return OK;
 }
 

@@ -57,7 +57,7 @@ static int64_t count_elements(const struct checkpoint *c)
 {
     int64_t n = 0;
     for (int i = 0; i < c->n_tensors; i++)
-        n += (int64_t)(c->tensors[i].bytes / element_bytes(c->tensors[i].type));
+        n += (int64_t)(c->tensors[i].bytes * 8 / element_bits(c->tensors[i].type));
     return n;
 }
 

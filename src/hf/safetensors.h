@@ -2,7 +2,7 @@
 // format section.
 //
 // File: u64 little-endian header length, JSON header, data. Checked when opened: lengths, types,
-// shapes, offsets (in order, without holes or overlaps, ending at the end of the file), duplicates.
+// shapes, offsets (without holes or overlaps, ending at the end of the file).
 #ifndef COLROW_HF_SAFETENSORS_H
 #define COLROW_HF_SAFETENSORS_H
 
@@ -13,6 +13,7 @@
 #include "hf/element_type.h"
 
 enum {
+    SAFETENSORS_LENGTH_BYTES = 8,             // the u64 in front of the header
     SAFETENSORS_HEADER_BYTES_MAX = 100 << 20, // the limit of the format's own library
     SAFETENSORS_TENSORS_MAX = 1 << 20,
     TENSOR_DIMENSIONS_MAX = 8,
@@ -22,8 +23,8 @@ struct tensor_info {
     const char *name; // owned by the header's arena
     enum element_type type;
     int n_dimensions;
-    int64_t shape[TENSOR_DIMENSIONS_MAX];
-    uint64_t offset; // from the start of the FILE (not of the data)
+    int64_t shape[TENSOR_DIMENSIONS_MAX]; // dimensions beyond are multiplied into the last
+    uint64_t offset;                      // from the start of the FILE (not of the data)
     uint64_t bytes;
     int file; // index into checkpoint.files; 0 for a single header
 };

@@ -31,9 +31,9 @@ void decoder_fini(struct decoder *decoder)
 static enum status parse_content(const json_t *object, const char *where, struct decoder_step *step)
 {
     const char *text;
-    TRY(json_get_text(object, where, "content", &text, NULL));
-    return bytes_append(&step->content, text,
-                        json_string_length(json_object_get(object, "content")));
+    size_t length;
+    TRY(json_get_string(object, where, "content", &text, &length, NULL));
+    return bytes_append(&step->content, text, length);
 }
 
 static enum status parse_strip(const json_t *object, const char *where, struct decoder_step *step)

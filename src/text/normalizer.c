@@ -60,8 +60,9 @@ static enum status copy_text(const json_t *object, const char *where, const char
                              struct bytes *out)
 {
     const char *text;
-    TRY(json_get_text(object, where, key, &text, NULL));
-    return bytes_append(out, text, json_string_length(json_object_get(object, key)));
+    size_t length;
+    TRY(json_get_string(object, where, key, &text, &length, NULL));
+    return bytes_append(out, text, length);
 }
 
 static enum status parse_strip(const json_t *object, const char *where,

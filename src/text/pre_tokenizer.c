@@ -95,8 +95,8 @@ enum status metaspace_parse(const json_t *object, const char *where, struct meta
     const char *text, *scheme = "always";
     bool add_prefix_space = true, found;
     uint32_t code;
-    TRY(json_get_text(object, where, "replacement", &text, NULL));
-    size_t length = json_string_length(json_object_get(object, "replacement")), bytes = 0;
+    size_t length, bytes = 0;
+    TRY(json_get_string(object, where, "replacement", &text, &length, NULL));
     if (length > 0)
         utf8_next(text, length, &code, &bytes);
     if (length == 0 || bytes != length)

@@ -59,10 +59,10 @@ static enum status parse_added_token(const json_t *item, const char *where,
     struct bytes matched;
     const char *content;
     int64_t id;
-    TRY(json_get_text(item, where, "content", &content, NULL));
+    size_t length;
+    TRY(json_get_string(item, where, "content", &content, &length, NULL));
     TRY(json_get_int(item, where, "id", 0, TOKEN_ID_MAX, &id, NULL));
     TRY(parse_flags(item, where, &token));
-    size_t length = json_string_length(json_object_get(item, "content"));
     if (length == 0) // `tokenizers` ignores it
         return OK;
     TRY(check_id(tokenizer, where, content, length, id));
@@ -166,7 +166,7 @@ static enum status parse_root(const json_t *root, const char *where, const char 
     return check_post_processor(tokenizer, where);
 }
 
-// jansson reads the file without its two large parts.
+// A tree is made of the file without its two large parts. `tokenizers` reads it with serde_json.
 static enum status parse_text(const char *name, struct json_span file, struct tokenizer *tokenizer)
 {
     struct json_span model = json_span_member(file, "model"),
@@ -179,17 +179,12 @@ static enum status parse_text(const char *name, struct json_span file, struct to
     }
     struct bytes small;
     json_t *root = NULL;
-    size_t bad;
     bytes_init(&small);
     enum status status;
-    if (!utf8_check(file.text, file.length, &bad)) {
-        status =
-            fail(ERR_INPUT, "%s: not valid JSON: expected UTF-8, found byte 0x%02X at offset %zu",
-                 name, (unsigned char)file.text[bad], bad);
-        goto done;
-    }
+    TRY_DONE(json_check_utf8(name, file.text, file.length));
     TRY_DONE(json_span_replace(file, parts, 2, &small));
-    TRY_DONE(json_parse(name, small.data, small.length, &root));
+    TRY_DONE(json_parse_within(name, small.data ? small.data : "", small.length, JSON_RFC,
+                               JSON_FILE_NODES_MAX, &root));
     status = parse_root(root, name, file.text, vocab, merges, tokenizer);
 done:
     json_decref(root);

@@ -16,11 +16,11 @@ static void check(const struct safetensors_header *header, uint64_t file_bytes)
         assert(i == 0 || strcmp(header->tensors[i - 1].name, tensor->name) < 0);
         assert(tensor->offset <= file_bytes && tensor->bytes <= file_bytes - tensor->offset);
         assert(safetensors_find(header, tensor->name) == tensor);
-        uint64_t bytes = element_bytes(tensor->type);
+        uint64_t bits = element_bits(tensor->type);
         for (int d = 0; d < tensor->n_dimensions; d++)
-            bytes *= (uint64_t)tensor->shape[d];
-        assert(bytes == tensor->bytes);
-        sum += bytes;
+            bits *= (uint64_t)tensor->shape[d];
+        assert(bits % 8 == 0 && bits / 8 == tensor->bytes);
+        sum += tensor->bytes;
     }
     assert(sum <= file_bytes);
 }
