@@ -11,7 +11,7 @@ model=${MODEL:-/tmp/colrow-llama-3.2-1b}
 
 echo "== load from page cache to ready"
 cat "$model/model.safetensors" >/dev/null
-for i in 1 2 3; do
+for _ in 1 2 3; do
     "$colrow" bench memory "$model" --tp "$tp" --json --max-model-len 2048 "$@" 2>/dev/null |
         python3 -c 'import json,sys; print("  " + "; ".join("rank %d: loaded in %.2f s, read %.3f GB, peak resident %.3f of planned" % (r["rank"], r["load_seconds"], r["file_bytes_read"] / 1e9, r["resident_peak_bytes"] / (r["weight_bytes"] + r["kv_bytes"] + r["scratch_bytes"])) for r in json.load(sys.stdin)))'
 done

@@ -24,13 +24,16 @@ for round in $(seq "$rounds"); do
         # Defaults, but that each rank gets a core of its own, as ours have, where there are enough.
         extra=""
         if [ "$ranks" -gt "$(nproc)" ]; then
-            [ $mpi = openmpi ] && extra="--oversubscribe"
+            [ "$mpi" = openmpi ] && extra="--oversubscribe"
         else
-            [ $mpi = openmpi ] && extra="--bind-to core" || extra="-bind-to core"
+            extra="-bind-to core"
+            [ "$mpi" = openmpi ] && extra="--bind-to core"
         fi
-        mpiexec.$mpi $extra -n "$ranks" "$work/$mpi" >"$work/$mpi.$round.txt"
+        # shellcheck disable=SC2086 # words are wanted
+        "mpiexec.$mpi" $extra -n "$ranks" "$work/$mpi" >"$work/$mpi.$round.txt"
     done
 done
+# shellcheck disable=SC2086 # words are wanted
 python3 - "$work" "$rounds" $mpis <<'EOF'
 import json, statistics, sys
 work, rounds, mpis = sys.argv[1], int(sys.argv[2]), sys.argv[3:]

@@ -3,6 +3,10 @@
 # build/*/fuzz/fuzz_NAME: run it as `fuzz_NAME -max_total_time=60 NEW_FOLDER tests/fuzz/corpus/NAME`.
 get_property(layers GLOBAL PROPERTY COLROW_LAYERS)
 
+if(COLROW_FUZZ)
+    add_custom_target(fuzzers)
+endif()
+
 function(colrow_fuzz source)
     get_filename_component(target ${source} NAME_WE)
     string(REGEX REPLACE "^fuzz_" "" name ${target})
@@ -14,6 +18,7 @@ function(colrow_fuzz source)
     set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 300)
     if(COLROW_FUZZ)
         add_executable(${target} ${source})
+        add_dependencies(fuzzers ${target})
         target_link_libraries(${target} PRIVATE ${layers} m)
         target_link_options(${target} PRIVATE -fsanitize=fuzzer)
         set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)

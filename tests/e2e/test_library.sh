@@ -9,7 +9,8 @@ fail() { echo "FAILED: $*"; exit 1; }
 [ -z "$SANITIZE" ] || { echo "skipped: the library is tested without sanitizers"; exit 77; }
 command -v pkg-config >/dev/null || { echo "skipped: no pkg-config"; exit 77; }
 cmake --install "$BUILD_DIR" --prefix "$work/usr" >/dev/null
-export PKG_CONFIG_PATH="$(dirname "$(find "$work/usr" -name colrow.pc)")"
+PKG_CONFIG_PATH="$(dirname "$(find "$work/usr" -name colrow.pc)")"
+export PKG_CONFIG_PATH
 lib=$(pkg-config --variable=libdir colrow)
 
 # only the public API is visible, all of it, in both libraries
