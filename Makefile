@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test check-full setup setup-full install clean asan tsan fuzz format
+.PHONY: all program configure run test check-full setup setup-full install clean asan tsan fuzz docs format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -46,6 +46,10 @@ asan tsan:
 
 fuzz: setup-full
 	@$(MAKE) --no-print-directory PRESET=$@ SETUP=0 all
+
+# The page of commands and flags, from the program's own tables.
+docs: program
+	"$(BUILD)/colrow" help --markdown >docs/cli.md
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i

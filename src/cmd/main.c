@@ -5,6 +5,7 @@
 
 #include "cmd/build_commit.h"
 #include "cmd/commands.h"
+#include "cmd/manual.h"
 #include "device/kernels.h"
 
 static void print_commands(FILE *file)
@@ -42,9 +43,11 @@ static int unknown_command(const char *word)
     return 2;
 }
 
-// `colrow help [COMMAND [KIND]]`.
+// `colrow help [COMMAND [KIND]]`, and `colrow help --man` and the like.
 static int help_command(int n_words, char **words)
 {
+    if (n_words == 1 && manual_write(words[0], stdout))
+        return 0;
     int used;
     const struct command *command = command_find(n_words, words, &used);
     if (used < n_words)
