@@ -74,6 +74,10 @@ struct colrow_options {
 COLROW_API void colrow_options_init(struct colrow_options *options);
 
 COLROW_API int colrow_open(const struct colrow_options *options, struct colrow_engine **out);
+// The same without waiting for the ranks to load: all that can be refused is refused here, which
+// takes as long as reading config.json, tokenizer.json and the headers of the weights (a second at
+// most); then the engine is COLROW_LOADING. `progress` is not called: see colrow_get_gauges().
+COLROW_API int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out);
 COLROW_API void colrow_close(struct colrow_engine *engine); // accepts NULL
 
 struct colrow_token_bias {
@@ -163,6 +167,38 @@ COLROW_API int colrow_cancel(struct colrow_engine *engine, uint64_t request);
 // number of requests that are still alive, or -1 when the group is over: then every live request
 // has got COLROW_FAILED.
 COLROW_API int colrow_step(struct colrow_engine *engine);
+
+// ---- For programs with an event loop: no call below waits for ranks or files.
+//
+// Readable while there is something for colrow_advance() to do: results, a dead rank, loading that
+// goes on, a request submitted or cancelled since. The engine's: only poll it (level-triggered),
+// for reading.
+COLROW_API int colrow_fd(struct colrow_engine *engine);
+// Does what can be done now, and returns: takes results that are there, starts the next step, calls
+// callbacks (one step's at most). Returns as colrow_step(); 0 also means that nothing remains to be
+// done. While loading, requests wait. What it takes is the front-end's own part of a step: drawing
+// and decoding at most max_num_seqs tokens. Long texts are better encoded on another thread, with
+// the handle of colrow_get_tokenizer(), and submitted as ids.
+COLROW_API int colrow_advance(struct colrow_engine *engine);
+// Starts the ranks of an engine again that lost them (COLROW_BROKEN). Requests that failed stay
+// failed; new ones are taken from now on, and wait until the engine is COLROW_READY.
+COLROW_API int colrow_restart(struct colrow_engine *engine);
+
+enum colrow_state { COLROW_LOADING, COLROW_READY, COLROW_BROKEN };
+// What is so now, for metrics and admission; colrow_get_statistics() counts what has been.
+struct colrow_gauges {
+    size_t struct_size; // sizeof(struct colrow_gauges), set by the caller
+    enum colrow_state state;
+    int restarts;                       // of the ranks
+    uint64_t bytes_loaded, bytes_total; // of the weights, over all ranks, while loading
+    int requests;                       // alive
+    int running_sequences;              // with pages, in the batch
+    int waiting_sequences;              // for pages or for a place in the batch
+    int64_t kv_pages_used, kv_pages;    // of kv_page_tokens tokens each
+};
+// Fills the first struct_size bytes.
+COLROW_API void colrow_get_gauges(const struct colrow_engine *engine, struct colrow_gauges *out);
+
 // For requests submitted without a callback: the next output, or 0 when there is none. Runs steps
 // as needed when `wait` is set. Valid until the next call on the engine. Returns 1 with an output,
 // 0 without, -1 on error.

@@ -39,7 +39,7 @@ struct group {
     struct segment segment;
     int n_ranks;
     int life_fd; // the only writing end
-    bool over;
+    bool over, hasty;
     int exit_status;
     char sentence[VERDICT_BYTES + PLACE_BYTES + 128];
     struct suspicion late, deserted;
@@ -123,9 +123,9 @@ void group_signal(struct group *group, int signal)
 
 // Waits for those that were killed, and collects them. Who is still busy dying in the kernel is
 // left for the next time.
-static void reap(struct group *group)
+static void reap(struct group *group, int64_t patience_ns)
 {
-    await_exits(group, clock_ns() + REAP_NS);
+    await_exits(group, clock_ns() + patience_ns);
     for (int r = 0; r < group->n_ranks; r++) {
         struct member *member = &group->member[r];
         siginfo_t info = {0};
@@ -140,7 +140,7 @@ static void kill_and_reap(struct group *group)
 {
     atomic_store_explicit(&group->segment.header->closing, 1, memory_order_relaxed);
     group_signal(group, SIGKILL);
-    reap(group);
+    reap(group, group->hasty ? 0 : REAP_NS);
 }
 
 static enum status end(struct group *group, int exit_status, const char *sentence)
@@ -297,11 +297,11 @@ enum status group_wait(struct group *group, int *exit_status)
 }
 
 static enum status start_ranks(struct group *group, const struct group_options *options,
-                               int segment_fd, int life_fd)
+                               const struct rank_fds *fds)
 {
     for (int r = 0; r < group->n_ranks; r++) {
         pid_t pid;
-        TRY(spawn_rank(options, r, segment_fd, life_fd, &pid));
+        TRY(spawn_rank(options, r, fds, &pid));
         group->member[r].process = process_handle_open(pid);
         group->member[r].left = false;
         // relaxed: ranks look until it is there
@@ -322,7 +322,8 @@ static enum status make_life_pipe(struct group *group, int *reading)
 
 enum status group_spawn(const struct group_options *options, struct group **out)
 {
-    int n = options->n_ranks, segment_fd = -1, life_fd = -1;
+    int n = options->n_ranks;
+    struct rank_fds fds = {-1, -1, -1};
     if (n < 1 || n > COMM_RANKS_MAX)
         return fail(ERR_INPUT, "a group has 1 to %d ranks, not %d", COMM_RANKS_MAX, n);
     assert(options->program && options->arguments);
@@ -333,19 +334,19 @@ enum status group_spawn(const struct group_options *options, struct group **out)
     TRY(memory_new(1, sizeof *group + (size_t)n * sizeof group->member[0], "a group", &group));
     group->n_ranks = n;
     group->life_fd = -1;
+    group->hasty = options->hasty;
     for (int r = 0; r < n; r++)
         group->member[r] = (struct member){.process = {0, -1}, .left = true}; // until started
     enum status status;
-    TRY_DONE(segment_new(n, options->board_bytes, deadline, &group->segment, &segment_fd));
-    TRY_DONE(spawn_raise_fd(&segment_fd));
-    TRY_DONE(make_life_pipe(group, &life_fd));
-    TRY_DONE(spawn_raise_fd(&life_fd));
-    TRY_DONE(start_ranks(group, options, segment_fd, life_fd));
+    TRY_DONE(segment_new(n, options->board_bytes, deadline, &group->segment, &fds.segment));
+    TRY_DONE(spawn_raise_fd(&fds.segment));
+    TRY_DONE(make_life_pipe(group, &fds.life));
+    TRY_DONE(spawn_raise_fd(&fds.life));
+    if (options->bell_fd > 0)
+        TRY_DONE(spawn_copy_fd(options->bell_fd, &fds.bell));
+    TRY_DONE(start_ranks(group, options, &fds));
 done:
-    if (segment_fd >= 0)
-        close(segment_fd);
-    if (life_fd >= 0)
-        close(life_fd);
+    rank_fds_close(&fds);
     if (status != OK)
         group_close(group, 0);
     else
@@ -376,13 +377,19 @@ void group_close(struct group *group, double grace_seconds)
     if (group->segment.header)
         group_end(group, SIGTERM, grace_seconds);
     if (!all_left(group))
-        reap(group);
+        reap(group, REAP_NS);
     for (int r = 0; r < group->n_ranks; r++)
         process_handle_close(&group->member[r].process);
     if (group->life_fd >= 0)
         close(group->life_fd);
     segment_unmap(&group->segment);
     free(group);
+}
+
+bool group_gone(struct group *group)
+{
+    reap(group, 0);
+    return all_left(group);
 }
 
 void *group_board(const struct group *group)
@@ -393,6 +400,12 @@ void *group_board(const struct group *group)
 int group_size(const struct group *group)
 {
     return group->n_ranks;
+}
+
+int group_process_fd(const struct group *group, int rank)
+{
+    assert(rank >= 0 && rank < group->n_ranks);
+    return group->member[rank].process.fd;
 }
 
 pid_t group_pid(const struct group *group, int rank)

@@ -26,6 +26,8 @@ struct group_options {
     size_t board_bytes; // shared memory for the owner's own use, zeroed
     double
         deadline_seconds; // a collective that makes no progress for so long ends the group; 0: 60 s
+    int bell_fd;          // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
+    bool hasty;           // group_check() does not wait until the ranks that it killed are gone
 };
 
 enum status group_spawn(const struct group_options *options, struct group **out) STATUS_MUST_USE;
@@ -35,6 +37,9 @@ void group_close(struct group *group, double grace_seconds);
 void *group_board(const struct group *group);
 int group_size(const struct group *group);
 pid_t group_pid(const struct group *group, int rank);
+// Becomes readable when the rank exits; -1 on kernels without pidfds, or when its exit was
+// collected.
+int group_process_fd(const struct group *group, int rank);
 
 // OK while every rank lives and runs. Otherwise kills the rest and returns ERR_GROUP with one
 // sentence: rank, pid, what happened (signal, exit status, stopped, late), and from the flight
@@ -49,6 +54,8 @@ enum status group_poll(struct group *group, int timeout_ms, int *n_running) STAT
 // Asks all to leave with `signal`, kills after `grace_seconds` who has not, collects them. The
 // group stays, for its board.
 void group_end(struct group *group, int signal, double grace_seconds);
+// Never waits: collects who has exited, and says whether that was the last one.
+bool group_gone(struct group *group);
 // To every rank that runs.
 void group_signal(struct group *group, int signal);
 

@@ -12,14 +12,28 @@
 #include "base/memory.h"
 #include "comm/segment.h"
 
+void rank_fds_close(struct rank_fds *fds)
+{
+    int *const all[] = {&fds->segment, &fds->life, &fds->bell};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (*all[i] >= 0)
+            close(*all[i]);
+        *all[i] = -1;
+    }
+}
+
+enum status spawn_copy_fd(int fd, int *out)
+{
+    *out = fcntl(fd, F_DUPFD_CLOEXEC, RANK_FDS_END);
+    return *out >= 0 ? OK : fail_errno("duplicate", "a file descriptor of the group");
+}
+
 enum status spawn_raise_fd(int *fd)
 {
-    int raised = fcntl(*fd, F_DUPFD_CLOEXEC, RANK_LIFE_FD + 1);
-    int error = errno;
-    close(*fd);
-    *fd = raised;
-    errno = error;
-    return raised >= 0 ? OK : fail_errno("duplicate", "a file descriptor of the group");
+    int low = *fd;
+    enum status status = spawn_copy_fd(low, fd);
+    close(low);
+    return status;
 }
 
 // The child's environment: later entries replace earlier ones of the same name.
@@ -96,21 +110,24 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return error ? error : posix_spawnattr_setpgroup(attributes, 0);
 }
 
-static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin, int segment_fd,
-                     int life_fd)
+static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin,
+                     const struct rank_fds *fds)
 {
     int error = 0;
     if (!keep_stdin)
         error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!error)
-        error = posix_spawn_file_actions_adddup2(actions, segment_fd, RANK_SEGMENT_FD);
+        error = posix_spawn_file_actions_adddup2(actions, fds->segment, RANK_SEGMENT_FD);
     if (!error)
-        error = posix_spawn_file_actions_adddup2(actions, life_fd, RANK_LIFE_FD);
-    return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, RANK_LIFE_FD + 1);
+        error = posix_spawn_file_actions_adddup2(actions, fds->life, RANK_LIFE_FD);
+    if (!error && fds->bell >= 0)
+        error = posix_spawn_file_actions_adddup2(actions, fds->bell, RANK_BELL_FD);
+    int first_closed = fds->bell >= 0 ? RANK_FDS_END : RANK_BELL_FD;
+    return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, first_closed);
 }
 
-static int spawn(const struct group_options *options, const char **environment, int segment_fd,
-                 int life_fd, pid_t *out)
+static int spawn(const struct group_options *options, const char **environment,
+                 const struct rank_fds *fds, pid_t *out)
 {
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_t actions;
@@ -124,7 +141,7 @@ static int spawn(const struct group_options *options, const char **environment, 
     }
     error = set_attributes(&attributes);
     if (!error)
-        error = set_files(&actions, options->keep_stdin, segment_fd, life_fd);
+        error = set_files(&actions, options->keep_stdin, fds);
     if (!error) {
         // posix_spawn() does not write to the strings; its type is older than const.
         char *const *arguments, *const *variables;
@@ -137,14 +154,14 @@ static int spawn(const struct group_options *options, const char **environment, 
     return error;
 }
 
-enum status spawn_rank(const struct group_options *options, int rank, int segment_fd, int life_fd,
+enum status spawn_rank(const struct group_options *options, int rank, const struct rank_fds *fds,
                        pid_t *out)
 {
     struct variables variables = {0};
     arena_init(&variables.arena);
     enum status status = fill(&variables, options, rank);
     if (status == OK) {
-        int error = spawn(options, variables.entries, segment_fd, life_fd, out);
+        int error = spawn(options, variables.entries, fds, out);
         if (error)
             status = fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
                           "cannot start rank %d: %s: %s", rank, options->program, strerror(error));

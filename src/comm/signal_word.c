@@ -27,7 +27,7 @@ static const struct patience patience_of[] = {
     [WAIT_ASLEEP] = {0, 20000000},
 };
 
-static bool reached(const struct signal_word *word, uint32_t value)
+bool signal_reached(const struct signal_word *word, uint32_t value)
 {
     // acquire: what the raiser wrote before signal_raise() is visible to whoever sees its value
     return (int32_t)(value - atomic_load_explicit(&word->value, memory_order_acquire)) <= 0;
@@ -68,7 +68,7 @@ static void sleep_once(struct signal_word *word, uint32_t value, int64_t timeout
 static bool spin(const struct signal_word *word, uint32_t value)
 {
     for (int i = 0; i < SPINS; i++) {
-        if (reached(word, value))
+        if (signal_reached(word, value))
             return true;
         pause_briefly();
     }
@@ -80,7 +80,7 @@ static bool yield_for(const struct signal_word *word, uint32_t value, int64_t yi
     int64_t end = clock_ns() + yield_ns;
     do {
         for (int i = 0; i < YIELDS_PER_CLOCK; i++) {
-            if (reached(word, value))
+            if (signal_reached(word, value))
                 return true;
             sched_yield();
         }
@@ -95,10 +95,12 @@ enum status signal_await(struct signal_word *word, uint32_t value, enum signal_p
     if (!asleep && (spin(word, value) || yield_for(word, value, patience_of[patience].yield_ns)))
         return OK;
     int64_t slice_ns = patience_of[patience].slice_ns;
-    for (bool first = true; !reached(word, value); first = false) {
+    for (bool first = true; !signal_reached(word, value); first = false) {
         enum status status = check && !(first && asleep) ? check(context) : OK;
         if (status != OK)
-            return reached(word, value) ? OK : status; // it may have raised the word and left since
+            return signal_reached(word, value)
+                       ? OK
+                       : status; // it may have raised the word and left since
         sleep_once(word, value, slice_ns);
         slice_ns = 2 * slice_ns < SLICE_MAX_NS ? 2 * slice_ns : SLICE_MAX_NS;
     }

@@ -3,6 +3,7 @@
 #define COLROW_COMM_SIGNAL_WORD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -16,6 +17,8 @@ void signal_raise(struct signal_word *word,
                   uint32_t value); // release store, wakes sleepers if there are any
 // Same, but who sleeps goes on sleeping until the next signal_raise(): for steps on the way there.
 void signal_note(struct signal_word *word, uint32_t value);
+
+bool signal_reached(const struct signal_word *word, uint32_t value); // never waits
 
 // What a waiter asks for before it sleeps, then after 20 ms and more, at last every 100 ms: not OK
 // ends the wait with that status.

@@ -1,6 +1,7 @@
 #include "engine/board.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 
@@ -82,6 +83,10 @@ enum status board_post(void *memory, const struct board_shape *shape,
     header->bytes = places.end;
     header->shape = *shape;
     header->options = *options;
+    uint32_t before = (uint32_t)(options->first_step - 1);
+    signal_note(&header->plan,
+                before); // numbers wrap around: far from 0 a word of 0 would lie ahead
+    signal_note(&header->done, before);
     signal_raise(&header->posted, 1);
     return OK;
 }
@@ -105,7 +110,7 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
     if (limits->rows_max < 1 || limits->sequences_max < 1 || limits->logit_rows_max < 1 ||
         shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
         shape->capture_rows_max < 0 || shape->hidden_size < 1 || shape->num_hidden_layers < 1 ||
-        shape->n_ranks != n_ranks)
+        shape->n_ranks != n_ranks || header->options.first_step < 1)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
     if (places.end != header->bytes || header->bytes > bytes ||
@@ -132,12 +137,35 @@ enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check c
     return OK;
 }
 
-void board_arrive(struct board *board, uint64_t generation)
+static void ring(const struct board_header *header)
 {
+    uint64_t one = 1;
+    // an eventfd that is full is readable already
+    ssize_t written = write(header->options.bell_fd, &one, sizeof one);
+    (void)written;
+}
+
+void board_arrive(struct board *board, uint64_t done)
+{
+    struct board_header *header = board->header;
     // acq_rel: what every rank wrote before it arrived is visible to the one that raises `done`,
     // hence to the front-end
-    uint64_t arrivals =
-        atomic_fetch_add_explicit(&board->header->arrivals, 1, memory_order_acq_rel) + 1;
-    if (arrivals == generation * (uint64_t)board->header->shape.n_ranks)
-        signal_raise(&board->header->done, (uint32_t)generation);
+    uint64_t arrivals = atomic_fetch_add_explicit(&header->arrivals, 1, memory_order_acq_rel) + 1;
+    uint64_t round = done - board_loaded(board) + 1;
+    if (arrivals != round * (uint64_t)header->shape.n_ranks)
+        return;
+    signal_raise(&header->done, (uint32_t)done);
+    // seq_cst, as the store in signal_raise() and both in board_listen(): either the listener is
+    // seen here, or it sees `done`
+    if (atomic_load_explicit(&header->listening, memory_order_seq_cst) &&
+        header->options.bell_fd > 0)
+        ring(header);
+}
+
+bool board_listen(struct board *board, uint64_t done)
+{
+    struct board_header *header = board->header;
+    atomic_store_explicit(&header->listening, 1, memory_order_seq_cst);
+    uint32_t seen = atomic_load_explicit(&header->done.value, memory_order_seq_cst);
+    return (int32_t)((uint32_t)done - seen) > 0;
 }

@@ -3,8 +3,11 @@
 // shape.
 //
 // Hand-over: the front-end writes a plan and raises `plan` to the step's number; each rank arrives
-// when it is done, and the last to arrive raises `done`. Results are read until the next plan is
-// raised.
+// when it is done, and the last to arrive raises `done`, and rings the bell where somebody listens.
+// Results are read until the next plan is raised.
+//
+// Steps are numbered over the life of an engine, which may see several generations of ranks: the
+// board states which one it is for and the number of its first step.
 #ifndef COLROW_ENGINE_BOARD_H
 #define COLROW_ENGINE_BOARD_H
 
@@ -21,7 +24,7 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 2, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 3, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {
@@ -34,6 +37,9 @@ struct board_shape {
 
 // What a rank needs to know to do its part.
 struct board_options {
+    uint64_t generation; // 1: the first ranks of the engine
+    uint64_t first_step; // number of the first step, at least 1
+    int32_t bell_fd;     // of the rank: an eventfd; 0: none
     char model[FILE_PATH_MAX];
     char tp_plan[FILE_PATH_MAX]; // "": the family's
     int32_t compute;             // enum compute_type
@@ -60,7 +66,8 @@ struct board_header {
     uint64_t bytes;
     struct board_shape shape;
     struct board_options options;
-    _Atomic uint32_t quit; // set before `plan` is raised: leave
+    _Atomic uint32_t quit;      // set before `plan` is raised: leave
+    _Atomic uint32_t listening; // ring the bell when `done` is raised
     alignas(BOARD_LINE) struct signal_word plan;
     alignas(BOARD_LINE) struct signal_word done;
     alignas(BOARD_LINE) _Atomic uint64_t arrivals;
@@ -81,7 +88,19 @@ enum status board_post(void *memory, const struct board_shape *shape,
 enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check check, void *context,
                          struct board *out) STATUS_MUST_USE;
 
-// Generation 1 is "loaded", generation n + 1 the end of step n. Every rank calls it once for each.
-void board_arrive(struct board *board, uint64_t generation);
+// What `done` says when every rank is loaded, and when step `number` is over.
+static inline uint64_t board_loaded(const struct board *board)
+{
+    return board->header->options.first_step;
+}
+static inline uint64_t board_done(uint64_t number)
+{
+    return number + 1;
+}
+// Every rank calls it once for each of these.
+void board_arrive(struct board *board, uint64_t done);
+// The front-end's: from now on the bell is rung. False when `done` has been said before anybody
+// could ring: look again.
+bool board_listen(struct board *board, uint64_t done);
 
 #endif

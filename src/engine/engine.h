@@ -7,9 +7,8 @@
 #include <colrow/colrow.h>
 #include <stdbool.h>
 
-#include "comm/group.h"
-#include "engine/board.h"
 #include "engine/budget.h"
+#include "engine/crew.h"
 #include "engine/kv_pool.h"
 #include "engine/poll_queue.h"
 #include "engine/request.h"
@@ -35,11 +34,11 @@ struct colrow_engine {
     int64_t max_model_len;
     bool prompt_logits;
     bool capture; // hidden states; then no step is started ahead, so that they stay
-    bool crowded; // ranks take every CPU: waiting must not take one from them
     uint64_t seed;
+    uint64_t file_bytes; // that the ranks read together while loading
+    double begun;        // clock_seconds() when loading began
 
-    struct group *group; // NULL once it is over
-    struct board board;
+    struct crew *crew;
     struct step_limits limits;
     struct kv_pool *pool;
     struct scheduler scheduler;
@@ -51,19 +50,28 @@ struct colrow_engine {
     struct completion *first_output, *last_output; // to be handed over
     struct poll_queue polled;
 
-    bool in_flight;                  // a step was raised and its results not yet taken
-    bool continuous;                 // ... right after the step before
-    bool handing_over;               // a callback is running
-    bool over;                       // the group is gone
-    char reason[STATUS_MESSAGE_MAX]; // why
-    int64_t launch_ns, end_ns;       // of the step raised last, of the one taken last
+    bool in_flight;            // a step was raised and its results not yet taken
+    bool continuous;           // ... right after the step before
+    bool handing_over;         // a callback is running
+    bool over;                 // the crew is broken, and nobody has restarted it
+    bool listening;            // somebody has colrow_fd()
+    int64_t launch_ns, end_ns; // of the step raised last, of the one taken last
     int32_t n_rows_last;
 
     struct colrow_statistics statistics;
 };
 
-// engine_step.c The group is over, with the sentence recorded last: every live request fails.
+// engine_step.c The crew is broken: every live request fails.
 void engine_break(struct colrow_engine *engine);
+// Waits for the ranks to load; `progress` may be NULL.
+enum status engine_await_ready(struct colrow_engine *engine, void (*progress)(void *context),
+                               void *context) STATUS_MUST_USE;
+// News for colrow_advance() that do not come from the ranks.
+static inline void engine_ring(struct colrow_engine *engine)
+{
+    if (engine->listening)
+        crew_ring(engine->crew);
+}
 
 // engine_output.c
 void engine_queue_output(struct colrow_engine *engine, struct completion *completion);

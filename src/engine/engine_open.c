@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -41,8 +42,7 @@ struct opening {
     enum compute_type compute;
     bool f32_cache;
     struct budget budget;
-    char rank_program[FILE_PATH_MAX];
-    struct board_options board_options;
+    struct crew_options crew;
 };
 
 static enum status check_range(const char *name, double value, double least, double most)
@@ -198,7 +198,7 @@ static enum status choose_sizes(struct opening *opening)
         engine->threads_per_rank = n_cpus / n_ranks > TEAM_THREADS_MAX ? TEAM_THREADS_MAX
                                    : n_cpus / n_ranks < 1              ? 1
                                                                        : n_cpus / n_ranks;
-    engine->crowded = n_ranks * engine->threads_per_rank >= n_cpus;
+    opening->crew.crowded = n_ranks * engine->threads_per_rank >= n_cpus;
     engine->seed = options->seed;
     engine->prompt_logits = options->prompt_logits != 0;
     engine->capture = options->capture_hidden_states != 0;
@@ -257,11 +257,22 @@ static enum status reserve(struct opening *opening)
                        engine->kernels, &engine->sampler);
 }
 
+// As ranks find it, also those that start again after the program has changed its folder.
+static enum status whole_path(const char *path, char *out)
+{
+    char folder[FILE_PATH_MAX];
+    if (path[0] != '/' && path[0] != '\0' && getcwd(folder, sizeof folder))
+        return file_join(folder, path, out);
+    snprintf(out, FILE_PATH_MAX, "%s", path);
+    return OK;
+}
+
 static enum status start_ranks(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
-    struct board_shape shape = {
+    struct crew_options *crew = &opening->crew;
+    crew->shape = (struct board_shape){
         .n_ranks = engine->plan->n_ranks,
         .limits = engine->limits,
         .kv_pages = opening->budget.kv_pages,
@@ -270,7 +281,7 @@ static enum status start_ranks(struct opening *opening)
         .num_hidden_layers = engine->config.num_hidden_layers,
         .capture_rows_max = engine->capture ? engine->limits.rows_max : 0,
     };
-    struct board_options *to_ranks = &opening->board_options;
+    struct board_options *to_ranks = &crew->board;
     *to_ranks = (struct board_options){
         .compute = (int32_t)opening->compute,
         .f32_cache = opening->f32_cache,
@@ -279,77 +290,29 @@ static enum status start_ranks(struct opening *opening)
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,
     };
-    snprintf(to_ranks->model, sizeof to_ranks->model, "%s", engine->model);
-    snprintf(to_ranks->tp_plan, sizeof to_ranks->tp_plan, "%s",
-             options->tp_plan ? options->tp_plan : "");
-    size_t bytes;
-    TRY(board_bytes(&shape, &bytes));
-    const char *const arguments[] = {"colrow", "rank", NULL};
-    struct group_options group = {
-        .program = opening->rank_program,
-        .arguments = arguments,
-        .n_ranks = shape.n_ranks,
-        .board_bytes = bytes,
-        .deadline_seconds = options->collective_timeout,
-    };
-    TRY(group_spawn(&group, &engine->group));
-    return board_post(group_board(engine->group), &shape, to_ranks, &engine->board);
-}
-
-static uint64_t bytes_read(const struct colrow_engine *engine)
-{
-    uint64_t bytes = 0;
-    for (int r = 0; r < engine->plan->n_ranks; r++)
-        bytes += atomic_load_explicit(&engine->board.ranks[r].bytes_read, memory_order_relaxed);
-    return bytes;
-}
-
-static enum status check_loading(void *context)
-{
-    struct opening *opening = context;
-    const struct colrow_options *options = opening->options;
-    if (options->progress)
-        options->progress(options->progress_context, bytes_read(opening->engine),
-                          opening->budget.file_bytes);
-    struct group *group = opening->engine->group;
-    int n_running;
-    TRY(group_poll(group, 0, &n_running));
-    if (n_running < group_size(group)) // in peace, which is no failure in the group's eyes
-        return fail(ERR_GROUP,
-                    "a rank left before it was loaded: %s is not the program colrow; check "
-                    "COLROW_RANK_PROGRAM",
-                    opening->rank_program);
-    return OK;
-}
-
-static enum status await_loaded(struct opening *opening)
-{
-    const struct colrow_options *options = opening->options;
-    struct colrow_engine *engine = opening->engine;
-    TRY(signal_await(&engine->board.header->done, 1, WAIT_IDLE, check_loading, opening));
-    if (options->progress)
-        options->progress(options->progress_context, bytes_read(engine),
-                          opening->budget.file_bytes);
-    return OK;
+    char program[FILE_PATH_MAX];
+    TRY(rank_program_find(options->rank_program, program));
+    TRY(whole_path(program, crew->program));
+    TRY(whole_path(engine->model, to_ranks->model));
+    TRY(whole_path(options->tp_plan ? options->tp_plan : "", to_ranks->tp_plan));
+    crew->deadline_seconds = options->collective_timeout;
+    engine->file_bytes = opening->budget.file_bytes;
+    return crew_new(crew, &engine->crew);
 }
 
 static enum status open_engine(struct opening *opening)
 {
-    double begun = clock_seconds();
+    opening->engine->begun = clock_seconds();
     TRY(check_options(opening->options));
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));
     TRY(choose_sizes(opening));
     TRY(plan_memory_use(opening));
-    TRY(rank_program_find(opening->options->rank_program, opening->rank_program));
     TRY(reserve(opening));
-    TRY(start_ranks(opening));
-    TRY(await_loaded(opening));
-    opening->engine->statistics.load_seconds = clock_seconds() - begun;
-    return OK;
+    return start_ranks(opening);
 }
 
-int colrow_open(const struct colrow_options *options, struct colrow_engine **out)
+int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out)
 {
     struct opening *opening = NULL;
     *out = NULL;
@@ -370,29 +333,36 @@ int colrow_open(const struct colrow_options *options, struct colrow_engine **out
     return engine_result(status);
 }
 
-// Lets idle ranks leave by themselves; who does not is ended.
-static void dismiss(struct colrow_engine *engine)
+struct shown_progress {
+    const struct colrow_options *options;
+    const struct colrow_engine *engine;
+};
+
+static void show_loading(void *context)
 {
-    enum { WAIT_MS = 20, WAITS = 100 };
-    struct board_header *header = engine->board.header;
-    bool loaded = header && !engine->over && atomic_load(&header->done.value) >= 1;
-    if (loaded && !engine->in_flight) {
-        atomic_store_explicit(&header->quit, 1, memory_order_relaxed); // ordered by the word
-        signal_raise(&header->plan, (uint32_t)engine->scheduler.step.number + 1);
-        int n_running = 1;
-        for (int i = 0; i < WAITS && n_running > 0; i++)
-            if (group_poll(engine->group, WAIT_MS, &n_running) != OK)
-                break;
-    }
-    group_close(engine->group, 0);
+    const struct shown_progress *shown = context;
+    shown->options->progress(shown->options->progress_context, crew_bytes_read(shown->engine->crew),
+                             shown->engine->file_bytes);
+}
+
+int colrow_open(const struct colrow_options *options, struct colrow_engine **out)
+{
+    if (colrow_open_begin(options, out) != 0)
+        return -1;
+    struct shown_progress shown = {options, *out};
+    enum status status = engine_await_ready(*out, options->progress ? show_loading : NULL, &shown);
+    if (status == OK)
+        return 0;
+    colrow_close(*out);
+    *out = NULL;
+    return engine_result(status);
 }
 
 void colrow_close(struct colrow_engine *engine)
 {
     if (!engine)
         return;
-    if (engine->group)
-        dismiss(engine);
+    crew_stop(engine->crew);
     engine_drop_requests(engine);
     poll_queue_fini(&engine->polled);
     scheduler_fini(&engine->scheduler);

@@ -1,5 +1,5 @@
-// colrow_step(): take the results of the step under way, start the next one, hand the results over
-// while the ranks compute.
+// colrow_step() and colrow_advance(): take the results of the step under way, start the next one,
+// hand the results over while the ranks compute.
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,24 +7,20 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 
-static enum status launch(struct colrow_engine *engine)
+static bool has_work(const struct colrow_engine *engine)
+{
+    return engine->scheduler.waiting.n + engine->scheduler.running.n > 0;
+}
+
+static void launch(struct colrow_engine *engine)
 {
     struct scheduler *scheduler = &engine->scheduler;
     if (scheduler_plan(scheduler) == 0)
-        return OK;
+        return;
     scheduler->step.capture = engine->capture;
-    step_plan_write(engine->board.plan, &engine->limits, &scheduler->step);
     engine->launch_ns = clock_ns();
     engine->in_flight = true;
-    signal_raise(&engine->board.header->plan, (uint32_t)scheduler->step.number);
-    return OK;
-}
-
-static enum status await_results(struct colrow_engine *engine)
-{
-    uint32_t generation = (uint32_t)engine->scheduler.step.number + 1;
-    return signal_await(&engine->board.header->done, generation,
-                        engine->crowded ? WAIT_ASLEEP : WAIT_BUSY, group_check, engine->group);
+    crew_post(engine->crew, &scheduler->step);
 }
 
 static void count_step(struct colrow_engine *engine)
@@ -35,7 +31,7 @@ static void count_step(struct colrow_engine *engine)
     uint64_t longest_ns = 0;
     for (int32_t r = 0; r < engine->plan->n_ranks; r++) {
         // relaxed: ordered by `done`
-        struct board_rank *rank = &engine->board.ranks[r];
+        const struct board_rank *rank = crew_rank(engine->crew, r);
         int64_t rank_end = atomic_load_explicit(&rank->last_end_ns, memory_order_relaxed);
         uint64_t rank_step = atomic_load_explicit(&rank->last_step_ns, memory_order_relaxed);
         end_ns = rank_end > end_ns ? rank_end : end_ns;
@@ -56,7 +52,7 @@ static void count_step(struct colrow_engine *engine)
 
 static const float *row_of_logits(const struct colrow_engine *engine, int32_t index)
 {
-    return engine->board.results.logits + (size_t)index * (size_t)engine->config.vocab_size;
+    return crew_results(engine->crew)->logits + (size_t)index * (size_t)engine->config.vocab_size;
 }
 
 static enum status draw(struct colrow_engine *engine, struct completion *completion, int32_t index,
@@ -65,8 +61,9 @@ static enum status draw(struct colrow_engine *engine, struct completion *complet
     const struct sequence *sequence = &completion->sequence;
     if (!engine->scheduler.logit_full[index]) {
         *sample = (struct sample){0};
-        return sampler_best(engine->board.results.best + index, engine->plan->n_ranks,
-                            (size_t)engine->board.results.logit_rows_max, &sample->id);
+        const struct step_results *results = crew_results(engine->crew);
+        return sampler_best(results->best + index, engine->plan->n_ranks,
+                            (size_t)results->logit_rows_max, &sample->id);
     }
     struct sampling_state state = {
         .counts = &completion->counts,
@@ -128,27 +125,43 @@ static void take_results(struct colrow_engine *engine)
         take_result(engine, scheduler->members[i]);
 }
 
-// Ends every open sequence of a request that no step under way contains.
+// The results of the step under way will never come.
+static void forget_step(struct colrow_engine *engine)
+{
+    struct scheduler *scheduler = &engine->scheduler;
+    engine->in_flight = false;
+    scheduler_done(scheduler); // its sequences may be removed
+    for (int32_t i = 0; i < scheduler->step.n_sequences; i++) {
+        struct completion *completion = completion_of(scheduler->members[i]);
+        if (completion->closed)
+            engine_close_completion(engine, completion);
+    }
+}
+
+// Ends every open sequence of a request. What a step under way contains leaves the scheduler when
+// its results are in.
 static void end_request(struct colrow_engine *engine, struct request *request,
                         enum colrow_finish finish)
 {
     for (int32_t i = 0; i < request->n; i++) {
         struct completion *completion = &request->completions[i];
+        struct sequence *sequence = &completion->sequence;
         if (completion->finish != COLROW_RUNNING)
             continue;
-        if (finish == COLROW_FAILED)
-            completion_fail(completion, ERR_GROUP, engine->reason);
-        else
+        if (finish == COLROW_FAILED) {
+            enum status fault = crew_fail(engine->crew);
+            completion_fail(completion, fault, status_message());
+        } else {
             completion_end(completion, finish);
-        if (completion->sequence.state != SEQUENCE_OVER)
-            scheduler_remove(&engine->scheduler, &completion->sequence);
+        }
+        if (sequence->state != SEQUENCE_OVER && sequence->step_tokens == 0)
+            scheduler_remove(&engine->scheduler, sequence);
         engine_queue_output(engine, completion);
     }
 }
 
 static void end_cancelled(struct colrow_engine *engine)
 {
-    assert(!engine->in_flight);
     for (struct request *request = engine->first_request; request && engine->n_cancelled;
          request = request->next)
         if (request->cancelled)
@@ -158,62 +171,131 @@ static void end_cancelled(struct colrow_engine *engine)
 
 void engine_break(struct colrow_engine *engine)
 {
-    snprintf(engine->reason, sizeof engine->reason, "%s", status_message());
     engine->over = true;
     if (engine->in_flight)
-        scheduler_done(&engine->scheduler); // its sequences may be removed
-    engine->in_flight = false;
+        forget_step(engine);
     for (struct request *request = engine->first_request, *next; request; request = next) {
         next = request->next;
         end_request(engine, request, COLROW_FAILED);
     }
     engine_hand_over(engine, true);
-    fail(ERR_GROUP, "%s", engine->reason); // callbacks may have recorded others since
+    (void)crew_fail(engine->crew); // callbacks may have recorded others since
 }
 
-static enum status step(struct colrow_engine *engine)
+static void note_ready(struct colrow_engine *engine)
 {
-    engine->continuous = engine->in_flight && engine->continuous;
-    if (!engine->in_flight) {
-        end_cancelled(engine);
-        // with nothing to do this is the only place where a dead group is noticed
-        TRY(engine->scheduler.waiting.n + engine->scheduler.running.n == 0
-                ? group_check(engine->group)
-                : OK);
-        TRY(launch(engine));
-    }
-    if (engine->in_flight) {
-        TRY(await_results(engine));
-        take_results(engine);
-    }
+    if (engine->statistics.load_seconds == 0)
+        engine->statistics.load_seconds = clock_seconds() - engine->begun;
+}
+
+enum status engine_await_ready(struct colrow_engine *engine, void (*progress)(void *context),
+                               void *context)
+{
+    TRY(crew_await_ready(engine->crew, progress, context));
+    note_ready(engine);
+    return OK;
+}
+
+// Results are in: takes them, starts the next step, hands over while the ranks compute.
+static void finish_step(struct colrow_engine *engine)
+{
+    take_results(engine);
     end_cancelled(engine);
     bool ahead = !engine->capture;
     engine_hand_over(engine, !ahead);
-    if (ahead) {
-        end_cancelled(engine); // a callback may have asked for it
-        TRY(launch(engine));
-        engine->continuous = true;
-        engine_hand_over(engine, true);
+    if (!ahead)
+        return;
+    end_cancelled(engine); // a callback may have asked for it
+    launch(engine);
+    engine->continuous = true;
+    engine_hand_over(engine, true);
+}
+
+static enum status step_waiting(struct colrow_engine *engine)
+{
+    engine->continuous = engine->in_flight && engine->continuous;
+    if (crew_state(engine->crew) == CREW_LOADING)
+        TRY(engine_await_ready(engine, NULL, NULL));
+    end_cancelled(engine);
+    if (!engine->in_flight) {
+        // with nothing to do this is the only place where a dead group is noticed
+        if (!has_work(engine) && crew_poll(engine->crew) == CREW_BROKEN)
+            return crew_fail(engine->crew);
+        launch(engine);
     }
+    if (!engine->in_flight) {
+        engine_hand_over(engine, true);
+        return OK;
+    }
+    TRY(crew_await_step(engine->crew));
+    finish_step(engine);
     return OK;
+}
+
+// Somebody must come back although no rank will ring: there is a step to start.
+static void ring_for_more(struct colrow_engine *engine)
+{
+    if (!engine->in_flight && (has_work(engine) || engine->n_cancelled))
+        crew_ring(engine->crew);
+}
+
+static enum status step_at_hand(struct colrow_engine *engine)
+{
+    enum crew_state state = crew_poll(engine->crew);
+    if (state == CREW_BROKEN)
+        return crew_fail(engine->crew);
+    engine->continuous = engine->in_flight && engine->continuous;
+    end_cancelled(engine);
+    if (state == CREW_READY) {
+        note_ready(engine);
+        if (!engine->in_flight)
+            launch(engine);
+        if (engine->in_flight && crew_take(engine->crew))
+            finish_step(engine);
+    }
+    engine_hand_over(engine, true);
+    if (engine->in_flight)
+        crew_listen(engine->crew);
+    ring_for_more(engine);
+    return OK;
+}
+
+static int run_step(struct colrow_engine *engine, const char *function,
+                    enum status (*step)(struct colrow_engine *))
+{
+    if (engine->handing_over)
+        return engine_result(
+            fail(ERR_USAGE, "%s() was called from a callback; callbacks may submit and cancel only",
+                 function));
+    if (engine->over)
+        return engine_result(crew_fail(engine->crew));
+    if (step(engine) == OK)
+        return engine->n_requests;
+    engine_break(engine);
+    return -1;
+}
+
+int colrow_restart(struct colrow_engine *engine)
+{
+    if (engine->handing_over || !engine->over)
+        return engine_result(fail(ERR_USAGE, "colrow_restart() is for an engine whose ranks are "
+                                             "lost, and not for callbacks"));
+    assert(engine->n_requests == 0);
+    crew_restart(engine->crew);
+    engine->over = false;
+    return 0;
 }
 
 int colrow_step(struct colrow_engine *engine)
 {
-    if (engine->handing_over) {
-        fail(ERR_USAGE,
-             "colrow_step() was called from a callback; callbacks may submit and cancel only");
-        return -1;
-    }
-    if (engine->over) {
-        fail(ERR_GROUP, "%s", engine->reason);
-        return -1;
-    }
-    enum status status = step(engine);
-    if (status == OK)
-        return engine->n_requests;
-    engine_break(engine);
-    return -1;
+    return run_step(engine, "colrow_step", step_waiting);
+}
+
+int colrow_advance(struct colrow_engine *engine)
+{
+    if (engine->over)
+        (void)crew_poll(engine->crew); // collects who has exited since
+    return run_step(engine, "colrow_advance", step_at_hand);
 }
 
 int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out)
@@ -229,97 +311,5 @@ int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *ou
         return 1;
     if (!engine->over)
         return 0;
-    fail(ERR_GROUP, "%s", engine->reason);
-    return -1;
-}
-
-// Numbers ascend along the list.
-static struct request *find_request(const struct colrow_engine *engine, uint64_t number)
-{
-    for (struct request *request = engine->last_request; request && request->number >= number;
-         request = request->previous)
-        if (request->number == number)
-            return request;
-    return NULL;
-}
-
-int colrow_cancel(struct colrow_engine *engine, uint64_t number)
-{
-    struct request *request = find_request(engine, number);
-    if (!request)
-        return engine_result(
-            fail(ERR_REQUEST, "request %llu is over, or never was", (unsigned long long)number));
-    engine->n_cancelled += !request->cancelled;
-    request->cancelled = true;
-    return 0;
-}
-
-static enum status encode_prompt(const struct colrow_engine *engine,
-                                 const struct colrow_prompt *prompt, struct token_ids *ids)
-{
-    if (prompt->n_ids > 0)
-        return token_ids_append(ids, prompt->ids, (size_t)prompt->n_ids);
-    if (!prompt->text)
-        return fail(ERR_REQUEST, "the prompt has neither ids nor text");
-    if (!engine->tokenizer)
-        return fail(ERR_REQUEST, "%s has no tokenizer.json; give the prompt as token ids",
-                    engine->model);
-    TRY(tokenizer_encode(engine->tokenizer, prompt->text, strlen(prompt->text),
-                         !prompt->no_special_tokens, ids));
-    return ids->n > INT32_MAX / 2 ? fail(ERR_TOO_LARGE, "the prompt has %zu tokens", ids->n) : OK;
-}
-
-static enum status submit(struct colrow_engine *engine, const struct token_ids *ids,
-                          const struct colrow_sampling *sampling, colrow_callback callback,
-                          void *context, struct request **out)
-{
-    struct request_limits limits = {
-        .vocab_size = engine->config.vocab_size,
-        .max_model_len = engine->max_model_len,
-        .kv_pool_tokens = kv_pool_size(engine->pool) * KV_PAGE_TOKENS,
-        .prompt_logits = engine->prompt_logits,
-        .seed = engine->seed,
-        .generation = &engine->generation,
-        .tokenizer = engine->tokenizer,
-    };
-    struct request *request;
-    TRY(request_new(&limits, engine->next_number, ids->ids, (int32_t)ids->n, sampling, &request));
-    request->callback = callback;
-    request->context = context;
-    for (int32_t i = 0; i < request->n && !callback; i++) {
-        enum status status = polled_output_reserve(&request->completions[i].last_resort);
-        if (status != OK) {
-            request_free(request);
-            return status;
-        }
-    }
-    engine->next_number++;
-    *out = request;
-    return OK;
-}
-
-int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
-                  const struct colrow_sampling *sampling, colrow_callback callback, void *context,
-                  uint64_t *number)
-{
-    if (engine->over)
-        return engine_result(fail(ERR_GROUP, "%s", engine->reason));
-    struct token_ids ids;
-    token_ids_init(&ids);
-    struct request *request = NULL;
-    enum status status = encode_prompt(engine, prompt, &ids);
-    if (status == OK)
-        status = submit(engine, &ids, sampling, callback, context, &request);
-    token_ids_fini(&ids);
-    if (status != OK)
-        return engine_result(of_a_request(status));
-    request->previous = engine->last_request;
-    *(engine->last_request ? &engine->last_request->next : &engine->first_request) = request;
-    engine->last_request = request;
-    engine->n_requests++;
-    for (int32_t i = 0; i < request->n; i++)
-        scheduler_add(&engine->scheduler, &request->completions[i].sequence);
-    if (number)
-        *number = request->number;
-    return 0;
+    return engine_result(crew_fail(engine->crew));
 }

@@ -211,6 +211,41 @@ void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out
     };
 }
 
+static enum colrow_state state_of(const struct colrow_engine *engine)
+{
+    if (engine->over)
+        return COLROW_BROKEN;
+    // a crew that broke just now is told by the next step
+    return crew_state(engine->crew) == CREW_LOADING ? COLROW_LOADING : COLROW_READY;
+}
+
+void colrow_get_gauges(const struct colrow_engine *engine, struct colrow_gauges *out)
+{
+    struct colrow_gauges gauges = {
+        .struct_size = out->struct_size,
+        .state = state_of(engine),
+        .restarts = (int)crew_generation(engine->crew) - 1,
+        .bytes_loaded = crew_bytes_read(engine->crew),
+        .bytes_total = engine->file_bytes,
+        .requests = engine->n_requests,
+        .running_sequences = engine->scheduler.running.n,
+        .waiting_sequences = engine->scheduler.waiting.n,
+        .kv_pages_used = kv_pool_size(engine->pool) - kv_pool_available(engine->pool),
+        .kv_pages = kv_pool_size(engine->pool),
+    };
+    size_t bytes = out->struct_size < sizeof gauges ? out->struct_size : sizeof gauges;
+    memcpy(out, &gauges, bytes);
+}
+
+int colrow_fd(struct colrow_engine *engine)
+{
+    if (!engine->listening) {
+        engine->listening = true;
+        crew_ring(engine->crew); // for what has happened before
+    }
+    return crew_fd(engine->crew);
+}
+
 void colrow_get_statistics(const struct colrow_engine *engine, struct colrow_statistics *out)
 {
     *out = engine->statistics;
@@ -232,9 +267,9 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
     if (rank < 0 || rank >= engine->plan->n_ranks)
         return engine_result(
             fail(ERR_USAGE, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
-    const struct board_rank *from = &engine->board.ranks[rank];
-    int pid = (int)group_pid(engine->group, rank);
-    uint64_t peak = device_resident_peak_bytes(pid);
+    const struct board_rank *from = crew_rank(engine->crew, rank);
+    int pid = (int)crew_pid(engine->crew, rank);
+    uint64_t peak = pid ? device_resident_peak_bytes(pid) : 0;
     *out = (struct colrow_rank_statistics){
         .pid = pid,
         .weight_bytes = load(&from->weight_bytes),
@@ -255,7 +290,7 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
 const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows,
                                   size_t *layer_stride)
 {
-    const struct step_results *results = &engine->board.results;
+    const struct step_results *results = crew_results(engine->crew);
     if (!engine->capture || engine->statistics.steps == 0) {
         fail(ERR_USAGE, "hidden states need capture_hidden_states in the options, and a step");
         return NULL;

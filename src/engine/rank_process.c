@@ -128,7 +128,7 @@ static enum status rank_open(struct rank *rank)
     size_t n_sequences = (size_t)rank->board.header->shape.limits.sequences_max;
     TRY(memory_new(n_sequences, sizeof *rank->sequences, "step plans", &rank->sequences));
     TRY(load(rank));
-    board_arrive(&rank->board, 1);
+    board_arrive(&rank->board, board_loaded(&rank->board));
     return OK;
 }
 
@@ -151,10 +151,11 @@ static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns
 static enum status serve(struct rank *rank)
 {
     struct board_header *header = rank->board.header;
+    const struct board_options *options = &header->options;
     int64_t total_ns = 0;
     if (getenv("COLROW_FAIL_STEP_RESERVATION"))
         memory_fail_after(1);
-    for (uint64_t number = 1;; number++) {
+    for (uint64_t number = options->first_step;; number++) {
         comm_mark(rank->comm, -1, -1, NULL);
         TRY(signal_await(&header->plan, (uint32_t)number, WAIT_BUSY, comm_check, rank->comm));
         // relaxed: ordered by the word
@@ -162,10 +163,11 @@ static enum status serve(struct rank *rank)
             return OK;
         int64_t begin_ns = clock_ns();
         struct step step;
-        TRY(step_plan_read(rank->board.plan, &header->shape.limits, rank->sequences, &step));
+        TRY(step_plan_read(rank->board.plan, &header->shape.limits, options->generation, number,
+                           rank->sequences, &step));
         TRY(model_forward(rank->model, &step, &rank->board.results));
         publish_times(rank, begin_ns, &total_ns);
-        board_arrive(&rank->board, number + 1);
+        board_arrive(&rank->board, board_done(number));
     }
 }
 

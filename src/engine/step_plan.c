@@ -6,6 +6,7 @@
 #include "base/checked.h"
 
 struct plan_head {
+    uint64_t generation;
     int64_t number;
     int32_t n_rows, n_sequences, n_logits, capture;
 };
@@ -56,7 +57,8 @@ static void copy(char *to, const void *from, int32_t count, size_t item_bytes)
         memcpy(to, from, (size_t)count * item_bytes);
 }
 
-void step_plan_write(void *area, const struct step_limits *limits, const struct step *step)
+void step_plan_write(void *area, const struct step_limits *limits, uint64_t generation,
+                     const struct step *step)
 {
     struct places places;
     bool fits = places_of(limits, &places);
@@ -65,6 +67,7 @@ void step_plan_write(void *area, const struct step_limits *limits, const struct 
     (void)fits;
     char *base = area;
     *(struct plan_head *)area = (struct plan_head){
+        .generation = generation,
         .number = step->number,
         .n_rows = step->n_rows,
         .n_sequences = step->n_sequences,
@@ -112,14 +115,27 @@ static enum status check_sequence(const struct plan_sequence *sequence,
     return OK;
 }
 
-enum status step_plan_read(const void *area, const struct step_limits *limits,
-                           struct step_sequence *sequences, struct step *out)
+// A plan of before a restart, or one out of turn, would be answered with wrong keys and values.
+static enum status check_turn(const struct plan_head *head, uint64_t generation, uint64_t number)
+{
+    if (head->generation == generation && (uint64_t)head->number == number)
+        return OK;
+    return fail(ERR_INTERNAL,
+                "step plan: it is step %lld of generation %llu; expected step %llu of generation "
+                "%llu",
+                (long long)head->number, (unsigned long long)head->generation,
+                (unsigned long long)number, (unsigned long long)generation);
+}
+
+enum status step_plan_read(const void *area, const struct step_limits *limits, uint64_t generation,
+                           uint64_t number, struct step_sequence *sequences, struct step *out)
 {
     struct places places;
     if (!places_of(limits, &places))
         return fail_memory(SIZE_MAX, "the step plan");
     const char *base = area;
     const struct plan_head *head = area;
+    TRY(check_turn(head, generation, number));
     CHECK(head->n_rows, 1, limits->rows_max);
     CHECK(head->n_sequences, 1, limits->sequences_max);
     CHECK(head->n_logits, 0, limits->logit_rows_max);

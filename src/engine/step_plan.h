@@ -18,12 +18,15 @@ struct step_limits {
 // Bytes of the area for a step, a multiple of 64.
 enum status step_plan_bytes(const struct step_limits *limits, size_t *out) STATUS_MUST_USE;
 
-// `step` must keep the limits (ours is the scheduler). `area`: 64-byte aligned.
-void step_plan_write(void *area, const struct step_limits *limits, const struct step *step);
+// `step` must keep the limits (ours is the scheduler). `area`: 64-byte aligned. `generation`: of
+// the ranks that it is for (board.h).
+void step_plan_write(void *area, const struct step_limits *limits, uint64_t generation,
+                     const struct step *step);
 // The step in `area`; its arrays point into it, its sequences into `sequences` [sequences_max].
-// Checked here is what reading needs, that every array lies inside the area; model_forward() checks
-// what the numbers mean.
-enum status step_plan_read(const void *area, const struct step_limits *limits,
-                           struct step_sequence *sequences, struct step *out) STATUS_MUST_USE;
+// Checked here is that it is the one awaited, step `number` of `generation`, and what reading
+// needs, that every array lies inside the area; model_forward() checks what the numbers mean.
+enum status step_plan_read(const void *area, const struct step_limits *limits, uint64_t generation,
+                           uint64_t number, struct step_sequence *sequences,
+                           struct step *out) STATUS_MUST_USE;
 
 #endif

@@ -320,13 +320,13 @@ static void a_rank_has_only_what_it_needs(void **state)
 }
 
 // The whole group and its owner are suspended and resumed, as by Ctrl-Z and fg: nobody is blamed.
-static int run_owner(int n_ranks, const char *argument);
+static int run_owner(int n_ranks, const char *argument, int report_fd);
 static void suspension_is_forgiven(void **state)
 {
     (void)state;
     pid_t owner = fork();
     if (owner == 0)
-        _exit(run_owner(2, "100"));
+        _exit(run_owner(2, "100", -1));
     sleep_ms(200);
     // The ranks are in process groups of their own: find them as the owner's children.
     char path[64], text[128] = "";
@@ -387,8 +387,8 @@ static void files_and_memory_do_not_grow(void **state)
 
 // ---- the owner's death, and random ones
 
-// A process that owns a group of working ranks; its pids go to fd 5 of whoever started it.
-static int run_owner(int n_ranks, const char *argument)
+// A process that owns a group of working ranks; their pids go to `report_fd`.
+static int run_owner(int n_ranks, const char *argument, int report_fd)
 {
     struct group *group;
     if (ranks_start(n_ranks, "work", argument, 1, &group) != OK)
@@ -396,7 +396,8 @@ static int run_owner(int n_ranks, const char *argument)
     pid_t pids[8];
     for (int r = 0; r < n_ranks; r++)
         pids[r] = group_pid(group, r);
-    (void)!write(5, pids, (size_t)n_ranks * sizeof pids[0]);
+    if (report_fd >= 0)
+        (void)!write(report_fd, pids, (size_t)n_ranks * sizeof pids[0]);
     int exit_status = 0;
     enum status status = group_wait(group, &exit_status);
     if (status != OK)
@@ -419,8 +420,7 @@ static struct owner start_owner(int n_ranks, const char *argument)
     owner.pid = fork();
     if (owner.pid == 0) {
         dup2(errors[1], 2);
-        dup2(pids[1], 5);
-        _exit(run_owner(n_ranks, argument));
+        _exit(run_owner(n_ranks, argument, pids[1]));
     }
     close(pids[1]);
     close(errors[1]);

@@ -54,8 +54,8 @@ static void what_is_written_is_read(void **state)
     struct step_sequence sequences[3];
     struct step step;
     example_init(&e);
-    step_plan_write(area, &limits, &e.step);
-    assert_int_equal(step_plan_read(area, &limits, sequences, &step), OK);
+    step_plan_write(area, &limits, 3, &e.step);
+    assert_int_equal(step_plan_read(area, &limits, 3, 77, sequences, &step), OK);
     assert_int_equal(step.number, 77);
     assert_true(step.capture);
     assert_int_equal(step.n_rows, 5);
@@ -71,6 +71,25 @@ static void what_is_written_is_read(void **state)
     free(area);
 }
 
+// Of ranks that were replaced, or out of turn: keys and values would be wrong.
+static void a_stale_plan_is_refused(void **state)
+{
+    (void)state;
+    size_t bytes;
+    void *area = area_new(&bytes);
+    struct example e;
+    struct step_sequence sequences[3];
+    struct step step;
+    example_init(&e);
+    step_plan_write(area, &limits, 3, &e.step);
+    assert_int_equal(step_plan_read(area, &limits, 4, 77, sequences, &step), ERR_INTERNAL);
+    assert_string_equal(status_message(), "step plan: it is step 77 of generation 3; expected step "
+                                          "77 of generation 4");
+    assert_int_equal(step_plan_read(area, &limits, 3, 78, sequences, &step), ERR_INTERNAL);
+    assert_int_equal(step_plan_read(area, &limits, 3, 77, sequences, &step), OK);
+    free(area);
+}
+
 // Whatever lies in the area, what is read leads nowhere else.
 static void noise_leads_nowhere_else(void **state)
 {
@@ -82,14 +101,14 @@ static void noise_leads_nowhere_else(void **state)
     for (int round = 0; round < 20000; round++) {
         struct example e;
         example_init(&e);
-        step_plan_write(area, &limits, &e.step);
+        step_plan_write(area, &limits, 3, &e.step);
         for (int i = 0; i < 3; i++) {
             random = random * 1664525u + 1013904223u;
             area[(random >> 8) % 256] = (unsigned char)(random >> 3); // the head and the sequences
         }
         struct step_sequence sequences[3];
         struct step step;
-        if (step_plan_read(area, &limits, sequences, &step) != OK) {
+        if (step_plan_read(area, &limits, 3, 77, sequences, &step) != OK) {
             assert_non_null(strstr(status_message(), "step plan: "));
             n_refused++;
             continue;
@@ -121,6 +140,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(a_stale_plan_is_refused),
         cmocka_unit_test(noise_leads_nowhere_else),
         cmocka_unit_test(impossible_sizes_are_refused),
     };

@@ -1,0 +1,71 @@
+// The crew: the ranks that work for an engine, their board, and all that is needed to start them
+// again, as one object. It knows steps, not requests: whoever posts a step owns what it is for, and
+// may post it once more after a restart.
+//
+//   crew_new ─ LOADING ─ READY ─ BROKEN ─ crew_restart ─ LOADING ─ …
+//
+// Nothing here waits but crew_await…() and crew_stop(). crew_fd() becomes readable when crew_poll()
+// has news: a step is done, a rank died, a while has passed (loading progresses, the clock of
+// deadlines ticks).
+#ifndef COLROW_ENGINE_CREW_H
+#define COLROW_ENGINE_CREW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/file.h"
+#include "base/status.h"
+#include "engine/board.h"
+#include "model/step.h"
+
+struct crew;
+enum crew_state { CREW_LOADING, CREW_READY, CREW_BROKEN };
+
+struct crew_options {
+    char program[FILE_PATH_MAX]; // that ranks run
+    struct board_shape shape;
+    struct board_options board; // generation, first_step and bell_fd are the crew's to fill
+    double deadline_seconds;    // without progress in a collective
+    bool crowded;               // ranks take every CPU: waiting must not take one from them
+};
+
+// Starts the ranks. `options` are copied.
+enum status crew_new(const struct crew_options *options, struct crew **out) STATUS_MUST_USE;
+// Lets idle ranks leave by themselves, ends who does not, waits for all, frees. Accepts NULL.
+void crew_stop(struct crew *crew);
+
+// Looks what has happened, and says what the crew is now. CREW_BROKEN: the ranks are being ended;
+// crew_fail() says why.
+enum crew_state crew_poll(struct crew *crew);
+enum crew_state crew_state(const struct crew *crew); // as crew_poll() saw it last
+// ERR_GROUP with the sentence of what broke the crew.
+enum status crew_fail(const struct crew *crew);
+// Of a broken crew: as soon as its ranks are gone, crew_poll() starts new ones, and the state is
+// CREW_LOADING from now on. What was posted is forgotten, KV pages are empty, step numbers go on.
+void crew_restart(struct crew *crew);
+
+int crew_fd(const struct crew *crew);
+// Makes crew_fd() readable until the next crew_poll(), for news of the caller's own.
+void crew_ring(struct crew *crew);
+
+// Of a ready crew without a step under way. Steps are numbered from 1 on, without gaps.
+void crew_post(struct crew *crew, const struct step *step);
+// True, once for each step posted, when its results are there: crew_results() until the next
+// crew_post(). Never waits.
+bool crew_take(struct crew *crew);
+// With a step under way: crew_fd() will become readable when its results are there.
+void crew_listen(struct crew *crew);
+// The same, but waits for them. Fails when the crew breaks.
+enum status crew_await_step(struct crew *crew) STATUS_MUST_USE;
+// Waits until the crew is ready; `progress` (may be NULL) is called now and then meanwhile.
+enum status crew_await_ready(struct crew *crew, void (*progress)(void *context),
+                             void *context) STATUS_MUST_USE;
+
+const struct step_results *crew_results(const struct crew *crew);
+const struct board_rank *crew_rank(const struct crew *crew, int rank); // what it has written
+pid_t crew_pid(const struct crew *crew, int rank);                     // 0: none now
+uint64_t crew_bytes_read(const struct crew *crew); // while loading, of all ranks
+uint64_t crew_generation(const struct crew *crew); // 1, 2 after a restart, …
+
+#endif

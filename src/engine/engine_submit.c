@@ -1,0 +1,97 @@
+// colrow_submit() and colrow_cancel(): requests on their way in.
+#include <string.h>
+
+#include "engine/engine.h"
+
+// Numbers ascend along the list.
+static struct request *find_request(const struct colrow_engine *engine, uint64_t number)
+{
+    for (struct request *request = engine->last_request; request && request->number >= number;
+         request = request->previous)
+        if (request->number == number)
+            return request;
+    return NULL;
+}
+
+int colrow_cancel(struct colrow_engine *engine, uint64_t number)
+{
+    struct request *request = find_request(engine, number);
+    if (!request)
+        return engine_result(
+            fail(ERR_REQUEST, "request %llu is over, or never was", (unsigned long long)number));
+    engine->n_cancelled += !request->cancelled;
+    request->cancelled = true;
+    engine_ring(engine);
+    return 0;
+}
+
+static enum status encode_prompt(const struct colrow_engine *engine,
+                                 const struct colrow_prompt *prompt, struct token_ids *ids)
+{
+    if (prompt->n_ids > 0)
+        return token_ids_append(ids, prompt->ids, (size_t)prompt->n_ids);
+    if (!prompt->text)
+        return fail(ERR_REQUEST, "the prompt has neither ids nor text");
+    if (!engine->tokenizer)
+        return fail(ERR_REQUEST, "%s has no tokenizer.json; give the prompt as token ids",
+                    engine->model);
+    TRY(tokenizer_encode(engine->tokenizer, prompt->text, strlen(prompt->text),
+                         !prompt->no_special_tokens, ids));
+    return ids->n > INT32_MAX / 2 ? fail(ERR_TOO_LARGE, "the prompt has %zu tokens", ids->n) : OK;
+}
+
+static enum status submit(struct colrow_engine *engine, const struct token_ids *ids,
+                          const struct colrow_sampling *sampling, colrow_callback callback,
+                          void *context, struct request **out)
+{
+    struct request_limits limits = {
+        .vocab_size = engine->config.vocab_size,
+        .max_model_len = engine->max_model_len,
+        .kv_pool_tokens = kv_pool_size(engine->pool) * KV_PAGE_TOKENS,
+        .prompt_logits = engine->prompt_logits,
+        .seed = engine->seed,
+        .generation = &engine->generation,
+        .tokenizer = engine->tokenizer,
+    };
+    struct request *request;
+    TRY(request_new(&limits, engine->next_number, ids->ids, (int32_t)ids->n, sampling, &request));
+    request->callback = callback;
+    request->context = context;
+    for (int32_t i = 0; i < request->n && !callback; i++) {
+        enum status status = polled_output_reserve(&request->completions[i].last_resort);
+        if (status != OK) {
+            request_free(request);
+            return status;
+        }
+    }
+    engine->next_number++;
+    *out = request;
+    return OK;
+}
+
+int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
+                  const struct colrow_sampling *sampling, colrow_callback callback, void *context,
+                  uint64_t *number)
+{
+    if (engine->over)
+        return engine_result(crew_fail(engine->crew));
+    struct token_ids ids;
+    token_ids_init(&ids);
+    struct request *request = NULL;
+    enum status status = encode_prompt(engine, prompt, &ids);
+    if (status == OK)
+        status = submit(engine, &ids, sampling, callback, context, &request);
+    token_ids_fini(&ids);
+    if (status != OK)
+        return engine_result(of_a_request(status));
+    request->previous = engine->last_request;
+    *(engine->last_request ? &engine->last_request->next : &engine->first_request) = request;
+    engine->last_request = request;
+    engine->n_requests++;
+    for (int32_t i = 0; i < request->n; i++)
+        scheduler_add(&engine->scheduler, &request->completions[i].sequence);
+    engine_ring(engine);
+    if (number)
+        *number = request->number;
+    return 0;
+}

@@ -1,0 +1,265 @@
+// Ranks that start without anybody waiting, do steps, die, and start again.
+#include "testing.h"
+#include "toy_llama.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "engine/crew.h"
+#include "model/plan.h"
+
+static struct toy_llama toy;
+
+static int set_up(void **state)
+{
+    (void)state;
+    toy_llama_new(&toy);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    toy_llama_free(&toy);
+    return 0;
+}
+
+static int open_files(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) != -1;
+    return n;
+}
+
+static void assert_no_children(void)
+{
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static struct crew *start(int n_ranks, const char *program)
+{
+    struct crew_options options = {
+        .shape =
+            {
+                .n_ranks = n_ranks,
+                .limits = {.rows_max = 16,
+                           .sequences_max = 4,
+                           .logit_rows_max = 4,
+                           .page_entries_max = 32},
+                .kv_pages = 32,
+                .vocab_size = TOY_VOCAB,
+                .hidden_size = TOY_HIDDEN,
+                .num_hidden_layers = TOY_LAYERS,
+            },
+        .board = {.compute = COMPUTE_BF16, .threads_per_rank = 1, .log_level = 3},
+        .deadline_seconds = 60,
+    };
+    snprintf(options.program, sizeof options.program, "%s", program);
+    snprintf(options.board.model, sizeof options.board.model, "%s", toy.folder);
+    struct crew *crew = NULL;
+    assert_int_equal(crew_new(&options, &crew), OK);
+    return crew;
+}
+
+// As an event loop does: nothing but the file descriptor says when to look.
+static enum crew_state sleep_and_poll(struct crew *crew)
+{
+    struct pollfd event = {.fd = crew_fd(crew), .events = POLLIN};
+    assert_int_equal(poll(&event, 1, 20000), 1);
+    return crew_poll(crew);
+}
+
+static enum crew_state wait_while(struct crew *crew, enum crew_state state)
+{
+    enum crew_state now;
+    do
+        now = sleep_and_poll(crew);
+    while (now == state);
+    return now;
+}
+
+static void post_prompt(struct crew *crew, int64_t number)
+{
+    static const int32_t tokens[] = {TOY_BOS, 'h', 'e', 'l', 'l', 'o'}, pages[] = {3},
+                         logit_rows[] = {5};
+    static const uint8_t logit_full[] = {1};
+    static const struct step_sequence sequence = {0, 6, 0, pages, 1};
+    const struct step step = {
+        .number = number,
+        .n_rows = 6,
+        .tokens = tokens,
+        .n_sequences = 1,
+        .sequences = &sequence,
+        .n_logits = 1,
+        .logit_rows = logit_rows,
+        .logit_full = logit_full,
+    };
+    crew_post(crew, &step);
+}
+
+// Runs a step and gives its logits.
+static void run_prompt(struct crew *crew, int64_t number, float *logits)
+{
+    post_prompt(crew, number);
+    crew_listen(crew);
+    while (!crew_take(crew))
+        assert_int_equal(sleep_and_poll(crew), CREW_READY);
+    memcpy(logits, crew_results(crew)->logits, TOY_VOCAB * sizeof *logits);
+}
+
+static void assert_broken(struct crew *crew, const char *sentence)
+{
+    assert_int_equal(crew_fail(crew), ERR_GROUP);
+    if (!strstr(status_message(), sentence))
+        print_error("expected \"%s\" in: %s\n", sentence, status_message());
+    assert_non_null(strstr(status_message(), sentence));
+}
+
+static void a_crew_does_steps(void **state)
+{
+    (void)state;
+    int files = open_files();
+    static float first[TOY_VOCAB], again[TOY_VOCAB];
+    for (int n_ranks = 1; n_ranks <= 3; n_ranks++) {
+        struct crew *crew = start(n_ranks, COLROW_BINARY);
+        assert_int_equal(crew_state(crew), CREW_LOADING);
+        assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
+        assert_true(crew_bytes_read(crew) > 0);
+        run_prompt(crew, 1, n_ranks == 1 ? first : again);
+        if (n_ranks > 1)
+            assert_memory_equal(again, first, sizeof first);
+        post_prompt(crew, 2); // and with waiting
+        assert_int_equal(crew_await_step(crew), OK);
+        assert_memory_equal(crew_results(crew)->logits, first, sizeof first);
+        run_prompt(crew, 3, again);
+        assert_memory_equal(again, first, sizeof first);
+        crew_stop(crew);
+        assert_no_children();
+    }
+    assert_int_equal(open_files(), files);
+    crew_stop(NULL);
+}
+
+// Idle, and with a step under way.
+static void a_dead_rank_is_replaced(void **state)
+{
+    (void)state;
+    int files = open_files();
+    static float first[TOY_VOCAB], again[TOY_VOCAB];
+    struct crew *crew = start(2, COLROW_BINARY);
+    assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+    run_prompt(crew, 1, first);
+    int64_t number = 2;
+    for (int round = 0; round < 6; round++) {
+        int victim = round % 2;
+        if (round >= 3)
+            post_prompt(crew, number++);
+        pid_t pid = crew_pid(crew, victim);
+        assert_int_equal(kill(pid, round % 3 ? SIGKILL : SIGSEGV), 0);
+        assert_int_equal(wait_while(crew, CREW_READY), CREW_BROKEN);
+        char sentence[64];
+        snprintf(sentence, sizeof sentence, "rank %d (pid %d) was killed by signal", victim,
+                 (int)pid);
+        assert_broken(crew, sentence);
+        assert_int_equal(crew_poll(crew), CREW_BROKEN); // stays so until told
+        crew_restart(crew);
+        if (round % 2)
+            assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+        else
+            assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
+        assert_int_equal(crew_generation(crew), round + 2);
+        assert_int_not_equal(crew_pid(crew, victim), pid);
+        run_prompt(crew, number++, again);
+        assert_memory_equal(again, first, sizeof first);
+    }
+    crew_stop(crew);
+    assert_no_children();
+    assert_int_equal(open_files(), files);
+}
+
+static void a_rank_may_die_while_loading(void **state)
+{
+    (void)state;
+    struct crew *crew = start(2, COLROW_BINARY);
+    kill(crew_pid(crew, 1), SIGKILL);
+    assert_int_equal(wait_while(crew, CREW_LOADING), CREW_BROKEN);
+    assert_broken(crew, "rank 1 (pid");
+    crew_restart(crew);
+    assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
+    static float logits[TOY_VOCAB];
+    run_prompt(crew, 1, logits);
+    crew_stop(crew);
+    assert_no_children();
+}
+
+static void a_stopped_rank_is_found(void **state)
+{
+    (void)state;
+    struct crew *crew = start(2, COLROW_BINARY);
+    assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+    kill(crew_pid(crew, 0), SIGSTOP);
+    post_prompt(crew, 1);
+    crew_listen(crew);
+    assert_int_equal(wait_while(crew, CREW_READY), CREW_BROKEN);
+    assert_broken(crew, "stopped");
+    crew_stop(crew);
+    assert_no_children();
+}
+
+static void no_ranks_at_all(void **state)
+{
+    (void)state;
+    int files = open_files();
+    const char *programs[] = {"/bin/true", "/bin/false"};
+    for (int i = 0; i < 2; i++) {
+        struct crew *crew = start(2, programs[i]);
+        assert_int_equal(wait_while(crew, CREW_LOADING), CREW_BROKEN);
+        assert_broken(crew, "rank");
+        crew_restart(crew); // which does not help
+        assert_int_equal(crew_await_ready(crew, NULL, NULL), ERR_GROUP);
+        assert_int_equal(crew_state(crew), CREW_BROKEN);
+        crew_stop(crew);
+    }
+    assert_no_children();
+    assert_int_equal(open_files(), files);
+}
+
+// Nothing in the file descriptor keeps an event loop awake that has nothing to do.
+static void an_idle_crew_is_quiet(void **state)
+{
+    (void)state;
+    struct crew *crew = start(2, COLROW_BINARY);
+    assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+    static float logits[TOY_VOCAB];
+    run_prompt(crew, 1, logits);
+    struct pollfd event = {.fd = crew_fd(crew), .events = POLLIN};
+    int n_wakes = 0;
+    while (poll(&event, 1, 300) > 0) {
+        crew_poll(crew);
+        assert_true(++n_wakes < 10);
+    }
+    crew_ring(crew);
+    assert_int_equal(poll(&event, 1, 0), 1);
+    crew_poll(crew);
+    assert_int_equal(poll(&event, 1, 0), 0);
+    crew_stop(crew);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_crew_does_steps),
+        cmocka_unit_test(a_dead_rank_is_replaced),
+        cmocka_unit_test(a_rank_may_die_while_loading),
+        cmocka_unit_test(a_stopped_rank_is_found),
+        cmocka_unit_test(no_ranks_at_all),
+        cmocka_unit_test(an_idle_crew_is_quiet),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

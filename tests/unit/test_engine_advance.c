@@ -1,0 +1,322 @@
+// An engine inside somebody's event loop: nothing but its file descriptor says when to call it.
+#include "engine_client.h"
+#include "toy_llama.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+enum { PROMPTS = 6 };
+static struct toy_llama toy;
+static struct answer expected[PROMPTS], answers[PROMPTS];
+static const char *const prompts[PROMPTS] = {
+    "a", "hello", "the quick brown fox", "", "0123456789 0123456789 0123456789", "zz"};
+
+static struct colrow_sampling sampling_of(int i)
+{
+    struct colrow_sampling sampling = client_sampling(10 + 9 * i);
+    sampling.temperature = i % 2 ? 0.8 : 0;
+    sampling.has_seed = 1;
+    sampling.seed = (uint64_t)i;
+    return sampling;
+}
+
+static void submit_all(struct colrow_engine *engine, struct answer *to)
+{
+    for (int i = 0; i < PROMPTS; i++) {
+        struct colrow_sampling sampling = sampling_of(i);
+        client_submit(engine, prompts[i], &sampling, &to[i]);
+    }
+}
+
+static void assert_as_expected(void)
+{
+    for (int i = 0; i < PROMPTS; i++)
+        assert_answers_equal(&answers[i], &expected[i]);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    toy_llama_new(&toy);
+    struct colrow_options options = client_options(toy.folder, 1);
+    struct colrow_engine *engine = client_open(&options);
+    submit_all(engine, expected);
+    client_run(engine);
+    colrow_close(engine);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    toy_llama_free(&toy);
+    return 0;
+}
+
+static struct colrow_engine *begin(const struct colrow_options *options)
+{
+    struct colrow_engine *engine = NULL;
+    if (colrow_open_begin(options, &engine) != 0)
+        print_error("colrow_open_begin: %s\n", colrow_error());
+    assert_non_null(engine);
+    return engine;
+}
+
+static struct colrow_gauges gauges_of(const struct colrow_engine *engine)
+{
+    struct colrow_gauges gauges = {.struct_size = sizeof gauges};
+    colrow_get_gauges(engine, &gauges);
+    return gauges;
+}
+
+static bool is_readable(struct colrow_engine *engine, int timeout_ms)
+{
+    struct pollfd event = {.fd = colrow_fd(engine), .events = POLLIN};
+    return poll(&event, 1, timeout_ms) == 1;
+}
+
+static int sleep_and_advance(struct colrow_engine *engine)
+{
+    assert_true(is_readable(engine, 20000));
+    return colrow_advance(engine);
+}
+
+static void loop_until_done(struct colrow_engine *engine)
+{
+    int alive;
+    while ((alive = sleep_and_advance(engine)) > 0)
+        ;
+    assert_int_equal(alive, 0);
+}
+
+static void loop_until_ready(struct colrow_engine *engine)
+{
+    while (gauges_of(engine).state == COLROW_LOADING)
+        assert_true(sleep_and_advance(engine) >= 0);
+    assert_int_equal(gauges_of(engine).state, COLROW_READY);
+}
+
+static void assert_no_children(void)
+{
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void answers_are_the_same(void **state)
+{
+    (void)state;
+    for (int tp = 1; tp <= 3; tp++) {
+        struct colrow_options options = client_options(toy.folder, tp);
+        options.max_num_batched_tokens = 16;
+        struct colrow_engine *engine = begin(&options);
+        assert_int_equal(gauges_of(engine).state, COLROW_LOADING);
+        submit_all(engine, answers); // waits for the ranks
+        assert_int_equal(gauges_of(engine).waiting_sequences, PROMPTS);
+        assert_int_equal(colrow_advance(engine), PROMPTS);
+        loop_until_done(engine);
+        assert_as_expected();
+        struct colrow_gauges gauges = gauges_of(engine);
+        assert_int_equal(gauges.state, COLROW_READY);
+        assert_int_equal(gauges.requests + gauges.running_sequences + gauges.waiting_sequences, 0);
+        assert_int_equal(gauges.kv_pages_used, 0);
+        assert_true(gauges.kv_pages > 0 && gauges.bytes_loaded == gauges.bytes_total);
+        struct colrow_statistics statistics;
+        colrow_get_statistics(engine, &statistics);
+        assert_true(statistics.load_seconds > 0);
+        colrow_close(engine);
+        assert_no_children();
+    }
+}
+
+static void steps_and_advances_mix(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    submit_all(engine, answers);
+    int alive = PROMPTS;
+    for (int i = 0; alive > 0; i++)
+        alive = i % 3 == 1 ? colrow_step(engine)
+                : i % 3    ? sleep_and_advance(engine)
+                           : colrow_advance(engine);
+    assert_int_equal(alive, 0);
+    assert_as_expected();
+    colrow_close(engine);
+    assert_no_children();
+}
+
+static void requests_ring(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    loop_until_ready(engine);
+    while (is_readable(engine, 300)) // a last tick of the clock
+        assert_int_equal(colrow_advance(engine), 0);
+    struct colrow_sampling sampling = client_sampling(400);
+    sampling.ignore_eos = 1;
+    client_submit(engine, "hello", &sampling, &answers[0]);
+    assert_true(is_readable(engine, 0));
+    assert_int_equal(colrow_advance(engine), 1);
+    assert_int_equal(gauges_of(engine).running_sequences, 1);
+    assert_int_equal(gauges_of(engine).kv_pages_used, 1);
+    assert_int_equal(sleep_and_advance(engine), 1);
+    assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
+    assert_true(is_readable(engine, 0));
+    // told at once, whatever the ranks are doing; its pages are free when they are done
+    colrow_advance(engine);
+    assert_int_equal(answers[0].n_ends, 1);
+    assert_int_equal(answers[0].finish, COLROW_CANCELLED);
+    while (gauges_of(engine).requests > 0)
+        sleep_and_advance(engine);
+    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    colrow_close(engine);
+}
+
+// Of many, each at another moment of its life: before a step, in it, several of one request.
+static void cancelling_leaves_the_others_alone(void **state)
+{
+    (void)state;
+    static struct answer cancelled[8][3];
+    struct colrow_options options = client_options(toy.folder, 2);
+    options.max_num_seqs = 4;
+    struct colrow_engine *engine = begin(&options);
+    struct colrow_sampling long_one = client_sampling(300);
+    long_one.ignore_eos = 1;
+    long_one.n = 3;
+    for (int i = 0; i < 8; i++)
+        client_submit(engine, "to be cancelled", &long_one, cancelled[i]);
+    submit_all(engine, answers);
+    for (int i = 0; i < 8; i++) {
+        for (int k = 0; k < i; k++)
+            sleep_and_advance(engine);
+        uint64_t number = (uint64_t)i + 1;
+        assert_int_equal(colrow_cancel(engine, number), 0);
+        colrow_advance(engine);
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(cancelled[i][k].n_ends, 1);
+            assert_int_equal(cancelled[i][k].finish, COLROW_CANCELLED);
+        }
+    }
+    loop_until_done(engine);
+    assert_as_expected();
+    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    colrow_close(engine);
+}
+
+static void kill_one(struct colrow_engine *engine, int rank, int signal)
+{
+    struct colrow_rank_statistics statistics;
+    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
+    assert_int_equal(kill(statistics.pid, signal), 0);
+}
+
+static void lost_ranks_start_again(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    for (int round = 0; round < 4; round++) {
+        submit_all(engine, answers);
+        while (round > 0 && gauges_of(engine).state == COLROW_LOADING)
+            sleep_and_advance(engine);
+        for (int i = 0; i < round * 3; i++)
+            sleep_and_advance(engine);
+        kill_one(engine, round % 2, SIGKILL);
+        int alive;
+        while ((alive = sleep_and_advance(engine)) > 0)
+            ;
+        assert_int_equal(alive, -1);
+        assert_int_equal(colrow_error_class(), COLROW_ERROR_GROUP_LOST);
+        assert_int_equal(gauges_of(engine).state, COLROW_BROKEN);
+        for (int i = 0; i < PROMPTS; i++) {
+            assert_int_equal(answers[i].n_ends, 1);
+            if (answers[i].finish == COLROW_FAILED)
+                assert_non_null(strstr(answers[i].error, "rank"));
+        }
+        assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+        struct colrow_prompt prompt = {.text = "too late"};
+        struct colrow_sampling sampling = client_sampling(1);
+        assert_int_equal(colrow_submit(engine, &prompt, &sampling, NULL, NULL, NULL), -1);
+        assert_int_equal(colrow_advance(engine), -1);
+        assert_int_equal(colrow_restart(engine), 0);
+        assert_int_equal(gauges_of(engine).state, COLROW_LOADING);
+        assert_int_equal(gauges_of(engine).restarts, round); // the old ones may still be leaving
+    }
+    submit_all(engine, answers);
+    loop_until_done(engine);
+    assert_as_expected();
+    assert_int_equal(gauges_of(engine).restarts, 4);
+    assert_int_equal(colrow_restart(engine), -1);
+    assert_int_equal(colrow_error_class(), COLROW_ERROR_USAGE);
+    colrow_close(engine);
+    assert_no_children();
+}
+
+// A rank that does not move keeps nobody in a call; when it has been long enough, it is told.
+static void no_call_waits_for_a_rank(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    loop_until_ready(engine);
+    kill_one(engine, 1, SIGSTOP);
+    struct colrow_sampling sampling = client_sampling(50);
+    client_submit(engine, "hello", &sampling, &answers[0]);
+    for (int i = 0; i < 200; i++) // before the second look, 250 ms later
+        assert_int_equal(colrow_advance(engine), 1);
+    while (sleep_and_advance(engine) > 0)
+        ;
+    assert_int_equal(answers[0].finish, COLROW_FAILED);
+    assert_non_null(strstr(answers[0].error, "stopped"));
+    colrow_close(engine);
+    assert_no_children();
+}
+
+static void hidden_states_stay_between_calls(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    options.capture_hidden_states = 1;
+    struct colrow_engine *engine = begin(&options);
+    submit_all(engine, answers);
+    loop_until_done(engine);
+    assert_as_expected();
+    int n_rows;
+    size_t stride;
+    assert_non_null(colrow_hidden_states(engine, &n_rows, &stride));
+    colrow_close(engine);
+}
+
+static void closing_while_loading_leaves_nothing(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 3);
+    for (int i = 0; i < 3; i++) {
+        struct colrow_engine *engine = begin(&options);
+        if (i)
+            submit_all(engine, answers);
+        if (i == 2)
+            colrow_advance(engine);
+        colrow_close(engine);
+        assert_no_children();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_are_the_same),
+        cmocka_unit_test(steps_and_advances_mix),
+        cmocka_unit_test(requests_ring),
+        cmocka_unit_test(cancelling_leaves_the_others_alone),
+        cmocka_unit_test(lost_ranks_start_again),
+        cmocka_unit_test(no_call_waits_for_a_rank),
+        cmocka_unit_test(hidden_states_stay_between_calls),
+        cmocka_unit_test(closing_while_loading_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
