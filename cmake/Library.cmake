@@ -1,8 +1,8 @@
-# libcolrow, shared and static, from all layers but cmd; its headers and pkg-config file. Only what the headers declare
+# libcolrow, shared and static, from all layers but server and cmd; its headers and pkg-config file. Only what the headers declare
 # is visible in either: the static library is one object whose other symbols are made local.
 set(library_objects "")
 get_property(library_layers GLOBAL PROPERTY COLROW_LAYERS)
-list(REMOVE_ITEM library_layers colrow_cmd)
+list(REMOVE_ITEM library_layers colrow_server colrow_cmd)
 foreach(layer IN LISTS library_layers)
     get_target_property(type ${layer} TYPE)
     if(type STREQUAL "STATIC_LIBRARY")

@@ -43,3 +43,8 @@ foreach(label unit kernels golden fuzz e2e)
             ENVIRONMENT "COLROW=${PROJECT_BINARY_DIR}/colrow;BUILD_DIR=${PROJECT_BINARY_DIR};SOURCE_DIR=${PROJECT_SOURCE_DIR};SHARED_DIR=${COLROW_SHARED};SANITIZE=${COLROW_SANITIZE}")
     endforeach()
 endforeach()
+
+# The server that tests/e2e/test_http_*.py talk to.
+add_executable(http_echo ${PROJECT_SOURCE_DIR}/tests/e2e/http_echo.c)
+target_link_libraries(http_echo PRIVATE ${layers} m)
+set_target_properties(http_echo PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

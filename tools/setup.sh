@@ -2,16 +2,30 @@
 # Installs the Debian packages that building and testing need, and says nothing when they are there.
 # `setup.sh full` also installs what .ci/full runs: clang and its tools, shellcheck, mandoc.
 set -eu
+<<<<<<< HEAD
 packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3"
 case ${1:-} in
 full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc" ;;
 "") ;;
 *) echo "setup: \"$1\" is not a set of packages; use: setup.sh [full]" >&2; exit 2 ;;
 esac
+=======
+packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3
+    libuv1-dev libssl-dev"
+have() {
+    dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'
+}
+>>>>>>> b306494 (x)
 missing=""
 for package in $packages; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    have "$package" || missing="$missing $package"
 done
+# The HTTP parser: a library since Debian 13, C sources in a package of Node's on Debian 12.
+if ! have libllhttp-dev && ! have node-llhttp; then
+    llhttp=node-llhttp
+    apt-cache show libllhttp-dev >/dev/null 2>&1 && llhttp=libllhttp-dev
+    missing="$missing $llhttp"
+fi
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null; then
     echo "setup: these packages are needed:$missing (no apt-get here: install them with your system's tool)" >&2

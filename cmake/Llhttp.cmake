@@ -1,0 +1,16 @@
+# llhttp, the HTTP/1 parser of Node.js: as a library where the system has one (libllhttp-dev), else from the C sources that
+# Debian 12 installs with node-llhttp.
+pkg_check_modules(LLHTTP QUIET IMPORTED_TARGET libllhttp>=8)
+if(LLHTTP_FOUND)
+    add_library(llhttp ALIAS PkgConfig::LLHTTP)
+    return()
+endif()
+find_path(LLHTTP_INCLUDE llhttp.h PATHS /usr/share/include/llhttp)
+find_path(LLHTTP_SOURCES llhttp.c PATHS /usr/share/llhttp)
+if(NOT LLHTTP_INCLUDE OR NOT LLHTTP_SOURCES)
+    message(FATAL_ERROR "llhttp is missing: apt-get install libllhttp-dev, or node-llhttp on Debian 12 (tools/setup.sh)")
+endif()
+add_library(llhttp STATIC ${LLHTTP_SOURCES}/api.c ${LLHTTP_SOURCES}/http.c ${LLHTTP_SOURCES}/llhttp.c)
+target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE})
+target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
+target_compile_options(llhttp PRIVATE -O2 -w)
