@@ -5,6 +5,7 @@
 
 #include "testing.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "text/decode_stream.h"
 #include "text/tokenizer.h"
@@ -14,6 +15,20 @@ static inline void must(enum status status)
     if (status != OK)
         printf("%s\n", status_message());
     assert_int_equal(status, OK);
+}
+
+// What `tokenizers` itself reads: tokenizer.json without the files beside it.
+static inline struct tokenizer *open_alone(const char *folder)
+{
+    char path[FILE_PATH_MAX];
+    struct bytes text;
+    struct tokenizer *tokenizer;
+    bytes_init(&text);
+    must(file_join(folder, "tokenizer.json", path));
+    must(file_read(path, 1 << 26, &text));
+    must(tokenizer_parse(path, text.data, text.length, &tokenizer));
+    bytes_fini(&text);
+    return tokenizer;
 }
 
 static inline bool same_ids(const json_t *expected, const struct token_ids *found)

@@ -153,14 +153,36 @@ static enum status compile_plan(struct opening *opening)
     return status;
 }
 
+// The tokenizer's own end token ends an answer as well, as vLLM has it: chat models often name
+// theirs in tokenizer_config.json alone.
+static enum status add_tokenizer_eos(struct colrow_engine *engine)
+{
+    struct generation_config *generation = &engine->generation;
+    int32_t id = tokenizer_eos_id(engine->tokenizer);
+    if (id < 0 || id >= engine->config.vocab_size) // then the model cannot say it
+        return OK;
+    for (int i = 0; i < generation->n_eos_token_ids; i++)
+        if (generation->eos_token_ids[i] == id)
+            return OK;
+    if (generation->n_eos_token_ids == EOS_TOKENS_MAX)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: has more than %d end tokens, with the tokenizer's; expected at most so "
+                    "many",
+                    engine->model, EOS_TOKENS_MAX);
+    generation->eos_token_ids[generation->n_eos_token_ids++] = id;
+    return OK;
+}
+
 static enum status read_text_files(struct opening *opening)
 {
     struct colrow_engine *engine = opening->engine;
     char path[FILE_PATH_MAX];
     TRY(generation_config_read(engine->model, engine->config.vocab_size, &engine->generation));
     TRY(file_join(engine->model, "tokenizer.json", path));
-    if (file_exists(path)) // prompts may come as ids
+    if (file_exists(path)) { // prompts may come as ids
         TRY(tokenizer_open(engine->model, &engine->tokenizer));
+        TRY(add_tokenizer_eos(engine));
+    }
     if (chat_template_open(engine->model, &engine->chat) == OK)
         return OK;
     // only who applies it has to know

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "text/jinja_eval.h"
+#include "text/special_tokens.h"
 #include "text/unicode.h"
 
 enum { CONFIG_BYTES_MAX = 16 * 1024 * 1024, TOKENS_MAX = 32, MESSAGES_MAX = 100 * 1000 };
@@ -85,20 +86,15 @@ done:
     return status;
 }
 
-// Every key "..._token" that is a text, or an object with a text "content".
-static enum status add_config_tokens(struct chat_template *chat, json_t *config)
+static enum status add_folder_tokens(struct chat_template *chat, const char *folder)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach(config, key, value)
-    {
-        size_t length = strlen(key);
-        if (json_is_object(value))
-            value = json_object_get(value, "content");
-        if (length > 6 && strcmp(key + length - 6, "_token") == 0 && json_is_string(value))
-            TRY(add_token(chat, key, json_string_value(value)));
-    }
-    return OK;
+    struct special_tokens tokens;
+    TRY(special_tokens_read(folder, &tokens));
+    enum status status = OK;
+    for (size_t i = 0; i < tokens.n && status == OK; i++)
+        status = add_token(chat, tokens.items[i].name, tokens.items[i].text);
+    special_tokens_fini(&tokens);
+    return status;
 }
 
 static enum status no_template(const char *folder)
@@ -182,7 +178,7 @@ enum status chat_template_open(const char *folder, struct chat_template **out)
     snprintf(place, sizeof place, "%s%s", found ? path : config_path,
              found ? "" : ": chat_template");
     TRY_DONE(chat_template_parse(place, text.data ? text.data : "", text.length, NULL, out));
-    status = add_config_tokens(*out, config);
+    status = add_folder_tokens(*out, folder);
 done:
     if (status != OK) {
         chat_template_close(*out);

@@ -21,8 +21,8 @@ struct chat_message {
 struct chat_template; // immutable after opening: any number of threads may use it
 
 // Reads `folder`/chat_template.jinja, else "chat_template" of `folder`/tokenizer_config.json (a
-// text, or a list of {"name", "template"} of which "default" counts). Tokens such as bos_token come
-// from tokenizer_config.json. ERR_UNSUPPORTED when the folder has no template.
+// text, or a list of {"name", "template"} of which "default" counts). Tokens such as bos_token are
+// the folder's (special_tokens.h). ERR_UNSUPPORTED when the folder has no template.
 enum status chat_template_open(const char *folder, struct chat_template **out) STATUS_MUST_USE;
 // From memory. `tokens`: names and values of variables such as "bos_token", in turn, NULL at the
 // end; may be NULL.

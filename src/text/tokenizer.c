@@ -1,5 +1,6 @@
 #include "text/tokenizer.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "text/splits.h"
@@ -8,13 +9,6 @@
 
 // ---- tokens ----
 
-const struct added_token *tokenizer_added(const struct tokenizer *tokenizer, int32_t id)
-{
-    if (id < 0 || (size_t)id >= tokenizer->n_ids || tokenizer->added_index[id] < 0)
-        return NULL;
-    return &tokenizer->added.tokens[tokenizer->added_index[id]];
-}
-
 int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer)
 {
     return (int32_t)tokenizer->n_ids;
@@ -22,7 +16,7 @@ int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer)
 
 const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *length)
 {
-    const struct added_token *added = tokenizer_added(tokenizer, id);
+    const struct added_token *added = added_tokens_at(&tokenizer->added, id);
     if (!added)
         return vocabulary_text(&tokenizer->bpe.vocabulary, id, length);
     *length = added->content_length;
@@ -32,18 +26,22 @@ const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_
 int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *token)
 {
     size_t length = strlen(token);
-    const struct added_tokens *added = &tokenizer->added;
-    for (size_t i = 0; i < added->n; i++)
-        if (added->tokens[i].content_length == length &&
-            memcmp(added->text.data + added->tokens[i].content, token, length) == 0)
-            return added->tokens[i].id;
-    return vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
+    int32_t id = added_tokens_find(&tokenizer->added, token, length);
+    return id >= 0 ? id : vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
 }
 
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
 {
-    const struct added_token *added = tokenizer_added(tokenizer, id);
-    return added && added->special;
+    const struct added_token *added = added_tokens_at(&tokenizer->added, id);
+    return added && added->ever_special;
+}
+
+int32_t tokenizer_eos_id(const struct tokenizer *tokenizer)
+{
+    for (size_t i = 0; i < tokenizer->special.n; i++)
+        if (strcmp(tokenizer->special.items[i].name, "eos_token") == 0)
+            return tokenizer_find(tokenizer, tokenizer->special.items[i].text);
+    return -1;
 }
 
 // ---- encoding ----
@@ -110,23 +108,42 @@ static enum status check_text(const char *text, size_t length)
     return OK;
 }
 
-enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
-                             bool add_special_tokens, struct token_ids *out)
+static enum status encode_text(const struct tokenizer *tokenizer, const char *text, size_t length,
+                               struct token_ids *out)
 {
-    const struct post_processor *post = &tokenizer->post_processor;
-    TRY(check_text(text, length));
-    if (add_special_tokens)
-        TRY(token_ids_append(out, post->before.ids, post->before.n));
     struct splits words;
     splits_init(&words);
     enum status status;
     TRY_DONE(cut_into_words(tokenizer, text, length, &words));
-    TRY_DONE(encode_words(tokenizer, &words, out));
-    if (add_special_tokens)
-        TRY_DONE(token_ids_append(out, post->after.ids, post->after.n));
+    status = encode_words(tokenizer, &words, out);
 done:
     splits_fini(&words);
     return status;
+}
+
+enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
+                             bool add_special_tokens, struct token_ids *out)
+{
+    const struct token_ids *layout = add_special_tokens ? &tokenizer->post_processor.with_special
+                                                        : &tokenizer->post_processor.plain;
+    size_t begin = 0, end = 0; // the text's ids in `out`
+    bool encoded = false;
+    TRY(check_text(text, length));
+    for (size_t i = 0; i < layout->n; i++) {
+        if (layout->ids[i] != POST_PROCESSOR_TEXT) {
+            TRY(token_ids_push(out, layout->ids[i]));
+        } else if (!encoded) {
+            begin = out->n;
+            TRY(encode_text(tokenizer, text, length, out));
+            end = out->n;
+            encoded = true;
+        } else {
+            for (size_t k = begin; k < end; k++)
+                TRY(token_ids_push(out, out->ids[k]));
+        }
+    }
+    assert(begin <= end && end <= out->n);
+    return OK;
 }
 
 // ---- decoding ----
@@ -136,15 +153,13 @@ done:
 const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id, size_t *length,
                                    bool *special)
 {
-    const struct added_token *added = tokenizer_added(tokenizer, id);
+    const struct added_token *added = added_tokens_at(&tokenizer->added, id);
     *special = false;
     if (!added)
         return vocabulary_text(&tokenizer->bpe.vocabulary, id, length);
-    const char *content = tokenizer->added.text.data + added->content;
-    const char *text = tokenizer->added.text.data + added->matched;
-    *length = added->matched_length;
-    *special =
-        added->special && *length == added->content_length && memcmp(text, content, *length) == 0;
+    const char *text = tokenizer->added.text.data + added->decoded;
+    *length = added->decoded_length;
+    *special = added_tokens_is_special(&tokenizer->added, text, *length);
     return text;
 }
 

@@ -19,11 +19,17 @@ enum { TOKENIZER_TEXT_BYTES_MAX = 256 * 1024 * 1024 }; // of one text to encode
 
 struct tokenizer; // immutable after opening: any number of threads may use it
 
-// Reads `folder`/tokenizer.json.
+// Reads `folder`/tokenizer.json, and what the files beside it say about tokens and class
+// (tokenizer_config.h).
 enum status tokenizer_open(const char *folder, struct tokenizer **out) STATUS_MUST_USE;
-// The same from memory; `name` stands in messages.
+// tokenizer.json alone, from memory; `name` stands in messages.
 enum status tokenizer_parse(const char *name, const char *text, size_t length,
                             struct tokenizer **out) STATUS_MUST_USE;
+// The same with tokenizer_config.json, special_tokens_map.json, added_tokens.json and config.json,
+// each of which may be NULL.
+enum status tokenizer_parse_files(const char *name, const char *text, size_t length,
+                                  const char *const files[4],
+                                  struct tokenizer **out) STATUS_MUST_USE;
 void tokenizer_close(struct tokenizer *tokenizer); // accepts NULL
 
 // Appends the ids of `text` (UTF-8; anything else is ERR_INPUT) to `out`, which the caller
@@ -41,5 +47,7 @@ const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_
 int32_t tokenizer_find(const struct tokenizer *tokenizer,
                        const char *token); // its id, -1 when there is none
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
+// The id of the folder's eos_token, which ends an answer; -1 when it names none.
+int32_t tokenizer_eos_id(const struct tokenizer *tokenizer);
 
 #endif

@@ -1,8 +1,6 @@
 // Twelve real tokenizers on 246 texts each (../shared/goldens/text/tokenizers).
 #include "tokenizer_vectors.h"
 
-#include "base/file.h"
-
 static void vectors_are_equal(void **state)
 {
     static const char *const names[] = {"gpt2",    "llama-2-7b",   "llama-3.2",  "llama-3.3",
@@ -12,11 +10,10 @@ static void vectors_are_equal(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char folder[FILE_PATH_MAX], vectors[FILE_PATH_MAX];
-        struct tokenizer *tokenizer;
         json_t *root;
         snprintf(folder, sizeof folder, SHARED_DIR "/data/tokenizers/%s", names[i]);
         snprintf(vectors, sizeof vectors, SHARED_DIR "/goldens/text/tokenizers/%s.json", names[i]);
-        must(tokenizer_open(folder, &tokenizer));
+        struct tokenizer *tokenizer = open_alone(folder);
         assert_int_equal(json_file(vectors, 1 << 24, &root), OK);
         const json_t *cases = json_object_get(root, "cases");
         size_t wrong = count_wrong(names[i], tokenizer, cases);
@@ -33,10 +30,9 @@ static void vectors_are_equal(void **state)
 // A model small enough that most of its text is single characters and bytes.
 static void the_story_model_is_equal(void **state)
 {
-    struct tokenizer *tokenizer;
+    struct tokenizer *tokenizer = open_alone(SHARED_DIR "/data/models/stories260K-hf");
     json_t *root;
     (void)state;
-    must(tokenizer_open(SHARED_DIR "/data/models/stories260K-hf", &tokenizer));
     must(json_file(SOURCE_DIR "/tests/data/tokenizers/stories260K.json", 1 << 24, &root));
     assert_true(json_array_size(json_object_get(root, "cases")) >= 75);
     assert_int_equal(count_wrong("stories260K", tokenizer, json_object_get(root, "cases")), 0);
