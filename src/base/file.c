@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_writer.h"
+
 enum status file_open(const char *path, int *fd, uint64_t *bytes)
 {
     struct stat info;
@@ -81,17 +83,12 @@ enum status file_size(const char *path, uint64_t *out)
 
 enum status file_write(const char *path, const void *data, size_t length)
 {
-    char neighbour[FILE_PATH_MAX + 32];
-    snprintf(neighbour, sizeof neighbour, "%s.%ld.new", path, (long)getpid());
-    FILE *file = fopen(neighbour, "wb");
-    if (!file)
-        return fail_errno("create", path);
-    bool good = fwrite(data, 1, length, file) == length;
-    good = fclose(file) == 0 && good;
-    if (good && rename(neighbour, path) == 0)
-        return OK;
-    enum status status = fail_errno("write", path);
-    unlink(neighbour);
+    struct file_writer writer;
+    TRY(file_writer_open(path, &writer));
+    enum status status = file_writer_write(&writer, data, length);
+    if (status == OK)
+        return file_writer_finish(&writer);
+    file_writer_abandon(&writer);
     return status;
 }
 

@@ -17,7 +17,7 @@ enum status file_read(const char *path, size_t bytes_max, struct bytes *out) STA
 // Same, from standard input up to its end; may hold NUL bytes.
 enum status file_read_stdin(size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
 enum status file_size(const char *path, uint64_t *out) STATUS_MUST_USE;
-// Writes the file whole: to a neighbour first, then renamed over `path`.
+// Writes the file whole or not at all (file_writer.h).
 enum status file_write(const char *path, const void *data, size_t length) STATUS_MUST_USE;
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);

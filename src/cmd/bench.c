@@ -1,10 +1,12 @@
 // `colrow bench KIND`: speed, always beside the machine's own limits.
 #include "cmd/commands.h"
+#include "cmd/json_output.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "device/device.h"
@@ -56,9 +58,9 @@ static enum status run_limits(const struct bench_limits *b)
         json_array_append_new(list, limits_json(n, &p));
     }
     if (status == OK && b->json)
-        status = write_json(json_incref(list), NULL);
+        status = json_write(json_incref(list), JSON_FIGURES, NULL);
     else if (status == OK)
-        status = table_print(&table, stdout);
+        status = table_print(&table, output());
     table_fini(&table);
     json_decref(list);
     return status;

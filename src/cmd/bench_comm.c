@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
+#include "cmd/json_output.h"
 #include "comm/comm.h"
 #include "comm/group.h"
 #include "device/device.h"
@@ -134,17 +136,17 @@ static enum status run_group(struct comm_run *run)
 static void print_points(const struct comm_run *run)
 {
     const struct comm_points *points = &run->results.points;
-    printf("%d ranks, %s: one-shot to %zu bytes", run->n_ranks, run->algorithm,
-           points->one_shot_bytes);
+    output_print("%d ranks, %s: one-shot to %zu bytes", run->n_ranks, run->algorithm,
+                 points->one_shot_bytes);
     if (run->n_ranks == 2)
-        printf(" (slots demoted to %zu, spread to %zu), two-shot in chunks of %zu",
-               points->demote_bytes, points->spread_bytes, points->chunk_bytes);
+        output_print(" (slots demoted to %zu, spread to %zu), two-shot in chunks of %zu",
+                     points->demote_bytes, points->spread_bytes, points->chunk_bytes);
     if (points->stream_bytes != SIZE_MAX)
-        printf(", streamed from %zu", points->stream_bytes);
+        output_print(", streamed from %zu", points->stream_bytes);
     if (points->tuning_seconds > 0)
-        printf("; measured in %.1f ms\n", points->tuning_seconds * 1e3);
+        output_print("; measured in %.1f ms\n", points->tuning_seconds * 1e3);
     else
-        printf("; not measured: ranks share CPUs\n");
+        output_print("; not measured: ranks share CPUs\n");
 }
 
 static enum status print_table(const struct comm_run *runs, int n)
@@ -164,7 +166,7 @@ static enum status print_table(const struct comm_run *runs, int n)
             table_cell(&table, "%.2f", (double)sizes[s] / seconds / 1e9);
         }
     }
-    enum status status = table_print(&table, stdout);
+    enum status status = table_print(&table, output());
     table_fini(&table);
     for (int i = 0; i < n; i++)
         if (runs[i].n_ranks > 1)
@@ -192,7 +194,7 @@ static enum status print_comm_json(const struct comm_run *runs, int n)
                                                                  : (json_int_t)points->stream_bytes,
                                 "tuning_seconds", points->tuning_seconds));
         }
-    return write_json(list, NULL);
+    return json_write(list, JSON_FIGURES, NULL);
 }
 
 // "auto", "one-shot", "two-shot" or "all".

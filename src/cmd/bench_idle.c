@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
 #include "cmd/engine_flags.h"
+#include "cmd/json_output.h"
 
 enum { REPEATS_MAX = 100 };
 
@@ -124,8 +126,8 @@ static enum status run_idle(struct idle *b)
         status = measure_gap(b, engine, b->gaps[i]);
     colrow_close(engine);
     if (status == OK && b->json)
-        return write_json(json_incref(b->rows), NULL);
-    return status == OK ? table_print(&b->table, stdout) : status;
+        return json_write(json_incref(b->rows), JSON_FIGURES, NULL);
+    return status == OK ? table_print(&b->table, output()) : status;
 }
 
 static int bench_idle_main(int argc, char **argv);

@@ -7,9 +7,11 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
+#include "cmd/json_output.h"
 #include "device/device.h"
 
 // Shapes of Llama-3.2-1B at TP=2: gate and up of a rank; 30 of them do not fit the second-level
@@ -153,14 +155,16 @@ static enum status run_kernels(const struct bench_kernels *b)
         product_free(&bench);
     }
     if (status == OK && b->json) {
-        status = write_json(
-            json_pack("{s:o, s:O}", "limits", limits_json(1, &peak), "products", list), NULL);
+        status =
+            json_write(json_pack("{s:o, s:O}", "limits", limits_json(1, &peak), "products", list),
+                       JSON_FIGURES, NULL);
     } else if (status == OK) {
-        print_limits(stdout, 1, &peak);
-        printf("products of weights [%d, %d], %d of them in turn so that they come from memory; "
-               "one thread\n\n",
-               shape.n, shape.k, shape.copies);
-        status = table_print(&table, stdout);
+        print_limits(output(), 1, &peak);
+        output_print(
+            "products of weights [%d, %d], %d of them in turn so that they come from memory; "
+            "one thread\n\n",
+            shape.n, shape.k, shape.copies);
+        status = table_print(&table, output());
     }
     table_fini(&table);
     json_decref(list);

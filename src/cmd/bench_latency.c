@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_writer.h"
+#include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
 #include "cmd/engine_flags.h"
+#include "cmd/json_output.h"
 #include "device/device.h"
 
 enum { ITERATIONS_MAX = 1000 };
@@ -28,6 +31,8 @@ struct bench {
 static enum status open_bench_engine(struct bench *b, const char *model, struct colrow_engine **out)
 {
     struct model_config config;
+    if (b->output_json)
+        TRY(file_writer_check(b->output_json));
     TRY(model_config_read(model, &config));
     if (!b->no_limits) {
         b->cores = device_cpu_count();
@@ -141,32 +146,34 @@ static enum status report(struct bench *b, struct series *s)
         "read_bytes_per_second", bandwidth, "runs_dropped", s->n_flipped, "limits",
         limits_json(b->cores, &b->peak));
     if (b->json || b->output_json) {
-        TRY(write_json(root, b->output_json));
+        TRY(json_write(root, JSON_FIGURES, b->output_json));
         if (b->json)
             return OK;
     } else {
         json_decref(root);
     }
     if (!b->no_limits)
-        print_limits(stdout, b->cores, &b->peak);
-    printf("%d x (%d in, %d out), TP=%d x %d thread%s, %s, %s, %s: median of %d\n\n", b->workload.n,
-           b->workload.input_len, b->workload.output_len, b->info.tensor_parallel_size,
-           b->info.threads_per_rank, b->info.threads_per_rank == 1 ? "" : "s", b->info.dtype,
-           b->info.isa, b->info.product_order, s->n);
-    printf("  latency  %9.3f s\n", s->latency[s->n / 2]);
-    printf("  prefill  %9.1f tok/s   %.3f of the product peak", prefill, prefill_part);
+        print_limits(output(), b->cores, &b->peak);
+    output_print("%d x (%d in, %d out), TP=%d x %d thread%s, %s, %s, %s: median of %d\n\n",
+                 b->workload.n, b->workload.input_len, b->workload.output_len,
+                 b->info.tensor_parallel_size, b->info.threads_per_rank,
+                 b->info.threads_per_rank == 1 ? "" : "s", b->info.dtype, b->info.isa,
+                 b->info.product_order, s->n);
+    output_print("  latency  %9.3f s\n", s->latency[s->n / 2]);
+    output_print("  prefill  %9.1f tok/s   %.3f of the product peak", prefill, prefill_part);
     if (b->peak.fed_flops > 0 && strcmp(b->info.product_order, "pairs") == 0)
-        printf(", %.3f of FMA with operands from L1",
-               prefill_part * peak_product_flops(&b->peak) / b->peak.fed_flops);
-    puts("");
+        output_print(", %.3f of FMA with operands from L1",
+                     prefill_part * peak_product_flops(&b->peak) / b->peak.fed_flops);
+    output_print("\n");
     if (b->workload.output_len == 1)
         return OK;
-    printf("  decode   %9.2f tok/s   %.3f of the read bandwidth of the same minute (%.1f GB/s)\n",
-           decode, decode_part, bandwidth / 1e9);
+    output_print(
+        "  decode   %9.2f tok/s   %.3f of the read bandwidth of the same minute (%.1f GB/s)\n",
+        decode, decode_part, bandwidth / 1e9);
     if (s->n_flipped)
-        printf("  the read bandwidth changed by more than a tenth during %d of %d runs: %s\n",
-               s->n_flipped, s->n,
-               s->n_flipped < s->n ? "left out of decode" : "take the ratio with care");
+        output_print("  the read bandwidth changed by more than a tenth during %d of %d runs: %s\n",
+                     s->n_flipped, s->n,
+                     s->n_flipped < s->n ? "left out of decode" : "take the ratio with care");
     return OK;
 }
 
@@ -250,14 +257,14 @@ static enum status run_throughput(struct bench *b, const char *model)
                       b->workload.n / r.seconds, "tokens_per_second", tokens / r.seconds, "limits",
                       limits_json(b->cores, &b->peak));
         if (b->json || b->output_json)
-            status = write_json(root, b->output_json);
+            status = json_write(root, JSON_FIGURES, b->output_json);
         else
             json_decref(root);
         if (!b->json) {
-            print_limits(stdout, b->cores, &b->peak);
-            printf("Throughput: %.2f requests/s, %.2f total tokens/s, %.2f output tokens/s\n",
-                   b->workload.n / r.seconds, tokens / r.seconds,
-                   (double)b->workload.n * b->workload.output_len / r.seconds);
+            print_limits(output(), b->cores, &b->peak);
+            output_print("Throughput: %.2f requests/s, %.2f total tokens/s, %.2f output tokens/s\n",
+                         b->workload.n / r.seconds, tokens / r.seconds,
+                         (double)b->workload.n * b->workload.output_len / r.seconds);
         }
     }
     colrow_close(engine);

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_writer.h"
+#include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
 #include "cmd/engine_flags.h"
+#include "cmd/json_output.h"
 #include "device/device.h"
 #include "model/plan.h"
 
@@ -84,6 +87,8 @@ static enum status run_scaling(struct scaling *s)
     enum status status = OK;
     int cores = device_cpu_count();
     struct peak peak;
+    if (s->output_json)
+        TRY(file_writer_check(s->output_json));
     TRY(flags_list("--tensor-parallel-size", s->tp_text, 1, 64, s->tp, &s->n_tp));
     TRY(flags_list("--batches", s->batch_text, 1, 4096, s->batch, &s->n_batch));
     TRY(peak_measure(cores, 0.1, &peak));
@@ -109,16 +114,17 @@ static enum status run_scaling(struct scaling *s)
         colrow_close(engine);
     }
     if (status == OK && (s->json || s->output_json))
-        status = write_json(json_pack("{s:s, s:O, s:o}", "model", s->model, "points", s->rows,
-                                      "limits", limits_json(cores, &peak)),
-                            s->output_json);
+        status = json_write(json_pack("{s:o, s:O, s:o}", "model", json_foreign(s->model), "points",
+                                      s->rows, "limits", limits_json(cores, &peak)),
+                            JSON_FIGURES, s->output_json);
     if (status == OK && !s->json) {
-        print_limits(stdout, cores, &peak);
-        status = table_print(&table, stdout);
+        print_limits(output(), cores, &peak);
+        status = table_print(&table, output());
         if (s->tp[s->n_tp - 1] > cores)
-            printf("(more ranks than the %d cores here: they take turns, so no speed-up is to be "
-                   "had)\n",
-                   cores);
+            output_print(
+                "(more ranks than the %d cores here: they take turns, so no speed-up is to be "
+                "had)\n",
+                cores);
     }
     table_fini(&table);
     return status;
@@ -235,14 +241,15 @@ static enum status run_memory(struct scaling *s)
     for (int i = 0; i < s->n_tp && status == OK; i++)
         status = memory_rows(s, s->tp[i], &table);
     if (status == OK && s->json)
-        status = write_json(json_incref(s->rows), s->output_json);
+        status = json_write(json_incref(s->rows), JSON_FIGURES, s->output_json);
     else if (status == OK)
-        status = table_print(&table, stdout);
+        status = table_print(&table, output());
     if (status == OK && !s->json)
-        printf("(of memcpy: bytes read and packed by all ranks a second, of the %.1f GB/s that "
-               "memcpy() by all cores copied\njust before; and of the %.1f GB/s into pages that "
-               "nobody had touched, as those of weights are)\n",
-               s->copy_bytes / 1e9, s->fill_bytes / 1e9);
+        output_print(
+            "(of memcpy: bytes read and packed by all ranks a second, of the %.1f GB/s that "
+            "memcpy() by all cores copied\njust before; and of the %.1f GB/s into pages that "
+            "nobody had touched, as those of weights are)\n",
+            s->copy_bytes / 1e9, s->fill_bytes / 1e9);
     table_fini(&table);
     return status;
 }

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
 #include "cmd/engine_flags.h"
+#include "cmd/json_output.h"
 #include "device/device.h"
 
 enum { LAYOUTS_MAX = 8, ROUNDS_MAX = 64 };
@@ -166,7 +168,8 @@ static enum status run_split(struct split *s)
     for (int i = 0; i < 7; i++)
         table_cell(&s->table, "%s", heading[i]);
     TRY(measure_all(s));
-    return s->json ? write_json(json_incref(s->rows), NULL) : table_print(&s->table, stdout);
+    return s->json ? json_write(json_incref(s->rows), JSON_FIGURES, NULL)
+                   : table_print(&s->table, output());
 }
 
 static int bench_split_main(int argc, char **argv);

@@ -172,20 +172,3 @@ json_t *limits_json(int n_cores, const struct peak *p)
                      "fma_flops", p->fma_flops, "fed_fma_flops", p->fed_flops, "bf16_dot_flops",
                      p->bf16_flops, "int8_ops", p->int8_ops, "amx_flops", p->amx_flops);
 }
-
-enum status write_json(json_t *root, const char *path)
-{
-    if (!root)
-        return fail(ERR_INTERNAL, "the result could not be written as JSON");
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    json_decref(root);
-    if (!text)
-        return fail_memory(0, "the result");
-    enum status status = OK;
-    if (path)
-        status = file_write(path, text, strlen(text));
-    else
-        puts(text);
-    free(text);
-    return status;
-}

@@ -45,7 +45,5 @@ double percentile(const double *sorted, int n, double percent);
 // "2 cores: read 30.1 GB/s, products 428 GFLOP/s (bf16 dot 214, f32 FMA 428), int8 850 GOP/s"
 void print_limits(FILE *file, int n_cores, const struct peak *peak);
 json_t *limits_json(int n_cores, const struct peak *peak);
-// Writes `root` to `path`, or to stdout when path is NULL; takes the reference.
-enum status write_json(json_t *root, const char *path) STATUS_MUST_USE;
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/output.h"
 #include "cmd/commands.h"
 
 static bool same_name(const char *a, size_t length, const char *b)
@@ -229,27 +230,27 @@ static void print_flag(const struct flag *flag)
     snprintf(left + n, sizeof left - (size_t)n, "%s%s%s", flag->name, flag->value ? " " : "",
              flag->value ? flag->value : "");
     if (strlen(left) <= 34)
-        printf("  %-34s  %s\n", left, flag->help);
+        output_print("  %-34s  %s\n", left, flag->help);
     else
-        printf("  %s\n  %-34s  %s\n", left, "", flag->help);
+        output_print("  %s\n  %-34s  %s\n", left, "", flag->help);
 }
 
 void flags_print_help(const struct command *command)
 {
-    printf("usage: colrow %s%s%s%s [flags]\n\n", command->name, command->kinds ? " KIND" : "",
-           command->positional ? " " : "", command->positional ? command->positional : "");
-    printf("%s\n", command->summary ? command->summary : "");
+    output_print("usage: colrow %s%s%s%s [flags]\n\n", command->name, command->kinds ? " KIND" : "",
+                 command->positional ? " " : "", command->positional ? command->positional : "");
+    output_print("%s\n", command->summary ? command->summary : "");
     for (const struct command *const *kind = command->kinds; kind && *kind; kind++)
-        printf("  %-11s %s\n", strrchr((*kind)->name, ' ') + 1, (*kind)->brief);
+        output_print("  %-11s %s\n", strrchr((*kind)->name, ' ') + 1, (*kind)->brief);
     struct flag_cursor cursor = {.command = command};
     for (const struct flag *flag; (flag = flags_next(&cursor));)
         if (flag->kind == FLAG_HEADING)
-            printf("\n%s\n", flag->help);
+            output_print("\n%s\n", flag->help);
         else if (flag->help)
             print_flag(flag);
-    printf("  %-34s  %s\n", "-h, --help", "this text");
+    output_print("  %-34s  %s\n", "-h, --help", "this text");
     if (command->examples)
-        printf("\nexamples:\n%s\n", command->examples);
+        output_print("\nexamples:\n%s\n", command->examples);
 }
 
 static enum status one_flag(const struct command *command, char *state, int argc, char **argv,

@@ -12,7 +12,9 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/output.h"
 #include "cmd/engine_flags.h"
+#include "cmd/json_output.h"
 
 enum { PROMPTS_BYTES_MAX = 64 << 20, PROMPTS_MAX = 65536 };
 
@@ -42,7 +44,7 @@ struct generate {
     int n_prompts;
     struct answer *answers; // [n_prompts * n]
     int n_answers, next_to_print;
-    bool streaming; // one answer, straight to stdout
+    bool streaming; // one answer, straight to standard output
     enum status status;
 };
 
@@ -97,19 +99,19 @@ static enum status collect_prompts(struct generate *g)
     return add_prompt(g, g->file.data);
 }
 
-static void print_answer(const struct generate *g, const struct answer *a)
+static enum status print_answer(const struct generate *g, const struct answer *a)
 {
     bool tty = isatty(STDOUT_FILENO);
     const char *bold = tty ? "\033[1m" : "", *plain = tty ? "\033[0m" : "";
     if (g->n_answers > 1) {
-        printf("%s[%d%s", bold, a->prompt + 1, g->sampling.sampling.n > 1 ? "" : "]");
+        output_print("%s[%d%s", bold, a->prompt + 1, g->sampling.sampling.n > 1 ? "" : "]");
         if (g->sampling.sampling.n > 1)
-            printf(".%d]", a->index + 1);
-        printf(" %s%s\n", g->prompts[a->prompt], plain);
+            output_print(".%d]", a->index + 1);
+        output_print(" %s%s\n", g->prompts[a->prompt], plain);
     }
-    fwrite(a->text.data ? a->text.data : "", 1, a->text.length, stdout);
-    fputs(g->n_answers > 1 ? "\n\n" : "\n", stdout);
-    fflush(stdout);
+    fwrite(a->text.data ? a->text.data : "", 1, a->text.length, output());
+    fputs(g->n_answers > 1 ? "\n\n" : "\n", output());
+    return output_flush();
 }
 
 static enum status keep_logprobs(struct answer *a, const struct colrow_output *out)
@@ -142,13 +144,13 @@ static enum status take_output(struct answer *a, const struct colrow_output *out
     if (out->finish == COLROW_FAILED)
         return fail(engine_status(out->error_class), "%s", out->error);
     if (g->streaming) {
-        fwrite(out->text, 1, out->text_length, stdout);
-        fflush(stdout);
+        fwrite(out->text, 1, out->text_length, output());
+        TRY(output_flush()); // a reader that left must not be answered to the end
     }
     // Several answers appear whole, in the order of the prompts.
     while (!g->json && !g->streaming && g->next_to_print < g->n_answers &&
            g->answers[g->next_to_print].finish != COLROW_RUNNING)
-        print_answer(g, &g->answers[g->next_to_print++]);
+        TRY(print_answer(g, &g->answers[g->next_to_print++]));
     return OK;
 }
 
@@ -202,7 +204,7 @@ static json_t *rank_json(const struct colrow_engine *engine, int ranks)
     return list;
 }
 
-static void print_answers_json(const struct generate *g, const struct colrow_engine *engine)
+static enum status print_answers_json(const struct generate *g, const struct colrow_engine *engine)
 {
     struct colrow_info info;
     struct colrow_statistics s;
@@ -212,31 +214,30 @@ static void print_answers_json(const struct generate *g, const struct colrow_eng
     for (int i = 0; i < g->n_answers; i++) {
         const struct answer *a = &g->answers[i];
         json_t *item =
-            json_pack("{s:i, s:i, s:s, s:s%, s:O, s:s, s:s?, s:i, s:i}", "prompt_index", a->prompt,
-                      "index", a->index, "prompt", g->prompts[a->prompt], "text",
-                      a->text.data ? a->text.data : "", a->text.length, "token_ids", a->ids,
-                      "finish_reason", colrow_finish_name(a->finish), "stop_reason", a->stop_reason,
-                      "prompt_tokens", a->prompt_tokens, "completion_tokens", a->completion_tokens);
+            json_pack("{s:i, s:i, s:o, s:o, s:O, s:s, s:o, s:i, s:i}", "prompt_index", a->prompt,
+                      "index", a->index, "prompt", json_foreign(g->prompts[a->prompt]), "text",
+                      json_foreign_n(a->text.data ? a->text.data : "", a->text.length), "token_ids",
+                      a->ids, "finish_reason", colrow_finish_name(a->finish), "stop_reason",
+                      a->stop_reason ? json_foreign(a->stop_reason) : json_null(), "prompt_tokens",
+                      a->prompt_tokens, "completion_tokens", a->completion_tokens);
         if (item && json_array_size(a->logprobs))
             json_object_set(item, "logprobs", a->logprobs);
         json_array_append_new(outputs, item);
     }
     json_t *root = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}",
-        "model", g->engine.options.model, "tensor_parallel_size", info.tensor_parallel_size,
-        "dtype", info.dtype, "isa", info.isa, "product_order", info.product_order, "outputs",
-        outputs, "statistics", "prompt_tokens", (json_int_t)s.prompt_tokens, "generated_tokens",
-        (json_int_t)s.generated_tokens, "prefill_seconds", s.prefill_seconds, "decode_seconds",
-        s.decode_seconds, "prefill_tokens", (json_int_t)s.prefill_tokens, "decode_tokens",
-        (json_int_t)s.decode_tokens, "load_seconds", s.load_seconds, "steps", (json_int_t)s.steps,
-        "preemptions", (json_int_t)s.preemptions, "ranks",
-        rank_json(engine, info.tensor_parallel_size));
-    json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    putchar('\n');
-    json_decref(root);
+        "{s:o, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}",
+        "model", json_foreign(g->engine.options.model), "tensor_parallel_size",
+        info.tensor_parallel_size, "dtype", info.dtype, "isa", info.isa, "product_order",
+        info.product_order, "outputs", outputs, "statistics", "prompt_tokens",
+        (json_int_t)s.prompt_tokens, "generated_tokens", (json_int_t)s.generated_tokens,
+        "prefill_seconds", s.prefill_seconds, "decode_seconds", s.decode_seconds, "prefill_tokens",
+        (json_int_t)s.prefill_tokens, "decode_tokens", (json_int_t)s.decode_tokens, "load_seconds",
+        s.load_seconds, "steps", (json_int_t)s.steps, "preemptions", (json_int_t)s.preemptions,
+        "ranks", rank_json(engine, info.tensor_parallel_size));
+    return json_write(root, JSON_FIGURES, NULL);
 }
 
-// The closing line, on stderr so that stdout is the answer alone.
+// The closing line, on stderr so that standard output is the answer alone.
 static void print_summary(const struct colrow_engine *engine)
 {
     struct colrow_info info;
@@ -300,7 +301,7 @@ static enum status generate_all(struct generate *g, struct colrow_engine *engine
     }
     if (interrupted) {
         if (g->streaming)
-            putchar('\n');
+            fputc('\n', output());
         return fail(ERR_CANCELLED, "interrupted");
     }
     return g->status;
@@ -336,11 +337,11 @@ static int generate_model(struct generate *g, const char *model)
     if (status == OK)
         status = generate_all(g, engine);
     if (status == OK && g->streaming) {
-        putchar('\n');
-        fflush(stdout); // the closing line goes to stderr and must come after
+        fputc('\n', output());
+        status = output_flush(); // the closing line goes to stderr and must come after
     }
     if (status == OK && g->json)
-        print_answers_json(g, engine);
+        status = print_answers_json(g, engine);
     if (status == OK && !g->engine.quiet && !g->json)
         print_summary(engine);
     int result = status == OK ? 0 : interrupted ? 128 + interrupted : flags_failed(status);

@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
-#include "cmd/flags.h"
+#include "cmd/json_output.h"
 #include "device/device.h"
 #include "device/topology.h"
 #include "hf/checkpoint.h"
@@ -82,11 +83,11 @@ static enum status print_tensors(const struct inspect *in)
         table_cell(&t, "%s", show_bytes((double)tensor->bytes));
         table_cell(&t, "%s", file ? file + 1 : in->checkpoint->files[tensor->file]);
     }
-    enum status status = table_print(&t, stdout);
+    enum status status = table_print(&t, output());
     table_fini(&t);
     if (status == OK && !in->tensors && in->config.num_hidden_layers > 1)
-        printf("(layer 0 stands for all %d; --tensors shows every one)\n",
-               in->config.num_hidden_layers);
+        output_print("(layer 0 stands for all %d; --tensors shows every one)\n",
+                     in->config.num_hidden_layers);
     return status;
 }
 
@@ -133,10 +134,10 @@ static enum status print_text(const struct inspect *in)
     row(&t, "bias", "attention %s, MLP %s", m->attention_bias ? "yes" : "no",
         m->mlp_bias ? "yes" : "no");
     row(&t, "bos, eos", "%d; %s", in->generation.bos_token_id, eos);
-    enum status status = table_print(&t, stdout);
+    enum status status = table_print(&t, output());
     table_fini(&t);
     TRY(status);
-    printf("\n");
+    output_print("\n");
     return print_tensors(in);
 }
 
@@ -150,34 +151,29 @@ static enum status print_checkpoint_json(const struct inspect *in)
         for (int d = 0; d < t->n_dimensions; d++)
             json_array_append_new(shape, json_integer(t->shape[d]));
         json_array_append_new(tensors,
-                              json_pack("{s:s, s:s, s:o, s:I, s:I, s:s}", "name", t->name, "dtype",
+                              json_pack("{s:s, s:s, s:o, s:I, s:I, s:o}", "name", t->name, "dtype",
                                         element_name(t->type), "shape", shape, "offset",
                                         (json_int_t)t->offset, "bytes", (json_int_t)t->bytes,
-                                        "file", in->checkpoint->files[t->file]));
+                                        "file", json_foreign(in->checkpoint->files[t->file])));
     }
     for (int i = 0; i < in->generation.n_eos_token_ids; i++)
         json_array_append_new(eos, json_integer(in->generation.eos_token_ids[i]));
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:b, s:b, s:f, "
+        "{s:o, s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:b, s:b, s:f, "
         "s:{s:s, s:f}, s:i, "
         "s:o, s:I, s:o}",
-        "model", in->model, "architecture", m->architecture, "model_type", m->model_type, "dtype",
-        m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype), "num_hidden_layers",
-        m->num_hidden_layers, "hidden_size", m->hidden_size, "intermediate_size",
-        m->intermediate_size, "num_attention_heads", m->num_attention_heads, "num_key_value_heads",
-        m->num_key_value_heads, "head_dim", m->head_dim, "vocab_size", m->vocab_size,
-        "max_position_embeddings", (json_int_t)m->max_position_embeddings, "sliding_window",
-        (json_int_t)m->sliding_window, "attention_bias", m->attention_bias, "mlp_bias", m->mlp_bias,
-        "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps", m->rms_norm_eps, "rope",
-        "type", rope_name(m->rope.type), "theta", m->rope.theta, "bos_token_id",
-        in->generation.bos_token_id, "eos_token_id", eos, "bytes",
+        "model", json_foreign(in->model), "architecture", m->architecture, "model_type",
+        m->model_type, "dtype", m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype),
+        "num_hidden_layers", m->num_hidden_layers, "hidden_size", m->hidden_size,
+        "intermediate_size", m->intermediate_size, "num_attention_heads", m->num_attention_heads,
+        "num_key_value_heads", m->num_key_value_heads, "head_dim", m->head_dim, "vocab_size",
+        m->vocab_size, "max_position_embeddings", (json_int_t)m->max_position_embeddings,
+        "sliding_window", (json_int_t)m->sliding_window, "attention_bias", m->attention_bias,
+        "mlp_bias", m->mlp_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
+        m->rms_norm_eps, "rope", "type", rope_name(m->rope.type), "theta", m->rope.theta,
+        "bos_token_id", in->generation.bos_token_id, "eos_token_id", eos, "bytes",
         (json_int_t)in->checkpoint->bytes, "tensors", tensors);
-    if (!root)
-        return fail(ERR_INTERNAL, "the description could not be written as JSON");
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(root);
-    return OK;
+    return json_write(root, JSON_INDENT(2), NULL);
 }
 
 // --machine: the picture of sockets, caches, cores and ranks.
@@ -191,14 +187,15 @@ static enum status print_machine(const struct inspect *in)
         status = device_memory_available(&available);
     if (status == OK) {
         int ranks = in->n_ranks ? in->n_ranks : topology->n_caches;
-        printf("%d core%s, %d last-level cache%s, %d memory node%s; %s free; best kernels: %s\n\n",
-               topology->n_cores, topology->n_cores == 1 ? "" : "s", topology->n_caches,
-               topology->n_caches == 1 ? "" : "s", topology->n_numa,
-               topology->n_numa == 1 ? "" : "s", show_bytes((double)available),
-               isa_name(isa_of_machine()));
-        topology_print(topology, ranks, in->threads, stdout);
-        printf("\n%d rank%s%s\n", ranks, ranks == 1 ? "" : "s",
-               in->n_ranks ? "" : " (one a last-level cache; --tensor-parallel-size shows others)");
+        output_print(
+            "%d core%s, %d last-level cache%s, %d memory node%s; %s free; best kernels: %s\n\n",
+            topology->n_cores, topology->n_cores == 1 ? "" : "s", topology->n_caches,
+            topology->n_caches == 1 ? "" : "s", topology->n_numa, topology->n_numa == 1 ? "" : "s",
+            show_bytes((double)available), isa_name(isa_of_machine()));
+        topology_print(topology, ranks, in->threads, output());
+        output_print(
+            "\n%d rank%s%s\n", ranks, ranks == 1 ? "" : "s",
+            in->n_ranks ? "" : " (one a last-level cache; --tensor-parallel-size shows others)");
     }
     free(topology);
     return status;

@@ -155,6 +155,8 @@ static int become_rank(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != atoi(argv[2])) // launch died before the line above
         return 1;
+    signal(SIGPIPE, SIG_DFL); // ours are not the program's
+    signal(SIGXFSZ, SIG_DFL);
     execvp(argv[3], argv + 3);
     fprintf(stderr, "colrow: error: cannot run %s: %s\n", argv[3], strerror(errno));
     return errno == ENOENT ? 127 : 126;

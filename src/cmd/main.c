@@ -1,8 +1,8 @@
 // The program: finds the subcommand and leaves with its status. The only file that exits.
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/output.h"
 #include "cmd/build_commit.h"
 #include "cmd/commands.h"
 #include "cmd/manual.h"
@@ -31,8 +31,8 @@ static void print_commands(FILE *file)
 // What a report about a fault needs to say.
 static int print_version(void)
 {
-    printf("colrow %s (%s%s%s%s, %s)\n", COLROW_VERSION, *build_commit ? "commit " : "",
-           build_commit, *build_commit ? ", " : "", isa_name(isa_of_machine()), COMPILER);
+    output_print("colrow %s (%s%s%s%s, %s)\n", COLROW_VERSION, *build_commit ? "commit " : "",
+                 build_commit, *build_commit ? ", " : "", isa_name(isa_of_machine()), COMPILER);
     return 0;
 }
 
@@ -46,7 +46,7 @@ static int unknown_command(const char *word)
 // `colrow help [COMMAND [KIND]]`, and `colrow help --man` and the like.
 static int help_command(int n_words, char **words)
 {
-    if (n_words == 1 && manual_write(words[0], stdout))
+    if (n_words == 1 && manual_write(words[0], output()))
         return 0;
     int used;
     const struct command *command = command_find(n_words, words, &used);
@@ -55,7 +55,7 @@ static int help_command(int n_words, char **words)
     if (command)
         flags_print_help(command);
     else
-        print_commands(stdout);
+        print_commands(output());
     return 0;
 }
 
@@ -93,6 +93,6 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); // a reader that leaves is an error of write(), not our death
-    return run_command(argc, argv);
+    output_begin();
+    return output_end(run_command(argc, argv));
 }

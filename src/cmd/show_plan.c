@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
-#include "cmd/flags.h"
+#include "cmd/json_output.h"
 #include "model/plan.h"
 
 struct plan_command {
@@ -112,7 +113,7 @@ static enum status print_parameters(const struct plan_command *c, const struct p
                        columns.end - columns.begin);
         }
     }
-    enum status status = table_print(&t, stdout);
+    enum status status = table_print(&t, output());
     table_fini(&t);
     return status;
 }
@@ -146,7 +147,7 @@ static enum status print_ranks(const struct plan_command *c, const struct plan *
         table_cell(&t, "%s", show_bytes((double)plan_bytes_sent_per_token(plan, r)));
     }
     if (status == OK)
-        status = table_print(&t, stdout);
+        status = table_print(&t, output());
     table_fini(&t);
     return status;
 }
@@ -165,7 +166,7 @@ static enum status print_edges(const struct plan *plan)
         table_cell(&t, "%s", edge_action_name(plan->edges[i].action));
         table_cell(&t, "%s", show_bytes((double)plan->edges[i].bytes_per_token));
     }
-    enum status status = table_print(&t, stdout);
+    enum status status = table_print(&t, output());
     table_fini(&t);
     return status;
 }
@@ -184,16 +185,17 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     const struct model_config *m = &c->config;
     char sizes[512];
     show_sizes(c, sizes, sizeof sizes);
-    printf("%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · %s\n",
-           c->model, m->architecture, m->num_hidden_layers, m->hidden_size, m->num_attention_heads,
-           m->num_key_value_heads, m->head_dim, m->intermediate_size, m->vocab_size,
-           compute_name(plan->compute));
-    printf("tensor parallel size %d of %s; sums have %d leaves\n\n", plan->n_ranks, sizes,
-           plan->reduction_leaves);
+    output_print(
+        "%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · %s\n",
+        c->model, m->architecture, m->num_hidden_layers, m->hidden_size, m->num_attention_heads,
+        m->num_key_value_heads, m->head_dim, m->intermediate_size, m->vocab_size,
+        compute_name(plan->compute));
+    output_print("tensor parallel size %d of %s; sums have %d leaves\n\n", plan->n_ranks, sizes,
+                 plan->reduction_leaves);
     TRY(print_parameters(c, plan));
-    printf("\n");
+    output_print("\n");
     TRY(print_edges(plan));
-    printf("\n");
+    output_print("\n");
     TRY(print_ranks(c, plan));
     struct plan_memory one;
     uint64_t weights = 0, kv = 0, sent = 0;
@@ -203,8 +205,8 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
         kv += one.kv_bytes_per_token;
         sent += plan_bytes_sent_per_token(plan, r);
     }
-    printf("total  weights %s  KV %s/token  sent %s/token\n", show_bytes((double)weights),
-           show_bytes((double)kv), show_bytes((double)sent));
+    output_print("total  weights %s  KV %s/token  sent %s/token\n", show_bytes((double)weights),
+                 show_bytes((double)kv), show_bytes((double)sent));
     return OK;
 }
 
@@ -263,8 +265,9 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
                       "bytes_sent_per_token", (json_int_t)plan_bytes_sent_per_token(plan, r)));
     }
     json_t *root =
-        json_pack("{s:s, s:s, s:s, s:o}", "model", c->model, "architecture", c->config.architecture,
-                  "dtype", compute_name(c->options.compute), "valid_tensor_parallel_sizes", valid);
+        json_pack("{s:o, s:s, s:s, s:o}", "model", json_foreign(c->model), "architecture",
+                  c->config.architecture, "dtype", compute_name(c->options.compute),
+                  "valid_tensor_parallel_sizes", valid);
     if (plan) {
         json_object_set_new(root, "tensor_parallel_size", json_integer(plan->n_ranks));
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
@@ -272,13 +275,10 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_object_set(root, "edges", edges);
         json_object_set(root, "ranks", ranks);
     }
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
     json_decref(parameters);
     json_decref(edges);
     json_decref(ranks);
-    json_decref(root);
-    return OK;
+    return json_write(root, JSON_INDENT(2), NULL);
 }
 
 // Without -tp: every size that works, and what a rank would hold.
@@ -321,9 +321,9 @@ static enum status print_all_sizes(struct plan_command *c)
         plan_free(plan);
     }
     if (status == OK) {
-        printf("%s · %s · %d/%d heads: valid sizes\n\n", c->model, c->config.architecture,
-               c->config.num_attention_heads, c->config.num_key_value_heads);
-        status = table_print(&t, stdout);
+        output_print("%s · %s · %d/%d heads: valid sizes\n\n", c->model, c->config.architecture,
+                     c->config.num_attention_heads, c->config.num_key_value_heads);
+        status = table_print(&t, output());
     }
     table_fini(&t);
     return status;

@@ -11,7 +11,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "cmd/flags.h"
+#include "base/output.h"
+#include "cmd/json_output.h"
 #include "text/tokenizer.h"
 
 enum { TOKENIZE_BYTES_MAX = 256 << 20 };
@@ -78,23 +79,21 @@ static enum status decode_one(const struct tokenizer *tokenizer, const struct to
     return status;
 }
 
-static void print_results(const struct tokenize *t, json_t *results)
+static enum status print_results(const struct tokenize *t, json_t *results)
 {
     size_t i, k;
     json_t *item, *id;
-    if (t->json || !isatty(STDOUT_FILENO)) {
-        json_dumpf(results, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-        putchar('\n');
-        return;
-    }
+    if (t->json || !isatty(STDOUT_FILENO))
+        return json_write(json_incref(results), JSON_COMPACT, NULL);
     json_array_foreach(results, i, item)
     {
         json_array_foreach(item, k, id)
-            printf("%s%lld", k ? " " : "", (long long)json_integer_value(id));
+            output_print("%s%lld", k ? " " : "", (long long)json_integer_value(id));
         if (json_is_string(item))
-            fputs(json_string_value(item), stdout);
-        putchar('\n');
+            fputs(json_string_value(item), output());
+        fputc('\n', output());
     }
+    return OK;
 }
 
 static enum status collect_input(const struct tokenize *t, json_t **root)
@@ -129,7 +128,7 @@ static enum status run_tokenize(const struct tokenize *t, const char *model)
     }
     json_array_foreach(root, i, item) TRY_DONE(t->decode ? decode_one(tokenizer, t, item, results)
                                                          : encode_one(tokenizer, t, item, results));
-    print_results(t, results);
+    status = print_results(t, results);
 done:
     json_decref(results);
     json_decref(root);

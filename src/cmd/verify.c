@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/output.h"
 #include "base/text_table.h"
+#include "cmd/json_output.h"
 #include "cmd/verify_run.h"
 #include "device/kernels.h"
 #include "model/plan.h"
@@ -187,10 +189,11 @@ static void report_group(struct verify *v, double seconds)
     table_cell(&v->groups, "%.1f", seconds);
     table_cell(&v->groups, v->n_different ? "%d DIFFERENT" : "identical", v->n_different);
     json_array_append_new(v->report,
-                          json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:i, s:O}", "model", s->model,
-                                    "stored", v->stored, "dtype", s->info.dtype, "product_order",
-                                    s->info.product_order, "identical", !v->n_different, "tokens",
-                                    s->n_ids, "generated", s->n_generate, "layouts", v->layouts));
+                          json_pack("{s:o, s:s, s:s, s:s, s:b, s:i, s:i, s:O}", "model",
+                                    json_foreign(s->model), "stored", v->stored, "dtype",
+                                    s->info.dtype, "product_order", s->info.product_order,
+                                    "identical", !v->n_different, "tokens", s->n_ids, "generated",
+                                    s->n_generate, "layouts", v->layouts));
 }
 
 // All layouts of one model, compute type and product order.
@@ -242,9 +245,9 @@ static enum status check_groups(struct verify *v)
 static enum status print_tables(const struct verify *v)
 {
     if (!v->all || v->different)
-        TRY(table_print(&v->details, stdout));
-    putchar('\n');
-    return table_print(&v->groups, stdout);
+        TRY(table_print(&v->details, output()));
+    fputc('\n', output());
+    return table_print(&v->groups, output());
 }
 
 static enum status verify_models(struct verify *v)
@@ -262,10 +265,7 @@ static enum status verify_models(struct verify *v)
     if (!v->json)
         return print_tables(v);
     json_t *root = json_pack("{s:b, s:O}", "identical", !v->different, "groups", v->report);
-    json_dumpf(root, stdout, JSON_INDENT(2));
-    putchar('\n');
-    json_decref(root);
-    return OK;
+    return json_write(root, JSON_INDENT(2), NULL);
 }
 
 static int verify_main(int argc, char **argv);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/file_writer.h"
 #include "base/memory.h"
 #include "cmd/engine_flags.h"
 #include "hf/safetensors.h"
@@ -104,6 +105,7 @@ static enum status run_logits(struct logits *l, const char *model)
                     "flag %s is missing; usage: colrow logits MODEL --input-ids 1,2,3 --output "
                     "F.safetensors",
                     l->ids_text ? "--output" : "--input-ids");
+    TRY(file_writer_check(l->output));
     TRY(token_ids_from_text("--input-ids", l->ids_text, &l->ids, &l->n_ids));
     struct colrow_engine *engine = NULL;
     l->engine.options.prompt_logits = 1;

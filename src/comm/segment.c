@@ -3,10 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -44,12 +46,35 @@ static enum status map(int fd, struct segment *segment)
     return OK;
 }
 
+// Shared memory counts as a file for `ulimit -f`, whose signal must not end the program that calls
+// us.
+static int set_size(int fd, off_t bytes)
+{
+    sigset_t too_large, before;
+    sigemptyset(&too_large);
+    sigaddset(&too_large, SIGXFSZ);
+    pthread_sigmask(SIG_BLOCK, &too_large, &before);
+    int failed = ftruncate(fd, bytes), error = errno;
+    while (failed && sigtimedwait(&too_large, NULL, &(struct timespec){0}) > 0)
+        ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return failed;
+}
+
 // The pages that are used for certain are reserved now: a full /dev/shm or cgroup is an error here
 // and not a SIGBUS later.
 static enum status size_and_seal(int fd, const struct segment *segment, size_t board_offset)
 {
     off_t bytes = (off_t)segment->bytes;
-    if (ftruncate(fd, bytes) || fallocate(fd, 0, 0, (off_t)segment->slots_offset) ||
+    int failed = set_size(fd, bytes);
+    if (failed && errno == EFBIG)
+        return fail(
+            ERR_MEMORY,
+            "cannot reserve %zu bytes of shared memory for the group: it counts as a file, and "
+            "the limit on the size of files is lower; raise it (ulimit -f)",
+            segment->bytes);
+    if (failed || fallocate(fd, 0, 0, (off_t)segment->slots_offset) ||
         fallocate(fd, 0, (off_t)board_offset, bytes - (off_t)board_offset))
         return fail(ERR_MEMORY, "cannot reserve %zu bytes of shared memory for the group: %s",
                     segment->bytes, strerror(errno));

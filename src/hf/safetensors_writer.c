@@ -1,22 +1,17 @@
-// Writing safetensors: header first (all shapes are known), then the data as it comes, then a
-// rename, so that a reader never sees half a file.
+// Writing safetensors: header first (all shapes are known), then the data as it comes; a reader
+// never sees half a file (base/file_writer.h).
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/checked.h"
-#include "base/file.h"
+#include "base/file_writer.h"
 #include "base/json.h"
 #include "hf/safetensors.h"
 
 struct safetensors_writer {
-    char path[FILE_PATH_MAX];
-    char neighbour[FILE_PATH_MAX + 32]; // where it is written before it is whole
-    int fd;
+    struct file_writer file;
     uint64_t wanted, written; // bytes of data
 };
 
@@ -97,35 +92,6 @@ static enum status build_header(const char *path, const struct tensor_spec *spec
     return OK;
 }
 
-static enum status write_all(struct safetensors_writer *writer, const void *data, size_t bytes)
-{
-    const char *next = data;
-    while (bytes > 0) {
-        ssize_t n = write(writer->fd, next, bytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fail_errno("write", writer->neighbour);
-        next += n;
-        bytes -= (size_t)n;
-    }
-    return OK;
-}
-
-static enum status open_file(struct safetensors_writer *writer, const char *path)
-{
-    if (snprintf(writer->path, sizeof writer->path, "%s", path) >= (int)sizeof writer->path)
-        return fail(ERR_INPUT, "%.80s...: the path is longer than %d bytes", path,
-                    FILE_PATH_MAX - 1);
-    snprintf(writer->neighbour, sizeof writer->neighbour, "%s.%ld.new", path, (long)getpid());
-    writer->fd = open(writer->neighbour, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (writer->fd >= 0)
-        return OK;
-    enum status status = fail_errno("create", writer->neighbour);
-    writer->neighbour[0] = '\0'; // nothing of ours to remove
-    return status;
-}
-
 enum status safetensors_create(const char *path, const struct tensor_spec *specs, int n_specs,
                                const char *const *metadata, int n_metadata,
                                struct safetensors_writer **out)
@@ -138,13 +104,13 @@ enum status safetensors_create(const char *path, const struct tensor_spec *specs
     enum status status = memory_new(1, sizeof *writer, "a safetensors file", &writer);
     if (status != OK)
         return status;
-    writer->fd = -1;
+    writer->file.fd = -1;
     TRY_DONE(build_header(path, specs, n_specs, metadata, n_metadata, &header, &writer->wanted));
-    TRY_DONE(open_file(writer, path));
+    TRY_DONE(file_writer_open(path, &writer->file));
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)header.length >> (8 * i));
-    TRY_DONE(write_all(writer, length, sizeof length));
-    TRY_DONE(write_all(writer, header.data, header.length));
+    TRY_DONE(file_writer_write(&writer->file, length, sizeof length));
+    TRY_DONE(file_writer_write(&writer->file, header.data, header.length));
     *out = writer;
 done:
     bytes_fini(&header);
@@ -156,28 +122,21 @@ done:
 enum status safetensors_write(struct safetensors_writer *writer, const void *data, size_t bytes)
 {
     assert(bytes <= writer->wanted - writer->written);
-    TRY(write_all(writer, data, bytes));
+    TRY(file_writer_write(&writer->file, data, bytes));
     writer->written += bytes;
     return OK;
 }
 
 enum status safetensors_finish(struct safetensors_writer *writer)
 {
-    enum status status = OK;
+    enum status status;
     if (writer->written != writer->wanted)
-        status = fail(
-            ERR_INTERNAL, "%s: %llu bytes of data were written; the header announces %llu",
-            writer->path, (unsigned long long)writer->written, (unsigned long long)writer->wanted);
-    if (status == OK) {
-        int closed = close(writer->fd); // a full disk may show itself only here
-        writer->fd = -1;
-        if (closed != 0)
-            status = fail_errno("write", writer->neighbour);
-    }
-    if (status == OK && rename(writer->neighbour, writer->path) != 0)
-        status = fail_errno("write", writer->path);
-    if (status == OK)
-        writer->neighbour[0] = '\0';
+        status =
+            fail(ERR_INTERNAL, "%s: %llu bytes of data were written; the header announces %llu",
+                 writer->file.path, (unsigned long long)writer->written,
+                 (unsigned long long)writer->wanted);
+    else
+        status = file_writer_finish(&writer->file);
     safetensors_abandon(writer);
     return status;
 }
@@ -186,9 +145,6 @@ void safetensors_abandon(struct safetensors_writer *writer)
 {
     if (!writer)
         return;
-    if (writer->fd >= 0)
-        close(writer->fd);
-    if (writer->neighbour[0])
-        unlink(writer->neighbour);
+    file_writer_abandon(&writer->file);
     free(writer);
 }
