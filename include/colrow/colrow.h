@@ -1,9 +1,19 @@
 // colrow/colrow.h: open a HuggingFace model on a group of ranks, submit prompts, receive tokens.
 //
-// One thread owns an engine: no call is thread-safe on the same engine. colrow_step() does the
-// work: it plans and runs one forward pass over all live requests and reports through the callback
-// given with each request, or through colrow_poll(). Functions return 0, or -1 with colrow_error()
-// saying in one sentence what is wrong and what to do.
+// One thread owns an engine: no call is thread-safe on the same engine (a colrow_tokenizer may be
+// used by many). colrow_step() does the work: it plans and runs one forward pass over all live
+// requests and reports through the callback given with each request, or through colrow_poll();
+// colrow_advance() is its form for event loops. Functions return 0, or -1 with colrow_error()
+// saying in one sentence what is wrong and what to do, and colrow_error_class() what kind of
+// failure it is.
+//
+// Structs begin with their size, as the program knows them: so a newer library knows which members
+// an older program has. colrow_..._init() sets it; functions that fill a struct are told it by the
+// inline functions of this header. For programs in other languages, the ..._sized() functions are
+// what the library exports.
+//
+// A text is bytes of UTF-8 with a length: U+0000 is a character like any other. Where a length is 0
+// the text ends at its NUL.
 #ifndef COLROW_COLROW_H
 #define COLROW_COLROW_H
 
@@ -46,6 +56,7 @@ COLROW_API const char *colrow_version(void);
 // Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the
 // call.
 struct colrow_options {
+    size_t struct_size;            // set by colrow_options_init()
     const char *model;             // a HuggingFace folder
     int tensor_parallel_size;      // 1
     const char *dtype;             // "auto" | "bfloat16" | "float16" | "float32"
@@ -71,7 +82,11 @@ struct colrow_options {
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
     void *progress_context;
 };
-COLROW_API void colrow_options_init(struct colrow_options *options);
+COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
+static inline void colrow_options_init(struct colrow_options *options)
+{
+    colrow_options_init_sized(options, sizeof *options);
+}
 
 COLROW_API int colrow_open(const struct colrow_options *options, struct colrow_engine **out);
 // The same without waiting for the ranks to load: all that can be refused is refused here, which
@@ -89,6 +104,7 @@ struct colrow_token_bias {
 // come from generation_config.json when `engine` is given. Arrays and strings are copied by
 // colrow_submit().
 struct colrow_sampling {
+    size_t struct_size;                         // set by colrow_sampling_init()
     double temperature;                         // 0: greedy
     double top_p;                               // 1
     int top_k;                                  // 0: all
@@ -102,8 +118,9 @@ struct colrow_sampling {
     int max_tokens; // 16, as vLLM; 0: up to the context's end
     int min_tokens;
     int ignore_eos;
-    const char *const *stop; // stop strings
+    const char *const *stop; // [n_stop] stop strings
     int n_stop;
+    const size_t *stop_lengths; // [n_stop] bytes; NULL: each ends at its NUL
     const int32_t *stop_token_ids;
     int n_stop_token_ids;
     int include_stop_str_in_output;
@@ -112,8 +129,13 @@ struct colrow_sampling {
     int prompt_logits;       // hand out logits of every prompt token (needs the option)
     int n;                   // 1: sequences of one prompt
 };
-COLROW_API void colrow_sampling_init(const struct colrow_engine *engine,
-                                     struct colrow_sampling *sampling);
+COLROW_API void colrow_sampling_init_sized(const struct colrow_engine *engine,
+                                           struct colrow_sampling *sampling, size_t struct_size);
+static inline void colrow_sampling_init(const struct colrow_engine *engine,
+                                        struct colrow_sampling *sampling)
+{
+    colrow_sampling_init_sized(engine, sampling, sizeof *sampling);
+}
 
 enum colrow_finish { COLROW_RUNNING, COLROW_STOP, COLROW_LENGTH, COLROW_CANCELLED, COLROW_FAILED };
 COLROW_API const char *colrow_finish_name(enum colrow_finish finish); // "stop", "length", ...
@@ -128,7 +150,7 @@ struct colrow_output {
     int index;          // 0 .. n-1
     const int32_t *ids; // new tokens
     int n_ids;
-    const char *text; // newly complete UTF-8 text, NUL-terminated (may be empty)
+    const char *text; // newly complete UTF-8 text (may be empty); a NUL follows it
     size_t text_length;
     const struct colrow_logprob
         *logprobs;  // [n_ids][1 + logprobs], the chosen one first; NULL when not asked for
@@ -138,8 +160,10 @@ struct colrow_output {
     int n_prompt_logits;
     int64_t prompt_position;
     enum colrow_finish finish;
-    const char *stop_reason;              // the stop string or token that ended it, or NULL
-    const char *error;                    // with COLROW_FAILED
+    const char *stop_reason;   // the stop string that ended it, or the stop token's number; NULL
+    size_t stop_reason_length; // bytes
+    int32_t stop_token;        // -1: no stop token ended it
+    const char *error;         // with COLROW_FAILED
     enum colrow_error_class error_class;  // with COLROW_FAILED; else COLROW_ERROR_NONE
     int prompt_tokens, completion_tokens; // so far
 };
@@ -150,7 +174,9 @@ typedef void (*colrow_callback)(void *context,
 // through `request`. A prompt that does not fit the context or the KV pool is refused here, with
 // the numbers.
 struct colrow_prompt {
+    size_t struct_size; // 0: as in version 0.1, which is what {.text = "..."} makes
     const char *text;
+    size_t text_length; // bytes; 0: up to its NUL
     const int32_t *ids;
     int n_ids;
     int no_special_tokens;
@@ -187,7 +213,6 @@ COLROW_API int colrow_restart(struct colrow_engine *engine);
 enum colrow_state { COLROW_LOADING, COLROW_READY, COLROW_BROKEN };
 // What is so now, for metrics and admission; colrow_get_statistics() counts what has been.
 struct colrow_gauges {
-    size_t struct_size; // sizeof(struct colrow_gauges), set by the caller
     enum colrow_state state;
     int restarts;                       // of the ranks
     uint64_t bytes_loaded, bytes_total; // of the weights, over all ranks, while loading
@@ -196,13 +221,22 @@ struct colrow_gauges {
     int waiting_sequences;              // for pages or for a place in the batch
     int64_t kv_pages_used, kv_pages;    // of kv_page_tokens tokens each
 };
-// Fills the first struct_size bytes.
-COLROW_API void colrow_get_gauges(const struct colrow_engine *engine, struct colrow_gauges *out);
+COLROW_API void colrow_get_gauges_sized(const struct colrow_engine *engine,
+                                        struct colrow_gauges *out, size_t struct_size);
+static inline void colrow_get_gauges(const struct colrow_engine *engine, struct colrow_gauges *out)
+{
+    colrow_get_gauges_sized(engine, out, sizeof *out);
+}
 
 // For requests submitted without a callback: the next output, or 0 when there is none. Runs steps
 // as needed when `wait` is set. Valid until the next call on the engine. Returns 1 with an output,
 // 0 without, -1 on error.
-COLROW_API int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out);
+COLROW_API int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_output *out,
+                                 size_t struct_size);
+static inline int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out)
+{
+    return colrow_poll_sized(engine, wait, out, sizeof *out);
+}
 
 // Text. Results are heap memory of the caller: free().
 COLROW_API int colrow_encode(const struct colrow_engine *engine, const char *text,
@@ -222,7 +256,12 @@ struct colrow_info {
     const char *dtype, *kv_cache_dtype, *isa, *architecture, *product_order;
     int threads_per_rank;
 };
-COLROW_API void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out);
+COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
+                                      size_t struct_size);
+static inline void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out)
+{
+    colrow_get_info_sized(engine, out, sizeof *out);
+}
 
 struct colrow_statistics {
     uint64_t prompt_tokens, generated_tokens, steps;
@@ -242,10 +281,21 @@ struct colrow_rank_statistics {
     double weights_seconds; // of load_seconds: from the first byte of the weights read to the last
                             // one packed
 };
-COLROW_API void colrow_get_statistics(const struct colrow_engine *engine,
-                                      struct colrow_statistics *out);
-COLROW_API int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
-                                          struct colrow_rank_statistics *out);
+COLROW_API void colrow_get_statistics_sized(const struct colrow_engine *engine,
+                                            struct colrow_statistics *out, size_t struct_size);
+static inline void colrow_get_statistics(const struct colrow_engine *engine,
+                                         struct colrow_statistics *out)
+{
+    colrow_get_statistics_sized(engine, out, sizeof *out);
+}
+COLROW_API int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int rank,
+                                                struct colrow_rank_statistics *out,
+                                                size_t struct_size);
+static inline int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
+                                             struct colrow_rank_statistics *out)
+{
+    return colrow_get_rank_statistics_sized(engine, rank, out, sizeof *out);
+}
 
 // Hidden states of the last step (needs capture_hidden_states): [num_hidden_layers +
 // 1][rows][hidden_size] with the given row count and strides in floats.

@@ -84,6 +84,8 @@ void engine_drop_requests(struct colrow_engine *engine);
 
 // engine_text.c
 enum colrow_error_class error_class_of(enum status status);
+enum status engine_take_sampling(const struct colrow_sampling *given,
+                                 struct colrow_sampling *out) STATUS_MUST_USE;
 
 // What the model's own reading would call unusable input came with a request here.
 static inline enum status of_a_request(enum status status)

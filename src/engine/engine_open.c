@@ -13,6 +13,7 @@
 #include "device/team.h"
 #include "engine/engine.h"
 #include "engine/rank_program.h"
+#include "engine/struct_size.h"
 #include "hf/checkpoint.h"
 
 enum {
@@ -21,7 +22,7 @@ enum {
     PROMPT_LOGITS_BYTES = 64 << 20, // room for logits of prompt tokens; longer chunks come in parts
 };
 
-void colrow_options_init(struct colrow_options *options)
+static void set_defaults(struct colrow_options *options)
 {
     *options = (struct colrow_options){
         .tensor_parallel_size = 1,
@@ -34,9 +35,26 @@ void colrow_options_init(struct colrow_options *options)
     };
 }
 
+void colrow_options_init_sized(struct colrow_options *options, size_t struct_size)
+{
+    struct colrow_options defaults;
+    set_defaults(&defaults);
+    defaults.struct_size = struct_size;
+    struct_give(options, struct_size, &defaults, sizeof defaults);
+}
+
+// What the program gave, with the defaults of what it does not know.
+static enum status take_options(const struct colrow_options *given, struct colrow_options *out)
+{
+    enum { FIRST_SIZE = STRUCT_END(struct colrow_options, progress_context) };
+    set_defaults(out);
+    return struct_take(out, sizeof *out, given, given->struct_size, FIRST_SIZE, "colrow_options",
+                       "fill it with colrow_options_init()");
+}
+
 // What is open only while colrow_open() runs.
 struct opening {
-    const struct colrow_options *options;
+    const struct colrow_options *options; // our own copy
     struct colrow_engine *engine;
     struct checkpoint *checkpoint;
     enum compute_type compute;
@@ -337,12 +355,15 @@ static enum status open_engine(struct opening *opening)
 int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out)
 {
     struct opening *opening = NULL;
+    struct colrow_options own;
     *out = NULL;
-    enum status status = memory_new(1, sizeof *opening, "the engine", &opening);
+    enum status status = take_options(options, &own);
+    if (status == OK)
+        status = memory_new(1, sizeof *opening, "the engine", &opening);
     if (status == OK)
         status = memory_new(1, sizeof *opening->engine, "the engine", &opening->engine);
     if (status == OK) {
-        opening->options = options;
+        opening->options = &own;
         opening->engine->next_number = 1;
         status = open_engine(opening);
         checkpoint_close(opening->checkpoint);
@@ -369,10 +390,11 @@ static void show_loading(void *context)
 
 int colrow_open(const struct colrow_options *options, struct colrow_engine **out)
 {
-    if (colrow_open_begin(options, out) != 0)
+    struct colrow_options own;
+    if (colrow_open_begin(options, out) != 0 || take_options(options, &own) != OK)
         return -1;
-    struct shown_progress shown = {options, *out};
-    enum status status = engine_await_ready(*out, options->progress ? show_loading : NULL, &shown);
+    struct shown_progress shown = {&own, *out};
+    enum status status = engine_await_ready(*out, own.progress ? show_loading : NULL, &shown);
     if (status == OK)
         return 0;
     colrow_close(*out);

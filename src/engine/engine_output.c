@@ -34,6 +34,8 @@ static struct colrow_output describe(const struct completion *completion)
         .prompt_position = completion->prompt_position,
         .finish = completion->finish,
         .stop_reason = completion->stop_reason,
+        .stop_reason_length = completion->stop_reason_length,
+        .stop_token = completion->stop_token,
         .error = error,
         .error_class = error ? error_class_of(completion->fault) : COLROW_ERROR_NONE,
         .prompt_tokens = sequence->n_prompt,

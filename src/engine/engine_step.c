@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "engine/engine.h"
+#include "engine/struct_size.h"
 
 static bool has_work(const struct colrow_engine *engine)
 {
@@ -298,7 +299,8 @@ int colrow_advance(struct colrow_engine *engine)
     return run_step(engine, "colrow_advance", step_at_hand);
 }
 
-int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out)
+int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_output *out,
+                      size_t struct_size)
 {
     if (engine->handing_over) {
         fail(ERR_USAGE, "colrow_poll() was called from a callback");
@@ -307,8 +309,11 @@ int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *ou
     bool failed = false;
     while (wait && !failed && poll_queue_is_empty(&engine->polled) && engine->n_requests > 0)
         failed = colrow_step(engine) < 0;
-    if (poll_queue_next(&engine->polled, out))
+    struct colrow_output output;
+    if (poll_queue_next(&engine->polled, &output)) {
+        struct_give(out, struct_size, &output, sizeof output);
         return 1;
+    }
     if (!engine->over)
         return 0;
     return engine_result(crew_fail(engine->crew));

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "engine/struct_size.h"
 
 // Numbers ascend along the list.
 static struct request *find_request(const struct colrow_engine *engine, uint64_t number)
@@ -35,15 +36,17 @@ static enum status encode_prompt(const struct colrow_engine *engine,
     if (!engine->tokenizer)
         return fail(ERR_REQUEST, "%s has no tokenizer.json; give the prompt as token ids",
                     engine->model);
-    TRY(tokenizer_encode(engine->tokenizer, prompt->text, strlen(prompt->text),
-                         !prompt->no_special_tokens, ids));
+    size_t length = prompt->text_length ? prompt->text_length : strlen(prompt->text);
+    TRY(tokenizer_encode(engine->tokenizer, prompt->text, length, !prompt->no_special_tokens, ids));
     return ids->n > INT32_MAX / 2 ? fail(ERR_TOO_LARGE, "the prompt has %zu tokens", ids->n) : OK;
 }
 
-static enum status submit(struct colrow_engine *engine, const struct token_ids *ids,
-                          const struct colrow_sampling *sampling, colrow_callback callback,
-                          void *context, struct request **out)
+static enum status make_request(struct colrow_engine *engine, const struct token_ids *ids,
+                                const struct colrow_sampling *given, colrow_callback callback,
+                                void *context, struct request **out)
 {
+    struct colrow_sampling sampling;
+    TRY(engine_take_sampling(given, &sampling));
     struct request_limits limits = {
         .vocab_size = engine->config.vocab_size,
         .max_model_len = engine->max_model_len,
@@ -54,7 +57,7 @@ static enum status submit(struct colrow_engine *engine, const struct token_ids *
         .tokenizer = engine->tokenizer,
     };
     struct request *request;
-    TRY(request_new(&limits, engine->next_number, ids->ids, (int32_t)ids->n, sampling, &request));
+    TRY(request_new(&limits, engine->next_number, ids->ids, (int32_t)ids->n, &sampling, &request));
     request->callback = callback;
     request->context = context;
     for (int32_t i = 0; i < request->n && !callback; i++) {
@@ -69,7 +72,16 @@ static enum status submit(struct colrow_engine *engine, const struct token_ids *
     return OK;
 }
 
-int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
+static enum status take_prompt(const struct colrow_prompt *given, struct colrow_prompt *out)
+{
+    enum { FIRST_SIZE = STRUCT_END(struct colrow_prompt, no_special_tokens) };
+    *out = (struct colrow_prompt){0};
+    return struct_take(out, sizeof *out, given,
+                       given->struct_size ? given->struct_size : FIRST_SIZE, FIRST_SIZE,
+                       "colrow_prompt", "use sizeof(struct colrow_prompt), or 0");
+}
+
+int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *given,
                   const struct colrow_sampling *sampling, colrow_callback callback, void *context,
                   uint64_t *number)
 {
@@ -78,9 +90,12 @@ int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prom
     struct token_ids ids;
     token_ids_init(&ids);
     struct request *request = NULL;
-    enum status status = encode_prompt(engine, prompt, &ids);
+    struct colrow_prompt prompt;
+    enum status status = take_prompt(given, &prompt);
     if (status == OK)
-        status = submit(engine, &ids, sampling, callback, context, &request);
+        status = encode_prompt(engine, &prompt, &ids);
+    if (status == OK)
+        status = make_request(engine, &ids, sampling, callback, context, &request);
     token_ids_fini(&ids);
     if (status != OK)
         return engine_result(of_a_request(status));

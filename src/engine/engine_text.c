@@ -4,6 +4,7 @@
 
 #include "device/device.h"
 #include "engine/engine.h"
+#include "engine/struct_size.h"
 
 const char *colrow_error(void)
 {
@@ -86,7 +87,8 @@ const char *colrow_finish_name(enum colrow_finish finish)
     return "unknown";
 }
 
-void colrow_sampling_init(const struct colrow_engine *engine, struct colrow_sampling *sampling)
+static void set_sampling_defaults(const struct colrow_engine *engine,
+                                  struct colrow_sampling *sampling)
 {
     *sampling = (struct colrow_sampling){
         .top_p = 1,
@@ -110,6 +112,23 @@ void colrow_sampling_init(const struct colrow_engine *engine, struct colrow_samp
         sampling->top_k = generation->top_k > INT32_MAX ? 0 : (int)generation->top_k;
     if (generation->has_min_p)
         sampling->min_p = generation->min_p;
+}
+
+void colrow_sampling_init_sized(const struct colrow_engine *engine,
+                                struct colrow_sampling *sampling, size_t struct_size)
+{
+    struct colrow_sampling defaults;
+    set_sampling_defaults(engine, &defaults);
+    defaults.struct_size = struct_size;
+    struct_give(sampling, struct_size, &defaults, sizeof defaults);
+}
+
+enum status engine_take_sampling(const struct colrow_sampling *given, struct colrow_sampling *out)
+{
+    enum { FIRST_SIZE = STRUCT_END(struct colrow_sampling, n) };
+    set_sampling_defaults(NULL, out);
+    return struct_take(out, sizeof *out, given, given->struct_size, FIRST_SIZE, "colrow_sampling",
+                       "fill it with colrow_sampling_init()");
 }
 
 static enum status need_tokenizer(const struct colrow_engine *engine)
@@ -192,9 +211,10 @@ int colrow_apply_chat_template(const struct colrow_engine *engine,
     return give_text(render(engine, messages, n, add_generation_prompt != 0, &bytes), &bytes, text);
 }
 
-void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out)
+void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
+                           size_t struct_size)
 {
-    *out = (struct colrow_info){
+    const struct colrow_info info = {
         .tensor_parallel_size = engine->plan->n_ranks,
         .vocab_size = engine->config.vocab_size,
         .num_hidden_layers = engine->config.num_hidden_layers,
@@ -209,6 +229,7 @@ void colrow_get_info(const struct colrow_engine *engine, struct colrow_info *out
         .product_order = product_order_name(engine->order),
         .threads_per_rank = engine->threads_per_rank,
     };
+    struct_give(out, struct_size, &info, sizeof info);
 }
 
 static enum colrow_state state_of(const struct colrow_engine *engine)
@@ -219,10 +240,10 @@ static enum colrow_state state_of(const struct colrow_engine *engine)
     return crew_state(engine->crew) == CREW_LOADING ? COLROW_LOADING : COLROW_READY;
 }
 
-void colrow_get_gauges(const struct colrow_engine *engine, struct colrow_gauges *out)
+void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_gauges *out,
+                             size_t struct_size)
 {
-    struct colrow_gauges gauges = {
-        .struct_size = out->struct_size,
+    const struct colrow_gauges gauges = {
         .state = state_of(engine),
         .restarts = (int)crew_generation(engine->crew) - 1,
         .bytes_loaded = crew_bytes_read(engine->crew),
@@ -233,8 +254,7 @@ void colrow_get_gauges(const struct colrow_engine *engine, struct colrow_gauges 
         .kv_pages_used = kv_pool_size(engine->pool) - kv_pool_available(engine->pool),
         .kv_pages = kv_pool_size(engine->pool),
     };
-    size_t bytes = out->struct_size < sizeof gauges ? out->struct_size : sizeof gauges;
-    memcpy(out, &gauges, bytes);
+    struct_give(out, struct_size, &gauges, sizeof gauges);
 }
 
 int colrow_fd(struct colrow_engine *engine)
@@ -246,9 +266,10 @@ int colrow_fd(struct colrow_engine *engine)
     return crew_fd(engine->crew);
 }
 
-void colrow_get_statistics(const struct colrow_engine *engine, struct colrow_statistics *out)
+void colrow_get_statistics_sized(const struct colrow_engine *engine, struct colrow_statistics *out,
+                                 size_t struct_size)
 {
-    *out = engine->statistics;
+    struct_give(out, struct_size, &engine->statistics, sizeof engine->statistics);
 }
 
 static uint64_t load(const _Atomic uint64_t *number)
@@ -261,8 +282,8 @@ static double seconds(const _Atomic uint64_t *ns)
     return (double)load(ns) * 1e-9;
 }
 
-int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
-                               struct colrow_rank_statistics *out)
+int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int rank,
+                                     struct colrow_rank_statistics *out, size_t struct_size)
 {
     if (rank < 0 || rank >= engine->plan->n_ranks)
         return engine_result(
@@ -270,7 +291,7 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
     const struct board_rank *from = crew_rank(engine->crew, rank);
     int pid = (int)crew_pid(engine->crew, rank);
     uint64_t peak = pid ? device_resident_peak_bytes(pid) : 0;
-    *out = (struct colrow_rank_statistics){
+    const struct colrow_rank_statistics statistics = {
         .pid = pid,
         .weight_bytes = load(&from->weight_bytes),
         .kv_bytes = load(&from->kv_bytes),
@@ -284,6 +305,7 @@ int colrow_get_rank_statistics(const struct colrow_engine *engine, int rank,
         .wait_seconds = seconds(&from->wait_ns),
         .bytes_sent = load(&from->bytes_sent),
     };
+    struct_give(out, struct_size, &statistics, sizeof statistics);
     return 0;
 }
 

@@ -73,7 +73,7 @@ enum status poll_queue_add(struct poll_queue *queue, const struct colrow_output 
     size_t logprobs = (size_t)in->n_ids * (size_t)in->n_logprobs * sizeof *in->logprobs;
     size_t prompt_logits =
         (size_t)in->n_prompt_logits * (size_t)vocab_size * sizeof *in->prompt_logits;
-    size_t reason = text_bytes(in->stop_reason), error = text_bytes(in->error);
+    size_t reason = in->stop_reason ? in->stop_reason_length + 1 : 0, error = text_bytes(in->error);
     struct polled_output *item;
     size_t bytes =
         sizeof *item + ids + text + logprobs + prompt_logits + reason + error + (size_t)6 * 16;
@@ -99,6 +99,7 @@ void poll_queue_add_last_resort(struct poll_queue *queue, struct polled_output *
         .index = in->index,
         .text = "",
         .finish = in->finish,
+        .stop_token = -1,
         .error = in->error ? reserved->error : NULL,
         .error_class = in->error_class,
         .prompt_tokens = in->prompt_tokens,

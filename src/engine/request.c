@@ -80,13 +80,15 @@ static enum status copy_stops(struct request *request, const struct colrow_sampl
 {
     TRY(arena_take(&request->arena, (size_t)in->n_stop, sizeof *request->stops, &request->stops));
     for (int i = 0; i < in->n_stop; i++) {
-        size_t length = in->stop[i] ? strlen(in->stop[i]) : 0;
+        size_t length = in->stop_lengths ? in->stop_lengths[i]
+                        : in->stop[i]    ? strlen(in->stop[i])
+                                         : 0;
         if (length == 0 || length > STOP_STRING_BYTES_MAX)
             return fail(ERR_REQUEST, "stop string %d has %zu bytes; expected 1 to %d", i, length,
                         STOP_STRING_BYTES_MAX);
         char *text;
         TRY(arena_text(&request->arena, in->stop[i], length, &text));
-        request->stops[i] = text;
+        request->stops[i] = (struct stop_string){text, length};
     }
     request->n_stops = in->n_stop;
     return OK;
@@ -193,6 +195,7 @@ static enum status completion_init(struct request *request, const struct request
     decode_stream_init(&completion->stream, limits->tokenizer, request->skip_special_tokens);
     stop_text_init(&completion->stop, request->stops, request->n_stops, request->include_stop);
     bytes_init(&completion->text);
+    completion->stop_token = -1;
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *sequence->tokens, &sequence->tokens));
     TRY(arena_take(arena, (size_t)sequence->pages_max, sizeof *sequence->pages, &sequence->pages));
     memcpy(sequence->tokens, ids, (size_t)n * sizeof *ids);
@@ -278,8 +281,11 @@ static enum colrow_finish finish_of_token(struct completion *completion, int32_t
         if (!request->ignore_eos && is_among(id, request->eos_ids, request->n_eos_ids))
             return COLROW_STOP;
         if (is_among(id, request->stop_ids, request->n_stop_ids)) {
-            snprintf(completion->stop_token, sizeof completion->stop_token, "%d", (int)id);
-            completion->stop_reason = completion->stop_token;
+            int n =
+                snprintf(completion->stop_number, sizeof completion->stop_number, "%d", (int)id);
+            completion->stop_token = id;
+            completion->stop_reason = completion->stop_number;
+            completion->stop_reason_length = (size_t)n;
             return COLROW_STOP;
         }
     }
@@ -326,7 +332,10 @@ enum status completion_add(struct completion *completion, int32_t id)
     TRY(decode(completion, id, is_text, completion->finish != COLROW_RUNNING));
     if (completion->stop.found >= 0) {
         completion->finish = COLROW_STOP;
-        completion->stop_reason = request->stops[completion->stop.found];
+        const struct stop_string *stop = &request->stops[completion->stop.found];
+        completion->stop_token = -1;
+        completion->stop_reason = stop->text;
+        completion->stop_reason_length = stop->length;
     }
     return OK;
 }
@@ -334,7 +343,9 @@ enum status completion_add(struct completion *completion, int32_t id)
 void completion_end(struct completion *completion, enum colrow_finish finish)
 {
     completion->finish = finish;
+    completion->stop_token = -1;
     completion->stop_reason = NULL;
+    completion->stop_reason_length = 0;
 }
 
 void completion_fail(struct completion *completion, enum status fault, const char *error)

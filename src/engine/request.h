@@ -36,8 +36,10 @@ struct completion {
     int32_t n_new_prompt_logits;
     int64_t prompt_position;
     enum colrow_finish finish;
-    char stop_token[16];
+    char stop_number[16]; // of stop_token, as text
+    int32_t stop_token;   // that ended it; -1: none
     const char *stop_reason;
+    size_t stop_reason_length;
     enum status fault; // with COLROW_FAILED
     char *error;       // ... its sentence; heap, or NULL
     bool closed;       // its last output was handed over
@@ -59,7 +61,7 @@ struct request {
     int32_t n_eos_ids;
     const int32_t *stop_ids;
     int32_t n_stop_ids;
-    const char **stops;
+    struct stop_string *stops;
     int32_t n_stops;
     int32_t n_prompt, max_tokens;
     bool cancelled;

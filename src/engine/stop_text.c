@@ -3,7 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-void stop_text_init(struct stop_text *stop, const char *const *stops, int n_stops, bool include)
+void stop_text_init(struct stop_text *stop, const struct stop_string *stops, int n_stops,
+                    bool include)
 {
     *stop = (struct stop_text){.stops = stops, .n_stops = n_stops, .include = include, .found = -1};
     bytes_init(&stop->held);
@@ -25,9 +26,9 @@ static int find(const struct stop_text *stop, size_t *end)
     for (*end = stop->searched + 1; *end <= stop->held.length; ++*end) {
         int best = -1;
         for (int i = 0; i < stop->n_stops; i++) {
-            size_t length = strlen(stop->stops[i]);
-            if (ends_with(stop->held.data, *end, stop->stops[i], length) &&
-                (best < 0 || length > strlen(stop->stops[best])))
+            const struct stop_string *one = &stop->stops[i];
+            if (ends_with(stop->held.data, *end, one->text, one->length) &&
+                (best < 0 || one->length > stop->stops[best].length))
                 best = i;
         }
         if (best >= 0)
@@ -41,11 +42,11 @@ static size_t undecided(const struct stop_text *stop)
 {
     size_t longest = 0;
     for (int i = 0; i < stop->n_stops; i++) {
-        size_t length = strlen(stop->stops[i]) - 1;
+        size_t length = stop->stops[i].length - 1;
         if (length > stop->held.length)
             length = stop->held.length;
         while (length > longest &&
-               !ends_with(stop->held.data, stop->held.length, stop->stops[i], length))
+               !ends_with(stop->held.data, stop->held.length, stop->stops[i].text, length))
             length--;
         if (length > longest)
             longest = length;
@@ -77,7 +78,7 @@ enum status stop_text_add(struct stop_text *stop, const char *text, size_t lengt
     size_t end;
     stop->found = find(stop, &end);
     if (stop->found >= 0)
-        return release(stop, stop->include ? end : end - strlen(stop->stops[stop->found]), out);
+        return release(stop, stop->include ? end : end - stop->stops[stop->found].length, out);
     stop->searched = stop->held.length;
     return release(stop, stop->held.length - undecided(stop), out);
 }

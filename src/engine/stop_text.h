@@ -11,8 +11,13 @@
 
 enum { STOP_STRINGS_MAX = 64, STOP_STRING_BYTES_MAX = 4096 };
 
+struct stop_string {
+    const char *text; // a NUL in it is a character
+    size_t length;
+};
+
 struct stop_text {
-    const char *const *stops; // borrowed, none empty
+    const struct stop_string *stops; // borrowed, none empty
     int n_stops;
     bool include;      // the stop string belongs to the output
     struct bytes held; // not handed out yet
@@ -20,7 +25,8 @@ struct stop_text {
     int found;         // index of the stop string that ended the text, or -1
 };
 
-void stop_text_init(struct stop_text *stop, const char *const *stops, int n_stops, bool include);
+void stop_text_init(struct stop_text *stop, const struct stop_string *stops, int n_stops,
+                    bool include);
 void stop_text_fini(struct stop_text *stop);
 
 // Adds text and appends to `out` what can no longer be part of a stop string. Not `armed` (before

@@ -67,7 +67,7 @@ static struct colrow_engine *begin(const struct colrow_options *options)
 
 static struct colrow_gauges gauges_of(const struct colrow_engine *engine)
 {
-    struct colrow_gauges gauges = {.struct_size = sizeof gauges};
+    struct colrow_gauges gauges;
     colrow_get_gauges(engine, &gauges);
     return gauges;
 }

@@ -9,7 +9,10 @@ static int feed(const char *const *stops, int n, int include, const char *text, 
     struct stop_text stop;
     struct bytes all;
     bytes_init(&all);
-    stop_text_init(&stop, stops, n, include);
+    struct stop_string strings[3];
+    for (int i = 0; i < n; i++)
+        strings[i] = (struct stop_string){stops[i], strlen(stops[i])};
+    stop_text_init(&stop, strings, n, include);
     size_t length = strlen(text);
     for (size_t i = 0; i < length; i += piece)
         assert_int_equal(
@@ -58,7 +61,7 @@ static void text_is_cut_however_it_arrives(void **state)
 static void only_what_may_become_a_stop_is_held(void **state)
 {
     (void)state;
-    const char *stops[] = {"STOP"};
+    const struct stop_string stops[] = {{"STOP", 4}};
     struct stop_text stop;
     struct bytes out;
     bytes_init(&out);
@@ -76,7 +79,7 @@ static void only_what_may_become_a_stop_is_held(void **state)
 static void before_min_tokens_nothing_stops(void **state)
 {
     (void)state;
-    const char *stops[] = {"ab"};
+    const struct stop_string stops[] = {{"ab", 2}};
     struct stop_text stop;
     struct bytes out;
     bytes_init(&out);
@@ -91,11 +94,31 @@ static void before_min_tokens_nothing_stops(void **state)
     bytes_fini(&out);
 }
 
+static void a_nul_is_a_character(void **state)
+{
+    (void)state;
+    const struct stop_string stops[] = {{"a\0b", 3}, {"\0\0", 2}};
+    struct stop_text stop;
+    struct bytes out;
+    bytes_init(&out);
+    stop_text_init(&stop, stops, 2, true);
+    assert_int_equal(stop_text_add(&stop, "xa\0", 3, true, &out), OK);
+    assert_int_equal(out.length, 1);
+    assert_int_equal(stop_text_add(&stop, "c\0", 2, true, &out), OK);
+    assert_int_equal(stop_text_add(&stop, "a\0bd", 4, true, &out), OK);
+    assert_int_equal(stop.found, 0);
+    assert_int_equal(out.length, 8);
+    assert_memory_equal(out.data, "xa\0c\0a\0b", 8);
+    stop_text_fini(&stop);
+    bytes_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_is_cut_however_it_arrives),
         cmocka_unit_test(only_what_may_become_a_stop_is_held),
+        cmocka_unit_test(a_nul_is_a_character),
         cmocka_unit_test(before_min_tokens_nothing_stops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
