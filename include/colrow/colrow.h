@@ -250,6 +250,29 @@ COLROW_API int colrow_apply_chat_template(const struct colrow_engine *engine,
                                           const struct colrow_message *messages, int n,
                                           int add_generation_prompt, char **text);
 
+// The same without an engine's thread: a handle that any number of threads may use at once. It is
+// immutable and counted: every open, get and share is paired with a close. Results are heap memory
+// of the caller: free(). `length` of a text that goes in, in bytes; 0: up to its NUL. `*length` of
+// one that comes out may be NULL; a NUL follows the text.
+struct colrow_tokenizer;
+// Reads the text files of a HuggingFace folder alone.
+COLROW_API int colrow_tokenizer_open(const char *model, struct colrow_tokenizer **out);
+// The engine's own; it may outlive the engine.
+COLROW_API struct colrow_tokenizer *colrow_get_tokenizer(const struct colrow_engine *engine);
+COLROW_API struct colrow_tokenizer *colrow_tokenizer_share(struct colrow_tokenizer *tokenizer);
+COLROW_API void colrow_tokenizer_close(struct colrow_tokenizer *tokenizer); // accepts NULL
+// Text that is not UTF-8 is COLROW_ERROR_INVALID_REQUEST.
+COLROW_API int colrow_tokenizer_encode(const struct colrow_tokenizer *tokenizer, const char *text,
+                                       size_t length, int add_special_tokens, int32_t **ids,
+                                       int *n_ids);
+COLROW_API int colrow_tokenizer_decode(const struct colrow_tokenizer *tokenizer, const int32_t *ids,
+                                       int n_ids, int skip_special_tokens, char **text,
+                                       size_t *length);
+COLROW_API int colrow_tokenizer_apply_chat_template(const struct colrow_tokenizer *tokenizer,
+                                                    const struct colrow_message *messages, int n,
+                                                    int add_generation_prompt, char **text,
+                                                    size_t *length);
+
 struct colrow_info {
     int tensor_parallel_size, vocab_size, num_hidden_layers, hidden_size;
     int64_t max_model_len, kv_pages, kv_page_tokens;

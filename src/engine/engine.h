@@ -14,19 +14,17 @@
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
+#include "engine/tokenizer_handle.h"
 #include "hf/generation_config.h"
 #include "hf/model_config.h"
 #include "model/plan.h"
-#include "text/chat_template.h"
-#include "text/tokenizer.h"
 
 struct colrow_engine {
     struct model_config config;
     struct generation_config generation;
     struct plan *plan;
-    struct tokenizer *tokenizer; // NULL: the folder has none
-    struct chat_template *chat;  // NULL: none, and chat_error says why
-    char *chat_error;
+    struct colrow_tokenizer *text;
+    const struct tokenizer *tokenizer; // of `text`; NULL: the folder has none
     char model[FILE_PATH_MAX];
     const struct kernels *kernels;
     enum product_order order;

@@ -194,18 +194,10 @@ static enum status add_tokenizer_eos(struct colrow_engine *engine)
 static enum status read_text_files(struct opening *opening)
 {
     struct colrow_engine *engine = opening->engine;
-    char path[FILE_PATH_MAX];
     TRY(generation_config_read(engine->model, engine->config.vocab_size, &engine->generation));
-    TRY(file_join(engine->model, "tokenizer.json", path));
-    if (file_exists(path)) { // prompts may come as ids
-        TRY(tokenizer_open(engine->model, &engine->tokenizer));
-        TRY(add_tokenizer_eos(engine));
-    }
-    if (chat_template_open(engine->model, &engine->chat) == OK)
-        return OK;
-    // only who applies it has to know
-    engine->chat = NULL;
-    return memory_text(status_message(), &engine->chat_error);
+    TRY(tokenizer_handle_open(engine->model, &engine->text));
+    engine->tokenizer = engine->text->tokenizer;
+    return engine->tokenizer ? add_tokenizer_eos(engine) : OK;
 }
 
 static enum status read_model(struct opening *opening)
@@ -412,9 +404,7 @@ void colrow_close(struct colrow_engine *engine)
     scheduler_fini(&engine->scheduler);
     sampler_free(engine->sampler);
     kv_pool_free(engine->pool);
-    tokenizer_close(engine->tokenizer);
-    chat_template_close(engine->chat);
-    free(engine->chat_error);
+    colrow_tokenizer_close(engine->text);
     plan_free(engine->plan);
     free(engine);
 }
