@@ -220,6 +220,21 @@ static void group_sizes(void **state)
                                     .n_tokens = n_tokens});
 }
 
+// More query heads on one KV head than a tile has rows; large heads leave it fewer.
+static void more_heads_than_rows(void **state)
+{
+    (void)state;
+    number_mode_set();
+    static const int cases[][2] = {{193, 16}, {400, 2}, {130, 512}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int type = COMPUTE_BF16; type <= COMPUTE_F32; type++)
+            check(&(struct problem){.type = (enum compute_type)type,
+                                    .head_dim = cases[i][1],
+                                    .n_heads = cases[i][0],
+                                    .position = 62,
+                                    .n_tokens = 3});
+}
+
 static void positions_at_edges(void **state)
 {
     (void)state;
@@ -430,6 +445,7 @@ int main(void)
         cmocka_unit_test(reference_is_attention),
         cmocka_unit_test(head_sizes),
         cmocka_unit_test(group_sizes),
+        cmocka_unit_test(more_heads_than_rows),
         cmocka_unit_test(positions_at_edges),
         cmocka_unit_test(sliding_windows),
         cmocka_unit_test(extreme_data),

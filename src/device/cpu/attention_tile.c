@@ -216,11 +216,9 @@ static void attend_tile(const struct attention *args, const struct attention_ste
         }
 }
 
-void attention_run(const struct attention *args, const struct attention_steps *steps)
+// Tiles of one call, whose heads fit into one.
+static void attend_heads(const struct attention *args, const struct attention_steps *steps)
 {
-    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
-           args->kv.head_dim % 2 == 0);
-    assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
     struct attention_tile tile;
     tile_init(&tile, args);
     int shape = 0, tokens_max = tile.rows_max / args->n_heads;
@@ -236,5 +234,28 @@ void attention_run(const struct attention *args, const struct attention_steps *s
         tokens.end = tokens.begin + tokens_max - early;
         tokens.end = tokens.end < args->n_tokens ? tokens.end : args->n_tokens;
         attend_tile(args, steps, &tile, tokens);
+    }
+}
+
+void attention_run(const struct attention *args, const struct attention_steps *steps)
+{
+    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
+           args->kv.head_dim % 2 == 0);
+    assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
+    struct attention_tile tile;
+    tile_init(&tile, args);
+    if (args->n_heads <= tile.rows_max) {
+        attend_heads(args, steps);
+        return;
+    }
+    size_t q_item = args->kv.type == COMPUTE_BF16 ? 2 : 4,
+           out_item = args->out_type == COMPUTE_BF16 ? 2 : 4;
+    for (int head = 0; head < args->n_heads; head += tile.rows_max) {
+        struct attention part = *args;
+        size_t column = (size_t)head * (size_t)args->kv.head_dim;
+        part.n_heads = args->n_heads - head < tile.rows_max ? args->n_heads - head : tile.rows_max;
+        part.q = (const char *)args->q + column * q_item;
+        part.out = (char *)args->out + column * out_item;
+        attend_heads(&part, steps);
     }
 }
