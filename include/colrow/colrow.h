@@ -115,7 +115,10 @@ struct colrow_sampling {
     uint64_t seed;
     const struct colrow_token_bias *logit_bias;
     int n_logit_bias;
-    int max_tokens; // 16, as vLLM; 0: up to the context's end
+    // 16, as vLLM, or generation_config.json's max_new_tokens; 0: up to max_length, if that is not
+    // 0, or the context's end
+    int max_tokens;
+    int max_length; // of prompt and answer together, where max_tokens is 0: that file's, else 0
     int min_tokens;
     int ignore_eos;
     const char *const *stop; // [n_stop] stop strings
@@ -278,6 +281,7 @@ struct colrow_info {
     int64_t max_model_len, kv_pages, kv_page_tokens;
     const char *dtype, *kv_cache_dtype, *isa, *architecture, *product_order;
     int threads_per_rank;
+    int max_new_tokens, max_length; // of generation_config.json; 0: not said
 };
 COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
                                       size_t struct_size);

@@ -116,14 +116,15 @@ void sampling_flags_init(struct sampling_flags *flags)
     *flags = (struct sampling_flags){
         .temperature = -1, .top_p = -1, .min_p = -1, .repetition_penalty = -1, .top_k = -1};
     colrow_sampling_init(NULL, &flags->sampling);
-    flags->sampling.max_tokens = 256;
+    flags->sampling.max_tokens = -1; // not given
 }
 
 #define OF(field) offsetof(struct sampling_flags, field)
 const struct flag sampling_flag_rows[SAMPLING_FLAGS] = {
     {.kind = FLAG_HEADING, .help = "sampling"},
     {FLAG_INT, "--max-tokens", "-n", OF(sampling.max_tokens), 0, 1e9, "N",
-     "new tokens at most; 0: up to the context's end (default 256)"},
+     "new tokens at most; 0: up to the context's end (default: generation_config.json's, else "
+     "256)"},
     {FLAG_NUMBER, "--temperature", "-t", OF(temperature), 0, 100, "T",
      "0: greedy (default: generation_config.json's, else 0)"},
     {FLAG_NUMBER, "--top-p", NULL, OF(top_p), 1e-6, 1, "P",
@@ -186,9 +187,17 @@ static enum status parse_stop_ids(struct sampling_flags *f)
 
 enum status sampling_flags_finish(struct sampling_flags *f, const struct colrow_engine *engine)
 {
+    enum { TOKENS_DEFAULT = 256 };
     struct colrow_sampling given = f->sampling, *s = &f->sampling;
+    struct colrow_info info;
+    colrow_get_info(engine, &info);
     colrow_sampling_init(engine, s);
-    s->max_tokens = given.max_tokens;
+    if (given.max_tokens >= 0) {
+        s->max_tokens = given.max_tokens;
+        s->max_length = 0;
+    } else if (!info.max_new_tokens && !info.max_length) {
+        s->max_tokens = TOKENS_DEFAULT;
+    }
     s->min_tokens = given.min_tokens;
     s->presence_penalty = given.presence_penalty;
     s->frequency_penalty = given.frequency_penalty;
@@ -198,6 +207,11 @@ enum status sampling_flags_finish(struct sampling_flags *f, const struct colrow_
     s->include_stop_str_in_output = f->include_stop;
     if (f->temperature >= 0)
         s->temperature = f->temperature;
+    if (f->temperature == 0) { // then the file's other numbers are of no use, whatever they are
+        s->top_p = 1;
+        s->top_k = 0;
+        s->min_p = 0;
+    }
     if (f->top_p >= 0)
         s->top_p = f->top_p;
     if (f->min_p >= 0)

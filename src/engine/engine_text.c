@@ -1,4 +1,5 @@
 // The public functions on text and numbers: encoding, templates, what the engine is and has done.
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,14 @@ const char *colrow_finish_name(enum colrow_finish finish)
     return "unknown";
 }
 
+static const double top_p_least = 1e-9;
+
+// What is no count of tokens becomes one that requests are refused for.
+static int top_k_of(double top_k)
+{
+    return top_k >= -1 && top_k <= INT32_MAX && top_k == floor(top_k) ? (int)top_k : INT32_MIN;
+}
+
 static void set_sampling_defaults(const struct colrow_engine *engine,
                                   struct colrow_sampling *sampling)
 {
@@ -103,13 +112,19 @@ static void set_sampling_defaults(const struct colrow_engine *engine,
     const struct generation_config *generation = &engine->generation;
     if (generation->has_repetition_penalty)
         sampling->repetition_penalty = generation->repetition_penalty;
+    if (generation->max_new_tokens) {
+        sampling->max_tokens = generation->max_new_tokens;
+    } else if (generation->max_length) {
+        sampling->max_tokens = 0;
+        sampling->max_length = generation->max_length;
+    }
     if (!generation->has_do_sample || !generation->do_sample)
         return; // greedy, as HuggingFace's generate()
     sampling->temperature = generation->has_temperature ? generation->temperature : 1;
-    if (generation->has_top_p)
-        sampling->top_p = generation->top_p;
+    if (generation->has_top_p) // 0: the likeliest token alone, as in Transformers
+        sampling->top_p = generation->top_p != 0 ? generation->top_p : top_p_least;
     if (generation->has_top_k)
-        sampling->top_k = generation->top_k > INT32_MAX ? 0 : (int)generation->top_k;
+        sampling->top_k = top_k_of(generation->top_k);
     if (generation->has_min_p)
         sampling->min_p = generation->min_p;
 }
@@ -148,6 +163,8 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .architecture = engine->config.architecture,
         .product_order = product_order_name(engine->order),
         .threads_per_rank = engine->threads_per_rank,
+        .max_new_tokens = engine->generation.max_new_tokens,
+        .max_length = engine->generation.max_length,
     };
     struct_give(out, struct_size, &info, sizeof info);
 }

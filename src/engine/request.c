@@ -30,6 +30,7 @@ static enum status check_numbers(const struct colrow_sampling *in,
     TRY(number_between("presence_penalty", in->presence_penalty, -2, 2));
     TRY(number_between("frequency_penalty", in->frequency_penalty, -2, 2));
     TRY(number_between("max_tokens", in->max_tokens, 0, INT32_MAX));
+    TRY(number_between("max_length", in->max_length, 0, INT32_MAX));
     TRY(number_between("min_tokens", in->min_tokens, 0,
                        in->max_tokens ? in->max_tokens : INT32_MAX));
     TRY(number_between("n", in->n, 1, SEQUENCES_PER_REQUEST_MAX));
@@ -71,6 +72,13 @@ static enum status check_prompt(const struct request_limits *limits, const int32
         return fail(ERR_TOO_LARGE,
                     "the prompt has %d tokens, but the KV pool holds %lld; raise --kv-cache-memory",
                     (int)n, (long long)limits->kv_pool_tokens);
+    if (sampling->max_tokens == 0 && sampling->max_length && n >= sampling->max_length &&
+        !sampling->prompt_logits)
+        return fail(
+            ERR_TOO_LARGE,
+            "the prompt has %d tokens, but max_length (of generation_config.json) is %d; say "
+            "how many new ones are wanted (max_tokens, flag -n)",
+            (int)n, sampling->max_length);
     for (int32_t i = 0; i < n; i++)
         TRY(check_id("prompt", ids[i], limits));
     return OK;
@@ -164,6 +172,8 @@ static void copy_numbers(struct request *request, const struct request_limits *l
     request->include_stop = in->include_stop_str_in_output != 0;
     request->skip_special_tokens = in->skip_special_tokens != 0;
     int64_t room = limits->max_model_len - request->n_prompt;
+    if (in->max_tokens == 0 && in->max_length && in->max_length - request->n_prompt < room)
+        room = in->max_length - request->n_prompt;
     int64_t pool_room =
         limits->kv_pool_tokens - request->n_prompt + 1; // the last token needs no keys
     room = room < pool_room ? room : pool_room;

@@ -1,24 +1,49 @@
+// Source: Transformers 5.24, generation/configuration_utils.py and logits_process.py; vLLM 0.32's
+// --generation-config auto.
 #include "hf/generation_config.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 
-enum { GENERATION_CONFIG_BYTES_MAX = 1 << 20, TOP_K_MAX = 1 << 30 };
+enum { GENERATION_CONFIG_BYTES_MAX = 1 << 20, TOKENS_MAX = INT32_MAX };
 
-static const double temperature_max = 100, top_p_min = 1e-9, penalty_min = 1e-3, penalty_max = 100;
+// ---- token ids ----
+
+// A token id, also as 2.0. Ids that no token has (-1, one beyond an embedding that was not resized)
+// never come up: they are left out, and that is said.
+static enum status read_id(const char *name, const char *key, const json_t *value,
+                           int32_t vocab_size, int32_t *out)
+{
+    double number = json_is_number(value) ? json_number(value) : (double)NAN;
+    *out = -1;
+    if (!(number == floor(number)) || isinf(number)) // not for NaN
+        return fail(ERR_INPUT, "%s: key \"%s\" is %s; expected token ids from 0 to %d", name, key,
+                    json_show(value), (int)vocab_size - 1);
+    if (number >= 0 && number < vocab_size)
+        *out = (int32_t)number;
+    else
+        log_info("%s: key \"%s\" is %s and ignored: token ids go from 0 to %d", name, key,
+                 json_show(value), (int)vocab_size - 1);
+    return OK;
+}
 
 static enum status add_eos(const char *name, const json_t *value, int32_t vocab_size,
                            struct generation_config *out)
 {
-    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-        json_integer_value(value) >= vocab_size)
-        return fail(ERR_INPUT, "%s: key \"eos_token_id\" is %s; expected token ids from 0 to %d",
-                    name, json_show(value), (int)vocab_size - 1);
+    int32_t id;
+    TRY(read_id(name, "eos_token_id", value, vocab_size, &id));
+    if (id < 0)
+        return OK;
     if (out->n_eos_token_ids == EOS_TOKENS_MAX)
         return fail(ERR_INPUT,
                     "%s: key \"eos_token_id\" has more than %d ids; expected at most so many", name,
                     EOS_TOKENS_MAX);
-    out->eos_token_ids[out->n_eos_token_ids++] = (int32_t)json_integer_value(value);
+    out->eos_token_ids[out->n_eos_token_ids++] = id;
     return OK;
 }
 
@@ -39,25 +64,84 @@ static enum status read_eos(const char *name, const json_t *root, int32_t vocab_
 static enum status read_bos(const char *name, const json_t *root, int32_t vocab_size,
                             struct generation_config *out)
 {
-    int64_t id = -1;
-    bool found;
-    TRY(json_get_int(root, name, "bos_token_id", 0, vocab_size - 1, &id, &found));
-    out->bos_token_id = (int32_t)id;
-    return OK;
+    const json_t *value = json_object_get(root, "bos_token_id");
+    if (!value || json_is_null(value))
+        return OK;
+    return read_id(name, "bos_token_id", value, vocab_size, &out->bos_token_id);
+}
+
+// ---- sampling ----
+
+// A number of the file. One that makes no sense is kept as it is (what is no number, as NaN):
+// requests that use it are refused, and those that bring their own are not.
+struct setting {
+    const char *key, *expected;
+    double least, most;
+    bool above_least, whole, greedy_too;
+};
+
+static bool makes_sense(const struct setting *setting, double value)
+{
+    bool least = setting->above_least ? value > setting->least : value >= setting->least;
+    return least && value <= setting->most && (!setting->whole || value == floor(value));
+}
+
+static void read_setting(const char *name, const json_t *root, const struct setting *setting,
+                         bool sampled, double *out, bool *found)
+{
+    const json_t *value = json_object_get(root, setting->key);
+    *found = value && !json_is_null(value);
+    if (!*found)
+        return;
+    *out = json_is_number(value) ? json_number(value) : (double)NAN;
+    if (makes_sense(setting, *out))
+        return;
+    bool used = sampled || setting->greedy_too;
+    log_warning("%s: key \"%s\" is %s; expected %s%s", name, setting->key, json_show(value),
+                setting->expected,
+                used ? ": requests need one of their own"
+                     : ": ignored, for nothing is drawn without \"do_sample\": true");
+    *found = used;
 }
 
 static enum status read_sampling(const char *name, const json_t *root,
                                  struct generation_config *out)
 {
+    static const struct setting
+        temperature = {"temperature", "a number from 0", 0, 1e6, false, false, false},
+        top_p = {"top_p", "a number from 0 to 1", 0, 1, false, false, false},
+        top_k = {"top_k", "a whole number from -1", -1, INT32_MAX, false, true, false},
+        min_p = {"min_p", "a number from 0 to 1", 0, 1, false, false, false},
+        penalty = {"repetition_penalty", "a number above 0", 0, 1e6, true, false, true};
     TRY(json_get_bool(root, name, "do_sample", &out->do_sample, &out->has_do_sample));
-    TRY(json_get_number(root, name, "temperature", 0, temperature_max, &out->temperature,
-                        &out->has_temperature));
-    TRY(json_get_number(root, name, "top_p", top_p_min, 1, &out->top_p, &out->has_top_p));
-    TRY(json_get_int(root, name, "top_k", -1, TOP_K_MAX, &out->top_k, &out->has_top_k));
-    TRY(json_get_number(root, name, "min_p", 0, 1, &out->min_p, &out->has_min_p));
-    return json_get_number(root, name, "repetition_penalty", penalty_min, penalty_max,
-                           &out->repetition_penalty, &out->has_repetition_penalty);
+    bool sampled = out->do_sample;
+    read_setting(name, root, &temperature, sampled, &out->temperature, &out->has_temperature);
+    read_setting(name, root, &top_p, sampled, &out->top_p, &out->has_top_p);
+    read_setting(name, root, &top_k, sampled, &out->top_k, &out->has_top_k);
+    read_setting(name, root, &min_p, sampled, &out->min_p, &out->has_min_p);
+    read_setting(name, root, &penalty, sampled, &out->repetition_penalty,
+                 &out->has_repetition_penalty);
+    return OK;
 }
+
+// ---- lengths ----
+
+// 0 where the file says nothing usable. A fraction counts up, and what is beyond all contexts
+// (1e30, Infinity) is no limit.
+static int32_t read_length(const char *name, const json_t *root, const char *key)
+{
+    const json_t *value = json_object_get(root, key);
+    if (!value || json_is_null(value))
+        return 0;
+    double number = json_is_number(value) ? ceil(json_number(value)) : (double)NAN;
+    if (number >= 1)
+        return number < TOKENS_MAX ? (int32_t)number : TOKENS_MAX;
+    log_warning("%s: key \"%s\" is %s and ignored; expected a number of tokens from 1", name, key,
+                json_show(value));
+    return 0;
+}
+
+// ---- files ----
 
 static enum status read_file(const char *folder, const char *file, bool whole, int32_t vocab_size,
                              struct generation_config *out)
@@ -69,12 +153,19 @@ static enum status read_file(const char *folder, const char *file, bool whole, i
         return OK;
     TRY(json_file(path, GENERATION_CONFIG_BYTES_MAX, &root));
     enum status status = OK;
+    if (!json_is_object(root)) {
+        status = fail(ERR_INPUT, "%s: holds %s; expected an object", path, json_kind(root));
+        goto done;
+    }
     if (out->n_eos_token_ids == 0)
         TRY_DONE(read_eos(path, root, vocab_size, out));
     if (out->bos_token_id < 0)
         TRY_DONE(read_bos(path, root, vocab_size, out));
-    if (whole)
+    if (whole) {
         TRY_DONE(read_sampling(path, root, out));
+        out->max_new_tokens = read_length(path, root, "max_new_tokens");
+        out->max_length = read_length(path, root, "max_length");
+    }
 done:
     json_decref(root);
     return status;
@@ -83,6 +174,7 @@ done:
 enum status generation_config_read(const char *folder, int32_t vocab_size,
                                    struct generation_config *out)
 {
+    assert(folder && vocab_size > 0);
     *out = (struct generation_config){
         .bos_token_id = -1, .temperature = 1, .top_p = 1, .top_k = 0, .repetition_penalty = 1};
     TRY(read_file(folder, "generation_config.json", true, vocab_size, out));

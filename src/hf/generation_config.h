@@ -14,13 +14,15 @@ struct generation_config {
     int32_t eos_token_ids[EOS_TOKENS_MAX];
     int n_eos_token_ids;
     bool has_temperature, has_top_p, has_top_k, has_min_p, has_repetition_penalty, has_do_sample;
-    double temperature, top_p, min_p, repetition_penalty;
-    int64_t top_k;
+    double temperature, top_p, top_k, min_p, repetition_penalty; // may be any number, also NaN
     bool do_sample;
+    int32_t max_new_tokens; // 0: not said
+    int32_t max_length;     // prompt and answer together; 0: not said
 };
 
 // Reads `folder`/generation_config.json; where it or its ids are absent, config.json's bos/eos are
-// taken.
+// taken. Impossible numbers are said and either dropped, where nothing would use them, or left for
+// the requests that use them to be refused.
 enum status generation_config_read(const char *folder, int32_t vocab_size,
                                    struct generation_config *out) STATUS_MUST_USE;
 

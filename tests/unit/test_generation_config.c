@@ -87,12 +87,64 @@ static void sampling_defaults_are_read(void **state)
     assert_true(fabs(out.temperature - 1) < 1e-12 && fabs(out.top_p - 1) < 1e-12 && out.top_k == 0);
 }
 
+static void ids_beyond_the_vocabulary_are_left_out(void **state)
+{
+    (void)state;
+    struct generation_config out =
+        read_folder("{\"eos_token_id\": [512, 7.0, -1, 1e30], \"bos_token_id\": 512}", NULL);
+    assert_int_equal(out.n_eos_token_ids, 1);
+    assert_int_equal(out.eos_token_ids[0], 7);
+    assert_int_equal(out.bos_token_id, -1);
+    out = read_folder(NULL, "{\"eos_token_id\": -1, \"bos_token_id\": 3.0}");
+    assert_int_equal(out.n_eos_token_ids, 0);
+    assert_int_equal(out.bos_token_id, 3);
+}
+
+// Greedy does not use them; sampling does, and whoever samples with them is refused.
+static void impossible_numbers_count_where_they_are_used(void **state)
+{
+    (void)state;
+    struct generation_config out = read_folder(
+        "{\"temperature\": \"0.7\", \"top_p\": 1.5, \"top_k\": 50.5, \"min_p\": -1}", NULL);
+    assert_false(out.has_temperature || out.has_top_p || out.has_top_k || out.has_min_p);
+    out = read_folder(
+        "{\"do_sample\": true, \"temperature\": \"0.7\", \"top_p\": 1.5, \"top_k\": 50.5,"
+        "\"min_p\": NaN}",
+        NULL);
+    assert_true(out.has_temperature && out.has_top_p && out.has_top_k && out.has_min_p);
+    assert_true(isnan(out.temperature) && out.top_p > 1 && out.top_k > 50 && isnan(out.min_p));
+    out = read_folder("{\"do_sample\": true, \"top_p\": 0, \"top_k\": 50.0}", NULL);
+    assert_true(out.has_top_p && out.top_p == 0 && out.has_top_k && out.top_k == 50);
+    out = read_folder("{\"repetition_penalty\": 0}", NULL);
+    assert_true(out.has_repetition_penalty && out.repetition_penalty == 0);
+}
+
+static void lengths_are_read(void **state)
+{
+    (void)state;
+    struct generation_config out =
+        read_folder("{\"max_new_tokens\": 3, \"max_length\": 20.5}", NULL);
+    assert_int_equal(out.max_new_tokens, 3);
+    assert_int_equal(out.max_length, 21);
+    out = read_folder("{\"max_new_tokens\": 0, \"max_length\": 1000000000000000019884624838656}",
+                      NULL);
+    assert_int_equal(out.max_new_tokens, 0);
+    assert_int_equal(out.max_length, INT32_MAX);
+    out =
+        read_folder("{\"max_new_tokens\": null, \"max_length\": Infinity}", "{\"max_length\": 4}");
+    assert_int_equal(out.max_new_tokens, 0);
+    assert_int_equal(out.max_length, INT32_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eos_is_a_number_or_a_list),
         cmocka_unit_test(config_json_fills_in),
         cmocka_unit_test(sampling_defaults_are_read),
+        cmocka_unit_test(ids_beyond_the_vocabulary_are_left_out),
+        cmocka_unit_test(impossible_numbers_count_where_they_are_used),
+        cmocka_unit_test(lengths_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
