@@ -115,10 +115,9 @@ struct colrow_sampling {
     uint64_t seed;
     const struct colrow_token_bias *logit_bias;
     int n_logit_bias;
-    // 16, as vLLM, or generation_config.json's max_new_tokens; 0: up to max_length, if that is not
-    // 0, or the context's end
+    // 16, as vLLM, or generation_config.json's max_new_tokens; 0: up to max_length, where that is
+    // not 0 (that file's), or the context's end
     int max_tokens;
-    int max_length; // of prompt and answer together, where max_tokens is 0: that file's, else 0
     int min_tokens;
     int ignore_eos;
     const char *const *stop; // [n_stop] stop strings
@@ -131,6 +130,7 @@ struct colrow_sampling {
     int logprobs;            // -1: none; else the chosen token's and so many of the best
     int prompt_logits;       // hand out logits of every prompt token (needs the option)
     int n;                   // 1: sequences of one prompt
+    int max_length;          // 0; else, where max_tokens is 0, of prompt and answer together
 };
 COLROW_API void colrow_sampling_init_sized(const struct colrow_engine *engine,
                                            struct colrow_sampling *sampling, size_t struct_size);

@@ -34,8 +34,8 @@ static enum status choose_compute(struct plan_command *c)
             return fail(ERR_USAGE,
                         "flag --dtype is \"%s\"; expected auto, bfloat16, float16 or float32",
                         c->dtype);
-    } else if (type == ELEMENT_NONE && c->checkpoint && c->checkpoint->n_tensors) {
-        type = c->checkpoint->tensors[0].type;
+    } else if (type == ELEMENT_NONE && c->checkpoint) {
+        type = checkpoint_dtype(c->checkpoint);
     }
     c->options.compute = type == ELEMENT_F32   ? COMPUTE_F32
                          : type == ELEMENT_F16 ? COMPUTE_F16
@@ -56,6 +56,7 @@ static enum status prepare(struct plan_command *c)
     TRY(file_join(c->model, "model.safetensors.index.json", path));
     if (weights || file_exists(path))
         TRY(checkpoint_open(c->model, &c->checkpoint));
+    c->options.checkpoint = c->checkpoint;
     c->options.n_ranks = c->tensor_parallel_size;
     c->options.reduction_leaves = c->reduction_leaves;
     c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;

@@ -98,11 +98,8 @@ static enum status resolve_compute(struct opening *opening)
         type = ELEMENT_F32;
     else if (strcmp(name, "auto") != 0)
         type = element_from_dtype(name);
-    else if (type == ELEMENT_NONE && opening->checkpoint->n_tensors > 0) {
-        const struct tensor_info *embedding =
-            checkpoint_find(opening->checkpoint, "model.embed_tokens.weight");
-        type = embedding ? embedding->type : opening->checkpoint->tensors[0].type;
-    }
+    else if (type == ELEMENT_NONE)
+        type = checkpoint_dtype(opening->checkpoint);
     switch ((int)type) {
     case ELEMENT_BF16:
         opening->compute = COMPUTE_BF16;
@@ -164,6 +161,7 @@ static enum status compile_plan(struct opening *opening)
                                           .compute = opening->compute,
                                           .f32_cache = opening->f32_cache,
                                           .rules = options->tp_plan ? &rules : NULL,
+                                          .checkpoint = opening->checkpoint,
                                       },
                                       &engine->plan);
     if (options->tp_plan)

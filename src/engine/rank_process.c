@@ -37,7 +37,8 @@ static void show_progress(void *context, uint64_t bytes_read)
     PUBLISH(bytes_read, bytes_read);
 }
 
-static enum status compile_plan(struct rank *rank, struct model_config *config)
+static enum status compile_plan(struct rank *rank, const struct model_config *config,
+                                const struct checkpoint *checkpoint)
 {
     const struct board_options *options = &rank->board.header->options;
     struct tp_plan_rules rules;
@@ -51,6 +52,7 @@ static enum status compile_plan(struct rank *rank, struct model_config *config)
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,
+                                          .checkpoint = checkpoint,
                                       },
                                       &rank->plan);
     if (has_rules)
@@ -106,13 +108,17 @@ static enum status load(struct rank *rank)
 {
     const struct board_options *options = &rank->board.header->options;
     struct model_config config;
-    TRY(model_config_read(options->model, &config));
-    TRY(compile_plan(rank, &config));
-    TRY(start_team(rank));
-    TRY(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
     struct checkpoint *checkpoint;
+    log_set_level(LOG_ERROR); // what is unusual about the files the front-end has said
+    TRY(model_config_read(options->model, &config));
+    log_set_level((enum log_level)options->log_level);
     TRY(checkpoint_open(options->model, &checkpoint));
-    enum status status = open_model(rank, checkpoint);
+    enum status status;
+    TRY_DONE(compile_plan(rank, &config, checkpoint));
+    TRY_DONE(start_team(rank));
+    TRY_DONE(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
+    status = open_model(rank, checkpoint);
+done:
     checkpoint_close(checkpoint);
     return status;
 }

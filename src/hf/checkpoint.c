@@ -118,6 +118,29 @@ static int by_name(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+static int by_name_and_file(const void *a, const void *b)
+{
+    const struct tensor_info *left = a, *right = b;
+    int order = by_name(a, b);
+    return order ? order : left->file - right->file;
+}
+
+// Of tensors that several files hold, the last file's counts: Transformers reads them in this
+// order.
+static void drop_repeated(struct checkpoint *out)
+{
+    int n = out->n_tensors;
+    out->n_tensors = 0;
+    for (int i = 0; i < n; i++) {
+        if (i + 1 < n && strcmp(out->tensors[i].name, out->tensors[i + 1].name) == 0) {
+            out->repeated = out->repeated ? out->repeated : out->tensors[i].name;
+            continue;
+        }
+        out->bytes += out->tensors[i].bytes;
+        out->tensors[out->n_tensors++] = out->tensors[i];
+    }
+}
+
 // All files' tensors as one list, sorted by name.
 static enum status merge(struct checkpoint *out)
 {
@@ -133,24 +156,27 @@ static enum status merge(struct checkpoint *out)
             struct tensor_info *tensor = &out->tensors[out->n_tensors++];
             *tensor = out->headers[i].tensors[j];
             tensor->file = i;
-            out->bytes += tensor->bytes;
         }
-    qsort(out->tensors, n, sizeof *out->tensors, by_name);
-    for (size_t i = 1; i < n; i++)
-        if (strcmp(out->tensors[i - 1].name, out->tensors[i].name) == 0)
-            return fail(ERR_INPUT,
-                        "%s: tensor \"%.200s\" is also in %s; expected each tensor in one file",
-                        out->files[out->tensors[i].file], out->tensors[i].name,
-                        out->files[out->tensors[i - 1].file]);
+    qsort(out->tensors, n, sizeof *out->tensors, by_name_and_file);
+    drop_repeated(out);
     return OK;
+}
+
+// A file below the model's folder: "part.safetensors", "shards/part.safetensors".
+static bool is_inside(const char *name, size_t length)
+{
+    if (length == 0 || strlen(name) != length || *name == '/')
+        return false;
+    for (const char *part = name; part; part = strchr(part, '/'), part = part ? part + 1 : NULL)
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0'))
+            return false;
+    return true;
 }
 
 static enum status check_file_name(const char *index, const char *tensor, const json_t *value)
 {
     const char *name = json_string_value(value);
-    bool plain = name && *name && strlen(name) == json_string_length(value) && !strchr(name, '/') &&
-                 !strstr(name, "..");
-    if (!plain)
+    if (!name || !is_inside(name, json_string_length(value)))
         return fail(
             ERR_INPUT,
             "%s: weight_map: key \"%.200s\" is %s; expected the name of a file in the same folder",
@@ -182,7 +208,8 @@ static enum status read_weight_map(const char *index, json_t *map, struct mappin
     return OK;
 }
 
-// Opens each file that the index names, once, and holds the index to its word.
+// Opens each file that the index names, once. Which tensors they hold, they say themselves: an
+// index may name others that nobody needs, or place them wrongly.
 static enum status open_mapped(struct checkpoint *out, const char *index,
                                const struct mapping *mappings, size_t n)
 {
@@ -194,19 +221,13 @@ static enum status open_mapped(struct checkpoint *out, const char *index,
                     n_files, CHECKPOINT_FILES_MAX);
     TRY(reserve_files(out, n_files));
     for (size_t i = 0; i < n; i++) {
-        if (i == 0 || strcmp(mappings[i - 1].file, mappings[i].file) != 0) {
-            enum status status = add_file(out, mappings[i].file);
-            if (status == ERR_IO)
-                return fail_in(status, "%s: key \"weight_map\" names %.200s; expected to read it",
-                               index, mappings[i].file);
-            TRY(status);
-        }
-        if (!safetensors_find(&out->headers[out->n_files - 1], mappings[i].tensor))
-            return fail(ERR_INPUT,
-                        "%s: weight_map: key \"%.200s\" is \"%.200s\"; expected the file that "
-                        "holds this tensor, but "
-                        "it is not there",
-                        index, mappings[i].tensor, mappings[i].file);
+        if (i > 0 && strcmp(mappings[i - 1].file, mappings[i].file) == 0)
+            continue;
+        enum status status = add_file(out, mappings[i].file);
+        if (status == ERR_IO)
+            return fail_in(status, "%s: key \"weight_map\" names %.200s; expected to read it",
+                           index, mappings[i].file);
+        TRY(status);
     }
     return merge(out);
 }
@@ -287,4 +308,22 @@ const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, c
         return NULL;
     return bsearch(&wanted, checkpoint->tensors, (size_t)checkpoint->n_tensors, sizeof wanted,
                    by_name);
+}
+
+static bool is_floating(enum element_type type)
+{
+    return type == ELEMENT_BF16 || type == ELEMENT_F16 || type == ELEMENT_F32 ||
+           type == ELEMENT_F64;
+}
+
+enum element_type checkpoint_dtype(const struct checkpoint *checkpoint)
+{
+    const struct tensor_info *first = NULL;
+    for (int i = 0; i < checkpoint->n_files && !first; i++)
+        for (int j = 0; j < checkpoint->headers[i].n_tensors; j++) {
+            const struct tensor_info *tensor = &checkpoint->headers[i].tensors[j];
+            if (is_floating(tensor->type) && (!first || tensor->offset < first->offset))
+                first = tensor;
+        }
+    return !first ? ELEMENT_NONE : first->type == ELEMENT_F64 ? ELEMENT_F32 : first->type;
 }

@@ -20,15 +20,20 @@ struct checkpoint {
     int n_files;
     struct tensor_info *tensors; // of all files, sorted by name
     int n_tensors;
-    uint64_t bytes; // of all tensors
+    uint64_t bytes;       // of all tensors
+    const char *repeated; // a tensor that several files hold (the last one's counts), or NULL
 };
 
-// Opens model.safetensors, or the files of model.safetensors.index.json (whose weight_map must
-// agree with what the files hold). A folder with only .bin, .pt, .pth, .gguf, .ckpt, .msgpack or
+// Opens model.safetensors, or all files that model.safetensors.index.json names, with all that they
+// hold. A folder with only .bin, .pt, .pth, .gguf, .ckpt, .msgpack or
 // .h5 is refused by the file's name.
 enum status checkpoint_open(const char *folder, struct checkpoint **out) STATUS_MUST_USE;
 void checkpoint_close(struct checkpoint *checkpoint); // accepts NULL
 const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name);
+
+// What a checkpoint is computed in when config.json does not say: the first floating type in its
+// first file, of doubles float32. ELEMENT_NONE when there is none.
+enum element_type checkpoint_dtype(const struct checkpoint *checkpoint);
 
 // A rectangle of a tensor, in elements. Rows are dimension 0; columns are all others, flattened (a
 // vector has one column, a scalar one row of one column).

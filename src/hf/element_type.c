@@ -1,7 +1,8 @@
 #include "hf/element_type.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "base/name_list.h"
 
 static const struct {
     const char *name;  // safetensors
@@ -65,10 +66,9 @@ enum element_type element_from_safetensors(const char *name, size_t length)
 
 void element_names(char *out, size_t room)
 {
-    size_t used = 0;
     *out = '\0';
-    for (int i = ELEMENT_NONE + 1; i < N_TYPES && used < room; i++)
-        used += (size_t)snprintf(out + used, room - used, "%s%s", used ? ", " : "", types[i].name);
+    for (int i = ELEMENT_NONE + 1; i < N_TYPES; i++)
+        name_list_add(out, room, types[i].name);
 }
 
 enum element_type element_from_dtype(const char *name)
@@ -79,6 +79,8 @@ enum element_type element_from_dtype(const char *name)
         return ELEMENT_F16;
     if (strcmp(name, "float") == 0)
         return ELEMENT_F32;
+    if (strcmp(name, "double") == 0)
+        return ELEMENT_F64;
     for (int i = ELEMENT_NONE + 1; i < N_TYPES; i++)
         if (strcmp(name, types[i].dtype) == 0)
             return (enum element_type)i;

@@ -1,5 +1,6 @@
-// Source: Transformers 5.23, configuration_llama.py and configuration_mistral.py. Numbers that
-// shape the weights must stand in the file; for the rest Transformers' defaults hold.
+// Source: Transformers 5.24, configuration_llama.py, configuration_mistral.py,
+// configuration_utils.py and quantizers/auto.py. Absent keys mean what they mean there; of those
+// that shape the weights it is said, and the weights' shapes are held against them.
 #include "hf/model_config.h"
 
 #include <assert.h>
@@ -9,24 +10,28 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/name_list.h"
 #include "hf/rope_config.h"
 
 struct architecture {
     const char *name, *model_type;
     enum model_family family;
-    int64_t max_position_embeddings; // the rest: what an absent key means
+    int64_t max_position_embeddings; // from here on: what an absent key means
     int64_t num_key_value_heads;     // 0: as many as heads
     int64_t sliding_window;
+    int32_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, vocab_size;
     bool has_window, has_bias; // whether the architecture knows these at all
 };
 
 static const struct architecture architectures[] = {
-    {"LlamaForCausalLM", "llama", FAMILY_LLAMA, 2048, 0, 0, false, true},
-    {"MistralForCausalLM", "mistral", FAMILY_MISTRAL, 131072, 8, 4096, true, false},
+    {"LlamaForCausalLM", "llama", FAMILY_LLAMA, 2048, 0, 0, 4096, 11008, 32, 32, 32000, false,
+     true},
+    {"MistralForCausalLM", "mistral", FAMILY_MISTRAL, 131072, 8, 4096, 4096, 14336, 32, 32, 32000,
+     true, false},
 };
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
-static const double eps_default = 1e-6, eps_min = 1e-12, eps_max = 0.1;
+static const double eps_default = 1e-6, eps_max = 1;
 
 struct reader {
     const char *name;
@@ -34,81 +39,169 @@ struct reader {
     const struct architecture *architecture;
 };
 
-static enum status read_int32(const struct reader *reader, const char *key, int64_t least,
-                              int64_t most, int32_t *out)
-{
-    int64_t value;
-    TRY(json_get_int(reader->root, reader->name, key, least, most, &value, NULL));
-    *out = (int32_t)value;
-    return OK;
-}
-
 static bool is_absent(const struct reader *reader, const char *key) // null is not absent
 {
     return json_object_get(reader->root, key) == NULL;
 }
 
-static enum status unknown_architecture(const char *name, const char *found)
+// A number that shapes the weights.
+static enum status read_size(const struct reader *reader, const char *key, int64_t least,
+                             int64_t most, int32_t absent, int32_t *out)
 {
-    char known[256] = "";
-    size_t used = 0;
-    for (int i = 0; i < N_ARCHITECTURES; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                 architectures[i].name);
-    return fail(ERR_UNSUPPORTED, "%s: key \"architectures\" names %.80s; expected one of %s", name,
-                found, known);
-}
-
-static enum status read_architecture(struct reader *reader)
-{
-    json_t *list;
-    TRY(json_get_array(reader->root, reader->name, "architectures", &list, NULL));
-    if (json_array_size(list) != 1) {
-        char found[64];
-        snprintf(found, sizeof found, "%zu architectures", json_array_size(list));
-        return unknown_architecture(reader->name, found);
+    int64_t value = absent;
+    if (is_absent(reader, key)) {
+        log_warning("%s: key \"%s\" is missing: it is %d in %s without it, as in Transformers",
+                    reader->name, key, (int)absent, reader->architecture->name);
+        assert(least <= absent && absent <= most);
+    } else {
+        TRY(json_get_int(reader->root, reader->name, key, least, most, &value, NULL));
     }
-    const json_t *item = json_array_get(list, 0);
-    const char *name = json_is_string(item) ? json_string_value(item) : json_kind(item);
-    for (int i = 0; i < N_ARCHITECTURES; i++)
-        if (json_is_string(item) && strcmp(name, architectures[i].name) == 0)
-            reader->architecture = &architectures[i];
-    if (!reader->architecture)
-        return unknown_architecture(reader->name, name);
-    const char *model_type = reader->architecture->model_type;
-    bool found;
-    TRY(json_get_text(reader->root, reader->name, "model_type", &model_type, &found));
-    if (strcmp(model_type, reader->architecture->model_type) != 0)
-        return fail(ERR_INPUT, "%s: key \"model_type\" is \"%.80s\"; expected \"%s\" for %s",
-                    reader->name, model_type, reader->architecture->model_type,
-                    reader->architecture->name);
+    *out = (int32_t)value;
     return OK;
 }
 
-// Keys that would change what the model computes, or what its files hold.
-static enum status refuse_foreign_keys(const struct reader *reader)
+// ---- which model ----
+
+static const struct architecture *find_architecture(const char *model_type, const char *name)
 {
-    static const char *const quantised[] = {"quantization_config", "compression_config"};
-    for (size_t i = 0; i < sizeof quantised / sizeof quantised[0]; i++) {
-        const json_t *value = json_object_get(reader->root, quantised[i]);
-        if (value && !json_is_null(value)) {
-            const char *method = json_string_value(json_object_get(value, "quant_method"));
-            return fail(ERR_UNSUPPORTED,
-                        "%s: key \"%s\" is present (%.40s); expected unquantised weights in "
-                        "bfloat16, float16 or "
-                        "float32: use the model's original checkpoint",
-                        reader->name, quantised[i], method ? method : "no quant_method");
-        }
+    for (int i = 0; i < N_ARCHITECTURES; i++)
+        if ((model_type && strcmp(model_type, architectures[i].model_type) == 0) ||
+            (name && strcmp(name, architectures[i].name) == 0))
+            return &architectures[i];
+    return NULL;
+}
+
+// `names` as list_architectures() made it; `model_type` may be NULL.
+static enum status unknown_model(const char *file, const char *names, const char *model_type)
+{
+    char known[256] = "";
+    for (int i = 0; i < N_ARCHITECTURES; i++)
+        name_list_add(known, sizeof known,
+                      *names ? architectures[i].name : architectures[i].model_type);
+    if (*names)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"architectures\" names %s%s%.80s%s; expected one of %s", file, names,
+                    model_type ? " (model_type \"" : "", model_type ? model_type : "",
+                    model_type ? "\")" : "", known);
+    if (model_type)
+        return fail(ERR_UNSUPPORTED, "%s: key \"model_type\" is \"%.80s\"; expected one of %s",
+                    file, model_type, known);
+    return fail(ERR_INPUT,
+                "%s: keys \"model_type\" and \"architectures\" are missing; expected a model_type, "
+                "one of %s",
+                file, known);
+}
+
+// The names that `architectures` holds, as one text: "A, B".
+static void list_architectures(const json_t *value, char *out, size_t room)
+{
+    *out = '\0';
+    if (json_is_string(value))
+        name_list_add(out, room, json_string_value(value));
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const json_t *item = json_array_get(value, i);
+        name_list_add(out, room, json_is_string(item) ? json_string_value(item) : json_kind(item));
     }
+}
+
+// As AutoModelForCausalLM does, model_type says which model this is, whatever `architectures`
+// names: wrappers (Peft..., FSDP...), the base model, other spellings. Files without model_type are
+// known by their architecture.
+static enum status read_architecture(struct reader *reader)
+{
+    const char *model_type = NULL;
+    char names[200];
+    bool found;
+    const json_t *list = json_object_get(reader->root, "architectures");
+    list_architectures(list, names, sizeof names);
+    TRY(json_get_text(reader->root, reader->name, "model_type", &model_type, &found));
+    if (found) {
+        reader->architecture = find_architecture(model_type, NULL);
+        if (!reader->architecture)
+            return unknown_model(reader->name, names, model_type);
+        if (*names && strcmp(names, reader->architecture->name) != 0)
+            log_warning("%s: key \"architectures\" names %s: read as %s, as model_type \"%s\" says",
+                        reader->name, names, reader->architecture->name, model_type);
+        return OK;
+    }
+    for (size_t i = 0; i < json_array_size(list) && !reader->architecture; i++) {
+        const json_t *item = json_array_get(list, i);
+        if (json_is_string(item))
+            reader->architecture = find_architecture(NULL, json_string_value(item));
+    }
+    return reader->architecture ? OK : unknown_model(reader->name, names, NULL);
+}
+
+// ---- keys that would change what the model computes, or what its files hold ----
+
+static bool is_falsy(const json_t *value) // in Python
+{
+    return !value || json_is_null(value) || json_is_false(value) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_string(value) && json_string_length(value) == 0) ||
+           (json_is_number(value) && json_number(value) == 0);
+}
+
+// What a merge leaves behind: bitsandbytes with nothing on, or keys that say nothing. The weights'
+// types are checked all the same.
+static bool is_switched_off(const json_t *config)
+{
+    static const char *const switches[] = {"load_in_8bit", "load_in_4bit", "_load_in_8bit",
+                                           "_load_in_4bit"};
+    const json_t *method = json_object_get(config, "quant_method"), *value;
+    const char *key;
+    bool has_switch = false, says_something = false;
+    if (is_falsy(config))
+        return true;
+    if (!json_is_object(config))
+        return false;
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+        value = json_object_get(config, switches[i]);
+        has_switch = has_switch || value;
+        if (!is_falsy(value))
+            return false;
+    }
+    json_object_foreach((json_t *)(uintptr_t)config, key, value) says_something =
+        says_something || !is_falsy(value);
+    if (is_falsy(method))
+        return has_switch || !says_something;
+    return json_is_string(method) && strcmp(json_string_value(method), "bitsandbytes") == 0;
+}
+
+static enum status refuse_quantised(const struct reader *reader)
+{
+    static const char *const keys[] = {"quantization_config", "compression_config"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *value = json_object_get(reader->root, keys[i]);
+        if (!is_switched_off(value)) {
+            const char *method = json_string_value(json_object_get(value, "quant_method"));
+            return fail(
+                ERR_UNSUPPORTED,
+                "%s: key \"%s\" is present (%.40s); expected unquantised weights in "
+                "bfloat16, float16, float32 or float64: use the model's original checkpoint",
+                reader->name, keys[i], method ? method : "no quant_method");
+        }
+        if (!is_falsy(value))
+            log_info("%s: key \"%s\" is switched off and ignored", reader->name, keys[i]);
+    }
+    return OK;
+}
+
+// silu by its names in Transformers' ACT2FN.
+static enum status check_activation(const struct reader *reader)
+{
     const char *act = "silu";
     bool found;
     TRY(json_get_text(reader->root, reader->name, "hidden_act", &act, &found));
-    if (strcmp(act, "silu") != 0)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: key \"hidden_act\" is \"%.80s\"; expected \"silu\" for %s", reader->name,
-                    act, reader->architecture->name);
-    return OK;
+    if (strcmp(act, "silu") == 0 || strcmp(act, "swish") == 0)
+        return OK;
+    return fail(ERR_UNSUPPORTED,
+                "%s: key \"hidden_act\" is \"%.80s\"; expected \"silu\" (or \"swish\") for %s",
+                reader->name, act, reader->architecture->name);
 }
+
+// ---- shapes ----
 
 static enum status expect_even(const struct reader *reader, const char *key, int32_t value)
 {
@@ -125,7 +218,8 @@ static enum status read_heads(const struct reader *reader, struct model_config *
 {
     int64_t value;
     bool found;
-    TRY(read_int32(reader, "num_attention_heads", 1, HEADS_MAX, &out->num_attention_heads));
+    TRY(read_size(reader, "num_attention_heads", 1, HEADS_MAX,
+                  reader->architecture->num_attention_heads, &out->num_attention_heads));
     int64_t absent = reader->architecture->num_key_value_heads;
     value = is_absent(reader, "num_key_value_heads") && absent ? absent : out->num_attention_heads;
     TRY(json_get_int(reader->root, reader->name, "num_key_value_heads", 1, HEADS_MAX, &value,
@@ -159,12 +253,14 @@ static enum status read_heads(const struct reader *reader, struct model_config *
 
 static enum status read_shape(const struct reader *reader, struct model_config *out)
 {
-    TRY(read_int32(reader, "hidden_size", 2, HIDDEN_SIZE_MAX, &out->hidden_size));
-    TRY(read_int32(reader, "intermediate_size", 2, INTERMEDIATE_SIZE_MAX, &out->intermediate_size));
-    TRY(read_int32(reader, "num_hidden_layers", 1, LAYERS_MAX, &out->num_hidden_layers));
-    TRY(read_int32(reader, "vocab_size", 1, VOCAB_MAX, &out->vocab_size));
+    const struct architecture *a = reader->architecture;
+    TRY(read_size(reader, "hidden_size", 2, HIDDEN_SIZE_MAX, a->hidden_size, &out->hidden_size));
+    TRY(read_size(reader, "intermediate_size", 1, INTERMEDIATE_SIZE_MAX, a->intermediate_size,
+                  &out->intermediate_size));
+    TRY(read_size(reader, "num_hidden_layers", 1, LAYERS_MAX, a->num_hidden_layers,
+                  &out->num_hidden_layers));
+    TRY(read_size(reader, "vocab_size", 1, VOCAB_MAX, a->vocab_size, &out->vocab_size));
     TRY(expect_even(reader, "hidden_size", out->hidden_size));
-    TRY(expect_even(reader, "intermediate_size", out->intermediate_size));
     return read_heads(reader, out);
 }
 
@@ -216,19 +312,24 @@ static enum status check_layer_types(const struct reader *reader, const struct m
     return OK;
 }
 
+// `dtype` counts before its older name. "auto" says nothing: the weights do.
 static enum status read_dtype(const struct reader *reader, enum element_type *out)
 {
-    const char *key = is_absent(reader, "dtype") ? "torch_dtype" : "dtype";
-    const char *text;
+    const json_t *value = json_object_get(reader->root, "dtype");
+    const char *key = !value || json_is_null(value) ? "torch_dtype" : "dtype", *text;
     bool found;
     *out = ELEMENT_NONE;
     TRY(json_get_text(reader->root, reader->name, key, &text, &found));
-    if (!found)
+    if (!found || strcmp(text, "auto") == 0)
         return OK;
     *out = element_from_dtype(text);
+    if (*out == ELEMENT_F64) {
+        log_info("%s: key \"%s\" is \"%.80s\": computed in float32", reader->name, key, text);
+        *out = ELEMENT_F32;
+    }
     if (*out != ELEMENT_BF16 && *out != ELEMENT_F16 && *out != ELEMENT_F32)
         return fail(ERR_UNSUPPORTED,
-                    "%s: key \"%s\" is \"%.80s\"; expected bfloat16, float16 or float32",
+                    "%s: key \"%s\" is \"%.80s\"; expected bfloat16, float16, float32 or auto",
                     reader->name, key, text);
     return OK;
 }
@@ -253,14 +354,15 @@ static enum status read_config(struct reader *reader, struct model_config *out)
     out->family = architecture->family;
     snprintf(out->architecture, sizeof out->architecture, "%s", architecture->name);
     snprintf(out->model_type, sizeof out->model_type, "%s", architecture->model_type);
-    TRY(refuse_foreign_keys(reader));
+    TRY(refuse_quantised(reader));
+    TRY(check_activation(reader));
     TRY(read_shape(reader, out));
     out->max_position_embeddings = architecture->max_position_embeddings;
     TRY(json_get_int(reader->root, reader->name, "max_position_embeddings", 1, POSITIONS_MAX,
                      &out->max_position_embeddings, &found));
     out->rms_norm_eps = eps_default;
-    TRY(json_get_number(reader->root, reader->name, "rms_norm_eps", eps_min, eps_max,
-                        &out->rms_norm_eps, &found));
+    TRY(json_get_number(reader->root, reader->name, "rms_norm_eps", 0, eps_max, &out->rms_norm_eps,
+                        &found));
     TRY(read_bias(reader, "attention_bias", &out->attention_bias));
     TRY(read_bias(reader, "mlp_bias", &out->mlp_bias));
     TRY(json_get_bool(reader->root, reader->name, "tie_word_embeddings", &out->tie_word_embeddings,

@@ -1,6 +1,6 @@
 // config.json, in the spellings of Transformers 4 and 5, checked number by number.
 //
-// Source: Transformers 5.23, configuration_llama.py, configuration_mistral.py,
+// Source: Transformers 5.24, configuration_llama.py, configuration_mistral.py,
 // modeling_rope_utils.py.
 #ifndef COLROW_HF_MODEL_CONFIG_H
 #define COLROW_HF_MODEL_CONFIG_H
@@ -35,7 +35,7 @@ struct rope_config {
     double attention_factor;                  // yarn; 0: computed from factor
     double mscale, mscale_all_dim;            // yarn; 0: absent
     bool truncate;                            // yarn: true unless said otherwise
-    int64_t original_max_position_embeddings; // llama3, yarn, dynamic
+    double original_max_position_embeddings;  // llama3, yarn, dynamic
 };
 
 enum model_family { FAMILY_LLAMA, FAMILY_MISTRAL };

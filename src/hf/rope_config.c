@@ -1,12 +1,12 @@
-// Source: Transformers 5.23, modeling_rope_utils.py (RotaryEmbeddingConfigMixin). Where it warns
-// about a value that makes no sense, colrow refuses: wrong positions give fluent nonsense that no
-// user can trace to the config.
+// Source: Transformers 5.24, modeling_rope_utils.py (RotaryEmbeddingConfigMixin). Where it warns
+// about a value that makes little sense and computes with it, so does colrow.
 #include "hf/rope_config.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 
 static const char *const type_names[] = {
     [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_DYNAMIC] = "dynamic",
@@ -14,7 +14,7 @@ static const char *const type_names[] = {
 };
 enum { N_TYPES = sizeof type_names / sizeof type_names[0] };
 
-static const double theta_default = 10000, theta_max = 1e15, factor_max = 1e6;
+static const double theta_default = 10000, theta_max = 1e15, factor_min = 1e-6, factor_max = 1e6;
 
 const char *rope_type_name(enum rope_type type)
 {
@@ -90,10 +90,8 @@ static enum status read_llama3(const char *where, const json_t *parameters, stru
     TRY(json_get_number(parameters, where, "high_freq_factor", 1e-6, factor_max,
                         &out->high_freq_factor, NULL));
     if (out->high_freq_factor <= out->low_freq_factor)
-        return fail(
-            ERR_INPUT,
-            "%s: key \"high_freq_factor\" is %g; expected more than low_freq_factor, which is %g",
-            where, out->high_freq_factor, out->low_freq_factor);
+        log_warning("%s: key \"high_freq_factor\" is %g, and low_freq_factor %g: more was expected",
+                    where, out->high_freq_factor, out->low_freq_factor);
     return OK;
 }
 
@@ -110,9 +108,8 @@ static enum status read_yarn(const char *where, const json_t *parameters, struct
     if (out->beta_slow <= 0)
         out->beta_slow = 1;
     if (out->beta_fast < out->beta_slow)
-        return fail(ERR_INPUT,
-                    "%s: key \"beta_fast\" is %g; expected at least beta_slow, which is %g", where,
-                    out->beta_fast, out->beta_slow);
+        log_warning("%s: key \"beta_fast\" is %g, and beta_slow %g: at least as much was expected",
+                    where, out->beta_fast, out->beta_slow);
     TRY(json_get_number(parameters, where, "mscale", 0, 1e3, &out->mscale, &found));
     TRY(json_get_number(parameters, where, "mscale_all_dim", 0, 1e3, &out->mscale_all_dim, &found));
     if (out->mscale <= 0 || out->mscale_all_dim <= 0)
@@ -132,25 +129,28 @@ static enum status read_original_length(const char *name, const char *where, con
 {
     const char *key = "original_max_position_embeddings";
     bool found;
-    out->original_max_position_embeddings = max_position_embeddings;
+    out->original_max_position_embeddings = (double)max_position_embeddings;
     if (out->type == ROPE_DYNAMIC)
         return OK; // Transformers knows no other length for it
-    TRY(json_get_int(parameters, where, key, 1, POSITIONS_MAX,
-                     &out->original_max_position_embeddings, &found));
-    return json_get_int(root, name, key, 1, POSITIONS_MAX, &out->original_max_position_embeddings,
-                        &found);
+    TRY(json_get_number(parameters, where, key, 1, POSITIONS_MAX,
+                        &out->original_max_position_embeddings, &found));
+    return json_get_number(root, name, key, 1, POSITIONS_MAX,
+                           &out->original_max_position_embeddings, &found);
 }
 
 static enum status read_factor(const char *where, const json_t *parameters,
                                int64_t max_position_embeddings, struct rope_config *out)
 {
     const json_t *value = json_object_get(parameters, "factor");
-    int64_t original = out->original_max_position_embeddings;
-    if (out->type == ROPE_YARN && json_is_null(value) && original <= max_position_embeddings) {
-        out->factor = (double)max_position_embeddings / (double)original;
+    double original = out->original_max_position_embeddings, all = (double)max_position_embeddings;
+    if (out->type == ROPE_YARN && json_is_null(value) && original <= all) {
+        out->factor = all / original;
         return OK;
     }
-    return json_get_number(parameters, where, "factor", 1, factor_max, &out->factor, NULL);
+    TRY(json_get_number(parameters, where, "factor", factor_min, factor_max, &out->factor, NULL));
+    if (out->factor < 1)
+        log_warning("%s: key \"factor\" is %g: at least 1 was expected", where, out->factor);
+    return OK;
 }
 
 enum status rope_config_parse(const char *name, const json_t *root, int64_t max_position_embeddings,

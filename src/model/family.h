@@ -36,7 +36,8 @@ struct family_parameter {
 
 struct family {
     enum model_family id;
-    const char *model_type; // whose default plan of HuggingFace applies
+    const char *model_type;  // whose default plan of HuggingFace applies
+    const char *base_prefix; // "model.": base_model_prefix, which checkpoints may lack or repeat
     const struct family_parameter *parameters;
     int n_parameters;
     // tensors of checkpoints that carry nothing we need, by the end of their name; NULL-terminated
@@ -50,6 +51,7 @@ const struct family *family_of(enum model_family id);
 bool family_has(const struct family_parameter *parameter, const struct model_config *config);
 void family_shape(const struct family_parameter *parameter, const struct model_config *config,
                   int64_t *rows, int64_t *columns);
+bool family_is_norm(enum part part); // its weight is a vector
 // May a rule give this style to the part?
 bool family_allows(enum part part, enum tp_style style);
 const char *family_part_name(enum part part); // "q_proj"

@@ -1,6 +1,6 @@
 // Llama and its variants: RMSNorm, grouped-query attention with rotary embedding, SwiGLU.
 //
-// Source: Transformers 5.23, models/llama/modeling_llama.py and models/mistral/modeling_mistral.py.
+// Source: Transformers 5.24, models/llama/modeling_llama.py and models/mistral/modeling_mistral.py.
 #include "model/family.h"
 
 #include <assert.h>
@@ -35,9 +35,9 @@ enum { N_PARAMETERS = sizeof parameters / sizeof parameters[0] };
 static const char *const ignored[] = {".rotary_emb.inv_freq", NULL};
 
 static const struct family families[] = {
-    {FAMILY_LLAMA, "llama", parameters, N_PARAMETERS, ignored},
+    {FAMILY_LLAMA, "llama", "model.", parameters, N_PARAMETERS, ignored},
     // Mistral: a sliding window and no biases, both of which the config says.
-    {FAMILY_MISTRAL, "mistral", parameters, N_PARAMETERS, ignored},
+    {FAMILY_MISTRAL, "mistral", "model.", parameters, N_PARAMETERS, ignored},
 };
 
 const struct family *family_of(enum model_family id)
@@ -96,6 +96,11 @@ void family_shape(const struct family_parameter *parameter, const struct model_c
     assert(parameter->part < PARTS);
     *rows = shapes[parameter->part][0];
     *columns = parameter->bias ? 1 : shapes[parameter->part][1];
+}
+
+bool family_is_norm(enum part part)
+{
+    return part == PART_INPUT_NORM || part == PART_POST_NORM || part == PART_NORM;
 }
 
 bool family_allows(enum part part, enum tp_style style)

@@ -14,7 +14,7 @@ static void gather_gate_up(const struct worker *w, int layer)
 {
     struct run *run = w->run;
     struct model *m = run->model;
-    int32_t intermediate = m->plan->config.intermediate_size;
+    int32_t intermediate = m->plan->intermediate;
     const struct column_part parts[] = {{offsetof(struct rank_share, gate_up_rows), 0},
                                         {offsetof(struct rank_share, gate_up_rows), intermediate}};
     if (w->thread == 0) {
@@ -33,7 +33,7 @@ static void activate(const struct worker *w)
     bool gathered = gathers(m);
     const float *rows = gathered ? m->scratch.gathered : m->scratch.outputs;
     size_t half =
-        gathered ? (size_t)m->plan->config.intermediate_size : (size_t)range_width(s->gate_up_rows);
+        gathered ? (size_t)m->plan->intermediate : (size_t)range_width(s->gate_up_rows);
     size_t first = (size_t)(s->intermediate.begin - (gathered ? 0 : s->gate_up_rows.begin));
     size_t item = input_bytes(m->plan->compute);
     int width = range_width(s->intermediate), n_rows = w->run->step->n_rows, row = 0,

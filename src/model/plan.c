@@ -12,14 +12,15 @@ static enum status check_config(const struct model_config *c)
     const struct {
         const char *key;
         int32_t value;
-    } even[] = {{"hidden_size", c->hidden_size},
-                {"intermediate_size", c->intermediate_size},
-                {"head_dim", c->head_dim}};
+    } even[] = {{"hidden_size", c->hidden_size}, {"head_dim", c->head_dim}};
     for (size_t i = 0; i < sizeof even / sizeof even[0]; i++)
         if (even[i].value < 2 || even[i].value % 2)
             return fail(ERR_UNSUPPORTED,
                         "config.json: \"%s\" is %d; expected an even number: products go in pairs",
                         even[i].key, even[i].value);
+    if (c->intermediate_size < 1)
+        return fail(ERR_INPUT, "config.json: \"intermediate_size\" is %d; expected 1 or more",
+                    c->intermediate_size);
     if (c->num_key_value_heads < 1 || c->num_attention_heads % c->num_key_value_heads)
         return fail(ERR_INPUT,
                     "config.json: \"num_attention_heads\" is %d; expected a multiple of "
@@ -46,6 +47,9 @@ static enum status compile(struct plan *plan, const struct model_config *config,
                            struct resolved_styles *styles)
 {
     plan->config = *config;
+    plan->config.tie_word_embeddings = plan_ties(config, options->checkpoint);
+    plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
+    plan->intermediate = (config->intermediate_size + 1) / 2 * 2;
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
     plan->n_ranks = n_ranks;
@@ -57,7 +61,7 @@ static enum status compile(struct plan *plan, const struct model_config *config,
     plan->mlp_sharded = plan->styles.gate_up == TP_COLWISE;
     plan->lm_head_sharded = style_is_colwise(plan->styles.lm_head);
     plan->embed_sharded = plan->styles.embed != TP_REPLICATE;
-    plan->lm_head_is_embed = config->tie_word_embeddings &&
+    plan->lm_head_is_embed = plan->config.tie_word_embeddings &&
                              plan->styles.embed != TP_EMBEDDING_COLWISE &&
                              plan->lm_head_sharded == plan->embed_sharded;
     if (n_ranks > COMM_RANKS_MAX)

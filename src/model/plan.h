@@ -22,6 +22,8 @@ struct plan_options {
     enum compute_type compute;         // resolved dtype
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: the family's default
+    // What it stores decides whether the embeddings are tied; NULL: config.json alone does.
+    const struct checkpoint *checkpoint;
 };
 
 // Half-open ranges of what a rank holds. Replicated parts are [0, all).
@@ -58,6 +60,7 @@ struct plan_parameter {
     struct placement placement;
     enum element_type stored; // in the checkpoint; ELEMENT_NONE when it is not there (tied lm_head)
     int64_t rows, columns;    // columns 1 for vectors
+    bool is_bias, is_vector;  // a bias that the checkpoint lacks is zero
     // of each rank: which rows and columns; out of the plan's arena
     struct range *rank_rows, *rank_columns;
 };
@@ -74,7 +77,9 @@ struct plan {
     bool residual_sharded;  // sequence_parallel: between the blocks a rank has some of a step's
                             // tokens
     bool mlp_sharded, lm_head_sharded, embed_sharded;
-    bool lm_head_is_embed;     // tied and cut alike: one matrix in memory
+    bool lm_head_is_embed; // tied and cut alike: one matrix in memory
+    bool is_untied;        // config.json ties, but the checkpoint stores both; `config` says no
+    int32_t intermediate;  // intermediate_size, rounded up to a pair (docs/numerics.md section 4)
     struct rank_share *shares; // [n_ranks]
     struct reduction_tree attention_tree,
         mlp_tree;                   // of one rank where o_proj or down_proj is whole on each
@@ -108,7 +113,7 @@ static inline bool plan_gathers(const struct plan *plan, enum tp_style style)
     return plan->n_ranks > 1 && style == TP_COLWISE_GATHER_OUTPUT;
 }
 // Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing
-// is read.
+// is read. Says what is unusual.
 enum status plan_check_checkpoint(const struct plan *plan,
                                   const struct checkpoint *checkpoint) STATUS_MUST_USE;
 

@@ -28,6 +28,15 @@ enum status plan_list_parameters(struct plan *plan,
 // none.
 const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias,
                                                  int layer);
+
+// plan_checkpoint.c: whether lm_head is the embedding. config.json says so, and the checkpoint (may
+// be NULL) does not store both.
+bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint);
+// The tensor behind a parameter, by any of its names; of a tied embedding it may be lm_head's. NULL
+// when the checkpoint has none.
+const struct tensor_info *plan_find_tensor(const struct plan *plan,
+                                           const struct checkpoint *checkpoint,
+                                           const struct plan_parameter *p);
 // plan_check_checkpoint() without a word about tensors that are not ours: each rank does this
 // again.
 enum status plan_check_parameters(const struct plan *plan,

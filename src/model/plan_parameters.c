@@ -1,10 +1,8 @@
-// Every parameter with its style and each rank's part of it, and the check against a checkpoint.
+// Every parameter with its style and each rank's part of it.
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "model/plan_build.h"
 
 // The rows and columns of each rank; layers share them.
@@ -72,6 +70,9 @@ static enum status find_parts(struct plan *plan, const struct family_parameter *
     for (int rank = 0; rank < plan->n_ranks; rank++) {
         struct range rows = {0, (int32_t)n_rows}, columns = {0, (int32_t)n_columns};
         weight_ranges(plan, parameter->part, rank, &rows, &columns);
+        // the pair's zero at the end of an odd intermediate_size is no part of the tensor
+        rows.end = rows.end < n_rows ? rows.end : (int32_t)n_rows;
+        columns.end = columns.end < n_columns ? columns.end : (int32_t)n_columns;
         out->rows[rank] = rows;
         out->columns[rank] = parameter->bias ? (struct range){0, 1} : columns;
     }
@@ -92,6 +93,8 @@ static void fill(struct plan *plan, const struct family_parameter *parameter, in
                  : plan->compute == COMPUTE_F16 ? ELEMENT_F16
                                                 : ELEMENT_BF16;
     p->stored = absent ? ELEMENT_NONE : stored;
+    p->is_bias = parameter->bias;
+    p->is_vector = parameter->bias || family_is_norm(parameter->part);
     family_shape(parameter, &plan->config, &p->rows, &p->columns);
     p->rank_rows = parts->rows;
     p->rank_columns = parts->columns;
@@ -158,105 +161,4 @@ const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum p
         return NULL;
     bool in_layer = part != PART_EMBED && part != PART_NORM && part != PART_LM_HEAD;
     return &plan->parameters[at + (in_layer ? layer * plan->parameters_per_layer : 0)];
-}
-
-static const char *file_of(const struct checkpoint *checkpoint, const struct tensor_info *tensor)
-{
-    return checkpoint->files[tensor->file];
-}
-
-static enum status check_shape(const struct plan_parameter *p, const struct checkpoint *checkpoint,
-                               const struct tensor_info *tensor)
-{
-    bool matrix = p->columns > 1;
-    if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == p->rows &&
-        (!matrix || tensor->shape[1] == p->columns))
-        return OK;
-    char expected[64], found[256];
-    if (matrix)
-        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)p->rows,
-                 (long long)p->columns);
-    else
-        snprintf(expected, sizeof expected, "[%lld]", (long long)p->rows);
-    int used = snprintf(found, sizeof found, "[");
-    for (int i = 0; i < tensor->n_dimensions; i++)
-        used += snprintf(found + used, sizeof found - (size_t)used, "%s%lld", i ? ", " : "",
-                         (long long)tensor->shape[i]);
-    return fail(ERR_INPUT, "%s: tensor \"%s\" has the shape %s]; expected %s from config.json",
-                file_of(checkpoint, tensor), tensor->name, found, expected);
-}
-
-static enum status check_parameter(const struct plan *plan, const struct plan_parameter *p,
-                                   const struct checkpoint *checkpoint)
-{
-    const struct tensor_info *tensor = checkpoint_find(checkpoint, p->name);
-    if (!tensor)
-        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint; %s needs it%s",
-                    checkpoint->folder, p->name, plan->config.architecture,
-                    strcmp(p->name, "lm_head.weight") == 0
-                        ? " (config.json does not say \"tie_word_embeddings\": true)"
-                        : "");
-    TRY(check_shape(p, checkpoint, tensor));
-    if (tensor->type != ELEMENT_BF16 && tensor->type != ELEMENT_F16 && tensor->type != ELEMENT_F32)
-        return fail(ERR_UNSUPPORTED, "%s: tensor \"%s\" has the type %s; expected BF16, F16 or F32",
-                    file_of(checkpoint, tensor), tensor->name, element_name(tensor->type));
-    return OK;
-}
-
-enum status plan_check_parameters(const struct plan *plan, const struct checkpoint *checkpoint)
-{
-    assert(plan && checkpoint);
-    for (int i = 0; i < plan->n_parameters; i++)
-        if (plan->parameters[i].stored != ELEMENT_NONE)
-            TRY(check_parameter(plan, &plan->parameters[i], checkpoint));
-    return OK;
-}
-
-static bool is_ignored(const struct family *family, const char *name)
-{
-    for (const char *const *end = family->ignored; *end; end++) {
-        size_t length = strlen(name), tail = strlen(*end);
-        if (length >= tail && strcmp(name + length - tail, *end) == 0)
-            return true;
-    }
-    return false;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-// Tensors that the model has no place for: allowed, as in Transformers, but said: a bias that
-// config.json does not mention makes another model.
-static enum status tell_of_others(const struct plan *plan, const struct checkpoint *checkpoint)
-{
-    const struct family *family = family_of(plan->config.family);
-    const char **names, *first = NULL;
-    int n_others = 0;
-    TRY(memory_new((size_t)plan->n_parameters, sizeof *names, "names of parameters", &names));
-    for (int i = 0; i < plan->n_parameters; i++)
-        names[i] = plan->parameters[i].name;
-    qsort(names, (size_t)plan->n_parameters, sizeof *names, by_name);
-    for (int i = 0; i < checkpoint->n_tensors; i++) {
-        const char *name = checkpoint->tensors[i].name;
-        if (is_ignored(family, name) ||
-            bsearch(&name, names, (size_t)plan->n_parameters, sizeof *names, by_name))
-            continue;
-        first = first ? first : name;
-        n_others++;
-    }
-    if (n_others)
-        log_warning("%s: %d tensor%s of the checkpoint %s no part of %s and will not be read, such "
-                    "as \"%.200s\"",
-                    checkpoint->folder, n_others, n_others > 1 ? "s" : "",
-                    n_others > 1 ? "are" : "is", plan->config.architecture, first);
-    free(names);
-    return OK;
-}
-
-enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint)
-{
-    TRY(plan_check_parameters(plan, checkpoint));
-    return tell_of_others(plan, checkpoint);
 }

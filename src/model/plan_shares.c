@@ -28,9 +28,9 @@ static void attention_bounds(const struct model_config *c, int leaves, int32_t *
     bounds[leaves] = (int32_t)(heads * c->head_dim);
 }
 
-static void mlp_bounds(const struct model_config *c, int leaves, int32_t *bounds)
+static void mlp_bounds(const struct plan *plan, int leaves, int32_t *bounds)
 {
-    int64_t units = c->intermediate_size / LEAF_UNIT;
+    int64_t units = plan->intermediate / LEAF_UNIT;
     for (int64_t i = 0; i <= leaves; i++)
         bounds[i] = (int32_t)(LEAF_UNIT * (i * units / leaves));
 }
@@ -266,9 +266,9 @@ static void share_mlp(const struct plan *plan, int rank, struct rank_share *s)
 {
     s->mlp_leaves = leaf_range(&plan->mlp_tree, rank);
     s->intermediate = leaf_columns(plan->mlp_leaf_bounds, s->mlp_leaves);
-    s->gate_up_rows = plan->mlp_sharded ? s->intermediate : all_of(plan->config.intermediate_size);
+    s->gate_up_rows = plan->mlp_sharded ? s->intermediate : all_of(plan->intermediate);
     if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)
-        s->gate_up_rows = balanced(plan->config.intermediate_size, LEAF_UNIT, plan->n_ranks, rank);
+        s->gate_up_rows = balanced(plan->intermediate, LEAF_UNIT, plan->n_ranks, rank);
 }
 
 static void share_vocabulary(const struct plan *plan, int rank, struct rank_share *s)
@@ -303,10 +303,10 @@ static enum status check_rest(const struct plan *plan)
         return fail(ERR_INPUT,
                     "k_proj has %d pairs of rows, of which each rank needs one of its own",
                     c->num_key_value_heads * c->head_dim / LEAF_UNIT);
-    if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT && n > c->intermediate_size / LEAF_UNIT)
+    if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT && n > plan->intermediate / LEAF_UNIT)
         return fail(ERR_INPUT,
                     "gate_proj has %d pairs of rows, of which each rank needs one of its own",
-                    c->intermediate_size / LEAF_UNIT);
+                    plan->intermediate / LEAF_UNIT);
     return OK;
 }
 
@@ -320,7 +320,7 @@ enum status plan_cut(struct plan *plan)
     TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *plan->shares, &plan->shares));
     TRY(arena_take(&plan->arena, 1, sizeof *cutter, &cutter));
     attention_bounds(&plan->config, leaves, plan->attention_leaf_bounds);
-    mlp_bounds(&plan->config, leaves, plan->mlp_leaf_bounds);
+    mlp_bounds(plan, leaves, plan->mlp_leaf_bounds);
     tree_of(plan->attention_leaf_bounds, leaves, &plan->attention_tree);
     tree_of(plan->mlp_leaf_bounds, leaves, &plan->mlp_tree);
     TRY(cut_attention(plan, cutter));

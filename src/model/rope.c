@@ -32,11 +32,11 @@ static double llama3_frequency(const struct model_config *c, int i)
 {
     const struct rope_config *r = &c->rope;
     double frequency = base_frequency(c, i), wavelength = 2 * PI / frequency;
-    double context = (double)r->original_max_position_embeddings;
-    if (wavelength < context / r->high_freq_factor)
-        return frequency;
+    double context = r->original_max_position_embeddings;
     if (wavelength > context / r->low_freq_factor)
         return frequency / r->factor;
+    if (wavelength < context / r->high_freq_factor || r->high_freq_factor == r->low_freq_factor)
+        return frequency;
     double smooth =
         (context / wavelength - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
     return (1 - smooth) * frequency / r->factor + smooth * frequency;
@@ -46,13 +46,13 @@ static double yarn_factor(const struct model_config *c)
 {
     if (c->rope.factor != 0)
         return c->rope.factor;
-    return (double)c->max_position_embeddings / (double)c->rope.original_max_position_embeddings;
+    return (double)c->max_position_embeddings / c->rope.original_max_position_embeddings;
 }
 
 // find_correction_dim: which dimension turns `rotations` times over the original context.
 static double yarn_dimension(const struct model_config *c, double rotations)
 {
-    double context = (double)c->rope.original_max_position_embeddings;
+    double context = c->rope.original_max_position_embeddings;
     return c->head_dim * logarithm(context / (rotations * 2 * PI)) / (2 * logarithm(c->rope.theta));
 }
 

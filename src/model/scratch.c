@@ -44,7 +44,7 @@ static void place_exchange(struct walk *w, const struct plan *plan, size_t rows,
     if (plan_gathers(plan, plan->styles.qkv))
         gathered = most(gathered, qkv);
     if (plan_gathers(plan, plan->styles.gate_up))
-        gathered = most(gathered, 2 * (size_t)c->intermediate_size);
+        gathered = most(gathered, 2 * (size_t)plan->intermediate);
     if (plan->n_ranks > 1 && plan->embed_sharded)
         received = (size_t)c->hidden_size;
     if (plan->n_ranks > 1 && plan->residual_sharded)

@@ -1,6 +1,7 @@
 // Where each weight lies in a rank's block. Measuring and placing are the same walk, so that the
 // plan's prediction is what is reserved.
 #include <assert.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "model/plan_build.h"
@@ -36,15 +37,16 @@ static const struct plan_parameter *stored_parameter(const struct walk *w, enum 
     return p && p->stored == ELEMENT_NONE ? plan_find_parameter(w->plan, PART_EMBED, false, 0) : p;
 }
 
+// ELEMENT_NONE: a bias that the checkpoint lacks.
 static enum status stored_type(const struct walk *w, const struct plan_parameter *p,
                                enum element_type *type)
 {
     const struct tensor_info *tensor =
-        w->checkpoint ? checkpoint_find(w->checkpoint, p->name) : NULL;
-    if (w->checkpoint && !tensor)
+        w->checkpoint ? plan_find_tensor(w->plan, w->checkpoint, p) : NULL;
+    if (w->checkpoint && !tensor && !p->is_bias)
         return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint",
                     w->checkpoint->folder, p->name);
-    *type = tensor ? tensor->type : p->stored;
+    *type = tensor ? tensor->type : w->checkpoint ? ELEMENT_NONE : p->stored;
     return OK;
 }
 
@@ -53,15 +55,23 @@ static int64_t width(struct range range)
     return range.end - range.begin;
 }
 
+// In memory: an odd intermediate_size ends with a zero (docs/numerics.md section 4).
+static int64_t even_width(struct range range)
+{
+    return (width(range) + 1) / 2 * 2;
+}
+
 // Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice.
 static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct range rows,
                              struct range columns, struct weight_piece place)
 {
     enum element_type type = ELEMENT_NONE;
     TRY(stored_type(w, p, &type));
+    if (type == ELEMENT_NONE)
+        return OK;
     w->layout->file_bytes += (uint64_t)(width(rows) * width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
-        place.slice = (struct tensor_slice){checkpoint_find(w->checkpoint, p->name), rows.begin,
+        place.slice = (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p), rows.begin,
                                             rows.end, columns.begin, columns.end};
         w->layout->pieces[w->layout->n_pieces] = place;
     }
@@ -102,7 +112,7 @@ static enum status place_panels(struct walk *w, const enum part *parts, int n_pa
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], false, layer);
         n += width(p->rank_rows[w->rank]);
-        k = width(p->rank_columns[w->rank]);
+        k = even_width(p->rank_columns[w->rank]);
     }
     TRY(panels_bytes(format, n, k, &bytes));
     TRY(reserve(w, bytes, &data));
@@ -119,6 +129,17 @@ static enum status place_panels(struct walk *w, const enum part *parts, int n_pa
     return OK;
 }
 
+// Rows from `row` on, which no file has.
+static void zero_rows(const struct panels *w, int32_t row)
+{
+    enum { COLUMNS = 64 };
+    static const float zeros[COLUMNS];
+    for (; row < w->n; row++)
+        for (int32_t k = 0; k < w->k; k += COLUMNS)
+            panels_pack(w, row, 1, k, w->k - k < COLUMNS ? w->k - k : COLUMNS, zeros, SOURCE_F32,
+                        COLUMNS);
+}
+
 // Two parts of one size, side by side.
 static enum status place_pair(struct walk *w, const enum part *parts, int layer,
                               struct panels *first, struct panels *second)
@@ -128,7 +149,7 @@ static enum status place_pair(struct walk *w, const enum part *parts, int layer,
     void *data = NULL;
     TRY(panel_format(w, parts, 2, layer, &format));
     const struct plan_parameter *p = plan_find_parameter(w->plan, parts[0], false, layer);
-    int64_t n = width(p->rank_rows[w->rank]), k = width(p->rank_columns[w->rank]);
+    int64_t n = even_width(p->rank_rows[w->rank]), k = even_width(p->rank_columns[w->rank]);
     TRY(panels_bytes(format, n, k, &bytes));
     if (!checked_mul(bytes, 2, &bytes))
         return fail(ERR_INPUT, "two weight matrices of [%lld, %lld] do not fit into memory",
@@ -139,6 +160,8 @@ static enum status place_pair(struct walk *w, const enum part *parts, int layer,
     for (int i = 0; i < 2; i++) {
         p = plan_find_parameter(w->plan, parts[i], false, layer);
         struct weight_piece place = {.panels = *(i ? second : first)};
+        if (w->memory)
+            zero_rows(&place.panels, (int32_t)width(p->rank_rows[w->rank]));
         TRY(add_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
                       p->rank_columns[w->rank], place));
     }
@@ -156,16 +179,18 @@ static enum status place_vector(struct walk *w, const enum part *parts, int n_pa
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], bias, layer);
         if (!p)
             return OK; // the parts of a fused bias are there together or not at all
-        n += width(p->rank_rows[w->rank]);
+        n += even_width(p->rank_rows[w->rank]);
     }
     TRY(reserve(w, (size_t)n * sizeof(float), &data));
+    if (data)
+        memset(data, 0, (size_t)n * sizeof(float)); // what the file lacks
     float *next = data;
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], bias, layer);
         TRY(add_piece(w, p, p->rank_rows[w->rank], p->rank_columns[w->rank],
                       (struct weight_piece){.vector = next}));
         if (next)
-            next += width(p->rank_rows[w->rank]);
+            next += even_width(p->rank_rows[w->rank]);
     }
     *out = data;
     return OK;

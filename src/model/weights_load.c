@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "device/device.h"
 #include "model/weights.h"
@@ -154,6 +155,7 @@ static void widen(const void *source, enum element_type type, int64_t n, float *
     for (int64_t i = 0; i < n; i++)
         out[i] = type == ELEMENT_BF16  ? float_of_bf16(((const bf16 *)source)[i])
                  : type == ELEMENT_F16 ? float_of_f16(((const f16 *)source)[i])
+                 : type == ELEMENT_F64 ? (float)((const double *)source)[i]
                                        : ((const float *)source)[i];
 }
 
@@ -162,17 +164,60 @@ static enum source_type source_of(enum element_type type)
     return type == ELEMENT_BF16 ? SOURCE_BF16 : type == ELEMENT_F16 ? SOURCE_F16 : SOURCE_F32;
 }
 
+// Columns go in pairs: the last of an odd number (down_proj's, at its end) gets a zero beside it.
+static void pack_last_column(const struct loader *l, const struct chunk *part, const void *source,
+                             enum source_type type, size_t stride)
+{
+    const struct weight_piece *p = part->piece;
+    const size_t item = type == SOURCE_F32 ? 4 : 2, column = (size_t)part->n_columns - 1;
+    for (int64_t row = 0, n; row < part->n_rows; row += n) {
+        char pairs[PANEL_WIDTH * 2 * sizeof(float)] = {0};
+        n = least(part->n_rows - row, PANEL_WIDTH);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(pairs + (size_t)i * 2 * item,
+                   (const char *)source + ((size_t)(row + i) * stride + column) * item, item);
+        l->loading->kernels->pack(&p->panels, p->row + (int32_t)(part->row + row), (int32_t)n,
+                                  (int32_t)(part->column + (int64_t)column), 2, pairs, type, 2);
+    }
+}
+
+static void pack_panels(const struct loader *l, const struct chunk *part, const void *source,
+                        enum source_type type, size_t stride)
+{
+    const struct weight_piece *p = part->piece;
+    const int64_t whole = part->n_columns / 2 * 2;
+    if (whole)
+        l->loading->kernels->pack(&p->panels, p->row + (int32_t)part->row, (int32_t)part->n_rows,
+                                  (int32_t)part->column, (int32_t)whole, source, type, stride);
+    if (part->n_columns > whole)
+        pack_last_column(l, part, source, type, stride);
+}
+
+// Doubles as floats, which is how PyTorch, too, begins whatever they become. `out` may be where
+// they lie.
+static void narrow(const struct chunk *part, const double *source, size_t stride, float *out)
+{
+    for (int64_t row = 0; row < part->n_rows; row++)
+        for (int64_t column = 0; column < part->n_columns; column++)
+            *out++ = (float)source[(size_t)row * stride + (size_t)column];
+}
+
+// `buffer` has room for the part and may be where it lies.
 static void pack_part(const struct loader *l, const struct chunk *part, const void *source,
-                      size_t stride)
+                      size_t stride, void *buffer)
 {
     const struct weight_piece *p = part->piece;
     enum element_type type = p->slice.tensor->type;
-    if (p->panels.data)
-        l->loading->kernels->pack(&p->panels, p->row + (int32_t)part->row, (int32_t)part->n_rows,
-                                  (int32_t)part->column, (int32_t)part->n_columns, source,
-                                  source_of(type), stride);
-    else
+    if (!p->panels.data) {
         widen(source, type, part->n_rows, p->vector + part->row);
+        return;
+    }
+    if (type == ELEMENT_F64) {
+        narrow(part, source, stride, buffer);
+        pack_panels(l, part, buffer, SOURCE_F32, (size_t)part->n_columns);
+        return;
+    }
+    pack_panels(l, part, source, source_of(type), stride);
 }
 
 // `view` of the chunk, or NULL.
@@ -184,13 +229,13 @@ static enum status load_part(struct loader *l, const struct chunk *c, const stru
     if (view && checkpoint_is_cached(checkpoint, &slice)) {
         size_t at = (size_t)(part->row - c->row) * view->stride + (size_t)part->column;
         const char *source = view->data;
-        pack_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride);
+        pack_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride, buffer);
         return OK;
     }
     if (view)
         expect_reading(l);
     TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
-    pack_part(l, part, buffer, (size_t)part->n_columns);
+    pack_part(l, part, buffer, (size_t)part->n_columns, buffer);
     return OK;
 }
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/name_list.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 
@@ -81,6 +82,22 @@ static void json_names_file_and_key(void **state)
     json_decref(root);
 }
 
+static void lists_of_names_end_with_their_room(void **state)
+{
+    (void)state;
+    char list[24] = "";
+    name_list_add(list, sizeof list, "llama");
+    name_list_add(list, sizeof list, "mistral");
+    assert_string_equal(list, "llama, mistral");
+    for (int i = 0; i < 20; i++)
+        name_list_add(list, sizeof list, i % 2 ? "a" : "a very long name of a family");
+    assert_string_equal(list, "llama, mistral, ...");
+    char small[8] = "";
+    name_list_add(small, sizeof small, "too long");
+    name_list_add(small, sizeof small, "x");
+    assert_string_equal(small, "...");
+}
+
 static void bytes_are_shown_for_people(void **state)
 {
     (void)state;
@@ -109,10 +126,15 @@ static void tables_line_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages_are_one_line),      cmocka_unit_test(only_regular_files_open),
-        cmocka_unit_test(sizes_are_checked),          cmocka_unit_test(failures_carry_one_sentence),
-        cmocka_unit_test(the_nth_reservation_fails),  cmocka_unit_test(json_names_file_and_key),
-        cmocka_unit_test(bytes_are_shown_for_people), cmocka_unit_test(tables_line_up),
+        cmocka_unit_test(messages_are_one_line),
+        cmocka_unit_test(only_regular_files_open),
+        cmocka_unit_test(sizes_are_checked),
+        cmocka_unit_test(failures_carry_one_sentence),
+        cmocka_unit_test(the_nth_reservation_fails),
+        cmocka_unit_test(json_names_file_and_key),
+        cmocka_unit_test(lists_of_names_end_with_their_room),
+        cmocka_unit_test(bytes_are_shown_for_people),
+        cmocka_unit_test(tables_line_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

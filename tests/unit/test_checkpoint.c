@@ -1,6 +1,7 @@
 #include "testing.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "hf/checkpoint.h"
@@ -86,6 +87,36 @@ static void an_index_opens(void **state)
     assert_null(checkpoint_find(checkpoint, "lm_head.weight"));
     checkpoint_close(checkpoint);
     checkpoint_close(NULL);
+}
+
+// As in Transformers: the index says which files there are, they say what they hold.
+static void an_index_may_be_wrong(void **state)
+{
+    (void)state;
+    char below[FILE_PATH_MAX], copy[FILE_PATH_MAX];
+    assert_int_equal(file_join(folder, "shards", below), OK);
+    assert_int_equal(file_join(below, "model-9.safetensors", copy), OK);
+    assert_int_equal(mkdir(below, 0777), 0);
+    const float other = 7;
+    const struct tensor_spec spec = {.name = "scalar", .type = ELEMENT_F32, .n_dimensions = 0};
+    write_tensors(copy, &spec, 1, (const void *[]){&other}, (size_t[]){sizeof other});
+    const char *json = "{\"metadata\": {\"total_size\": 12.5}, \"weight_map\": {"
+                       "\"vector\": \"model-1.safetensors\", \"matrix\": \"model-2.safetensors\","
+                       "\"inv_freq\": \"model-2.safetensors\", "
+                       "\"scalar\": \"shards/model-9.safetensors\"}}";
+    assert_int_equal(file_write(index_path, json, strlen(json)), OK);
+    struct checkpoint *checkpoint = open_folder();
+    assert_int_equal(checkpoint->n_files, 3);
+    assert_int_equal(checkpoint->n_tensors, 4);
+    assert_int_equal(checkpoint->bytes, 2 * sizeof matrix + sizeof vector + 4);
+    assert_string_equal(checkpoint->repeated, "scalar");
+    assert_int_equal(checkpoint_find(checkpoint, "vector")->file, 1);
+    assert_int_equal(checkpoint_find(checkpoint, "scalar")->file, 2); // the last one counts
+    assert_null(checkpoint_find(checkpoint, "inv_freq"));
+    assert_int_equal(checkpoint_dtype(checkpoint), ELEMENT_BF16);
+    checkpoint_close(checkpoint);
+    unlink(copy);
+    rmdir(below);
 }
 
 static void rectangles_are_read_exactly(void **state)
@@ -260,6 +291,7 @@ int main(void)
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         FRESH(an_index_opens),
+        FRESH(an_index_may_be_wrong),
         FRESH(rectangles_are_read_exactly),
         FRESH(vectors_and_scalars_are_read),
         FRESH(ranks_read_each_byte_once),

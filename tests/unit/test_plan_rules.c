@@ -246,7 +246,7 @@ static void test_sizes_refused(void **state)
         {{12, 4, 16, 224, 512}, 1, 3, {"--reduction-leaves is 3", "power of two"}},
         {{12, 4, 16, 224, 512}, 1, 128, {"128"}},
         {{12, 4, 15, 224, 512}, 1, 0, {"head_dim", "15"}},
-        {{12, 4, 16, 225, 512}, 1, 0, {"intermediate_size", "225"}},
+        {{12, 4, 16, 0, 512}, 1, 0, {"intermediate_size", "is 0"}},
         {{12, 5, 16, 224, 512}, 1, 0, {"num_attention_heads", "num_key_value_heads"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -1,0 +1,232 @@
+// A plan's parameters and what a checkpoint holds of them.
+//
+// Source: Transformers 5.24, core_model_loading.py (rename_source_key) and modeling_utils.py
+// (tie_weights).
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "model/plan_build.h"
+
+enum { NAME_BYTES = 192 };
+
+static const char *without_prefix(const char *name, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 ? name + length : NULL;
+}
+
+// A tensor by its name, or by that name with one base prefix ("model.") more or less: a base
+// model's checkpoint has no prefix, and one that was wrapped has two.
+static const struct tensor_info *find_named(const struct family *family,
+                                            const struct checkpoint *checkpoint, const char *name)
+{
+    char longer[NAME_BYTES];
+    const struct tensor_info *tensor = checkpoint_find(checkpoint, name);
+    if (tensor)
+        return tensor;
+    int n = snprintf(longer, sizeof longer, "%s%s", family->base_prefix, name);
+    assert(n > 0 && (size_t)n < sizeof longer);
+    tensor = checkpoint_find(checkpoint, longer);
+    const char *shorter = without_prefix(name, family->base_prefix);
+    return tensor || !shorter ? tensor : checkpoint_find(checkpoint, shorter);
+}
+
+static const char *name_of_part(const struct family *family, enum part part)
+{
+    for (int i = 0; i < family->n_parameters; i++)
+        if (family->parameters[i].part == part && !family->parameters[i].bias)
+            return family->parameters[i].name;
+    return NULL;
+}
+
+bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint)
+{
+    const struct family *family = family_of(config->family);
+    if (!config->tie_word_embeddings || !checkpoint || !family)
+        return config->tie_word_embeddings;
+    return !find_named(family, checkpoint, name_of_part(family, PART_EMBED)) ||
+           !find_named(family, checkpoint, name_of_part(family, PART_LM_HEAD));
+}
+
+const struct tensor_info *plan_find_tensor(const struct plan *plan,
+                                           const struct checkpoint *checkpoint,
+                                           const struct plan_parameter *p)
+{
+    const struct family *family = family_of(plan->config.family);
+    const struct tensor_info *tensor = find_named(family, checkpoint, p->name);
+    bool is_embedding = p == plan_find_parameter(plan, PART_EMBED, false, 0);
+    if (tensor || !is_embedding || !plan->config.tie_word_embeddings)
+        return tensor;
+    return find_named(family, checkpoint, name_of_part(family, PART_LM_HEAD));
+}
+
+// ---- checks ----
+
+static const char *file_of(const struct checkpoint *checkpoint, const struct tensor_info *tensor)
+{
+    return checkpoint->files[tensor->file];
+}
+
+static enum status check_shape(const struct plan_parameter *p, const struct checkpoint *checkpoint,
+                               const struct tensor_info *tensor)
+{
+    bool matrix = !p->is_vector;
+    if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == p->rows &&
+        (!matrix || tensor->shape[1] == p->columns))
+        return OK;
+    char expected[64], found[256];
+    if (matrix)
+        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)p->rows,
+                 (long long)p->columns);
+    else
+        snprintf(expected, sizeof expected, "[%lld]", (long long)p->rows);
+    int used = snprintf(found, sizeof found, "[");
+    for (int i = 0; i < tensor->n_dimensions; i++)
+        used += snprintf(found + used, sizeof found - (size_t)used, "%s%lld", i ? ", " : "",
+                         (long long)tensor->shape[i]);
+    return fail(ERR_INPUT, "%s: tensor \"%s\" has the shape %s]; expected %s from config.json",
+                file_of(checkpoint, tensor), tensor->name, found, expected);
+}
+
+// A tensor whose name ends like the one that is missing: a wrapper's prefix.
+static const struct tensor_info *find_wrapped(const struct checkpoint *checkpoint, const char *name)
+{
+    size_t length = strlen(name);
+    for (int i = 0; i < checkpoint->n_tensors; i++) {
+        size_t have = strlen(checkpoint->tensors[i].name);
+        if (have > length && strcmp(checkpoint->tensors[i].name + have - length, name) == 0)
+            return &checkpoint->tensors[i];
+    }
+    return NULL;
+}
+
+static enum status missing(const struct plan *plan, const struct plan_parameter *p,
+                           const struct checkpoint *checkpoint)
+{
+    const struct tensor_info *wrapped = find_wrapped(checkpoint, p->name);
+    bool is_head = p == plan_find_parameter(plan, PART_LM_HEAD, false, 0);
+    char hint[300] = "";
+    if (wrapped)
+        snprintf(hint, sizeof hint,
+                 " (found \"%.200s\": rename the tensors, they were saved from a wrapped model)",
+                 wrapped->name);
+    else if (is_head)
+        snprintf(hint, sizeof hint, " (config.json does not say \"tie_word_embeddings\": true)");
+    return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint; %s needs it%s",
+                checkpoint->folder, p->name, plan->config.architecture, hint);
+}
+
+static enum status check_parameter(const struct plan *plan, const struct plan_parameter *p,
+                                   const struct checkpoint *checkpoint)
+{
+    const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, p);
+    if (!tensor)
+        return p->is_bias ? OK : missing(plan, p, checkpoint);
+    TRY(check_shape(p, checkpoint, tensor));
+    if (tensor->type != ELEMENT_BF16 && tensor->type != ELEMENT_F16 &&
+        tensor->type != ELEMENT_F32 && tensor->type != ELEMENT_F64)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: tensor \"%s\" has the type %s; expected BF16, F16, F32 or F64",
+                    file_of(checkpoint, tensor), tensor->name, element_name(tensor->type));
+    return OK;
+}
+
+enum status plan_check_parameters(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    assert(plan && checkpoint);
+    for (int i = 0; i < plan->n_parameters; i++)
+        if (plan->parameters[i].stored != ELEMENT_NONE)
+            TRY(check_parameter(plan, &plan->parameters[i], checkpoint));
+    return OK;
+}
+
+// ---- what is said about it ----
+
+static bool is_ignored(const struct family *family, const char *name)
+{
+    for (const char *const *end = family->ignored; *end; end++) {
+        size_t length = strlen(name), tail = strlen(*end);
+        if (length >= tail && strcmp(name + length - tail, *end) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void tell_of_ties(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    if (plan->is_untied)
+        log_info("%s: config.json says \"tie_word_embeddings\": true, but lm_head is stored beside "
+                 "the embedding: it counts, as in Transformers",
+                 checkpoint->folder);
+}
+
+// Transformers names them and begins them with zeros, as training would.
+static void tell_of_missing_biases(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    const char *first = NULL;
+    int n = 0;
+    for (int i = 0; i < plan->n_parameters; i++) {
+        const struct plan_parameter *p = &plan->parameters[i];
+        if (p->is_bias && !plan_find_tensor(plan, checkpoint, p)) {
+            first = first ? first : p->name;
+            n++;
+        }
+    }
+    if (n)
+        log_warning("%s: %d bias%s of %s %s missing from the checkpoint, such as \"%s\": taken as "
+                    "zeros, as in Transformers",
+                    checkpoint->folder, n, n > 1 ? "es" : "", plan->config.architecture,
+                    n > 1 ? "are" : "is", first);
+}
+
+static void tell_of_repeated(const struct checkpoint *checkpoint)
+{
+    if (!checkpoint->repeated)
+        return;
+    const struct tensor_info *tensor = checkpoint_find(checkpoint, checkpoint->repeated);
+    log_warning(
+        "%s: tensor \"%.200s\" is in more than one file of the checkpoint: that of %s counts",
+        checkpoint->folder, tensor->name, file_of(checkpoint, tensor));
+}
+
+// Tensors that the model has no place for: allowed, as in Transformers, but said: a bias that
+// config.json does not mention makes another model.
+static enum status tell_of_others(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    const struct family *family = family_of(plan->config.family);
+    const char *first = NULL;
+    char *is_ours;
+    int n_others = 0;
+    TRY(memory_new((size_t)checkpoint->n_tensors + 1, 1, "a list of tensors", &is_ours));
+    for (int i = 0; i < plan->n_parameters; i++) {
+        const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, &plan->parameters[i]);
+        if (tensor)
+            is_ours[tensor - checkpoint->tensors] = 1;
+    }
+    for (int i = 0; i < checkpoint->n_tensors; i++) {
+        const char *name = checkpoint->tensors[i].name;
+        if (is_ours[i] || is_ignored(family, name))
+            continue;
+        first = first ? first : name;
+        n_others++;
+    }
+    free(is_ours);
+    if (n_others)
+        log_warning("%s: %d tensor%s of the checkpoint %s no part of %s and will not be read, such "
+                    "as \"%.200s\"",
+                    checkpoint->folder, n_others, n_others > 1 ? "s" : "",
+                    n_others > 1 ? "are" : "is", plan->config.architecture, first);
+    return OK;
+}
+
+enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    TRY(plan_check_parameters(plan, checkpoint));
+    tell_of_ties(plan, checkpoint);
+    tell_of_repeated(checkpoint);
+    tell_of_missing_biases(plan, checkpoint);
+    return tell_of_others(plan, checkpoint);
+}
