@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/json_output.h"
+#include "device/cpu_limits.h"
 #include "device/device.h"
 #include "device/topology.h"
 #include "hf/checkpoint.h"
@@ -192,6 +193,10 @@ static enum status print_machine(const struct inspect *in)
             topology->n_cores, topology->n_cores == 1 ? "" : "s", topology->n_caches,
             topology->n_caches == 1 ? "" : "s", topology->n_numa, topology->n_numa == 1 ? "" : "s",
             show_bytes((double)available), isa_name(isa_of_machine()));
+        double quota = cpu_quota_read("");
+        if (quota > 0)
+            output_print("A CPU quota pays for %.2f of the cores: %d thread%s by default.\n\n",
+                         quota, device_cpu_count(), device_cpu_count() == 1 ? "" : "s");
         topology_print(topology, ranks, in->threads, output());
         output_print(
             "\n%d rank%s%s\n", ranks, ranks == 1 ? "" : "s",

@@ -320,6 +320,11 @@ static enum status make_life_pipe(struct group *group, int *reading)
     return OK;
 }
 
+size_t group_shared_bytes(int n_ranks, size_t board_bytes)
+{
+    return segment_used_bytes(n_ranks, board_bytes);
+}
+
 enum status group_spawn(const struct group_options *options, struct group **out)
 {
     int n = options->n_ranks;

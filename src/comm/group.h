@@ -16,6 +16,10 @@
 
 struct group;
 
+// What a group of `n_ranks` takes of shared memory, beside the `board_bytes` of its owner: what one
+// communicator touches.
+size_t group_shared_bytes(int n_ranks, size_t board_bytes);
+
 struct group_options {
     const char *program;            // path; searched in PATH when without a slash
     const char *const *arguments;   // argv, NULL-terminated

@@ -18,7 +18,7 @@ static const char magic[8] = "colrow\0";
 enum { PAGE_ALIGN = 4096 };
 
 // n_ranks is at most COMM_RANKS_MAX, so that nothing here can overflow but the board.
-static size_t lay_out(struct segment *segment, size_t n_ranks)
+static size_t lay_out_segment(struct segment *segment, size_t n_ranks)
 {
     size_t offset = round_up(sizeof(struct segment_header), SEGMENT_ALIGN);
     offset += n_ranks * sizeof(struct rank_record);
@@ -33,6 +33,14 @@ static size_t lay_out(struct segment *segment, size_t n_ranks)
     segment->sends_offset = offset;
     offset += n_ranks * SEND_PIECES * SEND_PIECE_BYTES;
     return offset;
+}
+
+size_t segment_used_bytes(int n_ranks, size_t board_bytes)
+{
+    struct segment segment;
+    size_t unused =
+        (size_t)(SEGMENT_CHANNELS - 1) * (size_t)n_ranks * 2 * (SLOT_BYTES + EXCHANGE_BYTES);
+    return lay_out_segment(&segment, (size_t)n_ranks) - unused + board_bytes;
 }
 
 static enum status map(int fd, struct segment *segment)
@@ -90,7 +98,7 @@ enum status segment_new(int n_ranks, size_t board_bytes, double deadline_seconds
     assert(deadline_seconds > 0);
     memset(out, 0, sizeof *out);
     out->n_ranks = n_ranks;
-    size_t board_offset = lay_out(out, (size_t)n_ranks);
+    size_t board_offset = lay_out_segment(out, (size_t)n_ranks);
     if (board_bytes > (size_t)1 << 40)
         return fail_memory(board_bytes, "the group's board");
     // Never empty: fallocate() refuses nothing.
@@ -132,7 +140,7 @@ enum status segment_map(int fd, int n_ranks, struct segment *out)
                     "=%d is not the memory of a group; was this program started "
                     "by something that closes file descriptors?",
                     fd);
-    size_t end = lay_out(out, (size_t)n_ranks);
+    size_t end = lay_out_segment(out, (size_t)n_ranks);
     out->n_ranks = n_ranks;
     out->bytes = (size_t)about.st_size;
     TRY(map(fd, out));

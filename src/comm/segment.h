@@ -98,6 +98,8 @@ struct segment {
     size_t lines_offset, pairs_offset, slots_offset, exchanges_offset, sends_offset;
 };
 
+// Bytes of one with one communicator in use; those of others are never touched.
+size_t segment_used_bytes(int n_ranks, size_t board_bytes);
 // Makes one for `n_ranks`; `*fd` (close-on-exec) is what ranks inherit.
 enum status segment_new(int n_ranks, size_t board_bytes, double deadline_seconds,
                         struct segment *out, int *fd) STATUS_MUST_USE;

@@ -18,7 +18,8 @@ enum status device_memory_available(uint64_t *out) STATUS_MUST_USE;
 uint64_t device_resident_bytes(void);         // of this process, now
 uint64_t device_resident_peak_bytes(int pid); // of a process, 0: this one; 0 when it is gone
 
-// CPUs that this process may run on (its cpuset and affinity); at least 1.
+// CPUs that this process may run on (its cpuset and affinity) and has a quota for, rounded up; at
+// least 1.
 int device_cpu_count(void);
 
 #endif

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "device/cpu_limits.h"
 #include "device/device.h"
 #include "device/memory_limits.h"
 
@@ -91,7 +93,7 @@ uint64_t device_resident_peak_bytes(int pid)
     return status_kilobytes(pid, "VmHWM:");
 }
 
-int device_cpu_count(void)
+static int affinity_count(void)
 {
     // The kernel refuses a set smaller than its own, so a machine with many CPUs needs another try.
     for (size_t n = CPU_SETSIZE; n <= 1 << 20; n *= 2) {
@@ -105,4 +107,11 @@ int device_cpu_count(void)
             return count;
     }
     return 1;
+}
+
+int device_cpu_count(void)
+{
+    int count = affinity_count();
+    double quota = cpu_quota_read("");
+    return quota > 0 && quota < count ? (int)ceil(quota) : count;
 }

@@ -1,5 +1,6 @@
 #include "engine/budget.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/checked.h"
@@ -11,12 +12,15 @@
 static enum status sum_up(const struct budget_request *request, struct budget *out)
 {
     *out = (struct budget){.n_ranks = request->plan->n_ranks,
-                           .available_bytes = request->available_bytes};
+                           .available_bytes = request->available_bytes,
+                           .shared_bytes = request->shared_bytes,
+                           .front_end_bytes = request->front_end_bytes,
+                           .fixed_bytes = request->shared_bytes};
     for (int r = 0; r < out->n_ranks; r++) {
         struct plan_memory *memory = &out->ranks[r];
         TRY(plan_memory(request->plan, request->checkpoint, r, request->rows_max,
                         request->logit_rows_max, request->n_threads, memory));
-        out->fixed_bytes += memory->weight_bytes + memory->scratch_bytes;
+        out->fixed_bytes += memory->weight_bytes + memory->scratch_bytes + RANK_PROCESS_BYTES;
         out->kv_page_bytes += memory->kv_page_bytes;
         out->file_bytes += memory->file_bytes;
     }
@@ -24,14 +28,40 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
     return OK;
 }
 
+// What would make room for `missing` more bytes, as far as it is known to be enough.
+static void advise(const struct budget *budget, const struct budget_request *request,
+                   uint64_t missing, int64_t fits, char *text, size_t bytes)
+{
+    uint64_t needed = budget->allowed_bytes + missing;
+    double part = budget->available_bytes
+                      ? ceil(100.0 * (double)needed / (double)budget->available_bytes) / 100
+                      : 2;
+    int n = snprintf(text, bytes, "%s are missing; ", show_bytes((double)missing));
+    if (fits > 0)
+        n += snprintf(text + n, bytes - (size_t)n, "set --max-model-len to %lld or less, or ",
+                      (long long)fits);
+    if (part <= 1 && part > request->utilization)
+        snprintf(text + n, bytes - (size_t)n, "raise --gpu-memory-utilization to %.2f", part);
+    else
+        snprintf(text + n, bytes - (size_t)n, "free memory%s, or take a smaller model",
+                 fits > 0 ? ""
+                          : ", set a smaller "
+                            "--max-num-batched-tokens or --max-num-seqs");
+}
+
 static enum status too_large(const struct budget *budget, const struct budget_request *request)
 {
+    char advice[256];
+    uint64_t one_sequence = (uint64_t)kv_pages_for(request->max_model_len) * budget->kv_page_bytes;
+    advise(budget, request, budget->fixed_bytes - budget->allowed_bytes + one_sequence, 0, advice,
+           sizeof advice);
     return fail(
         ERR_MEMORY,
-        "weights and scratch of %d rank%s take %s, but %s are free, of which %g may be used "
-        "(--gpu-memory-utilization); free memory, or spread the model over more machines",
+        "weights, scratch and processes of %d rank%s take %s, but %s are free, of which %g may "
+        "be used; with one sequence of max_model_len %lld, %s",
         budget->n_ranks, budget->n_ranks == 1 ? "" : "s", show_bytes((double)budget->fixed_bytes),
-        show_bytes((double)budget->available_bytes), request->utilization);
+        show_bytes((double)budget->available_bytes), request->utilization,
+        (long long)request->max_model_len, advice);
 }
 
 static enum status too_few_pages(const struct budget *budget, const struct budget_request *request,
@@ -39,25 +69,27 @@ static enum status too_few_pages(const struct budget *budget, const struct budge
 {
     int64_t needed = kv_pages_for(request->max_model_len), fits = pages * KV_PAGE_TOKENS;
     double needed_bytes = (double)needed * (double)budget->kv_page_bytes;
-    const char *bytes = show_bytes((double)pages * (double)budget->kv_page_bytes);
-    if (request->kv_cache_memory)
-        return fail(
-            ERR_MEMORY,
-            "--kv-cache-memory %lld holds %lld tokens (%lld pages), but one sequence of "
-            "max_model_len %lld "
-            "needs %s; set --kv-cache-memory to %.0f or more, or --max-model-len to %lld or less",
-            (long long)request->kv_cache_memory, (long long)fits, (long long)pages,
-            (long long)request->max_model_len, show_bytes(needed_bytes), needed_bytes,
-            (long long)fits);
-    return fail(
-        ERR_MEMORY,
-        "the KV pool gets %s (%lld tokens): %s are free, %g of it may be used, weights and scratch "
-        "take %s; one "
-        "sequence of max_model_len %lld needs %s; set --max-model-len to %lld or less, or raise "
-        "--gpu-memory-utilization",
-        bytes, (long long)fits, show_bytes((double)budget->available_bytes), request->utilization,
-        show_bytes((double)budget->fixed_bytes), (long long)request->max_model_len,
-        show_bytes(needed_bytes), (long long)fits);
+    char advice[256];
+    if (request->kv_cache_memory) {
+        snprintf(advice, sizeof advice, ", or --max-model-len to %lld or less", (long long)fits);
+        return fail(ERR_MEMORY,
+                    "--kv-cache-memory %lld holds %lld tokens (%lld pages), but one sequence of "
+                    "max_model_len %lld needs %s; set --kv-cache-memory to %.0f or more%s",
+                    (long long)request->kv_cache_memory, (long long)fits, (long long)pages,
+                    (long long)request->max_model_len, show_bytes(needed_bytes), needed_bytes,
+                    fits > 0 ? advice : "");
+    }
+    uint64_t room = budget->allowed_bytes - budget->fixed_bytes;
+    advise(budget, request, (uint64_t)needed * budget->kv_page_bytes - room, fits, advice,
+           sizeof advice);
+    return fail(ERR_MEMORY,
+                "the KV pool gets %s (%lld tokens): %s are free, %g of it may be used, weights, "
+                "scratch and "
+                "processes take %s; one sequence of max_model_len %lld needs %s; %s",
+                show_bytes((double)room), (long long)fits,
+                show_bytes((double)budget->available_bytes), request->utilization,
+                show_bytes((double)budget->fixed_bytes), (long long)request->max_model_len,
+                show_bytes(needed_bytes), advice);
 }
 
 enum status budget_compute(const struct budget_request *request, struct budget *out)
@@ -86,39 +118,42 @@ enum status budget_compute(const struct budget_request *request, struct budget *
     return OK;
 }
 
-static void add_row(struct table *table, const char *name, uint64_t weights, uint64_t kv,
-                    uint64_t scratch)
+static void add_budget_row(struct table *table, const char *name, uint64_t weights, uint64_t kv,
+                           uint64_t scratch, uint64_t others)
 {
     table_cell(table, "%s", name);
-    table_cell(table, "%s", show_bytes((double)weights));
-    table_cell(table, "%s", show_bytes((double)kv));
-    table_cell(table, "%s", show_bytes((double)scratch));
-    table_cell(table, "%s", show_bytes((double)(weights + kv + scratch)));
+    const uint64_t figures[] = {weights, kv, scratch, others};
+    for (int i = 0; i < 4; i++)
+        table_cell(table, "%s", figures[i] ? show_bytes((double)figures[i]) : "-");
+    table_cell(table, "%s", show_bytes((double)(weights + kv + scratch + others)));
 }
 
 void budget_print(const struct budget *budget)
 {
     struct table table;
-    table_init(&table, 5);
-    const char *heading[] = {"memory", "weights", "KV", "scratch", "total"};
-    for (int i = 0; i < 5; i++)
+    table_init(&table, 6);
+    const char *heading[] = {"memory", "weights", "KV", "scratch", "process", "total"};
+    for (int i = 0; i < 6; i++)
         table_cell(&table, "%s", heading[i]);
-    uint64_t weights = 0, scratch = 0;
+    uint64_t weights = 0, scratch = 0, others = budget->shared_bytes + budget->front_end_bytes;
     for (int r = 0; r < budget->n_ranks; r++) {
         const struct plan_memory *memory = &budget->ranks[r];
         char name[24];
         snprintf(name, sizeof name, "rank %d", r);
-        add_row(&table, name, memory->weight_bytes,
-                (uint64_t)budget->kv_pages * memory->kv_page_bytes, memory->scratch_bytes);
+        add_budget_row(&table, name, memory->weight_bytes,
+                       (uint64_t)budget->kv_pages * memory->kv_page_bytes, memory->scratch_bytes,
+                       RANK_PROCESS_BYTES);
         weights += memory->weight_bytes;
         scratch += memory->scratch_bytes;
+        others += RANK_PROCESS_BYTES;
     }
-    if (budget->n_ranks > 1)
-        add_row(&table, "all", weights, budget->kv_bytes, scratch);
+    add_budget_row(&table, "shared", 0, 0, 0, budget->shared_bytes);
+    add_budget_row(&table, "front-end", 0, 0, 0, budget->front_end_bytes);
+    add_budget_row(&table, "all", weights, budget->kv_bytes, scratch, others);
     enum status status = table_print(&table, stderr);
     (void)status; // out of memory for a table: the line below still comes
     table_fini(&table);
-    fprintf(stderr, "KV cache: %lld tokens (%lld pages of %d); %s free on this machine\n",
+    fprintf(stderr, "KV cache: %lld tokens (%lld pages of %d); %s were free on this machine\n",
             (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages,
             KV_PAGE_TOKENS, show_bytes((double)budget->available_bytes));
 }

@@ -17,15 +17,22 @@ struct budget_request {
     uint64_t available_bytes; // that this machine has free
     double utilization;       // of these
     int64_t kv_cache_memory;  // bytes for KV over all ranks; 0: what the others leave
+    uint64_t shared_bytes;    // the board and what the collectives touch
+    uint64_t front_end_bytes; // resident already, so no longer among those that are free
 };
+
+// What a rank takes beside what its plan says: program, libraries, plan, names of tensors.
+enum { RANK_PROCESS_BYTES = 8 << 20 };
 
 struct budget {
     struct plan_memory ranks[COMM_RANKS_MAX];
     int n_ranks;
     uint64_t available_bytes, allowed_bytes;
-    uint64_t fixed_bytes, kv_bytes; // over all ranks: weights and scratch; pages
-    uint64_t kv_page_bytes;         // of one page, over all ranks
-    uint64_t file_bytes;            // to be read, over all ranks
+    uint64_t fixed_bytes; // over all ranks: weights, scratch and processes; and what they share
+    uint64_t kv_bytes;    // over all ranks: pages
+    uint64_t shared_bytes, front_end_bytes;
+    uint64_t kv_page_bytes; // of one page, over all ranks
+    uint64_t file_bytes;    // to be read, over all ranks
     int64_t kv_pages;
 };
 

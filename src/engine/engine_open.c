@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "comm/group.h"
 #include "comm/reduction_tree.h"
 #include "device/device.h"
 #include "device/team.h"
@@ -261,6 +262,20 @@ static enum status plan_memory_use(struct opening *opening)
         .utilization = options->gpu_memory_utilization,
         .kv_cache_memory = options->kv_cache_memory,
     };
+    // at most what the board will take: the pages are not counted yet
+    struct board_shape shape = {
+        .n_ranks = engine->plan->n_ranks,
+        .limits = engine->limits,
+        .kv_pages = KV_POOL_PAGES_MAX,
+        .vocab_size = engine->config.vocab_size,
+        .hidden_size = engine->config.hidden_size,
+        .num_hidden_layers = engine->config.num_hidden_layers,
+        .capture_rows_max = engine->capture ? engine->limits.rows_max : 0,
+    };
+    size_t board;
+    TRY(board_bytes(&shape, &board));
+    request.shared_bytes = group_shared_bytes(shape.n_ranks, board);
+    request.front_end_bytes = device_resident_bytes();
     TRY(device_memory_available(&request.available_bytes));
     TRY(budget_compute(&request, &opening->budget));
     int64_t entries = kv_pages_for(engine->max_model_len) * options->max_num_seqs;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/file.h"
+#include "device/cpu_limits.h"
 #include "device/device.h"
 #include "device/memory_limits.h"
 
@@ -121,7 +122,12 @@ static void version_2_limits_count_with_their_parents(void **state)
     write_text("sys/fs/cgroup/slice/memory.max", "600000\n");
     write_text("sys/fs/cgroup/slice/memory.current", "200000\n");
     expect(400000);
-    write_text("sys/fs/cgroup/slice/memory.stat", "anon 3\nactive_file 7\ninactive_file 50000\n");
+    write_text("sys/fs/cgroup/slice/memory.stat",
+               "anon 3\ninactive_file 20000\nactive_file 29000\nslab_reclaimable 1000\n");
+    expect(450000); // file pages that were read twice are given up as well
+    write_text("sys/fs/cgroup/slice/memory.high", "500000\n");
+    expect(350000);
+    write_text("sys/fs/cgroup/slice/memory.high", "max\n");
     expect(450000);
     write_text("sys/fs/cgroup/slice/unit/memory.max", "4000\n"); // below what is used
     expect(0);
@@ -138,8 +144,9 @@ static void version_1_limits_count(void **state)
     expect(1000 * 1024);
     write_text("sys/fs/cgroup/memory/box/memory.limit_in_bytes", "300000\n");
     write_text("sys/fs/cgroup/memory/box/memory.usage_in_bytes", "90000\n");
-    write_text("sys/fs/cgroup/memory/box/memory.stat",
-               "inactive_file 1\ntotal_inactive_file 40000\n");
+    write_text(
+        "sys/fs/cgroup/memory/box/memory.stat",
+        "inactive_file 1\nactive_file 2\ntotal_inactive_file 15000\ntotal_active_file 25000\n");
     expect(250000);
     remove_root();
 }
@@ -155,6 +162,46 @@ static void a_container_sees_its_limit_at_the_mount(void **state)
     remove_root();
 }
 
+static void quota_is(double expected)
+{
+    assert_true(cpu_quota_read(root) == expected);
+}
+
+static void version_2_quotas_count_with_their_parents(void **state)
+{
+    (void)state;
+    new_root();
+    quota_is(0);
+    write_text("proc/self/cgroup", "0::/slice/unit\n");
+    write_text("sys/fs/cgroup/slice/unit/cpu.max", "max 100000\n");
+    quota_is(0);
+    write_text("sys/fs/cgroup/slice/cpu.max", "250000 100000\n");
+    quota_is(2.5);
+    write_text("sys/fs/cgroup/slice/unit/cpu.max", "150000 50000\n"); // its parent allows less
+    quota_is(2.5);
+    write_text("sys/fs/cgroup/slice/unit/cpu.max", "50000\n");
+    quota_is(0.5);
+    write_text("sys/fs/cgroup/cpu.max", "0 0\n"); // means nothing
+    quota_is(0.5);
+    remove_root();
+}
+
+static void version_1_quotas_count(void **state)
+{
+    (void)state;
+    new_root();
+    write_text("proc/self/cgroup", "4:cpu,cpuacct:/box/inner\n0::/\n");
+    write_text("sys/fs/cgroup/cpu,cpuacct/box/inner/cpu.cfs_quota_us", "-1\n");
+    write_text("sys/fs/cgroup/cpu,cpuacct/box/inner/cpu.cfs_period_us", "100000\n");
+    quota_is(0);
+    write_text("sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_quota_us", "300000\n");
+    write_text("sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us", "200000\n");
+    quota_is(1.5);
+    write_text("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n"); // a container's, at the mount
+    quota_is(1);
+    remove_root();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +212,8 @@ int main(void)
         cmocka_unit_test(meminfo_alone),
         cmocka_unit_test(version_2_limits_count_with_their_parents),
         cmocka_unit_test(version_1_limits_count),
+        cmocka_unit_test(version_2_quotas_count_with_their_parents),
+        cmocka_unit_test(version_1_quotas_count),
         cmocka_unit_test(a_container_sees_its_limit_at_the_mount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,112 @@
+// The memory budget: what counts, and advice that can be followed.
+#include "testing.h"
+
+#include "engine/budget.h"
+#include "engine/kv_pool.h"
+#include "plan_shapes.h"
+
+static struct plan *plan;
+
+static int new_plan(void **state)
+{
+    (void)state;
+    struct model_config config = plan_config(&plan_shapes[0]);
+    const struct plan_options options = {.n_ranks = 2, .compute = COMPUTE_BF16};
+    return plan_compile(&config, &options, &plan) == OK ? 0 : -1;
+}
+
+static int free_plan(void **state)
+{
+    (void)state;
+    plan_free(plan);
+    return 0;
+}
+
+static struct budget_request request_with(uint64_t available_bytes)
+{
+    return (struct budget_request){.plan = plan,
+                                   .rows_max = 32,
+                                   .logit_rows_max = 4,
+                                   .n_threads = 1,
+                                   .max_num_seqs = 4,
+                                   .max_model_len = 1024,
+                                   .available_bytes = available_bytes,
+                                   .utilization = 0.9,
+                                   .shared_bytes = 3 << 20,
+                                   .front_end_bytes = 5 << 20};
+}
+
+static void processes_and_shared_memory_count(void **state)
+{
+    (void)state;
+    struct budget with, without;
+    struct budget_request request = request_with(1 << 30);
+    assert_int_equal(budget_compute(&request, &with), OK);
+    request.shared_bytes = 0;
+    assert_int_equal(budget_compute(&request, &without), OK);
+    assert_true(with.fixed_bytes == without.fixed_bytes + (3 << 20));
+    assert_true(with.fixed_bytes > 2 * RANK_PROCESS_BYTES);
+    assert_int_equal(with.kv_pages, 4 * kv_pages_for(1024)); // all that can be used
+}
+
+// The number behind `words` in the last message; -1: they are not there.
+static double number_after(const char *words)
+{
+    const char *at = strstr(status_message(), words);
+    return at ? strtod(at + strlen(words), NULL) : -1;
+}
+
+// Whatever is free, the budget works or says what would: never a length of nothing, never a part
+// above 1, and who follows the advice gets an engine.
+static void advice_can_be_followed(void **state)
+{
+    (void)state;
+    struct budget budget;
+    int refused = 0, worked = 0;
+    for (uint64_t available = 0; available < 200 << 20; available += 100003) {
+        struct budget_request request = request_with(available);
+        if (budget_compute(&request, &budget) == OK) {
+            assert_true(budget.fixed_bytes + budget.kv_bytes <= budget.allowed_bytes);
+            worked++;
+            continue;
+        }
+        refused++;
+        assert_non_null(strstr(status_message(), "missing"));
+        double length = number_after("--max-model-len to "),
+               part = number_after("--gpu-memory-utilization to ");
+        if (length >= 0) {
+            assert_true(length >= KV_PAGE_TOKENS);
+            request.max_model_len = (int64_t)length;
+            assert_int_equal(budget_compute(&request, &budget), OK);
+        }
+        if (part >= 0) {
+            assert_true(part > 0.9 && part <= 1);
+            request = request_with(available);
+            request.utilization = part;
+            assert_int_equal(budget_compute(&request, &budget), OK);
+        }
+    }
+    assert_true(refused > 100 && worked > 100);
+}
+
+static void a_pool_of_given_size_is_checked(void **state)
+{
+    (void)state;
+    struct budget budget;
+    struct budget_request request = request_with(1 << 30);
+    request.kv_cache_memory = 1000;
+    assert_int_equal(budget_compute(&request, &budget), ERR_MEMORY);
+    assert_true(number_after("--max-model-len to ") < 0); // nothing fits
+    request.kv_cache_memory = (int64_t)number_after("--kv-cache-memory to ");
+    assert_int_equal(budget_compute(&request, &budget), OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(processes_and_shared_memory_count),
+        cmocka_unit_test(advice_can_be_followed),
+        cmocka_unit_test(a_pool_of_given_size_is_checked),
+    };
+    return cmocka_run_group_tests(tests, new_plan, free_plan);
+}
