@@ -49,7 +49,7 @@ static void gather_projected(const struct worker *w, int layer)
                                         {offsetof(struct rank_share, kv_rows), query},
                                         {offsetof(struct rank_share, kv_rows), query + key}};
     if (w->thread == 0) {
-        comm_mark(m->comm, run->step->number, layer, "all-gather of q,k,v");
+        comm_mark(m->comm, run->step->number, layer, "q,k,v");
         run->status = gather_columns(run, parts, 3, m->scratch.outputs, m->scratch.gathered,
                                      (size_t)query + 2 * (size_t)key);
     }
@@ -189,7 +189,7 @@ void attention_block(const struct worker *w, int layer)
     team_barrier(m->team);
     attend_all(w, layer);
     team_barrier(m->team);
-    struct row_product o_proj = {.what = "all-reduce of o_proj",
+    struct row_product o_proj = {.what = "o_proj",
                                  .input = m->scratch.input,
                                  .input_stride = (size_t)weights->o.k,
                                  .panels = &weights->o,

@@ -32,7 +32,7 @@ void embed_tokens(const struct worker *w)
     if (!exchange)
         return;
     if (w->thread == 0) {
-        comm_mark(m->comm, run->step->number, 0, "all-gather of embed_tokens");
+        comm_mark(m->comm, run->step->number, -1, "embed_tokens");
         run->status = by_columns ? gather_columns(run, &columns, 1, m->scratch.nodes,
                                                   m->scratch.residual, hidden)
                                  : gather_embedded_rows(run);

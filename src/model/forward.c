@@ -90,7 +90,7 @@ static void gather_residual(const struct worker *w, int layer)
     if (w->thread == 0) {
         for (int rank = 0; rank < m->plan->n_ranks; rank++)
             counts[rank] = range_width(rows_of_rank(run, rank));
-        comm_mark(m->comm, run->step->number, layer, "all-gather for capture");
+        comm_mark(m->comm, run->step->number, layer, "captured rows");
         run->status = gather_rows(run, counts, (size_t)m->plan->config.hidden_size * sizeof(float),
                                   m->scratch.residual);
     }
@@ -125,11 +125,19 @@ static void capture(const struct worker *w, int layer)
     }
 }
 
+// For who asks where a rank was when it died, or is late: each part anew.
+static void begin_part(const struct worker *w, int layer, const char *part)
+{
+    if (w->thread == 0)
+        comm_mark(w->run->model->comm, w->run->step->number, layer, part);
+}
+
 static void forward_work(void *context, int thread, int n_threads)
 {
     struct worker w = {context, thread, n_threads};
     const struct model *m = w.run->model;
     number_mode_set();
+    begin_part(&w, -1, "embed_tokens");
     find_angles(&w);
     embed_tokens(&w);
     LEAVE_IF_FAILED(&w);
@@ -138,13 +146,16 @@ static void forward_work(void *context, int thread, int n_threads)
     norm_rows(&w, 0, m->weights.layers[0].input_norm);
     LEAVE_IF_FAILED(&w);
     for (int layer = 0; layer < m->plan->config.num_hidden_layers; layer++) {
+        begin_part(&w, layer, "attention");
         attention_block(&w, layer);
         LEAVE_IF_FAILED(&w);
+        begin_part(&w, layer, "mlp");
         mlp_block(&w, layer);
         LEAVE_IF_FAILED(&w);
         capture(&w, layer + 1);
         LEAVE_IF_FAILED(&w);
     }
+    begin_part(&w, -1, "lm_head");
     compute_logits(&w);
 }
 

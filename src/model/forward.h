@@ -101,7 +101,7 @@ void multiply_gated(const struct worker *w, const struct gated_product *product)
 // ranks, + bias, is added to the residual, whose norm then is in scratch.input as after
 // norm_rows(). Ends with a barrier; the run may have failed.
 struct row_product {
-    const char *what; // "all-reduce of o_proj"
+    const char *what; // "o_proj"
     const void *input;
     size_t input_stride; // elements
     const struct panels *panels;

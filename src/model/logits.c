@@ -23,8 +23,7 @@ static void gather_logit_rows(const struct worker *w)
     int counts[COMM_RANKS_MAX];
     for (int rank = 0; rank < m->plan->n_ranks; rank++)
         counts[rank] = range_width(logits_in(run->step, rows_of_rank(run, rank)));
-    comm_mark(m->comm, run->step->number, m->plan->config.num_hidden_layers,
-              "all-gather of normed rows");
+    comm_mark(m->comm, run->step->number, -1, "normed rows for lm_head");
     size_t row_bytes = (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute);
     run->status = gather_rows(run, counts, row_bytes, m->scratch.input);
 }

@@ -18,7 +18,7 @@ static void gather_gate_up(const struct worker *w, int layer)
     const struct column_part parts[] = {{offsetof(struct rank_share, gate_up_rows), 0},
                                         {offsetof(struct rank_share, gate_up_rows), intermediate}};
     if (w->thread == 0) {
-        comm_mark(m->comm, run->step->number, layer, "all-gather of gate,up");
+        comm_mark(m->comm, run->step->number, layer, "gate,up");
         run->status = gather_columns(run, parts, 2, m->scratch.outputs, m->scratch.gathered,
                                      2 * (size_t)intermediate);
     }
@@ -107,7 +107,7 @@ void mlp_block(const struct worker *w, int layer)
 {
     struct model *m = w->run->model;
     const struct layer_weights *weights = &m->weights.layers[layer];
-    struct row_product down_proj = {.what = "all-reduce of down_proj",
+    struct row_product down_proj = {.what = "down_proj",
                                     .input = m->scratch.input,
                                     .input_stride = (size_t)weights->down.k,
                                     .panels = &weights->down,

@@ -16,7 +16,7 @@ static void gather_normed(const struct worker *w, int layer)
     int counts[COMM_RANKS_MAX];
     for (int rank = 0; rank < m->plan->n_ranks; rank++)
         counts[rank] = range_width(rows_of_rank(run, rank));
-    comm_mark(m->comm, run->step->number, layer, "all-gather of normed rows");
+    comm_mark(m->comm, run->step->number, layer, "normed rows");
     run->status = gather_rows(run, counts,
                               (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute),
                               m->scratch.input);
