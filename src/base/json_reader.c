@@ -323,6 +323,10 @@ enum status json_reader_number(struct json_reader *reader, struct bytes *scratch
         *is_integer = memcmp(digits, "9223372036854775807", 19) == 0;
     if (negative)
         *integer = -*integer;
+    if (whole && negative && at - digits == 19 && memcmp(digits, "9223372036854775808", 19) == 0) {
+        *is_integer = true;
+        *integer = INT64_MIN;
+    }
     if (reader->dialect == JSON_RFC && whole && negative && *integer == 0)
         *is_integer = false; // serde_json: -0.0; Python: 0
     if (!*is_integer) {
