@@ -4,6 +4,7 @@
 
 const struct command *const commands[] = {
     &command_generate,
+    &command_serve,
     &command_plan,
     &command_verify,
     &command_logits,

@@ -1,0 +1,70 @@
+// What all requests share: the model's names, its limits and its texts. Immutable while the server
+// runs, so that any thread may use it.
+#ifndef COLROW_SERVER_API_MODEL_H
+#define COLROW_SERVER_API_MODEL_H
+
+#include <colrow/colrow.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/memory.h"
+#include "base/status.h"
+
+struct api_model {
+    const char *folder;
+    const struct kernels *kernels; // for log-probabilities of prompts
+    struct tokenizer *tokenizer; // NULL: the folder has none
+    struct chat_template *chat;  // NULL: none, and chat_error says why
+    char chat_error[256];
+    bool knows_developer;     // the template has a role "developer"
+    const char *const *names; // names[0] stands in answers
+    int n_names;
+    int64_t max_model_len;
+    int32_t vocab_size;
+    int max_logprobs;
+    int max_num_seqs;
+    bool prompt_tokens_details;
+    bool prompt_logprobs;            // the engine has room for them
+    struct colrow_sampling defaults; // generation_config.json's, else vLLM's
+    int64_t default_max_tokens;      // of generation_config.json (max_new_tokens); 0: none
+    char fingerprint[64];
+    json_t *tokenizer_config; // of the folder; NULL: none
+    int32_t eos_id;           // tokenizer_config's eos_token, -1: unknown
+    int token_chars_max;      // of the longest token: bounds a text's tokens from below
+    int64_t created;
+};
+
+// Reads what the folder's small files say; the rest are defaults, for the caller to change. Folder
+// and names are borrowed. `info` is the engine's.
+enum status api_model_open(struct api_model *model, const char *folder,
+                           const struct colrow_info *info, const char *const *names,
+                           int n_names) STATUS_MUST_USE;
+void api_model_close(struct api_model *model);
+
+// ---- texts ----
+
+struct token_list {
+    int32_t *ids; // heap
+    int n;
+};
+enum status api_encode(const struct api_model *model, const char *text, size_t length,
+                       bool add_special_tokens, struct token_list *out) STATUS_MUST_USE;
+enum status api_decode(const struct api_model *model, const int32_t *ids, int n,
+                       bool skip_special_tokens, struct bytes *out) STATUS_MUST_USE;
+// The token as it stands in tokenizer.json; false: there is none with this id.
+bool api_token_piece(const struct api_model *model, int32_t id, const char **text, size_t *length);
+// The text of one token behind others, as log-probabilities show it: "" while it is part of a
+// character.
+enum status api_token_text(const struct api_model *model, const int32_t *before, int n_before,
+                           int32_t id, struct bytes *out) STATUS_MUST_USE;
+
+// A chat to text. `messages` and `extra` (variables; may be NULL) are JSON.
+struct chat_options {
+    bool add_generation_prompt, continue_final_message;
+    const json_t *extra;
+};
+enum status api_render_chat(const struct api_model *model, const json_t *messages,
+                            const struct chat_options *options, struct bytes *out) STATUS_MUST_USE;
+
+#endif

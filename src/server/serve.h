@@ -1,0 +1,31 @@
+// The server of `colrow serve`: HTTP, the API and the engine on one loop.
+#ifndef COLROW_SERVER_SERVE_H
+#define COLROW_SERVER_SERVE_H
+
+#include <colrow/colrow.h>
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "server/http.h"
+
+struct serve_options {
+    struct http_options http;
+    const char *model;               // folder
+    const char *const *served_names; // answers carry the first; none: the folder as given
+    int n_served_names;
+    int max_logprobs;
+    int max_num_queued_requests; // beyond: 429; 0: no bound
+    int64_t max_num_queued_tokens;
+    double shutdown_seconds;   // what runs may finish for so long after SIGTERM
+    double memory_utilization; // for vllm:cache_config_info
+    bool prompt_tokens_details, tokenizer_info, prompt_logprobs;
+    bool log_requests, log_json;
+};
+void serve_options_init(struct serve_options *options);
+
+// Serves until SIGTERM or SIGINT, and returns OK after it has drained; a second signal ends at
+// once. `engine` is open and stays the caller's.
+enum status serve_run(const struct serve_options *options,
+                      struct colrow_engine *engine) STATUS_MUST_USE;
+
+#endif

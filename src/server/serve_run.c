@@ -1,0 +1,168 @@
+#include "server/serve.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "server/serve_state.h"
+
+void serve_options_init(struct serve_options *options)
+{
+    *options = (struct serve_options){
+        .max_logprobs = API_TOP_LOGPROBS_MAX,
+        .max_num_queued_requests = 4096,
+        .shutdown_seconds = 25,
+        .log_requests = true,
+    };
+    http_options_init(&options->http);
+}
+
+static enum status uv_failed(int error, const char *what)
+{
+    return error == 0 ? OK : fail(ERR_IO, "%s: %s", what, uv_strerror(error));
+}
+
+// ---- the end ----
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+// From here on the loop only runs out: http_server_close() ends what is left of connections.
+static void close_all(struct serve_server *server)
+{
+    if (server->closed)
+        return;
+    server->closed = true;
+    serve_jobs_cancel(server, "the server is shutting down");
+    http_server_close(server->http);
+    close_handle((uv_handle_t *)&server->engine_ready);
+    close_handle((uv_handle_t *)&server->patience);
+    // signals are taken to the very end, but do not keep the loop
+    uv_unref((uv_handle_t *)&server->terminate);
+    uv_unref((uv_handle_t *)&server->interrupt);
+}
+
+// The ranks are ended next, which takes a moment: one more signal must not leave that half done.
+static void ignore_signals(struct serve_server *server)
+{
+    close_handle((uv_handle_t *)&server->terminate);
+    close_handle((uv_handle_t *)&server->interrupt);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+}
+
+static void is_drained(void *owner)
+{
+    close_all(owner);
+}
+
+static void is_out_of_patience(uv_timer_t *timer)
+{
+    struct serve_server *server = timer->data;
+    log_warning("%d requests are still running: they are ended", server->n_jobs);
+    close_all(server);
+}
+
+static void take_signal(uv_signal_t *handle, int number)
+{
+    struct serve_server *server = handle->data;
+    if (server->draining) {
+        close_all(server);
+        return;
+    }
+    log_info("%s: %d requests may finish within %g s; a second signal ends at once",
+             number == SIGTERM ? "SIGTERM" : "SIGINT", server->n_jobs,
+             server->options->shutdown_seconds);
+    server->draining = true;
+    uv_timer_start(&server->patience, is_out_of_patience,
+                   (uint64_t)(server->options->shutdown_seconds * 1e3), 0);
+    http_server_drain(server->http, is_drained, server);
+}
+
+// ---- the engine ----
+
+static void engine_has_something(uv_poll_t *handle, int error, int events)
+{
+    struct serve_server *server = handle->data;
+    (void)error, (void)events;
+    if (colrow_advance(server->engine) >= 0) {
+        serve_measure(server);
+        return;
+    }
+    log_error("%s", colrow_error());
+    if (!server->draining && colrow_restart(server->engine) == 0) {
+        log_warning("the ranks are started again; requests that ran have failed");
+        return;
+    }
+    server->status =
+        fail(ERR_GROUP, "the ranks are gone, and do not start again: %s", colrow_error());
+    close_all(server);
+}
+
+// ---- the beginning ----
+
+static enum status start_handles(struct serve_server *server)
+{
+    uv_loop_t *loop = &server->loop;
+    // a handle that could not be initialised must not be closed: these fail only without memory
+    TRY(uv_failed(uv_signal_init(loop, &server->terminate), "signals"));
+    TRY(uv_failed(uv_signal_init(loop, &server->interrupt), "signals"));
+    TRY(uv_failed(uv_timer_init(loop, &server->patience), "a timer"));
+    TRY(uv_failed(uv_poll_init(loop, &server->engine_ready, colrow_fd(server->engine)),
+                  "the engine's descriptor"));
+    server->terminate.data = server->interrupt.data = server;
+    server->patience.data = server->engine_ready.data = server;
+    TRY(uv_failed(uv_signal_start(&server->terminate, take_signal, SIGTERM), "SIGTERM"));
+    TRY(uv_failed(uv_signal_start(&server->interrupt, take_signal, SIGINT), "SIGINT"));
+    return uv_failed(uv_poll_start(&server->engine_ready, UV_READABLE, engine_has_something),
+                     "the engine's descriptor");
+}
+
+static enum status open_model(struct serve_server *server)
+{
+    const struct serve_options *options = server->options;
+    struct colrow_info info;
+    colrow_get_info(server->engine, &info);
+    TRY(api_model_open(&server->model, options->model, &info,
+                       options->n_served_names ? options->served_names : &options->model,
+                       options->n_served_names ? options->n_served_names : 1));
+    server->model.max_logprobs = options->max_logprobs;
+    server->model.prompt_tokens_details = options->prompt_tokens_details;
+    server->model.prompt_logprobs = options->prompt_logprobs;
+    return metrics_init(&server->metrics, server->model.names[0], info.max_model_len);
+}
+
+enum status serve_run(const struct serve_options *options, struct colrow_engine *engine)
+{
+    static struct serve_server server; // one in a process; its handles must not move
+    server = (struct serve_server){.options = options, .engine = engine};
+    enum status status = open_model(&server);
+    bool have_loop = status == OK && uv_loop_init(&server.loop) == 0;
+    if (status == OK && !have_loop)
+        status = fail(ERR_IO, "the event loop cannot be made");
+    if (status != OK)
+        goto done;
+    TRY_DONE(start_handles(&server));
+    TRY_DONE(http_server_new(&options->http, &server.loop, &server.http));
+    TRY_DONE(serve_routes(&server));
+    http_server_logger(server.http, serve_log, &server);
+    TRY_DONE(http_server_listen(server.http));
+    log_info("serving %s at %s", server.model.names[0], http_server_address(server.http));
+    uv_run(&server.loop, UV_RUN_DEFAULT);
+    ignore_signals(&server);
+    status = server.status;
+done:
+    http_server_free(server.http);
+    if (have_loop && uv_loop_close(&server.loop) != 0)
+        log_debug("the event loop has handles left");
+    serve_notes_fini(&server);
+    metrics_fini(&server.metrics);
+    api_model_close(&server.model);
+    return status;
+}

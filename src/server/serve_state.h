@@ -1,0 +1,102 @@
+// What the files of the server share.
+#ifndef COLROW_SERVER_SERVE_STATE_H
+#define COLROW_SERVER_SERVE_STATE_H
+
+#include <uv.h>
+
+#include "server/api_answer.h"
+#include "server/api_lookup.h"
+#include "server/metrics.h"
+#include "server/serve.h"
+
+enum { SERVE_NOTES_MAX = 4096 };
+
+// What the log says of a request beyond its HTTP side.
+struct serve_note {
+    char id[API_ID_MAX];
+    int prompt_tokens, completion_tokens;
+    const char *finish;
+    double first_token_seconds; // < 0: none came
+    struct serve_note *next;
+};
+
+struct serve_server {
+    const struct serve_options *options;
+    struct colrow_engine *engine;
+    struct api_model model;
+    struct metrics metrics;
+    uv_loop_t loop;
+    uv_poll_t engine_ready;
+    uv_signal_t terminate, interrupt;
+    uv_timer_t patience; // of a shutdown
+    struct http_server *http;
+    struct serve_job *jobs; // alive
+    int n_jobs;             // requests being worked on: /load
+    int n_queued;           // no token yet
+    int64_t queued_tokens;
+    struct colrow_statistics seen; // at the last step
+    struct serve_note *notes;
+    int n_notes;
+    bool draining, closed;
+    enum status status;
+};
+
+// A request, from its arrival until the engine has let go of all its sequences.
+struct serve_submission {
+    struct serve_job *job;
+    int prompt;
+    uint64_t number; // the engine's
+    bool submitted;
+};
+
+struct serve_job {
+    struct serve_server *server;
+    struct serve_job *previous, *next;
+    const struct serve_endpoint *endpoint;
+    struct http_exchange *exchange; // NULL: the client is gone, or has its answer
+    char *body;
+    size_t body_bytes;
+    char given_id[API_ID_MAX]; // X-Request-Id; "" without
+    char log_id[API_ID_MAX];
+    uv_work_t work;
+    struct api_request request;
+    struct api_fault fault;
+    struct bytes out;
+    struct api_answer *answer;
+    struct serve_submission *submissions; // [n_prompts]
+    int n_open;                           // sequences that the engine has
+    bool reading;                         // on another thread
+    bool queued, streaming;
+    int64_t received_ns, submitted_ns, first_ns;
+    int64_t *last_ns; // [n_choices], of each one's last token
+};
+
+struct serve_endpoint {
+    const char *path;
+    // An answer at once (JSON), or a request for the engine: one of the two. On any thread.
+    bool (*look_up)(const struct api_model *model, const json_t *body, struct bytes *out,
+                    struct api_fault *fault);
+    enum api_kind kind;
+    bool (*read)(struct api_request *request, const struct api_model *model, const char *given_id,
+                 struct api_fault *fault);
+    const struct answer_form *form;
+};
+
+// serve_jobs.c
+http_handler serve_job_begin; // its owner is a struct serve_binding
+struct serve_binding {
+    struct serve_server *server;
+    const struct serve_endpoint *endpoint;
+};
+void serve_jobs_cancel(struct serve_server *server, const char *why);
+
+// serve_routes.c
+enum status serve_routes(struct serve_server *server) STATUS_MUST_USE;
+void serve_measure(struct serve_server *server); // after a step
+
+// serve_log.c
+http_logger serve_log;
+void serve_note_end(struct serve_server *server, const struct serve_job *job);
+void serve_notes_fini(struct serve_server *server);
+
+#endif

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""`colrow serve` as its users run it: curl's requests, many at a time, clients that leave, SIGTERM."""
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from serve_client import Server
+from support import DEMO, SANITIZE, check, finish, run
+
+FLAGS = ("--tensor-parallel-size=2", "--gpu-memory-utilization=0.1", "--max-model-len=512", "--kv-cache-memory=64MB")
+QUESTIONS = [
+    "What is tensor parallelism?", "What is a rank?", "Who are you?", "Why is an all-reduce needed?", "What does colrow do?",
+    "What is a KV cache?", "How are attention heads split?", "What is a column-parallel layer?", "What is prefill?", "Hi",
+]
+
+
+def texts_of(events, key):
+    parts = [event["choices"][0] for event in events if event != "[DONE]" and event["choices"]]
+    return "".join(part["text"] if key == "text" else part["delta"].get("content", "") for part in parts)
+
+
+def answers(server):
+    status, _, text = server.request("GET", "/health")
+    check((status, text) == (200, ""), f"/health: {status} {text!r}")
+    check(server.request("HEAD", "/health")[0] == 200, "HEAD /health")
+    status, _, models = server.request("GET", "/v1/models")
+    check(models["data"][0]["id"] == "demo" and models["data"][0]["max_model_len"] == 512, f"/v1/models: {models}")
+    check(server.request("GET", "/v1/models/demo")[2]["id"] == "demo", "/v1/models/demo")
+    check(server.request("GET", "/v1/models/nope")[0] == 404, "/v1/models/nope")
+    status, tokens = server.post("/tokenize", prompt="Hello")
+    status, text = server.post("/detokenize", tokens=tokens["tokens"])
+    check(text == {"prompt": "<|begin_of_text|>Hello"}, f"/tokenize and back: {tokens} {text}")
+    body = {"prompt": "Tensor parallelism", "max_tokens": 24, "temperature": 0}
+    status, whole = server.post("/v1/completions", **body)
+    events = server.events("/v1/completions", **body)
+    check(events[-1] == "[DONE]", "a stream ends with [DONE]")
+    check(texts_of(events, "text") == whole["choices"][0]["text"], "a stream has the text of the whole answer")
+    alone = run("generate", DEMO, "-p", "Tensor parallelism", "-n", 24, "-q", "-tp", 1)
+    check(alone.stdout.strip() == whole["choices"][0]["text"].strip(), "the server's text is that of colrow generate")
+    status, several = server.post("/v1/completions", prompt=[[0, 1242], [1242, 384]], n=2, temperature=1, seed=1, max_tokens=3)
+    check([c["index"] for c in several["choices"]] == [0, 1, 2, 3], "two prompts with two answers each")
+    status, scored = server.post("/v1/completions", prompt="Tensor parallelism", echo=True, max_tokens=0, logprobs=1)
+    logprobs = scored["choices"][0]["logprobs"]
+    check(len(logprobs["tokens"]) == 3 and logprobs["token_logprobs"][0] is None, f"echo with log-probabilities: {logprobs}")
+    # the prompt's last token, scored as a prompt's and as an answer's
+    status, drawn = server.post("/v1/completions", prompt=[0, 1242], max_tokens=1, temperature=0, logprobs=1)
+    check(drawn["choices"][0]["logprobs"]["token_logprobs"][0] == logprobs["token_logprobs"][2],
+          f"one log-probability, prompt or answer: {drawn['choices'][0]['logprobs']} {logprobs}")
+
+
+def as_many_at_a_time(server):
+    """The lab: 50 chat requests at each concurrency; every answer equal to the one given alone."""
+    alone = {question: server.chat(question) for question in QUESTIONS}
+    for concurrency in (1, 5, 10, 20):
+        jobs = [QUESTIONS[i % len(QUESTIONS)] for i in range(50)]
+        wrong, lock, begin = [], threading.Lock(), time.time()
+
+        def work():
+            while True:
+                with lock:
+                    if not jobs:
+                        return
+                    question = jobs.pop()
+                try:
+                    answer = server.chat(question)
+                except Exception as error:
+                    answer = f"{type(error).__name__}: {error}"
+                if answer != alone[question]:
+                    wrong.append((question, answer))
+
+        threads = [threading.Thread(target=work) for _ in range(concurrency)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        server.read_log()
+        seconds = time.time() - begin
+        print(f"concurrency {concurrency:2}: success {1 - len(wrong) / 50:.2f}, {50 / seconds:.1f} requests/s", flush=True)
+        check(not wrong, f"concurrency {concurrency}: {wrong[:2]}")
+
+
+def client_leaves(server):
+    """Its pages are free within a step or two."""
+    body = json.dumps({"prompt": "Tensor", "max_tokens": 500, "ignore_eos": True, "stream": True, "n": 4, "temperature": 1})
+    plain = socket.create_connection((server.host, server.port))
+    plain.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    check(plain.recv(100).startswith(b"HTTP/1.1 200"), "a stream begins")
+    plain.close()
+    check(server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0 and server.metric("vllm:kv_cache_usage_perc") == 0),
+          "pages of a client that left are free")
+    check(server.request("GET", "/load")[2]["server_load"] == 0, "/load is 0 again")
+
+
+def bad_requests(server):
+    connection = server.connect()
+    for body, status in (("{", 400), ('{"prompt": 5}', 400), ('{"prompt": "a", "model": "nope"}', 404), ('{"prompt": "a", "temperature": 9}', 400)):
+        got, _, answer = server.request("POST", "/v1/completions", body, connection=connection)
+        check(got == status and set(answer["error"]) == {"message", "type", "param", "code"}, f"{body}: {got} {answer}")
+    check(server.request("POST", "/v1/completions", "{}", {"Content-Type": "text/plain"})[0] == 400, "another content type")
+    check(server.request("GET", "/nope")[0] == 404 and server.request("DELETE", "/health")[0] == 405, "no such path, no such method")
+
+
+def metrics(server):
+    check(server.metric("vllm:request_success_total", finished_reason="length") > 0, "finished requests are counted")
+    check(server.metric("vllm:generation_tokens_total") > 1000, "tokens are counted")
+    check(server.metric("vllm:time_to_first_token_seconds_count") > 0, "times are observed")
+    check(server.metric("colrow_rank_step_seconds_total", rank="1") > 0, "each rank's time is there")
+    check(server.metric("colrow_rank_memory_bytes", kind="weights", rank="0") > 0, "each rank's memory is there")
+    log = server.read_log()
+    check("POST /v1/chat/completions 200" in log and "first token after" in log, "a line for each request")
+    check("tensor parallelism" not in log.lower(), "no text in the log")
+
+
+def drains(server):
+    """SIGTERM: what runs finishes, what is new gets 503, the exit status is 0."""
+    result = {}
+
+    def stream():
+        result["events"] = server.events("/v1/completions", prompt="Tensor", max_tokens=400, ignore_eos=True, temperature=0)
+
+    late = server.connect()
+    late.connect()
+    thread = threading.Thread(target=stream)
+    thread.start()
+    server.wait_for(lambda: server.metric("vllm:num_requests_running") > 0)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.02)
+    try:
+        status, fields, answer = server.request("POST", "/v1/completions", {"prompt": "a"}, connection=late)
+        if "events" not in result:
+            check(status == 503 and "retry-after" in fields, f"a request while draining: {status} {answer}")
+    except OSError:
+        check("events" in result or not thread.is_alive(), "a connection that was open is answered while draining")
+    thread.join()
+    check(result.get("events", [None])[-1] == "[DONE]", "what ran has finished")
+    check_end(server)
+
+
+def check_end(server):
+    status = server.stop()
+    check(status == 0, f"the exit status is 0, not {status}: {server.read_log()[-500:]}")
+
+
+def queue_is_bounded():
+    with Server(*FLAGS, "--max-num-seqs=1", "--max-num-queued-requests=1") as server:
+        statuses, threads = [], []
+
+        def ask():
+            status, fields, _ = server.request("POST", "/v1/completions", {"prompt": "Tensor", "max_tokens": 400, "ignore_eos": True})
+            statuses.append((status, "retry-after" in fields))
+
+        for _ in range(12):
+            threads.append(threading.Thread(target=ask))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+        check((429, True) in statuses and (200, False) in statuses, f"a full queue: {statuses}")
+        check(server.metric("vllm:admission_rejections_total") > 0, "rejections are counted")
+        check_end(server)
+
+
+def keys():
+    with Server(*FLAGS, "--api-key=one", "--host=127.0.0.1", "--log-format=json") as server:
+        check(server.request("GET", "/v1/models")[0] == 401, "without a key")
+        check(server.request("GET", "/v1/models", headers={"Authorization": "Bearer one"})[0] == 200, "with a key")
+        check(server.request("GET", "/health")[0] == 200, "/health needs no key")
+        server.request("POST", "/v1/completions", {"prompt": "a", "max_tokens": 1}, {"Authorization": "Bearer one"})
+        lines = lambda: [json.loads(line) for line in server.read_log().splitlines() if line.startswith("{")]
+        check(server.wait_for(lambda: any(line.get("completion_tokens") == 1 for line in lines())), f"lines are JSON: {lines()}")
+        check_end(server)
+
+
+with Server(*FLAGS) as server:
+    for part in (answers, as_many_at_a_time, client_leaves, bad_requests, metrics, drains):
+        part(server)
+queue_is_bounded()
+keys()
+done = run("serve", DEMO, "--block-size", "7", "-q", "--port", "0")
+check(done.returncode == 2 and "--block-size" in done.stderr, f"another block size: {done.returncode} {done.stderr}")
+finish("serve")
