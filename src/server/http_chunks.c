@@ -109,7 +109,7 @@ static enum http_progress framing_byte(struct http_chunks *chunks, char c, struc
     case CHUNK_OVER:
         break;
     }
-    assert(!"no framing byte is expected here");
+    assert(false); // no framing byte is expected there
     return HTTP_REFUSED;
 }
 

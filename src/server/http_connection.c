@@ -260,7 +260,7 @@ static void connection_over(struct http_connection *c, bool in_order)
 void http_connection_exchange_over(struct http_connection *c)
 {
     c->answered = true;
-    if (c->exchange.keep_alive && !c->doomed) {
+    if (c->exchange.keep_alive && !c->doomed && !c->site->draining) {
         request_release(c);
         c->state = CONNECTION_HEAD;
         c->due_ms = c->site->now_ms + c->site->options.idle_ms;

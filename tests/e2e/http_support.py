@@ -120,16 +120,13 @@ def answers(data, heads=False):
 
 
 def read_all(s):
-    data = b""
+    pieces = []
     try:
-        while True:
-            piece = s.recv(1 << 16)
-            if not piece:
-                break
-            data += piece
+        while piece := s.recv(1 << 16):
+            pieces.append(piece)
     except ConnectionResetError:
         pass
-    return data
+    return b"".join(pieces)
 
 
 def ask(server, data, heads=False, timeout=10):
