@@ -16,7 +16,8 @@ static void make_one_line(char *text)
             *text = '?';
 }
 
-enum status fail(enum status code, const char *format, ...)
+// Names in parentheses: they are macros where the analyzer reads (status.h).
+enum status(fail)(enum status code, const char *format, ...)
 {
     char text[STATUS_MESSAGE_MAX]; // the arguments may point into `message`
     va_list args;
@@ -28,7 +29,7 @@ enum status fail(enum status code, const char *format, ...)
     return status_recode(code);
 }
 
-enum status fail_in(enum status code, const char *format, ...)
+enum status(fail_in)(enum status code, const char *format, ...)
 {
     char text[STATUS_MESSAGE_MAX];
     va_list args;
@@ -43,12 +44,12 @@ enum status fail_in(enum status code, const char *format, ...)
     return status_recode(code);
 }
 
-enum status fail_memory(unsigned long long bytes, const char *what)
+enum status(fail_memory)(unsigned long long bytes, const char *what)
 {
     return fail(ERR_MEMORY, "cannot reserve %llu bytes for %s: out of memory", bytes, what);
 }
 
-enum status fail_errno(const char *what, const char *path)
+enum status(fail_errno)(const char *what, const char *path)
 {
     return fail(ERR_IO, "%s: cannot %s: %s", path, what, strerror(errno));
 }

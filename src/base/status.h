@@ -36,6 +36,14 @@ enum status fail_errno(const char *what, const char *path);          // ERR_IO, 
 // Puts "prefix: " in front of the recorded sentence; returns `code`.
 enum status fail_in(enum status code, const char *format, ...) STATUS_PRINTF(2, 3);
 
+#ifdef __clang_analyzer__
+// The analyzer sees one file at a time and has to be told that what failed is never OK.
+#define fail(code, ...) (fail(code, __VA_ARGS__), (code))
+#define fail_memory(bytes, what) (fail_memory(bytes, what), ERR_MEMORY)
+#define fail_errno(what, path) (fail_errno(what, path), ERR_IO)
+#define fail_in(code, ...) (fail_in(code, __VA_ARGS__), (code))
+#endif
+
 // The sentence recorded last on this thread ("" if none), and the code that came with it.
 const char *status_message(void);
 enum status status_code(void);

@@ -15,7 +15,9 @@ static bool same_name(const char *a, size_t length, const char *b)
     if (strlen(b) != length)
         return false;
     for (size_t i = 0; i < length; i++) {
-        char c = i >= 2 && a[i] == '_' ? '-' : a[i];
+        char c = a[i];
+        if (i >= 2 && c == '_')
+            c = '-';
         if (c != b[i])
             return false;
     }

@@ -175,7 +175,7 @@ static enum status submit_prompt(struct generate *g, struct colrow_engine *engin
         prompt.text = text;
         prompt.no_special_tokens = 1; // the template wrote them
     }
-    struct answer *first = &g->answers[i * g->sampling.sampling.n];
+    struct answer *first = &g->answers[(size_t)i * (size_t)g->sampling.sampling.n];
     int failed = colrow_submit(engine, &prompt, &g->sampling.sampling, on_answer, first, NULL);
     free(text);
     if (failed)

@@ -224,7 +224,7 @@ static json_t *parameter_json(const struct plan *plan, const struct plan_paramet
         json_array_append_new(ranks,
                               json_pack("{s:o, s:o, s:o, s:I}", "shape", shape, "rows",
                                         range_json(rows), "columns", range_json(columns), "bytes",
-                                        (json_int_t)(height * width * (int64_t)element)));
+                                        (json_int_t)height * width * (json_int_t)element));
     }
     json_t *shape = p->columns > 1
                         ? json_pack("[I, I]", (json_int_t)p->rows, (json_int_t)p->columns)

@@ -9,7 +9,7 @@
 
 static size_t rows_max(const struct verify_subject *v)
 {
-    return (size_t)(v->n_ids + v->n_generate);
+    return (size_t)v->n_ids + (size_t)v->n_generate;
 }
 
 static enum status run_new(const struct verify_subject *v, const struct verify_layout *layout,
@@ -64,7 +64,7 @@ static void keep_hidden(const struct verify_subject *v, const struct colrow_engi
     int rows;
     size_t stride, width = (size_t)v->info.hidden_size;
     const float *hidden = colrow_hidden_states(engine, &rows, &stride);
-    if (!hidden || !run->hidden || (size_t)(run->rows + rows) > rows_max(v))
+    if (!hidden || !run->hidden || (size_t)run->rows + (size_t)rows > rows_max(v))
         return;
     for (int layer = 0; layer <= v->info.num_hidden_layers; layer++)
         memcpy(run->hidden + ((size_t)layer * rows_max(v) + (size_t)run->rows) * width,

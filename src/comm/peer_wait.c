@@ -16,7 +16,7 @@ struct peer_wait {
     int64_t overdue_ns; // when it was first seen late; 0: never
 };
 
-enum status comm_break(struct comm *comm, int culprit, const char *sentence)
+enum status(comm_break)(struct comm *comm, int culprit, const char *sentence)
 {
     struct segment *segment = &comm->membership->segment;
     comm->broken = true;

@@ -151,7 +151,7 @@ static enum status choose_chunk(struct tuning *t)
 {
     struct comm_points ways[3] = {t->comm->points, t->comm->points, t->comm->points};
     ways[1].chunk_bytes = CHUNK_BYTES / 2;
-    ways[2].chunk_bytes = CHUNK_BYTES * 2;
+    ways[2].chunk_bytes = (size_t)CHUNK_BYTES * 2;
     return choose(t, ways, 3, PROBE_BYTES_MAX);
 }
 

@@ -5,6 +5,7 @@
 
 static bool any_present(const struct reduction_tree *tree, int first, int width)
 {
+    assert(first >= 0 && width > 0 && first + width <= 64);
     uint64_t mask = width == 64 ? ~(uint64_t)0 : (((uint64_t)1 << width) - 1) << first;
     return (tree->present & mask) != 0;
 }
@@ -144,6 +145,7 @@ static void run(const struct finish_program *program, size_t offset, float *out,
             stack[depth++] = program->step[i] + offset;
             continue;
         }
+        assert(depth >= 2);
         depth--;
         // The sum's place in `room` is that of its left summand: nobody else's.
         float *sum = i == program->n_steps - 1 ? out + offset : room[depth - 1];

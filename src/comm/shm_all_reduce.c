@@ -177,5 +177,5 @@ enum status shm_all_reduce(struct comm *comm, const struct reduction_tree *tree,
 
 size_t shm_all_reduce_part_bytes(int n_ranks)
 {
-    return CHUNK_BYTES / (size_t)n_ranks + 2 * PART_UNIT * sizeof(float);
+    return CHUNK_BYTES / (size_t)n_ranks + sizeof(float) * 2 * PART_UNIT;
 }

@@ -88,6 +88,9 @@ struct comm {
 
 // Ends the communicator: the first verdict stands, and its sentence is the error.
 enum status comm_break(struct comm *comm, int culprit, const char *sentence);
+#ifdef __clang_analyzer__ // as for fail()
+#define comm_break(comm, culprit, sentence) (comm_break(comm, culprit, sentence), ERR_GROUP)
+#endif
 
 // Until `word`, which rank `peer` of comm raises, reaches `value`. Ends early when the group
 // breaks, the peer is gone or late.

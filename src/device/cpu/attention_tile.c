@@ -50,7 +50,7 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
                                     .head_dim = args->kv.head_dim,
                                     .width = (int)width,
                                     .scale = args->scale};
-    size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - 2 * KV_PAGE_TOKENS * width;
+    size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - width * 2 * KV_PAGE_TOKENS;
     size_t rows = floats / (FLOATS_PER_ROW + 3 * width) / 16 * 16;
     rows = rows < TILE_ROWS_MAX ? rows : TILE_ROWS_MAX;
     tile->rows_max = (int)rows;
@@ -146,7 +146,7 @@ static void add_group(const struct attention *args, const struct attention_steps
         tile->l[i] = 0;
     }
     if (args->window > 0) // then a page may be the first one of some rows and not of others
-        memset(tile->o + row * tile->width, 0,
+        memset(tile->o + (size_t)row * (size_t)tile->width, 0,
                (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
     for (int64_t page_begin = begin; page_begin < begin + GROUP_TOKENS;
          page_begin += KV_PAGE_TOKENS) {

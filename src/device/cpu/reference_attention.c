@@ -160,6 +160,7 @@ static void attend(const struct attention *args, int64_t t, const float *q, void
         is_first = false;
         begin = end;
     }
+    assert(!is_first);
     float r = 1.0f / all.l;
     for (int d = 0; d < args->kv.head_dim; d++)
         store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
