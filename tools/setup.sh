@@ -2,20 +2,16 @@
 # Installs the Debian packages that building and testing need, and says nothing when they are there.
 # `setup.sh full` also installs what .ci/full runs: clang and its tools, shellcheck, mandoc.
 set -eu
-<<<<<<< HEAD
-packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3"
+packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3
+    libuv1-dev libssl-dev"
 case ${1:-} in
 full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc" ;;
 "") ;;
 *) echo "setup: \"$1\" is not a set of packages; use: setup.sh [full]" >&2; exit 2 ;;
 esac
-=======
-packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3
-    libuv1-dev libssl-dev"
 have() {
     dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'
 }
->>>>>>> b306494 (x)
 missing=""
 for package in $packages; do
     have "$package" || missing="$missing $package"
