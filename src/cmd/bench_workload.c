@@ -95,11 +95,10 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
     take_totals(engine, &before);
     double begun = clock_seconds();
     TRY(submit_workload(engine, w, &first));
-    int alive;
-    while ((alive = colrow_step(engine)) > 0)
-        ;
+    for (bool alive = true; alive;)
+        TRY(engine_flags_step(engine, &alive));
     out->seconds = clock_seconds() - begun;
-    if (alive < 0 || first.failed)
+    if (first.failed)
         return engine_failed();
     take_totals(engine, &after);
     double bandwidth_after = read_bandwidth(reader);

@@ -4,11 +4,13 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "cmd/interrupt.h"
 
 void engine_flags_init(struct engine_flags *engine)
 {
@@ -87,28 +89,93 @@ enum status engine_failed(void)
     return fail(engine_status(colrow_error_class()), "%s", colrow_error());
 }
 
-static void show_load_progress(void *context, uint64_t done, uint64_t total)
+static void show_load_progress(struct engine_flags *engine, const struct colrow_gauges *gauges)
 {
-    struct engine_flags *engine = context;
+    if (engine->quiet || gauges->bytes_total == 0)
+        return;
     if (engine->bar.total == 0)
-        progress_begin(&engine->bar, "loading", (double)total);
-    progress_set(&engine->bar, (double)done);
+        progress_begin(&engine->bar, "loading", (double)gauges->bytes_total);
+    progress_set(&engine->bar, (double)gauges->bytes_loaded);
+}
+
+// As colrow_open() does, but a signal ends it.
+static enum status await_ready(struct engine_flags *engine, struct colrow_engine *opened)
+{
+    enum { LOOK_MS = 50 };
+    for (;;) {
+        struct colrow_gauges gauges;
+        colrow_get_gauges(opened, &gauges);
+        show_load_progress(engine, &gauges);
+        if (gauges.state == COLROW_READY)
+            return OK;
+        TRY(interrupt_check());
+        struct pollfd fd = {.fd = colrow_fd(opened), .events = POLLIN};
+        (void)poll(&fd, 1, LOOK_MS); // a signal ends it too, and is seen above
+        if (colrow_advance(opened) < 0)
+            return engine_failed();
+    }
+}
+
+// --verbose: what the engine chose, and what each rank did to get ready.
+static void say_more(const struct colrow_engine *engine)
+{
+    struct colrow_info info;
+    colrow_get_info(engine, &info);
+    log_debug(
+        "%s, %s, keys and values in %s, %s, order of %s, %d thread%s a rank, max_model_len %lld, "
+        "%lld pages of %lld tokens",
+        info.architecture, info.dtype, info.kv_cache_dtype, info.isa, info.product_order,
+        info.threads_per_rank, info.threads_per_rank == 1 ? "" : "s", (long long)info.max_model_len,
+        (long long)info.kv_pages, (long long)info.kv_page_tokens);
+    for (int r = 0; r < info.tensor_parallel_size; r++) {
+        struct colrow_rank_statistics rank;
+        if (colrow_get_rank_statistics(engine, r, &rank) != 0)
+            continue;
+        log_debug(
+            "rank %d (pid %d): read %s and packed %s of weights in %.3f s, ready after %.3f s, "
+            "%s resident",
+            r, rank.pid, show_bytes((double)rank.file_bytes_read),
+            show_bytes((double)rank.weight_bytes), rank.weights_seconds, rank.load_seconds,
+            show_bytes((double)rank.resident_peak_bytes));
+    }
+}
+
+enum status model_folder_check(const char *model)
+{
+    if (file_is_folder(model))
+        return OK;
+    return fail(ERR_INPUT, "%s: %s; expected the folder of a HuggingFace model", model,
+                file_exists(model) ? "is no folder" : "there is no such folder");
 }
 
 enum status engine_flags_open(struct engine_flags *engine, const char *model,
                               struct colrow_engine **out)
 {
     struct colrow_options *options = &engine->options;
+    TRY(model_folder_check(model));
     options->model = model;
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);
-    if (!engine->quiet) {
-        options->progress = show_load_progress;
-        options->progress_context = engine;
-    }
-    int failed = colrow_open(options, out);
+    interrupts_catch();
+    if (colrow_open_begin(options, out) != 0)
+        return engine_failed();
+    enum status status = await_ready(engine, *out);
     progress_end(&engine->bar);
-    return failed ? engine_failed() : OK;
+    if (status == OK) {
+        say_more(*out);
+        return OK;
+    }
+    colrow_close(*out); // ends ranks that load
+    *out = NULL;
+    return status;
+}
+
+enum status engine_flags_step(struct colrow_engine *engine, bool *alive)
+{
+    TRY(interrupt_check());
+    int n = colrow_step(engine);
+    *alive = n > 0;
+    return n < 0 ? engine_failed() : OK;
 }
 
 void sampling_flags_init(struct sampling_flags *flags)
@@ -149,7 +216,7 @@ const struct flag sampling_flag_rows[SAMPLING_FLAGS] = {
      "keep the stop text"},
     {FLAG_INT, "--logprobs", NULL, OF(sampling.logprobs), -1, 100, "N",
      "log-probabilities of the chosen and the N best (with --json)"},
-    {FLAG_INT, "--samples", "--n", OF(sampling.n), 1, 1024, "N",
+    {FLAG_INT, "--samples", "--n", OF(sampling.n), 1, 128, "N",
      "answers for each prompt (vLLM's n)"},
 };
 

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/output.h"
 #include "cmd/commands.h"
+#include "cmd/interrupt.h"
 
 static bool same_name(const char *a, size_t length, const char *b)
 {
@@ -328,6 +329,10 @@ enum status flags_list(const char *flag, const char *text, int least, int most, 
 
 int flags_failed(enum status status)
 {
+    if (interrupt_check() != OK) { // whatever it broke on its way
+        fprintf(stderr, "colrow: %s\n", status_message());
+        return 128 + interrupt_seen();
+    }
     fprintf(stderr, "colrow: error: %s\n", status_message());
     return status == ERR_USAGE ? 2 : 1;
 }

@@ -76,7 +76,8 @@ void flags_print_help(const struct command *command);
 enum status flags_list(const char *flag, const char *text, int least, int most, int *out,
                        int *n) STATUS_MUST_USE;
 
-// Prints "colrow: error: <sentence>" and returns the exit status: 2 for ERR_USAGE, else 1.
+// Prints "colrow: error: <sentence>" and returns the exit status: 2 for ERR_USAGE, 128 +
+// number after a signal, else 1.
 int flags_failed(enum status status);
 
 #endif

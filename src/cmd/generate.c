@@ -3,7 +3,6 @@
 
 #include <colrow/colrow.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,13 +46,6 @@ struct generate {
     bool streaming; // one answer, straight to standard output
     enum status status;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    interrupted = number;
-}
 
 static enum status add_prompt(struct generate *g, const char *text)
 {
@@ -263,8 +255,8 @@ static void print_summary(const struct colrow_engine *engine)
             (unsigned long long)s.prompt_tokens, (unsigned long long)s.generated_tokens,
             s.prefill_seconds > 0 ? (double)s.prefill_tokens / s.prefill_seconds : 0,
             s.decode_seconds > 0 ? (double)s.decode_tokens / s.decode_seconds : 0, reduce * all,
-            wait * all, info.tensor_parallel_size, info.tensor_parallel_size == 1 ? "" : "s",
-            show_bytes(most), s.load_seconds);
+            reduce > 0 ? 100 * wait / reduce : 0, info.tensor_parallel_size,
+            info.tensor_parallel_size == 1 ? "" : "s", show_bytes(most), s.load_seconds);
 }
 
 static enum status prepare_answers(struct generate *g)
@@ -293,17 +285,9 @@ static enum status generate_all(struct generate *g, struct colrow_engine *engine
     TRY(prepare_answers(g));
     for (int i = 0; i < g->n_prompts; i++)
         TRY(submit_prompt(g, engine, i));
-    int alive = 1;
-    while (alive > 0 && g->status == OK && !interrupted) {
-        alive = colrow_step(engine);
-        if (alive < 0)
-            return engine_failed();
-    }
-    if (interrupted) {
-        if (g->streaming)
-            fputc('\n', output());
-        return fail(ERR_CANCELLED, "interrupted");
-    }
+    bool alive = true;
+    while (alive && g->status == OK)
+        TRY(engine_flags_step(engine, &alive));
     return g->status;
 }
 
@@ -325,26 +309,25 @@ static void generate_fini(struct generate *g)
 static int generate_model(struct generate *g, const char *model)
 {
     struct colrow_engine *engine = NULL;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    enum status status = collect_prompts(g);
-    if (status == OK) {
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
+    enum status status = model_folder_check(model);
+    if (status == OK)
+        status = collect_prompts(g);
+    if (status == OK)
         status = engine_flags_open(&g->engine, model, &engine);
-    }
     if (status == OK && !g->engine.quiet && !g->json)
         fputc('\n', stderr); // between the budget and the answer
     if (status == OK)
         status = generate_all(g, engine);
-    if (status == OK && g->streaming) {
+    if (engine && g->streaming && status != ERR_IO) { // the line ends, also of half an answer
         fputc('\n', output());
-        status = output_flush(); // the closing line goes to stderr and must come after
+        enum status flushed = output_flush(); // what goes to stderr must come after
+        status = status == OK ? flushed : status;
     }
     if (status == OK && g->json)
         status = print_answers_json(g, engine);
     if (status == OK && !g->engine.quiet && !g->json)
         print_summary(engine);
-    int result = status == OK ? 0 : interrupted ? 128 + interrupted : flags_failed(status);
+    int result = status == OK ? 0 : flags_failed(status);
     colrow_close(engine);
     return result;
 }

@@ -123,15 +123,11 @@ enum status verify_run(struct verify_subject *v, const struct verify_layout *lay
         TRY_DONE(default_tokens(v));
     TRY_DONE(run_new(v, layout, run));
     TRY_DONE(submit_layout(v, engine, layout, &receiver));
-    int alive;
-    while ((alive = colrow_step(engine)) > 0)
+    for (bool alive = true; alive;) {
+        TRY_DONE(engine_flags_step(engine, &alive));
         keep_hidden(v, engine, run);
-    if (alive < 0)
-        status = engine_failed();
-    else
-        keep_hidden(v, engine, run);
-    if (status == OK)
-        status = run->status;
+    }
+    status = run->status;
     if (status == OK && run->n_logits != v->n_ids)
         status = fail(ERR_INTERNAL, "logits of %d positions came, %d were asked for", run->n_logits,
                       v->n_ids);

@@ -69,12 +69,8 @@ static enum status compute(struct logits *l, struct colrow_engine *engine)
             0)
             return engine_failed();
     }
-    int alive;
-    while ((alive = colrow_step(engine)) > 0)
-        if (l->status != OK)
-            return l->status;
-    if (alive < 0)
-        return engine_failed();
+    for (bool alive = true; alive && l->status == OK;)
+        TRY(engine_flags_step(engine, &alive));
     TRY(l->status);
     if (l->n_received != l->n_ids)
         return fail(ERR_INTERNAL, "%d of %d positions have logits", l->n_received, l->n_ids);

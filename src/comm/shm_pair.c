@@ -3,7 +3,6 @@
 // one piece, so that none goes unnoticed.
 #include "comm/shm_pair.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,6 +69,17 @@ static enum status break_for_size(struct comm *comm, int from, size_t wanted, ui
     return comm_break(comm, -1, sentence);
 }
 
+static enum status break_for_piece(struct comm *comm, int from, uint32_t buffer)
+{
+    char sentence[VERDICT_BYTES];
+    snprintf(
+        sentence, sizeof sentence,
+        "rank %d says that a piece for rank %d lies in buffer %u; expected 0 to %d: its memory "
+        "was written over",
+        comm->first_rank + from, comm->first_rank + comm->rank, buffer, SEND_PIECES - 1);
+    return comm_break(comm, comm->first_rank + from, sentence);
+}
+
 enum status shm_recv(struct comm *comm, void *data, size_t bytes, int from)
 {
     const struct segment *segment = &comm->membership->segment;
@@ -81,7 +91,8 @@ enum status shm_recv(struct comm *comm, void *data, size_t bytes, int from)
         TRY(await_peer(comm, &pair->sent, number, from));
         uint32_t buffer =
             atomic_load_explicit(&pair->where[number % SEND_PIECES], memory_order_relaxed);
-        assert(buffer < SEND_PIECES);
+        if (buffer >= SEND_PIECES) // memory that the peer writes
+            return break_for_piece(comm, from, buffer);
         const char *piece = segment_send_piece(segment, sender, (int)buffer);
         uint64_t whole;
         memcpy(&whole, piece, sizeof whole);

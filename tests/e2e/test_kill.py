@@ -3,6 +3,7 @@
 exit status is not 0, all is over within a second, and nothing is left behind."""
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,27 @@ for i in range(TIMES):
         check(message.strip() != "" or (owner and took < 0.3 and not ranks), f"{i}: {name}: no message")
     left = [pid for pid in ranks if runs(pid)]
     check(not left, f"{i}: {name}: left processes {left}")
+# where a rank was when it died, on any number of ranks: the part of a layer that it computed, or the collective in it
+PARTS = "embed_tokens|attention|q,k,v|o_proj|mlp|gate,up|down_proj|normed rows|normed rows for lm_head|lm_head"
+PLACE = re.compile(r"was killed by signal 9 \(Killed\)( in step \d+(, layer \d+)?, (all-reduce of |all-gather of )?(" + PARTS + r"))?; the group was ended")
+for tp in (1, 2):
+    places = 0
+    for i in range(8):
+        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "16", "--ignore-eos", "-tp", str(tp), "-q", "--json"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        while process.poll() is None and len(children(process.pid)) < tp:
+            time.sleep(0.005)
+        time.sleep(0.5 + 0.01 * i)
+        ranks = children(process.pid)
+        if ranks:
+            os.kill(ranks[-1], signal.SIGKILL)
+        _, message = process.communicate(timeout=20)
+        if process.returncode == 0:
+            continue  # it had finished by itself
+        found = PLACE.search(message)
+        check(found, f"TP={tp}: a killed rank: {message!r}")
+        places += bool(found and found.group(1))
+    check(places >= 4, f"TP={tp}: {places} of 8 sentences say where the rank was")
 check(shared_memory() == before, f"left in /dev/shm: {shared_memory() - before}")
 check(not [p for p in ranks_running() if os.getppid() == 1], "ranks are left")
 print(f"{TIMES} times, slowest {slowest * 1000:.0f} ms: " + ", ".join(f"{n} x {k}" for k, n in sorted(kinds.items())))

@@ -4,6 +4,7 @@
 
 #include "cmd/commands.h"
 #include "cmd/engine_flags.h"
+#include "engine/request.h"
 #include "testing.h"
 
 static bool takes(const struct command *command, const char *name)
@@ -70,6 +71,15 @@ static void test_common_flags(void **state)
                     with_ranks[i] == &command_logits || with_ranks[i] == &command_bench_idle ||
                     takes(with_ranks[i], "--json"));
     }
+}
+
+// What the flag allows is what the engine takes.
+static void test_samples(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SAMPLING_FLAGS; i++)
+        if (sampling_flag_rows[i].name && strcmp(sampling_flag_rows[i].name, "--samples") == 0)
+            assert_true(sampling_flag_rows[i].most == SEQUENCES_PER_REQUEST_MAX);
 }
 
 static void test_find(void **state)
@@ -142,9 +152,9 @@ static void test_suggestions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),      cmocka_unit_test(test_common_flags),
-        cmocka_unit_test(test_find),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_tables), cmocka_unit_test(test_common_flags),
+        cmocka_unit_test(test_find),   cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_suggestions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

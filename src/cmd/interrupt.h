@@ -1,0 +1,13 @@
+// Ctrl-C, SIGTERM and SIGHUP: the first one lets a command end in order (ranks, files), a second
+// one ends it at once, and the ranks with it.
+#ifndef COLROW_CMD_INTERRUPT_H
+#define COLROW_CMD_INTERRUPT_H
+
+#include "base/status.h"
+
+void interrupts_catch(void);
+int interrupt_seen(void); // the signal's number, or 0
+// ERR_CANCELLED once one was seen.
+enum status interrupt_check(void) STATUS_MUST_USE;
+
+#endif
