@@ -205,9 +205,9 @@ COLROW_API int colrow_step(struct colrow_engine *engine);
 COLROW_API int colrow_fd(struct colrow_engine *engine);
 // Does what can be done now, and returns: takes results that are there, starts the next step, calls
 // callbacks (one step's at most). Returns as colrow_step(); 0 also means that nothing remains to be
-// done. While loading, requests wait. What it takes is the front-end's own part of a step: drawing
-// and decoding at most max_num_seqs tokens. Long texts are better encoded on another thread, with
-// the handle of colrow_get_tokenizer(), and submitted as ids.
+// done. While loading, requests wait. Drawing and decoding tokens go on at the next call when they
+// have taken 2 ms. Long texts are better encoded on another thread, with the handle of
+// colrow_get_tokenizer(), and submitted as ids.
 COLROW_API int colrow_advance(struct colrow_engine *engine);
 // Starts the ranks of an engine again that lost them (COLROW_BROKEN). Requests that failed stay
 // failed; new ones are taken from now on, and wait until the engine is COLROW_READY.

@@ -48,7 +48,10 @@ struct colrow_engine {
     struct completion *first_output, *last_output; // to be handed over
     struct poll_queue polled;
 
-    bool in_flight;            // a step was raised and its results not yet taken
+    bool in_flight; // a step was posted and its results not all taken
+    bool taking;    // ... but some of them, those of the first n_taken members
+    int32_t n_taken;
+    int64_t slice_ns;          // colrow_advance() takes results for about so long
     bool continuous;           // ... right after the step before
     bool handing_over;         // a callback is running
     bool over;                 // the crew is broken, and nobody has restarted it

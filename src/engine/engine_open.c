@@ -20,6 +20,7 @@
 enum {
     MAX_NUM_SEQS_MAX = 4096,
     BATCHED_TOKENS_MAX = 1 << 16,
+    ADVANCE_SLICE_NS = 2000000,     // a fifth of what an event loop may be away
     PROMPT_LOGITS_BYTES = 64 << 20, // room for logits of prompt tokens; longer chunks come in parts
 };
 
@@ -370,6 +371,7 @@ int colrow_open_begin(const struct colrow_options *options, struct colrow_engine
     if (status == OK) {
         opening->options = &own;
         opening->engine->next_number = 1;
+        opening->engine->slice_ns = ADVANCE_SLICE_NS;
         status = open_engine(opening);
         checkpoint_close(opening->checkpoint);
         if (status == OK)

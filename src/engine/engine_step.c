@@ -21,6 +21,7 @@ static void launch(struct colrow_engine *engine)
     scheduler->step.capture = engine->capture;
     engine->launch_ns = clock_ns();
     engine->in_flight = true;
+    engine->n_taken = 0;
     crew_post(engine->crew, &scheduler->step);
 }
 
@@ -115,28 +116,35 @@ static void take_result(struct colrow_engine *engine, struct sequence *sequence)
         scheduler_remove(&engine->scheduler, sequence);
 }
 
-static void take_results(struct colrow_engine *engine)
+// True when all are taken. What is not yet taken when the time is over counts as under way.
+static bool take_results(struct colrow_engine *engine, int64_t end_ns)
 {
-    engine->in_flight = false;
-    count_step(engine);
     struct scheduler *scheduler = &engine->scheduler;
-    int32_t n = scheduler->step.n_sequences;
-    scheduler_done(scheduler);
-    for (int32_t i = 0; i < n; i++)
-        take_result(engine, scheduler->members[i]);
+    if (!engine->taking)
+        count_step(engine);
+    engine->taking = true;
+    while (engine->n_taken < scheduler->step.n_sequences) {
+        struct sequence *sequence = scheduler->members[engine->n_taken++];
+        scheduler_member_done(sequence);
+        take_result(engine, sequence);
+        if (engine->n_taken < scheduler->step.n_sequences && clock_ns() > end_ns)
+            return false;
+    }
+    engine->in_flight = engine->taking = false;
+    return true;
 }
 
 // The results of the step under way will never come.
 static void forget_step(struct colrow_engine *engine)
 {
     struct scheduler *scheduler = &engine->scheduler;
-    engine->in_flight = false;
-    scheduler_done(scheduler); // its sequences may be removed
-    for (int32_t i = 0; i < scheduler->step.n_sequences; i++) {
+    for (int32_t i = engine->n_taken; i < scheduler->step.n_sequences; i++) {
         struct completion *completion = completion_of(scheduler->members[i]);
+        scheduler_member_done(&completion->sequence);
         if (completion->closed)
             engine_close_completion(engine, completion);
     }
+    engine->in_flight = engine->taking = false;
 }
 
 // Ends every open sequence of a request. What a step under way contains leaves the scheduler when
@@ -198,9 +206,10 @@ enum status engine_await_ready(struct colrow_engine *engine, void (*progress)(vo
 }
 
 // Results are in: takes them, starts the next step, hands over while the ranks compute.
-static void finish_step(struct colrow_engine *engine)
+static void finish_step(struct colrow_engine *engine, int64_t end_ns)
 {
-    take_results(engine);
+    if (!take_results(engine, end_ns))
+        return;
     end_cancelled(engine);
     bool ahead = !engine->capture;
     engine_hand_over(engine, !ahead);
@@ -228,15 +237,17 @@ static enum status step_waiting(struct colrow_engine *engine)
         engine_hand_over(engine, true);
         return OK;
     }
-    TRY(crew_await_step(engine->crew));
-    finish_step(engine);
+    if (!engine->taking)
+        TRY(crew_await_step(engine->crew));
+    finish_step(engine, INT64_MAX);
     return OK;
 }
 
-// Somebody must come back although no rank will ring: there is a step to start.
+// Somebody must come back although no rank will ring: there is a step to start, or results to take.
 static void ring_for_more(struct colrow_engine *engine)
 {
-    if (!engine->in_flight && (has_work(engine) || engine->n_cancelled))
+    bool idle = !engine->in_flight && crew_state(engine->crew) == CREW_READY;
+    if (engine->taking || engine->n_cancelled || (idle && has_work(engine)))
         crew_ring(engine->crew);
 }
 
@@ -251,11 +262,11 @@ static enum status step_at_hand(struct colrow_engine *engine)
         note_ready(engine);
         if (!engine->in_flight)
             launch(engine);
-        if (engine->in_flight && crew_take(engine->crew))
-            finish_step(engine);
+        if (engine->taking || (engine->in_flight && crew_take(engine->crew)))
+            finish_step(engine, clock_ns() + engine->slice_ns);
     }
     engine_hand_over(engine, true);
-    if (engine->in_flight)
+    if (engine->in_flight && !engine->taking)
         crew_listen(engine->crew);
     ring_for_more(engine);
     return OK;

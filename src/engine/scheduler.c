@@ -270,12 +270,9 @@ int32_t scheduler_plan(struct scheduler *s)
     return s->step.n_rows;
 }
 
-void scheduler_done(struct scheduler *s)
+void scheduler_member_done(struct sequence *member)
 {
-    for (int32_t i = 0; i < s->step.n_sequences; i++) {
-        struct sequence *sequence = s->members[i];
-        sequence->n_computed += sequence->step_tokens;
-        sequence->step_tokens = 0;
-        assert(sequence->n_computed <= sequence->n_tokens);
-    }
+    member->n_computed += member->step_tokens;
+    member->step_tokens = 0;
+    assert(member->n_computed <= member->n_tokens);
 }

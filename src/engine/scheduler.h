@@ -49,7 +49,7 @@ void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
 // rows, 0 when there is nothing to do. Steps with rows are numbered from 1 on. Every page table
 // points into the sequences.
 int32_t scheduler_plan(struct scheduler *scheduler);
-// The step was executed: its tokens count as computed.
-void scheduler_done(struct scheduler *scheduler);
+// The step was executed: the member's tokens count as computed, and it may be removed.
+void scheduler_member_done(struct sequence *member);
 
 #endif

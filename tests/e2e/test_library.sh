@@ -44,6 +44,11 @@ cat "$work/answer"
 grep -q '^\[stop after' "$work/answer" || fail "the answer does not end"
 PATH="$work/usr/bin:$PATH" "$work/static-program" "$demo" "What is tensor parallelism?" >"$work/other"
 cmp "$work/answer" "$work/other" || fail "the static library answers something else"
+# shellcheck disable=SC2046
+cc -Wall -Wextra -Werror "$SOURCE_DIR/examples/event_loop.c" -o "$work/event-loop" $(pkg-config --cflags --libs colrow)
+printf 'What is tensor parallelism?\nWhat is a rank?\n' |
+    env -u COLROW_RANK_PROGRAM PATH=/usr/bin:/bin LD_LIBRARY_PATH="$lib" "$work/event-loop" "$demo" >"$work/loop"
+[ "$(grep -c '^\[[12]\] -- ' "$work/loop")" -eq 2 ] || fail "the event loop does not answer: $(cat "$work/loop")"
 if env -u COLROW_RANK_PROGRAM PATH=/usr/bin:/bin "$work/static-program" "$demo" x 2>"$work/error"; then
     fail "no rank program should be found"
 fi

@@ -8,6 +8,9 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
+#include "engine/engine.h"
+
 enum { PROMPTS = 6 };
 static struct toy_llama toy;
 static struct answer expected[PROMPTS], answers[PROMPTS];
@@ -207,6 +210,58 @@ static void cancelling_leaves_the_others_alone(void **state)
     colrow_close(engine);
 }
 
+// Results may take longer than one call is given: one sequence's, then others', between calls.
+static void results_are_taken_in_slices(void **state)
+{
+    (void)state;
+    static struct answer cancelled[3];
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    engine->slice_ns = 0;
+    submit_all(engine, answers);
+    struct colrow_sampling long_one = client_sampling(300);
+    long_one.ignore_eos = 1;
+    long_one.n = 3;
+    client_submit(engine, "to be cancelled", &long_one, cancelled);
+    int n_slices = 0;
+    for (int i = 0; i < 60; i++) {
+        assert_true(sleep_and_advance(engine) > 0);
+        n_slices += engine->taking;
+    }
+    assert_true(n_slices > 0);
+    while (!engine->taking)
+        assert_true(sleep_and_advance(engine) > 0);
+    assert_int_equal(colrow_cancel(engine, cancelled[0].request), 0);
+    assert_true(sleep_and_advance(engine) >= 0);
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(cancelled[k].finish, COLROW_CANCELLED);
+    while (!engine->taking && sleep_and_advance(engine) > 0)
+        ;
+    for (int i = 0, alive = 1; alive > 0; i++) // waiting calls take the rest of a step
+        alive = i % 5 ? sleep_and_advance(engine) : colrow_step(engine);
+    assert_as_expected();
+    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    colrow_close(engine);
+}
+
+static void loading_is_quiet(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    submit_all(engine, answers);
+    int n_calls = 0;
+    double begun = clock_seconds();
+    while (gauges_of(engine).state == COLROW_LOADING) {
+        assert_int_equal(sleep_and_advance(engine), PROMPTS);
+        n_calls++;
+    }
+    assert_true(n_calls < 10 + 20 * (clock_seconds() - begun)); // ten ticks a second
+    loop_until_done(engine);
+    assert_as_expected();
+    colrow_close(engine);
+}
+
 static void kill_one(struct colrow_engine *engine, int rank, int signal)
 {
     struct colrow_rank_statistics statistics;
@@ -220,6 +275,7 @@ static void lost_ranks_start_again(void **state)
     struct colrow_options options = client_options(toy.folder, 2);
     struct colrow_engine *engine = begin(&options);
     for (int round = 0; round < 4; round++) {
+        engine->slice_ns = round == 3 ? 0 : 2000000;
         submit_all(engine, answers);
         while (round > 0 && gauges_of(engine).state == COLROW_LOADING)
             sleep_and_advance(engine);
@@ -313,6 +369,8 @@ int main(void)
         cmocka_unit_test(steps_and_advances_mix),
         cmocka_unit_test(requests_ring),
         cmocka_unit_test(cancelling_leaves_the_others_alone),
+        cmocka_unit_test(results_are_taken_in_slices),
+        cmocka_unit_test(loading_is_quiet),
         cmocka_unit_test(lost_ranks_start_again),
         cmocka_unit_test(no_call_waits_for_a_rank),
         cmocka_unit_test(hidden_states_stay_between_calls),

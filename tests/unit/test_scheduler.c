@@ -93,9 +93,9 @@ static void execute(struct fixture *f)
                 step->tokens[s->first_row + t];
     }
     int n_members = step->n_sequences;
-    scheduler_done(sched);
     for (int i = 0; i < n_members; i++) {
         struct sequence *s = sched->members[i];
+        scheduler_member_done(s);
         struct step_logits *logits = &s->logits;
         for (int32_t p = logits->prompt_begin; p < logits->prompt_end; p++) {
             assert_int_equal(p, s->n_prompt_logits++);
