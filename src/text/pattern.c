@@ -8,6 +8,8 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "text/regex_class.h"
+#include "text/regex_rewrite.h"
 #include "text/unicode.h"
 
 // A tokenizer's expression that needs more than this for one match is hostile or broken.
@@ -15,121 +17,17 @@ enum {
     MATCH_LIMIT = 50 * 1000 * 1000, // a run of 1 MB of blanks backtracks a million times
     DEPTH_LIMIT = 1000 * 1000,
     HEAP_LIMIT_KIB = 256 * 1024,
-    GROUPS_MAX = 100, // nesting of parentheses
+    PARENTHESES_MAX = 1000, // the rewritten expression's; REGEX_GROUPS_MAX bounds what is given
 };
 
 struct pattern {
     char *literal; // NULL for a regular expression
     size_t literal_length;
-    pcre2_code *code;
+    pcre2_code *code;  // for texts without young characters (regex_class.h)
+    pcre2_code *exact; // for all texts; NULL where it would be the same
     pcre2_match_context *limits;
     char where[256]; // for messages while matching
 };
-
-// ---- Oniguruma's spelling to PCRE2's ----
-
-// White_Space: PCRE2's own \s also holds U+180E.
-#define SPACE_SET "\\t-\\r\\x{85}\\p{Z}"
-// Alphabetic, marks, decimal digits, connectors: PCRE2's own \w has no marks.
-#define WORD_SET                                                                                   \
-    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{"     \
-    "1F169}"                                                                                       \
-    "\\x{1F170}-\\x{1F189}"
-
-static enum status rewrite_escape(const char *where, char c, bool in_class, struct bytes *out)
-{
-    switch (c) {
-    case 's':
-        return bytes_text(out, in_class ? SPACE_SET : "[" SPACE_SET "]");
-    case 'w':
-        return bytes_text(out, in_class ? WORD_SET : "[" WORD_SET "]");
-    case 'h':
-        return bytes_text(out, in_class ? "0-9a-fA-F" : "[0-9a-fA-F]");
-    case 'S':
-        return bytes_text(out, in_class ? "\\S" : "[^" SPACE_SET "]");
-    case 'W':
-        if (!in_class)
-            return bytes_text(out, "[^" WORD_SET "]");
-        return fail(ERR_UNSUPPORTED,
-                    "%s: the regular expression has \\W inside [...], which is not supported",
-                    where);
-    case 'H':
-        if (!in_class)
-            return bytes_text(out, "[^0-9a-fA-F]");
-        return fail(ERR_UNSUPPORTED,
-                    "%s: the regular expression has \\H inside [...], which is not supported",
-                    where);
-    default:
-        TRY(bytes_append(out, "\\", 1));
-        return bytes_append(out, &c, 1);
-    }
-}
-
-// Oniguruma nests classes and intersects them with &&; PCRE2 10.42 reads both as plain characters.
-static enum status check_class(const char *where, const char *at, size_t left)
-{
-    bool nested = at[0] == '[' && !(left > 1 && at[1] == ':');
-    bool intersected = left > 1 && at[0] == '&' && at[1] == '&';
-    if (nested || intersected)
-        return fail(
-            ERR_UNSUPPORTED,
-            "%s: the regular expression has a nested or intersected class [..[..]..], [..&&..], "
-            "which is not supported; expected one plain class",
-            where);
-    return OK;
-}
-
-// (?m) of Ruby lets the dot match newlines; ^ and $ always match at lines.
-static enum status check_option(const char *where, const char *regex, size_t length, size_t at)
-{
-    if (at + 2 >= length || regex[at] != '(' || regex[at + 1] != '?')
-        return OK;
-    for (size_t i = at + 2; i < length && strchr("imxs-", regex[i]) && regex[i] != '\0'; i++)
-        if (regex[i] == 'm')
-            return fail(ERR_UNSUPPORTED,
-                        "%s: the regular expression has the option (?m); expected none of its "
-                        "kind, which is not supported",
-                        where);
-    return OK;
-}
-
-static enum status rewrite(const char *where, const char *regex, size_t length, struct bytes *out)
-{
-    bool in_class = false;
-    size_t class_begin = 0;
-    for (size_t i = 0; i < length; i++) {
-        char c = regex[i];
-        if (c == '\\' && i + 1 < length) {
-            TRY(rewrite_escape(where, regex[++i], in_class, out));
-            continue;
-        }
-        if (in_class) {
-            if (c == '[' && i + 1 < length && regex[i + 1] == ':') { // [:alpha:]
-                const char *end = memmem(regex + i, length - i, ":]", 2);
-                if (end) {
-                    size_t n = (size_t)(end - (regex + i)) + 2;
-                    TRY(bytes_append(out, regex + i, n));
-                    i += n - 1;
-                    continue;
-                }
-            }
-            TRY(check_class(where, regex + i, length - i));
-            if (c == ']' && i > class_begin)
-                in_class = false;
-        } else if (c == '[') {
-            in_class = true;
-            TRY(bytes_append(out, &c, 1));
-            if (i + 1 < length && regex[i + 1] == '^')
-                TRY(bytes_append(out, &regex[++i], 1));
-            class_begin = i + 1; // a ] that stands here is a member
-            continue;
-        } else {
-            TRY(check_option(where, regex, length, i));
-        }
-        TRY(bytes_append(out, &c, 1));
-    }
-    return OK;
-}
 
 // ---- opening ----
 
@@ -167,36 +65,56 @@ done:
     return status;
 }
 
-static enum status compile(struct pattern *pattern, const char *where, const struct bytes *source)
+static enum status compile(const char *where, const struct bytes *source, pcre2_code **out)
 {
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    pattern->limits = pcre2_match_context_create(NULL);
-    if (!context || !pattern->limits) {
-        pcre2_compile_context_free(context);
+    if (!context)
         return fail_memory(0, "a regular expression");
-    }
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    pcre2_set_parens_nest_limit(context, GROUPS_MAX);
+    pcre2_set_parens_nest_limit(context, PARENTHESES_MAX);
     int error;
     PCRE2_SIZE offset;
-    pattern->code = pcre2_compile((PCRE2_SPTR)source->data, source->length,
-                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
-                                  &error, &offset, context);
+    *out = pcre2_compile((PCRE2_SPTR)source->data, source->length,
+                         PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
+                         &offset, context);
     pcre2_compile_context_free(context);
-    if (!pattern->code) {
+    if (!*out) {
         PCRE2_UCHAR text[128] = "";
         pcre2_get_error_message(error, text, sizeof text);
-        return fail(
-            ERR_INPUT,
-            "%s: expected a regular expression, found one with an error near character %zu: %s",
-            where, (size_t)offset, (const char *)text);
+        return fail(ERR_UNSUPPORTED,
+                    "%s: the regular expression cannot be used: %s; expected one without it", where,
+                    (const char *)text);
     }
-    pcre2_jit_compile(pattern->code,
-                      PCRE2_JIT_COMPLETE); // without it matching is slower, not different
+    pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE); // without it matching is slower, not different
+    return OK;
+}
+
+static enum status compile_both(struct pattern *pattern, const char *where, const char *regex,
+                                size_t length)
+{
+    struct bytes usual, exact;
+    bytes_init(&usual);
+    bytes_init(&exact);
+    enum status status;
+    TRY_DONE(regex_rewrite(where, regex, length, false, &usual));
+    TRY_DONE(regex_rewrite(where, regex, length, true, &exact));
+    TRY_DONE(bytes_append(&usual, "", 0)); // so that its data is never NULL
+    TRY_DONE(compile(where, &usual, &pattern->code));
+    if (usual.length != exact.length || memcmp(usual.data, exact.data, usual.length) != 0)
+        TRY_DONE(compile(where, &exact, &pattern->exact));
+    pattern->limits = pcre2_match_context_create(NULL);
+    if (!pattern->limits) {
+        status = fail_memory(0, "a regular expression");
+        goto done;
+    }
     pcre2_set_match_limit(pattern->limits, MATCH_LIMIT);
     pcre2_set_depth_limit(pattern->limits, DEPTH_LIMIT);
     pcre2_set_heap_limit(pattern->limits, HEAP_LIMIT_KIB);
-    return OK;
+    status = OK;
+done:
+    bytes_fini(&usual);
+    bytes_fini(&exact);
+    return status;
 }
 
 enum status pattern_regex(const char *where, const char *regex, size_t length, struct pattern **out)
@@ -209,18 +127,13 @@ enum status pattern_regex(const char *where, const char *regex, size_t length, s
     if (length > PATTERN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: the regular expression has %zu bytes; at most %d are allowed",
                     where, length, PATTERN_BYTES_MAX);
-    struct bytes source;
-    bytes_init(&source);
     struct pattern *pattern;
     TRY(pattern_new(where, &pattern));
-    enum status status;
-    TRY_DONE(rewrite(where, regex, length, &source));
-    TRY_DONE(compile(pattern, where, &source));
-    *out = pattern;
-    pattern = NULL;
-done:
-    bytes_fini(&source);
-    pattern_free(pattern);
+    enum status status = compile_both(pattern, where, regex, length);
+    if (status == OK)
+        *out = pattern;
+    else
+        pattern_free(pattern);
     return status;
 }
 
@@ -249,6 +162,7 @@ void pattern_free(struct pattern *pattern)
     if (!pattern)
         return;
     pcre2_code_free(pattern->code);
+    pcre2_code_free(pattern->exact);
     pcre2_match_context_free(pattern->limits);
     free(pattern->literal);
     free(pattern);
@@ -277,6 +191,8 @@ void pattern_walk_begin(struct pattern_walk *walk, const char *text, size_t leng
     walk->length = length;
     walk->from = 0;
     walk->last_end = SIZE_MAX;
+    const struct pattern *pattern = walk->pattern;
+    walk->exact = pattern->exact && regex_class_has_young(text, length);
 }
 
 static enum status regex_failed(const struct pattern *pattern, int code)
@@ -304,10 +220,11 @@ static enum status search(struct pattern_walk *walk, bool *found)
     }
     // The whole text was checked once; checking it at each match would be quadratic.
     uint32_t options = PCRE2_NO_UTF_CHECK;
-    int n = pcre2_match(pattern->code, (PCRE2_SPTR)walk->text, walk->length, walk->from, options,
+    const pcre2_code *code = walk->exact ? pattern->exact : pattern->code;
+    int n = pcre2_match(code, (PCRE2_SPTR)walk->text, walk->length, walk->from, options,
                         walk->scratch, pattern->limits);
     if (n == PCRE2_ERROR_JIT_STACKLIMIT)
-        n = pcre2_match(pattern->code, (PCRE2_SPTR)walk->text, walk->length, walk->from,
+        n = pcre2_match(code, (PCRE2_SPTR)walk->text, walk->length, walk->from,
                         options | PCRE2_NO_JIT, walk->scratch, pattern->limits);
     *found = n >= 0;
     if (n == PCRE2_ERROR_NOMATCH)

@@ -1,8 +1,7 @@
 // What a tokenizer searches for: a literal text or a regular expression, as tokenizer.json writes
 // them.
 //
-// tokenizer.json is written for Oniguruma with Ruby's syntax. PCRE2 reads the same language but for
-// a few escapes and classes, which are rewritten here; what cannot be rewritten is refused.
+// tokenizer.json is written for Oniguruma; regex_rewrite.h makes an expression for PCRE2 of it.
 #ifndef COLROW_TEXT_PATTERN_H
 #define COLROW_TEXT_PATTERN_H
 
@@ -32,6 +31,7 @@ struct pattern_walk {
     const char *text;
     size_t length, from;
     size_t last_end; // of the match before; SIZE_MAX before the first
+    bool exact;      // the text has young characters (regex_class.h)
     void *scratch;
     size_t begin, end; // the match
 };
