@@ -206,6 +206,7 @@ static enum status completion_init(struct request *request, const struct request
     stop_text_init(&completion->stop, request->stops, request->n_stops, request->include_stop);
     bytes_init(&completion->text);
     completion->stop_token = -1;
+    TRY(decode_stream_prime(&completion->stream, ids, (size_t)n));
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *sequence->tokens, &sequence->tokens));
     TRY(arena_take(arena, (size_t)sequence->pages_max, sizeof *sequence->pages, &sequence->pages));
     memcpy(sequence->tokens, ids, (size_t)n * sizeof *ids);

@@ -1,5 +1,6 @@
 #include "text/decode_stream.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "text/splits.h"
@@ -48,8 +49,8 @@ void decode_stream_init(struct decode_stream *stream, const struct tokenizer *to
         return;
     struct shape shape;
     const struct decoder *decoder = &tokenizer->decoder;
-    stream->whole = !find_shape(decoder, &shape);
-    if (!stream->whole && shape.strip < decoder->n)
+    stream->window = !find_shape(decoder, &shape);
+    if (!stream->window && shape.strip < decoder->n)
         stream->strip_left = decoder->steps[shape.strip].start;
 }
 
@@ -60,6 +61,7 @@ void decode_stream_fini(struct decode_stream *stream)
     bytes_fini(&stream->token[0]);
     bytes_fini(&stream->token[1]);
     token_ids_fini(&stream->ids);
+    bytes_fini(&stream->given);
     *stream = (struct decode_stream){0};
 }
 
@@ -192,14 +194,57 @@ static enum status give_text(struct decode_stream *stream, struct bytes *out)
     return OK;
 }
 
+// ---- decoders of other shapes, as `tokenizers`' DecodeStream does all ----
+
+static bool ends_unfinished(const struct bytes *text)
+{
+    size_t n = strlen(REPLACEMENT_CHARACTER);
+    return text->length >= n &&
+           memcmp(text->data + text->length - n, REPLACEMENT_CHARACTER, n) == 0;
+}
+
+static enum status decode_ids(const struct decode_stream *stream, size_t begin, struct bytes *out)
+{
+    assert(begin <= stream->ids.n);
+    bytes_clear(out);
+    return tokenizer_decode(stream->tokenizer, stream->ids.ids + begin, stream->ids.n - begin,
+                            stream->skip_special_tokens, out);
+}
+
+// The text of the window grows by what is new. `end`: what looks unfinished is given out as well.
+static enum status take_window(struct decode_stream *stream, bool end, struct bytes *out)
+{
+    struct bytes *text = &stream->token[0], *given = &stream->given;
+    TRY(decode_ids(stream, 0, text));
+    if (text->length <= given->length || (!end && ends_unfinished(text)))
+        return OK;
+    // A decoder may change what it made before; then there is no text that goes on.
+    if (given->length > 0 && memcmp(text->data, given->data, given->length) != 0)
+        given->length = 0;
+    TRY(bytes_append(out, text->data + given->length, text->length - given->length));
+    memmove(stream->ids.ids, stream->ids.ids + stream->changing,
+            (stream->ids.n - stream->changing) * sizeof *stream->ids.ids);
+    stream->ids.n -= stream->changing;
+    stream->changing = stream->ids.n;
+    return decode_ids(stream, 0, given);
+}
+
+static enum status step_window(struct decode_stream *stream, int32_t id, struct bytes *out)
+{
+    TRY(token_ids_push(&stream->ids, id));
+    return take_window(stream, false, out);
+}
+
+// ---- all of them ----
+
 enum status decode_stream_step(struct decode_stream *stream, int32_t id, struct bytes *out)
 {
     if (!stream->tokenizer)
         return OK;
     size_t length;
     bool special;
-    if (stream->whole)
-        return token_ids_push(&stream->ids, id);
+    if (stream->window)
+        return step_window(stream, id, out);
     const char *text = tokenizer_decoder_text(stream->tokenizer, id, &length, &special);
     if (!text || (special && stream->skip_special_tokens))
         return OK;
@@ -212,16 +257,55 @@ enum status decode_stream_flush(struct decode_stream *stream, struct bytes *out)
     if (!stream->tokenizer)
         return OK;
     struct shape shape;
-    if (stream->whole) {
-        enum status status = tokenizer_decode(stream->tokenizer, stream->ids.ids, stream->ids.n,
-                                              stream->skip_special_tokens, out);
-        stream->ids.n = 0;
-        return status;
-    }
+    if (stream->window)
+        return take_window(stream, true, out);
     find_shape(&stream->tokenizer->decoder, &shape);
     if (shape.letters)
         TRY(take_bytes(stream, true));
     else
         TRY(take_run(stream, true));
     return give_text(stream, out);
+}
+
+// vLLM goes back to where the text of the last tokens has no unfinished character.
+static enum status safe_begin(const struct decode_stream *stream, const int32_t *prompt, size_t n,
+                              size_t *begin)
+{
+    enum { LEAST = 4, MOST = 23 };
+    struct bytes text;
+    bytes_init(&text);
+    enum status status = OK;
+    *begin = 0;
+    for (size_t k = LEAST; n > LEAST && k <= n && k <= MOST; k++) {
+        bytes_clear(&text);
+        TRY_DONE(tokenizer_decode(stream->tokenizer, prompt + n - k, k, false, &text));
+        if (memmem(text.data ? text.data : "", text.length, REPLACEMENT_CHARACTER,
+                   strlen(REPLACEMENT_CHARACTER)))
+            continue;
+        *begin = n - k;
+        break;
+    }
+done:
+    bytes_fini(&text);
+    return status;
+}
+
+enum status decode_stream_prime(struct decode_stream *stream, const int32_t *prompt, size_t n)
+{
+    struct bytes dropped;
+    size_t begin;
+    assert(stream->n_tokens == 0 && stream->ids.n == 0);
+    if (!stream->tokenizer)
+        return OK;
+    bytes_init(&dropped);
+    enum status status;
+    TRY_DONE(safe_begin(stream, prompt, n, &begin));
+    for (size_t i = begin; i < n; i++) {
+        TRY_DONE(decode_stream_step(stream, prompt[i], &dropped));
+        bytes_clear(&dropped);
+    }
+    status = OK;
+done:
+    bytes_fini(&dropped);
+    return status;
 }

@@ -1,9 +1,6 @@
 // A stream gives whole characters, as early as it can, and all of the text in the end.
-#include "testing.h"
+#include "tokenizer_vectors.h"
 
-#include "base/memory.h"
-#include "text/decode_stream.h"
-#include "text/tokenizer.h"
 #include "text/unicode.h"
 
 #define DATA SOURCE_DIR "/tests/data/tokenizers"
@@ -190,8 +187,8 @@ static void pieces_add_up_to_the_whole(void **state)
     assert_true(compared > ROUNDS + ROUNDS / 4);
 }
 
-// Decoders that no stream can follow give everything in the end.
-static void other_decoders_come_with_the_flush(void **state)
+// Decoders of other shapes: the last tokens are decoded again, as tokenizers' DecodeStream does.
+static void other_decoders_are_followed_in_a_window(void **state)
 {
     static const char text[] = "{\"model\":{\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]},\"decoder\":"
                                "{\"type\":\"Sequence\",\"decoders\":["
@@ -204,7 +201,7 @@ static void other_decoders_come_with_the_flush(void **state)
     bytes_init(&out);
     assert_int_equal(tokenizer_parse("t", text, strlen(text), &t), OK);
     stream_pieces(t, ids, 5, &out);
-    assert_string_equal(out.data, "|||||b<a");
+    assert_string_equal(out.data, "b|a|||<a|");
     bytes_fini(&out);
     tokenizer_close(t);
 }
@@ -224,6 +221,56 @@ static void without_a_decoder_tokens_are_joined(void **state)
     tokenizer_close(t);
 }
 
+// A completion's pieces behind its prompt, as vLLM gives them (tools/make_completion_vectors.py).
+static void completions_go_on_from_their_prompts(void **state)
+{
+    json_t *root, *item;
+    size_t i, wrong = 0;
+    (void)state;
+    assert_int_equal(
+        json_file(SOURCE_DIR "/tests/data/tokenizers/completions.json", 1 << 24, &root), OK);
+    json_array_foreach(root, i, item)
+    {
+        char path[512];
+        json_t *config;
+        struct tokenizer *t;
+        struct decode_stream stream;
+        struct token_ids prompt, ids;
+        struct bytes piece;
+        snprintf(path, sizeof path, SOURCE_DIR "/tests/data/tokenizers/%s/tokenizer.json",
+                 json_string_value(json_object_get(item, "base")));
+        assert_int_equal(json_file(path, 1 << 24, &config), OK);
+        json_object_set(config, "decoder", json_object_get(item, "decoder"));
+        char *text = json_dumps(config, 0);
+        assert_int_equal(tokenizer_parse("completion", text, strlen(text), &t), OK);
+        read_ids(json_object_get(item, "prompt"), &prompt);
+        read_ids(json_object_get(item, "ids"), &ids);
+        bytes_init(&piece);
+        decode_stream_init(&stream, t, true);
+        assert_int_equal(decode_stream_prime(&stream, prompt.ids, prompt.n), OK);
+        for (size_t k = 0; k < ids.n; k++) {
+            const json_t *expected = json_array_get(json_object_get(item, "pieces"), k);
+            bytes_clear(&piece);
+            assert_int_equal(decode_stream_step(&stream, ids.ids[k], &piece), OK);
+            if (!same_text(expected, &piece)) {
+                printf("completion %zu, piece %zu: \"%s\", expected \"%s\"\n", i, k,
+                       piece.length ? piece.data : "", json_string_value(expected));
+                wrong++;
+            }
+        }
+        bytes_fini(&piece);
+        decode_stream_fini(&stream);
+        token_ids_fini(&prompt);
+        token_ids_fini(&ids);
+        tokenizer_close(t);
+        free(text);
+        json_decref(config);
+    }
+    assert_true(i >= 60);
+    assert_int_equal(wrong, 0);
+    json_decref(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,7 +279,8 @@ int main(void)
         cmocka_unit_test(letters_become_characters),
         cmocka_unit_test(holding_back_is_bounded),
         cmocka_unit_test(pieces_add_up_to_the_whole),
-        cmocka_unit_test(other_decoders_come_with_the_flush),
+        cmocka_unit_test(completions_go_on_from_their_prompts),
+        cmocka_unit_test(other_decoders_are_followed_in_a_window),
         cmocka_unit_test(without_a_decoder_tokens_are_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
