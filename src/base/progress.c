@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-static void draw(struct progress *p)
+static void draw_bar(struct progress *p)
 {
     enum { WIDTH = 28 };
     double part = p->total > 0 ? p->done / p->total : 1;
@@ -36,7 +36,7 @@ void progress_set(struct progress *p, double done_bytes)
     if (!p->shown || now - p->drawn < 0.05)
         return;
     p->drawn = now;
-    draw(p);
+    draw_bar(p);
 }
 
 void progress_end(struct progress *p)

@@ -121,7 +121,7 @@ static enum status keep_logprobs(struct answer *a, const struct colrow_output *o
     return OK;
 }
 
-static enum status take_output(struct answer *a, const struct colrow_output *out)
+static enum status take_answer(struct answer *a, const struct colrow_output *out)
 {
     struct generate *g = a->owner;
     for (int i = 0; i < out->n_ids; i++)
@@ -150,7 +150,7 @@ static void on_answer(void *context, const struct colrow_output *out)
 {
     struct answer *first = context; // of this prompt's n
     struct generate *g = first->owner;
-    enum status status = take_output(first + out->index, out);
+    enum status status = take_answer(first + out->index, out);
     if (status != OK && g->status == OK)
         g->status = status;
 }

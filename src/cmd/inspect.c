@@ -92,8 +92,9 @@ static enum status print_tensors(const struct inspect *in)
     return status;
 }
 
-static void row(struct table *t, const char *name, const char *format, ...) STATUS_PRINTF(3, 4);
-static void row(struct table *t, const char *name, const char *format, ...)
+static void add_property(struct table *t, const char *name, const char *format, ...)
+    STATUS_PRINTF(3, 4);
+static void add_property(struct table *t, const char *name, const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -114,27 +115,29 @@ static enum status print_text(const struct inspect *in)
         used += (size_t)snprintf(eos + used, sizeof eos - used, "%s%d", i ? ", " : "",
                                  in->generation.eos_token_ids[i]);
     table_init(&t, 2);
-    row(&t, in->model, "%s", "");
-    row(&t, "architecture", "%s (%s)", m->architecture, m->model_type);
-    row(&t, "parameters", "%.2f million in %d tensors, %d file%s, %s",
-        (double)count_elements(in->checkpoint) / 1e6, in->checkpoint->n_tensors,
-        in->checkpoint->n_files, in->checkpoint->n_files == 1 ? "" : "s",
-        show_bytes((double)in->checkpoint->bytes));
-    row(&t, "dtype", "%s", m->dtype == ELEMENT_NONE ? "not said" : element_dtype_name(m->dtype));
-    row(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
-    row(&t, "hidden_size", "%d", m->hidden_size);
-    row(&t, "intermediate_size", "%d", m->intermediate_size);
-    row(&t, "heads", "%d query, %d key/value, head_dim %d", m->num_attention_heads,
-        m->num_key_value_heads, m->head_dim);
-    row(&t, "vocab_size", "%d%s", m->vocab_size, m->tie_word_embeddings ? ", tied embeddings" : "");
-    row(&t, "max_position_embeddings", "%lld", (long long)m->max_position_embeddings);
-    row(&t, "rope", "%s, theta %g%s", rope_name(m->rope.type), m->rope.theta,
-        m->rope.type == ROPE_DEFAULT ? "" : ", scaled");
+    add_property(&t, in->model, "%s", "");
+    add_property(&t, "architecture", "%s (%s)", m->architecture, m->model_type);
+    add_property(&t, "parameters", "%.2f million in %d tensors, %d file%s, %s",
+                 (double)count_elements(in->checkpoint) / 1e6, in->checkpoint->n_tensors,
+                 in->checkpoint->n_files, in->checkpoint->n_files == 1 ? "" : "s",
+                 show_bytes((double)in->checkpoint->bytes));
+    add_property(&t, "dtype", "%s",
+                 m->dtype == ELEMENT_NONE ? "not said" : element_dtype_name(m->dtype));
+    add_property(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
+    add_property(&t, "hidden_size", "%d", m->hidden_size);
+    add_property(&t, "intermediate_size", "%d", m->intermediate_size);
+    add_property(&t, "heads", "%d query, %d key/value, head_dim %d", m->num_attention_heads,
+                 m->num_key_value_heads, m->head_dim);
+    add_property(&t, "vocab_size", "%d%s", m->vocab_size,
+                 m->tie_word_embeddings ? ", tied embeddings" : "");
+    add_property(&t, "max_position_embeddings", "%lld", (long long)m->max_position_embeddings);
+    add_property(&t, "rope", "%s, theta %g%s", rope_name(m->rope.type), m->rope.theta,
+                 m->rope.type == ROPE_DEFAULT ? "" : ", scaled");
     if (m->sliding_window)
-        row(&t, "sliding_window", "%lld", (long long)m->sliding_window);
-    row(&t, "bias", "attention %s, MLP %s", m->attention_bias ? "yes" : "no",
-        m->mlp_bias ? "yes" : "no");
-    row(&t, "bos, eos", "%d; %s", in->generation.bos_token_id, eos);
+        add_property(&t, "sliding_window", "%lld", (long long)m->sliding_window);
+    add_property(&t, "bias", "attention %s, MLP %s", m->attention_bias ? "yes" : "no",
+                 m->mlp_bias ? "yes" : "no");
+    add_property(&t, "bos, eos", "%d; %s", in->generation.bos_token_id, eos);
     enum status status = table_print(&t, output());
     table_fini(&t);
     TRY(status);

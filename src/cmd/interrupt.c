@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+enum { N_SIGNALS = sizeof signals / sizeof signals[0] };
 static volatile sig_atomic_t seen;
 
 static void note_interrupt(int number)
@@ -15,14 +17,22 @@ static void note_interrupt(int number)
 // Without SA_RESTART: what waits (for a pipe's reader) is to stop waiting.
 void interrupts_catch(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     const struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+    for (size_t i = 0; i < N_SIGNALS; i++) {
         struct sigaction before;
         bool ignored =
             sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_IGN; // nohup
         if (!ignored)
             sigaction(signals[i], &action, NULL);
+    }
+}
+
+void interrupts_release(void)
+{
+    for (size_t i = 0; i < N_SIGNALS; i++) {
+        struct sigaction now;
+        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == note_interrupt)
+            signal(signals[i], SIG_DFL);
     }
 }
 

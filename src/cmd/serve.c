@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cmd/engine_flags.h"
+#include "cmd/interrupt.h"
 #include "server/serve.h"
 
 enum { KEY_FILE_BYTES_MAX = 1 << 20 };
@@ -212,6 +213,7 @@ static enum status serve_model(struct serve *s)
     enum status status = engine_flags_open(&s->engine, s->options.model, &engine);
     if (status != OK)
         return status;
+    interrupts_release(); // from here on they are events of the server's loop
     colrow_get_info(engine, &info);
     if (s->block_size && s->block_size != info.kv_page_tokens)
         status = fail(ERR_USAGE, "flag --block-size is %d; KV pages of colrow hold %lld tokens",

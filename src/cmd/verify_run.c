@@ -37,7 +37,7 @@ struct receiver {
     struct verify_run *run;
 };
 
-static void keep_output(void *context, const struct colrow_output *out)
+static void keep_layout_output(void *context, const struct colrow_output *out)
 {
     struct receiver *r = context;
     size_t width = (size_t)r->subject->info.vocab_size;
@@ -95,7 +95,7 @@ static enum status submit_layout(struct verify_subject *v, struct colrow_engine 
         int length = last ? v->n_ids : 1 + (i * 37 + 5) % v->n_ids;
         const struct colrow_prompt prompt = {.ids = v->ids, .n_ids = length};
         sampling.prompt_logits = last;
-        if (colrow_submit(engine, &prompt, &sampling, last ? keep_output : ignore_companion,
+        if (colrow_submit(engine, &prompt, &sampling, last ? keep_layout_output : ignore_companion,
                           receiver, NULL) != 0)
             return engine_failed();
     }

@@ -240,8 +240,9 @@ void comm_statistics(const struct comm *comm, struct comm_statistics *out)
     out->wait_seconds = (double)comm->wait_ticks * tick;
 }
 
-// Each collective is a call between begin() and end().
-static enum status begin(struct comm *comm, enum comm_operation operation, uint64_t *begun)
+// Each collective is a call between begin_operation() and end_operation().
+static enum status begin_operation(struct comm *comm, enum comm_operation operation,
+                                   uint64_t *begun)
 {
     struct segment *segment = &comm->membership->segment;
     if (comm->broken || (segment->header && verdict_given(segment)))
@@ -259,7 +260,7 @@ static enum status begin(struct comm *comm, enum comm_operation operation, uint6
     return OK;
 }
 
-static enum status end(struct comm *comm, uint64_t begun, enum status status)
+static enum status end_operation(struct comm *comm, uint64_t begun, enum status status)
 {
     comm->ticks += ticks_now() - begun;
     if (status != OK) { // the record keeps showing what failed
@@ -270,32 +271,32 @@ static enum status end(struct comm *comm, uint64_t begun, enum status status)
     return OK;
 }
 
-static enum status all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
-                              size_t n, const struct reduce_sink *sink)
+static enum status all_reduce_to_sink(struct comm *comm, const struct reduction_tree *tree,
+                                      const float *in, size_t n, const struct reduce_sink *sink)
 {
     uint64_t begun;
-    TRY(begin(comm, OPERATION_ALL_REDUCE, &begun));
+    TRY(begin_operation(comm, OPERATION_ALL_REDUCE, &begun));
     struct reduction_tree plain;
     if (!tree) {
         reduction_tree_plain(comm->size, &plain);
         tree = &plain;
     }
     assert(tree->n_ranks == comm->size);
-    return end(comm, begun, comm->transport->all_reduce(comm, tree, in, n, sink));
+    return end_operation(comm, begun, comm->transport->all_reduce(comm, tree, in, n, sink));
 }
 
 enum status comm_all_reduce(struct comm *comm, const struct reduction_tree *tree, const float *in,
                             float *out, size_t n)
 {
     const struct reduce_sink sink = {.out = out};
-    return all_reduce(comm, tree, in, n, &sink);
+    return all_reduce_to_sink(comm, tree, in, n, &sink);
 }
 
 enum status comm_all_reduce_into(struct comm *comm, const struct reduction_tree *tree,
                                  const float *in, size_t n, comm_consumer consume, void *context)
 {
     const struct reduce_sink sink = {.consume = consume, .context = context};
-    return all_reduce(comm, tree, in, n, &sink);
+    return all_reduce_to_sink(comm, tree, in, n, &sink);
 }
 
 void comm_points(const struct comm *comm, struct comm_points *out)
@@ -308,10 +309,10 @@ enum status comm_tune(struct comm *comm)
     if (comm->size == 1)
         return OK;
     uint64_t begun;
-    TRY(begin(comm, OPERATION_TUNING, &begun));
+    TRY(begin_operation(comm, OPERATION_TUNING, &begun));
     struct comm_statistics statistics = comm->statistics;
     uint64_t ticks = comm->ticks, wait_ticks = comm->wait_ticks;
-    enum status status = end(comm, begun, reduce_points_measure(comm));
+    enum status status = end_operation(comm, begun, reduce_points_measure(comm));
     comm->statistics = statistics;
     comm->ticks = ticks;
     comm->wait_ticks = wait_ticks;
@@ -322,21 +323,21 @@ enum status comm_reduce_scatter(struct comm *comm, const struct reduction_tree *
                                 const float *in, const size_t *counts, float *out)
 {
     uint64_t begun;
-    TRY(begin(comm, OPERATION_REDUCE_SCATTER, &begun));
+    TRY(begin_operation(comm, OPERATION_REDUCE_SCATTER, &begun));
     struct reduction_tree plain;
     if (!tree) {
         reduction_tree_plain(comm->size, &plain);
         tree = &plain;
     }
     assert(tree->n_ranks == comm->size);
-    return end(comm, begun, comm->transport->reduce_scatter(comm, tree, in, counts, out));
+    return end_operation(comm, begun, comm->transport->reduce_scatter(comm, tree, in, counts, out));
 }
 
 enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes,
                             const size_t *bytes, void *out)
 {
     uint64_t begun;
-    TRY(begin(comm, OPERATION_ALL_GATHER, &begun));
+    TRY(begin_operation(comm, OPERATION_ALL_GATHER, &begun));
     size_t same[COMM_RANKS_MAX];
     if (!bytes) {
         for (int r = 0; r < comm->size; r++)
@@ -344,36 +345,36 @@ enum status comm_all_gather(struct comm *comm, const void *in, size_t own_bytes,
         bytes = same;
     }
     assert(bytes[comm->rank] == own_bytes);
-    return end(comm, begun, comm->transport->all_gather(comm, in, bytes, out));
+    return end_operation(comm, begun, comm->transport->all_gather(comm, in, bytes, out));
 }
 
 enum status comm_broadcast(struct comm *comm, void *data, size_t bytes, int root)
 {
     assert(root >= 0 && root < comm->size);
     uint64_t begun;
-    TRY(begin(comm, OPERATION_BROADCAST, &begun));
-    return end(comm, begun, comm->transport->broadcast(comm, data, bytes, root));
+    TRY(begin_operation(comm, OPERATION_BROADCAST, &begun));
+    return end_operation(comm, begun, comm->transport->broadcast(comm, data, bytes, root));
 }
 
 enum status comm_send(struct comm *comm, const void *data, size_t bytes, int to)
 {
     assert(to >= 0 && to < comm->size && to != comm->rank);
     uint64_t begun;
-    TRY(begin(comm, OPERATION_SEND, &begun));
-    return end(comm, begun, comm->transport->send(comm, data, bytes, to));
+    TRY(begin_operation(comm, OPERATION_SEND, &begun));
+    return end_operation(comm, begun, comm->transport->send(comm, data, bytes, to));
 }
 
 enum status comm_recv(struct comm *comm, void *data, size_t bytes, int from)
 {
     assert(from >= 0 && from < comm->size && from != comm->rank);
     uint64_t begun;
-    TRY(begin(comm, OPERATION_RECV, &begun));
-    return end(comm, begun, comm->transport->recv(comm, data, bytes, from));
+    TRY(begin_operation(comm, OPERATION_RECV, &begun));
+    return end_operation(comm, begun, comm->transport->recv(comm, data, bytes, from));
 }
 
 enum status comm_barrier(struct comm *comm)
 {
     uint64_t begun;
-    TRY(begin(comm, OPERATION_BARRIER, &begun));
-    return end(comm, begun, comm->transport->barrier(comm));
+    TRY(begin_operation(comm, OPERATION_BARRIER, &begun));
+    return end_operation(comm, begun, comm->transport->barrier(comm));
 }

@@ -143,7 +143,7 @@ static void kill_and_reap(struct group *group)
     reap(group, group->hasty ? 0 : REAP_NS);
 }
 
-static enum status end(struct group *group, int exit_status, const char *sentence)
+static enum status end_group(struct group *group, int exit_status, const char *sentence)
 {
     group->over = true;
     group->exit_status = exit_status;
@@ -164,7 +164,7 @@ static enum status end_for_exit(struct group *group, int rank)
     else
         snprintf(sentence, sizeof sentence, "rank %d (pid %d) was killed by signal %d (%s)%s", rank,
                  (int)member->process.pid, member->status, strsignal(member->status), place);
-    return end(group, exit_status_of(member), sentence);
+    return end_group(group, exit_status_of(member), sentence);
 }
 
 // A rank has said what broke the group. Its word is the best there is, but when the culprit is dead
@@ -173,15 +173,16 @@ static enum status end_for_verdict(struct group *group, const struct verdict *ve
 {
     int culprit = verdict->culprit;
     if (culprit < 0 || culprit >= group->n_ranks)
-        return end(group, 1, verdict->sentence);
+        return end_group(group, 1, verdict->sentence);
     const struct member *member = &group->member[culprit];
     if (verdict->author != culprit)
-        return failed(member) ? end_for_exit(group, culprit) : end(group, 1, verdict->sentence);
+        return failed(member) ? end_for_exit(group, culprit)
+                              : end_group(group, 1, verdict->sentence);
     char place[PLACE_BYTES], sentence[VERDICT_BYTES + PLACE_BYTES + 64];
     flight_place(&group->segment.ranks[culprit].flight, place);
     snprintf(sentence, sizeof sentence, "rank %d (pid %d) gave up%s: %s", culprit,
              (int)member->process.pid, place, verdict->sentence);
-    return end(group, failed(member) ? exit_status_of(member) : 1, sentence);
+    return end_group(group, failed(member) ? exit_status_of(member) : 1, sentence);
 }
 
 static enum status end_for_stop(struct group *group, int rank)
@@ -191,7 +192,7 @@ static enum status end_for_stop(struct group *group, int rank)
     flight_place(&group->segment.ranks[rank].flight, place);
     snprintf(sentence, sizeof sentence, "rank %d (pid %d) was stopped by signal %d (%s)%s", rank,
              (int)member->process.pid, member->status, strsignal(member->status), place);
-    return end(group, 1, sentence);
+    return end_group(group, 1, sentence);
 }
 
 // True when the same thing has been suspected for long enough. key 0: nothing is.
@@ -229,7 +230,7 @@ static enum status check_deserted(struct group *group)
     snprintf(sentence, sizeof sentence,
              "rank %d (pid %d) left with exit status 0, but rank %d waits for it%s", leaver,
              (int)group->member[leaver].process.pid, waiter, place);
-    return end(group, 1, sentence);
+    return end_group(group, 1, sentence);
 }
 
 static enum status check_late(struct group *group)
@@ -240,7 +241,7 @@ static enum status check_late(struct group *group)
         return OK;
     char sentence[VERDICT_BYTES];
     flight_say_late(&group->segment, &late, sentence, sizeof sentence);
-    return end(group, 1, sentence);
+    return end_group(group, 1, sentence);
 }
 
 enum status group_check(void *context)
@@ -296,8 +297,8 @@ enum status group_wait(struct group *group, int *exit_status)
     return OK;
 }
 
-static enum status start_ranks(struct group *group, const struct group_options *options,
-                               const struct rank_fds *fds)
+static enum status start_members(struct group *group, const struct group_options *options,
+                                 const struct rank_fds *fds)
 {
     for (int r = 0; r < group->n_ranks; r++) {
         pid_t pid;
@@ -349,7 +350,7 @@ enum status group_spawn(const struct group_options *options, struct group **out)
     TRY_DONE(spawn_raise_fd(&fds.life));
     if (options->bell_fd > 0)
         TRY_DONE(spawn_copy_fd(options->bell_fd, &fds.bell));
-    TRY_DONE(start_ranks(group, options, &fds));
+    TRY_DONE(start_members(group, options, &fds));
 done:
     rank_fds_close(&fds);
     if (status != OK)

@@ -76,7 +76,8 @@ static enum status set_number(struct variables *variables, const char *name, int
     return status == OK ? set_entry(variables, entry) : status;
 }
 
-static enum status fill(struct variables *variables, const struct group_options *options, int rank)
+static enum status fill_environment(struct variables *variables,
+                                    const struct group_options *options, int rank)
 {
     // Only for programs that look for them: nobody listens there.
     TRY(set_entry(variables, "MASTER_ADDR=127.0.0.1"));
@@ -159,7 +160,7 @@ enum status spawn_rank(const struct group_options *options, int rank, const stru
 {
     struct variables variables = {0};
     arena_init(&variables.arena);
-    enum status status = fill(&variables, options, rank);
+    enum status status = fill_environment(&variables, options, rank);
     if (status == OK) {
         int error = spawn(options, variables.entries, fds, out);
         if (error)

@@ -35,7 +35,7 @@ static enum status split_world(int tensor_size, int pipeline_size)
     return OK;
 }
 
-static enum status init(int tensor_size, int pipeline_size)
+static enum status init_parallel(int tensor_size, int pipeline_size)
 {
     if (state->world)
         return fail(ERR_INPUT, "colrow_parallel_init() has been called already");
@@ -48,7 +48,7 @@ static enum status init(int tensor_size, int pipeline_size)
 int colrow_parallel_init(int tensor_parallel_size, int pipeline_parallel_size)
 {
     bool fresh = !state->world;
-    enum status status = init(tensor_parallel_size, pipeline_parallel_size);
+    enum status status = init_parallel(tensor_parallel_size, pipeline_parallel_size);
     if (status != OK && fresh)
         colrow_parallel_finalize();
     return parallel_result(status);
@@ -150,7 +150,7 @@ static enum status check_peer(int rank)
     return OK;
 }
 
-static enum status all_reduce(float *data, size_t n)
+static enum status all_reduce_tensor(float *data, size_t n)
 {
     TRY(parallel_ready());
     return comm_all_reduce(state->tensor, NULL, data, data, n);
@@ -158,7 +158,7 @@ static enum status all_reduce(float *data, size_t n)
 
 int colrow_all_reduce(float *data, size_t n)
 {
-    return parallel_result(all_reduce(data, n));
+    return parallel_result(all_reduce_tensor(data, n));
 }
 
 static enum status all_gather(const float *data, size_t n, float *out)

@@ -113,7 +113,7 @@ static void pack_panel(const struct product *p, size_t row, size_t n_rows, struc
     state->kernels->pack(w, 0, (int32_t)n_rows, (int32_t)whole, 2, last, SOURCE_F32, 2);
 }
 
-static void multiply(const struct product *p)
+static void multiply_part(const struct product *p)
 {
     struct leaf_plan leaves = {.n_leaves = 1, .n_nodes = 1};
     leaves.leaf[0].k_end = (int32_t)p->even_k;
@@ -161,7 +161,7 @@ static enum status run_product(struct product *p)
         TRY_DONE(memory_new(p->rows * p->even_k, sizeof(float), "a product's input", &p->even_x));
     if (p->even_x)
         copy_columns(p->even_x, p->even_k, p->x, p->x_stride, p->rows, p->k);
-    multiply(p);
+    multiply_part(p);
 done:
     free(p->even_x);
     free(p->panel);

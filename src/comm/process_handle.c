@@ -23,7 +23,7 @@ void process_handle_close(struct process_handle *handle)
 }
 
 // The letter after "(name)" in /proc/PID/stat; 'X' when there is no such process.
-static char state_of(pid_t pid)
+static char process_state(pid_t pid)
 {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -45,7 +45,7 @@ bool process_is_gone(const struct process_handle *handle)
         struct pollfd ready = {.fd = handle->fd, .events = POLLIN};
         return poll(&ready, 1, 0) > 0 && ready.revents != 0;
     }
-    char state = state_of(handle->pid);
+    char state = process_state(handle->pid);
     return state == 'Z' || state == 'X' || state == 'x';
 }
 

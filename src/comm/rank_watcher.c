@@ -26,7 +26,7 @@ struct rank_watcher {
 
 // stderr may be a full pipe that nobody reads: the line is lost then, not the second in which we
 // promised to leave.
-static void say(const char *line)
+static void say_owner_gone(const char *line)
 {
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&ready, 1, 100) > 0 && (ready.revents & POLLOUT)) {
@@ -45,13 +45,13 @@ static _Noreturn void leave(struct rank_watcher *watcher)
         snprintf(line, sizeof line,
                  "colrow rank %d: the process that owns the group (pid %d) is gone; leaving\n",
                  watcher->rank, (int)header->owner_pid);
-        say(line);
+        say_owner_gone(line);
     }
     _exit(EXIT_FAILURE);
 }
 
 // True once the owner is gone, false when told to stop.
-static bool watch(struct rank_watcher *watcher)
+static bool watch_owner(struct rank_watcher *watcher)
 {
     struct pollfd fds[3] = {
         {.fd = watcher->stop_fd, .events = POLLIN},
@@ -73,13 +73,13 @@ static bool watch(struct rank_watcher *watcher)
     }
 }
 
-static void *run(void *context)
+static void *run_watcher(void *context)
 {
     struct rank_watcher *watcher = context;
     // Once more: the kernel keeps it with the thread that asked, and the one that did may end
     // before the process.
     prctl(PR_SET_PDEATHSIG, SIGCONT);
-    if (watch(watcher))
+    if (watch_owner(watcher))
         leave(watcher);
     return NULL;
 }
@@ -91,7 +91,7 @@ static enum status start_thread(struct rank_watcher *watcher)
     // The program's signal handlers run on its own threads. (And a write to a closed stderr is an
     // error, not SIGPIPE.)
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&watcher->thread, NULL, run, watcher);
+    int error = pthread_create(&watcher->thread, NULL, run_watcher, watcher);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error ? fail(ERR_MEMORY, "cannot start the thread that watches the group's owner: %s",
                         strerror(error))

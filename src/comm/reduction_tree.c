@@ -133,8 +133,8 @@ static bool build(struct finish_builder *b, int first, int width)
 }
 
 // `out` is written by the last step alone, so that it may be one of the nodes.
-static void run(const struct finish_program *program, size_t offset, float *out, size_t n,
-                const struct kernels *kernels)
+static void run_program(const struct finish_program *program, size_t offset, float *out, size_t n,
+                        const struct kernels *kernels)
 {
     float room[FINISH_DEPTH_MAX][FINISH_BLOCK];
     const float *stack[FINISH_DEPTH_MAX];
@@ -172,6 +172,6 @@ void reduction_tree_finish(const struct reduction_tree *tree, const float *const
     (void)build(&b, 0, tree->n_leaves);
     for (size_t offset = 0; offset < n; offset += FINISH_BLOCK) {
         size_t count = n - offset < FINISH_BLOCK ? n - offset : FINISH_BLOCK;
-        run(&b.program, offset, out, count, kernels);
+        run_program(&b.program, offset, out, count, kernels);
     }
 }

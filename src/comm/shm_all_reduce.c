@@ -38,8 +38,8 @@ static void sink_finish(struct comm *comm, const struct reduction_tree *tree,
     }
 }
 
-static enum status one_shot(struct comm *comm, const struct reduction_tree *tree, const float *in,
-                            size_t n, const struct reduce_sink *sink)
+static enum status reduce_one_shot(struct comm *comm, const struct reduction_tree *tree,
+                                   const float *in, size_t n, const struct reduce_sink *sink)
 {
     size_t n_nodes = (size_t)reduction_tree_node_count(tree, comm->rank);
     TRY(round_begin(comm, OPERATION_ALL_REDUCE, 0, n));
@@ -140,8 +140,9 @@ static void take_sums(const struct two_shot *t, size_t i)
     }
 }
 
-static enum status two_shot(struct comm *comm, const struct reduction_tree *tree, const float *in,
-                            size_t n, int n_nodes_max, const struct reduce_sink *sink)
+static enum status reduce_two_shot(struct comm *comm, const struct reduction_tree *tree,
+                                   const float *in, size_t n, int n_nodes_max,
+                                   const struct reduce_sink *sink)
 {
     struct two_shot t = {.comm = comm, .tree = tree, .in = in, .n = n, .sink = sink};
     t.chunk = CHUNK_BYTES / sizeof(float) / (size_t)n_nodes_max / PART_UNIT * PART_UNIT;
@@ -171,8 +172,8 @@ enum status shm_all_reduce(struct comm *comm, const struct reduction_tree *tree,
     if (n_nodes_max == 0)
         n_nodes_max = 1; // nothing present: zeros, but all meet
     if (n <= comm->points.one_shot_bytes / sizeof(float) / (size_t)n_nodes_max)
-        return one_shot(comm, tree, in, n, sink);
-    return two_shot(comm, tree, in, n, n_nodes_max, sink);
+        return reduce_one_shot(comm, tree, in, n, sink);
+    return reduce_two_shot(comm, tree, in, n, n_nodes_max, sink);
 }
 
 size_t shm_all_reduce_part_bytes(int n_ranks)

@@ -99,7 +99,7 @@ enum status round_await_progress(struct comm *comm, uint32_t round)
 
 // Any assignment of slots to writers would do: who writes in round s + 2 knows that all have read
 // what they wanted of round s.
-static char *slot_of(const struct comm *comm, int rank, uint32_t round)
+static char *slot_of_rank(const struct comm *comm, int rank, uint32_t round)
 {
     unsigned turn = comm->size == 2 ? round >> 1 & 1 : 0;
     return comm->slots[(unsigned)rank ^ turn][round & 1];
@@ -107,17 +107,17 @@ static char *slot_of(const struct comm *comm, int rank, uint32_t round)
 
 char *round_slot(const struct comm *comm, int rank)
 {
-    return slot_of(comm, rank, comm->round);
+    return slot_of_rank(comm, rank, comm->round);
 }
 
 char *round_next_slot(const struct comm *comm)
 {
-    return slot_of(comm, comm->rank, comm->round + 1);
+    return slot_of_rank(comm, comm->rank, comm->round + 1);
 }
 
 #ifdef __x86_64__
 // Past the caches: readers need not fetch the lines from ours. 64 bytes of whole lines at a time.
-static void stream(char *to, const char *from, size_t bytes)
+static void stream_bytes(char *to, const char *from, size_t bytes)
 {
     size_t i = 0;
     for (; i + 64 <= bytes; i += 64)
@@ -127,7 +127,7 @@ static void stream(char *to, const char *from, size_t bytes)
     _mm_sfence(); // streamed stores are not ordered by the release that follows
 }
 #else
-static void stream(char *to, const char *from, size_t bytes)
+static void stream_bytes(char *to, const char *from, size_t bytes)
 {
     memcpy(to, from, bytes);
 }
@@ -137,7 +137,7 @@ void slot_write(struct comm *comm, void *slot, const void *data, size_t bytes)
 {
     comm->statistics.bytes_sent += bytes;
     if (bytes >= comm->points.stream_bytes && (uintptr_t)slot % 16 == 0)
-        stream(slot, data, bytes);
+        stream_bytes(slot, data, bytes);
     else if (bytes)
         memcpy(slot, data, bytes);
 }

@@ -31,7 +31,7 @@ bool shm_two_ranks_fits(const struct comm *comm, const struct reduction_tree *tr
     return right != 0 && right << tree->first_leaf[1] != tree->present;
 }
 
-static size_t least(size_t a, size_t b)
+static size_t least_bytes(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
@@ -63,7 +63,7 @@ static size_t block_bytes_of(const struct comm *comm, size_t bytes)
     size_t block = CACHE_LINE_BYTES;
     while (block * SPREAD_PAGES < bytes)
         block *= 2;
-    return least(block, PAGE_BYTES);
+    return least_bytes(block, PAGE_BYTES);
 }
 
 static void sum_slot(struct comm *comm, const float *in, size_t n, size_t block,
@@ -72,7 +72,7 @@ static void sum_slot(struct comm *comm, const float *in, size_t n, size_t block,
     _Alignas(64) float room[PAGE_BYTES / sizeof(float)];
     const char *slot = round_slot(comm, !comm->rank);
     for (size_t i = 0; i < n; i += block, slot += PAGE_BYTES) {
-        size_t count = least(block, n - i);
+        size_t count = least_bytes(block, n - i);
         if (block * sizeof *in < PAGE_BYTES && i + block < n)
             prefetch(slot + PAGE_BYTES, block * sizeof *in);
         const void *others = slot;
@@ -83,15 +83,15 @@ static void sum_slot(struct comm *comm, const float *in, size_t n, size_t block,
     }
 }
 
-static enum status one_shot(struct comm *comm, const float *in, size_t n,
-                            const struct reduce_sink *sink)
+static enum status exchange_one_shot(struct comm *comm, const float *in, size_t n,
+                                     const struct reduce_sink *sink)
 {
     size_t bytes = n * sizeof *in, block = block_bytes_of(comm, bytes);
     TRY(round_begin(comm, OPERATION_ALL_REDUCE, 0, n));
     char *slot = round_slot(comm, comm->rank);
     for (size_t i = 0; i < bytes; i += block)
         slot_write(comm, slot + i / block * PAGE_BYTES, (const char *)in + i,
-                   least(block, bytes - i));
+                   least_bytes(block, bytes - i));
     round_publish(comm);
     if (bytes <= comm->points.demote_bytes)
         cache_demote(slot + bytes * (100 - DEMOTED_PERCENT) / 100, slot + bytes);
@@ -139,8 +139,8 @@ static struct half half_of(const struct exchange *x, size_t i, int rank, int are
 {
     if (i >= x->n_chunks) // also before the first
         return (struct half){0};
-    size_t begin = i * x->chunk, count = least(x->chunk, x->n - begin);
-    size_t first = least(x->chunk / 2, count);
+    size_t begin = i * x->chunk, count = least_bytes(x->chunk, x->n - begin);
+    size_t first = least_bytes(x->chunk / 2, count);
     void *area = x->comm->exchanges[area_rank][i & 1];
     return (struct half){area, rank ? begin + first : begin, rank ? count - first : first};
 }
@@ -149,7 +149,7 @@ static void take(const struct exchange *x, const struct half *half, size_t at)
 {
     if (at >= half->count)
         return;
-    size_t n = least(BLOCK, half->count - at), offset = half->begin + at;
+    size_t n = least_bytes(BLOCK, half->count - at), offset = half->begin + at;
     if (x->sink->out)
         x->comm->kernels->copy(x->sink->out + offset, half->area + at, n);
     else
@@ -160,14 +160,14 @@ static void offer(const struct exchange *x, const struct half *half, size_t at)
 {
     if (at < half->count)
         slot_write(x->comm, half->area + at, x->in + half->begin + at,
-                   least(BLOCK, half->count - at) * sizeof *x->in);
+                   least_bytes(BLOCK, half->count - at) * sizeof *x->in);
 }
 
 static void sum_block(const struct exchange *x, const struct half *half, size_t at)
 {
     if (at >= half->count)
         return;
-    size_t n = least(BLOCK, half->count - at), offset = half->begin + at;
+    size_t n = least_bytes(BLOCK, half->count - at), offset = half->begin + at;
     float *sum = half->area + at, *out = x->sink->out;
     add_summands(x->comm, sum, out ? out + offset : NULL, x->in + offset, sum, n);
     if (!out)
@@ -175,7 +175,7 @@ static void sum_block(const struct exchange *x, const struct half *half, size_t 
 }
 
 // `base`: the round after which chunk 0 had been offered.
-static enum status step(const struct exchange *x, size_t i, uint32_t base)
+static enum status exchange_step(const struct exchange *x, size_t i, uint32_t base)
 {
     struct comm *comm = x->comm;
     int self = comm->rank, peer = !self;
@@ -201,8 +201,8 @@ static enum status step(const struct exchange *x, size_t i, uint32_t base)
 
 // Areas are used by this function alone. Who returns has read all but its own area, which is its
 // own to write next.
-static enum status two_shot(struct comm *comm, const float *in, size_t n,
-                            const struct reduce_sink *sink)
+static enum status exchange_two_shot(struct comm *comm, const float *in, size_t n,
+                                     const struct reduce_sink *sink)
 {
     enum { ROOT = 1 }; // tells the rounds of two-shot from those of one-shot
     struct exchange x = {.comm = comm, .in = in, .n = n, .sink = sink};
@@ -219,7 +219,7 @@ static enum status two_shot(struct comm *comm, const float *in, size_t n,
     TRY(round_await_all(comm));
     uint32_t base = comm->round;
     for (size_t i = 0; i <= x.n_chunks; i++)
-        TRY(step(&x, i, base));
+        TRY(exchange_step(&x, i, base));
     return OK;
 }
 
@@ -227,6 +227,6 @@ enum status shm_two_ranks_all_reduce(struct comm *comm, const float *in, size_t 
                                      const struct reduce_sink *sink)
 {
     if (n * sizeof *in <= comm->points.one_shot_bytes)
-        return one_shot(comm, in, n, sink);
-    return two_shot(comm, in, n, sink);
+        return exchange_one_shot(comm, in, n, sink);
+    return exchange_two_shot(comm, in, n, sink);
 }

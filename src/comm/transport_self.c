@@ -3,7 +3,7 @@
 
 #include "comm/transport.h"
 
-static void copy(void *out, const void *in, size_t bytes)
+static void copy_unless_same(void *out, const void *in, size_t bytes)
 {
     if (bytes && out != in)
         memmove(out, in, bytes);
@@ -24,7 +24,7 @@ static enum status self_all_reduce(struct comm *comm, const struct reduction_tre
                 sink->consume(sink->context, i, zeros, count);
         }
     } else if (sink->out) {
-        copy(sink->out, in, n * sizeof *in);
+        copy_unless_same(sink->out, in, n * sizeof *in);
     } else if (n) {
         sink->consume(sink->context, 0, in, n);
     }
@@ -42,7 +42,7 @@ static enum status self_all_gather(struct comm *comm, const void *in, const size
                                    void *out)
 {
     (void)comm;
-    copy(out, in, bytes[0]);
+    copy_unless_same(out, in, bytes[0]);
     return OK;
 }
 
