@@ -7,7 +7,7 @@
 
 void interrupts_catch(void);
 void interrupts_release(void); // for who has an event loop that takes them
-int interrupt_seen(void); // the signal's number, or 0
+int interrupt_seen(void);      // the signal's number, or 0
 // ERR_CANCELLED once one was seen.
 enum status interrupt_check(void) STATUS_MUST_USE;
 

@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/shm_pair.h"
+#include "comm/transport.h"
 
 static const double limit_seconds = RANKS_SLOW ? 4 : 1; // sanitized processes take long to end
 
@@ -71,11 +73,18 @@ static int run_misbehave(struct comm *comm, const char *argument)
         case 'r': // waits for a message that nobody sends
             (void)!comm_recv(comm, &x, sizeof x, 0);
             return 55;
+        case 'w': { // says that its message lies where no buffer is
+            struct pair_line *pair = segment_pair(&comm->membership->segment, 1, 0);
+            for (int i = 0; i < SEND_PIECES; i++)
+                atomic_store(&pair->where[i], 77);
+            signal_raise(&pair->sent, 1);
+            break;
+        }
         default:
             break;
         }
     }
-    if (argument[0] == 'r' && comm_rank(comm) == 0) {
+    if (strchr("rw", argument[0]) && comm_rank(comm) == 0) {
         (void)!comm_recv(comm, &x, sizeof x, 1);
         return 55;
     }
@@ -218,6 +227,15 @@ static void ranks_that_wait_for_each_other(void **state)
     assert_true(seconds > 0.5 && seconds < 0.5 + limit_seconds);
     assert_sentence("ranks wait for each other: rank ");
     assert_sentence("receive of down_proj");
+}
+
+static void a_peer_with_a_wrong_number(void **state)
+{
+    (void)state;
+    int exit_status;
+    assert_true(misbehave("wrong", 60, &exit_status) < limit_seconds);
+    assert_sentence("rank 1 says that a piece for rank 0 lies in buffer 77; expected 0 to 3");
+    assert_int_not_equal(exit_status, 0);
 }
 
 static void a_busy_rank_is_late_and_an_idle_one_not(void **state)
@@ -542,6 +560,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_rank_that_gives_up),
         cmocka_unit_test(a_late_rank),
         cmocka_unit_test(ranks_that_wait_for_each_other),
+        cmocka_unit_test(a_peer_with_a_wrong_number),
         cmocka_unit_test(a_busy_rank_is_late_and_an_idle_one_not),
         cmocka_unit_test(exit_statuses),
         cmocka_unit_test(what_cannot_start_is_an_error),
