@@ -176,7 +176,12 @@ int answer_prompt_tokens(const struct api_answer *answer)
 
 enum status answer_emit(struct api_answer *answer)
 {
-    answer->sink.event(answer->sink.owner, answer->scratch.data, answer->scratch.length);
+    return answer_emit_named(answer, NULL);
+}
+
+enum status answer_emit_named(struct api_answer *answer, const char *name)
+{
+    answer->sink.event(answer->sink.owner, name, answer->scratch.data, answer->scratch.length);
     answer->events_sent++;
     bytes_clear(&answer->scratch);
     return OK;

@@ -38,7 +38,8 @@ struct prompt_scores {
 
 // Events go out through this.
 struct answer_sink {
-    void (*event)(void *owner, const char *text, size_t length);
+    // `name` NULL: an event without one
+    void (*event)(void *owner, const char *name, const char *text, size_t length);
     void *owner;
 };
 
@@ -66,7 +67,7 @@ struct answer_form {
     // not a stream: all of it
     enum status (*whole)(struct api_answer *answer, struct bytes *out);
 };
-extern const struct answer_form completion_form, chat_form;
+extern const struct answer_form completion_form, chat_form, messages_form, responses_form;
 
 enum status answer_new(struct api_request *request, const struct api_model *model,
                        const struct answer_form *form, const struct answer_sink *sink,
@@ -84,7 +85,9 @@ int answer_prompt_tokens(const struct api_answer *answer);
 // ---- for the forms ----
 
 struct json_writer;
-enum status answer_emit(struct api_answer *answer);          // what stands in `scratch`
+// An event of what stands in `scratch`; with a name, or without.
+enum status answer_emit(struct api_answer *answer);
+enum status answer_emit_named(struct api_answer *answer, const char *name);
 const char *answer_finish_reason(enum colrow_finish finish); // NULL while running
 void answer_put_stop_reason(struct json_writer *writer, const struct api_choice *choice);
 void answer_put_ids(struct json_writer *writer, const char *key, const int32_t *ids, size_t n);

@@ -14,8 +14,8 @@
 struct api_model {
     const char *folder;
     const struct kernels *kernels; // for log-probabilities of prompts
-    struct tokenizer *tokenizer; // NULL: the folder has none
-    struct chat_template *chat;  // NULL: none, and chat_error says why
+    struct tokenizer *tokenizer;   // NULL: the folder has none
+    struct chat_template *chat;    // NULL: none, and chat_error says why
     char chat_error[256];
     bool knows_developer;     // the template has a role "developer"
     const char *const *names; // names[0] stands in answers

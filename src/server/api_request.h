@@ -15,9 +15,10 @@
 
 enum {
     API_ID_MAX = 160,
-    API_PROMPTS_MAX = 1024,    // of one request, as vLLM
-    API_SEQUENCES_MAX = 16384, // n, as vLLM
-    API_STOPS_MAX = 4,         // stop strings, as the OpenAI API
+    API_PROMPTS_MAX = 1024,      // of one request, as vLLM
+    API_SEQUENCES_MAX = 16384,   // n, as vLLM
+    API_STOP_SEQUENCES_MAX = 64, // stop strings, of other APIs
+    API_STOPS_MAX = 4,           // stop strings, as the OpenAI API
     API_STOP_IDS_MAX = 1024,
     API_TOP_LOGPROBS_MAX = 20, // default of --max-logprobs
 };
@@ -87,6 +88,11 @@ bool completion_request_read(struct api_request *request, const struct api_model
                              const char *given_id, struct api_fault *fault);
 bool chat_request_read(struct api_request *request, const struct api_model *model,
                        const char *given_id, struct api_fault *fault);
+// Those of other APIs become chats: the request's body is replaced.
+bool messages_request_read(struct api_request *request, const struct api_model *model,
+                           const char *given_id, struct api_fault *fault);
+bool responses_request_read(struct api_request *request, const struct api_model *model,
+                            const char *given_id, struct api_fault *fault);
 
 // api_prompt.c
 bool prompt_of_text(struct api_request *request, struct api_prompt *prompt, const char *text,

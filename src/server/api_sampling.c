@@ -107,9 +107,10 @@ static bool read_stop(struct api_fields *fields, struct api_request *request)
     size_t n = json_is_array(value) ? json_array_size(value) : 1;
     const char **stops;
     size_t *lengths;
-    if (n > API_STOPS_MAX)
-        return fault_in_body(fault, "body.stop", "stop has %zu strings; expected %d at most", n,
-                             API_STOPS_MAX);
+    size_t most = request->kind == API_MESSAGES ? API_STOP_SEQUENCES_MAX : API_STOPS_MAX;
+    if (n > most)
+        return fault_in_body(fault, "body.stop", "stop has %zu strings; expected %zu at most", n,
+                             most);
     if (!fault_of_status(fault, arena_take(&request->arena, n, sizeof *stops, &stops)) ||
         !fault_of_status(fault, arena_take(&request->arena, n, sizeof *lengths, &lengths)))
         return false;

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/json_writer.h"
 #include "server/serve_state.h"
 
 // ---- life ----
@@ -109,6 +110,37 @@ static void part_with_client(struct serve_job *job)
         cancel_sequences(job);
 }
 
+// Anthropic's clients look for another object.
+static void answer_messages_fault(struct serve_job *job, struct http_exchange *exchange)
+{
+    static const char name[] = "event: error\n";
+    const struct api_fault *fault = &job->fault;
+    struct json_writer writer;
+    const char *type = fault->status == 404   ? "not_found_error"
+                       : fault->status == 429 ? "rate_limit_error"
+                       : fault->status == 503 ? "overloaded_error"
+                       : fault->status >= 500 ? "api_error"
+                                              : "invalid_request_error";
+    bytes_clear(&job->out);
+    json_writer_begin(&writer, &job->out);
+    json_open_object(&writer, NULL);
+    json_put_text(&writer, "type", "error");
+    json_open_object(&writer, "error");
+    json_put_text(&writer, "type", type);
+    json_put_text(&writer, "message", fault->message);
+    json_close_object(&writer);
+    json_close_object(&writer);
+    if (writer.status != OK) {
+        http_answer_error(exchange, 503, NULL, NULL, "%s", status_message());
+    } else if (job->streaming) {
+        http_stream_send(exchange, name, sizeof name - 1);
+        http_events_send(exchange, job->out.data, job->out.length);
+        http_stream_end(exchange);
+    } else {
+        http_answer_json(exchange, fault->status, job->out.data, job->out.length);
+    }
+}
+
 static void answer_fault(struct serve_job *job)
 {
     const struct api_fault *fault = &job->fault;
@@ -116,7 +148,9 @@ static void answer_fault(struct serve_job *job)
     struct http_exchange *exchange = job->exchange;
     char *text;
     part_with_client(job);
-    if (!job->streaming) {
+    if (job->endpoint->kind == API_MESSAGES) {
+        answer_messages_fault(job, exchange);
+    } else if (!job->streaming) {
         http_answer_error(exchange, fault->status, fault->type, param, "%s", fault->message);
     } else if (http_error_text(fault->status, fault->type, param, fault->message, &text) == OK) {
         http_events_send(exchange, text, strlen(text));
@@ -128,7 +162,7 @@ static void answer_fault(struct serve_job *job)
     }
 }
 
-static void send_event(void *owner, const char *text, size_t length)
+static void send_event(void *owner, const char *name, const char *text, size_t length)
 {
     struct serve_job *job = owner;
     if (!job->exchange)
@@ -136,6 +170,11 @@ static void send_event(void *owner, const char *text, size_t length)
     if (!job->streaming)
         http_events_begin(job->exchange);
     job->streaming = true;
+    if (name) {
+        http_stream_send(job->exchange, "event: ", 7);
+        http_stream_send(job->exchange, name, strlen(name));
+        http_stream_send(job->exchange, "\n", 1);
+    }
     http_events_send(job->exchange, text, length);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "server/api_convert.h"
 #include "server/json_writer.h"
 #include "server/serve_state.h"
 
@@ -281,6 +282,9 @@ static void answer_metrics(struct http_exchange *exchange, void *owner)
 static const struct serve_endpoint endpoints[] = {
     {"/v1/completions", NULL, API_COMPLETION, completion_request_read, &completion_form},
     {"/v1/chat/completions", NULL, API_CHAT, chat_request_read, &chat_form},
+    {"/v1/messages", NULL, API_MESSAGES, messages_request_read, &messages_form},
+    {"/v1/messages/count_tokens", count_tokens_answer, API_MESSAGES, NULL, NULL},
+    {"/v1/responses", NULL, API_RESPONSES, responses_request_read, &responses_form},
     {"/tokenize", tokenize_answer, API_CHAT, NULL, NULL},
     {"/detokenize", detokenize_answer, API_CHAT, NULL, NULL},
 };

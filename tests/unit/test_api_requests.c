@@ -17,13 +17,21 @@ static void read_one(const char *path, const char *text, struct api_fault *fault
     json_t *body;
     bytes_init(&out);
     int is_chat = strcmp(path, "chat") == 0;
-    api_request_init(request, is_chat ? API_CHAT : API_COMPLETION);
+    enum api_kind kind = is_chat                          ? API_CHAT
+                         : strcmp(path, "messages") == 0  ? API_MESSAGES
+                         : strcmp(path, "responses") == 0 ? API_RESPONSES
+                                                          : API_COMPLETION;
+    api_request_init(request, kind);
     if (api_body_parse(text, strlen(text), &body, fault)) {
         request->body = body;
         if (is_chat)
             chat_request_read(request, &model, NULL, fault);
         else if (strcmp(path, "completions") == 0)
             completion_request_read(request, &model, NULL, fault);
+        else if (strcmp(path, "messages") == 0)
+            messages_request_read(request, &model, NULL, fault);
+        else if (strcmp(path, "responses") == 0)
+            responses_request_read(request, &model, NULL, fault);
         else if (strcmp(path, "tokenize") == 0)
             tokenize_answer(&model, body, &out, fault);
         else
@@ -215,6 +223,23 @@ static void prompts_and_messages_are_refused(void **state)
          "BadRequestError", "null"},
         {"chat", "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image_url\"}]}]}",
          "BadRequestError", "null"},
+        {"messages", "{\"messages\": []}", "Bad Request", "body.max_tokens"},
+        {"messages", "{\"max_tokens\": 1, \"messages\": []}", "Bad Request", "body.messages"},
+        {"messages", "{\"max_tokens\": 1, \"messages\": [{\"role\": \"x\"}]}", "Bad Request",
+         "body.messages"},
+        {"messages",
+         "{\"max_tokens\": 1, \"messages\": [{\"role\": \"user\", \"content\": [{\"type\": "
+         "\"image\"}]}]}",
+         "BadRequestError", "messages.0.content"},
+        {"messages",
+         "{\"max_tokens\": 1, \"tools\": [{}], \"messages\": [{\"role\": \"user\", "
+         "\"content\": \"a\"}]}",
+         "BadRequestError", "tools"},
+        {"responses", "{}", "Bad Request", "body.input"},
+        {"responses", "{\"input\": []}", "Bad Request", "body.input"},
+        {"responses", "{\"input\": [{\"type\": \"function_call\"}]}", "BadRequestError", "input"},
+        {"responses", "{\"input\": \"a\", \"text\": {\"format\": {\"type\": \"json_schema\"}}}",
+         "BadRequestError", "text"},
         {"tokenize", "{}", "Bad Request", "body.prompt"},
         {"tokenize", "{\"prompt\": [1]}", "Bad Request", "body.prompt"},
         {"detokenize", "{}", "Bad Request", "body.tokens"},

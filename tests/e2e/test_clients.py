@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""The clients under tests/clients against a server. CLIENTS_PYTHON names a Python that has their packages."""
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+from serve_client import Server
+from support import SKIPPED, check, finish, skip
+
+PYTHON = os.environ.get("CLIENTS_PYTHON", sys.executable)
+
+with Server("-tp", 2, "--max-model-len=512", "--kv-cache-memory=64MB", "--disable-log-requests") as server:
+    client = [PYTHON, os.path.join(HERE, "../clients/openai_client.py"), f"http://{server.host}:{server.port}"]
+    done = subprocess.run(client, capture_output=True, text=True, timeout=300)
+    print(done.stdout, end="")
+    if done.returncode == SKIPPED:
+        skip("the packages openai and anthropic are not there")
+    check(done.returncode == 0, f"openai_client.py: {done.stdout} {done.stderr}")
+finish("clients")
