@@ -116,6 +116,22 @@ def metrics(server):
     check("tensor parallelism" not in log.lower(), "no text in the log")
 
 
+def rank_dies(server):
+    """What runs fails with 503; the ranks start again, and the next request is answered."""
+    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children") as file:
+        ranks = [int(pid) for pid in file.read().split()]
+    result = []
+    thread = threading.Thread(target=lambda: result.append(server.post("/v1/completions", prompt="Tensor", max_tokens=500, ignore_eos=True)))
+    thread.start()
+    server.wait_for(lambda: server.metric("vllm:num_requests_running") > 0)
+    os.kill(ranks[-1], signal.SIGKILL)
+    thread.join()
+    check(result[0][0] == 503 and "rank 1" in result[0][1]["error"]["message"], f"a request when a rank died: {result}")
+    check(server.wait_for(lambda: server.request("GET", "/health")[0] == 200), "the ranks are ready again")
+    check(server.post("/v1/completions", prompt="Tensor", max_tokens=3)[0] == 200, "a request after a rank died")
+    check(server.metric("colrow_rank_restarts_total") == 1, "the restart is counted")
+
+
 def drains(server):
     """SIGTERM: what runs finishes, what is new gets 503, the exit status is 0."""
     result = {}
@@ -176,7 +192,7 @@ def keys():
 
 
 with Server(*FLAGS) as server:
-    for part in (answers, as_many_at_a_time, client_leaves, bad_requests, metrics, drains):
+    for part in (answers, as_many_at_a_time, client_leaves, bad_requests, metrics, rank_dies, drains):
         part(server)
 queue_is_bounded()
 keys()
