@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 void api_request_init(struct api_request *request, enum api_kind kind)
 {
@@ -102,7 +103,10 @@ static bool not_json(const char *body, size_t length, struct api_fault *fault)
     struct bytes scratch;
     bytes_init(&scratch);
     snprintf(message, sizeof message, "%s", status_message());
-    if (json_reader_skip(&reader, &scratch) == OK && json_reader_finish(&reader) == OK)
+    size_t at;
+    if (!utf8_check(body, length, &at)) // which the reader relies on
+        reader.at = body + at;
+    else if (json_reader_skip(&reader, &scratch) == OK && json_reader_finish(&reader) == OK)
         reader.at = reader.end; // too many values: nothing is wrong at any one place
     bytes_fini(&scratch);
     snprintf(path, sizeof path, "body.%zu",

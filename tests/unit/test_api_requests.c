@@ -252,6 +252,8 @@ static void prompts_and_messages_are_refused(void **state)
         {"completions", "{\"prompt\": \"\\x\"}", "Bad Request", "body.12"},
         {"completions", "{\"prompt\": 01}", "Bad Request", "body.12"},
         {"completions", "{\"\xC3\xA9\": 1,}", "Bad Request", "body.8"},
+        {"completions", "{\"\xC3\xA9\xC3\": 1}", "Bad Request", "body.3"},
+        {"completions", "\xAB\xAB", "Bad Request", "body.0"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refused(cases[i].path, cases[i].text, 400, cases[i].type, cases[i].param);
