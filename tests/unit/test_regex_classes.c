@@ -99,6 +99,7 @@ static void every_character_is_where_it_belongs(void **state)
     static bool found[N_CODES], usual[N_CODES];
     json_t *root, *item;
     size_t i, wrong = 0;
+    bool scripts = false;
     (void)state;
     must(json_file(SOURCE_DIR "/tests/data/regex_classes.json", 1 << 20, &root));
     make_alphabet(&all, true);
@@ -108,8 +109,13 @@ static void every_character_is_where_it_belongs(void **state)
         const char *expression = json_string_value(json_array_get(item, 0));
         char hash[17];
         size_t n, differ = 0;
+        // Categories first, then some 170 scripts up to "\w", of which a third is enough here.
+        scripts =
+            strcmp(expression, "\\w") != 0 && (scripts || strcmp(expression, "\\p{Adlam}") == 0);
+        bool script = scripts;
+        if (script && i % 3 != 0)
+            continue;
         find(expression, &all, found);
-        bool script = i >= 30 && strncmp(expression, "\\p{", 4) == 0 && i % 8 != 0; // some of them
         if (!script)
             find(expression, &known, usual);
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)hash_found(found, &n));
