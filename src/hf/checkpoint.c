@@ -92,6 +92,7 @@ static enum status check_folder(const char *folder)
 // Reserves the arrays of `n_files` files; none is open yet.
 static enum status reserve_files(struct checkpoint *out, int n_files)
 {
+    assert(n_files > 0 && n_files <= CHECKPOINT_FILES_MAX && !out->files);
     size_t n = (size_t)n_files;
     TRY(arena_take(&out->arena, n, sizeof *out->files, &out->files));
     TRY(arena_take(&out->arena, n, sizeof *out->headers, &out->headers));
@@ -103,6 +104,7 @@ static enum status add_file(struct checkpoint *out, const char *name)
     char path[FILE_PATH_MAX], *copy;
     uint64_t bytes;
     int i = out->n_files;
+    assert(out->files && i < CHECKPOINT_FILES_MAX);
     TRY(file_join(out->folder, name, path));
     TRY(arena_text(&out->arena, path, strlen(path), &copy));
     out->files[i] = copy;
@@ -136,6 +138,7 @@ static void drop_repeated(struct checkpoint *out)
             out->repeated = out->repeated ? out->repeated : out->tensors[i].name;
             continue;
         }
+        assert(out->n_tensors <= i);
         out->bytes += out->tensors[i].bytes;
         out->tensors[out->n_tensors++] = out->tensors[i];
     }
@@ -303,6 +306,7 @@ void checkpoint_close(struct checkpoint *checkpoint)
 
 const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name)
 {
+    assert(checkpoint && name);
     struct tensor_info wanted = {.name = name};
     if (checkpoint->n_tensors == 0)
         return NULL;

@@ -93,6 +93,7 @@ enum status checkpoint_read(const struct checkpoint *checkpoint, const struct te
     struct pieces pieces = pieces_of(slice);
     int file = slice->tensor->file, fd = checkpoint->fds[file];
     int64_t window = pieces.stride ? (int64_t)(AHEAD_BYTES / pieces.stride) + 1 : 1, hinted = 0;
+    assert(out || pieces.rows == 0);
     char *next = out;
     for (int64_t row = 0; row < pieces.rows; row++) {
         if (pieces.rows > 1 && hinted < pieces.rows && row + window / 2 >= hinted) {

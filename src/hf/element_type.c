@@ -1,5 +1,6 @@
 #include "hf/element_type.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/name_list.h"
@@ -38,6 +39,7 @@ enum { N_TYPES = sizeof types / sizeof types[0] };
 
 size_t element_bits(enum element_type type)
 {
+    assert((unsigned)type < N_TYPES);
     return types[type].bits;
 }
 
@@ -48,11 +50,13 @@ size_t element_bytes(enum element_type type)
 
 const char *element_name(enum element_type type)
 {
+    assert((unsigned)type < N_TYPES);
     return types[type].name;
 }
 
 const char *element_dtype_name(enum element_type type)
 {
+    assert((unsigned)type < N_TYPES);
     return types[type].dtype;
 }
 

@@ -20,6 +20,7 @@ static enum status read_id(const char *name, const char *key, const json_t *valu
                            int32_t vocab_size, int32_t *out)
 {
     double number = json_is_number(value) ? json_number(value) : (double)NAN;
+    assert(value && vocab_size > 0);
     *out = -1;
     if (!(number == floor(number)) || isinf(number)) // not for NaN
         return fail(ERR_INPUT, "%s: key \"%s\" is %s; expected token ids from 0 to %d", name, key,
@@ -90,6 +91,7 @@ static void read_setting(const char *name, const json_t *root, const struct sett
                          bool sampled, double *out, bool *found)
 {
     const json_t *value = json_object_get(root, setting->key);
+    assert(setting->least < setting->most && makes_sense(setting, *out));
     *found = value && !json_is_null(value);
     if (!*found)
         return;

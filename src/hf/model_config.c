@@ -95,6 +95,7 @@ static enum status unknown_model(const char *file, const char *names, const char
 // The names that `architectures` holds, as one text: "A, B".
 static void list_architectures(const json_t *value, char *out, size_t room)
 {
+    assert(room > 0);
     *out = '\0';
     if (json_is_string(value))
         name_list_add(out, room, json_string_value(value));
@@ -247,6 +248,7 @@ static enum status read_heads(const struct reader *reader, struct model_config *
             "to %d",
             reader->name, (int)out->hidden_size, (int)out->num_attention_heads, (long long)value,
             HEAD_DIM_MAX);
+    assert(out->num_key_value_heads > 0 && out->num_attention_heads >= out->num_key_value_heads);
     out->head_dim = (int32_t)value;
     return expect_even(reader, "head_dim", out->head_dim);
 }

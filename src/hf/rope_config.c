@@ -2,6 +2,7 @@
 // about a value that makes little sense and computes with it, so does colrow.
 #include "hf/rope_config.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@ static const double theta_default = 10000, theta_max = 1e15, factor_min = 1e-6, 
 
 const char *rope_type_name(enum rope_type type)
 {
+    assert((unsigned)type < N_TYPES);
     return type_names[type];
 }
 
@@ -156,6 +158,7 @@ static enum status read_factor(const char *where, const json_t *parameters,
 enum status rope_config_parse(const char *name, const json_t *root, int64_t max_position_embeddings,
                               struct rope_config *out)
 {
+    assert(json_is_object(root) && max_position_embeddings > 0);
     *out = (struct rope_config){
         .type = ROPE_DEFAULT, .theta = theta_default, .factor = 1, .truncate = true};
     bool found;
@@ -175,7 +178,9 @@ enum status rope_config_parse(const char *name, const json_t *root, int64_t max_
     if (out->type == ROPE_DEFAULT)
         return OK;
     TRY(read_original_length(name, where, root, parameters, max_position_embeddings, out));
+    assert(out->theta >= 1 && out->original_max_position_embeddings >= 1);
     TRY(read_factor(where, parameters, max_position_embeddings, out));
+    assert(out->factor > 0);
     if (out->type == ROPE_LLAMA3)
         return read_llama3(where, parameters, out);
     if (out->type == ROPE_YARN)

@@ -1,5 +1,6 @@
 #include "hf/safetensors.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 enum status safetensors_pread(int fd, const char *path, uint64_t offset, void *out, size_t bytes)
 {
+    assert(fd >= 0 && (out || bytes == 0));
     char *next = out;
     while (bytes > 0) {
         ssize_t n = pread(fd, next, bytes, (off_t)offset);
@@ -21,6 +23,7 @@ enum status safetensors_pread(int fd, const char *path, uint64_t offset, void *o
                 ERR_INPUT,
                 "%s: ends at byte %llu, %zu bytes too early; it was cut while it was being read",
                 path, (unsigned long long)offset, bytes);
+        assert((size_t)n <= bytes);
         next += n;
         offset += (uint64_t)n;
         bytes -= (size_t)n;

@@ -3,6 +3,7 @@
 //
 // The header of a big checkpoint has 100,000 entries and may have 100 MB. A tree takes seconds and
 // a gigabyte for that, and a file made to hurt would cost as much before it is refused.
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,7 @@ static enum status read_remark(struct header_parts *parts, struct arena *arena, 
             next = stpcpy(next, REPLACEMENT_CHARACTER);
         else
             *next++ = text[i];
+    assert((size_t)(next - *out) == n);
     *next = '\0';
     return OK;
 }
@@ -96,6 +98,7 @@ static enum status read_type(struct header_parts *parts, struct tensor_info *out
 static enum status read_numbers(struct header_parts *parts, int most, int64_t *out, int *n)
 {
     struct json_reader *reader = &parts->reader;
+    assert(most > 0);
     *n = 0;
     TRY(json_reader_expect(reader, '['));
     if (json_reader_take(reader, ']'))
@@ -139,6 +142,7 @@ static enum status count_bytes(const char *file, const struct entry *entry, uint
     // only.
     const struct tensor_info *tensor = entry->tensor;
     size_t bits = element_bits(tensor->type);
+    assert(bits > 0);
     bool empty = false, fits = true;
     for (int i = 0; i < entry->n_shape && fits; i++) {
         empty = empty || entry->shape[i] == 0;
@@ -187,6 +191,7 @@ static enum status check_offsets(const struct header_parts *parts, const struct 
 static void keep_shape(const struct entry *entry)
 {
     struct tensor_info *out = entry->tensor;
+    assert(entry->n_shape >= 0 && entry->n_shape <= SHAPE_NUMBERS_MAX);
     for (int i = 0; i < entry->n_shape; i++)
         if (i < TENSOR_DIMENSIONS_MAX)
             out->shape[i] = entry->shape[i];
@@ -250,6 +255,7 @@ static enum status read_entry(struct header_parts *parts, struct tensor_info *ou
                     : !(entry.keys & KEY_SHAPE) ? "shape"
                                                 : "data_offsets");
     TRY(check_offsets(parts, &entry));
+    assert(out->offset >= parts->data_begin && out->bytes <= parts->data_bytes);
     keep_shape(&entry);
     return OK;
 }
@@ -365,6 +371,7 @@ static void drop_repeated(struct safetensors_header *header)
         if (i + 1 == n || strcmp(tensors[i].name, tensors[i + 1].name) != 0)
             tensors[kept++] = tensors[i];
     }
+    assert(kept <= n && (n == 0) == (kept == 0));
     header->n_tensors = kept;
 }
 
@@ -471,6 +478,7 @@ enum status safetensors_parse(const char *name, const char *text, size_t length,
 const struct tensor_info *safetensors_find(const struct safetensors_header *header,
                                            const char *name)
 {
+    assert(header && name);
     struct tensor_info wanted = {.name = name};
     if (header->n_tensors == 0)
         return NULL;

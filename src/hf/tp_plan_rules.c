@@ -1,11 +1,13 @@
 #include "hf/tp_plan_rules.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/name_list.h"
 
 // Every spelling; the first of a style is its newest name. Transformers 4.46 to 5.23,
 // distributed/tensor_parallel.py, expert_parallel.py and, before, integrations/tensor_parallel.py.
@@ -82,22 +84,21 @@ enum tp_style tp_style_from_name(const char *name)
 static enum status unknown_style(const char *name, const char *pattern, const json_t *value)
 {
     char known[1024] = "";
-    size_t used = 0;
     for (int i = 0; i < N_NAMES; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                 names[i].name);
+        name_list_add(known, sizeof known, names[i].name);
     return fail(ERR_INPUT, "%s: rule \"%.200s\": unknown style %s; expected one of %s", name,
                 pattern, json_show(value), known);
 }
 
 static enum status read_rule(struct tp_plan_rules *out, const char *name, const char *pattern,
-                             const json_t *value)
+                             size_t length, const json_t *value)
 {
-    if (!*pattern || strlen(pattern) >= NAME_MAX_BYTES)
+    assert(out->n_rules < TP_PLAN_RULES_MAX);
+    if (length == 0 || length >= NAME_MAX_BYTES || strlen(pattern) != length)
         return fail(ERR_INPUT,
-                    "%s: rule \"%.80s\" has a pattern of %zu bytes; expected 1 to %d, such as "
-                    "\"model.layers.*.mlp.up_proj\"",
-                    name, pattern, strlen(pattern), NAME_MAX_BYTES - 1);
+                    "%s: rule \"%.80s\" has a pattern of %zu bytes; expected 1 to %d without the "
+                    "character NUL, such as \"model.layers.*.mlp.up_proj\"",
+                    name, pattern, length, NAME_MAX_BYTES - 1);
     if (!json_is_string(value))
         return fail(ERR_INPUT,
                     "%s: rule \"%.200s\" is %s; expected the name of a style, such as \"colwise\"",
@@ -131,8 +132,11 @@ static enum status read_rules(const char *name, json_t *root, struct tp_plan_rul
     out->source = source;
     TRY(arena_take(&out->arena, n, sizeof *out->rules, &out->rules));
     const char *pattern;
+    size_t length;
     json_t *value;
-    json_object_foreach(root, pattern, value) TRY(read_rule(out, name, pattern, value));
+    json_object_keylen_foreach(root, pattern, length, value)
+        TRY(read_rule(out, name, pattern, length, value));
+    assert((size_t)out->n_rules == n);
     return OK;
 }
 
@@ -177,11 +181,14 @@ enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out)
         if (strcmp(model_type, default_plans[i].model_type) == 0)
             return tp_plan_parse(default_plans[i].source, default_plans[i].plan,
                                  strlen(default_plans[i].plan), out);
+    char known[256] = "";
+    for (size_t i = 0; i < sizeof default_plans / sizeof default_plans[0]; i++)
+        name_list_add(known, sizeof known, default_plans[i].model_type);
     return fail(
         ERR_UNSUPPORTED,
-        "model_type \"%.80s\" has no default tensor-parallel plan; expected llama or mistral, "
-        "or a plan of your own (--tp-plan FILE)",
-        model_type);
+        "model_type \"%.80s\" has no default tensor-parallel plan; expected one of %s, or a "
+        "plan of your own (--tp-plan FILE)",
+        model_type, known);
 }
 
 void tp_plan_close(struct tp_plan_rules *rules)
@@ -210,6 +217,7 @@ static bool generalise(const char *name, char *out)
         if (after == '.')
             out[used++] = *name++;
     }
+    assert(used < NAME_MAX_BYTES); // ".7." became ".*.": never longer
     out[used] = '\0';
     return true;
 }
@@ -231,6 +239,7 @@ static int find_pattern(const struct tp_plan_rules *rules, const char *name)
 int tp_plan_match(const struct tp_plan_rules *rules, const char *parameter_name)
 {
     char name[NAME_MAX_BYTES];
+    assert(rules && parameter_name);
     if (!generalise(parameter_name, name))
         return -1;
     int found = find_pattern(rules, name);
