@@ -70,8 +70,10 @@ bool http_cors_is_preflight(const struct http_request *request)
 
 static bool headers_allowed(const struct http_options *o, struct http_text wanted)
 {
+    if (!wanted.data)
+        return true;
     const char *at = wanted.data, *end = at + wanted.length;
-    while (at && at < end) {
+    while (at < end) {
         const char *comma = memchr(at, ',', (size_t)(end - at)), *stop = comma ? comma : end;
         const char *next = comma ? comma + 1 : end;
         while (at < stop && *at == ' ')

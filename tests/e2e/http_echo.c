@@ -222,6 +222,7 @@ static enum status add_routes(struct echo *e)
     TRY(http_server_route(s, HTTP_METHOD_GET, "/v1/flood", 0, serve_flood, e));
     TRY(http_server_route(s, HTTP_METHOD_GET, "/v1/items/{tail}", 0, serve_item, e));
     TRY(http_server_route(s, HTTP_METHOD_GET, "/hello", 0, serve_hello, e));
+    TRY(http_server_route(s, HTTP_METHOD_GET, "/health", 0, serve_hello, e));
     TRY(http_server_route(s, HTTP_METHOD_GET, "/gauges", HTTP_ROUTE_ALWAYS, serve_gauges, e));
     return http_server_route(s, HTTP_METHOD_POST, "/drain", 0, serve_drain, e);
 }
