@@ -12,11 +12,17 @@
 #include "device/device.h"
 
 static const struct command *const bench_kinds[] = {
-    &command_bench_limits,     &command_bench_latency,
-    &command_bench_throughput, &command_bench_scaling,
-    &command_bench_split,      &command_bench_idle,
-    &command_bench_memory,     &command_bench_kernels,
-    &command_bench_comm,       NULL,
+    &command_bench_limits,
+    &command_bench_latency,
+    &command_bench_throughput,
+    &command_bench_scaling,
+    &command_bench_split,
+    &command_bench_idle,
+    &command_bench_memory,
+    &command_bench_kernels,
+    &command_bench_comm,
+    &command_bench_serve,
+    NULL,
 };
 
 const struct command command_bench = {

@@ -28,6 +28,6 @@ extern const struct command command_generate, command_plan, command_verify, comm
     command_serve;
 extern const struct command command_bench_limits, command_bench_latency, command_bench_throughput,
     command_bench_scaling, command_bench_split, command_bench_idle, command_bench_memory,
-    command_bench_kernels, command_bench_comm;
+    command_bench_kernels, command_bench_comm, command_bench_serve;
 
 #endif

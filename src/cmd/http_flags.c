@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 
-enum { KEY_FILE_BYTES_MAX = 1 << 20, LIST_ITEMS_MAX = 256 };
+enum { KEY_FILE_BYTES_MAX = 1 << 20, LIST_ITEMS_MAX = 256, BODY_BYTES_MOST = 1 << 30 };
 
 void http_flags_init(struct http_flags *f)
 {
@@ -32,7 +32,8 @@ const struct flag http_flag_rows[HTTP_FLAGS] = {
      "prefix that a proxy leaves in front of paths"},
     {FLAG_TEXTS, "--api-key", NULL, AT(keys), 0, 0, "KEY",
      "/v1 needs one of these; may be repeated (also VLLM_API_KEY)"},
-    {FLAG_TEXT, "--api-key-file", NULL, AT(key_file), 0, 0, "FILE", "keys, one a line"},
+    {FLAG_TEXT, "--api-key-file", NULL, AT(key_file), 0, 0, "FILE",
+     "keys, one a line; # begins a comment"},
     {FLAG_TEXT, "--allowed-origins", NULL, AT(origins), 0, 0, "JSON",
      "CORS: list of origins, '[\"*\"]' for any (default: none)"},
     {FLAG_TEXT, "--allowed-methods", NULL, AT(methods), 0, 0, "JSON",
@@ -51,8 +52,8 @@ const struct flag http_flag_rows[HTTP_FLAGS] = {
      "TLS: who signs clients' certificates"},
     {FLAG_INT, "--ssl-cert-reqs", NULL, AT(options.ssl_cert_reqs), 0, 2, "N",
      "TLS: clients' certificates: 0 none, 1 optional, 2 required"},
-    {FLAG_BYTES, "--max-body-size", NULL, AT(options.body_bytes_max), 1, 0, "BYTES",
-     "of one request (default 8MiB)"},
+    {FLAG_BYTES, "--max-body-size", "--max-request-bytes", AT(options.body_bytes_max), 1, 0,
+     "BYTES", "of one request (default 8MiB)"},
     {FLAG_BYTES, "--http-memory", NULL, AT(options.memory_bytes_max), 1, 0, "BYTES",
      "for requests and answers in transit, together (default 512MiB)"},
     {FLAG_INT, "--max-connections", NULL, AT(options.connections_max), 1, 1000000, "N",
@@ -92,7 +93,8 @@ static enum status collect_keys(struct http_flags *f)
         int before = f->options.n_api_keys;
         for (char *line = strtok_r(f->key_text.data, "\r\n", &rest); line;
              line = strtok_r(NULL, "\r\n", &rest))
-            TRY(add_key(f, line));
+            if (*line != '#')
+                TRY(add_key(f, line));
         if (f->options.n_api_keys == before)
             return fail(ERR_USAGE, "flag --api-key-file: %s holds no key; expected one a line",
                         f->key_file);
@@ -140,6 +142,12 @@ enum status http_flags_finish(struct http_flags *f)
     o->body_ms = (int)(f->body_s * 1e3);
     o->idle_ms = (int)(f->idle_s * 1e3);
     o->stalled_ms = (int)(f->stalled_s * 1e3);
+    if (o->body_bytes_max < 1 || o->body_bytes_max > BODY_BYTES_MOST)
+        return fail(ERR_USAGE, "flag --max-body-size is %lld; expected 1 to %d bytes",
+                    (long long)o->body_bytes_max, BODY_BYTES_MOST);
+    if (o->memory_bytes_max < 1)
+        return fail(ERR_USAGE, "flag --http-memory is %lld; expected at least 1 byte",
+                    (long long)o->memory_bytes_max);
     TRY(collect_keys(f));
     TRY(text_list(f, 0, "--allowed-origins", f->origins, &o->allowed_origins,
                   &o->n_allowed_origins));
