@@ -13,19 +13,6 @@
 #include "comm/comm.h"
 #include "comm/group.h"
 
-// Sanitized programs are ten times slower.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { RANKS_SLOW = 1 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-enum { RANKS_SLOW = 1 };
-#else
-enum { RANKS_SLOW = 0 };
-#endif
-#else
-enum { RANKS_SLOW = 0 };
-#endif
-
 struct ranks_case {
     const char *name;
     int (*run)(struct comm *comm, const char *argument); // returns the exit status

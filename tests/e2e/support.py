@@ -17,6 +17,11 @@ SKIPPED = 77
 failures = []
 
 
+def patience(seconds):
+    """What takes at most `seconds` on a machine with free cores; sanitizers and neighbours stretch it."""
+    return seconds * (4 if SANITIZE else 1) * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def skip(why):
     print("skipped:", why)
     sys.exit(SKIPPED)
@@ -97,19 +102,3 @@ def isas():
                 if " amx_tile " in flags and " amx_bf16 " in flags:
                     names.append("amx")
     return names
-
-
-def ranks_running():
-    """Pids of `colrow rank` processes on this machine."""
-    pids = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
-        except OSError:
-            continue
-        if len(words) >= 2 and os.path.basename(words[0]).startswith(b"colrow") and words[1] == b"rank":
-            pids.append(int(entry))
-    return pids

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import time
 
-from support import COLROW, DEMO, SANITIZE, check, finish, ranks_running, skip
+from support import COLROW, DEMO, check, finish, patience, skip
 
 TIMES = int(os.environ.get("KILL_TIMES", "24"))
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
     skip("models/demo is not here")
 random.seed(int(os.environ.get("KILL_SEED", "1")))
-limit = 1.0 if not SANITIZE else 5.0
 slowest = 0.0
 kinds = {}
 
@@ -69,6 +68,7 @@ for i in range(TIMES):
         check(False, f"{i}: still there 20 s after signal {what} to {'owner' if owner else 'rank'}")
         process.kill()
         continue
+    limit = patience(1.0)
     deadline = began + limit
     while any(runs(pid) for pid in ranks) and time.monotonic() < deadline + 5:
         time.sleep(0.002)
@@ -106,6 +106,5 @@ for tp in (1, 2):
         places += bool(found and found.group(1))
     check(places >= 4, f"TP={tp}: {places} of 8 sentences say where the rank was")
 check(shared_memory() == before, f"left in /dev/shm: {shared_memory() - before}")
-check(not [p for p in ranks_running() if os.getppid() == 1], "ranks are left")
 print(f"{TIMES} times, slowest {slowest * 1000:.0f} ms: " + ", ".join(f"{n} x {k}" for k, n in sorted(kinds.items())))
 finish("kill")

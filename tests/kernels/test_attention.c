@@ -272,7 +272,7 @@ static void extreme_data(void **state)
 {
     (void)state;
     number_mode_set();
-    for (int round = 0; round < 40; round++)
+    for (int round = 0; round < rounds(40); round++)
         for (int kind = 0; kind < DATA_KINDS; kind++)
             for (int type = 0; type < 5; type++) // three types, two of them over f32
                 check(&(struct problem){.type = (enum compute_type)(type % 3),
@@ -289,7 +289,7 @@ static void random_shapes(void **state)
 {
     (void)state;
     number_mode_set();
-    for (int round = 0; round < 150; round++)
+    for (int round = 0; round < rounds(150); round++)
         check(&(struct problem){.type = (enum compute_type)random_between(0, 2),
                                 .f32_cache = random_between(0, 2) == 0,
                                 .head_dim = 2 * random_between(1, 64),

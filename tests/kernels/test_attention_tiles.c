@@ -218,7 +218,7 @@ static void extreme_data(void **state)
 {
     (void)state;
     number_mode_set();
-    for (int round = 0; round < 25; round++)
+    for (int round = 0; round < rounds(25); round++)
         for (int kind = 0; kind < DATA_KINDS; kind++)
             check(&(struct problem){2 * random_between(1, 64), random_between(1, 6),
                                     random_between(0, 600), random_between(1, 30),

@@ -217,7 +217,7 @@ static void weigh(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
     enum { N = 5 * WEIGHING_BLOCK };
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < rounds(60); round++) {
         int n = 1 + (int)(random_bits() % N), blocks = (n + WEIGHING_BLOCK - 1) / WEIGHING_BLOCK;
         size_t whole = (size_t)blocks * WEIGHING_BLOCK;
         struct guarded x = random_buffer((size_t)n, (enum data_kind)(round % DATA_KINDS));
@@ -279,7 +279,7 @@ static void rope(void **state)
 static void argmax(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int round = 0; round < 20; round++)
+    for (int round = 0; round < rounds(20); round++)
         for (int step = 0; step < SIZE_STEPS; step++) {
             int n = size_of_step(step);
             struct guarded x = random_buffer((size_t)n, (enum data_kind)(round % DATA_KINDS));
@@ -357,7 +357,7 @@ static void kv_write(void **state)
     static const int dims[] = {2, 6, 8, 16, 24, 30, 32, 34, 48, 64, 80, 96, 128, 256, 512};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (int type = 0; type < TYPES; type++)
-            for (int round = 0; round < 12; round++) {
+            for (int round = 0; round < rounds(12); round++) {
                 int64_t position = round < 2 ? round : random_between(0, 190);
                 int n_tokens = round == 0 ? 192 : random_between(1, 192 - (int)position);
                 enum data_kind kind = (enum data_kind)(round % DATA_KINDS);

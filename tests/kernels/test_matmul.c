@@ -269,21 +269,21 @@ static void check_sizes(int m, int n, int k)
 static void every_number_of_columns(void **unused)
 {
     (void)unused;
-    for (int n = 1; n <= 100; n++)
+    for (int n = 1; n <= 100; n += SIZE_STEP)
         check_sizes(between(1, 12), n, 2 * between(1, 30));
 }
 
 static void every_length_of_a_chain(void **unused)
 {
     (void)unused;
-    for (int k = 2; k <= 200; k += 2)
+    for (int k = 2; k <= 200; k += 2 * SIZE_STEP)
         check_sizes(between(1, 10), between(1, 60), k);
 }
 
 static void every_number_of_rows(void **unused)
 {
     (void)unused;
-    for (int m = 1; m <= 70; m++)
+    for (int m = 1; m <= 70; m += SIZE_STEP)
         check_sizes(m, between(40, 110), 2 * between(1, 24));
 }
 

@@ -129,14 +129,14 @@ static void check_sizes(const struct kernels *kernels, int m, int n, int k)
 static void columns(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int n = 1; n <= 150; n += random_between(1, 5))
+    for (int n = 1; n <= 150; n += SIZE_STEP * random_between(1, 5))
         check_sizes(kernels, random_between(1, 12), n, 2 * random_between(1, 30));
 }
 
 static void rows(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int m = 1; m <= 70; m += random_between(1, 3))
+    for (int m = 1; m <= 70; m += SIZE_STEP * random_between(1, 3))
         check_sizes(kernels, m, random_between(40, 110), 2 * random_between(1, 40));
 }
 

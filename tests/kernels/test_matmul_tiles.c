@@ -121,21 +121,21 @@ static void check_sizes(const struct kernels *kernels, int m, int n, int k)
 static void columns(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int n = 1; n <= 100; n++)
+    for (int n = 1; n <= 100; n += SIZE_STEP)
         check_sizes(kernels, random_between(1, 12), n, 2 * random_between(1, 30));
 }
 
 static void chains(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int k = 2; k <= 200; k += 2)
+    for (int k = 2; k <= 200; k += 2 * SIZE_STEP)
         check_sizes(kernels, random_between(1, 40), random_between(1, 60), k);
 }
 
 static void rows(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int m = 1; m <= 70; m++)
+    for (int m = 1; m <= 70; m += SIZE_STEP)
         check_sizes(kernels, m, random_between(40, 110), 2 * random_between(1, 60));
 }
 

@@ -8,7 +8,6 @@
 
 #include <ftw.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/file.h"
 
@@ -26,16 +25,6 @@ struct bad_case {
     struct bad_file files[3];
     const char *words[6]; // all must stand in the message
 };
-
-// Sanitizers slow everything down, so that their bound only catches what hangs.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SECONDS_MAX 20.0
-#elif defined(__has_feature)
-#define SECONDS_MAX                                                                                \
-    (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ? 20.0 : 1.0)
-#else
-#define SECONDS_MAX 1.0
-#endif
 
 typedef enum status (*open_function)(const char *folder);
 
@@ -84,13 +73,6 @@ static inline void write_file(const struct bad_file *file)
         write_raw(path, file->text, strlen(file->text));
 }
 
-static inline double cpu_seconds(void) // of this process: other work on the machine does not count
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static inline int run_case(const struct bad_case *bad, open_function open)
 {
     int errors = 0;
@@ -99,11 +81,11 @@ static inline int run_case(const struct bad_case *bad, open_function open)
     for (size_t i = 0; i < sizeof bad->files / sizeof bad->files[0] && bad->files[i].name; i++)
         write_file(&bad->files[i]);
     status_clear();
-    double begun = cpu_seconds();
+    double begun = user_seconds();
     enum status status = open(folder);
-    double seconds = cpu_seconds() - begun;
+    double seconds = user_seconds() - begun;
     const char *message = status_message();
-    errors += status == OK || seconds > SECONDS_MAX || strchr(message, '\n') != NULL;
+    errors += status == OK || seconds > patience(1) || strchr(message, '\n') != NULL;
     for (size_t i = 0; i < sizeof bad->words / sizeof bad->words[0] && bad->words[i]; i++)
         errors += strstr(message, bad->words[i]) == NULL;
     errors += !strstr(message, "expected") && !strstr(message, "not valid JSON") &&

@@ -59,7 +59,7 @@ static size_t random_size(void)
     uint32_t kind = random_number() % 4;
     if (kind == 0)
         return edges[random_number() % (sizeof edges / sizeof edges[0])];
-    return random_number() % (kind == 1 ? 100 : kind == 2 ? 10000 : RANKS_SLOW ? 30000 : 150000);
+    return random_number() % (kind == 1 ? 100 : kind == 2 ? 10000 : SANITIZED ? 30000 : 150000);
 }
 
 static void random_tree(int n_ranks, struct reduction_tree *tree)
@@ -241,7 +241,7 @@ static int one_random_call(struct comm *comm, uint32_t call)
     return calls[random_number() % (sizeof calls / sizeof calls[0])](comm, call);
 }
 
-enum { N_CALLS = RANKS_SLOW ? 16 : 60 };
+enum { N_CALLS = SANITIZED ? 16 : 60 };
 
 static int run_random(struct comm *comm, const char *argument)
 {
@@ -495,7 +495,7 @@ static int run_large(struct comm *comm, const char *argument)
 static void large_messages(void **state)
 {
     (void)state;
-    ranks_pass(2, "large", RANKS_SLOW ? "1048577" : "33554433");
+    ranks_pass(2, "large", SANITIZED ? "1048577" : "33554433");
 }
 
 static const struct ranks_case cases[] = {

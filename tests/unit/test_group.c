@@ -15,8 +15,6 @@
 #include "comm/shm_pair.h"
 #include "comm/transport.h"
 
-static const double limit_seconds = RANKS_SLOW ? 4 : 1; // sanitized processes take long to end
-
 static void sleep_ms(long ms)
 {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
@@ -162,7 +160,7 @@ static void a_killed_rank(void **state)
 {
     (void)state;
     int exit_status;
-    assert_true(misbehave("kill", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("kill", 60, &exit_status) < patience(1));
     assert_sentence("rank 1 (pid ");
     assert_sentence("was killed by signal 9 (Killed) in step 12, layer 3, down_proj");
     assert_int_equal(exit_status, 137);
@@ -172,7 +170,7 @@ static void a_stopped_rank(void **state)
 {
     (void)state;
     int exit_status;
-    assert_true(misbehave("stop", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("stop", 60, &exit_status) < patience(1));
     assert_sentence("was stopped by signal 19 (Stopped (signal)) in step 12, layer 3, down_proj");
     assert_int_not_equal(exit_status, 0);
 }
@@ -181,7 +179,7 @@ static void a_rank_that_exits(void **state)
 {
     (void)state;
     int exit_status;
-    assert_true(misbehave("exit", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("exit", 60, &exit_status) < patience(1));
     assert_sentence("left with exit status 41 in step 12, layer 3, down_proj");
     assert_int_equal(exit_status, 41);
 }
@@ -190,11 +188,11 @@ static void a_rank_that_leaves_in_peace_too_early(void **state)
 {
     (void)state;
     int exit_status;
-    assert_true(misbehave("0", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("0", 60, &exit_status) < patience(1));
     assert_sentence("rank 1 (pid ");
     assert_sentence("waits for it in step 12, layer 3, all-reduce of down_proj");
     assert_int_not_equal(exit_status, 0);
-    assert_true(misbehave("close", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("close", 60, &exit_status) < patience(1));
     assert_sentence("has left the group");
     assert_int_not_equal(exit_status, 0);
 }
@@ -203,7 +201,7 @@ static void a_rank_that_gives_up(void **state)
 {
     (void)state;
     int exit_status;
-    assert_true(misbehave("abort", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("abort", 60, &exit_status) < patience(1));
     assert_sentence("gave up in step 12, layer 3, down_proj: the disk is full");
     assert_int_not_equal(exit_status, 0);
 }
@@ -213,7 +211,7 @@ static void a_late_rank(void **state)
     (void)state;
     int exit_status;
     double seconds = misbehave("late", 0.5, &exit_status);
-    assert_true(seconds > 0.5 && seconds < 0.5 + limit_seconds);
+    assert_true(seconds > 0.5 && seconds < 0.5 + patience(1));
     assert_sentence("rank 1 (pid ");
     assert_sentence("is late, still in step 12, layer 3, down_proj: rank ");
     assert_sentence("in step 12, layer 3, all-reduce of down_proj");
@@ -224,7 +222,7 @@ static void ranks_that_wait_for_each_other(void **state)
     (void)state;
     int exit_status;
     double seconds = misbehave("recv", 0.5, &exit_status);
-    assert_true(seconds > 0.5 && seconds < 0.5 + limit_seconds);
+    assert_true(seconds > 0.5 && seconds < 0.5 + patience(1));
     assert_sentence("ranks wait for each other: rank ");
     assert_sentence("receive of down_proj");
 }
@@ -394,7 +392,7 @@ static void files_and_memory_do_not_grow(void **state)
     assert_int_equal(open_files(), before);
     // No child is left; but the leak checker of a killed rank may have left one of its own.
     while (waitpid(-1, NULL, WNOHANG) > 0)
-        assert_true(RANKS_SLOW);
+        assert_true(SANITIZED);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     FILE *maps = fopen("/proc/self/maps", "r");
     assert_non_null(maps);
@@ -478,9 +476,9 @@ static void assert_all_gone(struct owner *owner, char *said, size_t bytes, int *
             break;
     }
     double seconds = clock_seconds() - begun;
-    if (seconds > limit_seconds)
+    if (seconds > patience(1))
         fprintf(stderr, "it took %.2f s: %s\n", seconds, said);
-    assert_true(seconds <= limit_seconds);
+    assert_true(seconds <= patience(1));
 }
 
 // Until all ranks work: the last thing that they do at their start has been done.

@@ -134,15 +134,15 @@ static void a_hundred_thousand_tensors_parse_fast(void **state)
             OK);
     assert_int_equal(bytes_text(&json, "}"), OK);
     struct safetensors_header header;
-    double begun = clock_seconds();
+    double begun = user_seconds();
     assert_int_equal(parse(json.data, 4 * N, &header), OK);
-    double took = clock_seconds() - begun;
+    double took = user_seconds() - begun;
     print_message("%d tensors in %.3f s\n", N, took);
     assert_int_equal(header.n_tensors, N);
     assert_int_equal(
         safetensors_find(&header, "model.layers.3.mlp.experts.7.up_proj.weight")->offset,
         8 + json.length + 4 * (3 * 256 + 7));
-    assert_true(took < 5); // 0.06 s in release; the bound is for sanitizers on a busy machine
+    assert_true(took < patience(1)); // 0.06 s in release
     safetensors_close(&header);
     bytes_fini(&json);
 }
