@@ -109,8 +109,8 @@ static enum status lookup(const json_t *object, const char *where, const char *k
     return OK;
 }
 
-static enum status wrong(const char *where, const char *key, const char *wanted,
-                         const json_t *value)
+static enum status wrong_json_kind(const char *where, const char *key, const char *wanted,
+                                   const json_t *value)
 {
     return fail(ERR_INPUT, "%s: key \"%s\" is %s; expected %s", where, key, json_show(value),
                 wanted);
@@ -127,10 +127,10 @@ enum status json_get_int(const json_t *object, const char *where, const char *ke
     snprintf(wanted, sizeof wanted, "an integer from %lld to %lld", (long long)least,
              (long long)most);
     if (!json_is_integer(value))
-        return wrong(where, key, wanted, value);
+        return wrong_json_kind(where, key, wanted, value);
     int64_t number = json_integer_value(value);
     if (number < least || number > most)
-        return wrong(where, key, wanted, value);
+        return wrong_json_kind(where, key, wanted, value);
     *out = number;
     return OK;
 }
@@ -145,10 +145,10 @@ enum status json_get_number(const json_t *object, const char *where, const char 
     char wanted[96];
     snprintf(wanted, sizeof wanted, "a number from %g to %g", least, most);
     if (!json_is_number(value))
-        return wrong(where, key, wanted, value);
+        return wrong_json_kind(where, key, wanted, value);
     double number = json_number(value);
     if (!(number >= least && number <= most))
-        return wrong(where, key, wanted, value);
+        return wrong_json_kind(where, key, wanted, value);
     *out = number;
     return OK;
 }
@@ -161,7 +161,7 @@ enum status json_get_bool(const json_t *object, const char *where, const char *k
     if (!value)
         return OK;
     if (!json_is_boolean(value))
-        return wrong(where, key, "true or false", value);
+        return wrong_json_kind(where, key, "true or false", value);
     *out = json_is_true(value);
     return OK;
 }
@@ -174,9 +174,9 @@ enum status json_get_text(const json_t *object, const char *where, const char *k
     if (!value)
         return OK;
     if (!json_is_string(value))
-        return wrong(where, key, "a string", value);
+        return wrong_json_kind(where, key, "a string", value);
     if (strlen(json_string_value(value)) != json_string_length(value))
-        return wrong(where, key, "a string without the character NUL", value);
+        return wrong_json_kind(where, key, "a string without the character NUL", value);
     *out = json_string_value(value);
     return OK;
 }
@@ -189,7 +189,7 @@ enum status json_get_string(const json_t *object, const char *where, const char 
     if (!value)
         return OK;
     if (!json_is_string(value))
-        return wrong(where, key, "a string", value);
+        return wrong_json_kind(where, key, "a string", value);
     *out = json_string_value(value);
     *length = json_string_length(value);
     return OK;
@@ -203,7 +203,7 @@ enum status json_get_object(const json_t *object, const char *where, const char 
     if (!value)
         return OK;
     if (!json_is_object(value))
-        return wrong(where, key, "an object", value);
+        return wrong_json_kind(where, key, "an object", value);
     *out = value;
     return OK;
 }
@@ -216,7 +216,7 @@ enum status json_get_array(const json_t *object, const char *where, const char *
     if (!value)
         return OK;
     if (!json_is_array(value))
-        return wrong(where, key, "an array", value);
+        return wrong_json_kind(where, key, "an array", value);
     *out = value;
     return OK;
 }

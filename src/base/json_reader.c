@@ -116,7 +116,7 @@ bool json_reader_word(struct json_reader *reader, const char *word)
 
 // ---- strings ----
 
-static int hex_digit(char c)
+static int json_hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -131,7 +131,7 @@ static int32_t read_code(const char *at, const char *end)
     if (end - at < 4)
         return -1;
     for (int i = 0; i < 4; i++) {
-        int digit = hex_digit(at[i]);
+        int digit = json_hex_digit(at[i]);
         if (digit < 0)
             return -1;
         code = code * 16 + digit;
@@ -140,7 +140,8 @@ static int32_t read_code(const char *at, const char *end)
 }
 
 // "\u00e9" or a surrogate pair at *at, which is moved behind it.
-static enum status unescape_code(struct json_reader *reader, const char **at, struct bytes *out)
+static enum status json_unescape_code(struct json_reader *reader, const char **at,
+                                      struct bytes *out)
 {
     char put[UTF8_BYTES_MAX];
     int32_t code = read_code(*at + 2, reader->end);
@@ -164,8 +165,8 @@ static enum status unescape_code(struct json_reader *reader, const char **at, st
     return bytes_append(out, put, utf8_put((uint32_t)code, put));
 }
 
-static enum status unescape(struct json_reader *reader, const char *at, const char *end,
-                            struct bytes *out)
+static enum status json_unescape(struct json_reader *reader, const char *at, const char *end,
+                                 struct bytes *out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
     bytes_clear(out);
@@ -182,7 +183,7 @@ static enum status unescape(struct json_reader *reader, const char *at, const ch
             TRY(bytes_append(out, &to[simple - from], 1));
             at += 2;
         } else if (at + 1 < end && at[1] == 'u') {
-            TRY(unescape_code(reader, &at, out));
+            TRY(json_unescape_code(reader, &at, out));
         } else {
             return json_reader_malformed(reader, "a string with valid escapes");
         }
@@ -210,7 +211,7 @@ enum status json_reader_string(struct json_reader *reader, struct bytes *scratch
     *text = begin;
     *length = (size_t)(at - begin);
     if (escapes) {
-        TRY(unescape(reader, begin, at, scratch));
+        TRY(json_unescape(reader, begin, at, scratch));
         *text = scratch->data;
         *length = scratch->length;
     }

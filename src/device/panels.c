@@ -49,8 +49,8 @@ static void zero_padding(const struct panels *w)
 }
 
 // `side_by_side` matrices; this one is number `which` of them.
-static void init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data,
-                 int side_by_side, int which)
+static void init_panels(struct panels *w, enum panel_format format, int32_t n, int32_t k,
+                        void *data, int side_by_side, int which)
 {
     assert(n >= 0 && k >= 0 && k % 2 == 0);
     *w = (struct panels){.format = format, .n = n, .k = k, .data = data};
@@ -68,14 +68,14 @@ static void init(struct panels *w, enum panel_format format, int32_t n, int32_t 
 
 void panels_init(struct panels *w, enum panel_format format, int32_t n, int32_t k, void *data)
 {
-    init(w, format, n, k, data, 1, 0);
+    init_panels(w, format, n, k, data, 1, 0);
 }
 
 void panels_init_pair(struct panels *first, struct panels *second, enum panel_format format,
                       int32_t n, int32_t k, void *data)
 {
-    init(first, format, n, k, data, 2, 0);
-    init(second, format, n, k, data, 2, 1);
+    init_panels(first, format, n, k, data, 2, 0);
+    init_panels(second, format, n, k, data, 2, 1);
 }
 
 static float source_value(const void *source, enum source_type type, size_t i)
@@ -92,8 +92,8 @@ static float source_value(const void *source, enum source_type type, size_t i)
 }
 
 // The same type keeps its bits; all else goes through f32 with the contract's rounding.
-static void convert(void *to, enum panel_format format, size_t at, const void *from,
-                    enum source_type type, size_t i)
+static void convert_element(void *to, enum panel_format format, size_t at, const void *from,
+                            enum source_type type, size_t i)
 {
     switch (format) {
     case PANELS_BF16:
@@ -118,8 +118,8 @@ void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
     assert(column % 2 == 0 && n_columns % 2 == 0);
     for (int32_t r = 0; r < n_rows; r++)
         for (int32_t c = 0; c < n_columns; c++)
-            convert(w->data, w->format, element_at(w, row + r, column + c), source, type,
-                    (size_t)r * source_stride + (size_t)c);
+            convert_element(w->data, w->format, element_at(w, row + r, column + c), source, type,
+                            (size_t)r * source_stride + (size_t)c);
 }
 
 void panels_row(const struct panels *w, int32_t row, float *out)

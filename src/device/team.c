@@ -48,7 +48,7 @@ struct worker { // handed to a thread at its start
     int thread;
 };
 
-static void pause_briefly(void)
+static void pause_team(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -82,7 +82,7 @@ static void turn_await(struct turn *turn, uint32_t number, int64_t spin_ns)
         for (int i = 0; i < PAUSES; i++) {
             if (!turn_is(turn, number))
                 return;
-            pause_briefly();
+            pause_team();
         }
         now = clock_ns();
     }

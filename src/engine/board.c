@@ -53,8 +53,8 @@ enum status board_bytes(const struct board_shape *shape, size_t *out)
     return OK;
 }
 
-static void fill(struct board *board, char *memory, const struct board_shape *shape,
-                 const struct places *places)
+static void fill_header(struct board *board, char *memory, const struct board_shape *shape,
+                        const struct places *places)
 {
     *board = (struct board){
         .header = (struct board_header *)memory,
@@ -76,7 +76,7 @@ enum status board_post(void *memory, const struct board_shape *shape,
 {
     struct places places;
     TRY(places_of(shape, &places));
-    fill(out, memory, shape, &places);
+    fill_header(out, memory, shape, &places);
     struct board_header *header = out->header;
     memcpy(header->magic, MAGIC, sizeof header->magic);
     header->version = BOARD_VERSION;
@@ -133,7 +133,7 @@ enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check c
     TRY(check(header, bytes, n_ranks));
     struct places places;
     TRY(places_of(&header->shape, &places));
-    fill(out, memory, &header->shape, &places);
+    fill_header(out, memory, &header->shape, &places);
     return OK;
 }
 

@@ -55,7 +55,7 @@ static enum status watch_ranks(struct crew *crew)
     return OK;
 }
 
-static enum status start(struct crew *crew)
+static enum status start_crew(struct crew *crew)
 {
     static const char *const arguments[] = {"colrow", "rank", NULL};
     struct board_options *board = &crew->options.board;
@@ -87,7 +87,7 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     crew->state = CREW_LOADING;
     enum status status = crew_events_init(&crew->events);
     if (status == OK)
-        status = start(crew);
+        status = start_crew(crew);
     if (status != OK)
         crew_stop(crew);
     else
@@ -155,7 +155,7 @@ static enum status start_again(struct crew *crew)
     crew->group = NULL;
     crew->board = (struct board){0};
     crew->restarting = false;
-    return start(crew);
+    return start_crew(crew);
 }
 
 static enum status look(struct crew *crew)

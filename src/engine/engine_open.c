@@ -72,7 +72,7 @@ static enum status check_range(const char *name, double value, double least, dou
     return fail(ERR_USAGE, "%s is %.15g; expected %.15g to %.15g", name, value, least, most);
 }
 
-static enum status check_options(const struct colrow_options *o)
+static enum status check_engine_options(const struct colrow_options *o)
 {
     if (!o->model || !*o->model)
         return fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
@@ -149,7 +149,7 @@ static enum status resolve_cache(struct opening *opening)
     return OK;
 }
 
-static enum status compile_plan(struct opening *opening)
+static enum status compile_engine_plan(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
@@ -209,7 +209,7 @@ static enum status read_model(struct opening *opening)
     TRY(resolve_compute(opening));
     TRY(resolve_order(opening));
     TRY(resolve_cache(opening));
-    TRY(compile_plan(opening));
+    TRY(compile_engine_plan(opening));
     TRY(plan_check_checkpoint(engine->plan, opening->checkpoint));
     return read_text_files(opening);
 }
@@ -287,7 +287,7 @@ static enum status plan_memory_use(struct opening *opening)
     return OK;
 }
 
-static enum status reserve(struct opening *opening)
+static enum status reserve_engine(struct opening *opening)
 {
     struct colrow_engine *engine = opening->engine;
     struct scheduler_limits limits = {
@@ -313,7 +313,7 @@ static enum status whole_path(const char *path, char *out)
     return OK;
 }
 
-static enum status start_ranks(struct opening *opening)
+static enum status start_engine_ranks(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
@@ -349,13 +349,13 @@ static enum status start_ranks(struct opening *opening)
 static enum status open_engine(struct opening *opening)
 {
     opening->engine->begun = clock_seconds();
-    TRY(check_options(opening->options));
+    TRY(check_engine_options(opening->options));
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));
     TRY(choose_sizes(opening));
     TRY(plan_memory_use(opening));
-    TRY(reserve(opening));
-    return start_ranks(opening);
+    TRY(reserve_engine(opening));
+    return start_engine_ranks(opening);
 }
 
 int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out)

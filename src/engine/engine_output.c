@@ -12,7 +12,7 @@ void engine_queue_output(struct colrow_engine *engine, struct completion *comple
     engine->last_output = completion;
 }
 
-static struct colrow_output describe(const struct completion *completion)
+static struct colrow_output describe_output(const struct completion *completion)
 {
     const struct sequence *sequence = &completion->sequence;
     const struct request *request = sequence->request;
@@ -44,8 +44,8 @@ static struct colrow_output describe(const struct completion *completion)
 }
 
 // To the poll queue; what cannot be stored ends the sequence, which can always be said.
-static void store(struct colrow_engine *engine, struct completion *completion,
-                  struct colrow_output *output)
+static void store_output(struct colrow_engine *engine, struct completion *completion,
+                         struct colrow_output *output)
 {
     enum status status = poll_queue_add(&engine->polled, output, engine->config.vocab_size);
     if (status == OK)
@@ -78,13 +78,13 @@ static void remove_request(struct colrow_engine *engine, struct request *request
 static void hand_over(struct colrow_engine *engine, struct completion *completion)
 {
     struct request *request = completion->sequence.request;
-    struct colrow_output output = describe(completion);
+    struct colrow_output output = describe_output(completion);
     if (request->callback) {
         engine->handing_over = true;
         request->callback(request->context, &output);
         engine->handing_over = false;
     } else {
-        store(engine, completion, &output);
+        store_output(engine, completion, &output);
     }
     forget_delivered(completion);
     if (completion->finish != COLROW_RUNNING)

@@ -57,8 +57,8 @@ static const float *row_of_logits(const struct colrow_engine *engine, int32_t in
     return crew_results(engine->crew)->logits + (size_t)index * (size_t)engine->config.vocab_size;
 }
 
-static enum status draw(struct colrow_engine *engine, struct completion *completion, int32_t index,
-                        struct sample *sample)
+static enum status draw_tokens(struct colrow_engine *engine, struct completion *completion,
+                               int32_t index, struct sample *sample)
 {
     const struct sequence *sequence = &completion->sequence;
     if (!engine->scheduler.logit_full[index]) {
@@ -77,11 +77,11 @@ static enum status draw(struct colrow_engine *engine, struct completion *complet
                         row_of_logits(engine, index), sample);
 }
 
-static enum status add_token(struct colrow_engine *engine, struct completion *completion,
-                             int32_t index)
+static enum status add_drawn_token(struct colrow_engine *engine, struct completion *completion,
+                                   int32_t index)
 {
     struct sample sample;
-    TRY(draw(engine, completion, index, &sample));
+    TRY(draw_tokens(engine, completion, index, &sample));
     for (int32_t i = 0; i < sample.n_logprobs; i++)
         completion->logprobs[i] = sample.logprobs[i];
     completion->n_logprobs = sample.n_logprobs;
@@ -108,7 +108,7 @@ static void take_result(struct colrow_engine *engine, struct sequence *sequence)
         completion->prompt_position = logits->prompt_begin;
         sequence->n_prompt_logits = logits->prompt_end;
     }
-    if (logits->samples && add_token(engine, completion, logits->first + logits->n - 1) != OK)
+    if (logits->samples && add_drawn_token(engine, completion, logits->first + logits->n - 1) != OK)
         completion_fail(completion, status_code(), status_message());
     if (n_prompt > 0 || logits->samples)
         engine_queue_output(engine, completion);

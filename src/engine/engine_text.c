@@ -169,7 +169,7 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
     struct_give(out, struct_size, &info, sizeof info);
 }
 
-static enum colrow_state state_of(const struct colrow_engine *engine)
+static enum colrow_state state_of_rank(const struct colrow_engine *engine)
 {
     if (engine->over)
         return COLROW_BROKEN;
@@ -181,7 +181,7 @@ void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_g
                              size_t struct_size)
 {
     const struct colrow_gauges gauges = {
-        .state = state_of(engine),
+        .state = state_of_rank(engine),
         .restarts = (int)crew_generation(engine->crew) - 1,
         .bytes_loaded = crew_bytes_read(engine->crew),
         .bytes_total = engine->file_bytes,
@@ -209,14 +209,14 @@ void colrow_get_statistics_sized(const struct colrow_engine *engine, struct colr
     struct_give(out, struct_size, &engine->statistics, sizeof engine->statistics);
 }
 
-static uint64_t load(const _Atomic uint64_t *number)
+static uint64_t load_counter(const _Atomic uint64_t *number)
 {
     return atomic_load_explicit(number, memory_order_relaxed); // a count, read now and then
 }
 
 static double seconds(const _Atomic uint64_t *ns)
 {
-    return (double)load(ns) * 1e-9;
+    return (double)load_counter(ns) * 1e-9;
 }
 
 int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int rank,
@@ -230,17 +230,17 @@ int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int ran
     uint64_t peak = pid ? device_resident_peak_bytes(pid) : 0;
     const struct colrow_rank_statistics statistics = {
         .pid = pid,
-        .weight_bytes = load(&from->weight_bytes),
-        .kv_bytes = load(&from->kv_bytes),
-        .scratch_bytes = load(&from->scratch_bytes),
-        .resident_peak_bytes = peak ? peak : load(&from->resident_peak_bytes),
-        .file_bytes_read = load(&from->bytes_read),
+        .weight_bytes = load_counter(&from->weight_bytes),
+        .kv_bytes = load_counter(&from->kv_bytes),
+        .scratch_bytes = load_counter(&from->scratch_bytes),
+        .resident_peak_bytes = peak ? peak : load_counter(&from->resident_peak_bytes),
+        .file_bytes_read = load_counter(&from->bytes_read),
         .load_seconds = seconds(&from->load_ns),
         .weights_seconds = seconds(&from->weights_ns),
         .step_seconds = seconds(&from->step_ns),
         .all_reduce_seconds = seconds(&from->all_reduce_ns),
         .wait_seconds = seconds(&from->wait_ns),
-        .bytes_sent = load(&from->bytes_sent),
+        .bytes_sent = load_counter(&from->bytes_sent),
     };
     struct_give(out, struct_size, &statistics, sizeof statistics);
     return 0;

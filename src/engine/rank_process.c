@@ -37,8 +37,8 @@ static void show_progress(void *context, uint64_t bytes_read)
     PUBLISH(bytes_read, bytes_read);
 }
 
-static enum status compile_plan(struct rank *rank, const struct model_config *config,
-                                const struct checkpoint *checkpoint)
+static enum status compile_rank_plan(struct rank *rank, const struct model_config *config,
+                                     const struct checkpoint *checkpoint)
 {
     const struct board_options *options = &rank->board.header->options;
     struct tp_plan_rules rules;
@@ -104,7 +104,7 @@ static enum status open_model(struct rank *rank, const struct checkpoint *checkp
     return OK;
 }
 
-static enum status load(struct rank *rank)
+static enum status load_model(struct rank *rank)
 {
     const struct board_options *options = &rank->board.header->options;
     struct model_config config;
@@ -114,7 +114,7 @@ static enum status load(struct rank *rank)
     log_set_level((enum log_level)options->log_level);
     TRY(checkpoint_open(options->model, &checkpoint));
     enum status status;
-    TRY_DONE(compile_plan(rank, &config, checkpoint));
+    TRY_DONE(compile_rank_plan(rank, &config, checkpoint));
     TRY_DONE(start_team(rank));
     TRY_DONE(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
     status = open_model(rank, checkpoint);
@@ -133,7 +133,7 @@ static enum status rank_open(struct rank *rank)
     log_set_level((enum log_level)rank->board.header->options.log_level);
     size_t n_sequences = (size_t)rank->board.header->shape.limits.sequences_max;
     TRY(memory_new(n_sequences, sizeof *rank->sequences, "step plans", &rank->sequences));
-    TRY(load(rank));
+    TRY(load_model(rank));
     board_arrive(&rank->board, board_loaded(&rank->board));
     return OK;
 }

@@ -65,7 +65,7 @@ static bool found_beside_library(char *out)
     return false;
 }
 
-static enum status named(const char *program, const char *by, char *out)
+static enum status program_named(const char *program, const char *by, char *out)
 {
     if (snprintf(out, FILE_PATH_MAX, "%s", program) >= FILE_PATH_MAX)
         return fail(ERR_USAGE, "%s: the path is too long", by);
@@ -77,10 +77,10 @@ static enum status named(const char *program, const char *by, char *out)
 enum status rank_program_find(const char *given, char *out)
 {
     if (given)
-        return named(given, "rank_program", out);
+        return program_named(given, "rank_program", out);
     const char *variable = getenv("COLROW_RANK_PROGRAM");
     if (variable && *variable)
-        return named(variable, "COLROW_RANK_PROGRAM", out);
+        return program_named(variable, "COLROW_RANK_PROGRAM", out);
     if (is_this_program(out) || found_beside_library(out) || found_in_path("colrow", out))
         return OK;
     return fail(ERR_USAGE, "cannot find the program colrow, which the ranks run: neither beside "

@@ -69,7 +69,7 @@ void ranking_select(uint64_t *keys, int32_t n, int32_t k)
     }
 }
 
-static void sift_down(uint64_t *heap, int32_t n, int32_t i)
+static void sift_ranked_down(uint64_t *heap, int32_t n, int32_t i)
 {
     for (int32_t child; (child = 2 * i + 1) < n; i = child) {
         if (child + 1 < n && heap[child + 1] < heap[child])
@@ -84,10 +84,10 @@ static void sift_down(uint64_t *heap, int32_t n, int32_t i)
 void ranking_sort(uint64_t *keys, int32_t n)
 {
     for (int32_t i = n / 2 - 1; i >= 0; i--)
-        sift_down(keys, n, i);
+        sift_ranked_down(keys, n, i);
     for (int32_t last = n - 1; last > 0; last--) {
         swap(&keys[0], &keys[last]);
-        sift_down(keys, last, 0);
+        sift_ranked_down(keys, last, 0);
     }
 }
 

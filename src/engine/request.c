@@ -221,8 +221,8 @@ static enum status completion_init(struct request *request, const struct request
     return OK;
 }
 
-static enum status fill(struct request *request, const struct request_limits *limits,
-                        const int32_t *ids, const struct colrow_sampling *sampling)
+static enum status fill_request(struct request *request, const struct request_limits *limits,
+                                const int32_t *ids, const struct colrow_sampling *sampling)
 {
     copy_numbers(request, limits, sampling);
     TRY(copy_stops(request, sampling));
@@ -250,7 +250,7 @@ enum status request_new(const struct request_limits *limits, uint64_t number, co
     arena_init(&request->arena);
     request->number = number;
     request->n_prompt = n_ids;
-    enum status status = fill(request, limits, ids, sampling);
+    enum status status = fill_request(request, limits, ids, sampling);
     if (status != OK) {
         request_free(request);
         return status;

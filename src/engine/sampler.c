@@ -319,8 +319,9 @@ static void take_logprobs(struct sampler *sampler, const float *model_logits, in
     out->n_logprobs = 1 + n_best;
 }
 
-static enum status draw(struct sampler *sampler, const struct sampling *sampling,
-                        const struct sampling_state *state, const float *logits, struct sample *out)
+static enum status draw_from_weights(struct sampler *sampler, const struct sampling *sampling,
+                                     const struct sampling_state *state, const float *logits,
+                                     struct sample *out)
 {
     const float *values = logits;
     if (sampling->penalties || sampling->n_logit_bias > 0 ||
@@ -352,7 +353,7 @@ enum status sampler_draw(struct sampler *sampler, const struct sampling *samplin
     fenv_t environment; // of the user's thread: it gets back the rounding and denormal modes it had
     fegetenv(&environment);
     number_mode_set();
-    enum status status = draw(sampler, sampling, state, logits, out);
+    enum status status = draw_from_weights(sampler, sampling, state, logits, out);
     fesetenv(&environment);
     return status;
 }

@@ -97,8 +97,8 @@ struct room {
     int32_t rows, logit_rows;
 };
 
-static void join(struct scheduler *s, struct room *room, struct sequence *sequence,
-                 int32_t n_tokens)
+static void join_queue(struct scheduler *s, struct room *room, struct sequence *sequence,
+                       int32_t n_tokens)
 {
     sequence->step_tokens = n_tokens;
     sequence->logits = logits_of(sequence, n_tokens);
@@ -138,7 +138,7 @@ static void plan_decoding(struct scheduler *s, struct room *room)
         if (!grow(s, sequence))
             return;            // it was the last one
         next = sequence->next; // the queue behind it may have changed
-        join(s, room, sequence, 1);
+        join_queue(s, room, sequence, 1);
     }
 }
 
@@ -150,7 +150,7 @@ static void plan_chunk(struct scheduler *s, struct room *room, struct sequence *
     for (int32_t excess; n > 0 && (excess = logits_of(sequence, n).n - room->logit_rows) > 0;)
         n -= excess; // rows that want logits stand at the end
     if (n > 0)
-        join(s, room, sequence, n);
+        join_queue(s, room, sequence, n);
 }
 
 static bool may_grow(const struct sequence *sequence)
@@ -174,7 +174,7 @@ static bool may_start(const struct scheduler *s, const struct sequence *sequence
            kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
 }
 
-static void start(struct scheduler *s, struct sequence *sequence)
+static void start_sequence(struct scheduler *s, struct sequence *sequence)
 {
     int32_t n_pages = (int32_t)kv_pages_for(sequence->n_tokens);
     bool taken = kv_pool_take(s->pool, n_pages, sequence->pages);
@@ -200,7 +200,7 @@ static void start_waiting(struct scheduler *s, struct room *room)
     for (struct sequence *sequence; (sequence = s->waiting.first);) {
         if (room->rows < 1 || room->logit_rows < 1 || !may_start(s, sequence, reserve))
             return;
-        start(s, sequence);
+        start_sequence(s, sequence);
         reserve += may_grow(sequence);
         plan_chunk(s, room, sequence);
     }

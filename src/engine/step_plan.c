@@ -21,7 +21,7 @@ struct places {
     size_t sequences, tokens, logit_rows, logit_full, pages, end;
 };
 
-static bool place(size_t *end, size_t count, size_t item_bytes, size_t *out)
+static bool place_array(size_t *end, size_t count, size_t item_bytes, size_t *out)
 {
     size_t bytes;
     *out = *end;
@@ -29,15 +29,16 @@ static bool place(size_t *end, size_t count, size_t item_bytes, size_t *out)
            checked_add(*end, bytes & ~(size_t)63, end);
 }
 
-static bool places_of(const struct step_limits *limits, struct places *out)
+static bool step_places_of(const struct step_limits *limits, struct places *out)
 {
     size_t end = round_up(sizeof(struct plan_head), 64);
     bool good =
-        place(&end, (size_t)limits->sequences_max, sizeof(struct plan_sequence), &out->sequences) &&
-        place(&end, (size_t)limits->rows_max, sizeof(int32_t), &out->tokens) &&
-        place(&end, (size_t)limits->logit_rows_max, sizeof(int32_t), &out->logit_rows) &&
-        place(&end, (size_t)limits->logit_rows_max, 1, &out->logit_full) &&
-        place(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages);
+        place_array(&end, (size_t)limits->sequences_max, sizeof(struct plan_sequence),
+                    &out->sequences) &&
+        place_array(&end, (size_t)limits->rows_max, sizeof(int32_t), &out->tokens) &&
+        place_array(&end, (size_t)limits->logit_rows_max, sizeof(int32_t), &out->logit_rows) &&
+        place_array(&end, (size_t)limits->logit_rows_max, 1, &out->logit_full) &&
+        place_array(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages);
     out->end = end;
     return good;
 }
@@ -45,13 +46,13 @@ static bool places_of(const struct step_limits *limits, struct places *out)
 enum status step_plan_bytes(const struct step_limits *limits, size_t *out)
 {
     struct places places;
-    if (!places_of(limits, &places))
+    if (!step_places_of(limits, &places))
         return fail_memory(SIZE_MAX, "the step plan");
     *out = places.end;
     return OK;
 }
 
-static void copy(char *to, const void *from, int32_t count, size_t item_bytes)
+static void copy_array(char *to, const void *from, int32_t count, size_t item_bytes)
 {
     if (count)
         memcpy(to, from, (size_t)count * item_bytes);
@@ -61,7 +62,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
                      const struct step *step)
 {
     struct places places;
-    bool fits = places_of(limits, &places);
+    bool fits = step_places_of(limits, &places);
     assert(fits && step->n_rows <= limits->rows_max && step->n_sequences <= limits->sequences_max);
     assert(step->n_logits <= limits->logit_rows_max);
     (void)fits;
@@ -74,9 +75,10 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
         .n_logits = step->n_logits,
         .capture = step->capture,
     };
-    copy(base + places.tokens, step->tokens, step->n_rows, sizeof *step->tokens);
-    copy(base + places.logit_rows, step->logit_rows, step->n_logits, sizeof *step->logit_rows);
-    copy(base + places.logit_full, step->logit_full, step->n_logits, 1);
+    copy_array(base + places.tokens, step->tokens, step->n_rows, sizeof *step->tokens);
+    copy_array(base + places.logit_rows, step->logit_rows, step->n_logits,
+               sizeof *step->logit_rows);
+    copy_array(base + places.logit_full, step->logit_full, step->n_logits, 1);
     struct plan_sequence *out = (struct plan_sequence *)(base + places.sequences);
     int64_t n_pages = 0;
     for (int32_t i = 0; i < step->n_sequences; i++) {
@@ -89,13 +91,13 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
             .n_tokens = in->n_tokens,
             .n_pages = in->n_pages,
         };
-        copy(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->pages, in->n_pages,
-             sizeof(int32_t));
+        copy_array(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->pages, in->n_pages,
+                   sizeof(int32_t));
         n_pages += in->n_pages;
     }
 }
 
-static enum status wrong(const char *what, int64_t found, int64_t least, int64_t most)
+static enum status wrong_plan(const char *what, int64_t found, int64_t least, int64_t most)
 {
     return fail(ERR_INTERNAL, "step plan: %s is %lld; expected %lld to %lld", what,
                 (long long)found, (long long)least, (long long)most);
@@ -104,7 +106,7 @@ static enum status wrong(const char *what, int64_t found, int64_t least, int64_t
 #define CHECK(value, least, most)                                                                  \
     do {                                                                                           \
         if ((value) < (least) || (value) > (most))                                                 \
-            return wrong(#value, (value), (least), (most));                                        \
+            return wrong_plan(#value, (value), (least), (most));                                   \
     } while (0)
 
 static enum status check_sequence(const struct plan_sequence *sequence,
@@ -131,7 +133,7 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
                            uint64_t number, struct step_sequence *sequences, struct step *out)
 {
     struct places places;
-    if (!places_of(limits, &places))
+    if (!step_places_of(limits, &places))
         return fail_memory(SIZE_MAX, "the step plan");
     const char *base = area;
     const struct plan_head *head = area;

@@ -106,7 +106,7 @@ int colrow_tokenizer_encode(const struct colrow_tokenizer *handle, const char *t
 }
 
 // A byte string becomes the caller's.
-static int give_text(enum status status, struct bytes *bytes, char **text, size_t *length)
+static int give_handle_text(enum status status, struct bytes *bytes, char **text, size_t *length)
 {
     if (status == OK)
         status = bytes_append(bytes, "", 0); // never NULL
@@ -129,7 +129,7 @@ int colrow_tokenizer_decode(const struct colrow_tokenizer *handle, const int32_t
     if (status == OK && n_ids > 0)
         status = tokenizer_decode(handle->tokenizer, ids, (size_t)n_ids, skip_special_tokens != 0,
                                   &bytes);
-    return give_text(status, &bytes, text, length);
+    return give_handle_text(status, &bytes, text, length);
 }
 
 static enum status render(const struct colrow_tokenizer *handle,
@@ -156,7 +156,7 @@ int colrow_tokenizer_apply_chat_template(const struct colrow_tokenizer *handle,
     struct bytes bytes;
     bytes_init(&bytes);
     enum status status = render(handle, messages, n, add_generation_prompt != 0, &bytes);
-    return give_text(status, &bytes, text, length);
+    return give_handle_text(status, &bytes, text, length);
 }
 
 // ---- the engine's own

@@ -19,7 +19,7 @@ struct mapping {
     const char *tensor, *file; // borrowed from the JSON
 };
 
-static bool ends_with(const char *text, const char *end)
+static bool name_ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), tail = strlen(end);
     return length >= tail && strcmp(text + length - tail, end) == 0;
@@ -31,7 +31,7 @@ static const char *foreign_suffix(const char *name)
     static const char *const suffixes[] = {".bin",  ".pt",      ".pth", ".ckpt",
                                            ".gguf", ".msgpack", ".h5"};
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
-        if (ends_with(name, suffixes[i]))
+        if (name_ends_with(name, suffixes[i]))
             return suffixes[i];
     return NULL;
 }
@@ -53,9 +53,9 @@ static enum status explain_absence(const char *folder)
         return fail_errno("open", folder);
     for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
         const char *name = entry->d_name;
-        char *place = foreign_suffix(name)              ? foreign
-                      : ends_with(name, ".safetensors") ? other
-                                                        : NULL;
+        char *place = foreign_suffix(name)                   ? foreign
+                      : name_ends_with(name, ".safetensors") ? other
+                                                             : NULL;
         if (place && (!*place || strcmp(name, place) < 0))
             snprintf(place, sizeof foreign, "%s", name);
     }
@@ -114,7 +114,7 @@ static enum status add_file(struct checkpoint *out, const char *name)
     return safetensors_read_header(out->fds[i], path, bytes, &out->headers[i]);
 }
 
-static int by_name(const void *a, const void *b)
+static int tensors_by_name(const void *a, const void *b)
 {
     const struct tensor_info *left = a, *right = b;
     return strcmp(left->name, right->name);
@@ -123,13 +123,13 @@ static int by_name(const void *a, const void *b)
 static int by_name_and_file(const void *a, const void *b)
 {
     const struct tensor_info *left = a, *right = b;
-    int order = by_name(a, b);
+    int order = tensors_by_name(a, b);
     return order ? order : left->file - right->file;
 }
 
 // Of tensors that several files hold, the last file's counts: Transformers reads them in this
 // order.
-static void drop_repeated(struct checkpoint *out)
+static void drop_repeated_tensors(struct checkpoint *out)
 {
     int n = out->n_tensors;
     out->n_tensors = 0;
@@ -145,7 +145,7 @@ static void drop_repeated(struct checkpoint *out)
 }
 
 // All files' tensors as one list, sorted by name.
-static enum status merge(struct checkpoint *out)
+static enum status merge_headers(struct checkpoint *out)
 {
     size_t n = 0;
     for (int i = 0; i < out->n_files; i++)
@@ -161,7 +161,7 @@ static enum status merge(struct checkpoint *out)
             tensor->file = i;
         }
     qsort(out->tensors, n, sizeof *out->tensors, by_name_and_file);
-    drop_repeated(out);
+    drop_repeated_tensors(out);
     return OK;
 }
 
@@ -184,7 +184,7 @@ static enum status check_file_name(const char *index, const char *tensor, const 
             ERR_INPUT,
             "%s: weight_map: key \"%.200s\" is %s; expected the name of a file in the same folder",
             index, tensor, json_show(value));
-    if (!ends_with(name, ".safetensors"))
+    if (!name_ends_with(name, ".safetensors"))
         return fail(ERR_UNSUPPORTED,
                     "%s: weight_map: key \"%.200s\" is %s; expected a .safetensors file", index,
                     tensor, json_show(value));
@@ -232,7 +232,7 @@ static enum status open_mapped(struct checkpoint *out, const char *index,
                            index, mappings[i].file);
         TRY(status);
     }
-    return merge(out);
+    return merge_headers(out);
 }
 
 static enum status open_indexed(struct checkpoint *out, const char *index)
@@ -266,7 +266,7 @@ static enum status open_files(struct checkpoint *out)
     if (file_exists(path)) {
         TRY(reserve_files(out, 1));
         TRY(add_file(out, SINGLE_NAME));
-        return merge(out);
+        return merge_headers(out);
     }
     TRY(file_join(out->folder, INDEX_NAME, path));
     if (file_exists(path))
@@ -311,7 +311,7 @@ const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, c
     if (checkpoint->n_tensors == 0)
         return NULL;
     return bsearch(&wanted, checkpoint->tensors, (size_t)checkpoint->n_tensors, sizeof wanted,
-                   by_name);
+                   tensors_by_name);
 }
 
 static bool is_floating(enum element_type type)

@@ -130,7 +130,7 @@ static enum status read_sampling(const char *name, const json_t *root,
 
 // 0 where the file says nothing usable. A fraction counts up, and what is beyond all contexts
 // (1e30, Infinity) is no limit.
-static int32_t read_length(const char *name, const json_t *root, const char *key)
+static int32_t read_token_limit(const char *name, const json_t *root, const char *key)
 {
     const json_t *value = json_object_get(root, key);
     if (!value || json_is_null(value))
@@ -165,8 +165,8 @@ static enum status read_file(const char *folder, const char *file, bool whole, i
         TRY_DONE(read_bos(path, root, vocab_size, out));
     if (whole) {
         TRY_DONE(read_sampling(path, root, out));
-        out->max_new_tokens = read_length(path, root, "max_new_tokens");
-        out->max_length = read_length(path, root, "max_length");
+        out->max_new_tokens = read_token_limit(path, root, "max_new_tokens");
+        out->max_length = read_token_limit(path, root, "max_length");
     }
 done:
     json_decref(root);

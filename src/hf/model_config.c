@@ -347,7 +347,7 @@ static enum status read_rope(const struct reader *reader, struct model_config *o
     return OK;
 }
 
-static enum status read_config(struct reader *reader, struct model_config *out)
+static enum status read_model_config(struct reader *reader, struct model_config *out)
 {
     bool found;
     TRY(read_architecture(reader));
@@ -382,7 +382,7 @@ enum status model_config_parse(const char *name, const char *text, size_t length
     *out = (struct model_config){0};
     TRY(json_parse(name, text, length, &root));
     struct reader reader = {.name = name, .root = root};
-    enum status status = read_config(&reader, out);
+    enum status status = read_model_config(&reader, out);
     json_decref(root);
     return status;
 }

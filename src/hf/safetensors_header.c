@@ -77,7 +77,7 @@ static enum status read_remark(struct header_parts *parts, struct arena *arena, 
 
 // ---- an entry ----
 
-static enum status read_type(struct header_parts *parts, struct tensor_info *out)
+static enum status read_tensor_type(struct header_parts *parts, struct tensor_info *out)
 {
     const char *text;
     size_t length;
@@ -218,7 +218,7 @@ static enum status read_entry_key(struct header_parts *parts, struct entry *entr
     TRY(json_reader_expect(reader, ':'));
     switch (bit) {
     case KEY_DTYPE:
-        return read_type(parts, entry->tensor);
+        return read_tensor_type(parts, entry->tensor);
     case KEY_SHAPE:
         return read_integers(parts, "shape", SHAPE_NUMBERS_MAX, entry->shape, &entry->n_shape);
     case KEY_OFFSETS:
@@ -328,7 +328,7 @@ static enum status read_metadata(struct header_parts *parts, struct safetensors_
 
 // ---- all entries ----
 
-static int by_name(const void *a, const void *b)
+static int entries_by_name(const void *a, const void *b)
 {
     const struct tensor_info *left = a, *right = b;
     return strcmp(left->name, right->name);
@@ -337,7 +337,7 @@ static int by_name(const void *a, const void *b)
 static int by_name_and_order(const void *a, const void *b)
 {
     const struct tensor_info *left = a, *right = b;
-    int order = by_name(a, b);
+    int order = entries_by_name(a, b);
     return order ? order : left->file - right->file;
 }
 
@@ -400,7 +400,7 @@ static enum status check_cover(const char *file, const struct safetensors_header
     return OK;
 }
 
-static enum status read_member(struct header_parts *parts, struct safetensors_header *out)
+static enum status read_tensor_member(struct header_parts *parts, struct safetensors_header *out)
 {
     char *name;
     TRY(read_name(parts, &out->arena, &name));
@@ -424,7 +424,7 @@ static enum status read_header_members(struct header_parts *parts, struct safete
     TRY(json_reader_expect(reader, '{'));
     if (!json_reader_take(reader, '}')) {
         do {
-            TRY(read_member(parts, out));
+            TRY(read_tensor_member(parts, out));
         } while (json_reader_take(reader, ','));
         TRY(json_reader_expect(reader, '}'));
     }
@@ -440,7 +440,7 @@ static enum status parse_header(struct header_parts *parts, uint64_t file_bytes,
     TRY(status);
     drop_repeated(out);
     TRY(check_cover(parts->reader.where, out, parts->data_begin, file_bytes));
-    sort_tensors(out->tensors, out->n_tensors, by_name);
+    sort_tensors(out->tensors, out->n_tensors, entries_by_name);
     return OK;
 }
 
@@ -482,5 +482,6 @@ const struct tensor_info *safetensors_find(const struct safetensors_header *head
     struct tensor_info wanted = {.name = name};
     if (header->n_tensors == 0)
         return NULL;
-    return bsearch(&wanted, header->tensors, (size_t)header->n_tensors, sizeof wanted, by_name);
+    return bsearch(&wanted, header->tensors, (size_t)header->n_tensors, sizeof wanted,
+                   entries_by_name);
 }

@@ -140,7 +140,7 @@ static enum status read_rules(const char *name, json_t *root, struct tp_plan_rul
     return OK;
 }
 
-static void start(struct tp_plan_rules *out)
+static void start_rules(struct tp_plan_rules *out)
 {
     *out = (struct tp_plan_rules){0};
     arena_init(&out->arena);
@@ -150,7 +150,7 @@ enum status tp_plan_parse(const char *name, const char *text, size_t length,
                           struct tp_plan_rules *out)
 {
     json_t *root;
-    start(out);
+    start_rules(out);
     if (length > TP_PLAN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: has %zu bytes; expected at most %d", name, length,
                     TP_PLAN_BYTES_MAX);
@@ -165,7 +165,7 @@ enum status tp_plan_parse(const char *name, const char *text, size_t length,
 enum status tp_plan_file(const char *path, struct tp_plan_rules *out)
 {
     struct bytes text;
-    start(out);
+    start_rules(out);
     bytes_init(&text);
     enum status status = file_read(path, TP_PLAN_BYTES_MAX, &text);
     if (status == OK)
@@ -176,7 +176,7 @@ enum status tp_plan_file(const char *path, struct tp_plan_rules *out)
 
 enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out)
 {
-    start(out);
+    start_rules(out);
     for (size_t i = 0; i < sizeof default_plans / sizeof default_plans[0]; i++)
         if (strcmp(model_type, default_plans[i].model_type) == 0)
             return tp_plan_parse(default_plans[i].source, default_plans[i].plan,
@@ -194,7 +194,7 @@ enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out)
 void tp_plan_close(struct tp_plan_rules *rules)
 {
     arena_fini(&rules->arena);
-    start(rules);
+    start_rules(rules);
 }
 
 // re.sub(r"\.\d+(\.|$)", ".*\1", name): the final dot belongs to the match, so of two numbers side

@@ -114,8 +114,9 @@ static void store_keys(const struct worker *w, int layer, const struct projected
 }
 
 // One call: some query heads of one KV head, some tokens of one sequence.
-static void attend(const struct worker *w, int layer, const struct step_sequence *sequence,
-                   struct range heads, int token, int n_tokens)
+static void attend_local_heads(const struct worker *w, int layer,
+                               const struct step_sequence *sequence, struct range heads, int token,
+                               int n_tokens)
 {
     const struct model *m = w->run->model;
     const struct model_config *c = &m->plan->config;
@@ -164,8 +165,8 @@ static void attend_all(const struct worker *w, int layer)
             for (int token = 0; token < sequence->n_tokens; token += block) {
                 int rest = sequence->n_tokens - token;
                 if (turn++ % w->n_threads == w->thread)
-                    attend(w, layer, sequence, (struct range){head, next}, token,
-                           rest < block ? rest : block);
+                    attend_local_heads(w, layer, sequence, (struct range){head, next}, token,
+                                       rest < block ? rest : block);
             }
         }
     }

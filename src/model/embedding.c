@@ -3,7 +3,7 @@
 #include "model/forward.h"
 
 // This thread's rows, as far as this rank has them. `out` [rows, stride].
-static void look_up(const struct worker *w, float *out, size_t stride)
+static void look_up_row(const struct worker *w, float *out, size_t stride)
 {
     const struct model *m = w->run->model;
     const struct range rows = m->share->embed_vocab;
@@ -25,9 +25,9 @@ void embed_tokens(const struct worker *w)
     bool exchange = m->plan->n_ranks > 1 && m->plan->embed_sharded;
     bool by_columns = m->plan->styles.embed == TP_EMBEDDING_COLWISE;
     if (exchange && by_columns)
-        look_up(w, m->scratch.nodes, (size_t)range_width(m->share->embed_columns));
+        look_up_row(w, m->scratch.nodes, (size_t)range_width(m->share->embed_columns));
     else
-        look_up(w, m->scratch.residual, hidden);
+        look_up_row(w, m->scratch.residual, hidden);
     team_barrier(m->team);
     if (!exchange)
         return;

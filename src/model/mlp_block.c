@@ -26,14 +26,13 @@ static void gather_gate_up(const struct worker *w, int layer)
 }
 
 // silu(gate) · up of down_proj's columns. Few rows are split by columns, many by rows.
-static void activate(const struct worker *w)
+static void activate_gate(const struct worker *w)
 {
     const struct model *m = w->run->model;
     const struct rank_share *s = m->share;
     bool gathered = gathers(m);
     const float *rows = gathered ? m->scratch.gathered : m->scratch.outputs;
-    size_t half =
-        gathered ? (size_t)m->plan->intermediate : (size_t)range_width(s->gate_up_rows);
+    size_t half = gathered ? (size_t)m->plan->intermediate : (size_t)range_width(s->gate_up_rows);
     size_t first = (size_t)(s->intermediate.begin - (gathered ? 0 : s->gate_up_rows.begin));
     size_t item = input_bytes(m->plan->compute);
     int width = range_width(s->intermediate), n_rows = w->run->step->n_rows, row = 0,
@@ -99,7 +98,7 @@ static void project_then_activate(const struct worker *w, int layer,
     if (gathers(m))
         gather_gate_up(w, layer);
     LEAVE_IF_FAILED(w);
-    activate(w);
+    activate_gate(w);
     team_barrier(m->team);
 }
 

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-static bool same(struct placement a, struct placement b)
+static bool same_placement(struct placement a, struct placement b)
 {
     return a.kind == b.kind && (a.kind != PLACE_SHARD || a.dim == b.dim);
 }
@@ -15,7 +15,7 @@ enum status placement_action(struct placement have, struct placement need, enum 
     bool whole = have.kind == PLACE_REPLICATE, split = have.kind == PLACE_SHARD;
     if (need.kind == PLACE_PARTIAL)
         goto refuse; // summands are made by products, never asked for
-    if (same(have, need))
+    if (same_placement(have, need))
         *out = EDGE_NOTHING;
     else if (whole)
         *out = EDGE_SLICE;

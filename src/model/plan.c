@@ -42,9 +42,9 @@ static enum status check_options(const struct plan_options *options)
 }
 
 // All up to the shares, for `n_ranks` instead of what the options say.
-static enum status compile(struct plan *plan, const struct model_config *config,
-                           const struct plan_options *options, int n_ranks,
-                           struct resolved_styles *styles)
+static enum status compile_parts(struct plan *plan, const struct model_config *config,
+                                 const struct plan_options *options, int n_ranks,
+                                 struct resolved_styles *styles)
 {
     plan->config = *config;
     plan->config.tie_word_embeddings = plan_ties(config, options->checkpoint);
@@ -83,7 +83,7 @@ static bool is_valid_size(const struct model_config *config, const struct plan_o
     struct resolved_styles styles;
     if (plan_new(&plan) != OK)
         return false;
-    bool valid = compile(plan, config, options, n_ranks, &styles) == OK;
+    bool valid = compile_parts(plan, config, options, n_ranks, &styles) == OK;
     plan_free(plan);
     return valid;
 }
@@ -140,7 +140,7 @@ enum status plan_compile(const struct model_config *config, const struct plan_op
     struct plan *plan;
     struct resolved_styles styles;
     TRY(plan_new(&plan));
-    enum status status = compile(plan, config, options, options->n_ranks, &styles);
+    enum status status = compile_parts(plan, config, options, options->n_ranks, &styles);
     if (status == ERR_INPUT &&
         plan->styles.qkv != TP_NONE) { // the styles are fine: it is the number
         char reason[STATUS_MESSAGE_MAX / 2];

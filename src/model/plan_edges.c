@@ -10,7 +10,7 @@ enum { EDGES_MAX = 16, FLOAT_BYTES = 4 };
 static const struct placement whole = {PLACE_REPLICATE, 0}, by_rows = {PLACE_SHARD, 0},
                               by_columns = {PLACE_SHARD, 1}, summand = {PLACE_PARTIAL, 0};
 
-static uint64_t width(struct range range)
+static uint64_t edge_width(struct range range)
 {
     return (uint64_t)(range.end - range.begin);
 }
@@ -31,9 +31,9 @@ static uint64_t embed_bytes(const struct plan *plan, int rank)
     if (plan->n_ranks == 1 || !plan->embed_sharded)
         return 0;
     if (plan->styles.embed == TP_EMBEDDING_COLWISE)
-        return width(s->embed_columns) * FLOAT_BYTES;
+        return edge_width(s->embed_columns) * FLOAT_BYTES;
     // The owner of a token's row sends it: on average its share of the vocabulary.
-    return hidden * FLOAT_BYTES * width(s->embed_vocab) / (uint64_t)plan->config.vocab_size;
+    return hidden * FLOAT_BYTES * edge_width(s->embed_vocab) / (uint64_t)plan->config.vocab_size;
 }
 
 static uint64_t qkv_bytes(const struct plan *plan, int rank)
@@ -41,14 +41,14 @@ static uint64_t qkv_bytes(const struct plan *plan, int rank)
     const struct rank_share *s = &plan->shares[rank];
     if (plan->n_ranks == 1 || plan->styles.qkv != TP_COLWISE_GATHER_OUTPUT)
         return 0;
-    return (width(s->q_rows) + 2 * width(s->kv_rows)) * FLOAT_BYTES;
+    return (edge_width(s->q_rows) + 2 * edge_width(s->kv_rows)) * FLOAT_BYTES;
 }
 
 static uint64_t gate_up_bytes(const struct plan *plan, int rank)
 {
     if (plan->n_ranks == 1 || plan->styles.gate_up != TP_COLWISE_GATHER_OUTPUT)
         return 0;
-    return 2 * width(plan->shares[rank].gate_up_rows) * FLOAT_BYTES;
+    return 2 * edge_width(plan->shares[rank].gate_up_rows) * FLOAT_BYTES;
 }
 
 // With sequence_parallel a normed row, rounded as the product's input, goes from its owner to all.
@@ -74,7 +74,7 @@ static uint64_t down_bytes(const struct plan *plan, int rank)
 static uint64_t logit_bytes(const struct plan *plan, int rank)
 {
     return plan->n_ranks > 1 && plan->lm_head_sharded
-               ? width(plan->shares[rank].vocab) * FLOAT_BYTES
+               ? edge_width(plan->shares[rank].vocab) * FLOAT_BYTES
                : 0;
 }
 
@@ -85,8 +85,9 @@ static uint64_t none(const struct plan *plan, int rank)
     return 0;
 }
 
-static enum status add(struct plan *plan, const char *name, bool per_layer, struct placement have,
-                       struct placement need, uint64_t (*bytes)(const struct plan *plan, int rank))
+static enum status add_edge_sum(struct plan *plan, const char *name, bool per_layer,
+                                struct placement have, struct placement need,
+                                uint64_t (*bytes)(const struct plan *plan, int rank))
 {
     assert(plan->n_edges < EDGES_MAX);
     struct plan_edge *edge = &plan->edges[plan->n_edges++];
@@ -109,9 +110,10 @@ static enum status add_middle(struct plan *plan, const char *const *names, enum 
     bool split = out == TP_COLWISE, summing = style_is_rowwise(in);
     struct placement residual = plan->residual_sharded ? by_rows : whole;
     struct placement made = style_is_colwise(out) ? by_columns : whole;
-    TRY(add(plan, names[0], true, made, split ? by_columns : whole, gathered));
-    TRY(add(plan, names[1], true, split ? by_columns : whole, summing ? by_columns : whole, none));
-    return add(plan, names[2], true, summing ? summand : whole, residual, summed);
+    TRY(add_edge_sum(plan, names[0], true, made, split ? by_columns : whole, gathered));
+    TRY(add_edge_sum(plan, names[1], true, split ? by_columns : whole, summing ? by_columns : whole,
+                     none));
+    return add_edge_sum(plan, names[2], true, summing ? summand : whole, residual, summed);
 }
 
 enum status plan_list_edges(struct plan *plan)
@@ -127,18 +129,18 @@ enum status plan_list_edges(struct plan *plan)
     // A looked-up row is with the rank that owns the token's part of the vocabulary: rows, not
     // summands. HuggingFace sums zeros to it; gathering sends each row once and keeps even the sign
     // of a zero.
-    TRY(add(plan, "embed_tokens -> residual", false,
-            s->embed == TP_EMBEDDING_ROWWISE   ? by_rows
-            : s->embed == TP_EMBEDDING_COLWISE ? by_columns
-                                               : whole,
-            whole, embed_bytes));
-    TRY(add(plan, "input_layernorm -> q,k,v", true, normed, whole, norm_bytes));
+    TRY(add_edge_sum(plan, "embed_tokens -> residual", false,
+                     s->embed == TP_EMBEDDING_ROWWISE   ? by_rows
+                     : s->embed == TP_EMBEDDING_COLWISE ? by_columns
+                                                        : whole,
+                     whole, embed_bytes));
+    TRY(add_edge_sum(plan, "input_layernorm -> q,k,v", true, normed, whole, norm_bytes));
     TRY(add_middle(plan, attention, s->qkv, s->o, qkv_bytes, o_bytes));
-    TRY(add(plan, "post_attention_layernorm -> gate,up", true, normed, whole, norm_bytes));
+    TRY(add_edge_sum(plan, "post_attention_layernorm -> gate,up", true, normed, whole, norm_bytes));
     TRY(add_middle(plan, mlp, s->gate_up, s->down, gate_up_bytes, down_bytes));
-    TRY(add(plan, "norm -> lm_head", false, normed, whole, norm_bytes));
-    return add(plan, "lm_head -> logits", false, plan->lm_head_sharded ? by_columns : whole, whole,
-               logit_bytes);
+    TRY(add_edge_sum(plan, "norm -> lm_head", false, normed, whole, norm_bytes));
+    return add_edge_sum(plan, "lm_head -> logits", false,
+                        plan->lm_head_sharded ? by_columns : whole, whole, logit_bytes);
 }
 
 uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)

@@ -79,8 +79,9 @@ static enum status find_parts(struct plan *plan, const struct family_parameter *
     return OK;
 }
 
-static void fill(struct plan *plan, const struct family_parameter *parameter, int layer,
-                 enum tp_style style, enum tp_style weight_style, const struct parts *parts)
+static void fill_parameter(struct plan *plan, const struct family_parameter *parameter, int layer,
+                           enum tp_style style, enum tp_style weight_style,
+                           const struct parts *parts)
 {
     struct plan_parameter *p = &plan->parameters[plan->n_parameters++];
     bool absent = parameter->part == PART_LM_HEAD && plan->config.tie_word_embeddings;
@@ -100,7 +101,7 @@ static void fill(struct plan *plan, const struct family_parameter *parameter, in
     p->rank_columns = parts->columns;
 }
 
-static int slot_of(const struct family_parameter *parameter)
+static int parameter_slot_of(const struct family_parameter *parameter)
 {
     return (int)parameter->part * 2 + parameter->bias;
 }
@@ -118,10 +119,11 @@ static void list(struct plan *plan, const struct resolved_styles *styles, const 
             if (!family_has(parameter, &plan->config))
                 continue;
             if (layer == 0)
-                plan->parameter_at[slot_of(parameter)] = plan->n_parameters;
+                plan->parameter_at[parameter_slot_of(parameter)] = plan->n_parameters;
             enum tp_style weight = styles->weight[parameter->part],
                           bias = styles->bias[parameter->part];
-            fill(plan, parameter, layer, parameter->bias ? bias : weight, weight, &parts[i]);
+            fill_parameter(plan, parameter, layer, parameter->bias ? bias : weight, weight,
+                           &parts[i]);
         }
         if (per_layer && layer == 0)
             plan->parameters_per_layer = plan->n_parameters - first;

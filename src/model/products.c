@@ -112,8 +112,8 @@ struct sink {
     const float *norm; // [hidden] or NULL
 };
 
-static void add_piece(const struct sink *sink, size_t row, size_t column, const float *sum,
-                      size_t count)
+static void add_product_piece(const struct sink *sink, size_t row, size_t column, const float *sum,
+                              size_t count)
 {
     enum { BLOCK = 1024 };
     const struct kernels *kernels = sink->m->kernels;
@@ -138,7 +138,7 @@ static void add_sum(void *context, size_t offset, const float *sum, size_t count
     size_t row = offset / hidden, column = offset % hidden;
     for (size_t n; count; sum += n, count -= n, row++, column = 0) {
         n = hidden - column < count ? hidden - column : count;
-        add_piece(sink, row, column, sum, n);
+        add_product_piece(sink, row, column, sum, n);
         if (!sink->norm)
             continue;
         int32_t *summed = &sink->m->scratch.summed[row];

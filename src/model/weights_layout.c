@@ -17,7 +17,7 @@ struct walk {
     struct weights_layout *layout;
 };
 
-static enum status reserve(struct walk *w, size_t bytes, void **out)
+static enum status reserve_weights(struct walk *w, size_t bytes, void **out)
 {
     size_t begin = w->layout->bytes, end;
     if (!checked_add(begin, bytes, &end) || !checked_add(end, LINE - 1, &end))
@@ -50,7 +50,7 @@ static enum status stored_type(const struct walk *w, const struct plan_parameter
     return OK;
 }
 
-static int64_t width(struct range range)
+static int64_t stored_width(struct range range)
 {
     return range.end - range.begin;
 }
@@ -58,18 +58,20 @@ static int64_t width(struct range range)
 // In memory: an odd intermediate_size ends with a zero (docs/numerics.md section 4).
 static int64_t even_width(struct range range)
 {
-    return (width(range) + 1) / 2 * 2;
+    return (stored_width(range) + 1) / 2 * 2;
 }
 
 // Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice.
-static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct range rows,
-                             struct range columns, struct weight_piece place)
+static enum status add_layout_piece(struct walk *w, const struct plan_parameter *p,
+                                    struct range rows, struct range columns,
+                                    struct weight_piece place)
 {
     enum element_type type = ELEMENT_NONE;
     TRY(stored_type(w, p, &type));
     if (type == ELEMENT_NONE)
         return OK;
-    w->layout->file_bytes += (uint64_t)(width(rows) * width(columns)) * element_bytes(type);
+    w->layout->file_bytes +=
+        (uint64_t)(stored_width(rows) * stored_width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
         place.slice = (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p), rows.begin,
                                             rows.end, columns.begin, columns.end};
@@ -111,20 +113,20 @@ static enum status place_panels(struct walk *w, const enum part *parts, int n_pa
     TRY(panel_format(w, parts, n_parts, layer, &format));
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], false, layer);
-        n += width(p->rank_rows[w->rank]);
+        n += stored_width(p->rank_rows[w->rank]);
         k = even_width(p->rank_columns[w->rank]);
     }
     TRY(panels_bytes(format, n, k, &bytes));
-    TRY(reserve(w, bytes, &data));
+    TRY(reserve_weights(w, bytes, &data));
     if (w->memory)
         panels_init(out, format, (int32_t)n, (int32_t)k, data);
     int32_t row = 0;
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], false, layer);
         struct weight_piece place = {.panels = *out, .row = row};
-        TRY(add_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
-                      p->rank_columns[w->rank], place));
-        row += (int32_t)width(p->rank_rows[w->rank]);
+        TRY(add_layout_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
+                             p->rank_columns[w->rank], place));
+        row += (int32_t)stored_width(p->rank_rows[w->rank]);
     }
     return OK;
 }
@@ -154,16 +156,16 @@ static enum status place_pair(struct walk *w, const enum part *parts, int layer,
     if (!checked_mul(bytes, 2, &bytes))
         return fail(ERR_INPUT, "two weight matrices of [%lld, %lld] do not fit into memory",
                     (long long)n, (long long)k);
-    TRY(reserve(w, bytes, &data));
+    TRY(reserve_weights(w, bytes, &data));
     if (w->memory)
         panels_init_pair(first, second, format, (int32_t)n, (int32_t)k, data);
     for (int i = 0; i < 2; i++) {
         p = plan_find_parameter(w->plan, parts[i], false, layer);
         struct weight_piece place = {.panels = *(i ? second : first)};
         if (w->memory)
-            zero_rows(&place.panels, (int32_t)width(p->rank_rows[w->rank]));
-        TRY(add_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
-                      p->rank_columns[w->rank], place));
+            zero_rows(&place.panels, (int32_t)stored_width(p->rank_rows[w->rank]));
+        TRY(add_layout_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
+                             p->rank_columns[w->rank], place));
     }
     return OK;
 }
@@ -181,14 +183,14 @@ static enum status place_vector(struct walk *w, const enum part *parts, int n_pa
             return OK; // the parts of a fused bias are there together or not at all
         n += even_width(p->rank_rows[w->rank]);
     }
-    TRY(reserve(w, (size_t)n * sizeof(float), &data));
+    TRY(reserve_weights(w, (size_t)n * sizeof(float), &data));
     if (data)
         memset(data, 0, (size_t)n * sizeof(float)); // what the file lacks
     float *next = data;
     for (int i = 0; i < n_parts; i++) {
         const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], bias, layer);
-        TRY(add_piece(w, p, p->rank_rows[w->rank], p->rank_columns[w->rank],
-                      (struct weight_piece){.vector = next}));
+        TRY(add_layout_piece(w, p, p->rank_rows[w->rank], p->rank_columns[w->rank],
+                             (struct weight_piece){.vector = next}));
         if (next)
             next += even_width(p->rank_rows[w->rank]);
     }

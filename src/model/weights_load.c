@@ -60,12 +60,12 @@ static int64_t columns_of(const struct weight_piece *p)
     return p->slice.column_end - p->slice.column_begin;
 }
 
-static int64_t least(int64_t a, int64_t b)
+static int64_t least_chunk(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
-static int64_t most(int64_t a, int64_t b)
+static int64_t most_chunk(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
@@ -104,7 +104,7 @@ static void measure_chunk(struct loader *l, struct chunk *out)
     l->to_read -= !out->mapped;
     int64_t rows = out->mapped ? l->chunk_bytes / (tensor_columns(tensor) * element)
                                : PART_BYTES / (out->n_columns * element);
-    out->n_rows = least(left, round_rows(p, l->row, most(rows, PANEL_WIDTH)));
+    out->n_rows = least_chunk(left, round_rows(p, l->row, most_chunk(rows, PANEL_WIDTH)));
     assert(out->n_rows > 0);
 }
 
@@ -143,14 +143,14 @@ static void measure_part(const struct chunk *c, int64_t row, int64_t column, str
         .piece = p, .row = row, .column = column, .n_columns = c->n_columns - column};
     if (p->panels.data && fitting < PANEL_WIDTH) {
         int64_t columns = PART_BYTES / (PANEL_WIDTH * element) / COLUMN_UNIT * COLUMN_UNIT;
-        out->n_columns = least(columns, out->n_columns);
+        out->n_columns = least_chunk(columns, out->n_columns);
         fitting = PANEL_WIDTH;
     }
-    out->n_rows = least(round_rows(p, row, fitting), c->row + c->n_rows - row);
+    out->n_rows = least_chunk(round_rows(p, row, fitting), c->row + c->n_rows - row);
     assert(out->n_rows > 0 && out->n_columns > 0);
 }
 
-static void widen(const void *source, enum element_type type, int64_t n, float *out)
+static void widen_rows(const void *source, enum element_type type, int64_t n, float *out)
 {
     for (int64_t i = 0; i < n; i++)
         out[i] = type == ELEMENT_BF16  ? float_of_bf16(((const bf16 *)source)[i])
@@ -172,7 +172,7 @@ static void pack_last_column(const struct loader *l, const struct chunk *part, c
     const size_t item = type == SOURCE_F32 ? 4 : 2, column = (size_t)part->n_columns - 1;
     for (int64_t row = 0, n; row < part->n_rows; row += n) {
         char pairs[PANEL_WIDTH * 2 * sizeof(float)] = {0};
-        n = least(part->n_rows - row, PANEL_WIDTH);
+        n = least_chunk(part->n_rows - row, PANEL_WIDTH);
         for (int64_t i = 0; i < n; i++)
             memcpy(pairs + (size_t)i * 2 * item,
                    (const char *)source + ((size_t)(row + i) * stride + column) * item, item);
@@ -209,7 +209,7 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
     const struct weight_piece *p = part->piece;
     enum element_type type = p->slice.tensor->type;
     if (!p->panels.data) {
-        widen(source, type, part->n_rows, p->vector + part->row);
+        widen_rows(source, type, part->n_rows, p->vector + part->row);
         return;
     }
     if (type == ELEMENT_F64) {
@@ -322,7 +322,8 @@ enum status weights_load(const struct weights_loading *loading, const struct wei
     struct loader l = {.loading = loading, .layout = layout};
     l.helpers = threads >= LOADERS_MIN ? 1 : (LOADERS_MIN + threads - 1) / threads - 1;
     int loaders = threads * (1 + l.helpers);
-    l.chunk_bytes = least((int64_t)(layout->file_bytes / CHUNKS_SHARE) / loaders, CHUNK_BYTES_MAX);
+    l.chunk_bytes =
+        least_chunk((int64_t)(layout->file_bytes / CHUNKS_SHARE) / loaders, CHUNK_BYTES_MAX);
     size_t buffer_bytes = (size_t)loaders * PART_BYTES;
     TRY(device_memory_new(buffer_bytes, "buffers for loading", (void **)&l.buffers));
     pthread_mutex_init(&l.lock, NULL);

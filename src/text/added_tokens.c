@@ -107,8 +107,8 @@ static enum status add_bytes(struct added_tokens *added, const char *text, size_
 }
 
 // A text that is new; it has no id yet.
-static enum status add_text(struct added_tokens *added, const char *where, const char *content,
-                            size_t length, int32_t *at)
+static enum status add_token_text(struct added_tokens *added, const char *where,
+                                  const char *content, size_t length, int32_t *at)
 {
     struct added_token token = {.id = -1, .content_length = (uint32_t)length};
     if (added->n >= ADDED_TOKENS_MAX)
@@ -175,7 +175,7 @@ enum status added_tokens_add(struct added_tokens *added, const char *where,
     if (length == 0)
         return OK;
     if (at < 0)
-        TRY(add_text(added, where, content, length, &at));
+        TRY(add_token_text(added, where, content, length, &at));
     struct added_token *token = &added->tokens[at];
     token->ever_special |= flags->special;
     if (token->id >= 0 && added->by_id[token->id] == at && same_flags(token, flags))

@@ -52,7 +52,7 @@ void bpe_run_fini(struct bpe_run *run)
 
 // ---- merging the symbols of one segment ----
 
-static void look_up(struct bpe_run *run, uint32_t left, uint32_t right)
+static void look_up_merge(struct bpe_run *run, uint32_t left, uint32_t right)
 {
     struct bpe_symbol *symbol = &run->symbols[left];
     const struct bpe_merge *merge = NULL;
@@ -68,7 +68,7 @@ static void merge_by_scanning(struct bpe_run *run)
     struct bpe_symbol *s = run->symbols;
     size_t n = run->n_symbols;
     for (size_t i = 0; i < n; i++)
-        look_up(run, (uint32_t)i, i + 1 < n ? (uint32_t)i + 1 : UINT32_MAX);
+        look_up_merge(run, (uint32_t)i, i + 1 < n ? (uint32_t)i + 1 : UINT32_MAX);
     for (;;) {
         size_t best = 0;
         for (size_t i = 1; i < n; i++)
@@ -79,14 +79,14 @@ static void merge_by_scanning(struct bpe_run *run)
         s[best].id = s[best].new_id;
         memmove(s + best + 1, s + best + 2, (n - best - 2) * sizeof *s);
         n--;
-        look_up(run, (uint32_t)best, best + 1 < n ? (uint32_t)best + 1 : UINT32_MAX);
+        look_up_merge(run, (uint32_t)best, best + 1 < n ? (uint32_t)best + 1 : UINT32_MAX);
         if (best > 0)
-            look_up(run, (uint32_t)best - 1, (uint32_t)best);
+            look_up_merge(run, (uint32_t)best - 1, (uint32_t)best);
     }
     run->n_symbols = n;
 }
 
-static void sift_down(uint64_t *heap, size_t n, size_t at)
+static void sift_merge_down(uint64_t *heap, size_t n, size_t at)
 {
     uint64_t item = heap[at];
     for (size_t child; (child = 2 * at + 1) < n; at = child) {
@@ -114,14 +114,14 @@ static uint64_t heap_pop(struct bpe_run *run)
     uint64_t top = run->heap[0];
     run->heap[0] = run->heap[--run->n_heap];
     if (run->n_heap > 0)
-        sift_down(run->heap, run->n_heap, 0);
+        sift_merge_down(run->heap, run->n_heap, 0);
     return top;
 }
 
 static void look_up_and_push(struct bpe_run *run, uint32_t position)
 {
     struct bpe_symbol *symbol = &run->symbols[position];
-    look_up(run, position, symbol->next);
+    look_up_merge(run, position, symbol->next);
     if (symbol->rank != NO_RANK)
         heap_push(run, symbol->rank, position);
 }
@@ -155,12 +155,12 @@ static enum status merge_by_heap(struct bpe_run *run)
         struct bpe_symbol *symbol = &run->symbols[i];
         symbol->prev = i == 0 ? UINT32_MAX : i - 1;
         symbol->next = i + 1 == n ? UINT32_MAX : i + 1;
-        look_up(run, i, symbol->next);
+        look_up_merge(run, i, symbol->next);
         if (symbol->rank != NO_RANK)
             run->heap[run->n_heap++] = (uint64_t)symbol->rank << 32 | i;
     }
     for (size_t i = run->n_heap / 2; i-- > 0;)
-        sift_down(run->heap, run->n_heap, i);
+        sift_merge_down(run->heap, run->n_heap, i);
     while (run->n_heap > 0) {
         uint64_t top = heap_pop(run);
         uint32_t position = (uint32_t)top;

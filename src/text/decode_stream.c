@@ -66,7 +66,7 @@ void decode_stream_fini(struct decode_stream *stream)
 }
 
 // Complete text, in order; drops what Strip takes from the front.
-static enum status add_text(struct decode_stream *stream, const char *text, size_t length)
+static enum status stream_add_text(struct decode_stream *stream, const char *text, size_t length)
 {
     const struct decoder *decoder = &stream->tokenizer->decoder;
     if (length > 0 && stream->strip_left > 0) {
@@ -94,7 +94,7 @@ static void drop_front(struct bytes *bytes, size_t n)
 
 // GPT-2's letters: each maximal invalid part is one U+FFFD. With `end` the last character may be
 // incomplete.
-static enum status take_bytes(struct decode_stream *stream, bool end)
+static enum status stream_take_bytes(struct decode_stream *stream, bool end)
 {
     struct bytes *raw = &stream->raw;
     size_t i = 0, bytes;
@@ -104,9 +104,9 @@ static enum status take_bytes(struct decode_stream *stream, bool end)
         if (kind == UTF8_INCOMPLETE && !end)
             break;
         if (kind == UTF8_VALID)
-            TRY(add_text(stream, raw->data + i, bytes));
+            TRY(stream_add_text(stream, raw->data + i, bytes));
         else
-            TRY(add_text(stream, REPLACEMENT_CHARACTER, strlen(REPLACEMENT_CHARACTER)));
+            TRY(stream_add_text(stream, REPLACEMENT_CHARACTER, strlen(REPLACEMENT_CHARACTER)));
     }
     drop_front(raw, i);
     return OK;
@@ -119,14 +119,14 @@ static enum status take_run(struct decode_stream *stream, bool end)
     size_t at = 0, bytes = 0;
     uint32_t code;
     if (!stream->run_broken && raw->length > 0 && utf8_check(raw->data, raw->length, &at)) {
-        TRY(add_text(stream, raw->data, raw->length));
+        TRY(stream_add_text(stream, raw->data, raw->length));
         bytes_clear(raw);
     }
     if (raw->length > 0 &&
         (end || stream->run_broken ||
          utf8_next(raw->data + at, raw->length - at, &code, &bytes) == UTF8_INVALID)) {
         for (size_t i = 0; i < raw->length; i++)
-            TRY(add_text(stream, REPLACEMENT_CHARACTER, strlen(REPLACEMENT_CHARACTER)));
+            TRY(stream_add_text(stream, REPLACEMENT_CHARACTER, strlen(REPLACEMENT_CHARACTER)));
         bytes_clear(raw);
         stream->run_broken = true;
     }
@@ -140,10 +140,10 @@ static enum status take_token(struct decode_stream *stream, const struct shape *
                               const char *text, size_t length)
 {
     if (!shape->joined)
-        return add_text(stream, text, length);
+        return stream_add_text(stream, text, length);
     if (shape->letters) {
         TRY(decoder_letters(text, length, &stream->raw));
-        return take_bytes(stream, false);
+        return stream_take_bytes(stream, false);
     }
     int byte = decoder_byte_token(text, length);
     if (byte >= 0) {
@@ -152,17 +152,17 @@ static enum status take_token(struct decode_stream *stream, const struct shape *
         return take_run(stream, false);
     }
     TRY(take_run(stream, true));
-    return add_text(stream, text, length);
+    return stream_add_text(stream, text, length);
 }
 
-static enum status add_token(struct decode_stream *stream, const char *text, size_t length)
+static enum status stream_add_token(struct decode_stream *stream, const char *text, size_t length)
 {
     const struct decoder *decoder = &stream->tokenizer->decoder;
     size_t index = stream->n_tokens++;
     if (!decoder->present) {
         if (index > 0)
-            TRY(add_text(stream, " ", 1));
-        return add_text(stream, text, length);
+            TRY(stream_add_text(stream, " ", 1));
+        return stream_add_text(stream, text, length);
     }
     struct shape shape;
     find_shape(decoder, &shape);
@@ -187,7 +187,7 @@ static bool must_hold(const struct decode_stream *stream)
                                                                   REPLACEMENT_CHARACTER, n) == 0);
 }
 
-static enum status give_text(struct decode_stream *stream, struct bytes *out)
+static enum status stream_give_text(struct decode_stream *stream, struct bytes *out)
 {
     TRY(bytes_append(out, stream->text.data, stream->text.length));
     bytes_clear(&stream->text);
@@ -248,8 +248,8 @@ enum status decode_stream_step(struct decode_stream *stream, int32_t id, struct 
     const char *text = tokenizer_decoder_text(stream->tokenizer, id, &length, &special);
     if (!text || (special && stream->skip_special_tokens))
         return OK;
-    TRY(add_token(stream, text, length));
-    return must_hold(stream) ? OK : give_text(stream, out);
+    TRY(stream_add_token(stream, text, length));
+    return must_hold(stream) ? OK : stream_give_text(stream, out);
 }
 
 enum status decode_stream_flush(struct decode_stream *stream, struct bytes *out)
@@ -261,10 +261,10 @@ enum status decode_stream_flush(struct decode_stream *stream, struct bytes *out)
         return take_window(stream, true, out);
     find_shape(&stream->tokenizer->decoder, &shape);
     if (shape.letters)
-        TRY(take_bytes(stream, true));
+        TRY(stream_take_bytes(stream, true));
     else
         TRY(take_run(stream, true));
-    return give_text(stream, out);
+    return stream_give_text(stream, out);
 }
 
 // vLLM goes back to where the text of the last tokens has no unfinished character.

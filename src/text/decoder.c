@@ -36,7 +36,8 @@ static enum status parse_content(const json_t *object, const char *where, struct
     return bytes_append(&step->content, text, length);
 }
 
-static enum status parse_strip(const json_t *object, const char *where, struct decoder_step *step)
+static enum status parse_decoder_strip(const json_t *object, const char *where,
+                                       struct decoder_step *step)
 {
     enum { MOST = 1 << 20 };
     int64_t start, stop;
@@ -55,8 +56,8 @@ static enum status parse_strip(const json_t *object, const char *where, struct d
     return OK;
 }
 
-static enum status parse_step(const json_t *object, const char *where, const char *type,
-                              struct decoder_step *step)
+static enum status parse_decoder_step(const json_t *object, const char *where, const char *type,
+                                      struct decoder_step *step)
 {
     static const struct {
         const char *name;
@@ -78,7 +79,7 @@ static enum status parse_step(const json_t *object, const char *where, const cha
                     where, type);
     step->kind = types[i].kind;
     if (step->kind == DECODER_STRIP)
-        return parse_strip(object, where, step);
+        return parse_decoder_strip(object, where, step);
     if (step->kind == DECODER_METASPACE)
         return metaspace_parse(object, where, &step->metaspace);
     if (step->kind != DECODER_REPLACE)
@@ -87,7 +88,7 @@ static enum status parse_step(const json_t *object, const char *where, const cha
     return pattern_parse(object, where, "pattern", &step->pattern);
 }
 
-static enum status parse(const json_t *object, const char *where, struct decoder *decoder)
+static enum status parse_decoder(const json_t *object, const char *where, struct decoder *decoder)
 {
     const char *type;
     TRY(json_get_text(object, where, "type", &type, NULL));
@@ -98,12 +99,12 @@ static enum status parse(const json_t *object, const char *where, struct decoder
         TRY(memory_grow(&decoder->steps, &decoder->capacity, decoder->n + 1, sizeof *decoder->steps,
                         "a decoder"));
         decoder->steps[decoder->n] = (struct decoder_step){0};
-        return parse_step(object, where, type, &decoder->steps[decoder->n++]);
+        return parse_decoder_step(object, where, type, &decoder->steps[decoder->n++]);
     }
     json_t *list, *item;
     size_t i;
     TRY(json_get_array(object, where, "decoders", &list, NULL));
-    json_array_foreach(list, i, item) TRY(parse(item, where, decoder));
+    json_array_foreach(list, i, item) TRY(parse_decoder(item, where, decoder));
     return OK;
 }
 
@@ -113,7 +114,7 @@ enum status decoder_parse(const json_t *root, const char *where, struct decoder 
     char place[512];
     snprintf(place, sizeof place, "%.400s: decoder", where);
     TRY(json_get_object(root, where, "decoder", &object, &decoder->present));
-    return decoder->present ? parse(object, place, decoder) : OK;
+    return decoder->present ? parse_decoder(object, place, decoder) : OK;
 }
 
 // ---- steps that look at one token ----
@@ -124,8 +125,8 @@ bool decoder_step_is_local(const struct decoder_step *step)
            step->kind == DECODER_METASPACE;
 }
 
-static enum status strip(const struct decoder_step *step, const char *text, size_t length,
-                         struct bytes *out)
+static enum status decode_strip(const struct decoder_step *step, const char *text, size_t length,
+                                struct bytes *out)
 {
     const char *content = step->content.data;
     size_t n = step->content.length;
@@ -139,8 +140,8 @@ static enum status strip(const struct decoder_step *step, const char *text, size
     return bytes_append(out, text, length);
 }
 
-static enum status replace(const struct decoder_step *step, const char *text, size_t length,
-                           struct bytes *out)
+static enum status decode_replace(const struct decoder_step *step, const char *text, size_t length,
+                                  struct bytes *out)
 {
     struct pattern_walk walk;
     TRY(pattern_walk_init(&walk, step->pattern));
@@ -164,8 +165,8 @@ done:
     return status;
 }
 
-static enum status metaspace(const struct metaspace *m, size_t index, const char *text,
-                             size_t length, struct bytes *out)
+static enum status decode_metaspace(const struct metaspace *m, size_t index, const char *text,
+                                    size_t length, struct bytes *out)
 {
     bool drop =
         index == 0 && m->prepend != PREPEND_NEVER; // then the blank was put there by the encoder
@@ -188,11 +189,11 @@ enum status decoder_step_token(const struct decoder_step *step, size_t index, co
 {
     switch (step->kind) {
     case DECODER_STRIP:
-        return strip(step, text, length, out);
+        return decode_strip(step, text, length, out);
     case DECODER_REPLACE:
-        return replace(step, text, length, out);
+        return decode_replace(step, text, length, out);
     case DECODER_METASPACE:
-        return metaspace(&step->metaspace, index, text, length, out);
+        return decode_metaspace(&step->metaspace, index, text, length, out);
     case DECODER_BYTE_LEVEL:
     case DECODER_BYTE_FALLBACK:
     case DECODER_FUSE:
@@ -281,7 +282,7 @@ done:
     return status;
 }
 
-static enum status byte_level(const struct splits *in, struct splits *out)
+static enum status decode_byte_level(const struct splits *in, struct splits *out)
 {
     struct bytes bytes;
     bytes_init(&bytes);
@@ -296,13 +297,13 @@ done:
     return status;
 }
 
-static enum status apply_step(const struct decoder_step *step, const struct splits *in,
-                              struct splits *out)
+static enum status decoder_apply_step(const struct decoder_step *step, const struct splits *in,
+                                      struct splits *out)
 {
     if (step->kind == DECODER_BYTE_FALLBACK)
         return byte_fallback(in, out);
     if (step->kind == DECODER_BYTE_LEVEL)
-        return byte_level(in, out);
+        return decode_byte_level(in, out);
     if (step->kind == DECODER_FUSE) {
         TRY(bytes_append(&out->text, in->text.data, in->text.length));
         return splits_push(out, -1, false);
@@ -336,7 +337,7 @@ enum status decoder_apply(const struct decoder *decoder, struct splits *tokens, 
     for (size_t i = 0; i < decoder->n; i++) {
         splits_clear(&next);
         TRY_DONE(bytes_append(&next.text, "", 0)); // so that its data is never NULL
-        TRY_DONE(apply_step(&decoder->steps[i], tokens, &next));
+        TRY_DONE(decoder_apply_step(&decoder->steps[i], tokens, &next));
         struct splits swap = *tokens;
         *tokens = next;
         next = swap;

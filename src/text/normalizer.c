@@ -56,8 +56,8 @@ static enum status add_step(struct normalizer *normalizer, const char *where,
     return OK;
 }
 
-static enum status copy_text(const json_t *object, const char *where, const char *key,
-                             struct bytes *out)
+static enum status copy_normalized(const json_t *object, const char *where, const char *key,
+                                   struct bytes *out)
 {
     const char *text;
     size_t length;
@@ -65,16 +65,16 @@ static enum status copy_text(const json_t *object, const char *where, const char
     return bytes_append(out, text, length);
 }
 
-static enum status parse_strip(const json_t *object, const char *where,
-                               struct normalizer_step *step)
+static enum status parse_normalizer_strip(const json_t *object, const char *where,
+                                          struct normalizer_step *step)
 {
     step->kind = STEP_STRIP;
     TRY(json_get_bool(object, where, "strip_left", &step->left, NULL));
     return json_get_bool(object, where, "strip_right", &step->right, NULL);
 }
 
-static enum status parse_step(const json_t *object, const char *where, const char *type,
-                              struct normalizer *n)
+static enum status parse_normalizer_step(const json_t *object, const char *where, const char *type,
+                                         struct normalizer *n)
 {
     static const char *const forms[] = {[UNICODE_NFC] = "NFC",
                                         [UNICODE_NFD] = "NFD",
@@ -90,14 +90,14 @@ static enum status parse_step(const json_t *object, const char *where, const cha
         }
     }
     if (strcmp(type, "Strip") == 0)
-        return parse_strip(object, where, step);
+        return parse_normalizer_strip(object, where, step);
     if (strcmp(type, "Prepend") == 0) {
         step->kind = STEP_PREPEND;
-        return copy_text(object, where, "prepend", &step->text);
+        return copy_normalized(object, where, "prepend", &step->text);
     }
     if (strcmp(type, "Replace") == 0) {
         step->kind = STEP_REPLACE;
-        TRY(copy_text(object, where, "content", &step->text));
+        TRY(copy_normalized(object, where, "content", &step->text));
         return pattern_parse(object, where, "pattern", &step->pattern);
     }
     step->kind = STEP_LOWERCASE;
@@ -113,16 +113,17 @@ static enum status parse_step(const json_t *object, const char *where, const cha
                 where, type);
 }
 
-static enum status parse(const json_t *object, const char *where, struct normalizer *normalizer)
+static enum status parse_normalizer(const json_t *object, const char *where,
+                                    struct normalizer *normalizer)
 {
     const char *type;
     TRY(json_get_text(object, where, "type", &type, NULL));
     if (strcmp(type, "Sequence") != 0)
-        return parse_step(object, where, type, normalizer);
+        return parse_normalizer_step(object, where, type, normalizer);
     json_t *list, *item;
     size_t i;
     TRY(json_get_array(object, where, "normalizers", &list, NULL));
-    json_array_foreach(list, i, item) TRY(parse(item, where, normalizer));
+    json_array_foreach(list, i, item) TRY(parse_normalizer(item, where, normalizer));
     return OK;
 }
 
@@ -133,13 +134,13 @@ enum status normalizer_parse(const json_t *root, const char *where, struct norma
     char place[512];
     snprintf(place, sizeof place, "%.400s: normalizer", where);
     TRY(json_get_object(root, where, "normalizer", &object, &found));
-    return found ? parse(object, place, normalizer) : OK;
+    return found ? parse_normalizer(object, place, normalizer) : OK;
 }
 
 // ---- applying ----
 
-static enum status replace(const struct normalizer_step *step, const char *text, size_t length,
-                           struct bytes *out)
+static enum status normalize_replace(const struct normalizer_step *step, const char *text,
+                                     size_t length, struct bytes *out)
 {
     struct pattern_walk walk;
     TRY(pattern_walk_init(&walk, step->pattern));
@@ -163,8 +164,8 @@ done:
     return status;
 }
 
-static enum status strip(const struct normalizer_step *step, const char *text, size_t length,
-                         struct bytes *out)
+static enum status normalize_strip(const struct normalizer_step *step, const char *text,
+                                   size_t length, struct bytes *out)
 {
     uint32_t code;
     size_t bytes;
@@ -184,8 +185,8 @@ static enum status strip(const struct normalizer_step *step, const char *text, s
     return bytes_append(out, text, length);
 }
 
-static enum status apply_step(const struct normalizer_step *step, const char *text, size_t length,
-                              struct bytes *out)
+static enum status normalizer_apply_step(const struct normalizer_step *step, const char *text,
+                                         size_t length, struct bytes *out)
 {
     switch (step->kind) {
     case STEP_FORM:
@@ -193,13 +194,13 @@ static enum status apply_step(const struct normalizer_step *step, const char *te
     case STEP_LOWERCASE:
         return unicode_lowercase(text, length, out);
     case STEP_STRIP:
-        return strip(step, text, length, out);
+        return normalize_strip(step, text, length, out);
     case STEP_PREPEND:
         if (length > 0)
             TRY(bytes_append(out, step->text.data, step->text.length));
         return bytes_append(out, text, length);
     case STEP_REPLACE:
-        return replace(step, text, length, out);
+        return normalize_replace(step, text, length, out);
     case STEP_BYTE_LEVEL:
         return byte_letters_append(out, text, length);
     }
@@ -215,7 +216,7 @@ enum status normalizer_apply(const struct normalizer *normalizer, const char *te
     enum status status = OK;
     for (size_t i = 0; i < normalizer->n; i++) {
         bytes_clear(&next);
-        TRY_DONE(apply_step(&normalizer->steps[i], text, length, &next));
+        TRY_DONE(normalizer_apply_step(&normalizer->steps[i], text, length, &next));
         struct bytes swap = now;
         now = next;
         next = swap;

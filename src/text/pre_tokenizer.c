@@ -136,8 +136,8 @@ static enum status parse_digits(const json_t *object, const char *where,
     return OK;
 }
 
-static enum status parse_step(const json_t *object, const char *where, const char *type,
-                              struct pre_tokenizer_step *step)
+static enum status parse_pre_tokenizer_step(const json_t *object, const char *where,
+                                            const char *type, struct pre_tokenizer_step *step)
 {
     bool found;
     if (strcmp(type, "ByteLevel") == 0)
@@ -166,7 +166,8 @@ static enum status parse_step(const json_t *object, const char *where, const cha
                 where, type);
 }
 
-static enum status parse(const json_t *object, const char *where, struct pre_tokenizer *pre)
+static enum status parse_pre_tokenizer(const json_t *object, const char *where,
+                                       struct pre_tokenizer *pre)
 {
     const char *type;
     TRY(json_get_text(object, where, "type", &type, NULL));
@@ -177,12 +178,12 @@ static enum status parse(const json_t *object, const char *where, struct pre_tok
         TRY(memory_grow(&pre->steps, &pre->capacity, pre->n + 1, sizeof *pre->steps,
                         "a pre-tokenizer"));
         pre->steps[pre->n] = (struct pre_tokenizer_step){0};
-        return parse_step(object, where, type, &pre->steps[pre->n++]);
+        return parse_pre_tokenizer_step(object, where, type, &pre->steps[pre->n++]);
     }
     json_t *list, *item;
     size_t i;
     TRY(json_get_array(object, where, "pretokenizers", &list, NULL));
-    json_array_foreach(list, i, item) TRY(parse(item, where, pre));
+    json_array_foreach(list, i, item) TRY(parse_pre_tokenizer(item, where, pre));
     return OK;
 }
 
@@ -193,7 +194,7 @@ enum status pre_tokenizer_parse(const json_t *root, const char *where, struct pr
     char place[512];
     snprintf(place, sizeof place, "%.400s: pre_tokenizer", where);
     TRY(json_get_object(root, where, "pre_tokenizer", &object, &found));
-    return found ? parse(object, place, pre) : OK;
+    return found ? parse_pre_tokenizer(object, place, pre) : OK;
 }
 
 // ---- cutting ----
@@ -210,7 +211,7 @@ struct cutter {
     struct pattern_walk walk;
 };
 
-static enum status add_piece(struct cutter *cutter, size_t begin, size_t end, bool match)
+static enum status add_split_piece(struct cutter *cutter, size_t begin, size_t end, bool match)
 {
     if (cutter->n == cutter->capacity)
         TRY(memory_grow(&cutter->pieces, &cutter->capacity, cutter->n + 1, sizeof *cutter->pieces,
@@ -229,12 +230,12 @@ static enum status find_by_pattern(struct cutter *cutter, const char *text, size
     for (bool found; (status = pattern_walk_next(&cutter->walk, &found)) == OK && found;) {
         size_t begin = cutter->walk.begin, end = cutter->walk.end;
         if (before != begin)
-            TRY(add_piece(cutter, before, begin, invert));
-        TRY(add_piece(cutter, begin, end, !invert));
+            TRY(add_split_piece(cutter, before, begin, invert));
+        TRY(add_split_piece(cutter, begin, end, !invert));
         before = end;
     }
     TRY(status);
-    return before != length ? add_piece(cutter, before, length, invert) : OK;
+    return before != length ? add_split_piece(cutter, before, length, invert) : OK;
 }
 
 static enum status find_by_character(struct cutter *cutter, const char *text, size_t length,
@@ -252,11 +253,11 @@ static enum status find_by_character(struct cutter *cutter, const char *text, si
         if (!match)
             continue;
         if (before < i)
-            TRY(add_piece(cutter, before, i, false));
-        TRY(add_piece(cutter, i, i + bytes, true));
+            TRY(add_split_piece(cutter, before, i, false));
+        TRY(add_split_piece(cutter, i, i + bytes, true));
         before = i + bytes;
     }
-    return before < length ? add_piece(cutter, before, length, false) : OK;
+    return before < length ? add_split_piece(cutter, before, length, false) : OK;
 }
 
 // Joins pieces as the behaviour says; the pieces left are the words, in place.
@@ -318,8 +319,9 @@ static enum status write_words(const struct cutter *cutter, const char *text, bo
     return OK;
 }
 
-static enum status byte_level(struct cutter *cutter, const struct pre_tokenizer_step *step,
-                              const char *text, size_t length, bool at_start, struct splits *out)
+static enum status split_byte_level(struct cutter *cutter, const struct pre_tokenizer_step *step,
+                                    const char *text, size_t length, bool at_start,
+                                    struct splits *out)
 {
     if (step->add_prefix_space && text[0] != ' ') {
         bytes_clear(&cutter->text);
@@ -332,13 +334,14 @@ static enum status byte_level(struct cutter *cutter, const struct pre_tokenizer_
         TRY(find_by_pattern(cutter, text, length, false));
     } else {
         cutter->n = 0;
-        TRY(add_piece(cutter, 0, length, true));
+        TRY(add_split_piece(cutter, 0, length, true));
     }
     return write_words(cutter, text, true, at_start, out);
 }
 
-static enum status metaspace(struct cutter *cutter, const struct pre_tokenizer_step *step,
-                             const char *text, size_t length, bool at_start, struct splits *out)
+static enum status split_metaspace(struct cutter *cutter, const struct pre_tokenizer_step *step,
+                                   const char *text, size_t length, bool at_start,
+                                   struct splits *out)
 {
     const struct metaspace *m = &step->metaspace;
     bool there =
@@ -359,20 +362,20 @@ static enum status metaspace(struct cutter *cutter, const struct pre_tokenizer_s
         TRY(find_by_character(cutter, cutter->text.data, cutter->text.length, step));
         join_pieces(cutter, step->behavior);
     } else {
-        TRY(add_piece(cutter, 0, cutter->text.length, true));
+        TRY(add_split_piece(cutter, 0, cutter->text.length, true));
     }
     return write_words(cutter, cutter->text.data, false, at_start, out);
 }
 
-static enum status cut(struct cutter *cutter, const struct pre_tokenizer_step *step,
-                       const char *text, size_t length, bool at_start, struct splits *out)
+static enum status cut_split(struct cutter *cutter, const struct pre_tokenizer_step *step,
+                             const char *text, size_t length, bool at_start, struct splits *out)
 {
     assert(length > 0);
     switch (step->kind) {
     case STEP_BYTE_LEVEL:
-        return byte_level(cutter, step, text, length, at_start, out);
+        return split_byte_level(cutter, step, text, length, at_start, out);
     case STEP_METASPACE:
-        return metaspace(cutter, step, text, length, at_start, out);
+        return split_metaspace(cutter, step, text, length, at_start, out);
     case STEP_SPLIT:
         TRY(find_by_pattern(cutter, text, length, step->invert));
         break;
@@ -384,8 +387,9 @@ static enum status cut(struct cutter *cutter, const struct pre_tokenizer_step *s
     return write_words(cutter, text, false, at_start, out);
 }
 
-static enum status apply_step(const struct pre_tokenizer_step *step, struct cutter *cutter,
-                              const struct splits *in, struct splits *out)
+static enum status pre_tokenizer_apply_step(const struct pre_tokenizer_step *step,
+                                            struct cutter *cutter, const struct splits *in,
+                                            struct splits *out)
 {
     if (step->pattern)
         TRY(pattern_walk_init(&cutter->walk, step->pattern));
@@ -396,7 +400,7 @@ static enum status apply_step(const struct pre_tokenizer_step *step, struct cutt
         const char *text = in->text.data + s->begin;
         size_t length = s->end - s->begin;
         status = s->id >= 0 ? splits_add_text(out, text, length, s->id, s->at_start)
-                            : cut(cutter, step, text, length, s->at_start, out);
+                            : cut_split(cutter, step, text, length, s->at_start, out);
     }
     pattern_walk_fini(&cutter->walk);
     return status;
@@ -410,7 +414,7 @@ enum status pre_tokenizer_apply(const struct pre_tokenizer *pre, struct splits *
     bytes_init(&cutter.text);
     enum status status = OK;
     for (size_t i = 0; i < pre->n; i++) {
-        TRY_DONE(apply_step(&pre->steps[i], &cutter, splits, &next));
+        TRY_DONE(pre_tokenizer_apply_step(&pre->steps[i], &cutter, splits, &next));
         struct splits swap = *splits;
         *splits = next;
         next = swap;

@@ -211,7 +211,7 @@ static enum status padding_token(const struct tokenizer_config *config, const js
 
 // Flags that a token has by its number count, wherever else it stands as a text. The last one of
 // a text counts.
-static void take_flags(const struct tokenizer_config *config, struct token_spec *token)
+static void take_config_flags(const struct tokenizer_config *config, struct token_spec *token)
 {
     for (size_t i = config->n_numbered; i-- > 0;) {
         if (same_text(&config->numbered[i].token, token)) {
@@ -231,7 +231,7 @@ static enum status resolve_standard(struct tokenizer_config *config, const json_
         bool found = false;
         if (value && !json_is_null(value)) {
             TRY(read_token(value, config->where, name, &token));
-            take_flags(config, &token);
+            take_config_flags(config, &token);
             found = true;
         } else if (!value && usual) {
             found = usual->text != NULL;

@@ -176,7 +176,7 @@ static void multiply_rows(struct shapes_now *now, const struct tiles_part *part)
         FOR_COLUMNS(multiply_few);
 }
 
-static void multiply(void *context, const struct tiles_part *part)
+static void multiply_tile(void *context, const struct tiles_part *part)
 {
     if (part->rows <= TILE_ROWS || part->rows == 2 * TILE_ROWS) {
         multiply_rows(context, part);
@@ -202,7 +202,7 @@ void matmul_tiles_amx(const struct matmul *args)
     const struct tiles_kernel kernel = {.rows = 2 * TILE_ROWS,
                                         .pack_rows = TILE_ROWS,
                                         .context = &now,
-                                        .multiply = multiply,
+                                        .multiply = multiply_tile,
                                         .add = add_avx512,
                                         .emit = emit_avx512,
                                         .silu_mul = silu_mul_avx512bf16,

@@ -18,7 +18,7 @@ static void emit(float *to, size_t to_stride, const float *from, int rows, int c
         memcpy(to, from, (size_t)columns * sizeof *to);
 }
 
-static void multiply(void *context, const struct tiles_part *part)
+static void multiply_tile(void *context, const struct tiles_part *part)
 {
     (void)context;
     const struct chain chain = chain_of_part(part);
@@ -36,7 +36,7 @@ void matmul_tiles_avx2(const struct matmul *args)
 {
     static const struct tiles_kernel kernel = {.rows = 3,
                                                .pack_rows = INT_MAX,
-                                               .multiply = multiply,
+                                               .multiply = multiply_tile,
                                                .add = add,
                                                .emit = emit,
                                                .silu_mul = silu_mul_avx2};

@@ -16,7 +16,7 @@
         add_chain(rows, 1, chain_of_part(part));                                                   \
         break
 
-static void multiply(void *context, const struct tiles_part *part)
+static void multiply_tile(void *context, const struct tiles_part *part)
 {
     (void)context;
     switch (part->rows * 64 + part->columns) {
@@ -47,7 +47,7 @@ void matmul_tiles_avx512(const struct matmul *args)
 {
     static const struct tiles_kernel kernel = {.rows = 4,
                                                .pack_rows = INT_MAX,
-                                               .multiply = multiply,
+                                               .multiply = multiply_tile,
                                                .add = add_avx512,
                                                .emit = emit_avx512,
                                                .silu_mul = silu_mul_avx512};
