@@ -42,7 +42,7 @@ void polled_output_free(struct polled_output *output)
     free(output);
 }
 
-static void append(struct poll_queue *queue, struct polled_output *item)
+static void append_polled(struct poll_queue *queue, struct polled_output *item)
 {
     item->next = NULL;
     *(queue->last ? &queue->last->next : &queue->first) = item;
@@ -86,7 +86,7 @@ enum status poll_queue_add(struct poll_queue *queue, const struct colrow_output 
     item->output.prompt_logits = put(&end, in->prompt_logits, prompt_logits);
     item->output.stop_reason = put(&end, in->stop_reason, reason);
     item->output.error = put(&end, in->error, error);
-    append(queue, item);
+    append_polled(queue, item);
     return OK;
 }
 
@@ -105,7 +105,7 @@ void poll_queue_add_last_resort(struct poll_queue *queue, struct polled_output *
         .prompt_tokens = in->prompt_tokens,
         .completion_tokens = in->completion_tokens,
     };
-    append(queue, reserved);
+    append_polled(queue, reserved);
 }
 
 bool poll_queue_is_empty(const struct poll_queue *queue)

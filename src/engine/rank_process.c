@@ -75,7 +75,7 @@ static enum status start_team(struct rank *rank)
     return team_new(n_threads, fits ? cpus : NULL, &rank->team);
 }
 
-static enum status open_model(struct rank *rank, const struct checkpoint *checkpoint)
+static enum status open_rank_model(struct rank *rank, const struct checkpoint *checkpoint)
 {
     const struct step_limits *limits = &rank->board.header->shape.limits;
     struct model_options options = {
@@ -117,7 +117,7 @@ static enum status load_model(struct rank *rank)
     TRY_DONE(compile_rank_plan(rank, &config, checkpoint));
     TRY_DONE(start_team(rank));
     TRY_DONE(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
-    status = open_model(rank, checkpoint);
+    status = open_rank_model(rank, checkpoint);
 done:
     checkpoint_close(checkpoint);
     return status;

@@ -21,7 +21,7 @@ static bool ends_with(const char *text, size_t length, const char *end, size_t e
 }
 
 // The stop string complete at the earliest byte behind `searched`; `*end` is where it ends.
-static int find(const struct stop_text *stop, size_t *end)
+static int find_stop(const struct stop_text *stop, size_t *end)
 {
     for (*end = stop->searched + 1; *end <= stop->held.length; ++*end) {
         int best = -1;
@@ -76,7 +76,7 @@ enum status stop_text_add(struct stop_text *stop, const char *text, size_t lengt
     if (!armed)
         stop->searched = stop->held.length;
     size_t end;
-    stop->found = find(stop, &end);
+    stop->found = find_stop(stop, &end);
     if (stop->found >= 0)
         return release(stop, stop->include ? end : end - stop->stops[stop->found].length, out);
     stop->searched = stop->held.length;

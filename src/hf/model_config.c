@@ -266,7 +266,7 @@ static enum status read_shape(const struct reader *reader, struct model_config *
     return read_heads(reader, out);
 }
 
-static enum status read_bias(const struct reader *reader, const char *key, bool *out)
+static enum status read_bias_key(const struct reader *reader, const char *key, bool *out)
 {
     bool found;
     *out = false;
@@ -365,8 +365,8 @@ static enum status read_model_config(struct reader *reader, struct model_config 
     out->rms_norm_eps = eps_default;
     TRY(json_get_number(reader->root, reader->name, "rms_norm_eps", 0, eps_max, &out->rms_norm_eps,
                         &found));
-    TRY(read_bias(reader, "attention_bias", &out->attention_bias));
-    TRY(read_bias(reader, "mlp_bias", &out->mlp_bias));
+    TRY(read_bias_key(reader, "attention_bias", &out->attention_bias));
+    TRY(read_bias_key(reader, "mlp_bias", &out->mlp_bias));
     TRY(json_get_bool(reader->root, reader->name, "tie_word_embeddings", &out->tie_word_embeddings,
                       &found));
     TRY(read_window(reader, out));

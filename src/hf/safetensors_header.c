@@ -95,7 +95,7 @@ static enum status read_tensor_type(struct header_parts *parts, struct tensor_in
 }
 
 // An array of at most `most` integers from 0.
-static enum status read_numbers(struct header_parts *parts, int most, int64_t *out, int *n)
+static enum status read_header_numbers(struct header_parts *parts, int most, int64_t *out, int *n)
 {
     struct json_reader *reader = &parts->reader;
     assert(most > 0);
@@ -121,7 +121,7 @@ static enum status read_numbers(struct header_parts *parts, int most, int64_t *o
 static enum status read_integers(struct header_parts *parts, const char *key, int most,
                                  int64_t *out, int *n)
 {
-    enum status status = read_numbers(parts, most, out, n);
+    enum status status = read_header_numbers(parts, most, out, n);
     return status == OK ? OK : fail_in(status, "key \"%s\"", key);
 }
 

@@ -29,7 +29,7 @@ static enum status tensor_bytes(const char *path, const struct tensor_spec *spec
 }
 
 // Text in JSON quotes, through jansson's escaping.
-static enum status append_quoted(struct bytes *out, const char *text)
+static enum status writer_append_quoted(struct bytes *out, const char *text)
 {
     json_t *string = json_string(text); // refuses what is not UTF-8
     char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
@@ -47,9 +47,9 @@ static enum status append_metadata(struct bytes *out, const char *const *metadat
     TRY(bytes_text(out, "\"__metadata__\":{"));
     for (int i = 0; i < n_metadata; i++) {
         TRY(bytes_text(out, i ? "," : ""));
-        TRY(append_quoted(out, metadata[2 * (size_t)i]));
+        TRY(writer_append_quoted(out, metadata[2 * (size_t)i]));
         TRY(bytes_text(out, ":"));
-        TRY(append_quoted(out, metadata[2 * (size_t)i + 1]));
+        TRY(writer_append_quoted(out, metadata[2 * (size_t)i + 1]));
     }
     return bytes_text(out, "}");
 }
@@ -57,7 +57,7 @@ static enum status append_metadata(struct bytes *out, const char *const *metadat
 static enum status append_tensor(struct bytes *out, const struct tensor_spec *spec, uint64_t begin,
                                  uint64_t end)
 {
-    TRY(append_quoted(out, spec->name));
+    TRY(writer_append_quoted(out, spec->name));
     TRY(bytes_format(out, ":{\"dtype\":\"%s\",\"shape\":[", element_name(spec->type)));
     for (int i = 0; i < spec->n_dimensions; i++)
         TRY(bytes_format(out, "%s%lld", i ? "," : "", (long long)spec->shape[i]));

@@ -104,7 +104,7 @@ static bool content_of(const json_t *message, size_t i, const char *role, json_t
 }
 
 // Templates read arguments as a value, clients write them as text.
-static void parse_arguments(json_t *calls)
+static void parse_call_arguments(json_t *calls)
 {
     for (size_t i = 0; i < json_array_size(calls); i++) {
         json_t *function = json_object_get(json_array_get(calls, i), "function"), *value;
@@ -149,7 +149,7 @@ static bool read_message(const json_t *message, size_t i, json_t *chat, struct a
     json_t *calls = json_object_get(message, "tool_calls");
     if (json_is_array(calls) && json_array_size(calls) > 0) {
         json_t *own = json_deep_copy(calls);
-        parse_arguments(own);
+        parse_call_arguments(own);
         failed |= json_object_set_new(copy, "tool_calls", own);
     }
     return !failed || fault_of_status(fault, fail_memory(1, "a message"));

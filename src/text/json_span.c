@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const char *skip_blanks(const char *at, const char *end)
+static const char *span_skip_blanks(const char *at, const char *end)
 {
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
         at++;
@@ -51,25 +51,25 @@ struct json_span json_span_member(struct json_span object, const char *key)
     struct json_span found = none;
     if (!object.text)
         return none;
-    const char *end = object.text + object.length, *at = skip_blanks(object.text, end);
+    const char *end = object.text + object.length, *at = span_skip_blanks(object.text, end);
     size_t key_length = strlen(key);
     if (at == end || *at != '{')
         return none;
     for (at++;;) {
-        at = skip_blanks(at, end);
+        at = span_skip_blanks(at, end);
         if (at == end || *at != '"')
             return none;
         const char *name = at + 1;
         at = skip_string(at, end);
         size_t length = (size_t)(at - name) - 1;
-        at = skip_blanks(at, end);
+        at = span_skip_blanks(at, end);
         if (at == end || *at != ':')
             return none;
-        const char *value = skip_blanks(at + 1, end);
+        const char *value = span_skip_blanks(at + 1, end);
         at = skip_value(value, end);
         if (length == key_length && memcmp(name, key, length) == 0)
             found = (struct json_span){value, (size_t)(at - value)};
-        at = skip_blanks(at, end);
+        at = span_skip_blanks(at, end);
         if (at == end || *at != ',')
             return found;
         at++;
