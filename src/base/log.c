@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 static enum log_level lowest = LOG_INFO;
-static const char *source = "";
 
 void log_set_level(enum log_level level)
 {
@@ -17,18 +16,13 @@ enum log_level log_get_level(void)
     return lowest;
 }
 
-void log_set_name(const char *name)
-{
-    source = name;
-}
-
 // One write() a line, so that lines of several ranks do not mix.
 static void log_line(enum log_level level, const char *word, const char *format, va_list args)
 {
     if (level < lowest)
         return;
     char line[STATUS_MESSAGE_MAX + 64];
-    int n = snprintf(line, sizeof line, "colrow%s%s: %s", *source ? " " : "", source, word);
+    int n = snprintf(line, sizeof line, "colrow: %s", word);
     int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
     size_t length = (size_t)n + (m > 0 ? (size_t)m : 0);
     if (length > sizeof line - 2)

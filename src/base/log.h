@@ -8,7 +8,6 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
 void log_set_level(enum log_level level); // default LOG_INFO
 enum log_level log_get_level(void);
-void log_set_name(const char *name); // e.g. "rank 1", in front of each line; borrowed, "" for none
 void log_debug(const char *format, ...) STATUS_PRINTF(1, 2);
 void log_info(const char *format, ...) STATUS_PRINTF(1, 2);
 void log_warning(const char *format, ...) STATUS_PRINTF(1, 2);

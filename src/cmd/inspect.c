@@ -131,7 +131,7 @@ static enum status print_text(const struct inspect *in)
     add_property(&t, "vocab_size", "%d%s", m->vocab_size,
                  m->tie_word_embeddings ? ", tied embeddings" : "");
     add_property(&t, "max_position_embeddings", "%lld", (long long)m->max_position_embeddings);
-    add_property(&t, "rope", "%s, theta %g%s", rope_name(m->rope.type), m->rope.theta,
+    add_property(&t, "rope", "%s, theta %g%s", rope_type_name(m->rope.type), m->rope.theta,
                  m->rope.type == ROPE_DEFAULT ? "" : ", scaled");
     if (m->sliding_window)
         add_property(&t, "sliding_window", "%lld", (long long)m->sliding_window);
@@ -174,7 +174,7 @@ static enum status print_checkpoint_json(const struct inspect *in)
         m->vocab_size, "max_position_embeddings", (json_int_t)m->max_position_embeddings,
         "sliding_window", (json_int_t)m->sliding_window, "attention_bias", m->attention_bias,
         "mlp_bias", m->mlp_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
-        m->rms_norm_eps, "rope", "type", rope_name(m->rope.type), "theta", m->rope.theta,
+        m->rms_norm_eps, "rope", "type", rope_type_name(m->rope.type), "theta", m->rope.theta,
         "bos_token_id", in->generation.bos_token_id, "eos_token_id", eos, "bytes",
         (json_int_t)in->checkpoint->bytes, "tensors", tensors);
     return json_write(root, JSON_INDENT(2), NULL);

@@ -114,7 +114,8 @@ static void await_exits(struct group *group, int64_t end_ns)
     }
 }
 
-void group_signal(struct group *group, int signal)
+// To every rank that runs.
+static void group_signal(struct group *group, int signal)
 {
     for (int r = 0; r < group->n_ranks; r++)
         if (!group->member[r].left)

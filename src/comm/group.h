@@ -60,8 +60,6 @@ enum status group_poll(struct group *group, int timeout_ms, int *n_running) STAT
 void group_end(struct group *group, int signal, double grace_seconds);
 // Never waits: collects who has exited, and says whether that was the last one.
 bool group_gone(struct group *group);
-// To every rank that runs.
-void group_signal(struct group *group, int signal);
 
 // Until all ranks have left. The first that fails ends the others; its exit status (128 + signal)
 // goes to `*exit_status`.

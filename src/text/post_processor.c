@@ -24,12 +24,6 @@ static void encodings_fini(struct encodings *encodings)
     *encodings = (struct encodings){0};
 }
 
-void post_processor_init(struct post_processor *post)
-{
-    token_ids_init(&post->with_special);
-    token_ids_init(&post->plain);
-}
-
 void post_processor_fini(struct post_processor *post)
 {
     token_ids_fini(&post->with_special);

@@ -19,7 +19,6 @@ struct post_processor {
     struct token_ids plain;        // when they are not
 };
 
-void post_processor_init(struct post_processor *post);
 void post_processor_fini(struct post_processor *post);
 // `root` is the whole tokenizer.json, `where` its path.
 enum status post_processor_parse(const json_t *root, const char *where,
