@@ -155,11 +155,11 @@ struct colrow_output {
     int n_ids;
     const char *text; // newly complete UTF-8 text (may be empty); a NUL follows it
     size_t text_length;
-    const struct colrow_logprob
-        *logprobs;  // [n_ids][1 + logprobs], the chosen one first; NULL when not asked for
+    // [n_ids][1 + logprobs], the chosen one first; NULL when not asked for
+    const struct colrow_logprob *logprobs;
     int n_logprobs; // 1 + logprobs, or 0
-    const float
-        *prompt_logits; // [n_prompt_logits][vocab_size] of prompt tokens from prompt_position on
+    // [n_prompt_logits][vocab_size] of prompt tokens from prompt_position on
+    const float *prompt_logits;
     int n_prompt_logits;
     int64_t prompt_position;
     enum colrow_finish finish;

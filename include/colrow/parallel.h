@@ -81,8 +81,8 @@ COLROW_API int colrow_reduce_from_tensor_region(float *data, size_t rows, size_t
 struct colrow_linear {
     size_t in_features, out_features; // of the whole matrix
     const float *weight; // this rank's part: column [out][in_features], row [out_features][in]
-    const float
-        *bias; // column: [out]; row: [out_features], the same on every rank, added once; NULL: none
+    // column: [out]; row: [out_features], the same on every rank, added once; NULL: none
+    const float *bias;
     int skip_bias_add;     // leave the bias to the caller, who fuses it elsewhere
     int gather_output;     // column: y is gathered to [rows][out_features]; else [rows][out]
     int input_is_parallel; // row: x is [rows][in] already; else [rows][in_features], split here

@@ -28,10 +28,10 @@ struct group_options {
     int n_ranks;
     bool keep_stdin;    // ranks read the owner's standard input; else /dev/null
     size_t board_bytes; // shared memory for the owner's own use, zeroed
-    double
-        deadline_seconds; // a collective that makes no progress for so long ends the group; 0: 60 s
-    int bell_fd;          // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
-    bool hasty;           // group_check() does not wait until the ranks that it killed are gone
+    // a collective that makes no progress for so long ends the group; 0: 60 s
+    double deadline_seconds;
+    int bell_fd; // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
+    bool hasty;  // group_check() does not wait until the ranks that it killed are gone
 };
 
 enum status group_spawn(const struct group_options *options, struct group **out) STATUS_MUST_USE;

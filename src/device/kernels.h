@@ -76,8 +76,7 @@ struct kv_view {
 struct attention {
     struct kv_view kv;
     int n_heads, n_tokens;
-    int64_t position; // absolute, of the first token; keys and values up to the last token are in
-                      // the cache
+    int64_t position; // absolute, of the first token; the cache has all up to the last one
     int64_t window;   // sliding window; 0: none
     float scale;
     const void *q; // bf16 with a bf16 cache, else f32 (already rounded): [n_tokens][q_stride]; head
@@ -105,8 +104,8 @@ struct weighing {
 };
 
 struct kernels {
-    const char
-        *isa; // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
+    // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
+    const char *isa;
 
     void (*matmul)(const struct matmul *args);
     void (*attention)(const struct attention *args);

@@ -258,8 +258,7 @@ int team_size(const struct team *team)
 void team_run(struct team *team, void (*work)(void *context, int thread, int n_threads),
               void *context)
 {
-    number_mode_set(); // a few cycles; the caller may be another thread than the one that made the
-                       // team
+    number_mode_set(); // a few cycles; another thread may have made the team
     if (team->n_threads == 1) {
         work(context, 0, 1);
         return;

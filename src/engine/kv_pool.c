@@ -7,8 +7,7 @@
 
 struct kv_pool {
     int64_t n_pages, n_free;
-    int32_t *free; // [n_free], the next one to take last: what was used most recently is still in a
-                   // cache
+    int32_t *free; // [n_free], the next one to take last: what was used last is still in a cache
     uint32_t *holders; // [n_pages]
 };
 

@@ -45,8 +45,8 @@ struct completion {
     bool closed;       // its last output was handed over
     bool queued;       // in the engine's list of outputs to come
     struct completion *next_output;
-    struct polled_output
-        *last_resort; // for the final output of a polled request, reserved at the start
+    // for the final output of a polled request, reserved at the start
+    struct polled_output *last_resort;
 };
 
 struct request {

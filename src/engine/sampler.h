@@ -29,8 +29,8 @@ struct sampling {
     uint64_t seed;
     const struct colrow_token_bias *logit_bias; // values already within [-100, 100]
     int32_t n_logit_bias;
-    const int32_t
-        *end_ids; // end and stop tokens: masked until min_tokens, whatever ignore_eos says
+    // end and stop tokens: masked until min_tokens, whatever ignore_eos says
+    const int32_t *end_ids;
     int32_t n_end_ids;
     int32_t min_tokens;
     int32_t logprobs; // -1: none
@@ -46,8 +46,8 @@ struct sampling_state {
 
 struct sample {
     int32_t id;
-    struct colrow_logprob
-        *logprobs; // [n_logprobs], the chosen one first; the sampler's until its next call
+    // [n_logprobs], the chosen one first; the sampler's until its next call
+    struct colrow_logprob *logprobs;
     int32_t n_logprobs;
 };
 

@@ -22,8 +22,7 @@ enum status placement_action(struct placement have, struct placement need, enum 
     else if (split && need.kind == PLACE_REPLICATE)
         *out = EDGE_ALL_GATHER;
     else if (split)
-        goto refuse; // shard(0) -> shard(1): an all-to-all, which no style of HuggingFace's asks
-                     // for
+        goto refuse; // shard(0) -> shard(1): an all-to-all, for which no style asks
     else
         *out = need.kind == PLACE_REPLICATE ? EDGE_ALL_REDUCE : EDGE_REDUCE_SCATTER;
     return OK;

@@ -32,8 +32,8 @@ struct range {
 };
 struct rank_share {
     struct range heads; // query heads
-    struct range
-        kv_heads; // KV heads it computes and caches (shared with neighbours when a group is split)
+    // KV heads it computes and caches (shared with neighbours when a group is split)
+    struct range kv_heads;
     struct range attention_leaves;
     struct range intermediate; // MLP columns
     struct range mlp_leaves;
@@ -74,8 +74,7 @@ struct plan {
     int reduction_leaves;
     struct plan_styles styles;
     bool attention_sharded; // a rank attends to its own heads only
-    bool residual_sharded;  // sequence_parallel: between the blocks a rank has some of a step's
-                            // tokens
+    bool residual_sharded;  // sequence_parallel: between blocks a rank has some of the tokens
     bool mlp_sharded, lm_head_sharded, embed_sharded;
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory
     bool is_untied;        // config.json ties, but the checkpoint stores both; `config` says no

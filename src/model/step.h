@@ -33,12 +33,10 @@ struct step_best {
     int32_t id;
 };
 struct step_results {
-    float *logits; // [logits_rows_max][vocab_size]; each rank writes its vocabulary columns of the
-                   // full rows
+    float *logits; // [logits_rows_max][vocab_size]; each rank writes its columns of full rows
     struct step_best *best; // [n_ranks][logit_rows_max]: each rank's own largest
     int32_t logit_rows_max;
-    float *capture; // [num_hidden_layers + 1][rows_max][hidden_size], written by rank 0; NULL when
-                    // not reserved
+    float *capture; // [num_hidden_layers + 1][rows_max][hidden_size], written by rank 0; or NULL
     int32_t capture_rows_max;
 };
 

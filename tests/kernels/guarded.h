@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 struct guarded {
-    void *data; // `bytes` bytes; the byte after the last one is unmapped (within `alignment`, see
-                // below)
+    void *data; // `bytes` bytes; what follows (within `alignment`, see below) is unmapped
     void *mapping;
     size_t mapping_bytes;
 };

@@ -54,6 +54,8 @@ for path in sorted(sources()):
         failures.append(f"{path}: {text.count(chr(10))} lines; is there a second thing in it?")
     for function in FUNCTION.findall(text):
         functions[function].add(path)
+    for torn in re.findall(r"^ +(?:const )?(?:struct )?\w+\n +[\w*]+(?:\[\w*\])?; *// .*", text, re.M):
+        failures.append(f"{path}: a long comment tore this declaration; put it above: {' '.join(torn.split())}")
     for todo in re.findall(r"\b(?:TODO|FIXME|XXX)\b.*", text):
         if not re.match(r"TODO\(#\d+\)", todo):
             failures.append(f"{path}: \"{todo}\" names no issue: TODO(#123)")

@@ -26,8 +26,8 @@ struct attention_tile {
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
     float scale;
-    const char
-        *ahead; // as many bytes as scores() or add_values() reads, wanted next; NULL for none
+    // as many bytes as scores() or add_values() reads, wanted next; NULL for none
+    const char *ahead;
     bool fresh; // the group's first page: o counts as zero, whatever it holds
     float *q;   // [rows][head_dim], or what load_queries() made of it
     float *p;   // [rows][KV_PAGE_TOKENS]: products q . k, then weights rounded for the next product

@@ -60,8 +60,7 @@ static inline void kv_write_rows(const struct kv_view *kv, int64_t position, int
         int i = (int)((position + t) % KV_PAGE_TOKENS);
         char *keys = kv->keys + offset, *values = kv->values + offset;
         union kv_row rows[2];
-        if (i == 0) // attention multiplies all 64 positions: what an earlier sequence left could be
-                    // infinite
+        if (i == 0) // attention multiplies all 64 positions, and what was left could be infinite
             memset(values, 0, (size_t)(KV_PAGE_TOKENS * head_dim) * compute_bytes(kv->type));
         step = kv->type == COMPUTE_BF16 && i % 2 == 0 && t + 1 < n_tokens ? 2 : 1;
         for (int s = 0; s < step; s++) {

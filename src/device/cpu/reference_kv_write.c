@@ -38,8 +38,7 @@ void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens
         int i = (int)((position + t) % KV_PAGE_TOKENS);
         char *keys = kv->keys + (size_t)kv->pages[page] * kv->page_stride;
         char *values = kv->values + (size_t)kv->pages[page] * kv->page_stride;
-        if (i == 0) // attention multiplies all 64 positions: what an earlier sequence left could be
-                    // infinite
+        if (i == 0) // attention multiplies all 64 positions, and what was left could be infinite
             memset(values, 0, (size_t)(KV_PAGE_TOKENS * kv->head_dim) * compute_bytes(kv->type));
         for (int d = 0; d < kv->head_dim; d++) {
             store(keys, key_index(kv, i, d), k[(size_t)t * stride + (size_t)d], kv->type);
