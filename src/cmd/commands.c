@@ -3,9 +3,19 @@
 #include <string.h>
 
 const struct command *const commands[] = {
-    &command_generate, &command_serve,    &command_plan,    &command_verify,
-    &command_logits,   &command_tokenize, &command_inspect, &command_synth,
-    &command_bench,    &command_launch,   &command_rank,    NULL,
+    &command_generate,
+    &command_serve,
+    &command_plan,
+    &command_verify,
+    &command_logits,
+    &command_tokenize,
+    &command_template,
+    &command_inspect,
+    &command_synth,
+    &command_bench,
+    &command_launch,
+    &command_rank,
+    NULL,
 };
 
 static const struct command *command_named(const struct command *const *list, const char *word)

@@ -1,476 +1,386 @@
+// Expressions and variables. Statements are in jinja_statements.c.
 #include "text/jinja_eval.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-void jinja_run_init(struct jinja_run *run, const char *name, struct bytes *out)
-{
-    *run = (struct jinja_run){.name = name, .out = out};
-    run->memory.bytes_max = JINJA_VALUE_BYTES_MAX;
-    run->memory.name = name;
-    arena_init(&run->memory.arena);
-}
-
-void jinja_run_fini(struct jinja_run *run)
-{
-    arena_fini(&run->memory.arena);
-    free(run->variables);
-    *run = (struct jinja_run){0};
-}
-
-static enum status begin_step(struct jinja_run *run, const struct jinja_node *node)
-{
-    run->memory.line = node->line;
-    if (++run->steps > JINJA_STEPS_MAX)
-        return fail(ERR_INPUT, "%s: line %d: the template takes more than %d steps", run->name,
-                    node->line, JINJA_STEPS_MAX);
-    return OK;
-}
 
 // ---- variables ----
 
-enum status jinja_run_set(struct jinja_run *run, struct jinja_value name, struct jinja_value value)
+enum status jinja_activate(struct jinja_run *run, const struct jinja_function *function,
+                           struct jinja_activation *outer)
 {
-    for (size_t i = run->n_variables; i-- > run->frame;) {
-        if (jinja_equal(run->variables[i].name, name)) {
-            run->variables[i].value = value;
-            return OK;
+    struct jinja_activation *activation;
+    size_t slots = (size_t)function->n_slots;
+    TRY(jinja_take(run, 1, sizeof *activation + slots * sizeof *activation->slots, &activation));
+    activation->outer = outer;
+    for (size_t i = 0; i < slots; i++)
+        activation->slots[i] = jinja_missing();
+    run->activation = activation;
+    return jinja_enter_scope(run, &function->scope);
+}
+
+struct jinja_value *jinja_variable(struct jinja_run *run, int hops, int slot)
+{
+    struct jinja_activation *activation = run->activation;
+    while (hops-- > 0)
+        activation = activation->outer;
+    return &activation->slots[slot];
+}
+
+// What the caller gave, or a function of Jinja2's.
+static enum status resolve_name(struct jinja_run *run, struct jinja_value name,
+                                struct jinja_value *out)
+{
+    const struct jinja_value *found = NULL;
+    TRY(jinja_dict_get(run, run->exports, name, &found));
+    if (!found)
+        TRY(jinja_dict_get(run, run->variables, name, &found));
+    *out = jinja_missing();
+    if (found) {
+        *out = *found;
+        return OK;
+    }
+    const struct jinja_builtin *function = jinja_find_function(name.text, name.length);
+    if (function)
+        *out = (struct jinja_value){.type = JINJA_FUNCTION, .function = function};
+    return OK;
+}
+
+enum status jinja_enter_scope(struct jinja_run *run, const struct jinja_scope *scope)
+{
+    for (int i = 0; i < scope->n_loads; i++) {
+        const struct jinja_load *load = &scope->loads[i];
+        struct jinja_value *slot = &run->activation->slots[load->slot];
+        switch (load->action) {
+        case JINJA_LOAD_PARAMETER:
+            break;
+        case JINJA_LOAD_RESOLVE:
+            TRY(resolve_name(run, jinja_text(load->name, load->name_length), slot));
+            break;
+        case JINJA_LOAD_ALIAS:
+            *slot = *jinja_variable(run, load->hops, load->alias_slot);
+            break;
+        case JINJA_LOAD_UNSET:
+            *slot = jinja_missing();
+            break;
         }
     }
-    TRY(memory_grow(&run->variables, &run->capacity, run->n_variables + 1, sizeof *run->variables,
-                    "a template's variables"));
-    run->variables[run->n_variables++] = (struct jinja_variable){name, value};
     return OK;
 }
 
-static struct jinja_value get_variable(const struct jinja_run *run, struct jinja_value name)
+void jinja_leave_scope(struct jinja_run *run, const struct jinja_scope *scope)
 {
-    for (size_t i = run->n_variables; i-- > 0;)
-        if (jinja_equal(run->variables[i].name, name))
-            return run->variables[i].value;
-    return jinja_global(name);
+    for (int i = 0; i < scope->n_loads; i++)
+        run->activation->slots[scope->loads[i].slot] = jinja_missing();
 }
 
-// ---- objects ----
+// ---- containers ----
 
-static struct jinja_value loop_attribute(const struct jinja_loop *loop, struct jinja_value name)
+static enum status evaluate_list(struct jinja_run *run, const struct jinja_node *node,
+                                 struct jinja_value *out)
 {
-    size_t i = loop->index0, n = loop->items->n;
-    if (jinja_is_text(name, "index0"))
-        return jinja_int((int64_t)i);
-    if (jinja_is_text(name, "index"))
-        return jinja_int((int64_t)i + 1);
-    if (jinja_is_text(name, "revindex0"))
-        return jinja_int((int64_t)(n - i) - 1);
-    if (jinja_is_text(name, "revindex"))
-        return jinja_int((int64_t)(n - i));
-    if (jinja_is_text(name, "first"))
-        return jinja_bool(i == 0);
-    if (jinja_is_text(name, "last"))
-        return jinja_bool(i + 1 == n);
-    if (jinja_is_text(name, "length"))
-        return jinja_int((int64_t)n);
-    if (jinja_is_text(name, "previtem") && i > 0)
-        return loop->items->items[i - 1];
-    if (jinja_is_text(name, "nextitem") && i + 1 < n)
-        return loop->items->items[i + 1];
-    return jinja_undefined();
-}
-
-static enum status undefined_object(const struct jinja_run *run, const struct jinja_node *node)
-{
-    const struct jinja_node *object = node->a;
-    if (object->kind == JINJA_NAME)
-        return fail(ERR_INPUT, "%s: line %d: \"%.*s\" is undefined", run->name, node->line,
-                    (int)object->value.length, object->value.text);
-    return fail(ERR_INPUT, "%s: line %d: an attribute or item of an undefined value is asked for",
-                run->name, node->line);
-}
-
-static enum status get_item(struct jinja_run *run, const struct jinja_node *node,
-                            struct jinja_value object, struct jinja_value key,
-                            struct jinja_value *out)
-{
-    *out = jinja_undefined();
-    if (object.type == JINJA_UNDEFINED)
-        return undefined_object(run, node);
-    if (object.type == JINJA_LOOP) {
-        *out = loop_attribute(object.loop, key);
-        return OK;
+    struct jinja_builder items = {0};
+    struct jinja_value value;
+    for (const struct jinja_node *item = node->a; item; item = item->next) {
+        TRY(jinja_evaluate(run, item, &value));
+        TRY(jinja_push(run, &items, value));
     }
-    if (object.type == JINJA_DICT || object.type == JINJA_NAMESPACE) {
-        const struct jinja_value *value = jinja_dict_get(object.dict, key);
-        if (value)
-            *out = *value;
-        return OK;
+    return jinja_built(run, node->kind == JINJA_NODE_LIST ? JINJA_LIST : JINJA_TUPLE, &items, out);
+}
+
+static enum status evaluate_dict(struct jinja_run *run, const struct jinja_node *node,
+                                 struct jinja_value *out)
+{
+    struct jinja_dict *dict;
+    struct jinja_value key, value;
+    TRY(jinja_dict_new(run, &dict));
+    for (const struct jinja_node *item = node->a; item; item = item->next->next) {
+        TRY(jinja_evaluate(run, item, &key));
+        TRY(jinja_evaluate(run, item->next, &value));
+        TRY(jinja_dict_set(run, dict, key, value));
     }
-    if (key.type != JINJA_INT || (object.type != JINJA_LIST && object.type != JINJA_TEXT))
-        return OK;
-    size_t n = object.type == JINJA_LIST ? object.list->n : jinja_text_length(object);
-    int64_t i = key.number < 0 ? key.number + (int64_t)n : key.number;
-    if (i < 0 || i >= (int64_t)n)
-        return OK;
-    *out = object.type == JINJA_LIST ? object.list->items[i]
-                                     : jinja_text_slice(object, (size_t)i, (size_t)i + 1);
+    *out = jinja_of_dict(dict);
     return OK;
 }
 
-// One bound of a slice, as Python's PySlice_AdjustIndices.
-static enum status slice_bound(struct jinja_run *run, const struct jinja_node *node, int64_t n,
-                               int64_t otherwise, bool backwards, int64_t *out)
+static enum status concatenate(struct jinja_run *run, const struct jinja_node *node,
+                               struct jinja_value *out)
 {
-    struct jinja_value value = jinja_none();
-    if (node)
-        TRY(jinja_run_expression(run, node, &value));
-    if (value.type == JINJA_NONE) {
-        *out = otherwise;
-        return OK;
+    size_t begin = run->out.length;
+    struct jinja_builder parts = {0};
+    struct jinja_value value;
+    for (const struct jinja_node *part = node->a; part; part = part->next) {
+        TRY(jinja_evaluate(run, part, &value));
+        TRY(jinja_push(run, &parts, value));
     }
-    if (value.type != JINJA_INT)
-        return fail(ERR_INPUT, "%s: line %d: a slice [:] needs integers, found %s", run->name,
-                    node->line, jinja_type_name(value.type));
-    int64_t least = backwards ? -1 : 0, most = backwards ? n - 1 : n;
-    int64_t i = value.number < 0 ? value.number + n : value.number;
-    *out = i < least ? least : i > most ? most : i;
-    return OK;
+    for (size_t i = 0; i < parts.n; i++)
+        TRY(jinja_print(run, parts.items[i]));
+    return jinja_take_output(run, begin, out);
 }
 
-static enum status slice(struct jinja_run *run, const struct jinja_node *node,
-                         struct jinja_value object, struct jinja_value *out)
+// ---- calls ----
+
+static enum status add_named(struct jinja_run *run, struct jinja_builder *names,
+                             struct jinja_builder *named, struct jinja_value name,
+                             struct jinja_value value)
 {
-    struct jinja_value step = jinja_int(1);
-    if (object.type == JINJA_UNDEFINED)
-        return undefined_object(run, node);
-    if (object.type != JINJA_LIST && object.type != JINJA_TEXT)
-        return fail(ERR_INPUT, "%s: line %d: %s cannot be sliced", run->name, node->line,
-                    jinja_type_name(object.type));
-    if (node->d)
-        TRY(jinja_run_expression(run, node->d, &step));
-    if (step.type != JINJA_INT || step.number == 0 ||
-        (object.type == JINJA_TEXT && step.number != 1))
-        return fail(ERR_UNSUPPORTED, "%s: line %d: this step of a slice [::] is not supported",
-                    run->name, node->line);
-    bool backwards = step.number < 0;
-    int64_t n = (int64_t)(object.type == JINJA_LIST ? object.list->n : jinja_text_length(object)),
-            begin, end;
-    TRY(slice_bound(run, node->b, n, backwards ? n - 1 : 0, backwards, &begin));
-    TRY(slice_bound(run, node->c, n, backwards ? -1 : n, backwards, &end));
-    if (object.type == JINJA_TEXT) {
-        *out = jinja_text_slice(object, (size_t)begin, (size_t)(end > begin ? end : begin));
-        return OK;
-    }
-    TRY(jinja_list_new(&run->memory, out));
-    for (int64_t i = begin; backwards ? i > end : i < end;) {
-        TRY(jinja_list_push(&run->memory, out->list, object.list->items[i]));
-        if (__builtin_add_overflow(i, step.number, &i))
-            break;
+    for (size_t i = 0; i < names->n; i++)
+        if (names->items[i].length == name.length &&
+            memcmp(names->items[i].text, name.text, name.length) == 0)
+            return jinja_fail(run, "the argument \"%.*s\" is given twice", (int)name.length,
+                              name.text);
+    TRY(jinja_push(run, names, name));
+    return jinja_push(run, named, value);
+}
+
+static enum status spread_dict(struct jinja_run *run, struct jinja_value value,
+                               struct jinja_builder *names, struct jinja_builder *named)
+{
+    if (value.type != JINJA_DICT)
+        return jinja_fail(run, "** needs a dict, found %s", jinja_type_name(value));
+    for (size_t i = 0; i < value.dict->n; i++) {
+        if (value.dict->entries[i].key.type != JINJA_TEXT)
+            return jinja_fail(run, "** needs a dict whose keys are strings");
+        TRY(add_named(run, names, named, value.dict->entries[i].key, value.dict->entries[i].value));
     }
     return OK;
 }
 
-// ---- expressions ----
-
-static enum status binary(struct jinja_run *run, const struct jinja_node *node,
-                          struct jinja_value *out)
+static enum status spread_list(struct jinja_run *run, struct jinja_value value,
+                               struct jinja_builder *values)
 {
-    struct jinja_value a, b;
-    TRY(jinja_run_expression(run, node->a, &a));
-    TRY(jinja_run_expression(run, node->b, &b));
-    return jinja_operate(run, node, a, b, out);
+    TRY(jinja_to_list(run, value, JINJA_LIST, &value));
+    for (size_t i = 0; i < value.list->n; i++)
+        TRY(jinja_push(run, values, value.list->items[i]));
+    return OK;
 }
 
-static enum status eval_arguments(struct jinja_run *run, const struct jinja_node *node,
-                                  struct jinja_arguments *out)
+enum status jinja_evaluate_arguments(struct jinja_run *run, const struct jinja_node *node,
+                                     const struct jinja_value *caller, struct jinja_arguments *out)
 {
-    out->n = 0;
+    struct jinja_builder values = {0}, names = {0}, named = {0};
+    struct jinja_value value;
     for (; node; node = node->next) {
-        if (out->n == JINJA_ARGUMENTS_MAX)
-            return fail(ERR_UNSUPPORTED, "%s: line %d: more than %d arguments", run->name,
-                        node->line, JINJA_ARGUMENTS_MAX);
-        out->keywords[out->n] = node->value;
-        TRY(jinja_run_expression(run, node->a, &out->values[out->n]));
-        out->n++;
+        TRY(jinja_evaluate(run, node->a, &value));
+        switch (node->spread) {
+        case JINJA_BY_POSITION:
+            TRY(jinja_push(run, &values, value));
+            break;
+        case JINJA_BY_NAME:
+            TRY(add_named(run, &names, &named, node->value, value));
+            break;
+        case JINJA_STAR:
+            TRY(spread_list(run, value, &values));
+            break;
+        case JINJA_TWO_STARS:
+            TRY(spread_dict(run, value, &names, &named));
+            break;
+        }
     }
+    if (caller)
+        TRY(add_named(run, &names, &named, jinja_literal("caller"), *caller));
+    *out = (struct jinja_arguments){values.n, names.n, values.items, names.items, named.items};
     return OK;
 }
 
-static enum status eval_call(struct jinja_run *run, const struct jinja_node *node,
-                             struct jinja_value *out)
+static enum status evaluate_call(struct jinja_run *run, const struct jinja_node *node,
+                                 struct jinja_value *out)
 {
-    const struct jinja_node *callee = node->a;
     struct jinja_arguments arguments;
     struct jinja_value function;
-    if (callee->kind == JINJA_ATTRIBUTE) {
-        struct jinja_value object;
-        bool known;
-        TRY(jinja_run_expression(run, callee->a, &object));
-        TRY(eval_arguments(run, node->b, &arguments));
-        if (object.type == JINJA_UNDEFINED)
-            return undefined_object(run, callee);
-        TRY(jinja_method(run, callee, object, &arguments, out, &known));
-        if (known)
-            return OK;
-        return fail(ERR_UNSUPPORTED, "%s: line %d: the method \"%.*s\" of %s is not supported",
-                    run->name, node->line, (int)callee->value.length, callee->value.text,
-                    jinja_type_name(object.type));
-    }
-    TRY(jinja_run_expression(run, callee, &function));
-    if (function.type != JINJA_FUNCTION)
-        return fail(ERR_INPUT, "%s: line %d: \"%.*s\" is %s and cannot be called", run->name,
-                    node->line, callee->kind == JINJA_NAME ? (int)callee->value.length : 0,
-                    callee->value.text, jinja_type_name(function.type));
-    TRY(eval_arguments(run, node->b, &arguments));
-    return jinja_call(run, node, function.function, &arguments, out);
+    TRY(jinja_evaluate(run, node->a, &function));
+    TRY(jinja_evaluate_arguments(run, node->b, NULL, &arguments));
+    run->line = node->line;
+    return jinja_call(run, function, &arguments, out);
 }
 
-static enum status eval_items(struct jinja_run *run, const struct jinja_node *node,
-                              struct jinja_value *out)
+static enum status apply_named(struct jinja_run *run, const struct jinja_node *node,
+                               struct jinja_value value, struct jinja_value *out)
 {
-    struct jinja_value value, key;
-    if (node->kind == JINJA_LIST_OF) {
-        TRY(jinja_list_new(&run->memory, out));
-        for (const struct jinja_node *item = node->a; item; item = item->next) {
-            TRY(jinja_run_expression(run, item, &value));
-            TRY(jinja_list_push(&run->memory, out->list, value));
-        }
+    struct jinja_arguments arguments;
+    TRY(jinja_evaluate_arguments(run, node->b, NULL, &arguments));
+    run->line = node->line;
+    if (!node->builtin)
+        return jinja_fail(run, "there is no %s \"%.*s\"",
+                          node->kind == JINJA_NODE_FILTER ? "filter" : "test",
+                          (int)node->value.length, node->value.text);
+    return jinja_call_builtin(run, node->builtin, value, &arguments, out);
+}
+
+enum status jinja_evaluate_filters(struct jinja_run *run, const struct jinja_node *node,
+                                   struct jinja_value text, struct jinja_value *out)
+{
+    *out = text;
+    if (!node)
         return OK;
+    TRY(jinja_evaluate_filters(run, node->a, text, out)); // as deep as the tree is
+    return apply_named(run, node, *out, out);
+}
+
+// ---- operators ----
+
+static enum status compare_two(struct jinja_run *run, enum jinja_comparison comparison,
+                               struct jinja_value a, struct jinja_value b, bool *out)
+{
+    int order = 0;
+    switch (comparison) {
+    case JINJA_EQ:
+        return jinja_equal(run, a, b, out);
+    case JINJA_NE:
+        TRY(jinja_equal(run, a, b, out));
+        *out = !*out;
+        return OK;
+    case JINJA_IN:
+        return jinja_contains(run, b, a, out);
+    case JINJA_NOT_IN:
+        TRY(jinja_contains(run, b, a, out));
+        *out = !*out;
+        return OK;
+    case JINJA_LT:
+    case JINJA_LE:
+    case JINJA_GT:
+    case JINJA_GE:
+        break;
     }
-    TRY(jinja_dict_new(&run->memory, JINJA_DICT, out));
-    for (const struct jinja_node *item = node->a; item; item = item->next->next) {
-        TRY(jinja_run_expression(run, item, &key));
-        TRY(jinja_run_expression(run, item->next, &value));
-        TRY(jinja_dict_set(&run->memory, out->dict, key, value));
-    }
+    TRY(jinja_order(run, a, b, &order));
+    *out = comparison == JINJA_LT   ? order == -1
+           : comparison == JINJA_LE ? order == -1 || order == 0
+           : comparison == JINJA_GT ? order == 1
+                                    : order == 1 || order == 0;
     return OK;
 }
 
-static enum status eval_named(struct jinja_run *run, const struct jinja_node *node,
-                              struct jinja_value value, struct jinja_value *out)
+// a < b < c: each is evaluated once, and none behind the first that does not hold.
+static enum status evaluate_compare(struct jinja_run *run, const struct jinja_node *node,
+                                    struct jinja_value *out)
 {
-    struct jinja_arguments arguments;
-    bool truth;
-    TRY(eval_arguments(run, node->b, &arguments));
-    if (node->kind == JINJA_FILTER)
-        return jinja_filter(run, node, value, &arguments, out);
-    TRY(jinja_test(run, node, value, &arguments, &truth));
-    *out = jinja_bool(truth);
+    struct jinja_value left, right;
+    bool holds = true;
+    TRY(jinja_evaluate(run, node->a, &left));
+    for (const struct jinja_node *operand = node->b; operand && holds; operand = operand->next) {
+        TRY(jinja_evaluate(run, operand->a, &right));
+        TRY(compare_two(run, operand->comparison, left, right, &holds));
+        left = right;
+    }
+    *out = jinja_bool(holds);
+    return OK;
+}
+
+static enum status evaluate_binary(struct jinja_run *run, const struct jinja_node *node,
+                                   struct jinja_value *out)
+{
+    struct jinja_value a, b;
+    TRY(jinja_evaluate(run, node->a, &a));
+    TRY(jinja_evaluate(run, node->b, &b));
+    run->line = node->line;
+    return jinja_arithmetic(run, node->arithmetic, a, b, out);
+}
+
+static enum status evaluate_choice(struct jinja_run *run, const struct jinja_node *node,
+                                   struct jinja_value *out)
+{
+    TRY(jinja_evaluate(run, node->a, out));
+    if (jinja_true(*out))
+        return jinja_evaluate(run, node->b, out);
+    if (node->c)
+        return jinja_evaluate(run, node->c, out);
+    *out = jinja_hint("the condition of an inline if does not hold and it has no else");
+    return OK;
+}
+
+static enum status evaluate_slice(struct jinja_run *run, const struct jinja_node *node,
+                                  struct jinja_value *out)
+{
+    struct jinja_value object, bounds[3];
+    const struct jinja_node *parts[] = {node->b, node->c, node->d};
+    TRY(jinja_evaluate(run, node->a, &object));
+    for (int i = 0; i < 3; i++) {
+        bounds[i] = jinja_none();
+        if (parts[i])
+            TRY(jinja_evaluate(run, parts[i], &bounds[i]));
+    }
+    return jinja_slice(run, object, bounds[0], bounds[1], bounds[2], out);
+}
+
+static enum status evaluate_name(struct jinja_run *run, const struct jinja_node *node,
+                                 struct jinja_value *out)
+{
+    *out = *jinja_variable(run, node->hops, node->slot);
+    if (out->type != JINJA_MISSING)
+        return OK;
+    if (jinja_is_text(node->value, "self"))
+        return jinja_unsupported(run, "\"self\" is not supported");
+    *out = jinja_undefined(JINJA_NO_VARIABLE, node->value.text, node->value.length);
     return OK;
 }
 
 // Nodes that first evaluate their `a`.
-static enum status eval_with_operand(struct jinja_run *run, const struct jinja_node *node,
-                                     struct jinja_value *out)
+static enum status evaluate_with_operand(struct jinja_run *run, const struct jinja_node *node,
+                                         struct jinja_value *out)
 {
     struct jinja_value value, key;
-    int64_t number;
-    TRY(jinja_run_expression(run, node->a, &value));
+    TRY(jinja_evaluate(run, node->a, &value));
+    run->line = node->line;
     switch (node->kind) {
-    case JINJA_NOT:
+    case JINJA_NODE_NOT:
         *out = jinja_bool(!jinja_true(value));
         return OK;
-    case JINJA_NEGATE:
-        if (!jinja_number(value, &number) || number == INT64_MIN)
-            return fail(ERR_INPUT, "%s: line %d: the operator - cannot take %s", run->name,
-                        node->line, jinja_type_name(value.type));
-        *out = jinja_int(-number);
-        return OK;
-    case JINJA_AND:
-    case JINJA_OR:
+    case JINJA_NODE_NEGATE:
+    case JINJA_NODE_POSITIVE:
+        return jinja_negate(run, value, node->kind == JINJA_NODE_NEGATE, out);
+    case JINJA_NODE_AND:
+    case JINJA_NODE_OR:
         *out = value;
-        return jinja_true(value) == (node->kind == JINJA_AND)
-                   ? jinja_run_expression(run, node->b, out)
+        return jinja_true(value) == (node->kind == JINJA_NODE_AND)
+                   ? jinja_evaluate(run, node->b, out)
                    : OK;
-    case JINJA_CHOICE:
-        *out = jinja_undefined();
-        if (jinja_true(value))
-            return jinja_run_expression(run, node->b, out);
-        return node->c ? jinja_run_expression(run, node->c, out) : OK;
-    case JINJA_ATTRIBUTE:
-        return get_item(run, node, value, node->value, out);
-    case JINJA_INDEX:
-        TRY(jinja_run_expression(run, node->b, &key));
-        return get_item(run, node, value, key, out);
-    case JINJA_SLICE:
-        return slice(run, node, value, out);
-    default: // JINJA_TEST, JINJA_FILTER
-        return eval_named(run, node, value, out);
+    case JINJA_NODE_ATTRIBUTE:
+        return jinja_get_attribute(run, value, node->value, out);
+    case JINJA_NODE_INDEX:
+        TRY(jinja_evaluate(run, node->b, &key));
+        return jinja_get_item(run, value, key, out);
+    default: // JINJA_NODE_TEST, JINJA_NODE_FILTER
+        return apply_named(run, node, value, out);
     }
 }
 
-enum status jinja_run_expression(struct jinja_run *run, const struct jinja_node *node,
+static enum status evaluate_node(struct jinja_run *run, const struct jinja_node *node,
                                  struct jinja_value *out)
 {
-    enum status status;
-    TRY(begin_step(run, node));
-    if (++run->depth > JINJA_EVAL_DEPTH_MAX)
-        return fail(ERR_INPUT, "%s: line %d: an expression is nested deeper than %d levels",
-                    run->name, node->line, JINJA_EVAL_DEPTH_MAX);
     switch (node->kind) {
-    case JINJA_LITERAL:
+    case JINJA_NODE_LITERAL:
         *out = node->value;
-        status = OK;
-        break;
-    case JINJA_NAME:
-        *out = get_variable(run, node->value);
-        status = OK;
-        break;
-    case JINJA_LIST_OF:
-    case JINJA_DICT_OF:
-        status = eval_items(run, node, out);
-        break;
-    case JINJA_BINARY:
-        status = binary(run, node, out);
-        break;
-    case JINJA_CALL:
-        status = eval_call(run, node, out);
-        break;
+        return OK;
+    case JINJA_NODE_NAME:
+        return evaluate_name(run, node, out);
+    case JINJA_NODE_LIST:
+    case JINJA_NODE_TUPLE:
+        return evaluate_list(run, node, out);
+    case JINJA_NODE_DICT:
+        return evaluate_dict(run, node, out);
+    case JINJA_NODE_BINARY:
+        return evaluate_binary(run, node, out);
+    case JINJA_NODE_CONCAT:
+        return concatenate(run, node, out);
+    case JINJA_NODE_COMPARE:
+        return evaluate_compare(run, node, out);
+    case JINJA_NODE_CHOICE:
+        return evaluate_choice(run, node, out);
+    case JINJA_NODE_SLICE:
+        return evaluate_slice(run, node, out);
+    case JINJA_NODE_CALL:
+        return evaluate_call(run, node, out);
     default:
-        status = eval_with_operand(run, node, out);
-        break;
+        return evaluate_with_operand(run, node, out);
     }
+}
+
+enum status jinja_evaluate(struct jinja_run *run, const struct jinja_node *node,
+                           struct jinja_value *out)
+{
+    run->line = node->line;
+    TRY(jinja_step(run, 1));
+    if (++run->depth > JINJA_EVAL_DEPTH_MAX)
+        return jinja_fail(run, "expressions and calls are nested deeper than %d levels",
+                          JINJA_EVAL_DEPTH_MAX);
+    enum status status = evaluate_node(run, node, out);
     run->depth--;
     return status;
-}
-
-// ---- statements ----
-
-static enum status write_text(struct jinja_run *run, const struct jinja_node *node,
-                              struct jinja_value text)
-{
-    if (text.length > JINJA_OUTPUT_BYTES_MAX - run->out->length)
-        return fail(ERR_INPUT, "%s: line %d: the template writes more than %d bytes", run->name,
-                    node->line, JINJA_OUTPUT_BYTES_MAX);
-    return bytes_append(run->out, text.text, text.length);
-}
-
-static enum status print(struct jinja_run *run, const struct jinja_node *node)
-{
-    struct jinja_value value;
-    TRY(jinja_run_expression(run, node->a, &value));
-    TRY(jinja_to_text(&run->memory, value, &value));
-    return write_text(run, node, value);
-}
-
-static enum status set(struct jinja_run *run, const struct jinja_node *node)
-{
-    struct jinja_value value, object;
-    TRY(jinja_run_expression(run, node->b, &value));
-    if (node->a->kind == JINJA_NAME)
-        return jinja_run_set(run, node->a->value, value);
-    TRY(jinja_run_expression(run, node->a->a, &object));
-    if (object.type != JINJA_NAMESPACE)
-        return fail(ERR_INPUT, "%s: line %d: only attributes of a namespace() can be set, found %s",
-                    run->name, node->line, jinja_type_name(object.type));
-    return jinja_dict_set(&run->memory, object.dict, node->a->value, value);
-}
-
-// The loop's variables for one item: "for x" or "for key, value".
-static enum status bind_targets(struct jinja_run *run, const struct jinja_node *node,
-                                struct jinja_value item)
-{
-    const struct jinja_node *target = node->a;
-    if (!target->next)
-        return jinja_run_set(run, target->value, item);
-    for (size_t i = 0; target; target = target->next, i++) {
-        bool fits =
-            item.type == JINJA_LIST && i < item.list->n && (target->next || i + 1 == item.list->n);
-        if (!fits)
-            return fail(ERR_INPUT,
-                        "%s: line %d: an item of the loop cannot be unpacked into its variables",
-                        run->name, node->line);
-        TRY(jinja_run_set(run, target->value, item.list->items[i]));
-    }
-    return OK;
-}
-
-// The items for which the loop's `if` holds.
-static enum status filter_items(struct jinja_run *run, const struct jinja_node *node,
-                                struct jinja_value *items)
-{
-    struct jinja_value all = *items, keep;
-    size_t mark = run->n_variables;
-    TRY(jinja_list_new(&run->memory, items));
-    for (size_t i = 0; i < all.list->n; i++) {
-        TRY(bind_targets(run, node, all.list->items[i]));
-        TRY(jinja_run_expression(run, node->e, &keep));
-        if (jinja_true(keep))
-            TRY(jinja_list_push(&run->memory, items->list, all.list->items[i]));
-        run->n_variables = mark;
-    }
-    return OK;
-}
-
-static enum status run_items(struct jinja_run *run, const struct jinja_node *node,
-                             const struct jinja_list *items)
-{
-    size_t mark = run->n_variables;
-    struct jinja_loop *loop;
-    for (size_t i = 0; i < items->n && run->jump != JINJA_BREAKS; i++) {
-        run->jump = JINJA_GO_ON;
-        TRY(begin_step(run, node));
-        TRY(jinja_take(&run->memory, 1, sizeof *loop, &loop)); // a template may keep it
-        *loop = (struct jinja_loop){items, i};
-        TRY(jinja_run_set(run, jinja_text("loop", 4),
-                          (struct jinja_value){.type = JINJA_LOOP, .loop = loop}));
-        TRY(bind_targets(run, node, items->items[i]));
-        TRY(jinja_run_statements(run, node->c));
-        run->n_variables = mark;
-    }
-    run->jump = JINJA_GO_ON;
-    return OK;
-}
-
-static enum status run_for(struct jinja_run *run, const struct jinja_node *node)
-{
-    struct jinja_value items;
-    TRY(jinja_run_expression(run, node->b, &items));
-    TRY(jinja_iterate(run, node->line, items, &items));
-    size_t frame = run->frame;
-    run->frame = run->n_variables;
-    if (node->e)
-        TRY(filter_items(run, node, &items));
-    TRY(items.list->n ? run_items(run, node, items.list) : jinja_run_statements(run, node->d));
-    run->n_variables = run->frame;
-    run->frame = frame;
-    return OK;
-}
-
-static enum status run_if(struct jinja_run *run, const struct jinja_node *node)
-{
-    struct jinja_value condition;
-    TRY(jinja_run_expression(run, node->a, &condition));
-    return jinja_run_statements(run, jinja_true(condition) ? node->b : node->c);
-}
-
-static enum status run_statement(struct jinja_run *run, const struct jinja_node *node)
-{
-    switch (node->kind) {
-    case JINJA_DATA:
-        return write_text(run, node, node->value);
-    case JINJA_PRINT:
-        return print(run, node);
-    case JINJA_IF:
-        return run_if(run, node);
-    case JINJA_FOR:
-        return run_for(run, node);
-    case JINJA_SET:
-        return set(run, node);
-    case JINJA_BREAK:
-        run->jump = JINJA_BREAKS;
-        return OK;
-    case JINJA_CONTINUE:
-        run->jump = JINJA_CONTINUES;
-        return OK;
-    default:
-        return fail(ERR_INTERNAL, "%s: line %d: not a statement", run->name, node->line);
-    }
-}
-
-enum status jinja_run_statements(struct jinja_run *run, const struct jinja_node *node)
-{
-    for (; node && run->jump == JINJA_GO_ON; node = node->next) {
-        TRY(begin_step(run, node));
-        TRY(run_statement(run, node));
-    }
-    return OK;
 }

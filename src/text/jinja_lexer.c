@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/jinja_value.h"
+#include "text/python_text.h"
 #include "text/unicode.h"
 
 enum { NESTING_MAX = 128 }; // open brackets inside one tag
@@ -66,7 +66,7 @@ static size_t space_at(const struct lexer *lexer, size_t at)
     if (at >= lexer->length)
         return 0;
     utf8_next(lexer->text + at, lexer->length - at, &code, &bytes);
-    return jinja_is_space(code) ? bytes : 0;
+    return python_is_space(code) ? bytes : 0;
 }
 
 static size_t strip_right(const char *text, size_t begin, size_t end)
@@ -74,7 +74,7 @@ static size_t strip_right(const char *text, size_t begin, size_t end)
     while (end > begin) {
         uint32_t code;
         size_t bytes = utf8_last(text + begin, end - begin, &code);
-        if (!jinja_is_space(code))
+        if (!python_is_space(code))
             break;
         end -= bytes;
     }
@@ -111,27 +111,80 @@ static void eat_after_tag(struct lexer *lexer)
     lexer->eat_newline = lexer->eat_spaces = false;
 }
 
+// Where the text ends that begins at `begin` and stands before the tag at `tag`.
+static size_t strip_before(const struct lexer *lexer, size_t begin, size_t tag)
+{
+    char sign = tag + 2 < lexer->length ? lexer->text[tag + 2] : '\0';
+    if (sign == '-')
+        return strip_right(lexer->text, begin, tag);
+    return sign != '+' && lexer->text[tag + 1] != '{' ? strip_line(lexer, begin, tag) : tag;
+}
+
 static enum status lex_data(struct lexer *lexer)
 {
     eat_after_tag(lexer);
-    size_t begin = lexer->at, tag = find_tag(lexer), end = tag;
-    if (tag < lexer->length) {
-        char sign = tag + 2 < lexer->length ? lexer->text[tag + 2] : '\0';
-        if (sign == '-')
-            end = strip_right(lexer->text, begin, end);
-        else if (sign != '+' && lexer->text[tag + 1] != '{')
-            end = strip_line(lexer, begin, end);
-    }
+    size_t begin = lexer->at, tag = find_tag(lexer),
+           end = tag < lexer->length ? strip_before(lexer, begin, tag) : tag;
     if (end > begin)
         TRY(add(lexer, JINJA_TOKEN_DATA, lexer->text + begin, end - begin));
     advance(lexer, tag - lexer->at);
     return OK;
 }
 
+static size_t skip_space(const struct lexer *lexer, size_t at)
+{
+    for (size_t bytes; (bytes = space_at(lexer, at)) > 0;)
+        at += bytes;
+    return at;
+}
+
+// The end of "{% NAME %}" that begins at `at`; 0 when something else stands there. `*sign` is that
+// of its end.
+static size_t plain_tag_end(const struct lexer *lexer, size_t at, const char *name, char *sign)
+{
+    size_t n = strlen(name), length = lexer->length;
+    const char *text = lexer->text;
+    if (length - at < 2 || memcmp(text + at, "{%", 2) != 0)
+        return 0;
+    at += 2;
+    if (at < length && (text[at] == '-' || text[at] == '+'))
+        at++;
+    at = skip_space(lexer, at);
+    if (length - at < n || memcmp(text + at, name, n) != 0)
+        return 0;
+    at = skip_space(lexer, at + n);
+    *sign = at < length && (text[at] == '-' || text[at] == '+') ? text[at++] : '\0';
+    return length - at >= 2 && memcmp(text + at, "%}", 2) == 0 ? at + 2 : 0;
+}
+
+// After "{% raw %}": text up to "{% endraw %}", which is not looked into.
+static enum status lex_raw(struct lexer *lexer, size_t end, char sign)
+{
+    char end_sign = '\0';
+    lexer->eat_spaces = sign == '-';
+    advance(lexer, end - lexer->at);
+    eat_after_tag(lexer);
+    size_t begin = lexer->at, at = begin, after = 0;
+    for (; at < lexer->length; at++)
+        if ((after = plain_tag_end(lexer, at, "endraw", &end_sign)) > 0)
+            break;
+    if (after == 0)
+        return wrong(lexer, "{% raw %} has no end; expected {% endraw %}");
+    size_t data_end = strip_before(lexer, begin, at);
+    if (data_end > begin)
+        TRY(add(lexer, JINJA_TOKEN_DATA, lexer->text + begin, data_end - begin));
+    advance(lexer, after - lexer->at);
+    lexer->eat_spaces = end_sign == '-';
+    lexer->eat_newline = end_sign == '\0';
+    return OK;
+}
+
 static enum status lex_comment(struct lexer *lexer)
 {
-    const char *from = lexer->text + lexer->at + 2;
-    const char *end = memmem(from, lexer->length - lexer->at - 2, "#}", 2);
+    const char *from = lexer->text + lexer->at + 2, *last = lexer->text + lexer->length;
+    if (from < last && (*from == '-' || *from == '+'))
+        from++;
+    const char *end = memmem(from, (size_t)(last - from), "#}", 2);
     if (!end)
         return wrong(lexer, "a comment {# has no end; expected #}");
     char sign = end > from ? end[-1] : ' ';
@@ -169,25 +222,68 @@ static enum status unescape_code(struct lexer *lexer, const char *text, size_t l
     return bytes_append(out, put, utf8_put(code, put));
 }
 
+// \101: up to three octal digits.
+static enum status unescape_octal(const char *text, size_t left, struct bytes *out, size_t *taken)
+{
+    uint32_t code = 0;
+    char put[UTF8_BYTES_MAX];
+    for (*taken = 0; *taken < 3 && *taken < left && text[*taken] >= '0' && text[*taken] <= '7';
+         (*taken)++)
+        code = code * 8 + (uint32_t)(text[*taken] - '0');
+    return bytes_append(out, put, utf8_put(code, put));
+}
+
+// A backslash before a character beyond ASCII: Jinja2 has made \xe9 or \u20ac of that character by
+// then, so the two backslashes are one and what follows stays as it is.
+static enum status unescape_spelled(const char *text, size_t left, struct bytes *out, size_t *taken)
+{
+    uint32_t code;
+    utf8_next(text, left, &code, taken);
+    return bytes_format(out,
+                        code < 0x100     ? "\\x%02x"
+                        : code < 0x10000 ? "\\u%04x"
+                                         : "\\U%08x",
+                        code);
+}
+
+static enum status unescape_one(struct lexer *lexer, const char *text, size_t left,
+                                struct bytes *out, size_t *taken)
+{
+    static const char from[] = "ntrabfv\\'\"", to[] = "\n\t\r\a\b\f\v\\'\"";
+    char c = text[0];
+    const char *simple = memchr(from, c, sizeof from - 1);
+    size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    *taken = 1 + digits;
+    if (simple)
+        return bytes_append(out, &to[simple - from], 1);
+    if (digits > 0)
+        return unescape_code(lexer, text + 1, left - 1, digits, out);
+    if (c >= '0' && c <= '7')
+        return unescape_octal(text, left, out, taken);
+    if (c == '\n')
+        return OK;
+    if (c == 'N')
+        return fail(ERR_UNSUPPORTED,
+                    "%s: line %d: characters by name (\\N{...}) are not supported in a string; "
+                    "expected \\u and a number, or the character itself",
+                    lexer->name, lexer->line);
+    if ((unsigned char)c >= 0x80)
+        return unescape_spelled(text, left, out, taken);
+    return bytes_append(out, text - 1, 2); // Python keeps the backslash of escapes it does not know
+}
+
 static enum status unescape(struct lexer *lexer, const char *text, size_t length, struct bytes *out)
 {
-    static const char from[] = "ntrabfv0\\'\"", to[] = "\n\t\r\a\b\f\v\0\\'\"";
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] != '\\' || i + 1 == length) {
-            TRY(bytes_append(out, text + i, 1));
-            continue;
-        }
-        char c = text[++i];
-        const char *simple = memchr(from, c, sizeof from - 1);
-        size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-        if (simple) {
-            TRY(bytes_append(out, &to[simple - from], 1));
-        } else if (digits > 0) {
-            TRY(unescape_code(lexer, text + i + 1, length - i - 1, digits, out));
-            i += digits;
-        } else if (c != '\n') { // Python keeps the backslash of escapes it does not know
-            TRY(bytes_append(out, text + i - 1, 2));
-        }
+    for (size_t i = 0, taken; i < length; i += taken) {
+        const char *backslash = memchr(text + i, '\\', length - i);
+        taken = backslash ? (size_t)(backslash - text) - i : length - i;
+        TRY(bytes_append(out, text + i, taken));
+        if (!backslash)
+            break;
+        i += taken + 1;
+        if (i == length)
+            return wrong(lexer, "a string ends with a backslash");
+        TRY(unescape_one(lexer, text + i, length - i, out, &taken));
     }
     return OK;
 }
@@ -214,33 +310,111 @@ static enum status lex_string(struct lexer *lexer)
     return OK;
 }
 
-static bool is_name(char c, bool first)
+static bool is_digit(const struct lexer *lexer, size_t at, int base)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           (!first && c >= '0' && c <= '9');
+    int digit = at < lexer->length ? hex_digit(lexer->text[at]) : -1;
+    return digit >= 0 && digit < base;
+}
+
+// Digits with single underscores between; where they end.
+static size_t skip_digits(const struct lexer *lexer, size_t at, int base)
+{
+    while (is_digit(lexer, at, base) ||
+           (at < lexer->length && lexer->text[at] == '_' && is_digit(lexer, at + 1, base)))
+        at++;
+    return at;
+}
+
+// The end of a number with fraction or exponent at hand; 0 when there is none.
+static size_t float_end(const struct lexer *lexer)
+{
+    size_t at = skip_digits(lexer, lexer->at, 10), whole = at;
+    if (lexer->at > 0 && lexer->text[lexer->at - 1] == '.')
+        return 0;
+    if (at < lexer->length && lexer->text[at] == '.' && is_digit(lexer, at + 1, 10))
+        at = skip_digits(lexer, at + 1, 10);
+    if (at < lexer->length && (lexer->text[at] == 'e' || lexer->text[at] == 'E')) {
+        size_t exponent = at + 1;
+        if (exponent < lexer->length &&
+            (lexer->text[exponent] == '+' || lexer->text[exponent] == '-'))
+            exponent++;
+        if (is_digit(lexer, exponent, 10))
+            at = skip_digits(lexer, exponent, 10);
+    }
+    return at > whole ? at : 0;
+}
+
+static enum status lex_float(struct lexer *lexer, size_t end)
+{
+    char *digits;
+    size_t n = 0;
+    TRY(arena_take(lexer->arena, end - lexer->at + 1, 1, &digits));
+    for (size_t i = lexer->at; i < end; i++)
+        if (lexer->text[i] != '_')
+            digits[n++] = lexer->text[i];
+    digits[n] = '\0';
+    TRY(add(lexer, JINJA_TOKEN_FLOAT, lexer->text + lexer->at, end - lexer->at));
+    lexer->out->items[lexer->out->n - 1].real = strtod(digits, NULL);
+    advance(lexer, end - lexer->at);
+    return OK;
+}
+
+static int number_base(const struct lexer *lexer)
+{
+    if (lexer->text[lexer->at] != '0' || lexer->at + 1 >= lexer->length)
+        return 10;
+    char c = lexer->text[lexer->at + 1];
+    int base = c == 'b' || c == 'B' ? 2 : c == 'o' || c == 'O' ? 8 : c == 'x' || c == 'X' ? 16 : 10;
+    size_t at = lexer->at + 2;
+    if (at < lexer->length && lexer->text[at] == '_')
+        at++;
+    return base != 10 && is_digit(lexer, at, base) ? base : 10;
 }
 
 static enum status lex_number(struct lexer *lexer)
 {
+    size_t end = float_end(lexer);
+    if (end > 0)
+        return lex_float(lexer, end);
+    int base = number_base(lexer);
     int64_t number = 0;
-    size_t end = lexer->at;
-    for (; end < lexer->length &&
-           ((lexer->text[end] >= '0' && lexer->text[end] <= '9') || lexer->text[end] == '_');
-         end++) {
-        if (lexer->text[end] == '_')
-            continue;
-        if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, lexer->text[end] - '0', &number))
-            return wrong(lexer, "a number is too large; at most 9223372036854775807 is allowed");
-    }
-    if (end + 1 < lexer->length && lexer->text[end] == '.' && lexer->text[end + 1] >= '0' &&
-        lexer->text[end + 1] <= '9')
-        return fail(ERR_UNSUPPORTED, "%s: line %d: numbers with a fraction are not supported",
-                    lexer->name, lexer->line);
+    size_t i = base == 10 ? lexer->at : lexer->at + 2;
+    if (base != 10 && lexer->text[i] == '_')
+        i++;
+    end = skip_digits(lexer, i, base);
+    if (base == 10 && lexer->text[i] == '0') // 01 is 0 and 1
+        for (end = i + 1;
+             end < lexer->length &&
+             (lexer->text[end] == '0' ||
+              (lexer->text[end] == '_' && end + 1 < lexer->length && lexer->text[end + 1] == '0'));)
+            end++;
+    for (; i < end; i++)
+        if (lexer->text[i] != '_' &&
+            (__builtin_mul_overflow(number, base, &number) ||
+             __builtin_add_overflow(number, hex_digit(lexer->text[i]), &number)))
+            return fail(ERR_UNSUPPORTED,
+                        "%s: line %d: an integer has more than 64 bits; at most "
+                        "9223372036854775807 is supported",
+                        lexer->name, lexer->line);
     TRY(add(lexer, JINJA_TOKEN_INT, lexer->text + lexer->at, end - lexer->at));
     lexer->out->items[lexer->out->n - 1].number = number;
     advance(lexer, end - lexer->at);
     return OK;
+}
+
+// The bytes of the name at hand; 0 when there is none.
+static size_t name_bytes(const struct lexer *lexer)
+{
+    size_t n = 0;
+    while (lexer->at + n < lexer->length) {
+        uint32_t code;
+        size_t bytes;
+        utf8_next(lexer->text + lexer->at + n, lexer->length - lexer->at - n, &code, &bytes);
+        if (n == 0 ? !python_is_name_start(code) : !python_is_name_part(code))
+            break;
+        n += bytes;
+    }
+    return n;
 }
 
 static enum status track_brackets(struct lexer *lexer, char c)
@@ -324,12 +498,9 @@ static enum status lex_tag(struct lexer *lexer, bool block)
             TRY(lex_string(lexer));
         } else if (c >= '0' && c <= '9') {
             TRY(lex_number(lexer));
-        } else if (is_name(c, true)) {
-            size_t n = 1;
-            while (lexer->at + n < lexer->length && is_name(lexer->text[lexer->at + n], false))
-                n++;
-            TRY(add(lexer, JINJA_TOKEN_NAME, lexer->text + lexer->at, n));
-            advance(lexer, n);
+        } else if ((bytes = name_bytes(lexer)) > 0) {
+            TRY(add(lexer, JINJA_TOKEN_NAME, lexer->text + lexer->at, bytes));
+            advance(lexer, bytes);
         } else {
             TRY(lex_operator(lexer));
         }
@@ -379,8 +550,12 @@ enum status jinja_lex(const char *name, const char *text, size_t length, struct 
         status = lex_data(&lexer);
         if (status != OK || lexer.at >= lexer.length)
             break;
-        char kind = lexer.text[lexer.at + 1];
-        status = kind == '#' ? lex_comment(&lexer) : lex_tag(&lexer, kind == '%');
+        char kind = lexer.text[lexer.at + 1], sign;
+        size_t raw = plain_tag_end(&lexer, lexer.at, "raw", &sign);
+        if (raw > 0 && sign != '+')
+            status = lex_raw(&lexer, raw, sign);
+        else
+            status = kind == '#' ? lex_comment(&lexer) : lex_tag(&lexer, kind == '%');
     }
     if (status == OK)
         status = add(&lexer, JINJA_TOKEN_END, "", 0);

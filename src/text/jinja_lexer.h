@@ -20,6 +20,7 @@ enum jinja_token_kind {
     JINJA_TOKEN_NAME,
     JINJA_TOKEN_STRING, // the text is unescaped
     JINJA_TOKEN_INT,
+    JINJA_TOKEN_FLOAT,
     JINJA_TOKEN_OPERATOR,
     JINJA_TOKEN_END, // of the template
 };
@@ -30,6 +31,7 @@ struct jinja_token {
     const char *text; // into the arena
     size_t length;
     int64_t number; // JINJA_TOKEN_INT
+    double real;    // JINJA_TOKEN_FLOAT
 };
 
 struct jinja_tokens {
