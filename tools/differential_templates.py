@@ -342,6 +342,7 @@ def main():
     a.add_argument("--templates", help="a folder of real templates, rendered with random conversations too")
     a.add_argument("--rounds", type=int, default=5)
     a.add_argument("--write")
+    a.add_argument("--keep", type=int, default=700)
     a.add_argument("--show", type=int, default=20)
     o = a.parse_args()
     count, reasons, kept, shown = collections.Counter(), collections.Counter(), [], 0
@@ -368,13 +369,14 @@ def main():
                 shown += 1
                 print(f"---- {name}\n{source!r}\n  variables {json.dumps(values, ensure_ascii=False)}\n  Jinja2: {want!r} {error or ''}\n  colrow: {got!r} {said or ''}")
             if kind in ("equal", "error on both sides") and len(source) < 1500:
-                kept.append({"template": source, "variables": values, **({"output": want} if error is None else {"error": True})})
+                used = {k: v for k, v in values.items() if re.search(rf"\b{k}\b", source)}
+                kept.append({"template": source, "variables": used, **({"output": want} if error is None else {"error": True})})
     print(f"{len(cases)} templates: " + ", ".join(f"{v} {k}" for k, v in sorted(count.items())))
     for reason, n in reasons.most_common(30):
         print(f"  refused {n}: {reason}")
     if o.write:
         with open(o.write, "w", encoding="utf-8") as f:
-            json.dump({"made by": "tools/differential_templates.py", "cases": kept}, f, ensure_ascii=True, indent=0)
+            json.dump({"made by": "tools/differential_templates.py", "cases": kept[:o.keep]}, f, ensure_ascii=True, indent=0)
             f.write("\n")
     sys.exit(count["DIFFERENT"] != 0)
 

@@ -106,7 +106,7 @@ static enum status round_towards(struct jinja_run *run, struct jinja_value value
     double scaled = digits < 0 ? value.real * (1 / unit) : value.real * unit;
     if (!isfinite(scaled))
         return jinja_fail(run, "round: the number is too large");
-    scaled = up ? ceil(scaled) : floor(scaled);
+    scaled = (up ? ceil(scaled) : floor(scaled)) + 0.0; // Python's ceil() has no -0
     *out = jinja_float(digits < 0 ? scaled / (1 / unit) : scaled / unit);
     return OK;
 }
