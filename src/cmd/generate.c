@@ -14,6 +14,7 @@
 #include "base/output.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
+#include "text/chat_template.h"
 
 enum { PROMPTS_BYTES_MAX = 64 << 20, PROMPTS_MAX = 65536 };
 
@@ -35,7 +36,8 @@ struct generate {
     struct engine_flags engine;
     struct sampling_flags sampling;
     struct flag_texts given;
-    const char *prompts_file, *system;
+    const char *prompts_file, *system, *template_file;
+    struct chat_template *template; // of template_file; NULL: the model's
     bool chat, json;
     struct bytes file;    // the prompts' text
     const char **prompts; // [n_prompts]; point into argv or `file`
@@ -155,15 +157,36 @@ static void on_answer(void *context, const struct colrow_output *out)
         g->status = status;
 }
 
+// The prompt as a chat of one message, in `*text`, which is the caller's to free.
+static enum status write_chat(const struct generate *g, const struct colrow_engine *engine,
+                              const char *prompt, char **text)
+{
+    struct colrow_message messages[2] = {{"system", g->system}, {"user", prompt}};
+    int first = g->system ? 0 : 1, n = 2 - first;
+    if (!g->template)
+        return colrow_apply_chat_template(engine, messages + first, n, 1, text) == 0
+                   ? OK
+                   : engine_failed();
+    struct chat_message copies[2] = {{"system", g->system}, {"user", prompt}};
+    struct bytes bytes;
+    bytes_init(&bytes);
+    enum status status = chat_template_render(g->template, copies + first, n, true, &bytes);
+    if (status == OK)
+        status = bytes_append(&bytes, "", 0); // never NULL
+    *text = bytes.data;
+    return status;
+}
+
 static enum status submit_prompt(struct generate *g, struct colrow_engine *engine, int i)
 {
     char *text = NULL;
     struct colrow_prompt prompt = {.text = g->prompts[i]};
     if (g->chat) {
-        struct colrow_message messages[2] = {{"system", g->system}, {"user", g->prompts[i]}};
-        int first = g->system ? 0 : 1;
-        if (colrow_apply_chat_template(engine, messages + first, 2 - first, 1, &text) != 0)
-            return engine_failed();
+        enum status status = write_chat(g, engine, g->prompts[i], &text);
+        if (status != OK) {
+            free(text);
+            return status;
+        }
         prompt.text = text;
         prompt.no_special_tokens = 1; // the template wrote them
     }
@@ -302,6 +325,7 @@ static void generate_fini(struct generate *g)
     free(g->answers);
     free(g->prompts);
     free(g->given.items);
+    chat_template_close(g->template);
     bytes_fini(&g->file);
     sampling_flags_fini(&g->sampling);
 }
@@ -312,6 +336,10 @@ static int generate_model(struct generate *g, const char *model)
     enum status status = model_folder_check(model);
     if (status == OK)
         status = collect_prompts(g);
+    if (status == OK && g->template_file && !g->chat)
+        status = fail(ERR_USAGE, "--chat-template is for chats; expected --chat with it");
+    if (status == OK && g->template_file)
+        status = chat_template_open_file(g->template_file, model, &g->template);
     if (status == OK)
         status = engine_flags_open(&g->engine, model, &engine);
     if (status == OK && !g->engine.quiet && !g->json)
@@ -340,6 +368,8 @@ static const struct flag generate_flags[] = {
     {FLAG_TEXT, "--prompts", NULL, AT(prompts_file), 0, 0, "FILE", "one prompt a line"},
     {FLAG_ON, "--chat", NULL, AT(chat), 0, 0, NULL,
      "wrap each prompt with the model's chat template"},
+    {FLAG_TEXT, "--chat-template", NULL, AT(template_file), 0, 0, "FILE",
+     "with this template instead (with --chat)"},
     {FLAG_TEXT, "--system", NULL, AT(system), 0, 0, "TEXT", "a system message (with --chat)"},
     {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "one JSON document instead of text"},
 };
