@@ -18,6 +18,7 @@
 #include "hf/checkpoint.h"
 #include "hf/generation_config.h"
 #include "hf/model_config.h"
+#include "hf/rope_config.h"
 
 struct inspect {
     bool json, tensors, machine;
@@ -27,23 +28,6 @@ struct inspect {
     struct generation_config generation;
     struct checkpoint *checkpoint;
 };
-
-static const char *rope_name(enum rope_type type)
-{
-    switch (type) {
-    case ROPE_DEFAULT:
-        return "default";
-    case ROPE_LINEAR:
-        return "linear";
-    case ROPE_DYNAMIC:
-        return "dynamic";
-    case ROPE_LLAMA3:
-        return "llama3";
-    case ROPE_YARN:
-        return "yarn";
-    }
-    return "?";
-}
 
 static void show_shape(const struct tensor_info *t, char *out, size_t bytes)
 {
