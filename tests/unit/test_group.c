@@ -231,7 +231,7 @@ static void a_peer_with_a_wrong_number(void **state)
 {
     (void)state;
     int exit_status;
-    assert_true(misbehave("wrong", 60, &exit_status) < limit_seconds);
+    assert_true(misbehave("wrong", 60, &exit_status) < patience(1));
     assert_sentence("rank 1 says that a piece for rank 0 lies in buffer 77; expected 0 to 3");
     assert_int_not_equal(exit_status, 0);
 }
