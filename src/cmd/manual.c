@@ -108,7 +108,9 @@ static void roff_text(FILE *file, const char *text)
             i += paragraph;
         } else if (!space || (n > 0 && line[n - 1] != ' ')) {
             assert(n < sizeof line - 1);
-            line[n++] = space ? ' ' : text[i];
+            line[n++] = text[i];
+            if (space)
+                line[n - 1] = ' ';
         }
     }
 }

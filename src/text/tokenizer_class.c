@@ -427,7 +427,7 @@ static enum status set_json(json_t *root, const char *key, const char *format, c
     if (at)
         TRY_DONE(bytes_text(&text, at + 2));
     value = json_loadb(text.data, text.length, JSON_DECODE_ANY, NULL);
-    assert(value || !"a class's own JSON is well-formed");
+    assert(value); // a class's own JSON is well-formed
     status = json_object_set_new(root, key, value) == 0 ? OK : fail_memory(0, "a tokenizer class");
 done:
     bytes_fini(&text);
