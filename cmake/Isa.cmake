@@ -6,7 +6,11 @@ function(colrow_isa_flags)
     # Unrolled kernels under ubsan take compilers minutes a file. They keep asan and tsan; what ubsan would see in
     # them, guard pages and the comparison with the reference see as well.
     set(effort -O3)
-    if(COLROW_SANITIZE)
+    # Under tsan they are left out: each is a function of one thread, and with every load watched a golden takes minutes.
+    # The reference is watched, so COLROW_ISA=reference shows who touches what another thread is still writing.
+    if(COLROW_SANITIZE STREQUAL "thread")
+        set(effort -O3 -fno-sanitize=thread)
+    elseif(COLROW_SANITIZE)
         set(effort -O1 -fno-sanitize=undefined)
     endif()
     set(avx2 -march=x86-64-v2 -mavx -mavx2 -mfma -mf16c -mbmi -mbmi2 ${effort})

@@ -10,8 +10,10 @@ endif()
 
 # Sanitizers slow kernels down by an order of magnitude.
 set(patience 300)
+set(script_patience 600)
 if(COLROW_SANITIZE)
     set(patience 1500)
+    set(script_patience 1500)
 endif()
 
 function(colrow_test source label)
@@ -39,7 +41,7 @@ foreach(label unit kernels golden fuzz e2e)
     foreach(script IN LISTS scripts)
         get_filename_component(name ${script} NAME_WE)
         add_test(NAME ${label}/${name} COMMAND ${script})
-        set_tests_properties(${label}/${name} PROPERTIES LABELS ${label} TIMEOUT 600 SKIP_RETURN_CODE 77
+        set_tests_properties(${label}/${name} PROPERTIES LABELS ${label} TIMEOUT ${script_patience} SKIP_RETURN_CODE 77
             ENVIRONMENT "COLROW=${PROJECT_BINARY_DIR}/colrow;BUILD_DIR=${PROJECT_BINARY_DIR};SOURCE_DIR=${PROJECT_SOURCE_DIR};SHARED_DIR=${COLROW_SHARED};SANITIZE=${COLROW_SANITIZE}")
     endforeach()
 endforeach()
