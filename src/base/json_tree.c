@@ -68,7 +68,7 @@ static enum status read_scalar(struct tree *tree, json_t **out)
     return made(*out);
 }
 
-static enum status read_items(struct tree *tree, int depth, json_t *array)
+static enum status read_tree_items(struct tree *tree, int depth, json_t *array)
 {
     struct json_reader *reader = &tree->reader;
     if (json_reader_take(reader, ']'))
@@ -136,8 +136,8 @@ static enum status read_tree(struct tree *tree, int depth, json_t **out)
     reader->at++;
     json_t *branch = is_object ? json_object() : json_array();
     TRY(made(branch));
-    enum status status =
-        is_object ? read_members(tree, depth + 1, branch) : read_items(tree, depth + 1, branch);
+    enum status status = is_object ? read_members(tree, depth + 1, branch)
+                                   : read_tree_items(tree, depth + 1, branch);
     if (status != OK)
         json_decref(branch);
     else

@@ -41,8 +41,8 @@ static bool has_name(const struct flag *flag, const char *name, size_t length)
     return false;
 }
 
-static const struct flag *find_row(const struct command *command, const char *name, size_t length,
-                                   int *section)
+static const struct flag *find_flag_row(const struct command *command, const char *name,
+                                        size_t length, int *section)
 {
     for (int s = 0; s < FLAG_SECTIONS_MAX; s++)
         for (int i = 0; i < command->sections[s].n; i++) {
@@ -63,7 +63,7 @@ const struct flag *flags_next(struct flag_cursor *cursor)
             const struct flag *flag = &section->flags[cursor->row++];
             int of;
             if (flag->kind == FLAG_HEADING ||
-                find_row(cursor->command, flag->name, strlen(flag->name), &of) == flag)
+                find_flag_row(cursor->command, flag->name, strlen(flag->name), &of) == flag)
                 return flag;
         }
     }
@@ -262,7 +262,7 @@ static enum status one_flag(const struct command *command, char *state, int argc
     int section = 0;
     const char *text = argv[*i], *equals = text[1] == '-' ? strchr(text, '=') : NULL;
     size_t length = equals ? (size_t)(equals - text) : strlen(text);
-    const struct flag *flag = find_row(command, text, length, &section);
+    const struct flag *flag = find_flag_row(command, text, length, &section);
     if (!flag)
         return unknown_flag(command, text);
     void *out = state + command->sections[section].at + flag->at;
