@@ -4,7 +4,8 @@
 //
 //   crew_new ─ LOADING ─ READY ─ BROKEN ─ crew_restart ─ LOADING ─ …
 //
-// Nothing here waits but crew_await…() and crew_stop(). crew_fd() becomes readable when crew_poll()
+// Nothing here waits but crew_await…() and crew_stop(); starting ranks takes some milliseconds, for
+// their processes and the board's pages. crew_fd() becomes readable when crew_poll()
 // has news: a step is done, a rank died, a while has passed (loading progresses, the clock of
 // deadlines ticks).
 #ifndef COLROW_ENGINE_CREW_H
