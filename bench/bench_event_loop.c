@@ -23,6 +23,8 @@
 
 #include "base/clock.h"
 
+#define LATE_SECONDS 0.010
+
 enum { SOCKETS = 1000, PAUSE_NS = 1000000, SAMPLES_MAX = 1 << 20 };
 
 static struct {
@@ -57,10 +59,15 @@ static int compare_doubles(const void *a, const void *b)
 
 static void report(struct latencies *l, const char *when)
 {
+    int n_late = 0;
+    for (int i = 0; i < l->n; i++)
+        n_late += l->seconds[i] > LATE_SECONDS;
     qsort(l->seconds, (size_t)l->n, sizeof l->seconds[0], compare_doubles);
-    printf("%-16s %6d answers: median %.3f ms, p99 %.3f ms, p99.9 %.3f ms, slowest %.3f ms\n", when,
-           l->n, l->seconds[l->n / 2] * 1e3, l->seconds[l->n * 99L / 100] * 1e3,
-           l->seconds[l->n * 999L / 1000] * 1e3, l->seconds[l->n - 1] * 1e3);
+    printf("%-16s %6d answers, %d later than %.0f ms: median %.3f ms, p99 %.3f ms, p99.9 %.3f ms, "
+           "slowest %.3f ms\n",
+           when, l->n, n_late, LATE_SECONDS * 1e3, l->seconds[l->n / 2] * 1e3,
+           l->seconds[l->n * 99L / 100] * 1e3, l->seconds[l->n * 999L / 1000] * 1e3,
+           l->seconds[l->n - 1] * 1e3);
 }
 
 static int connect_one(int port)
