@@ -334,6 +334,26 @@ def real(folder, rounds):
                 yield f"{name}-{k}", source, {**variables(random.Random(f"{name}-{k}")), "add_generation_prompt": k % 2 == 0}
 
 
+METHODS = ["isalpha", "isdecimal", "isdigit", "isnumeric", "islower", "isupper", "istitle", "isspace", "isprintable", "isidentifier", "isalnum"]
+CASES = ["upper", "lower", "title", "casefold", "swapcase", "capitalize"]
+
+
+def characters(program):
+    """Every character's case, properties and repr, and title() and lower() of long texts of all of them."""
+    source = "{% for c in s %}" + "|".join("{{ c.%s() }}" % m for m in CASES) + "|" + "".join("{{ c.%s() | int }}" % m for m in METHODS) + "|{{ [c] }}\n{% endfor %}{{ s.title() }}{{ s.lower() }}"
+    every = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(0, len(every), 30000):
+            part = every[i:i + 30000]
+            text = "".join(part)
+            want = "".join("|".join([getattr(c, m)() for m in CASES] + ["".join(str(int(getattr(c, m)())) for m in METHODS), str([c])]) + "\n" for c in part)
+            got, said = colrow(program, folder, source, {"s": text})
+            wrong += got != want + text.title() + text.lower()
+    print(f"{len(every)} characters, {wrong} parts of 30000 differ")
+    sys.exit(wrong != 0)
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("colrow")
@@ -344,7 +364,10 @@ def main():
     a.add_argument("--write")
     a.add_argument("--keep", type=int, default=700)
     a.add_argument("--show", type=int, default=20)
+    a.add_argument("--characters", action="store_true", help="compare str's methods on every character instead")
     o = a.parse_args()
+    if o.characters:
+        characters(o.colrow)
     count, reasons, kept, shown = collections.Counter(), collections.Counter(), [], 0
     cases = list(generated(o.seed, o.n)) + (list(real(o.templates, o.rounds)) if o.templates else [])
     with tempfile.TemporaryDirectory() as folder:
