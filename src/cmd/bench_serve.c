@@ -245,7 +245,7 @@ static int tokens_of(const struct bench_call *call)
     return call->completion_tokens >= 0 ? call->completion_tokens : call->n_pieces;
 }
 
-static size_t gather(const struct bench_serve *b, enum bench_metric metric, double *out)
+static size_t gather_outcomes(const struct bench_serve *b, enum bench_metric metric, double *out)
 {
     size_t n = 0;
     for (int i = 0; i < b->n_prompts; i++) {
@@ -297,7 +297,7 @@ static enum status peak_of(const struct bench_serve *b, double *out)
     return OK;
 }
 
-static enum status sum_up(const struct bench_serve *b, struct bench_results *r)
+static enum status sum_up_outcomes(const struct bench_serve *b, struct bench_results *r)
 {
     double *values = NULL;
     size_t most = (size_t)b->n_prompts;
@@ -314,7 +314,8 @@ static enum status sum_up(const struct bench_serve *b, struct bench_results *r)
     }
     TRY(memory_new(most, sizeof *values, "times", &values));
     for (int m = 0; m < BENCH_METRICS; m++)
-        bench_summarize(values, (int)gather(b, (enum bench_metric)m, values), &r->figures[m]);
+        bench_summarize(values, (int)gather_outcomes(b, (enum bench_metric)m, values),
+                        &r->figures[m]);
     free(values);
     return peak_of(b, &r->peak_tokens);
 }
@@ -335,7 +336,7 @@ static void print_heading(const char *text, char fill)
 }
 
 // Line by line what `vllm bench serve` prints, so that scripts that read it read this.
-static void print_results(const struct bench_serve *b, const struct bench_results *r)
+static void print_serve_results(const struct bench_serve *b, const struct bench_results *r)
 {
     static const char *const titles[BENCH_METRICS][2] = {
         {"Time to First Token", "TTFT"},
@@ -461,13 +462,13 @@ static enum status run_bench_serve(struct bench_serve *b)
     TRY(ask_model(b));
     TRY(warm_up(b));
     TRY(run_calls(b));
-    TRY(sum_up(b, &results));
+    TRY(sum_up_outcomes(b, &results));
     if (b->result_file)
         TRY(json_write(results_json(b, &results), JSON_FIGURES, b->result_file));
     if (b->json)
         TRY(json_write(results_json(b, &results), JSON_FIGURES, NULL));
     else
-        print_results(b, &results);
+        print_serve_results(b, &results);
     if (results.failed) {
         show_failure(b);
         return fail(ERR_IO, "%d of %d requests failed", results.failed, b->n_prompts);

@@ -1,12 +1,12 @@
 // `colrow template`: renders a chat template with the variables on standard input.
 #include "cmd/commands.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "base/file.h"
+#include "base/output.h"
 #include "text/chat_template.h"
 
 enum { VARIABLES_BYTES_MAX = 64 << 20 };
@@ -33,13 +33,6 @@ static enum status read_variables(const struct template_flags *flags, struct byt
                             : file_read_stdin(VARIABLES_BYTES_MAX, out);
 }
 
-static enum status print_rendering(const struct bytes *text)
-{
-    if (text->length > 0 && fwrite(text->data, 1, text->length, stdout) != text->length)
-        return fail_errno("cannot write", "standard output");
-    return fflush(stdout) == 0 ? OK : fail_errno("cannot write", "standard output");
-}
-
 static enum status run_template(const struct template_flags *flags, const char *path)
 {
     struct chat_template *chat = NULL;
@@ -55,7 +48,7 @@ static enum status run_template(const struct template_flags *flags, const char *
     TRY_DONE(read_variables(flags, &variables));
     TRY_DONE(chat_template_evaluate(chat, flags->variables ? flags->variables : "standard input",
                                     variables.data ? variables.data : "", variables.length, &text));
-    status = print_rendering(&text);
+    fwrite(text.data ? text.data : "", 1, text.length, output());
 done:
     bytes_fini(&text);
     bytes_fini(&variables);
@@ -75,9 +68,8 @@ const struct command command_template = {
     .name = "template",
     .brief = "render a chat template with variables given as JSON",
     .positional = "FILE",
-    .summary = "Renders the Jinja2 template FILE as HuggingFace Transformers does, with the "
-               "variables of a JSON object "
-               "on standard input. An error is one line that names the template's line.",
+    .summary = "Renders the template FILE as Transformers does, with the variables of a JSON\n"
+               "object on standard input. An error is one line that names the template's line.",
     .examples = "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' |\n"
                 "      colrow template models/demo/chat_template.jinja",
     .sections = {FLAG_SECTION(template_table, 0)},

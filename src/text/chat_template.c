@@ -44,7 +44,7 @@ static enum status chat_new(const char *folder, struct chat_template **out)
 
 // ---- compiling ----
 
-static enum status compile(struct chat_template *chat, struct named_template *template)
+static enum status compile_template(struct chat_template *chat, struct named_template *template)
 {
     struct jinja_tokens tokens;
     struct jinja_node *root;
@@ -86,7 +86,7 @@ static enum status add_template(struct chat_template *chat, const char *name, co
     TRY(memory_text(place, &template->place));
     TRY(arena_text(&chat->arena, text, length, &source));
     template->source = source;
-    template->status = compile(chat, template);
+    template->status = compile_template(chat, template);
     if (template->status == ERR_MEMORY)
         return template->status;
     return template->status == OK ? OK : memory_text(status_message(), &template->error);
@@ -159,7 +159,7 @@ static enum status add_folder_tokens(struct chat_template *chat, const char *fol
 
 // ---- templates of a folder ----
 
-static enum status add_file(struct chat_template *chat, const char *name, const char *path)
+static enum status add_template_file(struct chat_template *chat, const char *name, const char *path)
 {
     struct bytes text;
     bytes_init(&text);
@@ -180,7 +180,7 @@ static enum status add_named_file(struct chat_template *chat, const char *folder
     memcpy(name, file, length - 6);
     name[length - 6] = '\0';
     TRY(file_join(folder, file, path));
-    return add_file(chat, name, path);
+    return add_template_file(chat, name, path);
 }
 
 static enum status add_folder_files(struct chat_template *chat, const char *folder)
@@ -188,7 +188,7 @@ static enum status add_folder_files(struct chat_template *chat, const char *fold
     char path[FILE_PATH_MAX];
     TRY(file_join(folder, "chat_template.jinja", path));
     if (file_exists(path))
-        TRY(add_file(chat, "default", path));
+        TRY(add_template_file(chat, "default", path));
     TRY(file_join(folder, "additional_chat_templates", path));
     DIR *directory = opendir(path);
     if (!directory) // there is none
@@ -319,7 +319,7 @@ enum status chat_template_open_file(const char *path, const char *folder,
     enum status status;
     *out = NULL;
     TRY_DONE(chat_new(path, &chat));
-    TRY_DONE(add_file(chat, "default", path));
+    TRY_DONE(add_template_file(chat, "default", path));
     TRY_DONE(refuse_broken(&chat->templates[0]));
     if (folder)
         TRY_DONE(add_folder_tokens(chat, folder));

@@ -47,8 +47,8 @@ struct chat_request {
     const json_t *tools, *documents; // NULL or null: none
     const json_t *template_kwargs;   // more variables, an object; NULL or null: none
     bool add_generation_prompt;      // with the beginning of the assistant's answer
-    const char
-        *continue_final_message; // the key whose text is to be continued ("content"), or NULL
+    // The key whose text is to be continued ("content"), or NULL.
+    const char *continue_final_message;
 };
 // Appends the rendered text. As apply_chat_template(): keys that are null are dropped, a chat
 // without messages is refused, reasoning is known under three names, and with

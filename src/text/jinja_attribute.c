@@ -141,7 +141,7 @@ static enum status own_attribute(struct jinja_run *run, struct jinja_value objec
 
 // ---- items ----
 
-static struct jinja_value character_at(struct jinja_value text, size_t at)
+static struct jinja_value text_item_at(struct jinja_value text, size_t at)
 {
     return jinja_text_slice(text, at, at + 1);
 }
@@ -176,7 +176,7 @@ static enum status own_item(struct jinja_run *run, struct jinja_value object,
     if (index < 0 || index >= (int64_t)n)
         return OK;
     *known = true;
-    *out = object.type == JINJA_TEXT ? character_at(object, (size_t)index)
+    *out = object.type == JINJA_TEXT ? text_item_at(object, (size_t)index)
            : object.type == JINJA_RANGE
                ? jinja_int(object.range->start + index * object.range->step)
                : object.list->items[index];

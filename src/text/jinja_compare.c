@@ -95,7 +95,7 @@ bool jinja_same(struct jinja_value a, struct jinja_value b)
 
 // ---- equality ----
 
-static bool is_number(struct jinja_value value)
+static bool value_is_number(struct jinja_value value)
 {
     return value.type == JINJA_BOOL || value.type == JINJA_INT || value.type == JINJA_FLOAT;
 }
@@ -159,7 +159,7 @@ enum status jinja_equal(struct jinja_run *run, struct jinja_value a, struct jinj
                         bool *out)
 {
     TRY(jinja_step(run, 1));
-    if (is_number(a) && is_number(b)) {
+    if (value_is_number(a) && value_is_number(b)) {
         *out = wide(a) == wide(b);
         return OK;
     }
@@ -212,7 +212,7 @@ static enum status order_lists(struct jinja_run *run, const struct jinja_list *a
 enum status jinja_order(struct jinja_run *run, struct jinja_value a, struct jinja_value b, int *out)
 {
     TRY(jinja_step(run, 1));
-    if (is_number(a) && is_number(b)) {
+    if (value_is_number(a) && value_is_number(b)) {
         long double x = wide(a), y = wide(b);
         *out = x < y ? -1 : x > y ? 1 : x == y ? 0 : 2;
         return OK;
@@ -280,7 +280,7 @@ enum status jinja_hash(struct jinja_run *run, struct jinja_value value, uint64_t
         *out = hash_bytes(value.text, value.length);
         return jinja_touch(run, value.length);
     }
-    if (is_number(value)) {
+    if (value_is_number(value)) {
         *out = hash_number(value);
         return OK;
     }
@@ -351,8 +351,8 @@ struct sortable {
     struct jinja_value key, item;
 };
 
-static enum status merge(struct jinja_run *run, const struct sortable *from, size_t middle,
-                         size_t n, bool reverse, struct sortable *to)
+static enum status merge_sorted(struct jinja_run *run, const struct sortable *from, size_t middle,
+                                size_t n, bool reverse, struct sortable *to)
 {
     size_t a = 0, b = middle;
     for (size_t i = 0; i < n; i++) {
@@ -382,7 +382,7 @@ enum status jinja_sort(struct jinja_run *run, struct jinja_value *keys, struct j
         for (size_t at = 0; at < n; at += 2 * width) {
             size_t left = n - at, middle = left < width ? left : width,
                    all = left < 2 * width ? left : 2 * width;
-            TRY(merge(run, from + at, middle, all, reverse, to + at));
+            TRY(merge_sorted(run, from + at, middle, all, reverse, to + at));
         }
         struct sortable *other = from;
         from = to;

@@ -124,7 +124,7 @@ static enum status parse_dict(struct jinja_parser *parser, struct jinja_node **o
     return OK;
 }
 
-static enum status parse_number(struct jinja_parser *parser, struct jinja_node **out)
+static enum status parse_number_literal(struct jinja_parser *parser, struct jinja_node **out)
 {
     TRY(jinja_node_new(parser, JINJA_NODE_LITERAL, out));
     const struct jinja_token *token = parser->token++;
@@ -140,7 +140,7 @@ static enum status parse_primary(struct jinja_parser *parser, struct jinja_node 
     if (jinja_at(parser, JINJA_TOKEN_STRING, NULL))
         return parse_string(parser, out);
     if (jinja_at(parser, JINJA_TOKEN_INT, NULL) || jinja_at(parser, JINJA_TOKEN_FLOAT, NULL))
-        return parse_number(parser, out);
+        return parse_number_literal(parser, out);
     if (take_sign(parser, "(")) {
         TRY(jinja_parse_tuple(parser, (struct jinja_tuple_style){.in_parentheses = true}, out));
         return jinja_expect(parser, JINJA_TOKEN_OPERATOR, ")");
@@ -238,7 +238,7 @@ static enum status parse_dot(struct jinja_parser *parser, struct jinja_node *obj
     const struct jinja_token *name = parser->token;
     if (jinja_at(parser, JINJA_TOKEN_INT, NULL)) { // x.0
         struct jinja_node *index;
-        TRY(parse_number(parser, &index));
+        TRY(parse_number_literal(parser, &index));
         return new_over(parser, JINJA_NODE_INDEX, object, index, out);
     }
     if (!jinja_take_token(parser, JINJA_TOKEN_NAME, NULL))

@@ -43,8 +43,8 @@ static JINJA_BUILTIN(filter_default)
 
 // ---- int and float ----
 
-static enum status int_of_text(struct jinja_run *run, struct jinja_value text,
-                               const struct jinja_value *a, struct jinja_value *out)
+static enum status integer_of_text(struct jinja_run *run, struct jinja_value text,
+                                   const struct jinja_value *a, struct jinja_value *out)
 {
     int64_t base, number;
     bool valid;
@@ -63,7 +63,7 @@ static JINJA_BUILTIN(filter_int)
 {
     int64_t number;
     if (value.type == JINJA_TEXT)
-        return int_of_text(run, value, a, out);
+        return integer_of_text(run, value, a, out);
     if (value.type == JINJA_UNDEFINED)
         return jinja_undefined_used(run, value);
     if (value.type == JINJA_FLOAT && isinf(value.real))

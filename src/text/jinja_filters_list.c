@@ -100,8 +100,9 @@ JINJA_BUILTIN(jinja_filter_join)
 // ---- those that give iterators ----
 
 // The filter or test that is named, and the arguments behind it.
-static enum status find_named(struct jinja_run *run, struct jinja_lazy_call *call, bool filter,
-                              const struct jinja_arguments *arguments, size_t at)
+static enum status filter_argument_named(struct jinja_run *run, struct jinja_lazy_call *call,
+                                         bool filter, const struct jinja_arguments *arguments,
+                                         size_t at)
 {
     struct jinja_value name = arguments->values[at];
     call->name = name;
@@ -139,7 +140,7 @@ JINJA_BUILTIN_ANY(jinja_filter_map)
     if (!jinja_true(value)) // then the arguments are not looked at
         return jinja_lazy_new(run, value, &call, out);
     TRY(arguments->n == 0 ? map_attribute(run, &call, arguments)
-                          : find_named(run, &call, true, arguments, 0));
+                          : filter_argument_named(run, &call, true, arguments, 0));
     return jinja_lazy_new(run, value, &call, out);
 }
 
@@ -157,7 +158,7 @@ static enum status select_or_reject(struct jinja_run *run, struct jinja_value va
     if (by_attribute)
         call.attribute = arguments->values[0];
     if (arguments->n > at)
-        TRY(find_named(run, &call, false, arguments, at));
+        TRY(filter_argument_named(run, &call, false, arguments, at));
     return jinja_lazy_new(run, value, &call, out);
 }
 

@@ -30,7 +30,7 @@ static bool is_letter(uint32_t code) // [^\d\W]
                            !(python_flags(code) & PYTHON_DECIMAL));
 }
 
-static uint32_t character_at(struct jinja_value text, size_t at, size_t *bytes)
+static uint32_t wrapped_character(struct jinja_value text, size_t at, size_t *bytes)
 {
     uint32_t code = ' ';
     *bytes = 0;
@@ -55,7 +55,7 @@ static size_t em_dash(struct jinja_value text, size_t at)
         end++;
     if (end - at < 2 || end == text.length)
         return 0;
-    uint32_t code = character_at(text, end, &bytes);
+    uint32_t code = wrapped_character(text, end, &bytes);
     return code == '_' || python_flags(code) &
                               (PYTHON_ALPHA | PYTHON_DECIMAL | PYTHON_DIGIT | PYTHON_NUMERIC)
                ? end - at
@@ -66,11 +66,11 @@ static size_t em_dash(struct jinja_value text, size_t at)
 static bool hyphen_breaks(struct jinja_value text, size_t begin, size_t at)
 {
     size_t bytes, next_bytes;
-    uint32_t before = character_before(text, at), after = character_at(text, at + 1, &bytes);
+    uint32_t before = character_before(text, at), after = wrapped_character(text, at + 1, &bytes);
     if (at == begin || !is_letter(before) || !is_letter(after))
         return false;
     uint32_t two_before = character_before(text, at - utf8_last(text.text, at, &before));
-    uint32_t two_after = character_at(text, at + 1 + bytes, &next_bytes);
+    uint32_t two_after = wrapped_character(text, at + 1 + bytes, &next_bytes);
     bool left = is_letter(two_before) || two_before == '-';
     bool right = next_bytes > 0 && (is_letter(two_after) || two_after == '-');
     return left && right;
@@ -98,7 +98,7 @@ static size_t chunk_end(const struct wrap *wrap, struct jinja_value text, size_t
             return at;
         if (text.text[at] == '-' && hyphen_breaks(text, begin, at))
             return at + 1;
-        character_at(text, at, &bytes);
+        wrapped_character(text, at, &bytes);
         at += bytes;
     }
     return at;

@@ -132,7 +132,7 @@ static enum status ascii_of(struct jinja_run *run, struct jinja_value value,
     return jinja_take_output(run, begin, out);
 }
 
-static enum status convert_text(struct percent *percent, struct jinja_value value)
+static enum status convert_to_text(struct percent *percent, struct jinja_value value)
 {
     struct jinja_value text;
     if (percent->conversion == 's')
@@ -154,7 +154,7 @@ static enum status convert_one(struct percent *percent, struct jinja_value value
     case 's':
     case 'r':
     case 'a':
-        return convert_text(percent, value);
+        return convert_to_text(percent, value);
     case 'd':
     case 'i':
     case 'u':
@@ -183,8 +183,8 @@ static enum status incomplete(struct jinja_run *run)
 }
 
 // A number in the format, or * for one among the values.
-static enum status read_number(struct percent *percent, struct jinja_value text, size_t *at,
-                               int64_t *out)
+static enum status read_width(struct percent *percent, struct jinja_value text, size_t *at,
+                              int64_t *out)
 {
     if (*at < text.length && text.text[*at] == '*') {
         struct jinja_value value;
@@ -251,7 +251,7 @@ static void read_flags(struct percent *percent, struct jinja_value text, size_t 
 }
 
 // After "%".
-static enum status convert(struct percent *percent, struct jinja_value text, size_t *at)
+static enum status convert_argument(struct percent *percent, struct jinja_value text, size_t *at)
 {
     struct jinja_value value = jinja_missing();
     if (*at < text.length && text.text[*at] == '(') {
@@ -259,7 +259,7 @@ static enum status convert(struct percent *percent, struct jinja_value text, siz
         TRY(mapped_value(percent, text, at, &value));
     }
     read_flags(percent, text, at);
-    TRY(read_number(percent, text, at, &percent->width));
+    TRY(read_width(percent, text, at, &percent->width));
     if (percent->width < 0) {
         percent->left = true;
         percent->width = -percent->width;
@@ -267,7 +267,7 @@ static enum status convert(struct percent *percent, struct jinja_value text, siz
     percent->precision = -1;
     if (*at < text.length && text.text[*at] == '.') {
         ++*at;
-        TRY(read_number(percent, text, at, &percent->precision));
+        TRY(read_width(percent, text, at, &percent->precision));
         if (percent->precision < 0)
             percent->precision = 0;
     }
@@ -294,7 +294,7 @@ enum status jinja_percent(struct jinja_run *run, struct jinja_value text, struct
         if (text.text[at++] != '%')
             continue;
         TRY(jinja_write(run, text.text + kept, at - 1 - kept));
-        TRY(convert(&percent, text, &at));
+        TRY(convert_argument(&percent, text, &at));
         kept = at;
     }
     TRY(jinja_write(run, text.text + kept, text.length - kept));
@@ -394,8 +394,8 @@ static enum status field_value(struct braces *braces, struct jinja_value name,
 
 static enum status write_braces(struct braces *braces, struct jinja_value text, int depth);
 
-static enum status write_value(struct braces *braces, struct jinja_value value,
-                               struct jinja_value spec)
+static enum status write_converted(struct braces *braces, struct jinja_value value,
+                                   struct jinja_value spec)
 {
     size_t begin = braces->run->out.length;
     if (!braces->markup)
@@ -442,7 +442,7 @@ static enum status write_replacement(struct braces *braces, struct jinja_value f
         TRY(write_braces(braces, spec, depth - 1));
         TRY(jinja_take_output(braces->run, begin, &spec));
     }
-    return write_value(braces, value, spec);
+    return write_converted(braces, value, spec);
 }
 
 static enum status write_braces(struct braces *braces, struct jinja_value text, int depth)

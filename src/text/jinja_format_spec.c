@@ -48,7 +48,7 @@ static bool is_align(char c)
     return c == '<' || c == '>' || c == '=' || c == '^';
 }
 
-static bool read_size(struct jinja_value *text, size_t *out)
+static bool read_field_size(struct jinja_value *text, size_t *out)
 {
     for (*out = 0; text->length > 0 && *text->text >= '0' && *text->text <= '9';
          text->text++, text->length--) {
@@ -90,12 +90,12 @@ static bool parse_spec(struct jinja_value text, struct spec *out)
         out->padding.fill = jinja_literal("0");
         out->padding.zero = true;
     }
-    if (!read_size(&text, &out->padding.width))
+    if (!read_field_size(&text, &out->padding.width))
         return false;
     take_char(&text, ",_", &out->grouping);
     if (take_char(&text, ".", &ignored)) {
         if (text.length == 0 || *text.text < '0' || *text.text > '9' ||
-            !read_size(&text, &number) || number > 100000)
+            !read_field_size(&text, &number) || number > 100000)
             return false;
         out->precision = (int)number;
     }

@@ -85,7 +85,7 @@ static enum status read_text(struct json_source *source, struct jinja_value *out
     return jinja_copy(source->run, text, length, out);
 }
 
-static enum status read_number(struct json_source *source, struct jinja_value *out)
+static enum status read_json_number(struct json_source *source, struct jinja_value *out)
 {
     bool is_integer;
     int64_t integer;
@@ -120,7 +120,7 @@ static enum status read_array(struct json_source *source, struct jinja_value *ou
     return jinja_built(source->run, JINJA_LIST, &items, out);
 }
 
-static enum status read_object(struct json_source *source, struct jinja_value *out)
+static enum status read_json_object(struct json_source *source, struct jinja_value *out)
 {
     struct jinja_dict *dict;
     struct jinja_value key, value;
@@ -148,7 +148,7 @@ static enum status read_branch(struct json_source *source, bool object, struct j
                     JSON_DEPTH_MAX);
     source->run->value_depth++;
     source->reader.at++;
-    enum status status = object ? read_object(source, out) : read_array(source, out);
+    enum status status = object ? read_json_object(source, out) : read_array(source, out);
     source->run->value_depth--;
     return status;
 }
@@ -168,7 +168,7 @@ static enum status read_value(struct json_source *source, struct jinja_value *ou
     if (json_reader_word(reader, "true"))
         return OK;
     *out = jinja_bool(false);
-    return json_reader_word(reader, "false") ? OK : read_number(source, out);
+    return json_reader_word(reader, "false") ? OK : read_json_number(source, out);
 }
 
 enum status jinja_read_json(struct jinja_run *run, const char *name, const char *text,

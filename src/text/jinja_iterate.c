@@ -99,8 +99,8 @@ static enum status entry_of(struct jinja_run *run, struct jinja_value source, si
 }
 
 // Item `at` of what has a length and is no text.
-static enum status item_at(struct jinja_run *run, struct jinja_value source, size_t at,
-                           struct jinja_value *out)
+static enum status iterated_item(struct jinja_run *run, struct jinja_value source, size_t at,
+                                 struct jinja_value *out)
 {
     if (kind_of(source) == OF_DICT)
         return entry_of(run, source, at, out);
@@ -162,10 +162,10 @@ enum status jinja_next(struct jinja_run *run, struct jinja_iterator *iterator,
     case OF_RANGE:
         jinja_length(iterator->source, &n);
         *more = iterator->at < n;
-        return *more ? item_at(run, iterator->source, iterator->at++, out) : OK;
+        return *more ? iterated_item(run, iterator->source, iterator->at++, out) : OK;
     case BACKWARDS:
         *more = iterator->at > 0;
-        return *more ? item_at(run, iterator->source, --iterator->at, out) : OK;
+        return *more ? iterated_item(run, iterator->source, --iterator->at, out) : OK;
     case LAZY:
     case LOOP_FILTER:
         break;

@@ -11,7 +11,7 @@ struct writer {
     int level;
 };
 
-static enum status write_value(struct writer *writer, struct jinja_value value);
+static enum status write_json_value(struct writer *writer, struct jinja_value value);
 
 static enum status write_text(struct writer *writer, struct jinja_value text)
 {
@@ -67,7 +67,7 @@ static enum status write_between(struct writer *writer, bool first)
     return write_break(writer);
 }
 
-static enum status write_list(struct writer *writer, const struct jinja_list *list)
+static enum status write_json_list(struct writer *writer, const struct jinja_list *list)
 {
     if (list->n == 0)
         return jinja_write(writer->run, "[]", 2);
@@ -75,7 +75,7 @@ static enum status write_list(struct writer *writer, const struct jinja_list *li
     writer->level++;
     for (size_t i = 0; i < list->n; i++) {
         TRY(write_between(writer, i == 0));
-        TRY(write_value(writer, list->items[i]));
+        TRY(write_json_value(writer, list->items[i]));
     }
     writer->level--;
     TRY(write_break(writer));
@@ -135,7 +135,7 @@ static enum status sorted_entries(struct writer *writer, const struct jinja_dict
     return writer->style->sort_keys ? jinja_sort(writer->run, *keys, *values, dict->n, false) : OK;
 }
 
-static enum status write_dict(struct writer *writer, const struct jinja_dict *dict)
+static enum status write_json_dict(struct writer *writer, const struct jinja_dict *dict)
 {
     struct jinja_value *keys, *values;
     if (dict->n == 0)
@@ -147,7 +147,7 @@ static enum status write_dict(struct writer *writer, const struct jinja_dict *di
         TRY(write_between(writer, i == 0));
         TRY(write_key(writer, keys[i]));
         TRY(write_text(writer, writer->style->key_separator));
-        TRY(write_value(writer, values[i]));
+        TRY(write_json_value(writer, values[i]));
     }
     writer->level--;
     TRY(write_break(writer));
@@ -157,13 +157,13 @@ static enum status write_dict(struct writer *writer, const struct jinja_dict *di
 static enum status write_container(struct writer *writer, struct jinja_value value)
 {
     if (value.type == JINJA_DICT)
-        return write_dict(writer, value.dict);
+        return write_json_dict(writer, value.dict);
     if (value.type == JINJA_LIST || value.type == JINJA_TUPLE)
-        return write_list(writer, value.list);
+        return write_json_list(writer, value.list);
     return jinja_fail(writer->run, "tojson: %s cannot be written as JSON", jinja_type_name(value));
 }
 
-static enum status write_value(struct writer *writer, struct jinja_value value)
+static enum status write_json_value(struct writer *writer, struct jinja_value value)
 {
     bool known;
     if (value.type == JINJA_TEXT)
@@ -181,5 +181,5 @@ enum status jinja_write_json(struct jinja_run *run, struct jinja_value value,
                              const struct jinja_json_style *style)
 {
     struct writer writer = {.run = run, .style = style};
-    return write_value(&writer, value);
+    return write_json_value(&writer, value);
 }

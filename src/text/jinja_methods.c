@@ -79,7 +79,7 @@ static bool begins_with(struct jinja_value text, struct jinja_value part)
            (part.length == 0 || memcmp(text.text, part.text, part.length) == 0);
 }
 
-static bool ends_with(struct jinja_value text, struct jinja_value part)
+static bool text_ends_with(struct jinja_value text, struct jinja_value part)
 {
     return part.length <= text.length &&
            (part.length == 0 ||
@@ -101,7 +101,7 @@ METHOD(removesuffix)
 {
     TRY(jinja_text_argument(run, "removesuffix", a[0]));
     *out = value;
-    if (ends_with(value, a[0]))
+    if (text_ends_with(value, a[0]))
         out->length -= a[0].length;
     return OK;
 }
@@ -150,7 +150,7 @@ METHOD(startswith)
 
 METHOD(endswith)
 {
-    return begins_or_ends(run, value, a, ends_with, out);
+    return begins_or_ends(run, value, a, text_ends_with, out);
 }
 
 // ---- searching ----
@@ -164,8 +164,8 @@ static const char *find_last(struct jinja_value text, struct jinja_value part)
 }
 
 // The character index of a[0], or -1.
-static enum status search(struct jinja_run *run, struct jinja_value value,
-                          const struct jinja_value *a, bool last, int64_t *out)
+static enum status search_text(struct jinja_run *run, struct jinja_value value,
+                               const struct jinja_value *a, bool last, int64_t *out)
 {
     struct jinja_value text;
     int64_t from;
@@ -188,7 +188,7 @@ static enum status found_at(struct jinja_run *run, struct jinja_value value,
                             struct jinja_value *out)
 {
     int64_t at;
-    TRY(search(run, value, a, last, &at));
+    TRY(search_text(run, value, a, last, &at));
     if (at < 0 && must)
         return jinja_fail(run, "index: the string does not hold what is searched");
     *out = jinja_int(at);

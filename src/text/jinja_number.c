@@ -11,7 +11,7 @@
 
 __extension__ typedef __int128 wide_int; // where 64 bits are doubled for a moment
 
-static enum status too_large(struct jinja_run *run)
+static enum status number_too_large(struct jinja_run *run)
 {
     return jinja_unsupported(run, "an integer has more than 64 bits, which is not supported");
 }
@@ -29,7 +29,7 @@ static enum status floor_divide(struct jinja_run *run, int64_t a, int64_t b, int
     if (b == 0)
         return divided_by_zero(run);
     if (a == INT64_MIN && b == -1)
-        return too_large(run);
+        return number_too_large(run);
     *quotient = a / b;
     *rest = a % b;
     if (*rest != 0 && (*rest < 0) != (b < 0)) {
@@ -51,10 +51,10 @@ static enum status power_int(struct jinja_run *run, int64_t base, int64_t expone
     }
     while (exponent > 0) {
         if (exponent & 1 && __builtin_mul_overflow(result, base, &result))
-            return too_large(run);
+            return number_too_large(run);
         exponent >>= 1;
         if (exponent > 0 && __builtin_mul_overflow(base, base, &base))
-            return too_large(run);
+            return number_too_large(run);
     }
     *out = jinja_int(result);
     return OK;
@@ -92,7 +92,7 @@ static enum status operate_ints(struct jinja_run *run, enum jinja_arithmetic ope
         return power_int(run, a, b, out);
     }
     if (overflow)
-        return too_large(run);
+        return number_too_large(run);
     *out = jinja_int(result);
     return OK;
 }
@@ -252,7 +252,7 @@ enum status jinja_negate(struct jinja_run *run, struct jinja_value value, bool m
     int64_t number;
     if (jinja_is_int(value, &number)) {
         if (minus && number == INT64_MIN)
-            return too_large(run);
+            return number_too_large(run);
         *out = jinja_int(minus ? -number : number);
         return OK;
     }
@@ -345,7 +345,7 @@ enum status jinja_parse_int(struct jinja_run *run, struct jinja_value text, int6
         return OK;
     *valid = true;
     if (overflow || (!negative && *out == INT64_MIN))
-        return too_large(run);
+        return number_too_large(run);
     *out = negative ? *out : -*out;
     return OK;
 }
@@ -376,7 +376,7 @@ enum status jinja_float_to_int(struct jinja_run *run, double value, struct jinja
         return jinja_fail(run, "%s cannot be an integer", isnan(value) ? "nan" : "infinity");
     double whole = trunc(value);
     if (whole < -0x1p63 || whole >= 0x1p63)
-        return too_large(run);
+        return number_too_large(run);
     *out = jinja_int((int64_t)whole);
     return OK;
 }
@@ -398,7 +398,7 @@ static enum status round_int(struct jinja_run *run, int64_t value, int64_t digit
     if (rest * 2 > unit || (rest * 2 == unit && odd))
         low += unit;
     if (low > INT64_MAX || low < INT64_MIN)
-        return too_large(run);
+        return number_too_large(run);
     *out = jinja_int((int64_t)low);
     return OK;
 }

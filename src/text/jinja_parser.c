@@ -289,7 +289,7 @@ static enum status parse_filter_block(struct jinja_parser *parser, struct jinja_
     return parse_only_body(parser, "endfilter", &(*out)->c);
 }
 
-static enum status parse_with(struct jinja_parser *parser, struct jinja_node **out)
+static enum status parse_with_block(struct jinja_parser *parser, struct jinja_node **out)
 {
     TRY(jinja_node_new(parser, JINJA_NODE_WITH, out));
     struct jinja_node **target = &(*out)->a, **value = &(*out)->b;
@@ -387,7 +387,7 @@ static enum status parse_block(struct jinja_parser *parser, struct jinja_node **
                       {"macro", parse_macro},
                       {"call", parse_call},
                       {"filter", parse_filter_block},
-                      {"with", parse_with},
+                      {"with", parse_with_block},
                       {"autoescape", parse_autoescape},
                       {"block", parse_named_block},
                       {"print", parse_print},

@@ -63,8 +63,8 @@ static enum status new_function(struct symbol_resolver *resolver, const struct f
     return OK;
 }
 
-static enum status place_of(struct symbol_resolver *resolver, const struct frame *frame,
-                            struct jinja_value name, struct jinja_node *out)
+static enum status place_of_symbol(struct symbol_resolver *resolver, const struct frame *frame,
+                                   struct jinja_value name, struct jinja_node *out)
 {
     struct symbols *scope;
     struct symbol *symbol = symbols_find(frame->symbols, name, &scope);
@@ -83,9 +83,9 @@ static enum status visit_targets(struct symbol_resolver *resolver, const struct 
         if (node->kind == JINJA_NODE_TUPLE_TARGET) {
             TRY(visit_targets(resolver, frame, node->a));
         } else if (node->kind == JINJA_NODE_ATTRIBUTE_TARGET) {
-            TRY(place_of(resolver, frame, node->a->value, node->a));
+            TRY(place_of_symbol(resolver, frame, node->a->value, node->a));
         } else {
-            TRY(place_of(resolver, frame, node->value, node));
+            TRY(place_of_symbol(resolver, frame, node->value, node));
             node->exported = frame->top && resolver->has_blocks;
         }
     }
@@ -103,9 +103,9 @@ static enum status visit_scope(struct symbol_resolver *resolver, const struct fr
     return visit_list(resolver, &inner, body);
 }
 
-static enum status find_special(struct symbol_resolver *resolver, struct symbols *symbols,
-                                struct jinja_node *body, const char *name, bool is_parameter,
-                                int *slot)
+static enum status find_special_name(struct symbol_resolver *resolver, struct symbols *symbols,
+                                     struct jinja_node *body, const char *name, bool is_parameter,
+                                     int *slot)
 {
     bool read;
     TRY(symbols_reads(resolver, body, name, &read));
@@ -140,9 +140,10 @@ static enum status visit_macro(struct symbol_resolver *resolver, const struct fr
     for (struct jinja_node *p = node->b; p; p = p->next)
         TRY(symbols_note_list(resolver, &symbols, p->b));
     TRY(symbols_note_list(resolver, &symbols, node->c));
-    TRY(find_special(resolver, &symbols, node->c, "caller", caller, &function->caller_slot));
-    TRY(find_special(resolver, &symbols, node->c, "kwargs", kwargs, &function->kwargs_slot));
-    TRY(find_special(resolver, &symbols, node->c, "varargs", varargs, &function->varargs_slot));
+    TRY(find_special_name(resolver, &symbols, node->c, "caller", caller, &function->caller_slot));
+    TRY(find_special_name(resolver, &symbols, node->c, "kwargs", kwargs, &function->kwargs_slot));
+    TRY(find_special_name(resolver, &symbols, node->c, "varargs", varargs,
+                          &function->varargs_slot));
     TRY(keep_scope(resolver, &symbols, &function->scope));
     struct frame inner = {.symbols = &symbols};
     for (struct jinja_node *p = node->b; p; p = p->next)
@@ -315,7 +316,7 @@ static enum status visit_statement(struct symbol_resolver *resolver, const struc
     case JINJA_NODE_MACRO:
         TRY(visit_macro(resolver, frame, node));
         node->exported = frame->top && resolver->has_blocks;
-        return place_of(resolver, frame, node->value, node);
+        return place_of_symbol(resolver, frame, node->value, node);
     case JINJA_NODE_CALL_BLOCK:
         TRY(visit_list(resolver, frame, node->a));
         return visit_macro(resolver, frame, node);
@@ -334,7 +335,7 @@ static enum status visit_statement(struct symbol_resolver *resolver, const struc
                    : fail(ERR_INPUT, "%s: line %d: break and continue are expected inside of a for",
                           resolver->name, node->line);
     case JINJA_NODE_NAME:
-        return place_of(resolver, frame, node->value, node);
+        return place_of_symbol(resolver, frame, node->value, node);
     case JINJA_NODE_FILTER:
     case JINJA_NODE_TEST:
         return visit_named(resolver, frame, node);

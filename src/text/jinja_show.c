@@ -106,7 +106,7 @@ static enum status write_items(struct jinja_run *run, const struct jinja_list *l
     return OK;
 }
 
-static enum status write_list(struct jinja_run *run, struct jinja_value value)
+static enum status show_list(struct jinja_run *run, struct jinja_value value)
 {
     bool tuple = value.type == JINJA_TUPLE;
     TRY(jinja_write(run, tuple ? "(" : "[", 1));
@@ -118,7 +118,7 @@ static enum status write_list(struct jinja_run *run, struct jinja_value value)
                        tuple && value.list->n == 1 ? 2 : 1);
 }
 
-static enum status write_dict(struct jinja_run *run, const struct jinja_dict *dict)
+static enum status show_dict(struct jinja_run *run, const struct jinja_dict *dict)
 {
     TRY(jinja_write(run, "{", 1));
     for (size_t i = 0; i < dict->n; i++) {
@@ -139,7 +139,7 @@ static enum status write_view(struct jinja_run *run, struct jinja_value value)
                      value.part == JINJA_KEYS     ? "keys"
                      : value.part == JINJA_VALUES ? "values"
                                                   : "items"));
-    TRY(write_list(run, list));
+    TRY(show_list(run, list));
     return jinja_write(run, ")", 1);
 }
 
@@ -165,14 +165,14 @@ static enum status write_inside(struct jinja_run *run, struct jinja_value value)
     switch ((enum jinja_type)value.type) {
     case JINJA_LIST:
     case JINJA_TUPLE:
-        return write_list(run, value);
+        return show_list(run, value);
     case JINJA_DICT:
-        return write_dict(run, value.dict);
+        return show_dict(run, value.dict);
     case JINJA_VIEW:
         return write_view(run, value);
     case JINJA_NAMESPACE:
         TRY(jinja_write(run, "<Namespace ", 11));
-        TRY(write_dict(run, value.dict));
+        TRY(show_dict(run, value.dict));
         return jinja_write(run, ">", 1);
     case JINJA_LOOP:
         return write_loop(run, value.loop);

@@ -281,7 +281,7 @@ static enum status run_generation(struct jinja_run *run, const struct jinja_node
     return jinja_print(run, text);
 }
 
-static enum status run_block(struct jinja_run *run, const struct jinja_node *node)
+static enum status run_statements(struct jinja_run *run, const struct jinja_node *node)
 {
     struct jinja_activation *before = run->activation;
     enum status status = jinja_activate(run, node->function, NULL);
@@ -341,7 +341,7 @@ static enum status run_statement(struct jinja_run *run, const struct jinja_node 
     case JINJA_NODE_SCOPE:
         return run_scope(run, node);
     case JINJA_NODE_BLOCK:
-        return run_block(run, node);
+        return run_statements(run, node);
     case JINJA_NODE_LOADER:
         return jinja_fail(run, "{%% %.*s %%} has no other templates to load from",
                           (int)node->value.length, node->value.text);

@@ -14,7 +14,8 @@ bool symbols_same_name(struct jinja_value a, struct jinja_value b)
 }
 
 // A copy twice as large, for arrays that grow in the arena.
-static enum status grow(struct arena *arena, void *array, size_t *capacity, size_t n, size_t bytes)
+static enum status grow_symbols(struct arena *arena, void *array, size_t *capacity, size_t n,
+                                size_t bytes)
 {
     void *old, *larger;
     memcpy(&old, array, sizeof old);
@@ -37,8 +38,8 @@ static enum status slot_of(struct symbol_resolver *resolver, struct symbol_owner
     for (*out = 0; *out < function->n_slots; ++*out)
         if (owner->places[*out].level == level && symbols_same_name(owner->places[*out].name, name))
             return OK;
-    TRY(grow(resolver->arena, &owner->places, &owner->capacity, (size_t)function->n_slots,
-             sizeof *owner->places));
+    TRY(grow_symbols(resolver->arena, &owner->places, &owner->capacity, (size_t)function->n_slots,
+                     sizeof *owner->places));
     owner->places[function->n_slots++] = (struct symbol_place){level, name};
     return OK;
 }
@@ -74,8 +75,8 @@ static enum status define(struct symbol_resolver *resolver, struct symbols *symb
 {
     struct symbol *symbol = find_own(symbols, name);
     if (!symbol) {
-        TRY(grow(resolver->arena, &symbols->items, &symbols->capacity, symbols->n,
-                 sizeof *symbols->items));
+        TRY(grow_symbols(resolver->arena, &symbols->items, &symbols->capacity, symbols->n,
+                         sizeof *symbols->items));
         symbol = &symbols->items[symbols->n++];
         *symbol = (struct symbol){.name = name};
         TRY(slot_of(resolver, symbols->owner, symbols->level, name, &symbol->load.slot));

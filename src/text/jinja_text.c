@@ -134,7 +134,7 @@ struct jinja_value jinja_strip(struct jinja_value text, struct jinja_value chars
 
 // ---- splitting ----
 
-static struct jinja_value part_of(struct jinja_value text, size_t begin, size_t end)
+static struct jinja_value text_part(struct jinja_value text, size_t begin, size_t end)
 {
     return jinja_as(jinja_text(text.text + begin, end - begin), text.part);
 }
@@ -166,11 +166,11 @@ static enum status split_spaces(struct jinja_run *run, struct jinja_value text, 
         if (at == text.length)
             return OK;
         if (most-- == 0)
-            return jinja_push(run, out, part_of(text, at, text.length));
+            return jinja_push(run, out, text_part(text, at, text.length));
         size_t begin = at;
         while (at < text.length && !space_after(text, at, &bytes))
             at += bytes;
-        TRY(jinja_push(run, out, part_of(text, begin, at)));
+        TRY(jinja_push(run, out, text_part(text, begin, at)));
     }
 }
 
@@ -183,11 +183,11 @@ static enum status split_spaces_from_right(struct jinja_run *run, struct jinja_v
         if (at == 0)
             return OK;
         if (most-- == 0)
-            return jinja_push(run, out, part_of(text, 0, at));
+            return jinja_push(run, out, text_part(text, 0, at));
         size_t end = at;
         while (at > 0 && !space_before(text, at, &bytes))
             at -= bytes;
-        TRY(jinja_push(run, out, part_of(text, at, end)));
+        TRY(jinja_push(run, out, text_part(text, at, end)));
     }
 }
 
@@ -202,10 +202,10 @@ static enum status split_at(struct jinja_run *run, struct jinja_value text,
         if (!at)
             break;
         size_t end = (size_t)(at - text.text);
-        TRY(jinja_push(run, out, part_of(text, begin, end)));
+        TRY(jinja_push(run, out, text_part(text, begin, end)));
         begin = end + separator.length;
     }
-    return jinja_push(run, out, part_of(text, begin, text.length));
+    return jinja_push(run, out, text_part(text, begin, text.length));
 }
 
 static enum status split_at_from_right(struct jinja_run *run, struct jinja_value text,
@@ -217,12 +217,12 @@ static enum status split_at_from_right(struct jinja_run *run, struct jinja_value
         size_t begin = at - separator.length;
         if (memcmp(text.text + begin, separator.text, separator.length) != 0)
             continue;
-        TRY(jinja_push(run, out, part_of(text, at, end)));
+        TRY(jinja_push(run, out, text_part(text, at, end)));
         end = begin;
         at = begin + 1; // the loop takes one off
         most--;
     }
-    return jinja_push(run, out, part_of(text, 0, end));
+    return jinja_push(run, out, text_part(text, 0, end));
 }
 
 static void turn_around(struct jinja_builder *builder)
@@ -280,11 +280,11 @@ enum status jinja_splitlines(struct jinja_run *run, struct jinja_value text, boo
             while (i < text.length && !begins_character(text.text[i]));
             continue;
         }
-        TRY(jinja_push(run, &lines, part_of(text, begin, keep_ends ? i + end : i)));
+        TRY(jinja_push(run, &lines, text_part(text, begin, keep_ends ? i + end : i)));
         begin = i += end;
     }
     if (begin < text.length)
-        TRY(jinja_push(run, &lines, part_of(text, begin, text.length)));
+        TRY(jinja_push(run, &lines, text_part(text, begin, text.length)));
     return jinja_built(run, JINJA_LIST, &lines, out);
 }
 

@@ -54,8 +54,8 @@ int python_decimal(uint32_t code)
 
 // ---- case ----
 
-static const struct python_case_special *find_special(const struct python_case *table,
-                                                      uint32_t code)
+static const struct python_case_special *find_special_casing(const struct python_case *table,
+                                                             uint32_t code)
 {
     for (size_t i = 0; i < table->n_specials && table->specials[i].code <= code; i++)
         if (table->specials[i].code == code)
@@ -82,7 +82,7 @@ static enum status map_in(const struct python_case *table, uint32_t code, struct
         else
             break;
     }
-    const struct python_case_special *special = find_special(table, code);
+    const struct python_case_special *special = find_special_casing(table, code);
     for (uint32_t i = 0; special && i < special->n; i++)
         TRY(bytes_append(out, put, utf8_put(special->to[i], put)));
     *mapped = special != NULL;

@@ -165,7 +165,7 @@ static bool plain_name(const char *name, size_t length, char out[NAME_MAX_BYTES]
     return n > 0;
 }
 
-static const struct class_row *find_row(const char *name)
+static const struct class_row *find_class_row(const char *name)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(name, rows[i].name) == 0 ||
@@ -218,7 +218,7 @@ enum status regex_class_items(const char *name, size_t length, bool posix, bool 
     if (!*known)
         return OK;
     const char *sought = posix && strcmp(plain, "punct") == 0 ? "posixpunct" : plain;
-    const struct class_row *row = find_row(sought);
+    const struct class_row *row = find_class_row(sought);
     if (row)
         return row_items(row, exact, items, inverted);
     const char *script = find_script(plain);

@@ -60,7 +60,7 @@ static bool is_character(uint32_t code)
 }
 
 // \x41, \x{41}, \u0041, \o{101}, \012, behind the letter or at the first digit.
-static enum status read_number(struct regex_reader *r, char letter, uint32_t *code)
+static enum status read_code_number(struct regex_reader *r, char letter, uint32_t *code)
 {
     static const char wrong[] = "an escape for a character that has no valid number";
     bool braces = letter != 'u' && letter != '0' && r->at < r->end && *r->at == '{';
@@ -139,11 +139,11 @@ enum status regex_read_escape(struct regex_reader *r, bool in_class, struct rege
     }
     if (letter == 'x' || letter == 'u' || letter == 'o') {
         r->at++;
-        return read_number(r, letter, &out->code);
+        return read_code_number(r, letter, &out->code);
     }
     if (letter == '0') {
         r->at++;
-        return read_number(r, letter, &out->code);
+        return read_code_number(r, letter, &out->code);
     }
     if ((letter >= '1' && letter <= '9') || letter == 'c' || letter == 'C' || letter == 'M')
         return regex_refuse(r, "an escape \\c, \\C, \\M or of a digit");
@@ -448,7 +448,7 @@ static enum status write_class(struct class_reader *c, bool negated, struct byte
     return bytes_text(out, negated ? ")\\p{Any})" : ")");
 }
 
-static enum status read_items(struct class_reader *c)
+static enum status read_set_items(struct class_reader *c)
 {
     struct regex_reader *r = c->r;
     if (class_sees(c, "]")) { // a member, if another one closes the class
@@ -474,7 +474,7 @@ enum status regex_class_read(struct regex_reader *r, struct bytes *out)
     regex_set_init(&c.set);
     bytes_init(&c.before);
     r->at += negated;
-    enum status status = read_items(&c);
+    enum status status = read_set_items(&c);
     if (status == OK)
         status = write_class(&c, negated, out);
     r->depth--;
