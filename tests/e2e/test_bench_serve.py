@@ -102,7 +102,8 @@ def test_figures():
         check(1e3 * GAP <= got["median_tpot_ms"] < 1e3 * GAP * slack, f"{backend}: TPOT {got['median_tpot_ms']}")
         least = 1e3 * (FIRST + 5 * GAP)
         check(least <= got["median_e2el_ms"] < least * slack and got["p99_e2el_ms"] >= got["median_e2el_ms"], f"{backend}: E2EL {got['median_e2el_ms']}")
-        check(Pretended.most == 2 and got["max_concurrent_requests"] == 2, f"{backend}: {Pretended.most} at once")
+        # a request may begin before the last one here knows that it has been read
+        check(Pretended.most in (2, 3) and got["max_concurrent_requests"] == 2, f"{backend}: {Pretended.most} at once")
         check(abs(got["request_throughput"] - 8 / got["duration"]) < 1e-6, f"{backend}: throughput")
         path, request = Pretended.requests[0]
         check(path == ("/v1/completions" if backend == "openai" else "/v1/chat/completions") and request["ignore_eos"] is True
