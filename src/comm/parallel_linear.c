@@ -50,7 +50,7 @@ static enum status gather(const float *local, size_t rows, const size_t *columns
 static enum status gather_region(const float *local, size_t rows, size_t local_columns, float *out)
 {
     TRY(parallel_ready());
-    size_t columns[COMM_RANKS_MAX];
+    size_t columns[COMM_RANKS_MAX] = {0};
     TRY(comm_all_gather(state->tensor, &local_columns, sizeof local_columns, NULL, columns));
     return gather(local, rows, columns, out);
 }

@@ -18,7 +18,7 @@ static double slowest;
 static double seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now); // neighbours must not count
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
