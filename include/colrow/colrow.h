@@ -188,8 +188,8 @@ COLROW_API int colrow_submit(struct colrow_engine *engine, const struct colrow_p
                              const struct colrow_sampling *sampling, colrow_callback callback,
                              void *context, uint64_t *request);
 // The request ends with COLROW_CANCELLED: colrow_advance() says so at once, colrow_step() with the
-// results of its step. Every sequence of every request gets exactly one output whose `finish` is not
-// COLROW_RUNNING, whatever happens, unless the engine is closed before.
+// results of its step. Every sequence of every request gets exactly one output whose `finish` is
+// not COLROW_RUNNING, whatever happens, unless the engine is closed before.
 COLROW_API int colrow_cancel(struct colrow_engine *engine, uint64_t request);
 // Runs one step, and starts the next one before it hands over results: the ranks compute while
 // callbacks run and between calls. Callbacks may submit and cancel, and nothing else. Returns the

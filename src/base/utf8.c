@@ -91,7 +91,7 @@ enum status utf8_append_lossy(struct bytes *out, const char *text, size_t length
 {
     if (length == 0)
         return bytes_append(out, "", 0); // of a NULL there is no part
-    size_t kept = 0; // text[kept..i) is valid and not yet written
+    size_t kept = 0;                     // text[kept..i) is valid and not yet written
     for (size_t i = 0, bytes; i < length; i += bytes) {
         uint32_t code;
         if (utf8_next(text + i, length - i, &code, &bytes) == UTF8_VALID)

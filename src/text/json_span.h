@@ -1,6 +1,6 @@
 // Finding the two large parts of a tokenizer.json, "vocab" and "merges", so that base/json_reader.h
-// reads them without a tree of a million objects: that takes 0.4 s for 17 MB, this a tenth. The rest
-// of the file goes through base/json.h.
+// reads them without a tree of a million objects: that takes 0.4 s for 17 MB, this a tenth. The
+// rest of the file goes through base/json.h.
 #ifndef COLROW_TEXT_JSON_SPAN_H
 #define COLROW_TEXT_JSON_SPAN_H
 
@@ -18,8 +18,8 @@ struct json_span {
 };
 
 // The value of `key` in the object `text` (a span or a whole file), by brackets and quotes alone:
-// the value may still be malformed. Of several, the last. NULL when the text is no object or has no such key in its plain
-// spelling.
+// the value may still be malformed. Of several, the last. NULL when the text is no object or has no
+// such key in its plain spelling.
 struct json_span json_span_member(struct json_span object, const char *key);
 // Appends `text` with each span replaced by null and its newlines, so that lines in messages stay
 // right. The spans lie in the text, one after the other.
