@@ -30,6 +30,8 @@ static const struct flag serve_flags[] = {
      "the model's folder, instead of MODEL"},
     {FLAG_TEXTS, "--served-model-name", NULL, offsetof(struct serve, names), 0, 0, "NAME",
      "the model's name in requests and answers; may be repeated (default: the folder)"},
+    {FLAG_TEXT, "--chat-template", NULL, offsetof(struct serve, options.chat_template), 0, 0,
+     "FILE", "a Jinja template in place of the model's"},
     {FLAG_INT, "--max-num-queued-requests", "--max-num-queued-reqs",
      offsetof(struct serve, options.max_num_queued_requests), 0, 1 << 30, "N",
      "without a first token yet; beyond: status 429; 0: any number (default 4096)"},

@@ -7,7 +7,8 @@
 
 // Messages as templates read them: contents as one text, arguments of calls as values. `*out` is
 // owned, also with a fault.
-bool chat_messages_read(const json_t *messages, json_t **out, struct api_fault *fault);
+bool chat_messages_read(const json_t *messages, bool knows_developer, json_t **out,
+                        struct api_fault *fault);
 // The chat as text; what the template is told (add_generation_prompt, tools, ...) stands in
 // `fields`.
 bool chat_to_text(struct api_request *request, struct api_fields *fields, const json_t *messages,

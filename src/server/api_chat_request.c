@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "server/api_chat.h"
+#include "text/chat_template.h"
 
 // Where vLLM's union of message types reports a fault: at its first member.
 static const char *message_path(size_t i, const char *key, char *out)
@@ -111,13 +112,14 @@ static void parse_call_arguments(json_t *calls)
         const json_t *text = json_object_get(function, "arguments");
         if (!json_is_string(text))
             continue;
-        if (json_parse("arguments", json_string_value(text), json_string_length(text), &value) ==
-            OK) // else it stays a text, as in vLLM
+        if (json_parse("arguments", json_string_value(text), json_string_length(text),
+                       &value) == OK) // else it stays a text, as in vLLM
             json_object_set_new(function, "arguments", value);
     }
 }
 
-static bool read_message(const json_t *message, size_t i, json_t *chat, struct api_fault *fault)
+static bool read_message(const json_t *message, size_t i, bool knows_developer, json_t *chat,
+                         struct api_fault *fault)
 {
     static const char *const kept[] = {"name", "tool_call_id", "reasoning", "reasoning_content"};
     char path[API_PARAM_MAX];
@@ -138,8 +140,10 @@ static bool read_message(const json_t *message, size_t i, json_t *chat, struct a
         json_decref(content);
         return fault_of_status(fault, fail_memory(1, "a message"));
     }
-    // vLLM shows templates "developer" as "system" when they do not know it; most do not
-    int failed = json_object_set(copy, "role", role);
+    // as in vLLM: "developer" is another name of "system" for templates that do not know it
+    bool renamed = !knows_developer && strcmp(json_string_value(role), "developer") == 0;
+    int failed = renamed ? json_object_set_new(copy, "role", json_string("system"))
+                         : json_object_set(copy, "role", role);
     failed |= json_object_set_new(copy, "content", content);
     for (size_t k = 0; k < sizeof kept / sizeof *kept; k++) {
         json_t *value = json_object_get(message, kept[k]);
@@ -155,13 +159,14 @@ static bool read_message(const json_t *message, size_t i, json_t *chat, struct a
     return !failed || fault_of_status(fault, fail_memory(1, "a message"));
 }
 
-bool chat_messages_read(const json_t *messages, json_t **out, struct api_fault *fault)
+bool chat_messages_read(const json_t *messages, bool knows_developer, json_t **out,
+                        struct api_fault *fault)
 {
     *out = json_array();
     if (!*out)
         return fault_of_status(fault, fail_memory(1, "messages"));
     for (size_t i = 0; i < json_array_size(messages); i++)
-        if (!read_message(json_array_get(messages, i), i, *out, fault))
+        if (!read_message(json_array_get(messages, i), i, knows_developer, *out, fault))
             return false;
     return json_array_size(messages) > 0 ||
            fault_of_field(fault, NULL, "messages is empty; expected at least one message");
@@ -249,6 +254,9 @@ static bool read_tools(struct api_fields *fields, bool only_tokens, const json_t
 
 static bool read_kwargs(struct api_fields *fields, json_t *extra)
 {
+    static const char *const fields_of_its_own[] = {
+        "messages",  "tokenize", "add_generation_prompt", "continue_final_message",
+        "documents", "tools",    "chat_template",         NULL};
     struct api_fault *fault = fields->fault;
     const json_t *kwargs, *own = json_object_get(fields->object, "chat_template");
     bool refused = own && !json_is_null(own);
@@ -259,8 +267,7 @@ static bool read_kwargs(struct api_fields *fields, json_t *extra)
         {
             // what the request says elsewhere wins, and templates come from the model's folder
             refused |= strcmp(key, "chat_template") == 0;
-            if (strcmp(key, "messages") != 0 && strcmp(key, "tokenize") != 0 &&
-                json_object_set(extra, key, value) != 0)
+            if (!is_word_of(fields_of_its_own, key) && json_object_set(extra, key, value) != 0)
                 return fault_of_status(fault, fail_memory(1, "chat_template_kwargs"));
         }
     }
@@ -271,67 +278,69 @@ static bool read_kwargs(struct api_fields *fields, json_t *extra)
     return fault->status == 0;
 }
 
-static bool read_template_options(struct api_fields *fields, const json_t *tools,
-                                  struct chat_options *options, json_t *extra)
+static bool read_template_options(struct api_fields *fields, struct chat_request *chat,
+                                  json_t *extra)
 {
     static const char *const efforts[] = {"none", "minimal", "low", "medium",
                                           "high", "xhigh",   "max", NULL};
     struct api_fault *fault = fields->fault;
-    const json_t *documents;
     const char *effort;
-    int failed = 0;
-    *options = (struct chat_options){.add_generation_prompt = true, .extra = extra};
-    field_bool(fields, "add_generation_prompt", NULL_REFUSED, &options->add_generation_prompt);
-    field_bool(fields, "continue_final_message", NULL_REFUSED, &options->continue_final_message);
+    bool continues = false;
+    field_bool(fields, "add_generation_prompt", NULL_REFUSED, &chat->add_generation_prompt);
+    field_bool(fields, "continue_final_message", NULL_REFUSED, &continues);
+    field_list(fields, "documents", NULL_IS_ABSENT, &chat->documents);
     if (!read_kwargs(fields, extra))
         return false;
-    if (field_list(fields, "documents", NULL_IS_ABSENT, &documents))
-        failed |= json_object_set(extra, "documents", (json_t *)documents);
-    if (field_word(fields, "reasoning_effort", NULL_IS_ABSENT, efforts, &effort))
-        failed |= json_object_set_new(extra, "reasoning_effort", json_string(effort));
-    if (tools)
-        failed |= json_object_set(extra, "tools", (json_t *)tools);
-    if (failed)
+    if (field_word(fields, "reasoning_effort", NULL_IS_ABSENT, efforts, &effort) &&
+        json_object_set_new(extra, "reasoning_effort", json_string(effort)) != 0)
         return fault_of_status(fault, fail_memory(1, "the template's variables"));
-    if (!fault->status && options->continue_final_message && options->add_generation_prompt)
+    if (!fault->status && continues && chat->add_generation_prompt)
         return fault_of_field(fault, NULL,
                               "continue_final_message needs add_generation_prompt to be false");
+    chat->continue_final_message = continues ? "content" : NULL;
     return fault->status == 0;
+}
+
+// What an answer repeats of the last message: its role where no assistant's begins, its text with
+// echo.
+static bool keep_last(struct api_request *request, const json_t *messages, bool new_answer,
+                      struct api_fault *fault)
+{
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    const json_t *role = json_object_get(last, "role"), *content = json_object_get(last, "content");
+    char *copy;
+    if (!new_answer) {
+        if (!fault_of_status(fault, arena_text(&request->arena, json_string_value(role),
+                                               json_string_length(role), &copy)))
+            return false;
+        request->role = copy;
+    }
+    if (!request->echo)
+        return true;
+    if (!fault_of_status(fault, arena_text(&request->arena, json_string_value(content),
+                                           json_string_length(content), &copy)))
+        return false;
+    request->last_text = copy;
+    request->last_length = json_string_length(content);
+    return true;
 }
 
 bool chat_to_text(struct api_request *request, struct api_fields *fields, const json_t *messages,
                   const struct api_model *model, struct bytes *text)
 {
     struct api_fault *fault = fields->fault;
-    struct chat_options options;
-    const json_t *tools;
-    if (!read_tools(fields, request->only_tokens, &tools))
+    struct chat_request chat = {.add_generation_prompt = true};
+    if (!read_tools(fields, request->only_tokens, &chat.tools))
         return false;
-    json_t *extra = json_object(), *chat = NULL;
+    json_t *extra = json_object(), *read = NULL;
     bool good = extra || fault_of_status(fault, fail_memory(1, "the template's variables"));
-    good = good && chat_messages_read(messages, &chat, fault) &&
-           read_template_options(fields, tools, &options, extra) &&
-           fault_of_status(fault, api_render_chat(model, chat, &options, text));
-    if (good) {
-        const json_t *last = json_array_get(chat, json_array_size(chat) - 1);
-        if (!options.add_generation_prompt) {
-            char *role;
-            const char *of_last = json_string_value(json_object_get(last, "role"));
-            good = fault_of_status(fault,
-                                   arena_text(&request->arena, of_last, strlen(of_last), &role));
-            if (good)
-                request->role = role;
-        }
-        const json_t *content = json_object_get(last, "content");
-        char *copy;
-        if (good && request->echo &&
-            fault_of_status(fault, arena_text(&request->arena, json_string_value(content),
-                                              json_string_length(content), &copy))) {
-            request->last_text = copy;
-            request->last_length = json_string_length(content);
-        }
-    }
-    json_decref(chat);
+    good = good && chat_messages_read(messages, model->knows_developer, &read, fault) &&
+           read_template_options(fields, &chat, extra);
+    chat.messages = read;
+    chat.template_kwargs = extra;
+    good = good && fault_of_status(fault, api_render_chat(model, &chat, text)) &&
+           keep_last(request, read, chat.add_generation_prompt, fault);
+    json_decref(read);
     json_decref(extra);
     return good && !fault->status;
 }

@@ -149,12 +149,12 @@ static int set_default(json_t *object, const char *key, json_t *value)
 static json_t *special_tokens(const struct api_model *model)
 {
     json_t *out = json_object();
-    int32_t n = model->tokenizer ? tokenizer_vocab_size(model->tokenizer) : 0;
+    int32_t n = api_tokenizer(model) ? tokenizer_vocab_size(api_tokenizer(model)) : 0;
     for (int32_t id = 0; id < n; id++) {
         const char *piece;
         size_t length;
         char key[16];
-        if (!tokenizer_is_special(model->tokenizer, id) ||
+        if (!tokenizer_is_special(api_tokenizer(model), id) ||
             !api_token_piece(model, id, &piece, &length))
             continue;
         snprintf(key, sizeof key, "%d", (int)id);

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "device/kernels.h"
+#include "engine/tokenizer_handle.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -66,10 +67,11 @@ static const char *special_token(const json_t *config, const char *key)
 static void measure_tokens(struct api_model *model)
 {
     model->token_chars_max = 1;
-    int32_t n = tokenizer_vocab_size(model->tokenizer);
+    const struct tokenizer *tokenizer = api_tokenizer(model);
+    int32_t n = tokenizer_vocab_size(tokenizer);
     for (int32_t id = 0; id < n; id++) {
         size_t length;
-        const char *piece = tokenizer_piece(model->tokenizer, id, &length);
+        const char *piece = tokenizer_piece(tokenizer, id, &length);
         int characters = 0;
         for (size_t i = 0; piece && i < length; i++)
             characters += ((unsigned char)piece[i] & 0xC0) != 0x80;
@@ -77,31 +79,36 @@ static void measure_tokens(struct api_model *model)
             model->token_chars_max = characters;
     }
     const char *eos = special_token(model->tokenizer_config, "eos_token");
-    model->eos_id = eos ? tokenizer_find(model->tokenizer, eos) : -1;
+    model->eos_id = eos ? tokenizer_find(tokenizer, eos) : -1;
 }
 
-static enum status open_texts(struct api_model *model)
+const struct tokenizer *api_tokenizer(const struct api_model *model)
 {
+    return model->texts->tokenizer;
+}
+
+static bool mentions_developer(const char *folder)
+{
+    static const char file[] = "chat_template.jinja";
     char path[FILE_PATH_MAX];
-    snprintf(path, sizeof path, "%s/tokenizer.json", model->folder);
-    if (access(path, F_OK) == 0) {
-        TRY(tokenizer_open(model->folder, &model->tokenizer));
-        measure_tokens(model);
-    }
-    if (chat_template_open(model->folder, &model->chat) != OK) {
-        model->chat = NULL;
-        snprintf(model->chat_error, sizeof model->chat_error, "%s", status_message());
-    }
-    const char *text = json_string_value(json_object_get(model->tokenizer_config, "chat_template"));
-    model->knows_developer = text && strstr(text, "developer");
-    return OK;
+    struct bytes text;
+    bytes_init(&text);
+    int n = snprintf(path, sizeof path, "%s/%s", folder, file);
+    bool found = n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0 &&
+                 file_read(path, SMALL_FILE_BYTES_MAX, &text) == OK &&
+                 strstr(text.data, "developer") != NULL;
+    bytes_fini(&text);
+    return found;
 }
 
 enum status api_model_open(struct api_model *model, const char *folder,
-                           const struct colrow_info *info, const char *const *names, int n_names)
+                           struct colrow_tokenizer *texts, const struct colrow_info *info,
+                           const char *const *names, int n_names)
 {
     *model = (struct api_model){
         .folder = folder,
+        .texts = colrow_tokenizer_share(texts),
+        .chat = texts->chat,
         .names = names,
         .n_names = n_names,
         .max_model_len = info->max_model_len,
@@ -119,24 +126,34 @@ enum status api_model_open(struct api_model *model, const char *folder,
         status = read_defaults(model);
     if (status == OK)
         status = read_small_file(folder, "tokenizer_config.json", &model->tokenizer_config);
-    if (status == OK)
-        status = open_texts(model);
+    if (status == OK && texts->tokenizer)
+        measure_tokens(model);
+    const char *text = json_string_value(json_object_get(model->tokenizer_config, "chat_template"));
+    model->knows_developer = (text && strstr(text, "developer")) || mentions_developer(folder);
     if (status != OK)
         api_model_close(model);
     return status;
 }
 
+enum status api_model_template(struct api_model *model, const char *path)
+{
+    TRY(chat_template_open_file(path, model->folder, &model->own_chat));
+    model->chat = model->own_chat;
+    model->knows_developer = true; // whoever gives a template knows what roles it has
+    return OK;
+}
+
 void api_model_close(struct api_model *model)
 {
-    tokenizer_close(model->tokenizer);
-    chat_template_close(model->chat);
+    colrow_tokenizer_close(model->texts);
+    chat_template_close(model->own_chat);
     json_decref(model->tokenizer_config);
     *model = (struct api_model){0};
 }
 
 static enum status want_tokenizer(const struct api_model *model)
 {
-    return model->tokenizer ? OK : fail(ERR_REQUEST, "the model has no tokenizer.json");
+    return api_tokenizer(model) ? OK : fail(ERR_REQUEST, "the model has no tokenizer.json");
 }
 
 enum status api_encode(const struct api_model *model, const char *text, size_t length,
@@ -147,7 +164,7 @@ enum status api_encode(const struct api_model *model, const char *text, size_t l
     *out = (struct token_list){0};
     TRY(want_tokenizer(model));
     enum status status =
-        tokenizer_encode(model->tokenizer, text, length, add_special_tokens, &list);
+        tokenizer_encode(api_tokenizer(model), text, length, add_special_tokens, &list);
     if (status == OK && list.n > INT32_MAX)
         status = fail(ERR_TOO_LARGE, "the text has %zu tokens", list.n);
     if (status != OK) {
@@ -162,12 +179,12 @@ enum status api_decode(const struct api_model *model, const int32_t *ids, int n,
                        bool skip_special_tokens, struct bytes *out)
 {
     TRY(want_tokenizer(model));
-    return tokenizer_decode(model->tokenizer, ids, (size_t)n, skip_special_tokens, out);
+    return tokenizer_decode(api_tokenizer(model), ids, (size_t)n, skip_special_tokens, out);
 }
 
 bool api_token_piece(const struct api_model *model, int32_t id, const char **text, size_t *length)
 {
-    *text = model->tokenizer ? tokenizer_piece(model->tokenizer, id, length) : NULL;
+    *text = api_tokenizer(model) ? tokenizer_piece(api_tokenizer(model), id, length) : NULL;
     return *text != NULL;
 }
 
@@ -185,7 +202,7 @@ enum status api_token_text(const struct api_model *model, const int32_t *before,
     enum { CONTEXT_MAX = 4 };
     TRY(want_tokenizer(model));
     size_t from = out->length;
-    TRY(tokenizer_decode(model->tokenizer, &id, 1, false, out));
+    TRY(tokenizer_decode(api_tokenizer(model), &id, 1, false, out));
     if (!ends_inside_character(out))
         return OK;
     out->length = from;
@@ -199,10 +216,10 @@ enum status api_token_text(const struct api_model *model, const int32_t *before,
         ids[n] = id;
         bytes_clear(&whole);
         bytes_clear(&context);
-        TRY_DONE(tokenizer_decode(model->tokenizer, ids, (size_t)n + 1, false, &whole));
+        TRY_DONE(tokenizer_decode(api_tokenizer(model), ids, (size_t)n + 1, false, &whole));
         if (ends_inside_character(&whole))
             continue;
-        TRY_DONE(tokenizer_decode(model->tokenizer, ids, (size_t)n, false, &context));
+        TRY_DONE(tokenizer_decode(api_tokenizer(model), ids, (size_t)n, false, &context));
         while (ends_inside_character(&context))
             context.length -= 3;
         if (whole.length > context.length &&
@@ -216,25 +233,11 @@ done:
     return status;
 }
 
-enum status api_render_chat(const struct api_model *model, const json_t *messages,
-                            const struct chat_options *options, struct bytes *out)
+enum status api_render_chat(const struct api_model *model, const struct chat_request *request,
+                            struct bytes *out)
 {
-    size_t n = json_array_size(messages);
     if (!model->chat)
-        return fail(ERR_REQUEST, "%s", model->chat_error);
-    if (options->continue_final_message)
-        return fail(ERR_REQUEST, "continue_final_message is not supported yet");
-    struct chat_message *copies;
-    TRY(memory_new(n, sizeof *copies, "messages", &copies));
-    for (size_t i = 0; i < n; i++) {
-        const json_t *message = json_array_get(messages, i);
-        copies[i].role = json_string_value(json_object_get(message, "role"));
-        copies[i].content = json_string_value(json_object_get(message, "content"));
-        if (strcmp(copies[i].role, "developer") == 0 && !model->knows_developer)
-            copies[i].role = "system";
-    }
-    enum status status =
-        chat_template_render(model->chat, copies, (int)n, options->add_generation_prompt, out);
-    free(copies);
+        return fail(ERR_REQUEST, "%s", model->texts->chat_error);
+    enum status status = chat_template_apply(model->chat, request, out);
     return status == ERR_INPUT || status == ERR_UNSUPPORTED ? status_recode(ERR_REQUEST) : status;
 }

@@ -13,12 +13,12 @@
 
 struct api_model {
     const char *folder;
-    const struct kernels *kernels; // for log-probabilities of prompts
-    struct tokenizer *tokenizer;   // NULL: the folder has none
-    struct chat_template *chat;    // NULL: none, and chat_error says why
-    char chat_error[256];
-    bool knows_developer;     // the template has a role "developer"
-    const char *const *names; // names[0] stands in answers
+    const struct kernels *kernels;    // for log-probabilities of prompts
+    struct colrow_tokenizer *texts;   // the engine's, shared
+    const struct chat_template *chat; // of `texts`, or own_chat; NULL: none
+    struct chat_template *own_chat;   // --chat-template
+    bool knows_developer;             // the template has a role "developer"
+    const char *const *names;         // names[0] stands in answers
     int n_names;
     int64_t max_model_len;
     int32_t vocab_size;
@@ -36,10 +36,12 @@ struct api_model {
 };
 
 // Reads what the folder's small files say; the rest are defaults, for the caller to change. Folder
-// and names are borrowed. `info` is the engine's.
+// and names are borrowed. `info` and `texts` are the engine's; the latter is shared.
 enum status api_model_open(struct api_model *model, const char *folder,
-                           const struct colrow_info *info, const char *const *names,
-                           int n_names) STATUS_MUST_USE;
+                           struct colrow_tokenizer *texts, const struct colrow_info *info,
+                           const char *const *names, int n_names) STATUS_MUST_USE;
+// A template in place of the folder's.
+enum status api_model_template(struct api_model *model, const char *path) STATUS_MUST_USE;
 void api_model_close(struct api_model *model);
 
 // ---- texts ----
@@ -59,12 +61,11 @@ bool api_token_piece(const struct api_model *model, int32_t id, const char **tex
 enum status api_token_text(const struct api_model *model, const int32_t *before, int n_before,
                            int32_t id, struct bytes *out) STATUS_MUST_USE;
 
-// A chat to text. `messages` and `extra` (variables; may be NULL) are JSON.
-struct chat_options {
-    bool add_generation_prompt, continue_final_message;
-    const json_t *extra;
-};
-enum status api_render_chat(const struct api_model *model, const json_t *messages,
-                            const struct chat_options *options, struct bytes *out) STATUS_MUST_USE;
+// A chat to text, as Transformers' apply_chat_template().
+struct chat_request;
+enum status api_render_chat(const struct api_model *model, const struct chat_request *request,
+                            struct bytes *out) STATUS_MUST_USE;
+// The folder's tokenizer; NULL: it has none.
+const struct tokenizer *api_tokenizer(const struct api_model *model);
 
 #endif

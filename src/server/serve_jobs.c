@@ -305,6 +305,8 @@ static void job_was_read(uv_work_t *work, int cancelled)
     struct serve_job *job = work->data;
     struct http_exchange *exchange = job->exchange;
     job->reading = false;
+    free(job->body); // the JSON has copies
+    job->body = NULL;
     if (cancelled)
         fault_with(&job->fault, 503, "ServiceUnavailableError", NULL,
                    "the server is shutting down");
@@ -435,5 +437,15 @@ void serve_jobs_cancel(struct serve_server *server, const char *why)
         fault_with(&job->fault, 503, "ServiceUnavailableError", NULL, "%s", why);
         answer_fault(job);
         free_if_over(job);
+    }
+}
+
+void serve_jobs_fini(struct serve_server *server)
+{
+    for (struct serve_job *job = server->jobs, *next; job; job = next) {
+        next = job->next;
+        job->exchange = NULL;
+        job->n_open = 0; // the engine calls nobody any more
+        free_job(job);
     }
 }

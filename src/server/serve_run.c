@@ -129,9 +129,15 @@ static enum status open_model(struct serve_server *server)
     const struct serve_options *options = server->options;
     struct colrow_info info;
     colrow_get_info(server->engine, &info);
-    TRY(api_model_open(&server->model, options->model, &info,
+    struct colrow_tokenizer *texts = colrow_get_tokenizer(server->engine);
+    enum status opened =
+        api_model_open(&server->model, options->model, texts, &info,
                        options->n_served_names ? options->served_names : &options->model,
-                       options->n_served_names ? options->n_served_names : 1));
+                       options->n_served_names ? options->n_served_names : 1);
+    colrow_tokenizer_close(texts);
+    TRY(opened);
+    if (options->chat_template)
+        TRY(api_model_template(&server->model, options->chat_template));
     server->model.max_logprobs = options->max_logprobs;
     server->model.prompt_tokens_details = options->prompt_tokens_details;
     server->model.prompt_logprobs = options->prompt_logprobs;
@@ -161,6 +167,7 @@ done:
     http_server_free(server.http);
     if (have_loop && uv_loop_close(&server.loop) != 0)
         log_debug("the event loop has handles left");
+    serve_jobs_fini(&server);
     serve_notes_fini(&server);
     metrics_fini(&server.metrics);
     api_model_close(&server.model);

@@ -89,6 +89,8 @@ struct serve_binding {
     const struct serve_endpoint *endpoint;
 };
 void serve_jobs_cancel(struct serve_server *server, const char *why);
+// Those whose sequences the engine still has: from now on it must only be closed.
+void serve_jobs_fini(struct serve_server *server);
 
 // serve_routes.c
 enum status serve_routes(struct serve_server *server) STATUS_MUST_USE;

@@ -2,6 +2,7 @@
 """`colrow serve` as its users run it: curl's requests, many at a time, clients that leave, SIGTERM."""
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from serve_client import Server
-from support import DEMO, SANITIZE, check, finish, run
+from support import DEMO, ROOT, check, finish, run
 
 FLAGS = ("--tensor-parallel-size=2", "--gpu-memory-utilization=0.1", "--max-model-len=512", "--kv-cache-memory=64MB")
 QUESTIONS = [
@@ -94,6 +95,50 @@ def client_leaves(server):
     check(server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0 and server.metric("vllm:kv_cache_usage_perc") == 0),
           "pages of a client that left are free")
     check(server.request("GET", "/load")[2]["server_load"] == 0, "/load is 0 again")
+
+
+def client_is_slow(server):
+    """It is paused at 256 KiB; what comes meanwhile goes out together, and nothing is lost."""
+    body = {"prompt": "Tensor", "max_tokens": 480, "ignore_eos": True, "n": 4, "temperature": 1, "seed": 3, "logprobs": 5}
+    text = json.dumps({**body, "stream": True})
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.connect((server.host, server.port))
+    plain.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+    check(server.wait_for(lambda: server.metric("colrow_http_streams_paused") > 0, 30), "a slow reader's stream is paused")
+    check(server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0, 60), "the engine does not wait for a slow reader")
+    data = b""
+    while b"[DONE]" not in data:
+        piece = plain.recv(1 << 20)
+        if not check(piece, "a slow reader's stream goes on"):
+            return
+        data += piece
+    plain.close()
+    rest, stream = data.split(b"\r\n\r\n", 1)[1], b""
+    while rest:
+        length, _, rest = rest.partition(b"\r\n")
+        stream, rest = stream + rest[: int(length, 16)], rest[int(length, 16) + 2 :]
+    texts = {}
+    events = [event for event in stream.decode().split("\n\n") if event.startswith("data: {")]
+    for event in events:
+        for choice in json.loads(event[6:])["choices"]:
+            texts[choice["index"]] = texts.get(choice["index"], "") + choice["text"]
+    whole = server.post("/v1/completions", **body)[1]
+    check([texts[i] for i in range(4)] == [choice["text"] for choice in whole["choices"]], "a slow reader gets the whole text")
+    check(len(events) < 4 * 480, f"in fewer events: {len(events)}")
+
+
+def dashboards(server):
+    """The names in deploy/ are names that the server has."""
+    _, _, text = server.request("GET", "/metrics")
+    known = set(re.findall(r"^(\S+?)\{", text, re.M))
+    folder = os.path.join(ROOT, "deploy")
+    with open(os.path.join(folder, "grafana-dashboard.json")) as file:
+        queries = [target["expr"] for panel in json.load(file)["panels"] for target in panel["targets"]]
+    with open(os.path.join(folder, "alerts.yml")) as file:
+        queries.append("".join(line for line in file if "expr" in line or line.lstrip().startswith(("max by", "and min"))))
+    used = set(re.findall(r"\b(?:vllm:|colrow_)\w+", " ".join(queries)))
+    check(len(used) > 15 and used <= known, f"deploy/ names metrics that are not there: {used - known}")
 
 
 def bad_requests(server):
@@ -192,7 +237,7 @@ def keys():
 
 
 with Server(*FLAGS) as server:
-    for part in (answers, as_many_at_a_time, client_leaves, bad_requests, metrics, rank_dies, drains):
+    for part in (answers, as_many_at_a_time, client_leaves, client_is_slow, bad_requests, metrics, dashboards, rank_dies, drains):
         part(server)
 queue_is_bounded()
 keys()

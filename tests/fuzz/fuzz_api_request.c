@@ -20,7 +20,11 @@ static const struct api_model *small_model(void)
     static const struct colrow_info info = {
         .tensor_parallel_size = 1, .vocab_size = 1280, .max_model_len = 64, .dtype = "bfloat16"};
     if (!model.folder) {
-        enum status status = api_model_open(&model, MODEL_DIR, &info, names, 1);
+        struct colrow_tokenizer *texts;
+        int failed = colrow_tokenizer_open(MODEL_DIR, &texts);
+        assert(failed == 0);
+        (void)failed;
+        enum status status = api_model_open(&model, MODEL_DIR, texts, &info, names, 1);
         assert(status == OK);
         (void)status;
     }

@@ -24,10 +24,6 @@ static const char *const otherwise[] = {
     "completions.bad_words",
     "completions.allowed_token_ids",
     "completions.logprob_token_ids",
-    // until templates are applied as Transformers does
-    "chat.continue_final_message",
-    "chat.echo",
-    "tokenize.messages-continue",
     // half of a surrogate pair is read as U+FFFD; a byte that is no UTF-8 cannot stand in this test
     "http.body-lone-surrogate",
     "http.body-invalid-utf8",
@@ -139,10 +135,13 @@ int main(void)
         .max_model_len = 512,
         .dtype = "bfloat16",
     };
-    if (api_model_open(&model, SOURCE_DIR "/models/demo", &info, names, 1) != OK) {
-        fprintf(stderr, "%s\n", status_message());
+    struct colrow_tokenizer *texts;
+    if (colrow_tokenizer_open(SOURCE_DIR "/models/demo", &texts) != 0 ||
+        api_model_open(&model, SOURCE_DIR "/models/demo", texts, &info, names, 1) != OK) {
+        fprintf(stderr, "%s\n", colrow_error());
         return 1;
     }
+    colrow_tokenizer_close(texts);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_judged_as_vllm_does),
     };

@@ -316,10 +316,13 @@ int main(void)
         .max_model_len = 512,
         .dtype = "bfloat16",
     };
-    if (api_model_open(&model, SOURCE_DIR "/models/demo", &info, names, 2) != OK) {
-        fprintf(stderr, "%s\n", status_message());
+    struct colrow_tokenizer *texts;
+    if (colrow_tokenizer_open(SOURCE_DIR "/models/demo", &texts) != 0 ||
+        api_model_open(&model, SOURCE_DIR "/models/demo", texts, &info, names, 2) != OK) {
+        fprintf(stderr, "%s\n", colrow_error());
         return 1;
     }
+    colrow_tokenizer_close(texts);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_another_type_are_refused),
         cmocka_unit_test(values_out_of_range_are_refused),
