@@ -99,7 +99,7 @@ bool value_int(struct api_fault *fault, const char *path, const json_t *value, i
                int64_t most, int64_t *out)
 {
     bool beyond;
-    int64_t number;
+    int64_t number = 0;
     if (!read_int(fault, path, value, &number, &beyond))
         return false;
     if (number < least || number > most || beyond)

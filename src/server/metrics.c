@@ -34,6 +34,7 @@ static int bounds_of(const struct metrics *metrics, enum metric_buckets buckets,
     };
     int n = 0;
     if (buckets != BUCKETS_LENGTH) {
+        assert(fixed[buckets].bounds);
         n = (int)fixed[buckets].n;
         memcpy(out, fixed[buckets].bounds, fixed[buckets].n * sizeof *out);
         return n;

@@ -137,6 +137,7 @@ static enum status write_cache_config(const struct serve_server *server, struct 
 {
     struct colrow_info info;
     colrow_get_info(server->engine, &info);
+    int64_t tokens = info.kv_pages * info.kv_page_tokens;
     TRY(metrics_write_head(out, "vllm:cache_config_info", "gauge",
                            "Information of the LLMEngine CacheConfig"));
     return bytes_format(out,
@@ -145,8 +146,8 @@ static enum status write_cache_config(const struct serve_server *server, struct 
                         "gpu_memory_utilization=\"%g\",kv_cache_size_tokens=\"%lld\","
                         "num_gpu_blocks=\"%lld\"} 1.0\n",
                         (long long)info.kv_page_tokens, info.kv_cache_dtype,
-                        server->options->memory_utilization,
-                        (long long)(info.kv_pages * info.kv_page_tokens), (long long)info.kv_pages);
+                        server->options->memory_utilization, (long long)tokens,
+                        (long long)info.kv_pages);
 }
 
 static double seconds_of_step(const struct colrow_rank_statistics *rank)
@@ -293,24 +294,24 @@ enum { N_ENDPOINTS = sizeof endpoints / sizeof *endpoints };
 enum status serve_routes(struct serve_server *server)
 {
     static const struct {
-        enum http_method method;
         const char *path;
+        enum http_method method;
         unsigned flags;
         http_handler *handler;
     } routes[] = {
-        {HTTP_METHOD_GET, "/health", HTTP_ROUTE_ALWAYS, answer_health},
-        {HTTP_METHOD_GET, "/ping", HTTP_ROUTE_ALWAYS, answer_health},
-        {HTTP_METHOD_POST, "/ping", HTTP_ROUTE_ALWAYS, answer_health},
-        {HTTP_METHOD_GET, "/version", HTTP_ROUTE_ALWAYS, answer_version},
-        {HTTP_METHOD_GET, "/load", HTTP_ROUTE_ALWAYS, answer_load},
-        {HTTP_METHOD_GET, "/metrics", HTTP_ROUTE_ALWAYS, answer_metrics},
-        {HTTP_METHOD_POST, "/metrics", HTTP_ROUTE_ALWAYS, answer_metrics},
-        {HTTP_METHOD_GET, "/metrics/", HTTP_ROUTE_ALWAYS, answer_metrics},
-        {HTTP_METHOD_GET, "/v1/models", HTTP_ROUTE_ALWAYS, answer_models},
-        {HTTP_METHOD_GET, "/v1/models/{tail}", HTTP_ROUTE_ALWAYS, answer_models},
-        {HTTP_METHOD_GET, "/v1/models/", 0, answer_redirect},
-        {HTTP_METHOD_POST, "/v1/completions/", 0, answer_redirect},
-        {HTTP_METHOD_POST, "/v1/chat/completions/", 0, answer_redirect},
+        {"/health", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_health},
+        {"/ping", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_health},
+        {"/ping", HTTP_METHOD_POST, HTTP_ROUTE_ALWAYS, answer_health},
+        {"/version", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_version},
+        {"/load", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_load},
+        {"/metrics", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_metrics},
+        {"/metrics", HTTP_METHOD_POST, HTTP_ROUTE_ALWAYS, answer_metrics},
+        {"/metrics/", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_metrics},
+        {"/v1/models", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_models},
+        {"/v1/models/{tail}", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_models},
+        {"/v1/models/", HTTP_METHOD_GET, 0, answer_redirect},
+        {"/v1/completions/", HTTP_METHOD_POST, 0, answer_redirect},
+        {"/v1/chat/completions/", HTTP_METHOD_POST, 0, answer_redirect},
     };
     static struct serve_binding bindings[N_ENDPOINTS]; // one server in a process
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
