@@ -29,7 +29,8 @@ static const struct flag serve_flags[] = {
     {FLAG_TEXT, "--model", NULL, offsetof(struct serve, model), 0, 0, "DIR",
      "the model's folder, instead of MODEL"},
     {FLAG_TEXTS, "--served-model-name", NULL, offsetof(struct serve, names), 0, 0, "NAME",
-     "the model's name in requests and answers; may be repeated (default: the folder)"},
+     "the model's name in requests and answers; may be repeated (default: the folder, and its "
+     "last part)"},
     {FLAG_TEXT, "--chat-template", NULL, offsetof(struct serve, options.chat_template), 0, 0,
      "FILE", "a Jinja template in place of the model's"},
     {FLAG_INT, "--max-num-queued-requests", "--max-num-queued-reqs",

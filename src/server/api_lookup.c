@@ -226,6 +226,10 @@ bool models_answer(const struct api_model *model, const char *name, struct bytes
             put_model(model, model->names[i], &writer);
             return fault_of_status(fault, writer.status);
         }
+    if (name && model->alias && strcmp(name, model->alias) == 0) {
+        put_model(model, model->alias, &writer);
+        return fault_of_status(fault, writer.status);
+    }
     if (name)
         return fault_with(fault, 404, "NotFoundError", "model",
                           "the model `%.200s` does not exist; this server has `%s`", name,

@@ -20,6 +20,7 @@ struct api_model {
     bool knows_developer;             // the template has a role "developer"
     const char *const *names;         // names[0] stands in answers
     int n_names;
+    const char *alias; // one more name, which answers repeat when a request used it; or NULL
     int64_t max_model_len;
     int32_t vocab_size;
     int max_logprobs;

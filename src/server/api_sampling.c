@@ -18,6 +18,10 @@ bool api_model_check(const json_t *body, const struct api_model *model, struct a
     for (int i = 0; i < model->n_names; i++)
         if (strcmp(wanted, model->names[i]) == 0)
             return true;
+    if (model->alias && strcmp(wanted, model->alias) == 0) {
+        *name = model->alias;
+        return true;
+    }
     // what looks like a path of somebody's machine is not repeated
     return fault_with(fault, 404, "NotFoundError", "model",
                       "the model `%.200s` does not exist; this server has `%s` (GET /v1/models)",

@@ -136,6 +136,10 @@ static enum status open_model(struct serve_server *server)
                        options->n_served_names ? options->n_served_names : 1);
     colrow_tokenizer_close(texts);
     TRY(opened);
+    // "models/demo" is "demo", too
+    const char *slash = strrchr(options->model, '/');
+    if (options->n_served_names == 0 && slash && slash[1])
+        server->model.alias = slash + 1;
     if (options->chat_template)
         TRY(api_model_template(&server->model, options->chat_template));
     server->model.max_logprobs = options->max_logprobs;

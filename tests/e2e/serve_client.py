@@ -15,8 +15,8 @@ class Server:
     """`colrow serve` on a free port, until the block ends."""
 
     def __init__(self, *flags, model=support.DEMO, name="demo", environment=None):
-        self.command = [support.COLROW, "serve", str(model), "--port", "0", "--served-model-name", name,
-                        *map(str, flags)]
+        names = ["--served-model-name", name] if name else []
+        self.command = [support.COLROW, "serve", str(model), "--port", "0", *names, *map(str, flags)]
         self.environment = {**os.environ, **(environment or {})}
         self.log = []
 

@@ -241,6 +241,15 @@ with Server(*FLAGS) as server:
         part(server)
 queue_is_bounded()
 keys()
+def name_of_the_folder():
+    with Server(*FLAGS, name=None) as server:
+        for name in (DEMO, "demo"):
+            status, answer = server.post("/v1/completions", model=name, prompt="a", max_tokens=1)
+            check(status == 200 and answer["model"] == name, f"the folder's name {name}: {answer}")
+        check(server.post("/v1/completions", model="other", prompt="a", max_tokens=1)[0] == 404, "another name")
+
+
+name_of_the_folder()
 done = run("serve", DEMO, "--block-size", "7", "-q", "--port", "0")
 check(done.returncode == 2 and "--block-size" in done.stderr, f"another block size: {done.returncode} {done.stderr}")
 finish("serve")
