@@ -47,7 +47,7 @@ void flight_mark(struct flight_record *flight, int64_t step, int layer, const ch
         SET(flight->what[i], words[i]);
     SET(flight->step, step);
     SET(flight->layer, (int32_t)layer);
-    SET(flight->busy_since_ns, what ? clock_ns() : 0);
+    SET(flight->busy_since_ns, what && step >= 0 ? clock_ns() : 0); // loading may take its time
 }
 
 void flight_place(const struct flight_record *flight, char *place)

@@ -23,7 +23,7 @@ enum comm_operation {
 };
 const char *operation_name(enum comm_operation operation); // "all-reduce"
 
-// `what` NULL: idle.
+// `what` NULL: idle. step -1: before the first, where nobody is late.
 void flight_mark(struct flight_record *flight, int64_t step, int layer, const char *what);
 
 // " in step 12, layer 3, all-reduce of down_proj", or "" when nothing is known.

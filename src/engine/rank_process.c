@@ -91,6 +91,7 @@ static enum status open_rank_model(struct rank *rank, const struct checkpoint *c
         .progress_context = rank,
     };
     TRY(kernels_choose(&options.kernels));
+    comm_mark(rank->comm, -1, -1, "loading");
     TRY(model_open(&options, &rank->model));
     struct model_memory memory;
     model_memory(rank->model, &memory);

@@ -101,7 +101,7 @@ for tp in (1, 2):
         _, message = process.communicate(timeout=20)
         if process.returncode == 0:
             continue  # it had finished by itself
-        if "(Killed) in tuning; " in message:
+        if "(Killed) in tuning; " in message or "(Killed) in loading; " in message:
             continue  # a busy machine had not begun yet
         found = PLACE.search(message)
         check(found, f"TP={tp}: a killed rank: {message!r}")
