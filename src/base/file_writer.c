@@ -33,6 +33,12 @@ static int descriptor_named(const char *path)
     return -1;
 }
 
+// How sentences name it.
+static const char *shown_path(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard output" : path;
+}
+
 // `path` with the links of its last part followed, also where the last one names nothing yet.
 static enum status follow_links(const char *path, char *out)
 {
@@ -100,7 +106,7 @@ enum status file_writer_check(const char *path)
         if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY)
             return OK;
         errno = EBADF;
-        return fail_errno("write", path);
+        return fail_errno("write", shown_path(path));
     }
     TRY(look_at_place(path, &info, &replace, &exists));
     if (exists)
@@ -139,13 +145,13 @@ enum status file_writer_open(const char *path, struct file_writer *out)
     struct stat info;
     bool replace, exists;
     *out = (struct file_writer){.fd = -1};
-    snprintf(out->path, sizeof out->path, "%s", path);
+    snprintf(out->path, sizeof out->path, "%s", shown_path(path));
     int named = descriptor_named(path);
     if (named >= 0) {
         if (named == STDOUT_FILENO)
             TRY(output_flush());
         out->fd = fcntl(named, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        return out->fd >= 0 ? OK : fail_errno("write", path);
+        return out->fd >= 0 ? OK : fail_errno("write", out->path);
     }
     TRY(look_at_place(path, &info, &replace, &exists));
     if (!replace) {

@@ -18,11 +18,16 @@ const struct command *const commands[] = {
     NULL,
 };
 
+const char *command_word(const struct command *command)
+{
+    const char *space = strrchr(command->name, ' ');
+    return space ? space + 1 : command->name;
+}
+
 static const struct command *command_named(const struct command *const *list, const char *word)
 {
     for (; *list; list++) {
-        const char *space = strrchr((*list)->name, ' ');
-        if (strcmp(space ? space + 1 : (*list)->name, word) == 0)
+        if (strcmp(command_word(*list), word) == 0)
             return *list;
     }
     return NULL;
@@ -41,4 +46,18 @@ const struct command *command_find(int n_words, char *const *words, int *used)
         ++*used;
     }
     return found;
+}
+
+const struct command *command_near(const struct command *const *list, const char *word)
+{
+    const struct command *best = NULL;
+    int least = (int)strlen(word) / 3 + 1;
+    for (list = list ? list : commands; *list; list++) {
+        int d = (*list)->brief ? flags_distance(word, command_word(*list)) : least;
+        if (d < least) {
+            least = d;
+            best = *list;
+        }
+    }
+    return best;
 }

@@ -13,7 +13,7 @@ struct command {
     const char *examples;   // lines, or NULL
     struct flag_section sections[FLAG_SECTIONS_MAX];
     // argv[0] is the last word of the name; the result is the exit status: 0 done, 1 failed, 2
-    // wrong usage or input. NULL: one of `kinds` must be named.
+    // wrong usage. NULL: one of `kinds` must be named.
     int (*run)(int argc, char **argv);
     const struct command *const *kinds; // NULL-terminated, or NULL
 };
@@ -22,6 +22,10 @@ extern const struct command *const commands[]; // NULL-terminated, in the order 
 // The command that the first of `words` names, or a kind of it; `*used` words were its name. NULL:
 // none.
 const struct command *command_find(int n_words, char *const *words, int *used);
+// The last word of its name: "comm" of "bench comm".
+const char *command_word(const struct command *command);
+// The one of `list` (NULL: of all) that `word` may have meant; NULL: none is near.
+const struct command *command_near(const struct command *const *list, const char *word);
 
 extern const struct command command_generate, command_plan, command_verify, command_logits,
     command_tokenize, command_template, command_inspect, command_synth, command_bench,

@@ -19,12 +19,6 @@ static void each_command(FILE *file, command_visit *visit)
     }
 }
 
-static const char *last_word(const struct command *command)
-{
-    const char *space = strrchr(command->name, ' ');
-    return space ? space + 1 : command->name;
-}
-
 static bool is_kind(const struct command *command)
 {
     return strchr(command->name, ' ') != NULL;
@@ -46,7 +40,7 @@ static void bash_case(FILE *file, const struct command *command)
     struct flag_cursor cursor = {.command = command};
     fprintf(file, "    '%s') kinds='", command->name);
     for (const struct command *const *kind = command->kinds; kind && *kind; kind++)
-        fprintf(file, "%s%s", kind == command->kinds ? "" : " ", last_word(*kind));
+        fprintf(file, "%s%s", kind == command->kinds ? "" : " ", command_word(*kind));
     fputs("' words='", file);
     for (const struct flag *flag; (flag = flags_next(&cursor));) {
         if (flag->kind == FLAG_HEADING || !flag->help)
@@ -135,7 +129,7 @@ static void zsh_case(FILE *file, const struct command *command)
     if (command->kinds) {
         fputs("        local -a kinds=(\n", file);
         for (const struct command *const *kind = command->kinds; *kind; kind++) {
-            fprintf(file, "            '%s:", last_word(*kind));
+            fprintf(file, "            '%s:", command_word(*kind));
             zsh_text(file, (*kind)->brief ? (*kind)->brief : "");
             fputs("'\n", file);
         }
@@ -215,7 +209,8 @@ static void fish_command(FILE *file, const struct command *command)
     struct flag_cursor cursor = {.command = command};
     if (is_kind(command))
         fprintf(file, "complete -c colrow -n '__colrow_is %.*s' -f -a %s -d ",
-                (int)(last_word(command) - 1 - command->name), command->name, last_word(command));
+                (int)(command_word(command) - 1 - command->name), command->name,
+                command_word(command));
     else
         fprintf(file, "complete -c colrow -n __fish_use_subcommand -f -a %s -d ", command->name);
     fish_text(file, command->brief ? command->brief : "");

@@ -71,7 +71,7 @@ const struct flag *flags_next(struct flag_cursor *cursor)
 }
 
 // Edit distance, for "did you mean".
-static int distance(const char *a, const char *b)
+int flags_distance(const char *a, const char *b)
 {
     enum { MOST = 63 };
     int row[MOST + 1], n = (int)strlen(b);
@@ -109,7 +109,7 @@ static enum status unknown_flag(const struct command *command, const char *name)
     for (const struct flag *flag; (flag = flags_next(&cursor));) {
         int d = flag->kind == FLAG_HEADING || !flag->help || typed[1] != '-'
                     ? least
-                    : distance(typed, flag->name);
+                    : flags_distance(typed, flag->name);
         if (d < least) {
             least = d;
             best = flag->name;
@@ -244,7 +244,7 @@ void flags_print_help(const struct command *command)
                  command->positional ? " " : "", command->positional ? command->positional : "");
     output_print("%s\n", command->summary ? command->summary : "");
     for (const struct command *const *kind = command->kinds; kind && *kind; kind++)
-        output_print("  %-11s %s\n", strrchr((*kind)->name, ' ') + 1, (*kind)->brief);
+        output_print("  %-11s %s\n", command_word(*kind), (*kind)->brief);
     struct flag_cursor cursor = {.command = command};
     for (const struct flag *flag; (flag = flags_next(&cursor));)
         if (flag->kind == FLAG_HEADING)
@@ -260,7 +260,7 @@ static enum status one_flag(const struct command *command, char *state, int argc
                             int *i)
 {
     int section = 0;
-    const char *text = argv[*i], *equals = text[1] == '-' ? strchr(text, '=') : NULL;
+    const char *text = argv[*i], *equals = strchr(text, '=');
     size_t length = equals ? (size_t)(equals - text) : strlen(text);
     const struct flag *flag = find_flag_row(command, text, length, &section);
     if (!flag)
@@ -298,7 +298,11 @@ enum status flags_parse(const struct command *command, void *state, int argc, ch
         } else if (!only_positional && text[0] == '-' && text[1]) {
             TRY(one_flag(command, state, argc, argv, &i));
         } else if (*n_positional == positional_max) {
-            return fail(ERR_USAGE, "unexpected argument \"%s\"; usage: colrow %s %s [flags]", text,
+            return fail(ERR_USAGE, "unexpected argument \"%s\"; usage: colrow %s%s%s [flags]", text,
+                        command->name, command->positional ? " " : "",
+                        command->positional ? command->positional : "");
+        } else if (!text[0]) { // a shell's variable that is not set
+            return fail(ERR_USAGE, "an argument is empty; usage: colrow %s %s [flags]",
                         command->name, command->positional ? command->positional : "");
         } else {
             positional[(*n_positional)++] = text;

@@ -71,6 +71,8 @@ enum status flags_parse(const struct command *command, void *state, int argc, ch
                         const char **positional, int positional_max, int *n_positional,
                         bool *helped) STATUS_MUST_USE;
 void flags_print_help(const struct command *command);
+// How many letters would have to change: a name is near another when it is a third at most.
+int flags_distance(const char *a, const char *b);
 
 // "1,2,4" -> numbers; every one from `least` to `most`.
 enum status flags_list(const char *flag, const char *text, int least, int most, int *out,

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/output.h"
+#include "base/utf8.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
 #include "text/chat_template.h"
@@ -59,10 +60,23 @@ static enum status add_prompt(struct generate *g, const char *text)
     return OK;
 }
 
+static enum status prompts_check(const struct generate *g, const char *name)
+{
+    const char *text = g->file.data ? g->file.data : "";
+    size_t at;
+    if (memchr(text, '\0', g->file.length))
+        return fail(ERR_INPUT, "%s: holds a NUL byte; expected text", name);
+    if (!utf8_check(text, g->file.length, &at))
+        return fail(ERR_INPUT, "%s: is not valid UTF-8: byte 0x%02X at offset %zu", name,
+                    (unsigned char)text[at], at);
+    return OK;
+}
+
 // One prompt a line; empty lines do not count.
 static enum status read_prompt_lines(struct generate *g)
 {
     TRY(file_read(g->prompts_file, PROMPTS_BYTES_MAX, &g->file));
+    TRY(prompts_check(g, g->prompts_file));
     char *rest = NULL;
     for (char *line = strtok_r(g->file.data, "\r\n", &rest); line;
          line = strtok_r(NULL, "\r\n", &rest))
@@ -86,8 +100,7 @@ static enum status collect_prompts(struct generate *g)
     TRY(file_read_stdin(PROMPTS_BYTES_MAX, &g->file));
     if (g->file.length == 0)
         return fail(ERR_INPUT, "standard input: the prompt is empty");
-    if (memchr(g->file.data, '\0', g->file.length))
-        return fail(ERR_INPUT, "standard input: the prompt holds a NUL byte; expected text");
+    TRY(prompts_check(g, "standard input"));
     if (g->file.data[g->file.length - 1] == '\n')
         g->file.data[--g->file.length] = '\0';
     return add_prompt(g, g->file.data);
@@ -330,14 +343,27 @@ static void generate_fini(struct generate *g)
     sampling_flags_fini(&g->sampling);
 }
 
+// Before weights are read for nothing: prompts here are texts.
+static enum status tokenizer_file_check(const char *model)
+{
+    char path[FILE_PATH_MAX];
+    TRY(file_join(model, "tokenizer.json", path));
+    return file_exists(path)
+               ? OK
+               : fail(ERR_INPUT, "%s: is missing; expected it for prompts of text", path);
+}
+
 static int generate_model(struct generate *g, const char *model)
 {
     struct colrow_engine *engine = NULL;
     enum status status = model_folder_check(model);
     if (status == OK)
+        status = tokenizer_file_check(model);
+    if (status == OK)
         status = collect_prompts(g);
-    if (status == OK && g->template_file && !g->chat)
-        status = fail(ERR_USAGE, "--chat-template is for chats; expected --chat with it");
+    if (status == OK && (g->template_file || g->system) && !g->chat)
+        status = fail(ERR_USAGE, "%s is for chats; expected --chat with it",
+                      g->template_file ? "--chat-template" : "--system");
     if (status == OK && g->template_file)
         status = chat_template_open_file(g->template_file, model, &g->template);
     if (status == OK)
@@ -346,7 +372,8 @@ static int generate_model(struct generate *g, const char *model)
         fputc('\n', stderr); // between the budget and the answer
     if (status == OK)
         status = generate_all(g, engine);
-    if (engine && g->streaming && status != ERR_IO) { // the line ends, also of half an answer
+    bool begun = status == OK || (g->streaming && g->answers[0].text.length > 0);
+    if (engine && g->streaming && begun && status != ERR_IO) { // also half an answer's line ends
         fputc('\n', output());
         enum status flushed = output_flush(); // what goes to stderr must come after
         status = status == OK ? flushed : status;

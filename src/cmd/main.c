@@ -38,8 +38,14 @@ static int print_version(void)
 
 static int unknown_command(const char *word)
 {
-    fprintf(stderr, "colrow: error: unknown command \"%s\"; `colrow --help` lists the commands\n",
-            word);
+    const struct command *near = command_near(NULL, word);
+    if (near)
+        fprintf(stderr, "colrow: error: unknown command \"%s\"; did you mean %s?\n", word,
+                near->name);
+    else
+        fprintf(stderr,
+                "colrow: error: unknown command \"%s\"; `colrow --help` lists the commands\n",
+                word);
     return 2;
 }
 
@@ -66,9 +72,17 @@ static int list_kinds(const struct command *command, int argc, char **argv)
         flags_print_help(command);
         return 0;
     }
-    fprintf(stderr, "colrow: error: %s%s%s; `colrow %s --help` lists what there is\n",
-            argc >= 2 ? "unknown kind \"" : "no kind is named", argc >= 2 ? argv[1] : "",
-            argc >= 2 ? "\"" : "", command->name);
+    const struct command *near = argc >= 2 ? command_near(command->kinds, argv[1]) : NULL;
+    if (argc < 2)
+        fprintf(stderr, "colrow: error: no kind is named; `colrow %s --help` lists what there is\n",
+                command->name);
+    else if (near)
+        fprintf(stderr, "colrow: error: unknown kind \"%s\"; did you mean colrow %s?\n", argv[1],
+                near->name);
+    else
+        fprintf(stderr,
+                "colrow: error: unknown kind \"%s\"; `colrow %s --help` lists what there is\n",
+                argv[1], command->name);
     return 2;
 }
 

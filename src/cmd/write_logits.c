@@ -111,7 +111,9 @@ static enum status run_logits(struct logits *l, const char *model)
     TRY(status);
     TRY(write_logits_file(l));
     if (!l->engine.quiet)
-        fprintf(stderr, "── %s: logits f32 [%d, %d]\n", l->output, l->n_ids, l->vocab_size);
+        fprintf(stderr, "── %s: logits f32 [%d, %d]\n",
+                strcmp(l->output, "-") == 0 ? "standard output" : l->output, l->n_ids,
+                l->vocab_size);
     return OK;
 }
 

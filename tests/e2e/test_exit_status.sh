@@ -16,6 +16,10 @@ expect() { # expect STATUS WHAT arguments...
         cat "$work/err"
         failed=1
     fi
+    if [ -s "$work/out" ]; then
+        echo "$what: standard output is not empty"
+        failed=1
+    fi
 }
 
 expect 2 "unknown flag" generate "$model" --no-such-flag
@@ -30,6 +34,14 @@ expect 1 "no such folder" generate /nowhere -p x -q
 expect 1 "no such file" generate "$model" --prompts /nowhere -q
 printf '\n\n' >"$work/empty"
 expect 1 "a file without prompts" generate "$model" --prompts "$work/empty" -q
+printf 'a\377b\n' >"$work/bytes"
+expect 1 "prompts that are no UTF-8" generate "$model" --prompts "$work/bytes" -q
+printf 'a\0b\n' >"$work/nul"
+expect 1 "prompts with a NUL" generate "$model" --prompts "$work/nul" -q
+expect 2 "a system message without a chat" generate "$model" -p x --system y -q
+expect 2 "an empty model" generate "" -p x -q
+cp -r "$model" "$work/wordless" && rm "$work/wordless/tokenizer.json"
+expect 1 "no tokenizer" generate "$work/wordless" -p x -q
 mkdir "$work/model"
 echo '{"architectures": 1}' >"$work/model/config.json"
 expect 1 "broken model" generate "$work/model" -p x -q

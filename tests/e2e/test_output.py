@@ -41,12 +41,12 @@ for command in commands:
     short = " ".join(command).replace(DEMO, "DEMO")
     if os.path.exists("/dev/full"):
         with open("/dev/full", "wb") as full:
-            sentence(start(*command, stdout=full), f"{short} > /dev/full", "No space left on device")
+            sentence(start(*command, stdout=full), f"{short} > /dev/full", "standard output: cannot write: No space left on device")
     closed = subprocess.run(["sh", "-c", 'exec "$0" "$@" >&-', COLROW, *command], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=120)
-    sentence(closed, f"{short} >&-", "Bad file descriptor")
+    sentence(closed, f"{short} >&-", "standard output: cannot write: Bad file descriptor")
     read, write = os.pipe()
     os.close(read)
-    sentence(start(*command, stdout=write), f"{short} | (a reader that left)", "Broken pipe")
+    sentence(start(*command, stdout=write), f"{short} | (a reader that left)", "standard output: cannot write: Broken pipe")
     os.close(write)
 
 # a reader that leaves in the middle of an answer ends it at once

@@ -117,6 +117,7 @@ static void test_names(void **state)
     assert_int_equal(parse(3, (char *[]){"test", "--tensor-parallel-size", "3"}), OK);
     assert_int_equal(parse(2, (char *[]){"test", "--tensor_parallel_size=3"}), OK);
     assert_int_equal(parse(3, (char *[]){"test", "-tp", "3"}), OK);
+    assert_int_equal(parse(2, (char *[]){"test", "-tp=3"}), OK);
     assert_int_equal(parse(3, (char *[]){"test", "--tp", "3"}), OK);
 }
 
@@ -136,6 +137,7 @@ static void test_suggestions(void **state)
                  {"--ranks", NULL},
                  {"--tps", NULL},
                  {"-tpp", NULL},
+                 {"-tpp=4", NULL},
                  {"--port", NULL}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(parse(2, (char *[]){"test", cases[i].given}), ERR_USAGE);
@@ -149,12 +151,39 @@ static void test_suggestions(void **state)
     }
 }
 
+static void test_commands(void **state)
+{
+    (void)state;
+    int used;
+    const struct command *bench = command_find(1, (char *[]){"bench"}, &used);
+    assert_string_equal(command_near(NULL, "generat")->name, "generate");
+    assert_string_equal(command_near(NULL, "serv")->name, "serve");
+    assert_string_equal(command_near(bench->kinds, "trhoughput")->name, "bench throughput");
+    assert_null(command_near(NULL, "chat"));
+    assert_null(command_near(NULL, "rank")); // internal
+    assert_null(command_near(bench->kinds, "decode"));
+}
+
+// An empty word is a shell's variable that was not set, never a model.
+static void test_empty_argument(void **state)
+{
+    (void)state;
+    static const struct command command = {.name = "test", .positional = "MODEL"};
+    const char *model = NULL;
+    bool helped;
+    int n;
+    assert_int_equal(flags_parse(&command, NULL, 2, (char *[]){"test", ""}, &model, 1, &n, &helped),
+                     ERR_USAGE);
+    assert_string_equal(status_message(), "an argument is empty; usage: colrow test MODEL [flags]");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables), cmocka_unit_test(test_common_flags),
-        cmocka_unit_test(test_find),   cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_names),  cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_tables),   cmocka_unit_test(test_common_flags),
+        cmocka_unit_test(test_find),     cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_names),    cmocka_unit_test(test_suggestions),
+        cmocka_unit_test(test_commands), cmocka_unit_test(test_empty_argument),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
