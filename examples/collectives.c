@@ -1,6 +1,7 @@
 // The collectives of tensor parallelism, and a column-parallel followed by a row-parallel layer,
 // which need one all-reduce.
 //
+//     cc collectives.c -o collectives $(pkg-config --cflags --libs colrow) -lm
 //     colrow launch --nproc-per-node 4 -- ./collectives
 #include <colrow/parallel.h>
 
