@@ -111,8 +111,10 @@ static enum status text_list(struct http_flags *f, int which, const char *flag, 
 {
     if (!text)
         return OK;
-    if (json_parse(flag, text, strlen(text), &f->lists[which]) != OK)
-        return fail_in(ERR_USAGE, "flag %s", flag);
+    char name[64];
+    snprintf(name, sizeof name, "flag %s", flag);
+    if (json_parse(name, text, strlen(text), &f->lists[which]) != OK)
+        return status_recode(ERR_USAGE);
     size_t length = json_array_size(f->lists[which]);
     if (!json_is_array(f->lists[which]) || length > LIST_ITEMS_MAX)
         return fail(ERR_USAGE, "flag %s is %s; expected a JSON list of strings such as '[\"*\"]'",

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/http_peer.h"
@@ -190,8 +191,15 @@ static enum status remove_stale(const char *path)
     if (strlen(path) >= sizeof address.sun_path)
         return fail(ERR_USAGE, "flag --uds: the path is longer than %zu bytes",
                     sizeof address.sun_path - 1);
-    if (lstat(path, &info) != 0)
-        return OK;
+    if (lstat(path, &info) != 0) { // libuv would say that permission is denied
+        const char *slash = strrchr(path, '/');
+        char folder[sizeof address.sun_path];
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
+                 slash ? path : ".");
+        return file_is_folder(folder)
+                   ? OK
+                   : fail(ERR_USAGE, "flag --uds is %s; there is no folder %s", path, folder);
+    }
     if (!S_ISSOCK(info.st_mode))
         return fail(ERR_USAGE, "flag --uds: %s is there and is no socket", path);
     memcpy(address.sun_path, path, strlen(path) + 1);

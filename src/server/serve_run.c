@@ -76,9 +76,9 @@ static void take_signal(uv_signal_t *handle, int number)
         close_all(server);
         return;
     }
-    log_info("%s: %d requests may finish within %g s; a second signal ends at once",
+    log_info("%s: %d request%s may finish within %g s; a second signal ends at once",
              number == SIGTERM ? "SIGTERM" : "SIGINT", server->n_jobs,
-             server->options->shutdown_seconds);
+             server->n_jobs == 1 ? "" : "s", server->options->shutdown_seconds);
     server->draining = true;
     uv_timer_start(&server->patience, is_out_of_patience,
                    (uint64_t)(server->options->shutdown_seconds * 1e3), 0);

@@ -330,7 +330,8 @@ def test_unix_socket():
         port = str(server.address[1])
         second = subprocess.run([server.process.args[0], "--port", port], capture_output=True, text=True, timeout=20)
         check(second.returncode == 1 and port in second.stderr and "--port" in second.stderr, f"a port in use: {second.stderr}")
-        for flags, says in ((["--host", "no.such.host.invalid"], "--host"), (["--root-path", "x/"], "--root-path"), (["--allowed-origins", "*"], "--allowed-origins"),
+        for flags, says in ((["--host", "no.such.host.invalid"], "--host"), (["--root-path", "x/"], "--root-path"), (["--allowed-origins", "*"], "error: flag --allowed-origins: not valid JSON"),
+                            (["--uds", "/nonexistent/x"], "there is no folder /nonexistent/"),
                             (["--ssl-keyfile", "x"], "--ssl-certfile"), (["--max-body-size", "0"], "--max-body-size"), (["--max-body-size", "2GiB"], "--max-body-size"),
                             (["--http-memory", "0"], "--http-memory"), (["--api-key", "a b"], "blank"), (["--api-key", ""], "empty"),
                             (["--ssl-certfile", "/nonexistent"], "/nonexistent"), (["--api-key-file", EMPTY], "--api-key-file")):
