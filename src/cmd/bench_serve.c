@@ -205,8 +205,9 @@ static enum status ask_model(struct bench_serve *b)
         root = json_loadb(call.text.data ? call.text.data : "", call.text.length, 0, NULL);
         const char *id = json_string_value(
             json_object_get(json_array_get(json_object_get(root, "data"), 0), "id"));
-        if (id && strlen(id) < sizeof b->model_text)
-            b->model = strcpy(b->model_text, id);
+        size_t length = id ? strlen(id) : sizeof b->model_text;
+        if (length < sizeof b->model_text)
+            b->model = memcpy(b->model_text, id, length + 1);
         else
             status = fail(ERR_IO, "%s/v1/models names no model; name one with --model", b->url);
     }
@@ -328,11 +329,10 @@ static void print_line(const char *name, double value, int digits)
 static void print_heading(const char *text, char fill)
 {
     enum { WIDTH = 50 };
-    char line[WIDTH + 1];
-    size_t n = strlen(text), left = (WIDTH - n) / 2;
-    memset(line, fill, WIDTH);
-    memcpy(line + left, text, n);
-    output_print("%.*s\n", WIDTH, line);
+    char filler[WIDTH];
+    int n = (int)strlen(text), left = (WIDTH - n) / 2;
+    memset(filler, fill, WIDTH);
+    output_print("%.*s%s%.*s\n", left, filler, text, WIDTH - n - left, filler);
 }
 
 // Line by line what `vllm bench serve` prints, so that scripts that read it read this.
