@@ -55,22 +55,42 @@ done:
     return status;
 }
 
-enum status file_read_stdin(size_t bytes_max, struct bytes *out)
+static enum status read_to_end(int fd, const char *name, size_t bytes_max, struct bytes *out)
 {
     char piece[65536];
     bytes_clear(out);
     for (;;) {
-        ssize_t n = read(STDIN_FILENO, piece, sizeof piece);
+        ssize_t n = read(fd, piece, sizeof piece);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_errno("read", "standard input");
+            return fail_errno("read", name);
         if (n == 0)
             return OK;
         if (out->length + (size_t)n > bytes_max)
-            return fail(ERR_INPUT, "standard input: has more than %zu bytes", bytes_max);
+            return fail(ERR_INPUT, "%s: has more than %zu bytes", name, bytes_max);
         TRY(bytes_append(out, piece, (size_t)n));
     }
+}
+
+enum status file_read_stdin(size_t bytes_max, struct bytes *out)
+{
+    return read_to_end(STDIN_FILENO, "standard input", bytes_max, out);
+}
+
+enum status file_read_given(const char *path, size_t bytes_max, struct bytes *out)
+{
+    struct stat info;
+    if (strcmp(path, "-") == 0)
+        return file_read_stdin(bytes_max, out);
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))
+        return file_read(path, bytes_max, out);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno("open", path);
+    enum status status = read_to_end(fd, path, bytes_max, out);
+    close(fd);
+    return status;
 }
 
 enum status file_size(const char *path, uint64_t *out)

@@ -16,6 +16,9 @@ enum status file_open(const char *path, int *fd, uint64_t *bytes) STATUS_MUST_US
 enum status file_read(const char *path, size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
 // Same, from standard input up to its end; may hold NUL bytes.
 enum status file_read_stdin(size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
+// For files that users name: also what shells give them, "-", /dev/stdin and <(command), up to its
+// end. May hold NUL bytes.
+enum status file_read_given(const char *path, size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
 enum status file_size(const char *path, uint64_t *out) STATUS_MUST_USE;
 // Writes the file whole or not at all (file_writer.h).
 enum status file_write(const char *path, const void *data, size_t length) STATUS_MUST_USE;

@@ -323,19 +323,24 @@ enum status token_ids_from_text(const char *flag, const char *text, int32_t **id
     *ids = NULL;
     *n = 0;
     enum status status = OK;
-    bool is_list = *text && strspn(text, "0123456789, ") == strlen(text);
+    if (!*text)
+        return fail(ERR_USAGE, "flag %s is empty; expected token ids such as 1,2,3, or a file",
+                    flag);
+    bool id_before = false, is_list = strspn(text, "0123456789, ") == strlen(text);
     const char *name = is_list ? flag : text;
     if (!is_list) {
-        TRY_DONE(file_read(text, IDS_FILE_BYTES_MAX, &file));
-        text = file.data;
+        TRY_DONE(file_read_given(text, IDS_FILE_BYTES_MAX, &file));
+        text = file.data ? file.data : "";
     }
+    enum status wrong = is_list ? ERR_USAGE : ERR_INPUT;
     for (const char *at = text; *at;) {
         if (!isdigit((unsigned char)*at)) {
-            if (!strchr(", \t\r\n[]", *at)) {
-                status = fail(ERR_INPUT, "%s: expected token ids such as 1,2,3; found \"%.12s\"",
-                              name, at);
+            if (!strchr(", \t\r\n[]", *at) || (*at == ',' && !id_before)) {
+                status =
+                    fail(wrong, "%s: expected token ids such as 1,2,3; found \"%.12s\"", name, at);
                 goto done;
             }
+            id_before = id_before && *at != ',';
             at++;
             continue;
         }
@@ -343,15 +348,16 @@ enum status token_ids_from_text(const char *flag, const char *text, int32_t **id
         errno = 0;
         long id = strtol(at, &end, 10);
         if (errno || id > INT32_MAX) {
-            status = fail(ERR_INPUT, "%s: token id %.20s is too large", name, at);
+            status = fail(wrong, "%s: token id %.20s is too large", name, at);
             goto done;
         }
         TRY_DONE(memory_grow(ids, &capacity, (size_t)*n + 1, sizeof **ids, "token ids"));
         (*ids)[(*n)++] = (int32_t)id;
+        id_before = true;
         at = end;
     }
     if (*n == 0)
-        status = fail(ERR_INPUT, "%s: holds no token ids", name);
+        status = fail(wrong, "%s: holds no token ids", name);
 done:
     bytes_fini(&file);
     if (status != OK) {

@@ -75,7 +75,7 @@ static enum status prompts_check(const struct generate *g, const char *name)
 // One prompt a line; empty lines do not count.
 static enum status read_prompt_lines(struct generate *g)
 {
-    TRY(file_read(g->prompts_file, PROMPTS_BYTES_MAX, &g->file));
+    TRY(file_read_given(g->prompts_file, PROMPTS_BYTES_MAX, &g->file));
     TRY(prompts_check(g, g->prompts_file));
     char *rest = NULL;
     for (char *line = strtok_r(g->file.data, "\r\n", &rest); line;

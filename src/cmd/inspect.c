@@ -234,7 +234,9 @@ static int inspect_main(int argc, char **argv)
     int n_positional;
     enum status status =
         flags_parse(&command_inspect, &in, argc, argv, &in.model, 1, &n_positional, &helped);
-    if (status == OK && !helped && in.machine)
+    if (status == OK && !helped && in.machine && in.json)
+        status = fail(ERR_USAGE, "--machine is a picture; expected it without --json");
+    else if (status == OK && !helped && in.machine)
         status = print_machine(&in);
     else if (status == OK && !helped)
         status = in.model ? inspect_model(&in)

@@ -29,7 +29,7 @@ static enum status parse_now(const char *text, int64_t *out)
 
 static enum status read_variables(const struct template_flags *flags, struct bytes *out)
 {
-    return flags->variables ? file_read(flags->variables, VARIABLES_BYTES_MAX, out)
+    return flags->variables ? file_read_given(flags->variables, VARIABLES_BYTES_MAX, out)
                             : file_read_stdin(VARIABLES_BYTES_MAX, out);
 }
 
@@ -71,7 +71,7 @@ const struct command command_template = {
     .summary = "Renders the template FILE as Transformers does, with the variables of a JSON\n"
                "object on standard input. An error is one line that names the template's line.",
     .examples = "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}' |\n"
-                "      colrow template models/demo/chat_template.jinja",
+                "      colrow template my.jinja",
     .sections = {FLAG_SECTION(template_table, 0)},
     .run = template_main,
 };

@@ -42,11 +42,21 @@ expect 2 "a system message without a chat" generate "$model" -p x --system y -q
 expect 2 "an empty model" generate "" -p x -q
 cp -r "$model" "$work/wordless" && rm "$work/wordless/tokenizer.json"
 expect 1 "no tokenizer" generate "$work/wordless" -p x -q
+expect 2 "an id is missing" logits "$model" --input-ids 1,,2 -o "$work/logits"
+expect 2 "no ids" logits "$model" --input-ids "" -o "$work/logits"
+expect 2 "a picture in JSON" inspect --machine --json
 mkdir "$work/model"
 echo '{"architectures": 1}' >"$work/model/config.json"
 expect 1 "broken model" generate "$work/model" -p x -q
 echo '{"layers.*.nothing": "colwise"}' >"$work/plan.json"
 expect 1 "broken tp_plan" generate "$model" -p x --tp-plan "$work/plan.json" -q
+# files that users name may be what a shell has instead
+for file in - /dev/stdin; do
+    [ "$(echo "Hello" | "$COLROW" generate "$model" -q -n 3 --prompts $file)" = \
+        "$("$COLROW" generate "$model" -q -n 3 -p Hello)" ] || { echo "--prompts $file"; failed=1; }
+    echo 1,5,9 | "$COLROW" logits "$model" -q --input-ids $file -o "$work/piped" || failed=1
+    "$COLROW" logits "$model" -q --input-ids 1,5,9 -o "$work/given" && cmp "$work/piped" "$work/given" || failed=1
+done
 export COLROW_FAIL_COLLECTIVE=1:9
 expect 1 "group lost" generate "$model" -p x -tp 2 -q
 exit $failed
