@@ -59,6 +59,24 @@ static bool is_character(uint32_t code)
     return code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF);
 }
 
+// \xE4 is a byte: with the escapes behind it, the character of UTF-8 that they make together.
+static enum status take_escaped_bytes(struct regex_reader *r, uint32_t *code)
+{
+    char text[UTF8_BYTES_MAX] = {(char)*code};
+    size_t n = *code >= 0xF0 ? 4 : *code >= 0xE0 ? 3 : 2, bytes;
+    for (size_t i = 1; i < n; i++) {
+        uint32_t byte;
+        if (r->end - r->at < 2 || r->at[0] != '\\' || r->at[1] != 'x')
+            return regex_refuse(r, "bytes (\\x80 and above) that are no whole character");
+        r->at += 2;
+        take_digits(r, 16, 2, &byte);
+        text[i] = (char)byte;
+    }
+    if (utf8_next(text, n, code, &bytes) != UTF8_VALID || bytes != n)
+        return regex_refuse(r, "bytes (\\x80 and above) that are no whole character");
+    return OK;
+}
+
 // \x41, \x{41}, \u0041, \o{101}, \012, behind the letter or at the first digit.
 static enum status read_code_number(struct regex_reader *r, char letter, uint32_t *code)
 {
@@ -71,6 +89,10 @@ static enum status read_code_number(struct regex_reader *r, char letter, uint32_
     n = take_digits(r, base, braces ? 7 : letter == 'u' ? 4 : letter == '0' ? 2 : 2, code);
     if (letter == 'u' && n < 4)
         return regex_malformed(r, wrong);
+    if (letter == 'x' && !braces && n == 0) // no number: the letter
+        *code = 'x';
+    if (letter == 'x' && !braces && *code >= 0x80)
+        return take_escaped_bytes(r, code);
     if (braces) {
         if (r->at < r->end && *r->at == ' ')
             return regex_refuse(r, "several characters in one escape");

@@ -160,6 +160,10 @@ static void syntax_is_onigurumas(void **state)
         {"\\pL", "pLab", "pL"},
         {"\\q", "q", "q"},
         {"\\x41\\x{42}\\u0043\\o{104}", "ABCD", "ABCD"},
+        {"\\xE4\\xB8\\xAD+", "a\xE4\xB8\xAD\xE4\xB8\xAD", "\xE4\xB8\xAD\xE4\xB8\xAD"},
+        {"[\\xC3\\xA0-\\xC3\\xBF]", "\xC3\xA9\xC2\xA9", "\xC3\xA9"},
+        {"\\x{E9}", "\xC3\xA9", "\xC3\xA9"},
+        {"\\xz", "xz", "xz"},
         {"(?x) a b # c", "ab", "ab"},
         {"(?#c)a", "a", "a"},
         {"(?<n>a)", "a", "a"},
@@ -228,6 +232,9 @@ static void other_syntax_is_refused(void **state)
         {"\\u00", "no valid number"},
         {"\\x{D800}", "no valid number"},
         {"\\x{41 42}", "several characters"},
+        {"\\xE9", "no whole character"},
+        {"\\xE4\\xB8a", "no whole character"},
+        {"[\\x80-\\xFF]", "no whole character"},
         {"(?s).", "options"},
     };
     (void)state;
