@@ -57,8 +57,61 @@ static bool is_ascii(const char *text, size_t length)
     return true;
 }
 
-enum status unicode_normalize(enum unicode_form form, const char *text, size_t length,
-                              struct bytes *out)
+// tokenizers 0.23 normalises by Unicode 12.0. Of later characters these have a decomposition, a
+// combining class or a composition in utf8proc's Unicode 15; there they are like unassigned ones:
+// they stay, and nothing moves across them.
+static const struct {
+    uint32_t first, last;
+} later_characters[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
+    {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
+    {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},   {0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},
+    {0xA82C, 0xA82C},   {0xAB69, 0xAB69},   {0x10781, 0x10785}, {0x10787, 0x107B0},
+    {0x107B2, 0x107BA}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF},
+    {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
+    {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x11938, 0x11938},
+    {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45},
+    {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E030, 0x1E06D},
+    {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
+    {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
+
+static bool is_later(uint32_t code)
+{
+    size_t low = 0, high = sizeof later_characters / sizeof *later_characters;
+    if (code < 0x7FD || (code >= 0x3300 && code < 0xA7F2)) // most text
+        return false;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code > later_characters[middle].last)
+            low = middle + 1;
+        else if (code < later_characters[middle].first)
+            high = middle;
+        else
+            return true;
+    }
+    return false;
+}
+
+// The length of what stands before the first later character; its own length.
+static size_t find_later(const char *text, size_t length, size_t *bytes)
+{
+    *bytes = 0;
+    for (size_t i = 0; i < length; i += *bytes) {
+        uint32_t code = (unsigned char)text[i];
+        *bytes = 1;
+        if (code < 0x80)
+            continue;
+        utf8_next(text + i, length - i, &code, bytes);
+        if (is_later(code))
+            return i;
+    }
+    *bytes = 0;
+    return length;
+}
+
+static enum status normalize_part(enum unicode_form form, const char *text, size_t length,
+                                  struct bytes *out)
 {
     if (is_ascii(text, length)) // its own normal form, whichever
         return bytes_append(out, text, length);
@@ -78,6 +131,36 @@ enum status unicode_normalize(enum unicode_form form, const char *text, size_t l
     return status;
 }
 
+enum status unicode_normalize(enum unicode_form form, const char *text, size_t length,
+                              struct bytes *out)
+{
+    if (is_ascii(text, length))
+        return bytes_append(out, text, length);
+    for (size_t at = 0, part, later; at < length; at += part + later) {
+        part = find_later(text + at, length - at, &later);
+        TRY(normalize_part(form, text + at, part, out));
+        TRY(bytes_append(out, text + at + part, later));
+    }
+    return OK;
+}
+
+// utf8proc's Unicode 15, with the letters that Rust's Unicode 17 knows besides.
+static uint32_t lower_case(uint32_t code)
+{
+    static const struct {
+        uint32_t first, last, lower;
+    } later[] = {{0x1C89, 0x1C89, 0x1C8A},   {0xA7CB, 0xA7CB, 0x264},  {0xA7CC, 0xA7CC, 0xA7CD},
+                 {0xA7CE, 0xA7CE, 0xA7CF},   {0xA7D2, 0xA7D2, 0xA7D3}, {0xA7D4, 0xA7D4, 0xA7D5},
+                 {0xA7DA, 0xA7DA, 0xA7DB},   {0xA7DC, 0xA7DC, 0x19B},  {0x10D50, 0x10D65, 0x10D70},
+                 {0x16EA0, 0x16EB8, 0x16EBB}};
+    if (code < 0x1C89 || (code > 0xA7DC && code < 0x10D50))
+        return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+        if (code >= later[i].first && code <= later[i].last)
+            return later[i].lower + (code - later[i].first);
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+}
+
 enum status unicode_lowercase(const char *text, size_t length, struct bytes *out)
 {
     for (size_t i = 0, bytes; i < length; i += bytes) {
@@ -90,7 +173,7 @@ enum status unicode_lowercase(const char *text, size_t length, struct bytes *out
             TRY(bytes_text(out, "i\xCC\x87"));
             continue;
         }
-        size_t n = utf8_put((uint32_t)utf8proc_tolower((utf8proc_int32_t)code), put);
+        size_t n = utf8_put(lower_case(code), put);
         TRY(bytes_append(out, put, n));
     }
     return OK;

@@ -140,13 +140,56 @@ static void texts_are_shown_short(void **state)
     assert_int_equal(strlen(text_show(text + 1, 150)), 62);
 }
 
+// What tokenizers 0.23 makes of them: it normalises by Unicode 12.0 and lowers by 17.
+static void versions_are_those_of_tokenizers(void **state)
+{
+    static const struct {
+        enum unicode_form form;
+        const char *text, *expected;
+    } cases[] = {
+        {UNICODE_NFKC, "\u32FE\u32FF\u3300", "\u30F2\u32FF\u30A2\u30D1\u30FC\u30C8"},
+        {UNICODE_NFKD, "\uA7F2\U0001FBF0", "\uA7F2\U0001FBF0"},
+        {UNICODE_NFD, "\U00011938\u00E9", "\U00011938e\u0301"},
+        {UNICODE_NFC, "\U00011935\U00011930", "\U00011935\U00011930"},
+        {UNICODE_NFD, "a\u0301\u1ABF", "a\u0301\u1ABF"}, // a mark below, of Unicode 13
+        {UNICODE_NFD, "a\u0301\u0323", "a\u0323\u0301"},
+    };
+    static const char *const lower[][2] = {{"\uA7CB\uA7DC", "\u0264\u019B"},
+                                           {"\U00010D50\U00010D65", "\U00010D70\U00010D85"},
+                                           {"\U00016EA0\U00016EB8", "\U00016EBB\U00016ED3"},
+                                           {"\u1C89\uA7DAA\u00C9", "\u1C8A\uA7DBa\u00E9"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bytes out;
+        bytes_init(&out);
+        assert_int_equal(
+            unicode_normalize(cases[i].form, cases[i].text, strlen(cases[i].text), &out), OK);
+        assert_int_equal(out.length, strlen(cases[i].expected));
+        assert_memory_equal(out.data, cases[i].expected, out.length);
+        bytes_fini(&out);
+    }
+    for (size_t i = 0; i < sizeof lower / sizeof *lower; i++) {
+        struct bytes out;
+        bytes_init(&out);
+        assert_int_equal(unicode_lowercase(lower[i][0], strlen(lower[i][0]), &out), OK);
+        assert_int_equal(out.length, strlen(lower[i][1]));
+        assert_memory_equal(out.data, lower[i][1], out.length);
+        bytes_fini(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(valid_characters_survive), cmocka_unit_test(invalid_parts_are_replaced),
-        cmocka_unit_test(errors_are_located),       cmocka_unit_test(properties_hold),
-        cmocka_unit_test(forms_are_normal),         cmocka_unit_test(case_is_changed),
-        cmocka_unit_test(letters_stand_for_bytes),  cmocka_unit_test(texts_are_shown_short),
+        cmocka_unit_test(versions_are_those_of_tokenizers),
+        cmocka_unit_test(valid_characters_survive),
+        cmocka_unit_test(invalid_parts_are_replaced),
+        cmocka_unit_test(errors_are_located),
+        cmocka_unit_test(properties_hold),
+        cmocka_unit_test(forms_are_normal),
+        cmocka_unit_test(case_is_changed),
+        cmocka_unit_test(letters_stand_for_bytes),
+        cmocka_unit_test(texts_are_shown_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
