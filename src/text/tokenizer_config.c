@@ -500,11 +500,21 @@ static enum status collect_specific(struct tokenizer_config *config, json_t *col
         json_object_del(root, key);
     }
     extra = json_object_get(root, "extra_special_tokens");
-    if (!json_is_object(extra))
-        return OK;
-    if (json_object_update(collected, extra) != 0)
+    if (json_is_object(extra)) {
+        if (json_object_update(collected, extra) != 0)
+            return fail_memory(0, "a tokenizer's files");
+        json_object_del(root, "extra_special_tokens");
+    }
+    extra = json_object_get(root, "model_specific_special_tokens");
+    if (extra && !json_is_null(extra) && !json_is_object(extra))
+        return fail(ERR_INPUT,
+                    "%s: key \"model_specific_special_tokens\" holds %s; expected an object of "
+                    "tokens",
+                    config->where, json_kind(extra));
+    // As there: it counts where no other key names such a token.
+    if (json_object_size(collected) == 0 && json_is_object(extra) &&
+        json_object_update(collected, extra) != 0)
         return fail_memory(0, "a tokenizer's files");
-    json_object_del(root, "extra_special_tokens");
     return OK;
 }
 

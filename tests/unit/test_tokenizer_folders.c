@@ -150,6 +150,27 @@ static void holes_are_filled_as_tokenizers_does(void **state)
     tokenizer_close(tokenizer);
 }
 
+// As Transformers 5.24 takes them: only where no other key names a token of the model's own.
+static void specific_tokens_are_read(void **state)
+{
+    static const char text[] =
+        "{\"version\":\"1.0\",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},"
+        "\"merges\":[]}}";
+    static const char *const alone[4] = {
+        "{\"model_specific_special_tokens\":{\"image_token\":\"<i>\"}}"};
+    static const char *const beside[4] = {
+        "{\"model_specific_special_tokens\":{\"image_token\":\"<i>\"},\"boi_token\":\"<b>\"}"};
+    struct tokenizer *tokenizer;
+    (void)state;
+    must(tokenizer_parse_files("specific", text, sizeof text - 1, alone, &tokenizer));
+    assert_int_equal(tokenizer_find(tokenizer, "<i>"), 1);
+    tokenizer_close(tokenizer);
+    must(tokenizer_parse_files("specific", text, sizeof text - 1, beside, &tokenizer));
+    assert_int_equal(tokenizer_find(tokenizer, "<i>"), -1);
+    assert_int_equal(tokenizer_find(tokenizer, "<b>"), 1);
+    tokenizer_close(tokenizer);
+}
+
 static void wrong_files_are_refused(void **state)
 {
     static const struct {
@@ -162,6 +183,7 @@ static void wrong_files_are_refused(void **state)
         {"{\"added_tokens_decoder\":{\"7\":\"<x>\"}}", NULL, NULL, "expected an object"},
         {"{\"added_tokens_decoder\":{\"7\":{}}}", NULL, NULL, "\"content\" is missing"},
         {"{\"extra_special_tokens\":7}", NULL, NULL, "\"extra_special_tokens\" holds an integer"},
+        {"{\"model_specific_special_tokens\":[]}", NULL, NULL, "expected an object of tokens"},
         {"{\"tokenizer_class\":\"T5Tokenizer\"}", NULL, NULL, "T5Tokenizer"},
         {NULL, NULL, "{\"<x>\":\"7\"}", "added_tokens.json"},
         {NULL, "{\"pad_token\":[1]}", NULL, "\"pad_token\" holds an array"},
@@ -183,9 +205,9 @@ static void wrong_files_are_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(folders_are_equal),
-                                       cmocka_unit_test(named_tokens_are_equal),
-                                       cmocka_unit_test(holes_are_filled_as_tokenizers_does),
-                                       cmocka_unit_test(wrong_files_are_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(folders_are_equal), cmocka_unit_test(named_tokens_are_equal),
+        cmocka_unit_test(holes_are_filled_as_tokenizers_does),
+        cmocka_unit_test(specific_tokens_are_read), cmocka_unit_test(wrong_files_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
