@@ -168,6 +168,10 @@ static void versions_are_those_of_tokenizers(void **state)
         assert_memory_equal(out.data, cases[i].expected, out.length);
         bytes_fini(&out);
     }
+    assert_true(unicode_is_punctuation(0x3002) && unicode_is_punctuation(0x166D));
+    assert_false(unicode_is_punctuation(0x9FD) || unicode_is_punctuation(0x2E52));
+    assert_true(unicode_is_number(0x663) && unicode_is_number(0x10D40));
+    assert_false(unicode_is_number(0x10D4A));
     for (size_t i = 0; i < sizeof lower / sizeof *lower; i++) {
         struct bytes out;
         bytes_init(&out);
