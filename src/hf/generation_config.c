@@ -126,6 +126,41 @@ static enum status read_sampling(const char *name, const json_t *root,
     return OK;
 }
 
+// Keys that change Transformers' answers and are not honoured here, each with the number that
+// changes nothing. That is said once, for the answers differ.
+static void name_ignored(const char *name, const json_t *root)
+{
+    static const struct {
+        const char *key;
+        double neutral;
+    } keys[] = {{"num_beams", 1},
+                {"min_new_tokens", 0},
+                {"min_length", 0},
+                {"typical_p", 1},
+                {"epsilon_cutoff", 0},
+                {"eta_cutoff", 0},
+                {"guidance_scale", 1},
+                {"penalty_alpha", 0},
+                {"no_repeat_ngram_size", 0},
+                {"stop_strings", NAN},
+                {"bad_words_ids", NAN},
+                {"suppress_tokens", NAN},
+                {"sequence_bias", NAN},
+                {"forced_bos_token_id", NAN},
+                {"forced_eos_token_id", NAN},
+                {"begin_suppress_tokens", NAN},
+                {"exponential_decay_length_penalty", NAN}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *value = json_object_get(root, keys[i].key);
+        bool empty = json_is_array(value) && json_array_size(value) == 0;
+        if (!value || json_is_null(value) || empty ||
+            (json_is_number(value) && json_number(value) == keys[i].neutral))
+            continue;
+        log_warning("%s: key \"%s\" is %s and ignored: it is not supported", name, keys[i].key,
+                    json_show(value));
+    }
+}
+
 // ---- lengths ----
 
 // 0 where the file says nothing usable. A fraction counts up, and what is beyond all contexts
@@ -165,6 +200,7 @@ static enum status read_file(const char *folder, const char *file, bool whole, i
         TRY_DONE(read_bos(path, root, vocab_size, out));
     if (whole) {
         TRY_DONE(read_sampling(path, root, out));
+        name_ignored(path, root);
         out->max_new_tokens = read_token_limit(path, root, "max_new_tokens");
         out->max_length = read_token_limit(path, root, "max_length");
     }

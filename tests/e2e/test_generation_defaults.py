@@ -65,6 +65,11 @@ for text in ('{"top_p": 0}', '{"do_sample": false, "top_p": 1.5}', '{"temperatur
 done = generate('{"top_p": 1.5}', "-n", "2")
 check("top_p" in done.stderr and "1.5" in done.stderr and "ignored" in done.stderr, f"nothing is said: {done.stderr}")
 
+# what changes Transformers' answers and is not here is named, and neutral values are not
+done = generate('{"num_beams": 4, "min_length": 0, "stop_strings": null, "suppress_tokens": []}', "-n", "2")
+check("num_beams" in done.stderr and "not supported" in done.stderr, f"nothing is said: {done.stderr}")
+check(done.stderr.count("not supported") == 1, f"too much is said: {done.stderr}")
+
 # sampling does: refused, unless the request brings its own or is greedy
 SAMPLED = '{"do_sample": true, %s}'
 for key, value, flag in (("top_p", "1.5", "--top-p"), ("temperature", '"0.7"', "-t"), ("top_k", "50.5", "--top-k"),
