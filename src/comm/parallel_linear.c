@@ -172,7 +172,7 @@ static enum status column_linear(const struct colrow_linear *linear, const float
                                  float *y)
 {
     TRY(parallel_ready());
-    size_t begin, end, columns[COMM_RANKS_MAX];
+    size_t begin, end, columns[COMM_RANKS_MAX] = {0};
     colrow_tensor_part(linear->out_features, &begin, &end);
     struct product p = {
         .x = x,
