@@ -20,7 +20,7 @@ static size_t part_of(size_t bytes, size_t offset, size_t chunk)
 
 static enum status shm_all_gather(struct comm *comm, const void *in, const size_t *bytes, void *out)
 {
-    size_t begin[COMM_RANKS_MAX], most = 0, total = 0;
+    size_t begin[COMM_RANKS_MAX] = {0}, most = 0, total = 0;
     for (int r = 0; r < comm->size; r++) {
         begin[r] = total;
         total += bytes[r];
@@ -70,7 +70,7 @@ static enum status shm_broadcast(struct comm *comm, void *data, size_t bytes, in
 static enum status shm_reduce_scatter(struct comm *comm, const struct reduction_tree *tree,
                                       const float *in, const size_t *counts, float *out)
 {
-    size_t begin[COMM_RANKS_MAX], most = 0, total = 0;
+    size_t begin[COMM_RANKS_MAX] = {0}, most = 0, total = 0;
     for (int r = 0; r < comm->size; r++) {
         begin[r] = total;
         total += counts[r];

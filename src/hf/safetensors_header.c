@@ -302,9 +302,9 @@ static enum status keep_pairs(struct pair *pairs, size_t n, struct safetensors_h
     for (size_t i = 0; i < n; i++) {
         if (i + 1 < n && strcmp(pairs[i].key, pairs[i + 1].key) == 0)
             continue;
-        out->metadata[2 * out->n_metadata] = pairs[i].key;
-        out->metadata[2 * out->n_metadata + 1] = pairs[i].value;
-        out->n_metadata++;
+        const char **entry = &out->metadata[2 * (size_t)out->n_metadata++];
+        entry[0] = pairs[i].key;
+        entry[1] = pairs[i].value;
     }
     return OK;
 }
