@@ -171,7 +171,7 @@ static void pack_last_column(const struct loader *l, const struct chunk *part, c
     const struct weight_piece *p = part->piece;
     const size_t item = type == SOURCE_F32 ? 4 : 2, column = (size_t)part->n_columns - 1;
     for (int64_t row = 0, n; row < part->n_rows; row += n) {
-        char pairs[PANEL_WIDTH * 2 * sizeof(float)] = {0};
+        char pairs[PANEL_WIDTH * sizeof(float[2])] = {0};
         n = least_chunk(part->n_rows - row, PANEL_WIDTH);
         for (int64_t i = 0; i < n; i++)
             memcpy(pairs + (size_t)i * 2 * item,
@@ -242,7 +242,8 @@ static enum status load_part(struct loader *l, const struct chunk *c, const stru
 static enum status load_parts(struct loader *l, const struct chunk *c,
                               const struct checkpoint_view *view, void *buffer)
 {
-    struct chunk part;
+    struct chunk part = {0};
+    assert(c->n_columns > 0);
     for (int64_t row = c->row; row < c->row + c->n_rows; row += part.n_rows)
         for (int64_t column = 0; column < c->n_columns; column += part.n_columns) {
             measure_part(c, row, column, &part);
