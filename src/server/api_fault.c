@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "server/json_writer.h"
 
 static bool say(struct api_fault *fault, int status, const char *type, const char *param,
                 const char *format, va_list list)
@@ -86,19 +85,4 @@ bool fault_of_status(struct api_fault *fault, enum status status)
     if (status == ERR_MEMORY)
         return fault_with(fault, 503, "ServiceUnavailableError", NULL, "%s", message);
     return fault_with(fault, 500, "InternalServerError", NULL, "%s", message);
-}
-
-enum status fault_write(const struct api_fault *fault, struct bytes *out)
-{
-    struct json_writer writer;
-    json_writer_begin(&writer, out);
-    json_open_object(&writer, NULL);
-    json_open_object(&writer, "error");
-    json_put_text(&writer, "message", fault->message);
-    json_put_text(&writer, "type", fault->type);
-    json_put_text(&writer, "param", fault->has_param ? fault->param : NULL);
-    json_put_int(&writer, "code", fault->status);
-    json_close_object(&writer);
-    json_close_object(&writer);
-    return writer.status;
 }

@@ -5,7 +5,6 @@
 #include <colrow/colrow.h>
 #include <stdbool.h>
 
-#include "base/memory.h"
 #include "base/status.h"
 
 enum { API_PARAM_MAX = 256, API_MESSAGE_MAX = 1024 };
@@ -33,8 +32,5 @@ bool fault_with(struct api_fault *fault, int status, const char *type, const cha
 bool fault_of_engine(struct api_fault *fault, enum colrow_error_class error, const char *message);
 // A failure of ours on the way: the sentence recorded last.
 bool fault_of_status(struct api_fault *fault, enum status status);
-
-// {"error": {"message", "type", "param", "code"}}
-enum status fault_write(const struct api_fault *fault, struct bytes *out) STATUS_MUST_USE;
 
 #endif
