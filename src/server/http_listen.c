@@ -83,7 +83,7 @@ static void fit_descriptors(struct http_options *options)
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t wanted = (rlim_t)options->connections_max + 2 * SPARE_DESCRIPTORS + 256;
+    rlim_t wanted = (rlim_t)options->connections_max + (rlim_t)SPARE_DESCRIPTORS * 2 + 256;
     if (limit.rlim_cur < wanted) {
         limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0)

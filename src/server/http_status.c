@@ -62,7 +62,8 @@ enum status http_error_text(int status, const char *type, const char *param, con
     TRY(memory_text(message, &clean));
     json_t *text = json_string(clean);
     for (char *c = clean; !text && *c; c++)
-        *c = (unsigned char)*c < 0x80 ? *c : '?';
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
     if (!text)
         text = json_string(clean);
     free(clean);

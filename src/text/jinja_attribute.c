@@ -257,7 +257,7 @@ static enum status slice_text(struct jinja_run *run, struct jinja_value text, in
         *out = jinja_text_slice(text, (size_t)begin, (size_t)begin + count);
         return OK;
     }
-    struct jinja_value characters;
+    struct jinja_value characters = {0};
     size_t output = run->out.length;
     TRY(jinja_to_list(run, text, JINJA_LIST, &characters));
     for (size_t i = 0; i < count; i++, begin += step) {
@@ -288,7 +288,7 @@ enum status jinja_slice(struct jinja_run *run, struct jinja_value object, struct
                         struct jinja_value end, struct jinja_value step, struct jinja_value *out)
 {
     struct jinja_list *list;
-    int64_t stride = 1, from, to;
+    int64_t stride = 1, from = 0, to = 0;
     size_t n;
     if (object.type == JINJA_UNDEFINED)
         return jinja_undefined_used(run, object);

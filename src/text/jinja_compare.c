@@ -265,7 +265,7 @@ static enum status hash_tuple(struct jinja_run *run, const struct jinja_list *li
 {
     *out = list->n;
     for (size_t i = 0; i < list->n; i++) {
-        uint64_t one;
+        uint64_t one = 0;
         TRY(jinja_hash(run, list->items[i], &one));
         *out = (*out ^ one) * 0x100000001b3u;
     }
@@ -314,7 +314,7 @@ static enum status contains_by_iterating(struct jinja_run *run, struct jinja_val
                                          struct jinja_value item, bool *out)
 {
     struct jinja_iterator *iterator;
-    struct jinja_value next;
+    struct jinja_value next = {0};
     bool more;
     TRY(jinja_iterate(run, container, &iterator));
     for (*out = false; !*out;) {
@@ -358,7 +358,7 @@ static enum status merge_sorted(struct jinja_run *run, const struct sortable *fr
     for (size_t i = 0; i < n; i++) {
         bool left = b == n;
         if (a < middle && b < n) {
-            int order;
+            int order = 0;
             TRY(reverse ? jinja_order(run, from[a].key, from[b].key, &order)
                         : jinja_order(run, from[b].key, from[a].key, &order));
             left = order != -1; // equal ones keep their order, backwards too

@@ -77,7 +77,7 @@ static enum status evaluate_list(struct jinja_run *run, const struct jinja_node 
                                  struct jinja_value *out)
 {
     struct jinja_builder items = {0};
-    struct jinja_value value;
+    struct jinja_value value = {0};
     for (const struct jinja_node *item = node->a; item; item = item->next) {
         TRY(jinja_evaluate(run, item, &value));
         TRY(jinja_push(run, &items, value));
@@ -89,7 +89,7 @@ static enum status evaluate_dict(struct jinja_run *run, const struct jinja_node 
                                  struct jinja_value *out)
 {
     struct jinja_dict *dict;
-    struct jinja_value key, value;
+    struct jinja_value key = {0}, value = {0};
     TRY(jinja_dict_new(run, &dict));
     for (const struct jinja_node *item = node->a; item; item = item->next->next) {
         TRY(jinja_evaluate(run, item, &key));
@@ -105,7 +105,7 @@ static enum status concatenate(struct jinja_run *run, const struct jinja_node *n
 {
     size_t begin = run->out.length;
     struct jinja_builder parts = {0};
-    struct jinja_value value;
+    struct jinja_value value = {0};
     for (const struct jinja_node *part = node->a; part; part = part->next) {
         TRY(jinja_evaluate(run, part, &value));
         TRY(jinja_push(run, &parts, value));
@@ -156,7 +156,7 @@ enum status jinja_evaluate_arguments(struct jinja_run *run, const struct jinja_n
                                      const struct jinja_value *caller, struct jinja_arguments *out)
 {
     struct jinja_builder values = {0}, names = {0}, named = {0};
-    struct jinja_value value;
+    struct jinja_value value = {0};
     for (; node; node = node->next) {
         TRY(jinja_evaluate(run, node->a, &value));
         switch (node->spread) {
@@ -184,7 +184,7 @@ static enum status evaluate_call(struct jinja_run *run, const struct jinja_node 
                                  struct jinja_value *out)
 {
     struct jinja_arguments arguments;
-    struct jinja_value function;
+    struct jinja_value function = {0};
     TRY(jinja_evaluate(run, node->a, &function));
     TRY(jinja_evaluate_arguments(run, node->b, NULL, &arguments));
     run->line = node->line;
@@ -251,7 +251,7 @@ static enum status compare_two(struct jinja_run *run, enum jinja_comparison comp
 static enum status evaluate_compare(struct jinja_run *run, const struct jinja_node *node,
                                     struct jinja_value *out)
 {
-    struct jinja_value left, right;
+    struct jinja_value left = {0}, right = {0};
     bool holds = true;
     TRY(jinja_evaluate(run, node->a, &left));
     for (const struct jinja_node *operand = node->b; operand && holds; operand = operand->next) {
@@ -266,7 +266,7 @@ static enum status evaluate_compare(struct jinja_run *run, const struct jinja_no
 static enum status evaluate_binary(struct jinja_run *run, const struct jinja_node *node,
                                    struct jinja_value *out)
 {
-    struct jinja_value a, b;
+    struct jinja_value a = {0}, b = {0};
     TRY(jinja_evaluate(run, node->a, &a));
     TRY(jinja_evaluate(run, node->b, &b));
     run->line = node->line;
@@ -288,7 +288,7 @@ static enum status evaluate_choice(struct jinja_run *run, const struct jinja_nod
 static enum status evaluate_slice(struct jinja_run *run, const struct jinja_node *node,
                                   struct jinja_value *out)
 {
-    struct jinja_value object, bounds[3];
+    struct jinja_value object = {0}, bounds[3] = {{0}};
     const struct jinja_node *parts[] = {node->b, node->c, node->d};
     TRY(jinja_evaluate(run, node->a, &object));
     for (int i = 0; i < 3; i++) {
@@ -315,7 +315,7 @@ static enum status evaluate_name(struct jinja_run *run, const struct jinja_node 
 static enum status evaluate_with_operand(struct jinja_run *run, const struct jinja_node *node,
                                          struct jinja_value *out)
 {
-    struct jinja_value value, key;
+    struct jinja_value value = {0}, key = {0};
     TRY(jinja_evaluate(run, node->a, &value));
     run->line = node->line;
     switch (node->kind) {

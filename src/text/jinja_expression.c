@@ -1,4 +1,5 @@
 // Expressions, with the precedences of Jinja 3.1 (its parser.py).
+#include <assert.h>
 #include <string.h>
 
 #include "text/jinja_ast.h"
@@ -101,6 +102,7 @@ static enum status parse_list(struct jinja_parser *parser, struct jinja_node **o
         if ((*out)->a && take_sign(parser, "]"))
             break;
         TRY(jinja_parse_expression(parser, tail));
+        assert(*tail);
         tail = &(*tail)->next;
     }
     return OK;
@@ -119,6 +121,7 @@ static enum status parse_dict(struct jinja_parser *parser, struct jinja_node **o
         TRY(jinja_expect(parser, JINJA_TOKEN_OPERATOR, ":"));
         tail = &(*tail)->next;
         TRY(jinja_parse_expression(parser, tail));
+        assert(*tail);
         tail = &(*tail)->next;
     }
     return OK;
@@ -171,6 +174,7 @@ enum status jinja_parse_tuple(struct jinja_parser *parser, struct jinja_tuple_st
         if (at_tuple_end(parser, style))
             break;
         TRY(style.no_condition ? parse_or(parser, tail) : jinja_parse_expression(parser, tail));
+        assert(*tail);
         tail = &(*tail)->next;
         comma = take_sign(parser, ",");
         if (!comma)
@@ -223,10 +227,12 @@ static enum status parse_subscript(struct jinja_parser *parser, struct jinja_nod
     TRY(jinja_node_new(parser, JINJA_NODE_TUPLE, &tuple));
     tuple->a = index->b;
     index->b = tuple;
+    assert(tuple->a);
     tail = &tuple->a->next;
     while (!take_sign(parser, "]")) {
         TRY(jinja_expect(parser, JINJA_TOKEN_OPERATOR, ","));
         TRY(jinja_parse_expression(parser, tail));
+        assert(*tail);
         tail = &(*tail)->next;
     }
     return OK;
@@ -324,6 +330,7 @@ static enum status parse_arguments(struct jinja_parser *parser, struct jinja_nod
         }
         struct jinja_node *argument;
         TRY(jinja_node_new(parser, JINJA_NODE_ARGUMENT, &argument));
+        assert(tail); // the place behind the last argument
         *tail = argument;
         TRY(parse_argument(parser, *out, &seen, argument));
         tail = &argument->next;
@@ -565,6 +572,7 @@ static enum status parse_and(struct jinja_parser *parser, struct jinja_node **ou
 static enum status parse_or(struct jinja_parser *parser, struct jinja_node **out)
 {
     TRY(parse_and(parser, out));
+    assert(out);
     while (take_name(parser, "or")) {
         struct jinja_node *right;
         TRY(parse_and(parser, &right));

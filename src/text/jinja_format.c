@@ -134,7 +134,7 @@ static enum status ascii_of(struct jinja_run *run, struct jinja_value value,
 
 static enum status convert_to_text(struct percent *percent, struct jinja_value value)
 {
-    struct jinja_value text;
+    struct jinja_value text = {0};
     if (percent->conversion == 's')
         TRY(percent->markup ? jinja_escape(percent->run, value, &text)
                             : jinja_str(percent->run, value, &text));
@@ -187,7 +187,7 @@ static enum status read_width(struct percent *percent, struct jinja_value text, 
                               int64_t *out)
 {
     if (*at < text.length && text.text[*at] == '*') {
-        struct jinja_value value;
+        struct jinja_value value = {0};
         ++*at;
         TRY(next_value(percent, &value));
         if (!jinja_is_int(value, out))
@@ -410,7 +410,7 @@ static enum status write_converted(struct braces *braces, struct jinja_value val
 // The inside of {}: name!conversion:spec
 static enum status write_replacement(struct braces *braces, struct jinja_value field, int depth)
 {
-    struct jinja_value value, spec = jinja_literal("");
+    struct jinja_value value = {0}, spec = jinja_literal("");
     size_t at = 0, begin = braces->run->out.length;
     bool inside = false;
     for (; at < field.length; at++) {
@@ -421,7 +421,7 @@ static enum status write_replacement(struct braces *braces, struct jinja_value f
     TRY(field_value(braces, jinja_text(field.text, at), &value));
     char conversion = '\0';
     if (at < field.length && field.text[at] == '!') {
-        conversion = at + 1 < field.length ? field.text[at + 1] : '?';
+        conversion = (char)(at + 1 < field.length ? field.text[at + 1] : '?');
         at += 2;
         if (at < field.length && field.text[at] != ':')
             return bad_braces(braces);

@@ -101,7 +101,7 @@ static bool parse_spec(struct jinja_value text, struct spec *out)
     }
     if (text.length > 1)
         return false;
-    out->type = text.length == 1 ? *text.text : '\0';
+    out->type = (char)(text.length == 1 ? *text.text : '\0');
     return true;
 }
 
@@ -190,7 +190,7 @@ static enum status format_character(struct jinja_run *run, struct spec *spec, in
 static enum status format_int(struct jinja_run *run, struct spec *spec, int64_t number)
 {
     char digits[65];
-    char type = spec->type ? spec->type : 'd';
+    char type = (char)(spec->type ? spec->type : 'd');
     int base = type == 'b' ? 2 : type == 'o' ? 8 : type == 'x' || type == 'X' ? 16 : 10;
     if (spec->precision >= 0 || spec->zero_negative || (spec->grouping == ',' && base != 10) ||
         (spec->grouping && (type == 'n' || type == 'c')))
@@ -242,7 +242,7 @@ int jinja_print_float(double value, char type, bool alternate, int precision, ch
 static enum status format_float(struct jinja_run *run, struct spec *spec, double value)
 {
     char text[DIGITS_MAX + 400];
-    char type = spec->type == 'n' ? 'g' : spec->type;
+    char type = (char)(spec->type == 'n' ? 'g' : spec->type);
     bool negative = signbit(value) && !isnan(value);
     int n =
         jinja_print_float(fabs(value), type, spec->alternate, spec->precision, text, sizeof text);

@@ -155,7 +155,9 @@ static enum status prepare_format(struct jinja_run *run, struct jinja_value form
 {
     size_t begin = run->out.length;
     for (size_t i = 0; i < format.length; i++) {
-        char next = format.text[i] == '%' && i + 1 < format.length ? format.text[i + 1] : '\0';
+        char next = '\0';
+        if (format.text[i] == '%' && i + 1 < format.length)
+            next = format.text[i + 1];
         if (next == 'f')
             TRY(jinja_write(run, "000000", 6));
         else if (next && next != 'z' && next != 'Z')

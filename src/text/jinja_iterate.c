@@ -127,6 +127,7 @@ static enum status next_passing(struct jinja_run *run, struct jinja_iterator *it
                                 struct jinja_value *out, bool *more)
 {
     struct jinja_activation *before = run->activation;
+    *more = false;
     for (bool passes = false; !passes;) {
         TRY(jinja_next(run, iterator->inner, out, more));
         if (!*more)
@@ -183,8 +184,8 @@ enum status jinja_to_list(struct jinja_run *run, struct jinja_value value, enum 
 {
     struct jinja_iterator *iterator;
     struct jinja_builder builder = {0};
-    struct jinja_value item;
-    bool more;
+    struct jinja_value item = {0};
+    bool more = false;
     TRY(jinja_iterate(run, value, &iterator));
     for (;;) {
         TRY(jinja_next(run, iterator, &item, &more));
@@ -274,7 +275,7 @@ enum status jinja_get_path(struct jinja_run *run, struct jinja_value item,
                               ? memchr(attribute.text + begin, '.', attribute.length - begin)
                               : NULL;
         size_t end = dot ? (size_t)(dot - attribute.text) : attribute.length;
-        struct jinja_value part;
+        struct jinja_value part = {0};
         TRY(path_part(run, jinja_text(attribute.text + begin, end - begin), &part));
         TRY(get_part(run, part, otherwise, out));
         begin = end + 1;
@@ -346,7 +347,7 @@ static enum status select_item(struct jinja_run *run, const struct jinja_lazy_ca
 static enum status unseen_item(struct jinja_run *run, struct jinja_iterator *iterator,
                                struct jinja_value item, bool *out)
 {
-    struct jinja_value key;
+    struct jinja_value key = {0};
     const struct jinja_value *found;
     TRY(jinja_get_path(run, item, iterator->call.attribute, jinja_missing(), &key));
     if (!iterator->call.case_sensitive)
@@ -419,7 +420,8 @@ static enum status begin_lazy(struct jinja_run *run, struct jinja_iterator *iter
 static enum status next_lazy(struct jinja_run *run, struct jinja_iterator *iterator,
                              struct jinja_value *out, bool *more)
 {
-    struct jinja_value item;
+    struct jinja_value item = {0};
+    *more = false;
     if (!iterator->began)
         TRY(begin_lazy(run, iterator));
     if (iterator->call.kind == JINJA_LAZY_BATCH)

@@ -114,7 +114,7 @@ static void eat_after_tag(struct lexer *lexer)
 // Where the text ends that begins at `begin` and stands before the tag at `tag`.
 static size_t strip_before(const struct lexer *lexer, size_t begin, size_t tag)
 {
-    char sign = tag + 2 < lexer->length ? lexer->text[tag + 2] : '\0';
+    char sign = (char)(tag + 2 < lexer->length ? lexer->text[tag + 2] : '\0');
     if (sign == '-')
         return strip_right(lexer->text, begin, tag);
     return sign != '+' && lexer->text[tag + 1] != '{' ? strip_line(lexer, begin, tag) : tag;
@@ -153,7 +153,9 @@ static size_t plain_tag_end(const struct lexer *lexer, size_t at, const char *na
     if (length - at < n || memcmp(text + at, name, n) != 0)
         return 0;
     at = skip_space(lexer, at + n);
-    *sign = at < length && (text[at] == '-' || text[at] == '+') ? text[at++] : '\0';
+    *sign = '\0';
+    if (at < length && (text[at] == '-' || text[at] == '+'))
+        *sign = text[at++];
     return length - at >= 2 && memcmp(text + at, "%}", 2) == 0 ? at + 2 : 0;
 }
 
@@ -187,7 +189,7 @@ static enum status lex_comment(struct lexer *lexer)
     const char *end = memmem(from, (size_t)(last - from), "#}", 2);
     if (!end)
         return wrong(lexer, "a comment {# has no end; expected #}");
-    char sign = end > from ? end[-1] : ' ';
+    char sign = (char)(end > from ? end[-1] : ' ');
     lexer->eat_spaces = sign == '-';
     lexer->eat_newline = sign != '-' && sign != '+';
     advance(lexer, (size_t)(end - lexer->text) + 2 - lexer->at);
@@ -419,13 +421,13 @@ static size_t name_bytes(const struct lexer *lexer)
 
 static enum status track_brackets(struct lexer *lexer, char c)
 {
-    static const char opening[] = "([{", closing[] = ")]}";
-    const char *at = memchr(opening, c, 3);
+    static const char opening[3] = {'(', '[', '{'}, closing[3] = {')', ']', '}'};
+    const char *at = memchr(opening, c, sizeof opening);
     if (at) {
         if (lexer->n_open == NESTING_MAX)
             return wrong(lexer, "too many brackets are open; at most 128 are allowed");
         lexer->open[lexer->n_open++] = closing[at - opening];
-    } else if (memchr(closing, c, 3)) {
+    } else if (memchr(closing, c, sizeof closing)) {
         if (lexer->n_open == 0)
             return fail(ERR_INPUT,
                         "%s: line %d: found \"%c\" where no bracket is open; expected none",

@@ -281,7 +281,7 @@ static size_t plain_digits(struct jinja_value text, char out[NUMBER_CHARS_MAX + 
         int digit = python_decimal(code);
         if (n == NUMBER_CHARS_MAX || (digit < 0 && (code >= 0x80 || code == 0)))
             return 0;
-        out[n++] = digit >= 0 ? (char)('0' + digit) : (char)code;
+        out[n++] = (char)(digit >= 0 ? '0' + digit : (int)code);
     }
     out[n] = '\0';
     return n;
@@ -298,7 +298,7 @@ static int digit_value(char c)
 // The base that a prefix says; *text goes behind it.
 static int64_t prefix_base(const char **text, int64_t base)
 {
-    char c = (*text)[0] == '0' ? (*text)[1] : '\0';
+    char c = (char)((*text)[0] == '0' ? (*text)[1] : '\0');
     int64_t said = c == 'b' || c == 'B'   ? 2
                    : c == 'o' || c == 'O' ? 8
                    : c == 'x' || c == 'X' ? 16
@@ -424,7 +424,7 @@ static enum status round_float(struct jinja_run *run, double value, int64_t digi
     }
     if (fabs(value) >= 0x1p62)
         return jinja_unsupported(run, "rounding a number this large is not supported");
-    struct jinja_value whole;
+    struct jinja_value whole = {0};
     int64_t tens = 1;
     for (int64_t i = 0; i > digits && i > -18; i--)
         tens *= 10;

@@ -1,6 +1,7 @@
 // Budget and memory of a rendering.
 #include "text/jinja_run.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -123,8 +124,9 @@ enum status jinja_writef(struct jinja_run *run, const char *format, ...)
 enum status jinja_copy(struct jinja_run *run, const char *text, size_t length,
                        struct jinja_value *out)
 {
-    char *copy;
+    char *copy = NULL;
     TRY(jinja_take(run, length, 1, &copy));
+    assert(copy || length == 0);
     if (length > 0)
         memcpy(copy, text, length);
     *out = jinja_text(copy, length);

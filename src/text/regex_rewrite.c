@@ -141,15 +141,15 @@ static enum status put_boundary(struct regex_reader *r, bool negated)
 static enum status put_escape(struct regex_reader *r, bool *quantifiable)
 {
     static const struct {
-        char letter;
         const char *text;
+        char letter;
         bool between;
     } fixed[] = {
-        {'A', "\\A", true},       {'z', "\\z", true},
-        {'Z', "\\Z", true},       {'N', "[^\\n]", false},
-        {'O', "\\p{Any}", false}, {'R', "(?>\\r\\n|[\\n-\\r\\x{85}\\x{2028}\\x{2029}])", false}};
+        {"\\A", 'A', true},       {"\\z", 'z', true},
+        {"\\Z", 'Z', true},       {"[^\\n]", 'N', false},
+        {"\\p{Any}", 'O', false}, {"(?>\\r\\n|[\\n-\\r\\x{85}\\x{2028}\\x{2029}])", 'R', false}};
     struct regex_escape escape;
-    char letter = r->at < r->end ? *r->at : '\0';
+    char letter = (char)(r->at < r->end ? *r->at : '\0');
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
         if (letter != fixed[i].letter)
             continue;

@@ -86,7 +86,7 @@ static enum status read_code_number(struct regex_reader *r, char letter, uint32_
     if (letter == 'o' && !braces)
         return regex_refuse(r, "\\o without braces");
     r->at += braces;
-    n = take_digits(r, base, braces ? 7 : letter == 'u' ? 4 : letter == '0' ? 2 : 2, code);
+    n = take_digits(r, base, braces ? 7 : letter == 'u' ? 4 : 2, code);
     if (letter == 'u' && n < 4)
         return regex_malformed(r, wrong);
     if (letter == 'x' && !braces && n == 0) // no number: the letter

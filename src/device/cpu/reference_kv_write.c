@@ -4,15 +4,15 @@
 static size_t key_index(const struct kv_view *kv, int i, int d)
 {
     if (kv->type == COMPUTE_BF16)
-        return (size_t)(d / 2 * KV_PAGE_TOKENS + i) * 2 + (size_t)(d % 2);
-    return (size_t)(d * KV_PAGE_TOKENS + i);
+        return ((size_t)(d / 2) * KV_PAGE_TOKENS + (size_t)i) * 2 + (size_t)(d % 2);
+    return (size_t)d * KV_PAGE_TOKENS + (size_t)i;
 }
 
 static size_t value_index(const struct kv_view *kv, int i, int d)
 {
     if (kv->type == COMPUTE_BF16)
-        return (size_t)(i / 2 * kv->head_dim + d) * 2 + (size_t)(i % 2);
-    return (size_t)(i * kv->head_dim + d);
+        return ((size_t)(i / 2) * (size_t)kv->head_dim + (size_t)d) * 2 + (size_t)(i % 2);
+    return (size_t)i * (size_t)kv->head_dim + (size_t)d;
 }
 
 static void store(void *page, size_t i, float x, enum compute_type type)
