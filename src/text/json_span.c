@@ -1,5 +1,6 @@
 #include "text/json_span.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static const char *span_skip_blanks(const char *at, const char *end)
@@ -8,6 +9,11 @@ static const char *span_skip_blanks(const char *at, const char *end)
         at++;
     return at;
 }
+
+// What a value consists of besides numbers, words and blanks. Most of a pretty-printed vocabulary
+// is blanks: they are passed in a loop of one test.
+static const bool has_meaning[256] = {
+    ['"'] = true, ['{'] = true, ['['] = true, ['}'] = true, [']'] = true, [','] = true};
 
 // After the closing quote of the string that opens at `at`; `end` when it does not close.
 static const char *skip_string(const char *at, const char *end)
@@ -21,7 +27,11 @@ static const char *skip_string(const char *at, const char *end)
 static const char *skip_value(const char *at, const char *end)
 {
     size_t depth = 0;
-    while (at < end) {
+    for (;;) {
+        while (at < end && !has_meaning[(unsigned char)*at])
+            at++;
+        if (at == end)
+            return end;
         char c = *at;
         if (c == '"') {
             at = skip_string(at, end);
@@ -33,47 +43,65 @@ static const char *skip_value(const char *at, const char *end)
                 return at;
             depth--;
             at++;
-        } else if (c == ',' && depth == 0) {
+        } else if (depth == 0) { // the comma behind a number or word
             return at;
         } else {
             at++;
-            continue;
         }
         if (depth == 0)
             return at;
     }
-    return end;
 }
 
-struct json_span json_span_member(struct json_span object, const char *key)
+static bool is_key(const char *key, const char *name, size_t length)
 {
-    const struct json_span none = {NULL, 0};
-    struct json_span found = none;
+    return strlen(key) == length && memcmp(name, key, length) == 0;
+}
+
+// The spans of both, in one pass, if the object is one to its end.
+static bool find_members(struct json_span object, const char *const keys[2],
+                         struct json_span found[2])
+{
+    found[0] = found[1] = (struct json_span){NULL, 0};
     if (!object.text)
-        return none;
+        return false;
     const char *end = object.text + object.length, *at = span_skip_blanks(object.text, end);
-    size_t key_length = strlen(key);
     if (at == end || *at != '{')
-        return none;
+        return false;
     for (at++;;) {
         at = span_skip_blanks(at, end);
         if (at == end || *at != '"')
-            return none;
+            return false;
         const char *name = at + 1;
         at = skip_string(at, end);
         size_t length = (size_t)(at - name) - 1;
         at = span_skip_blanks(at, end);
         if (at == end || *at != ':')
-            return none;
+            return false;
         const char *value = span_skip_blanks(at + 1, end);
         at = skip_value(value, end);
-        if (length == key_length && memcmp(name, key, length) == 0)
-            found = (struct json_span){value, (size_t)(at - value)};
+        for (int i = 0; i < 2; i++)
+            if (keys[i] && is_key(keys[i], name, length))
+                found[i] = (struct json_span){value, (size_t)(at - value)};
         at = span_skip_blanks(at, end);
         if (at == end || *at != ',')
-            return found;
+            return true;
         at++;
     }
+}
+
+struct json_span json_span_member(struct json_span object, const char *key)
+{
+    const char *const keys[2] = {key, NULL};
+    struct json_span found[2];
+    return find_members(object, keys, found) ? found[0] : (struct json_span){NULL, 0};
+}
+
+void json_span_two_members(struct json_span object, const char *const keys[2],
+                           struct json_span found[2])
+{
+    if (!find_members(object, keys, found))
+        found[0] = found[1] = (struct json_span){NULL, 0};
 }
 
 enum status json_span_replace(struct json_span text, const struct json_span *spans, size_t n,

@@ -124,10 +124,10 @@ static enum status parse_root(json_t *root, const char *where, const char *file,
 static enum status parse_text(const char *name, struct json_span file,
                               struct tokenizer_config *config, struct tokenizer *tokenizer)
 {
-    struct json_span model = json_span_member(file, "model"),
-                     vocab = json_span_member(model, "vocab"),
-                     merges = json_span_member(model, "merges");
-    struct json_span parts[] = {vocab, merges};
+    static const char *const large[2] = {"vocab", "merges"};
+    struct json_span parts[2];
+    json_span_two_members(json_span_member(file, "model"), large, parts);
+    struct json_span vocab = parts[0], merges = parts[1];
     if (vocab.text && merges.text && merges.text < vocab.text) {
         parts[0] = merges;
         parts[1] = vocab;
