@@ -409,7 +409,8 @@ static bool answer_without_handler(struct http_exchange *x)
     if (!http_keys_allow(site, request)) {
         answer_error(
             x, 401, NULL, NULL,
-            "the API key is missing or wrong; expected a header: Authorization: Bearer KEY");
+            "the API key is missing or wrong; expected a header: Authorization: Bearer KEY, "
+            "or X-Api-Key: KEY");
         return true;
     }
     http_site_match(site, request->method, request->path, &match);

@@ -44,17 +44,41 @@ void http_keys_fini(struct http_site *site)
     site->keys = NULL;
 }
 
-// "Bearer KEY", as vLLM reads it: the scheme's case does not matter, one blank, then the key.
-// Anthropic's clients send the key alone, as x-api-key.
-static struct http_text key_given(const struct http_request *request)
+// The key that a field carries: "Bearer KEY", as vLLM reads it (the scheme's case does not matter,
+// one blank, then the key), or the key alone, which Anthropic's clients send as x-api-key. False
+// where it carries none.
+static bool key_of_field(const struct http_field *field, struct http_text *key)
 {
     static const char scheme[] = "bearer ";
-    struct http_text given = http_request_field(request, "Authorization");
-    if (!given.data)
-        return http_request_field(request, "X-Api-Key");
-    if (given.length < strlen(scheme) || strncasecmp(given.data, scheme, strlen(scheme)) != 0)
-        return (struct http_text){NULL, 0};
-    return (struct http_text){given.data + strlen(scheme), given.length - strlen(scheme)};
+    size_t length = strlen(scheme);
+    *key = field->value;
+    if (http_text_equals(field->name, "X-Api-Key"))
+        return true;
+    if (key->length < length || strncasecmp(key->data, scheme, length) != 0)
+        return false;
+    *key = (struct http_text){key->data + length, key->length - length};
+    return true;
+}
+
+// All fields that carry a key have to carry the same one: a server in front of this one may look at
+// another of them.
+static bool digest_given(const struct http_request *request, struct http_key_digest *out)
+{
+    int n = 0;
+    for (int i = 0; i < request->n_fields; i++) {
+        const struct http_field *field = &request->fields[i];
+        struct http_key_digest digest;
+        struct http_text key;
+        if (!http_text_equals(field->name, "Authorization") &&
+            !http_text_equals(field->name, "X-Api-Key"))
+            continue;
+        if (!key_of_field(field, &key) || !key_digest(key.data, key.length, &digest))
+            return false;
+        if (n++ > 0 && CRYPTO_memcmp(digest.bytes, out->bytes, DIGEST_BYTES) != 0)
+            return false;
+        *out = digest;
+    }
+    return n > 0;
 }
 
 bool http_keys_allow(const struct http_site *site, const struct http_request *request)
@@ -62,9 +86,8 @@ bool http_keys_allow(const struct http_site *site, const struct http_request *re
     if (site->options.n_api_keys == 0 || request->method == HTTP_METHOD_OPTIONS ||
         strncmp(request->path, "/v1", 3) != 0)
         return true;
-    struct http_text given = key_given(request);
     struct http_key_digest digest;
-    if (!given.data || !key_digest(given.data, given.length, &digest))
+    if (!digest_given(request, &digest))
         return false;
     bool found = false;
     for (int i = 0; i < site->options.n_api_keys; i++)

@@ -226,7 +226,15 @@ def test_keys_and_cors():
             got = ask(server, get(b"/v1/items/x", fields))
             check([a.status for a in got] == [status], f"key {key!r}: expected {status}, got {[a.status for a in got]}")
             check(status == 200 or (got[0].error() and got[0].fields["www-authenticate"] == "Bearer"), f"key {key!r}: {got[0].body!r}")
-        check(status_of(server, get(b"/v1/items/x", b"X-Api-Key: sk-one\r\n")) == [200], "Anthropic's header")
+        right, wrong, other = b"X-Api-Key: sk-one\r\n", b"x-api-key: wrong\r\n", b"X-API-KEY: sk-two\r\n"
+        bearer = b"Authorization: Bearer sk-one\r\n"
+        for fields, status in ((right, 200), (wrong, 401), (b"X-Api-Key:\r\n", 401), (b"X-Api-Key: Bearer sk-one\r\n", 401),
+                               (bearer + right, 200), (right + bearer, 200), (bearer + bearer, 200), (right + right, 200),
+                               # contradictions, even of two good keys, in either order
+                               (bearer + wrong, 401), (wrong + bearer, 401), (bearer + other, 401), (other + bearer, 401), (right + wrong, 401),
+                               (wrong + right, 401), (b"Authorization: Bearer wrong\r\n" + right, 401), (bearer + b"Authorization: Bearer sk-two\r\n", 401),
+                               (b"Authorization: Basic sk-one\r\n" + right, 401), (b"Authorization:\r\n" + right, 401)):
+            check(status_of(server, get(b"/v1/items/x", fields)) == [status], f"keys {fields!r}: expected {status}")
         for path, status in ((b"/hello", 200), (b"/nope", 404), (b"/v1/nope", 401), (b"/v1", 401), (b"/v1abc", 401), (b"/%76%31/items/x", 401),
                              (b"/root/v1/items/x", 401), (b"/root/hello", 200), (b"/rooty/hello", 404), (b"/V1/items/x", 404), (b"//v1/items/x", 404)):
             check(status_of(server, get(path)) == [status], f"{path!r} without a key: expected {status}, got {status_of(server, get(path))}")

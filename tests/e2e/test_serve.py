@@ -230,6 +230,14 @@ def keys():
         check(server.request("GET", "/v1/models")[0] == 401, "without a key")
         check(server.request("GET", "/v1/models", headers={"Authorization": "Bearer one"})[0] == 200, "with a key")
         check(server.request("GET", "/health")[0] == 200, "/health needs no key")
+        chat = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 1}
+        for path, body in (("/v1/models", None), ("/v1/completions", {"prompt": "a", "max_tokens": 1}), ("/v1/chat/completions", chat),
+                           ("/v1/messages", chat), ("/v1/messages/count_tokens", chat), ("/v1/responses", {"input": "a", "max_output_tokens": 1})):
+            for fields, status in (({}, 401), ({"X-Api-Key": "one"}, 200), ({"X-Api-Key": "two"}, 401), ({"Authorization": "Bearer one"}, 200),
+                                   ({"X-Api-Key": "one", "Authorization": "Bearer one"}, 200), ({"X-Api-Key": "one", "Authorization": "Bearer two"}, 401),
+                                   ({"X-Api-Key": "two", "Authorization": "Bearer one"}, 401)):
+                found = server.request("POST" if body else "GET", path, body, fields)
+                check(found[0] == status, f"{path} with {fields}: {found[0]} {found[2]}, expected {status}")
         server.request("POST", "/v1/completions", {"prompt": "a", "max_tokens": 1}, {"Authorization": "Bearer one"})
         lines = lambda: [json.loads(line) for line in server.read_log().splitlines() if line.startswith("{")]
         check(server.wait_for(lambda: any(line.get("completion_tokens") == 1 for line in lines())), f"lines are JSON: {lines()}")
