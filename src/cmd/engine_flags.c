@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/interrupt.h"
+#include "hf/checkpoint.h"
 
 void engine_flags_init(struct engine_flags *engine)
 {
@@ -140,19 +141,11 @@ static void say_more(const struct colrow_engine *engine)
     }
 }
 
-enum status model_folder_check(const char *model)
-{
-    if (file_is_folder(model))
-        return OK;
-    return fail(ERR_INPUT, "%s: %s; expected the folder of a HuggingFace model", model,
-                file_exists(model) ? "is no folder" : "there is no such folder");
-}
-
 enum status engine_flags_open(struct engine_flags *engine, const char *model,
                               struct colrow_engine **out)
 {
     struct colrow_options *options = &engine->options;
-    TRY(model_folder_check(model));
+    TRY(checkpoint_folder_check(model));
     options->model = model;
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);

@@ -25,8 +25,6 @@ enum status engine_flags_open(struct engine_flags *engine, const char *model,
 
 // One step, unless a signal was seen; `*alive`: requests are.
 enum status engine_flags_step(struct colrow_engine *engine, bool *alive) STATUS_MUST_USE;
-// Before anything else is asked of a model.
-enum status model_folder_check(const char *model) STATUS_MUST_USE;
 
 // A failed call of the public API as a status of ours, and the class of a failed request.
 enum status engine_failed(void);

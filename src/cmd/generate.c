@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
+#include "hf/checkpoint.h"
 #include "text/chat_template.h"
 
 enum { PROMPTS_BYTES_MAX = 64 << 20, PROMPTS_MAX = 65536 };
@@ -356,7 +357,7 @@ static enum status tokenizer_file_check(const char *model)
 static int generate_model(struct generate *g, const char *model)
 {
     struct colrow_engine *engine = NULL;
-    enum status status = model_folder_check(model);
+    enum status status = checkpoint_folder_check(model);
     if (status == OK)
         status = tokenizer_file_check(model);
     if (status == OK)

@@ -75,12 +75,13 @@ static enum status explain_absence(const char *folder)
     return refuse_foreign(path);
 }
 
-static enum status check_folder(const char *folder)
+enum status checkpoint_folder_check(const char *folder)
 {
     if (file_is_folder(folder))
         return OK;
     if (!file_exists(folder))
-        return fail(ERR_INPUT, "%s: does not exist; expected a folder with safetensors files",
+        return fail(ERR_INPUT,
+                    "%s: does not exist; expected a folder with config.json and safetensors files",
                     folder);
     if (foreign_suffix(folder))
         return refuse_foreign(folder);
@@ -260,7 +261,7 @@ done:
 static enum status open_files(struct checkpoint *out)
 {
     char path[FILE_PATH_MAX];
-    TRY(check_folder(out->folder));
+    TRY(checkpoint_folder_check(out->folder));
     // Transformers, too, prefers the single file where both stand.
     TRY(file_join(out->folder, SINGLE_NAME, path));
     if (file_exists(path)) {

@@ -29,6 +29,8 @@ struct checkpoint {
 // .h5 is refused by the file's name.
 enum status checkpoint_open(const char *folder, struct checkpoint **out) STATUS_MUST_USE;
 void checkpoint_close(struct checkpoint *checkpoint); // accepts NULL
+// Before anything else is asked of a model: that it is a folder.
+enum status checkpoint_folder_check(const char *folder) STATUS_MUST_USE;
 const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name);
 
 // What a checkpoint is computed in when config.json does not say: the first floating type in its

@@ -230,11 +230,40 @@ void answer_put_usage(struct json_writer *writer, int prompt_tokens, int complet
     json_put_int(writer, "completion_tokens", completion_tokens);
 }
 
-void answer_put_usage_details(const struct api_answer *answer, struct json_writer *writer)
+static void put_usage_details(const struct api_answer *answer, struct json_writer *writer)
 {
     static const char details[] = "{\"cached_tokens\":0,\"created_cache_tokens\":0}";
     answer_put_usage(writer, answer_prompt_tokens(answer), answer_completion_tokens(answer));
     if (answer->model->prompt_tokens_details)
         json_put_raw(writer, "prompt_tokens_details", details, sizeof details - 1);
     json_close_object(writer);
+}
+
+enum status answer_end_chunk(struct api_answer *answer, struct json_writer *writer)
+{
+    if (answer->n_open == 0 && !answer->request->include_usage)
+        json_put_text(writer, "system_fingerprint", answer->model->fingerprint);
+    json_close_object(writer);
+    TRY(writer->status);
+    return answer_emit(answer);
+}
+
+enum status answer_end_stream(struct api_answer *answer,
+                              void (*put_head)(const struct api_answer *answer,
+                                               struct json_writer *writer))
+{
+    struct json_writer writer;
+    if (answer->request->include_usage) {
+        json_writer_begin(&writer, &answer->scratch);
+        put_head(answer, &writer);
+        json_open_list(&writer, "choices");
+        json_close_list(&writer);
+        put_usage_details(answer, &writer);
+        json_put_text(&writer, "system_fingerprint", answer->model->fingerprint);
+        json_close_object(&writer);
+        TRY(writer.status);
+        TRY(answer_emit(answer));
+    }
+    TRY(bytes_text(&answer->scratch, "[DONE]"));
+    return answer_emit(answer);
 }

@@ -93,8 +93,12 @@ void answer_put_stop_reason(struct json_writer *writer, const struct api_choice 
 void answer_put_ids(struct json_writer *writer, const char *key, const int32_t *ids, size_t n);
 // Leaves the object open, for what a form adds.
 void answer_put_usage(struct json_writer *writer, int prompt_tokens, int completion_tokens);
-// A stream's last: closed, with details where the server gives them.
-void answer_put_usage_details(const struct api_answer *answer, struct json_writer *writer);
+// OpenAI's streams: the end of an event with choices, and what comes after the last of them.
+// `put_head` opens an event's object.
+enum status answer_end_chunk(struct api_answer *answer, struct json_writer *writer);
+enum status answer_end_stream(struct api_answer *answer,
+                              void (*put_head)(const struct api_answer *answer,
+                                               struct json_writer *writer));
 
 // api_completion_form.c: from service_tier to usage, of a whole answer.
 void answer_put_whole_tail(struct api_answer *answer, struct json_writer *writer);

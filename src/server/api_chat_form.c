@@ -127,29 +127,17 @@ static enum status chat_part(struct api_answer *answer, struct api_choice *choic
     json_close_object(&writer);
     json_close_list(&writer);
     put_continuous_usage(answer, &writer);
-    if (answer->n_open == 0 && !request->include_usage)
-        json_put_text(&writer, "system_fingerprint", answer->model->fingerprint);
-    json_close_object(&writer);
-    TRY(writer.status);
-    return answer_emit(answer);
+    return answer_end_chunk(answer, &writer);
+}
+
+static void put_last_head(const struct api_answer *answer, struct json_writer *writer)
+{
+    put_chat_head(answer, "chat.completion.chunk", writer);
 }
 
 static enum status chat_end(struct api_answer *answer)
 {
-    struct json_writer writer;
-    if (answer->request->include_usage) {
-        json_writer_begin(&writer, &answer->scratch);
-        put_chat_head(answer, "chat.completion.chunk", &writer);
-        json_open_list(&writer, "choices");
-        json_close_list(&writer);
-        answer_put_usage_details(answer, &writer);
-        json_put_text(&writer, "system_fingerprint", answer->model->fingerprint);
-        json_close_object(&writer);
-        TRY(writer.status);
-        TRY(answer_emit(answer));
-    }
-    TRY(bytes_text(&answer->scratch, "[DONE]"));
-    return answer_emit(answer);
+    return answer_end_stream(answer, put_last_head);
 }
 
 static enum status put_message(const struct api_answer *answer, const struct api_choice *choice,

@@ -89,29 +89,12 @@ static enum status part(struct api_answer *answer, struct api_choice *choice)
     json_close_list(&writer);
     if (request->continuous_usage)
         put_chunk_usage(answer, &writer);
-    if (answer->n_open == 0 && !request->include_usage)
-        json_put_text(&writer, "system_fingerprint", answer->model->fingerprint);
-    json_close_object(&writer);
-    TRY(writer.status);
-    return answer_emit(answer);
+    return answer_end_chunk(answer, &writer);
 }
 
 static enum status end(struct api_answer *answer)
 {
-    struct json_writer writer;
-    if (answer->request->include_usage) {
-        json_writer_begin(&writer, &answer->scratch);
-        put_head(answer, &writer);
-        json_open_list(&writer, "choices");
-        json_close_list(&writer);
-        answer_put_usage_details(answer, &writer);
-        json_put_text(&writer, "system_fingerprint", answer->model->fingerprint);
-        json_close_object(&writer);
-        TRY(writer.status);
-        TRY(answer_emit(answer));
-    }
-    TRY(bytes_text(&answer->scratch, "[DONE]"));
-    return answer_emit(answer);
+    return answer_end_stream(answer, put_head);
 }
 
 static enum status put_choice(struct api_answer *answer, struct api_choice *choice,

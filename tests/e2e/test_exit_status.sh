@@ -30,7 +30,7 @@ expect 2 "too many ranks" generate "$model" -p x -tp 63 -q
 expect 2 "value the model refuses" generate "$model" -p x --max-model-len 999999 -q
 expect 2 "impossible request" generate "$model" -p x --max-tokens 2 --min-tokens 3 -q
 expect 1 "memory" generate "$model" -p x --kv-cache-memory 1KB -q
-expect 1 "no such folder" generate /nowhere -p x -q
+expect 1 "does not exist" generate /nowhere -p x -q
 expect 1 "no such file" generate "$model" --prompts /nowhere -q
 printf '\n\n' >"$work/empty"
 expect 1 "a file without prompts" generate "$model" --prompts "$work/empty" -q

@@ -91,9 +91,9 @@ check(ignoring.returncode == 0 and len(text) > 50, f"SIGHUP was to be ignored: {
 
 # a folder that is not there is no empty prompt
 done = subprocess.run([COLROW, "generate", os.path.join(folder.name, "none")], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-check(done.returncode == 1 and "no such folder" in done.stderr, f"a missing folder: {done.returncode} {done.stderr!r}")
+check(done.returncode == 1 and "does not exist" in done.stderr, f"a missing folder: {done.returncode} {done.stderr!r}")
 done = subprocess.run([COLROW, "generate", slow, "-p", "x"], capture_output=True, text=True)
-check(done.returncode == 1 and "is no folder" in done.stderr, f"a file for a folder: {done.returncode} {done.stderr!r}")
+check(done.returncode == 1 and "is a file" in done.stderr, f"a file for a folder: {done.returncode} {done.stderr!r}")
 
 # --verbose says more, --quiet nothing
 for tp in ("1", "2"):

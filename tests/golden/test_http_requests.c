@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "api_demo.h"
 #include "base/json.h"
 #include "server/api_lookup.h"
 #include "server/api_request.h"
@@ -129,19 +130,8 @@ static void requests_are_judged_as_vllm_does(void **state)
 
 int main(void)
 {
-    const struct colrow_info info = {
-        .tensor_parallel_size = 1,
-        .vocab_size = 1280,
-        .max_model_len = 512,
-        .dtype = "bfloat16",
-    };
-    struct colrow_tokenizer *texts;
-    if (colrow_tokenizer_open(SOURCE_DIR "/models/demo", &texts) != 0 ||
-        api_model_open(&model, SOURCE_DIR "/models/demo", texts, &info, names, 1) != OK) {
-        fprintf(stderr, "%s\n", colrow_error());
+    if (!api_demo_open(&model, names, 1))
         return 1;
-    }
-    colrow_tokenizer_close(texts);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_judged_as_vllm_does),
     };

@@ -2,6 +2,7 @@
 // sentence. Good ones are read as meant.
 #include "testing.h"
 
+#include "api_demo.h"
 #include "server/api_lookup.h"
 #include "server/api_request.h"
 
@@ -310,19 +311,8 @@ static void good_requests_are_read_as_meant(void **state)
 
 int main(void)
 {
-    const struct colrow_info info = {
-        .tensor_parallel_size = 1,
-        .vocab_size = 1280,
-        .max_model_len = 512,
-        .dtype = "bfloat16",
-    };
-    struct colrow_tokenizer *texts;
-    if (colrow_tokenizer_open(SOURCE_DIR "/models/demo", &texts) != 0 ||
-        api_model_open(&model, SOURCE_DIR "/models/demo", texts, &info, names, 2) != OK) {
-        fprintf(stderr, "%s\n", colrow_error());
+    if (!api_demo_open(&model, names, 2))
         return 1;
-    }
-    colrow_tokenizer_close(texts);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_another_type_are_refused),
         cmocka_unit_test(values_out_of_range_are_refused),
