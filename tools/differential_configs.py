@@ -166,7 +166,7 @@ def change_config(rng, config):
         config.pop("torch_dtype", None)
         config.update(rng.choice([{}, {"dtype": "float32"}, {"torch_dtype": "float"}, {"torch_dtype": "auto"}, {"dtype": "bfloat16"},
                                   {"dtype": None, "torch_dtype": "float16"}, {"torch_dtype": "double"}, {"dtype": "half"},
-                                  {"dtype": "int8"}]))
+                                  {"dtype": "int8"}, {"dtype": "bf16"}, {"torch_dtype": "fp16"}, {"torch_dtype": {}}]))
 
     def size_as_float():
         key = rng.choice(["hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings", "num_hidden_layers"])
@@ -220,6 +220,8 @@ def change_config(rng, config):
         kind()
     if rng.random() < 0.4:
         config.update(rope_form(rng))
+    elif rng.random() < 0.1:
+        config["rope_scaling"] = rng.choice([[], {}, 0, "", False, [1]])
     if rng.random() < 0.5:
         config["tie_word_embeddings"] = rng.choice([True, True, True, False])
 
@@ -357,7 +359,8 @@ def generation_form(rng, n_prompt):
 
     maybe(0.4, "max_new_tokens", [1, 3, 7, 7.0, None])
     maybe(0.4, "max_length", [n_prompt + 1, n_prompt + 5, n_prompt + 9.0, 10**30, float("inf"), n_prompt, None])
-    maybe(0.6, "eos_token_id", [2, [2, 5], [7], None, -1, VOCAB, [3, VOCAB], list(range(10, 40)), 2.0])
+    maybe(0.6, "eos_token_id", [2, [2, 5], [7], None, -1, VOCAB, [3, VOCAB], list(range(10, 40)), 2.0, "2", [2, "5"]])
+    maybe(0.1, "bos_token_id", [[1], "1", [], 1])
     maybe(0.3, "do_sample", [False, False, None])
     maybe(0.3, "temperature", [0.7, 0, 0.0, 1, "0.7", None])
     maybe(0.3, "top_p", [0, 0.0, 0.9, 1.5, 1])

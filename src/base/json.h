@@ -50,6 +50,8 @@ enum status json_get_array(const json_t *object, const char *where, const char *
 
 // The number of an integer or a real; also infinite or NaN.
 double json_number(const json_t *value);
+// What Python takes for false: null, false, 0, "", [] and {}; also NULL, for an absent key.
+bool json_is_falsy(const json_t *value);
 
 // "an integer", "a string", ... for messages.
 const char *json_kind(const json_t *value);

@@ -17,6 +17,15 @@ struct tree {
 // jansson's reals are finite. Two numbers that no file means stand for the ones it cannot hold.
 static const double infinity_mark = DBL_MAX, nan_mark = -0x1.ffffffffffffep1023;
 
+bool json_is_falsy(const json_t *value)
+{
+    return !value || json_is_null(value) || json_is_false(value) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_string(value) && json_string_length(value) == 0) ||
+           (json_is_number(value) && json_number(value) == 0);
+}
+
 double json_number(const json_t *value)
 {
     double number = json_number_value(value);

@@ -106,7 +106,9 @@ static enum status print_text(const struct inspect *in)
                  in->checkpoint->n_files, in->checkpoint->n_files == 1 ? "" : "s",
                  show_bytes((double)in->checkpoint->bytes));
     add_property(&t, "dtype", "%s",
-                 m->dtype == ELEMENT_NONE ? "not said" : element_dtype_name(m->dtype));
+                 m->unusable_dtype[0]       ? m->unusable_dtype
+                 : m->dtype == ELEMENT_NONE ? "not said"
+                                            : element_dtype_name(m->dtype));
     add_property(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
     add_property(&t, "hidden_size", "%d", m->hidden_size);
     add_property(&t, "intermediate_size", "%d", m->intermediate_size);

@@ -28,6 +28,8 @@ struct plan_command {
 static enum status choose_compute(struct plan_command *c)
 {
     enum element_type type = c->config.dtype;
+    if (strcmp(c->dtype, "auto") == 0)
+        TRY(model_config_check_dtype(&c->config, c->model));
     if (strcmp(c->dtype, "auto") != 0) {
         type = element_from_dtype(c->dtype);
         if (type != ELEMENT_BF16 && type != ELEMENT_F16 && type != ELEMENT_F32)

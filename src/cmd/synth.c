@@ -197,10 +197,10 @@ static enum status read_synth_config(struct synth *s)
         snprintf(path, sizeof path, "%s", s->config_path);
     TRY(file_read(path, CONFIG_BYTES_MAX, &s->config_text));
     TRY(model_config_parse(path, s->config_text.data, s->config_text.length, &s->config));
+    if (s->config.unusable_dtype[0])
+        return fail(ERR_UNSUPPORTED, "%s: %s; expected bfloat16, float16 or float32", path,
+                    s->config.unusable_dtype);
     s->type = s->config.dtype == ELEMENT_NONE ? ELEMENT_BF16 : s->config.dtype;
-    if (s->type != ELEMENT_BF16 && s->type != ELEMENT_F16 && s->type != ELEMENT_F32)
-        return fail(ERR_UNSUPPORTED, "%s: dtype %s; expected bfloat16, float16 or float32", path,
-                    element_name(s->type));
     return OK;
 }
 

@@ -93,15 +93,18 @@ static enum status resolve_compute(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     const char *name = options->dtype ? options->dtype : "auto";
-    enum element_type type = opening->engine->config.dtype;
+    const struct model_config *config = &opening->engine->config;
+    enum element_type type = config->dtype;
     if (strcmp(name, "half") == 0)
         type = ELEMENT_F16;
     else if (strcmp(name, "float") == 0)
         type = ELEMENT_F32;
     else if (strcmp(name, "auto") != 0)
         type = element_from_dtype(name);
-    else if (type == ELEMENT_NONE)
+    else if (type == ELEMENT_NONE) {
+        TRY(model_config_check_dtype(config, opening->engine->model));
         type = checkpoint_dtype(opening->checkpoint);
+    }
     switch ((int)type) {
     case ELEMENT_BF16:
         opening->compute = COMPUTE_BF16;

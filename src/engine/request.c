@@ -107,6 +107,8 @@ static enum status copy_stop_ids(struct request *request, const struct request_l
                                  const struct colrow_sampling *in)
 {
     const struct generation_config *generation = limits->generation;
+    if (generation->eos_fault[0] && !in->ignore_eos)
+        return fail(ERR_REQUEST, "%s; correct the file, or use ignore_eos", generation->eos_fault);
     int32_t n_eos = generation->n_eos_token_ids, n = n_eos + in->n_stop_token_ids, *ids;
     TRY(arena_take(&request->arena, (size_t)n, sizeof *ids, &ids));
     for (int32_t i = 0; i < n; i++) {

@@ -62,13 +62,29 @@ static enum status read_eos(const char *name, const json_t *root, int32_t vocab_
     return OK;
 }
 
-static enum status read_bos(const char *name, const json_t *root, int32_t vocab_size,
-                            struct generation_config *out)
+// End ids that cannot be read stop only the requests that would end at them.
+static void take_eos(const char *name, const json_t *root, int32_t vocab_size,
+                     struct generation_config *out)
+{
+    assert(out->n_eos_token_ids == 0);
+    if (read_eos(name, root, vocab_size, out) == OK)
+        return;
+    snprintf(out->eos_fault, sizeof out->eos_fault, "%s", status_message());
+    log_warning("%s: requests need ignore_eos", out->eos_fault);
+    status_clear();
+    out->n_eos_token_ids = 0;
+}
+
+// Shown, and not used: prompts begin as the tokenizer says.
+static void read_bos(const char *name, const json_t *root, int32_t vocab_size,
+                     struct generation_config *out)
 {
     const json_t *value = json_object_get(root, "bos_token_id");
-    if (!value || json_is_null(value))
-        return OK;
-    return read_id(name, "bos_token_id", value, vocab_size, &out->bos_token_id);
+    if (!value || json_is_null(value) ||
+        read_id(name, "bos_token_id", value, vocab_size, &out->bos_token_id) == OK)
+        return;
+    log_info("%s: ignored, for the tokenizer says how prompts begin", status_message());
+    status_clear();
 }
 
 // ---- sampling ----
@@ -194,10 +210,10 @@ static enum status read_file(const char *folder, const char *file, bool whole, i
         status = fail(ERR_INPUT, "%s: holds %s; expected an object", path, json_kind(root));
         goto done;
     }
-    if (out->n_eos_token_ids == 0)
-        TRY_DONE(read_eos(path, root, vocab_size, out));
+    if (out->n_eos_token_ids == 0 && !out->eos_fault[0])
+        take_eos(path, root, vocab_size, out);
     if (out->bos_token_id < 0)
-        TRY_DONE(read_bos(path, root, vocab_size, out));
+        read_bos(path, root, vocab_size, out);
     if (whole) {
         TRY_DONE(read_sampling(path, root, out));
         name_ignored(path, root);

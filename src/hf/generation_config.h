@@ -13,6 +13,9 @@ struct generation_config {
     int32_t bos_token_id; // -1: none
     int32_t eos_token_ids[EOS_TOKENS_MAX];
     int n_eos_token_ids;
+    // Why eos_token_id cannot be read, a sentence for the requests that would end at it: then
+    // n_eos_token_ids is 0. Empty: it can, or is absent.
+    char eos_fault[STATUS_MESSAGE_MAX];
     bool has_temperature, has_top_p, has_top_k, has_min_p, has_repetition_penalty, has_do_sample;
     double temperature, top_p, top_k, min_p, repetition_penalty; // may be any number, also NaN
     bool do_sample;

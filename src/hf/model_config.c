@@ -135,15 +135,6 @@ static enum status read_architecture(struct reader *reader)
 
 // ---- keys that would change what the model computes, or what its files hold ----
 
-static bool is_falsy(const json_t *value) // in Python
-{
-    return !value || json_is_null(value) || json_is_false(value) ||
-           (json_is_object(value) && json_object_size(value) == 0) ||
-           (json_is_array(value) && json_array_size(value) == 0) ||
-           (json_is_string(value) && json_string_length(value) == 0) ||
-           (json_is_number(value) && json_number(value) == 0);
-}
-
 // What a merge leaves behind: bitsandbytes with nothing on, or keys that say nothing. The weights'
 // types are checked all the same.
 static bool is_switched_off(const json_t *config)
@@ -153,19 +144,19 @@ static bool is_switched_off(const json_t *config)
     const json_t *method = json_object_get(config, "quant_method"), *value;
     const char *key;
     bool has_switch = false, says_something = false;
-    if (is_falsy(config))
+    if (json_is_falsy(config))
         return true;
     if (!json_is_object(config))
         return false;
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
         value = json_object_get(config, switches[i]);
         has_switch = has_switch || value;
-        if (!is_falsy(value))
+        if (!json_is_falsy(value))
             return false;
     }
     json_object_foreach((json_t *)(uintptr_t)config, key, value) says_something =
-        says_something || !is_falsy(value);
-    if (is_falsy(method))
+        says_something || !json_is_falsy(value);
+    if (json_is_falsy(method))
         return has_switch || !says_something;
     return json_is_string(method) && strcmp(json_string_value(method), "bitsandbytes") == 0;
 }
@@ -183,7 +174,7 @@ static enum status refuse_quantised(const struct reader *reader)
                 "bfloat16, float16, float32 or float64: use the model's original checkpoint",
                 reader->name, keys[i], method ? method : "no quant_method");
         }
-        if (!is_falsy(value))
+        if (!json_is_falsy(value))
             log_info("%s: key \"%s\" is switched off and ignored", reader->name, keys[i]);
     }
     return OK;
@@ -314,26 +305,46 @@ static enum status check_layer_types(const struct reader *reader, const struct m
     return OK;
 }
 
-// `dtype` counts before its older name. "auto" says nothing: the weights do.
-static enum status read_dtype(const struct reader *reader, enum element_type *out)
+static bool is_computable(enum element_type type)
+{
+    return type == ELEMENT_BF16 || type == ELEMENT_F16 || type == ELEMENT_F32;
+}
+
+// `dtype` counts before its older name. "auto" says nothing, nor does {}: the weights do. What
+// names no type to compute in is kept for model_config_check_dtype(): whoever names one need not
+// stop.
+static void read_dtype(const struct reader *reader, struct model_config *out)
 {
     const json_t *value = json_object_get(reader->root, "dtype");
-    const char *key = !value || json_is_null(value) ? "torch_dtype" : "dtype", *text;
-    bool found;
-    *out = ELEMENT_NONE;
-    TRY(json_get_text(reader->root, reader->name, key, &text, &found));
-    if (!found || strcmp(text, "auto") == 0)
-        return OK;
-    *out = element_from_dtype(text);
-    if (*out == ELEMENT_F64) {
+    const char *key = !value || json_is_null(value) ? "torch_dtype" : "dtype";
+    value = json_object_get(reader->root, key);
+    out->dtype = ELEMENT_NONE;
+    if (!value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0))
+        return;
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    if (strcmp(text, "auto") == 0)
+        return;
+    enum element_type type = element_from_dtype(text);
+    if (type == ELEMENT_F64) {
         log_info("%s: key \"%s\" is \"%.80s\": computed in float32", reader->name, key, text);
-        *out = ELEMENT_F32;
+        type = ELEMENT_F32;
     }
-    if (*out != ELEMENT_BF16 && *out != ELEMENT_F16 && *out != ELEMENT_F32)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: key \"%s\" is \"%.80s\"; expected bfloat16, float16, float32 or auto",
-                    reader->name, key, text);
-    return OK;
+    if (is_computable(type))
+        out->dtype = type;
+    else
+        snprintf(out->unusable_dtype, sizeof out->unusable_dtype, "key \"%s\" is %s", key,
+                 json_show(value));
+}
+
+enum status model_config_check_dtype(const struct model_config *config, const char *name)
+{
+    assert(config && name && (!config->unusable_dtype[0] || config->dtype == ELEMENT_NONE));
+    if (!config->unusable_dtype[0])
+        return OK;
+    return fail(ERR_UNSUPPORTED,
+                "%s: %s; expected bfloat16, float16 (half), float32 (float) or auto: correct the "
+                "key, or say --dtype",
+                name, config->unusable_dtype);
 }
 
 static enum status read_rope(const struct reader *reader, struct model_config *out)
@@ -371,7 +382,7 @@ static enum status read_model_config(struct reader *reader, struct model_config 
                       &found));
     TRY(read_window(reader, out));
     TRY(check_layer_types(reader, out));
-    TRY(read_dtype(reader, &out->dtype));
+    read_dtype(reader, out);
     return read_rope(reader, out);
 }
 

@@ -51,7 +51,8 @@ struct model_config {
     int64_t sliding_window; // 0: none. Key j is seen from query i when i - j < sliding_window
     double rms_norm_eps;
     bool attention_bias, mlp_bias, tie_word_embeddings;
-    enum element_type dtype; // torch_dtype / dtype; ELEMENT_NONE when absent
+    enum element_type dtype;  // torch_dtype / dtype; ELEMENT_NONE when absent
+    char unusable_dtype[160]; // 'key "dtype" is "bf16"': no type to compute in. Empty: no such key
     struct rope_config rope;
 };
 
@@ -61,5 +62,9 @@ enum status model_config_read(const char *folder, struct model_config *out) STAT
 // Same, from text; `name` stands in messages. The fuzz target and `colrow synth` use it.
 enum status model_config_parse(const char *name, const char *text, size_t length,
                                struct model_config *out) STATUS_MUST_USE;
+// Whether config.json leaves a type to compute in to be found: refuses a dtype that names none
+// ("bf16", "int8"), which model_config_read() lets pass because --dtype overrules it.
+enum status model_config_check_dtype(const struct model_config *config,
+                                     const char *name) STATUS_MUST_USE;
 
 #endif

@@ -24,15 +24,15 @@ const char *rope_type_name(enum rope_type type)
 }
 
 // The dictionary that counts, with its key for messages; NULL when there is none. Transformers
-// takes rope_scaling where it says something, else rope_parameters.
+// takes rope_scaling where Python's `or` does, so not {}, [] or 0, else rope_parameters.
 static enum status find_parameters(const char *name, const json_t *root, json_t **out,
                                    const char **key)
 {
     json_t *scaling = NULL, *parameters = NULL;
-    bool found;
-    TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
+    bool found, scaled = !json_is_falsy(json_object_get(root, "rope_scaling"));
+    if (scaled)
+        TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
     TRY(json_get_object(root, name, "rope_parameters", &parameters, &found));
-    bool scaled = scaling && json_object_size(scaling) > 0;
     *out = scaled ? scaling : parameters;
     *key = scaled ? "rope_scaling" : "rope_parameters";
     return OK;

@@ -146,10 +146,17 @@ for keys in ({"architectures": "absent"}, {"architectures": None}, {"architectur
              {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": False}},
              {"quantization_config": {"load_in_4bit": False, "load_in_8bit": False}}, {"quantization_config": {}},
              {"quantization_config": None}, {"quantization_config": {"quant_method": None}},
-             {"rope_scaling": None}, {"rope_scaling": {"type": "default"}}, {"rope_parameters": {"rope_type": "default"}},
+             {"torch_dtype": {}}, {"rope_scaling": None}, {"rope_scaling": []}, {"rope_scaling": {}}, {"rope_scaling": 0}, {"rope_scaling": {"type": "default"}}, {"rope_parameters": {"rope_type": "default"}},
              {"rope_theta": 10000}, {"eos_token_id": VOCAB}, {"eos_token_id": -1}, {"bos_token_id": VOCAB},
              {"eos_token_id": [2, VOCAB]}, {"max_seq": float("inf"), "big": 10**30, "nan": float("nan")}):
     same(str(keys), make(config(**keys), plain), untied, (1,))
+
+# ---- a type that is none stops who asks the file for one
+for key in ("dtype", "torch_dtype"):
+    for value in ("bf16", "fp16", "fp32", "unknown", "int8", 16):
+        named = make(config(**{"torch_dtype": "absent", key: value}), plain)
+        check(digest(named, "--dtype", "float32") == untied, f"{key} {value} with --dtype")
+        refused(f"{key} {value}", named, f'"{key}" is', str(value), "--dtype")
 
 # ---- biases
 biased = make_tensors(26, bias=True)

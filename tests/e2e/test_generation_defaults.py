@@ -12,14 +12,18 @@ if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
 PROMPT = ["-p", "What is tensor parallelism?", "--ignore-eos"]
 
 
-def generate(text, *flags):
+def in_folder(text, command, *arguments):
     with tempfile.TemporaryDirectory() as folder:
         for name in os.listdir(DEMO):
             if name != "generation_config.json":
                 os.symlink(os.path.join(DEMO, name), os.path.join(folder, name))
         with open(os.path.join(folder, "generation_config.json"), "w", encoding="utf-8") as file:
             file.write(text)
-        return run("generate", folder, *PROMPT, *flags, "--json")
+        return run(command, folder, *arguments)
+
+
+def generate(text, *flags):
+    return in_folder(text, "generate", *PROMPT, *flags, "--json")
 
 
 def tokens(text, *flags):
@@ -83,4 +87,17 @@ greedy('{"repetition_penalty": 0}', "--repetition-penalty", 1)
 greedy(SAMPLED % '"top_p": 0')
 greedy(SAMPLED % '"top_k": 1.0')
 greedy(SAMPLED % '"temperature": 0')
+
+# end ids that cannot be read stop requests that would end at them, and no other command
+for text in ('{"eos_token_id": "2"}', '{"eos_token_id": [2, null]}', '{"bos_token_id": [1]}'):
+    greedy(text)  # PROMPT has --ignore-eos
+    for command in (["logits", "--input-ids", "1,2", "--output", "/dev/null"], ["tokenize", "-p", "hello"], ["inspect"]):
+        done = in_folder(text, *command)
+        check(done.returncode == 0, f"{text} {command}: {done.stderr}")
+    done = in_folder(text, "generate", "-p", "hello", "-n", "2")
+    if "eos" in text:
+        check(done.returncode != 0 and "eos_token_id" in done.stderr and "ignore_eos" in done.stderr, f"{text}: {done.stderr}")
+    else:
+        check(done.returncode == 0, f"{text}: {done.stderr}")
+
 finish("generation_config.json")

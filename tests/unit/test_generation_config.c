@@ -100,6 +100,41 @@ static void ids_beyond_the_vocabulary_are_left_out(void **state)
     assert_int_equal(out.bos_token_id, 3);
 }
 
+// They stop requests that would end at them, and nothing else. A bos token is shown only.
+static void ids_that_cannot_be_read_are_kept_as_a_sentence(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json, *word; // NULL: nothing to complain about
+    } cases[] = {
+        {"{\"eos_token_id\": \"2\"}",
+         "\"eos_token_id\" is \"2\"; expected token ids from 0 to 511"},
+        {"{\"eos_token_id\": \"</s>\"}", "\"</s>\""},
+        {"{\"eos_token_id\": 2.5}", "2.5"},
+        {"{\"eos_token_id\": true}", "is true"},
+        {"{\"eos_token_id\": [1, NaN]}", "is NaN"},
+        {"{\"eos_token_id\": [1, null]}", "is null"},
+        {"{\"eos_token_id\": {}}", "an object"},
+        {"{\"eos_token_id\": [[2]]}", "an array"},
+        {"{\"eos_token_id\": [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}",
+         "more than 32"},
+        {"{\"eos_token_id\": []}", NULL},
+        {"{\"bos_token_id\": [1]}", NULL},
+        {"{\"bos_token_id\": \"<s>\"}", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *json = cases[i].json, *word = cases[i].word;
+        struct generation_config out = read_folder(json, "{\"eos_token_id\": 7}");
+        if (word)
+            assert_non_null(strstr(out.eos_fault, word));
+        assert_int_equal(out.eos_fault[0] != '\0', word != NULL);
+        assert_int_equal(out.n_eos_token_ids, word == NULL);
+        assert_int_equal(out.bos_token_id, -1);
+        struct generation_config config = read_folder(NULL, json);
+        assert_int_equal(config.eos_fault[0] != '\0', word != NULL);
+    }
+}
+
 // Greedy does not use them; sampling does, and whoever samples with them is refused.
 static void impossible_numbers_count_where_they_are_used(void **state)
 {
@@ -143,6 +178,7 @@ int main(void)
         cmocka_unit_test(config_json_fills_in),
         cmocka_unit_test(sampling_defaults_are_read),
         cmocka_unit_test(ids_beyond_the_vocabulary_are_left_out),
+        cmocka_unit_test(ids_that_cannot_be_read_are_kept_as_a_sentence),
         cmocka_unit_test(impossible_numbers_count_where_they_are_used),
         cmocka_unit_test(lengths_are_read),
     };

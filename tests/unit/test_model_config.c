@@ -90,6 +90,45 @@ static void both_spellings_of_the_type(void **state)
         ELEMENT_F32);
 }
 
+// As getattr(torch, …) knows them; what it does not know stops only who asks the file for a type.
+static void other_spellings_of_the_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *fault; // a fault as it stands in the sentence; NULL: `type` is meant
+        enum element_type type;
+    } cases[] = {
+        {"\"half\"", NULL, ELEMENT_F16},
+        {"\"float\"", NULL, ELEMENT_F32},
+        {"\"double\"", NULL, ELEMENT_F32}, // computed in float32
+        {"\"float64\"", NULL, ELEMENT_F32},
+        {"\"auto\"", NULL, ELEMENT_NONE},
+        {"null", NULL, ELEMENT_NONE},
+        {"{}", NULL, ELEMENT_NONE},
+        {"\"bf16\"", "is \"bf16\"; expected bfloat16", ELEMENT_NONE},
+        {"\"fp16\"", "is \"fp16\"; expected", ELEMENT_NONE},
+        {"\"fp32\"", "is \"fp32\"; expected", ELEMENT_NONE},
+        {"\"\"", "is \"\"; expected", ELEMENT_NONE},
+        {"\"int8\"", "is \"int8\"; expected", ELEMENT_NONE},
+        {"\"float8_e4m3fn\"", "is \"float8_e4m3fn\"; expected", ELEMENT_NONE},
+        {"16", "is 16; expected", ELEMENT_NONE},
+        {"[]", "is an array; expected", ELEMENT_NONE},
+        {"{\"\": \"bfloat16\"}", "is an object; expected", ELEMENT_NONE},
+    };
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) {
+        const char *key = i % 2 ? "dtype" : "torch_dtype", *fault = cases[i / 2].fault;
+        char text[512], wanted[128];
+        snprintf(text, sizeof text, "{" LLAMA ", \"%s\": %s}", key, cases[i / 2].value);
+        struct model_config config = parse(text);
+        assert_int_equal(config.dtype, cases[i / 2].type);
+        enum status status = model_config_check_dtype(&config, "folder");
+        assert_int_equal(status, fault ? ERR_UNSUPPORTED : OK);
+        snprintf(wanted, sizeof wanted, "folder: key \"%s\" %s", key, fault ? fault : "");
+        if (fault)
+            assert_non_null(strstr(status_message(), wanted));
+    }
+}
+
 static void both_spellings_of_rope(void **state)
 {
     (void)state;
@@ -107,11 +146,17 @@ static void both_spellings_of_rope(void **state)
     assert_close(a.factor, 2);
     assert_close(b.factor, 2);
     // An empty rope_scaling says nothing; where both speak, rope_scaling wins, as in Transformers.
-    assert_int_equal(
-        parse("{" LLAMA ", \"rope_scaling\": {}, \"rope_parameters\": {\"rope_type\": \"dynamic\","
-              "\"factor\": 2}}")
-            .rope.type,
-        ROPE_DYNAMIC);
+    static const char *const empty[] = {"{}", "[]", "\"\"", "0", "false", "null"};
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        char text[512];
+        snprintf(text, sizeof text,
+                 "{" LLAMA ", \"rope_scaling\": %s, \"rope_parameters\": {\"rope_type\": "
+                 "\"dynamic\", \"factor\": 2}}",
+                 empty[i]);
+        assert_int_equal(parse(text).rope.type, ROPE_DYNAMIC);
+        snprintf(text, sizeof text, "{" LLAMA ", \"rope_scaling\": %s}", empty[i]);
+        assert_int_equal(parse(text).rope.type, ROPE_DEFAULT);
+    }
     assert_int_equal(
         parse("{" LLAMA
               ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rope_parameters\":"
@@ -273,6 +318,7 @@ int main(void)
         cmocka_unit_test(null_is_not_absent),
         cmocka_unit_test(keys_are_read),
         cmocka_unit_test(both_spellings_of_the_type),
+        cmocka_unit_test(other_spellings_of_the_type),
         cmocka_unit_test(both_spellings_of_rope),
         cmocka_unit_test(llama3_and_dynamic_rope),
         cmocka_unit_test(yarn_rope),
