@@ -90,7 +90,7 @@ enum status engine_failed(void)
     return fail(engine_status(colrow_error_class()), "%s", colrow_error());
 }
 
-static void show_load_progress(struct engine_flags *engine, const struct colrow_gauges *gauges)
+void engine_flags_loading(struct engine_flags *engine, const struct colrow_gauges *gauges)
 {
     if (engine->quiet || gauges->bytes_total == 0)
         return;
@@ -106,7 +106,7 @@ static enum status await_ready(struct engine_flags *engine, struct colrow_engine
     for (;;) {
         struct colrow_gauges gauges;
         colrow_get_gauges(opened, &gauges);
-        show_load_progress(engine, &gauges);
+        engine_flags_loading(engine, &gauges);
         if (gauges.state == COLROW_READY)
             return OK;
         TRY(interrupt_check());
@@ -141,8 +141,14 @@ static void say_more(const struct colrow_engine *engine)
     }
 }
 
-enum status engine_flags_open(struct engine_flags *engine, const char *model,
-                              struct colrow_engine **out)
+void engine_flags_loaded(struct engine_flags *engine, const struct colrow_engine *opened)
+{
+    progress_end(&engine->bar);
+    say_more(opened);
+}
+
+enum status engine_flags_begin(struct engine_flags *engine, const char *model,
+                               struct colrow_engine **out)
 {
     struct colrow_options *options = &engine->options;
     TRY(checkpoint_folder_check(model));
@@ -150,14 +156,19 @@ enum status engine_flags_open(struct engine_flags *engine, const char *model,
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);
     interrupts_catch();
-    if (colrow_open_begin(options, out) != 0)
-        return engine_failed();
+    return colrow_open_begin(options, out) == 0 ? OK : engine_failed();
+}
+
+enum status engine_flags_open(struct engine_flags *engine, const char *model,
+                              struct colrow_engine **out)
+{
+    TRY(engine_flags_begin(engine, model, out));
     enum status status = await_ready(engine, *out);
-    progress_end(&engine->bar);
     if (status == OK) {
-        say_more(*out);
+        engine_flags_loaded(engine, *out);
         return OK;
     }
+    progress_end(&engine->bar);
     colrow_close(*out); // ends ranks that load
     *out = NULL;
     return status;

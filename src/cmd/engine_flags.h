@@ -19,7 +19,14 @@ struct engine_flags {
 enum { ENGINE_FLAGS = 18, SAMPLING_FLAGS = 18 };
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags
 void engine_flags_init(struct engine_flags *engine);
-// Opens the engine for `model` with a progress bar on a terminal.
+// Opens the engine for `model` without waiting for it, as colrow_open_begin(). Signals are caught
+// from now on.
+enum status engine_flags_begin(struct engine_flags *engine, const char *model,
+                               struct colrow_engine **out) STATUS_MUST_USE;
+// The progress bar of an engine that loads, on a terminal; and its end, with what --verbose says.
+void engine_flags_loading(struct engine_flags *engine, const struct colrow_gauges *gauges);
+void engine_flags_loaded(struct engine_flags *engine, const struct colrow_engine *opened);
+// The same, and waits until it is ready.
 enum status engine_flags_open(struct engine_flags *engine, const char *model,
                               struct colrow_engine **out) STATUS_MUST_USE;
 

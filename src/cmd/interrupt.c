@@ -9,7 +9,7 @@ static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { N_SIGNALS = sizeof signals / sizeof signals[0] };
 static volatile sig_atomic_t seen;
 
-static void note_interrupt(int number)
+void interrupt_note(int number)
 {
     seen = number;
 }
@@ -17,7 +17,7 @@ static void note_interrupt(int number)
 // Without SA_RESTART: what waits (for a pipe's reader) is to stop waiting.
 void interrupts_catch(void)
 {
-    const struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = (int)SA_RESETHAND};
+    const struct sigaction action = {.sa_handler = interrupt_note, .sa_flags = (int)SA_RESETHAND};
     for (size_t i = 0; i < N_SIGNALS; i++) {
         struct sigaction before;
         bool ignored =
@@ -31,7 +31,7 @@ void interrupts_release(void)
 {
     for (size_t i = 0; i < N_SIGNALS; i++) {
         struct sigaction now;
-        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == note_interrupt)
+        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == interrupt_note)
             signal(signals[i], SIG_DFL);
     }
 }

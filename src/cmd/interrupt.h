@@ -6,8 +6,9 @@
 #include "base/status.h"
 
 void interrupts_catch(void);
-void interrupts_release(void); // for who has an event loop that takes them
-int interrupt_seen(void);      // the signal's number, or 0
+void interrupts_release(void);   // for who has an event loop that takes them
+int interrupt_seen(void);        // the signal's number, or 0
+void interrupt_note(int number); // one that an event loop has taken
 // ERR_CANCELLED once one was seen.
 enum status interrupt_check(void) STATUS_MUST_USE;
 

@@ -15,6 +15,7 @@
 struct serve {
     struct engine_flags engine;
     struct serve_options options;
+    struct colrow_engine *opened;
     struct http_flags http;
     const char *model, *log_format;
     struct flag_texts names;
@@ -86,20 +87,43 @@ static enum status check_serve_flags(struct serve *s, const char *positional)
     return OK;
 }
 
+static void show_serve_loading(void *context, const struct colrow_gauges *gauges)
+{
+    struct serve *s = context;
+    engine_flags_loading(&s->engine, gauges);
+}
+
+static void show_serve_loaded(void *context)
+{
+    struct serve *s = context;
+    engine_flags_loaded(&s->engine, s->opened);
+}
+
+static void note_signal(void *context, int number)
+{
+    (void)context;
+    interrupt_note(number);
+}
+
 static enum status serve_model(struct serve *s)
 {
     struct colrow_engine *engine = NULL;
     struct colrow_info info;
-    enum status status = engine_flags_open(&s->engine, s->options.model, &engine);
-    if (status != OK)
-        return status;
+    TRY(engine_flags_begin(&s->engine, s->options.model, &engine));
+    s->opened = engine;
+    s->options.loading = show_serve_loading;
+    s->options.loaded = show_serve_loaded;
+    s->options.interrupted = note_signal;
+    s->options.loading_context = s;
+    enum status status = interrupt_check();
     interrupts_release(); // from here on they are events of the server's loop
     colrow_get_info(engine, &info);
-    if (s->block_size && s->block_size != info.kv_page_tokens)
+    if (status == OK && s->block_size && s->block_size != info.kv_page_tokens)
         status = fail(ERR_USAGE, "flag --block-size is %d; KV pages of colrow hold %lld tokens",
                       s->block_size, (long long)info.kv_page_tokens);
-    else
+    if (status == OK)
         status = serve_run(&s->options, engine);
+    progress_end(&s->engine.bar);
     colrow_close(engine);
     return status;
 }

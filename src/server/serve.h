@@ -21,11 +21,18 @@ struct serve_options {
     double memory_utilization; // for vllm:cache_config_info
     bool prompt_tokens_details, tokenizer_info, prompt_logprobs;
     bool log_requests, log_json;
+    // What is seen while the engine loads; any may be NULL.
+    void (*loading)(void *context, const struct colrow_gauges *gauges); // now and then
+    void (*loaded)(void *context);                                      // once
+    void (*interrupted)(void *context, int signal_number);              // that ends the loading
+    void *loading_context;
 };
 void serve_options_init(struct serve_options *options);
 
-// Serves until SIGTERM or SIGINT, and returns OK after it has drained; a second signal ends at
-// once. `engine` is open and stays the caller's.
+// Listens at once; while the engine loads, what needs the model is answered 503. Serves until
+// SIGTERM or SIGINT, and returns OK after it has drained; a second signal ends at once, and the
+// first does while the engine loads: ERR_CANCELLED. `engine` is open, may be loading
+// (colrow_open_begin()), and stays the caller's.
 enum status serve_run(const struct serve_options *options,
                       struct colrow_engine *engine) STATUS_MUST_USE;
 

@@ -402,6 +402,8 @@ void serve_job_begin(struct http_exchange *exchange, void *owner)
     struct serve_server *server = binding->server;
     const struct http_request *request = http_exchange_request(exchange);
     struct serve_job *job;
+    if (!serve_is_loaded(server, exchange))
+        return;
     if (!http_request_is_json(request)) {
         http_answer_error(exchange, 400, "Bad Request", NULL,
                           "Content-Type is not application/json");

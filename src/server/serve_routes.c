@@ -15,11 +15,26 @@ static struct colrow_gauges gauges_of(const struct serve_server *server)
     return gauges;
 }
 
+bool serve_is_loaded(const struct serve_server *server, struct http_exchange *exchange)
+{
+    if (server->loaded)
+        return true;
+    struct colrow_gauges gauges = gauges_of(server);
+    double part = gauges.bytes_total ? (double)gauges.bytes_loaded / (double)gauges.bytes_total : 0;
+    http_answer_error(
+        exchange, 503, NULL, NULL,
+        "the model is being loaded (%.0f %% of its weights are read); try again later",
+        100 * (part < 1 ? part : 1));
+    return false;
+}
+
 // ---- small answers ----
 
 static void answer_health(struct http_exchange *exchange, void *owner)
 {
     const struct serve_server *server = owner;
+    if (!serve_is_loaded(server, exchange))
+        return;
     if (server->draining || gauges_of(server).state != COLROW_READY)
         http_answer_error(exchange, 503, NULL, NULL,
                           server->draining ? "the server is shutting down"
@@ -65,6 +80,9 @@ static void answer_models(struct http_exchange *exchange, void *owner)
     const char *name = http_exchange_request(exchange)->tail;
     struct api_fault fault = {0};
     struct bytes out;
+    if (!serve_is_loaded(server,
+                         exchange)) // scripts take the list of models for a sign of readiness
+        return;
     bytes_init(&out);
     models_answer(&server->model, name && *name ? name : NULL, &out, &fault);
     answer_json_of(exchange, &fault, &out);
@@ -230,6 +248,10 @@ static enum status write_server(const struct serve_server *server, struct bytes 
         const char *name, *type, *help;
         double value;
     } values[] = {
+        {"colrow_ready", "gauge", "1 when the ranks are loaded, 0 while they load.",
+         gauges.state == COLROW_READY},
+        {"colrow_loaded_bytes", "gauge", "Bytes of the weights that the ranks have read.",
+         (double)gauges.bytes_loaded},
         {"colrow_steps_total", "counter", "Steps of the engine.", (double)server->seen.steps},
         {"colrow_engine_overhead_seconds_total", "counter",
          "Time of steps that no rank spent in its forward pass.", server->seen.overhead_seconds},

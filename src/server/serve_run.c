@@ -69,9 +69,23 @@ static void is_out_of_patience(uv_timer_t *timer)
     close_all(server);
 }
 
+// Nothing runs that could finish: the commands that load are ended in the same words.
+static void give_up_loading(struct serve_server *server, int number)
+{
+    const struct serve_options *options = server->options;
+    server->status = fail(ERR_CANCELLED, "ended by signal %d (%s)", number, strsignal(number));
+    if (options->interrupted)
+        options->interrupted(options->loading_context, number);
+    close_all(server);
+}
+
 static void take_signal(uv_signal_t *handle, int number)
 {
     struct serve_server *server = handle->data;
+    if (!server->loaded) {
+        give_up_loading(server, number);
+        return;
+    }
     if (server->draining) {
         close_all(server);
         return;
@@ -87,12 +101,34 @@ static void take_signal(uv_signal_t *handle, int number)
 
 // ---- the engine ----
 
+static void note_loading(struct serve_server *server)
+{
+    const struct serve_options *options = server->options;
+    struct colrow_gauges gauges;
+    colrow_get_gauges(server->engine, &gauges);
+    if (options->loading)
+        options->loading(options->loading_context, &gauges);
+    server->loaded = gauges.state == COLROW_READY;
+    if (!server->loaded)
+        return;
+    if (options->loaded)
+        options->loaded(options->loading_context);
+    log_info("serving %s at %s", server->model.names[0], http_server_address(server->http));
+}
+
 static void engine_has_something(uv_poll_t *handle, int error, int events)
 {
     struct serve_server *server = handle->data;
     (void)error, (void)events;
     if (colrow_advance(server->engine) >= 0) {
+        if (!server->loaded)
+            note_loading(server);
         serve_measure(server);
+        return;
+    }
+    if (!server->loaded) { // what is wrong with the model will be wrong again
+        server->status = fail(ERR_GROUP, "%s", colrow_error());
+        close_all(server);
         return;
     }
     log_error("%s", colrow_error());
@@ -163,7 +199,7 @@ enum status serve_run(const struct serve_options *options, struct colrow_engine 
     TRY_DONE(serve_routes(&server));
     http_server_logger(server.http, serve_log, &server);
     TRY_DONE(http_server_listen(server.http));
-    log_info("serving %s at %s", server.model.names[0], http_server_address(server.http));
+    log_info("listening at %s while the model loads", http_server_address(server.http));
     uv_run(&server.loop, UV_RUN_DEFAULT);
     ignore_signals(&server);
     status = server.status;

@@ -37,6 +37,7 @@ struct serve_server {
     struct colrow_statistics seen; // at the last step
     struct serve_note *notes;
     int n_notes;
+    bool loaded; // the engine was ready once: from now on requests may wait for its ranks
     bool draining, closed;
     enum status status;
 };
@@ -93,6 +94,8 @@ void serve_jobs_cancel(struct serve_server *server, const char *why);
 void serve_jobs_fini(struct serve_server *server);
 
 // serve_routes.c
+// Answers 503 while the engine loads for the first time, and then says false.
+bool serve_is_loaded(const struct serve_server *server, struct http_exchange *exchange);
 enum status serve_routes(struct serve_server *server) STATUS_MUST_USE;
 void serve_measure(struct serve_server *server); // after a step
 
