@@ -191,6 +191,14 @@ COLROW_API int colrow_submit(struct colrow_engine *engine, const struct colrow_p
 // results of its step. Every sequence of every request gets exactly one output whose `finish` is
 // not COLROW_RUNNING, whatever happens, unless the engine is closed before.
 COLROW_API int colrow_cancel(struct colrow_engine *engine, uint64_t request);
+// Pauses a request whose user cannot take more for now: no step begins with it until
+// colrow_resume(); outputs of the step under way still come. It keeps its KV pages while nobody
+// else wants them, and no place in the batch; without its pages it starts over from its tokens,
+// which changes no bit of the answer. It may be cancelled. Both may be called from callbacks, and
+// more than once. -1: the request is over. A loop over colrow_step() alone must not wait for a
+// paused request: a step with nothing else to do returns at once.
+COLROW_API int colrow_pause(struct colrow_engine *engine, uint64_t request);
+COLROW_API int colrow_resume(struct colrow_engine *engine, uint64_t request);
 // Runs one step, and starts the next one before it hands over results: the ranks compute while
 // callbacks run and between calls. Callbacks may submit and cancel, and nothing else. Returns the
 // number of requests that are still alive, or -1 when the group is over: then every live request
@@ -223,6 +231,7 @@ struct colrow_gauges {
     int running_sequences;              // with pages, in the batch
     int waiting_sequences;              // for pages or for a place in the batch
     int64_t kv_pages_used, kv_pages;    // of kv_page_tokens tokens each
+    int paused_sequences;               // by colrow_pause(); neither running nor waiting
 };
 COLROW_API void colrow_get_gauges_sized(const struct colrow_engine *engine,
                                         struct colrow_gauges *out, size_t struct_size);
@@ -232,8 +241,8 @@ static inline void colrow_get_gauges(const struct colrow_engine *engine, struct 
 }
 
 // For requests submitted without a callback: the next output, or 0 when there is none. Runs steps
-// as needed when `wait` is set. Valid until the next call on the engine. Returns 1 with an output,
-// 0 without, -1 on error.
+// as needed when `wait` is set (not for requests that are paused). Valid until the next call on the
+// engine. Returns 1 with an output, 0 without, -1 on error.
 COLROW_API int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_output *out,
                                  size_t struct_size);
 static inline int colrow_poll(struct colrow_engine *engine, int wait, struct colrow_output *out)

@@ -310,6 +310,13 @@ int colrow_advance(struct colrow_engine *engine)
     return run_step(engine, "colrow_advance", step_at_hand);
 }
 
+// Paused requests alone bring nothing, however many steps are run.
+static bool may_bring_output(const struct colrow_engine *engine)
+{
+    return engine->n_requests > 0 &&
+           (has_work(engine) || engine->in_flight || engine->n_cancelled > 0);
+}
+
 int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_output *out,
                       size_t struct_size)
 {
@@ -318,7 +325,7 @@ int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_outp
         return -1;
     }
     bool failed = false;
-    while (wait && !failed && poll_queue_is_empty(&engine->polled) && engine->n_requests > 0)
+    while (wait && !failed && poll_queue_is_empty(&engine->polled) && may_bring_output(engine))
         failed = colrow_step(engine) < 0;
     struct colrow_output output;
     if (poll_queue_next(&engine->polled, &output)) {

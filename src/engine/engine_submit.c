@@ -1,4 +1,4 @@
-// colrow_submit() and colrow_cancel(): requests on their way in.
+// colrow_submit(), colrow_cancel() and what else users say of a request.
 #include <string.h>
 
 #include "engine/engine.h"
@@ -14,14 +14,39 @@ static struct request *find_request(const struct colrow_engine *engine, uint64_t
     return NULL;
 }
 
+static enum status request_is_over(uint64_t number)
+{
+    return fail(ERR_REQUEST, "request %llu is over, or never was", (unsigned long long)number);
+}
+
 int colrow_cancel(struct colrow_engine *engine, uint64_t number)
 {
     struct request *request = find_request(engine, number);
     if (!request)
-        return engine_result(
-            fail(ERR_REQUEST, "request %llu is over, or never was", (unsigned long long)number));
+        return engine_result(request_is_over(number));
     engine->n_cancelled += !request->cancelled;
     request->cancelled = true;
+    engine_ring(engine);
+    return 0;
+}
+
+int colrow_pause(struct colrow_engine *engine, uint64_t number)
+{
+    struct request *request = find_request(engine, number);
+    if (!request)
+        return engine_result(request_is_over(number));
+    for (int32_t i = 0; i < request->n; i++)
+        scheduler_pause(&engine->scheduler, &request->completions[i].sequence);
+    return 0;
+}
+
+int colrow_resume(struct colrow_engine *engine, uint64_t number)
+{
+    struct request *request = find_request(engine, number);
+    if (!request)
+        return engine_result(request_is_over(number));
+    for (int32_t i = 0; i < request->n; i++)
+        scheduler_resume(&engine->scheduler, &request->completions[i].sequence);
     engine_ring(engine);
     return 0;
 }

@@ -188,6 +188,7 @@ void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_g
         .requests = engine->n_requests,
         .running_sequences = engine->scheduler.running.n,
         .waiting_sequences = engine->scheduler.waiting.n,
+        .paused_sequences = engine->scheduler.parked.n,
         .kv_pages_used = kv_pool_size(engine->pool) - kv_pool_available(engine->pool),
         .kv_pages = kv_pool_size(engine->pool),
     };

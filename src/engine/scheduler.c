@@ -58,6 +58,8 @@ void scheduler_remove(struct scheduler *s, struct sequence *sequence)
         sequence_queue_remove(&s->waiting, sequence);
     if (sequence->state == SEQUENCE_RUNNING)
         sequence_queue_remove(&s->running, sequence);
+    if (sequence->state == SEQUENCE_PARKED)
+        sequence_queue_remove(&s->parked, sequence);
     give_pages(s, sequence);
     sequence->state = SEQUENCE_OVER;
 }
@@ -71,6 +73,67 @@ static void preempt(struct scheduler *s, struct sequence *sequence)
     sequence_queue_insert(&s->waiting, sequence);
     s->preemptions++;
 }
+
+// ---- paused sequences ----
+
+static void park(struct scheduler *s, struct sequence *sequence)
+{
+    assert(sequence->step_tokens == 0);
+    sequence_queue_remove(sequence->state == SEQUENCE_RUNNING ? &s->running : &s->waiting,
+                          sequence);
+    sequence->state = SEQUENCE_PARKED;
+    sequence_queue_insert(&s->parked, sequence);
+}
+
+void scheduler_pause(struct scheduler *s, struct sequence *sequence)
+{
+    sequence->paused = sequence->state != SEQUENCE_OVER;
+    if (sequence->step_tokens == 0 &&
+        (sequence->state == SEQUENCE_WAITING || sequence->state == SEQUENCE_RUNNING))
+        park(s, sequence);
+}
+
+void scheduler_resume(struct scheduler *s, struct sequence *sequence)
+{
+    sequence->paused = false;
+    if (sequence->state != SEQUENCE_PARKED)
+        return;
+    sequence_queue_remove(&s->parked, sequence);
+    if (sequence->n_pages > 0 && s->running.n < s->limits.sequences_max) {
+        sequence->state = SEQUENCE_RUNNING;
+        sequence_queue_insert(&s->running, sequence);
+        return;
+    }
+    s->preemptions += sequence->n_pages > 0; // others have its place in the batch
+    give_pages(s, sequence);
+    sequence->state = SEQUENCE_WAITING;
+    sequence_queue_insert(&s->waiting, sequence);
+}
+
+// Those that were paused while a step with them was under way.
+static void park_paused(struct scheduler *s)
+{
+    for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
+        next = sequence->next;
+        if (sequence->paused)
+            park(s, sequence);
+    }
+}
+
+// Takes the pages of the newest paused sequence that has some. False: none has.
+static bool reclaim_parked(struct scheduler *s)
+{
+    struct sequence *sequence = s->parked.last;
+    while (sequence && sequence->n_pages == 0)
+        sequence = sequence->previous;
+    if (!sequence)
+        return false;
+    give_pages(s, sequence);
+    s->preemptions++;
+    return true;
+}
+
+// ---- planning ----
 
 // Which logits the next `n_tokens` tokens of a sequence ask for.
 static struct step_logits logits_of(const struct sequence *sequence, int32_t n_tokens)
@@ -117,6 +180,8 @@ static bool grow(struct scheduler *s, struct sequence *sequence)
     if (missing <= 0)
         return true;
     while (!kv_pool_take(s->pool, 1, sequence->pages + sequence->n_pages)) {
+        if (reclaim_parked(s))
+            continue;
         struct sequence *newest = s->running.last;
         preempt(s, newest);
         if (newest == sequence)
@@ -170,8 +235,7 @@ static int64_t pages_in_reserve(const struct scheduler *s)
 
 static bool may_start(const struct scheduler *s, const struct sequence *sequence, int64_t reserve)
 {
-    return s->running.n < s->limits.sequences_max &&
-           kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
+    return kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
 }
 
 static void start_sequence(struct scheduler *s, struct sequence *sequence)
@@ -198,8 +262,11 @@ static void start_waiting(struct scheduler *s, struct room *room)
 {
     int64_t reserve = s->waiting.first ? pages_in_reserve(s) : 0;
     for (struct sequence *sequence; (sequence = s->waiting.first);) {
-        if (room->rows < 1 || room->logit_rows < 1 || !may_start(s, sequence, reserve))
+        if (room->rows < 1 || room->logit_rows < 1 || s->running.n >= s->limits.sequences_max)
             return;
+        while (!may_start(s, sequence, reserve))
+            if (!reclaim_parked(s))
+                return;
         start_sequence(s, sequence);
         reserve += may_grow(sequence);
         plan_chunk(s, room, sequence);
@@ -259,6 +326,7 @@ int32_t scheduler_plan(struct scheduler *s)
     };
     s->n_prefill_rows = 0;
     struct room room = {s->limits.rows_max, s->limits.logit_rows_max};
+    park_paused(s);
     uint64_t preemptions = s->preemptions;
     plan_decoding(s, &room);
     plan_prompts(s, &room);

@@ -24,7 +24,7 @@ struct scheduler_limits {
 struct scheduler {
     struct scheduler_limits limits;
     struct kv_pool *pool; // borrowed
-    struct sequence_queue waiting, running;
+    struct sequence_queue waiting, running, parked;
     uint64_t preemptions;
 
     // The step as planned last. Arrays have the sizes of `limits`.
@@ -44,6 +44,11 @@ void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
 // The sequence is over: it leaves its queue and gives its pages back. Not while a step with it is
 // under way.
 void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
+
+// A paused sequence takes part in no further step. It keeps its pages while nobody else wants them,
+// and no place in the batch. Both may come at any time, and twice.
+void scheduler_pause(struct scheduler *scheduler, struct sequence *sequence);
+void scheduler_resume(struct scheduler *scheduler, struct sequence *sequence);
 
 // Plans the next step into scheduler->step and each member's fields; returns the number of its
 // rows, 0 when there is nothing to do. Steps with rows are numbered from 1 on. Every page table

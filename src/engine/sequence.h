@@ -6,7 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum sequence_state { SEQUENCE_NEW, SEQUENCE_WAITING, SEQUENCE_RUNNING, SEQUENCE_OVER };
+enum sequence_state {
+    SEQUENCE_NEW,
+    SEQUENCE_WAITING,
+    SEQUENCE_RUNNING,
+    SEQUENCE_PARKED, // its user has paused it; with pages or without
+    SEQUENCE_OVER
+};
 
 // Rows of logits that a sequence gets from a step: of prompt tokens, then the one that the next
 // token is drawn from (which is the last prompt token's, where that is among them).
@@ -29,6 +35,7 @@ struct sequence {
     int32_t n_pages, pages_max;
 
     enum sequence_state state;
+    bool paused;                      // parked, or to be parked when the step under way is over
     struct sequence *previous, *next; // in its queue
 
     // logits of prompt tokens (colrow logits): wanted up to n_prompt, handed out up to here

@@ -45,12 +45,13 @@ static void free_if_over(struct serve_job *job)
         free_job(job);
 }
 
-static void cancel_sequences(struct serve_job *job)
+// Tells the engine of each request of the job: colrow_cancel(), colrow_pause(), colrow_resume().
+static void tell_engine(struct serve_job *job, int (*what)(struct colrow_engine *, uint64_t))
 {
     for (int i = 0; job->submissions && i < job->request.n_prompts; i++)
         if (job->submissions[i].submitted)
             // one that is over is unknown by now, which is as good
-            (void)colrow_cancel(job->server->engine, job->submissions[i].number);
+            (void)what(job->server->engine, job->submissions[i].number);
 }
 
 // ---- answers ----
@@ -107,7 +108,7 @@ static void part_with_client(struct serve_job *job)
     job->exchange = NULL;
     dequeue(job);
     if (job->n_open > 0)
-        cancel_sequences(job);
+        tell_engine(job, colrow_cancel);
 }
 
 // Anthropic's clients look for another object.
@@ -332,11 +333,14 @@ static void client_is_gone(void *owner)
     free_if_over(job);
 }
 
-// While a client reads slowly, tokens are kept and then sent together.
+// A client reads slowly: no more is computed for it. What the step under way still brings is kept.
 static void client_is_slow(void *owner)
 {
     struct serve_job *job = owner;
-    if (job->answer && !fault_of_status(&job->fault, answer_hold(job->answer, true)))
+    if (!job->answer)
+        return;
+    tell_engine(job, colrow_pause);
+    if (!fault_of_status(&job->fault, answer_hold(job->answer, true)))
         answer_fault(job);
 }
 
@@ -345,6 +349,7 @@ static void client_reads_again(void *owner)
     struct serve_job *job = owner;
     if (!job->answer)
         return;
+    tell_engine(job, colrow_resume);
     if (!fault_of_status(&job->fault, answer_hold(job->answer, false)))
         answer_fault(job);
     else if (job->exchange && job->n_open == 0)

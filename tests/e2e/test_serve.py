@@ -97,16 +97,31 @@ def client_leaves(server):
     check(server.request("GET", "/load")[2]["server_load"] == 0, "/load is 0 again")
 
 
-def client_is_slow(server):
-    """It is paused at 256 KiB; what comes meanwhile goes out together, and nothing is lost."""
-    body = {"prompt": "Tensor", "max_tokens": 480, "ignore_eos": True, "n": 4, "temperature": 1, "seed": 3, "logprobs": 5}
-    text = json.dumps({**body, "stream": True})
+SLOW = {"prompt": "Tensor", "max_tokens": 480, "ignore_eos": True, "n": 4, "temperature": 1, "seed": 3, "logprobs": 5}
+
+
+def read_slowly(server):
+    """A client that asks for a stream and reads none of it, until the stream is paused."""
+    text = json.dumps({**SLOW, "stream": True})
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plain.connect((server.host, server.port))
     plain.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
-    check(server.wait_for(lambda: server.metric("colrow_http_streams_paused") > 0, 30), "a slow reader's stream is paused")
-    check(server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0, 60), "the engine does not wait for a slow reader")
+    check(server.wait_for(lambda: server.metric("colrow_paused_sequences") == 4, 30), "a slow reader's sequences are paused")
+    return plain
+
+
+def client_is_slow(server):
+    """256 KiB are kept for it, then its sequences pause, and only they; nothing is lost."""
+    whole, alone = server.post("/v1/completions", **SLOW)[1], server.chat(QUESTIONS[0])
+    plain = read_slowly(server)
+    check(server.wait_for(lambda: server.metric("vllm:num_requests_running") == 0), "the engine has nothing else to do")
+    check(server.metric("vllm:kv_cache_usage_perc") > 0, "a slow reader keeps its pages")
+    check(128 << 10 < server.metric("colrow_http_buffered_bytes") < 512 << 10, f"buffered: {server.metric('colrow_http_buffered_bytes')}")
+    tokens = server.metric("vllm:generation_tokens_total")
+    time.sleep(0.2)
+    check(server.metric("vllm:generation_tokens_total") == tokens, "nothing is computed for a slow reader")
+    check(server.chat(QUESTIONS[0]) == alone, "others are answered meanwhile")
     data = b""
     while b"[DONE]" not in data:
         piece = plain.recv(1 << 20)
@@ -119,13 +134,24 @@ def client_is_slow(server):
         length, _, rest = rest.partition(b"\r\n")
         stream, rest = stream + rest[: int(length, 16)], rest[int(length, 16) + 2 :]
     texts = {}
-    events = [event for event in stream.decode().split("\n\n") if event.startswith("data: {")]
-    for event in events:
+    for event in [event for event in stream.decode().split("\n\n") if event.startswith("data: {")]:
         for choice in json.loads(event[6:])["choices"]:
             texts[choice["index"]] = texts.get(choice["index"], "") + choice["text"]
-    whole = server.post("/v1/completions", **body)[1]
     check([texts[i] for i in range(4)] == [choice["text"] for choice in whole["choices"]], "a slow reader gets the whole text")
-    check(len(events) < 4 * 480, f"in fewer events: {len(events)}")
+    check(server.wait_for(lambda: server.metric("vllm:kv_cache_usage_perc") == 0), "and its pages are free")
+
+
+def slow_client_is_dropped():
+    with Server(*FLAGS, "--stalled-timeout=4") as server:
+        begun = time.time()
+        plain = read_slowly(server)
+        check(server.wait_for(lambda: server.metric("colrow_http_dropped_slow_total") == 1), "who reads nothing for long is dropped")
+        check(time.time() - begun > 3.9, "but not at once")
+        check(server.wait_for(lambda: server.metric("vllm:kv_cache_usage_perc") == 0 and server.metric("colrow_paused_sequences") == 0),
+              "and its pages are free")
+        check(server.request("GET", "/load")[2]["server_load"] == 0, "/load is 0 again")
+        plain.close()
+        check_end(server)
 
 
 def dashboards(server):
@@ -248,6 +274,7 @@ with Server(*FLAGS) as server:
     for part in (answers, as_many_at_a_time, client_leaves, client_is_slow, bad_requests, metrics, dashboards, rank_dies, drains):
         part(server)
 queue_is_bounded()
+slow_client_is_dropped()
 keys()
 def name_of_the_folder():
     with Server(*FLAGS, name=None) as server:

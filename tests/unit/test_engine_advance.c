@@ -102,6 +102,13 @@ static void loop_until_ready(struct colrow_engine *engine)
     assert_int_equal(gauges_of(engine).state, COLROW_READY);
 }
 
+static void kill_one(struct colrow_engine *engine, int rank, int signal)
+{
+    struct colrow_rank_statistics statistics;
+    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
+    assert_int_equal(kill(statistics.pid, signal), 0);
+}
+
 static void assert_no_children(void)
 {
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
@@ -244,6 +251,73 @@ static void results_are_taken_in_slices(void **state)
     colrow_close(engine);
 }
 
+// A paused request stands still whatever the others do, and goes on as if nothing had been.
+static void paused_requests_stand_still(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    loop_until_ready(engine);
+    submit_all(engine, answers);
+    for (int i = 0; i < 4; i++)
+        sleep_and_advance(engine);
+    uint64_t slow = answers[5].request, slow_too = answers[4].request;
+    assert_int_equal(colrow_pause(engine, slow), 0);
+    assert_int_equal(colrow_pause(engine, slow_too), 0);
+    while (gauges_of(engine).requests > 2)
+        sleep_and_advance(engine);
+    int had = answers[5].n_ids;
+    assert_true(had > 0 && answers[5].n_ends == 0 && answers[4].n_ends == 0);
+    while (is_readable(engine, 50)) // nothing is left to do but the clock's ticks
+        assert_int_equal(colrow_advance(engine), 2);
+    assert_int_equal(answers[5].n_ids, had);
+    struct colrow_gauges gauges = gauges_of(engine);
+    assert_int_equal(gauges.paused_sequences, 2);
+    assert_int_equal(gauges.running_sequences + gauges.waiting_sequences, 0);
+    assert_true(gauges.kv_pages_used > 0);
+    struct colrow_output output;
+    assert_int_equal(colrow_poll(engine, 1, &output), 0); // does not wait for what cannot come
+    assert_int_equal(colrow_step(engine), 2);
+    assert_int_equal(colrow_resume(engine, slow), 0);
+    assert_int_equal(colrow_resume(engine, slow_too), 0);
+    assert_true(is_readable(engine, 0));
+    loop_until_done(engine);
+    assert_as_expected();
+    assert_int_equal(colrow_pause(engine, slow), -1);
+    assert_int_equal(colrow_error_class(), COLROW_ERROR_INVALID_REQUEST);
+    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    colrow_close(engine);
+}
+
+static void paused_requests_can_end(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin(&options);
+    loop_until_ready(engine);
+    for (int lost = 0; lost < 2; lost++) {
+        struct colrow_sampling sampling = client_sampling(400);
+        sampling.ignore_eos = 1;
+        client_submit(engine, "hello", &sampling, &answers[0]);
+        while (answers[0].n_outputs == 0)
+            sleep_and_advance(engine);
+        assert_int_equal(colrow_pause(engine, answers[0].request), 0);
+        while (is_readable(engine, 50))
+            assert_int_equal(colrow_advance(engine), 1);
+        if (lost)
+            kill_one(engine, 1, SIGKILL);
+        else
+            assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
+        while (answers[0].n_ends == 0)
+            sleep_and_advance(engine);
+        assert_int_equal(answers[0].finish, lost ? COLROW_FAILED : COLROW_CANCELLED);
+        assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+        assert_int_equal(gauges_of(engine).paused_sequences, 0);
+    }
+    colrow_close(engine);
+    assert_no_children();
+}
+
 static void loading_is_quiet(void **state)
 {
     (void)state;
@@ -260,13 +334,6 @@ static void loading_is_quiet(void **state)
     loop_until_done(engine);
     assert_as_expected();
     colrow_close(engine);
-}
-
-static void kill_one(struct colrow_engine *engine, int rank, int signal)
-{
-    struct colrow_rank_statistics statistics;
-    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
-    assert_int_equal(kill(statistics.pid, signal), 0);
 }
 
 static void lost_ranks_start_again(void **state)
@@ -370,6 +437,8 @@ int main(void)
         cmocka_unit_test(requests_ring),
         cmocka_unit_test(cancelling_leaves_the_others_alone),
         cmocka_unit_test(results_are_taken_in_slices),
+        cmocka_unit_test(paused_requests_stand_still),
+        cmocka_unit_test(paused_requests_can_end),
         cmocka_unit_test(loading_is_quiet),
         cmocka_unit_test(lost_ranks_start_again),
         cmocka_unit_test(no_call_waits_for_a_rank),

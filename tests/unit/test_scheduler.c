@@ -241,6 +241,105 @@ static void a_sequence_may_leave_at_any_time(void **state)
     }
 }
 
+static void paused_sequences_take_no_part(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 100, (struct scheduler_limits){2, 32, 2});
+    struct sequence *slow = add(&f, 10, 50, false), *other = add(&f, 10, 20, false);
+    assert_int_equal(scheduler_plan(&f.scheduler), 20);
+    scheduler_pause(&f.scheduler, slow); // while a step with it is under way
+    scheduler_pause(&f.scheduler, slow);
+    assert_int_equal(slow->state, SEQUENCE_RUNNING);
+    execute(&f);
+    int32_t had = slow->n_tokens, n_pages = slow->n_pages;
+    struct sequence *third = add(&f, 5, 5, false); // gets its place in the batch
+    while (scheduler_plan(&f.scheduler) > 0) {
+        check_plan(&f);
+        assert_int_equal(slow->step_tokens, 0);
+        execute(&f);
+    }
+    assert_int_equal(f.n_over, 2);
+    assert_true(other->state == SEQUENCE_OVER && third->state == SEQUENCE_OVER);
+    assert_int_equal(slow->state, SEQUENCE_PARKED);
+    assert_int_equal(slow->n_tokens, had);
+    assert_true(slow->n_pages == n_pages && n_pages > 0 && f.scheduler.preemptions == 0);
+    scheduler_resume(&f.scheduler, slow);
+    scheduler_resume(&f.scheduler, slow);
+    assert_int_equal(scheduler_plan(&f.scheduler), 1); // nothing is computed again
+    execute(&f);
+    run(&f);
+    // one that waits can be paused, too, and one that is over
+    struct sequence *early = add(&f, 5, 5, false);
+    scheduler_pause(&f.scheduler, early);
+    assert_int_equal(scheduler_plan(&f.scheduler), 0);
+    scheduler_pause(&f.scheduler, slow);
+    scheduler_resume(&f.scheduler, slow);
+    scheduler_resume(&f.scheduler, early);
+    run(&f);
+    fixture_fini(&f);
+}
+
+// Whoever takes no part has no right to keep pages that another needs, or to a full batch.
+static void paused_sequences_give_way(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 5, (struct scheduler_limits){2, 200, 2});
+    struct sequence *slow = add(&f, 100, 100, false), *gone = add(&f, 10, 10, false);
+    assert_true(scheduler_plan(&f.scheduler) > 0);
+    execute(&f);
+    scheduler_pause(&f.scheduler, slow);
+    scheduler_pause(&f.scheduler, gone);
+    scheduler_remove(&f.scheduler, gone); // cancelled while paused
+    f.n_over++;
+    struct sequence *long_one = add(&f, 200, 100, false);
+    assert_true(scheduler_plan(&f.scheduler) > 0);
+    assert_int_equal(long_one->state, SEQUENCE_RUNNING);
+    execute(&f);
+    while (long_one->state != SEQUENCE_OVER && scheduler_plan(&f.scheduler) > 0)
+        execute(&f);
+    assert_true(slow->n_pages == 0 && slow->state == SEQUENCE_PARKED);
+    assert_true(f.scheduler.preemptions > 0);
+    struct sequence *a = add(&f, 5, 5, false), *b = add(&f, 5, 5, false);
+    assert_true(scheduler_plan(&f.scheduler) > 0);
+    execute(&f);
+    scheduler_resume(&f.scheduler, slow); // the batch is full
+    assert_int_equal(slow->state, SEQUENCE_WAITING);
+    scheduler_pause(&f.scheduler, a);
+    scheduler_resume(&f.scheduler, a);
+    run(&f);
+    assert_true(a->state == SEQUENCE_OVER && b->state == SEQUENCE_OVER);
+    fixture_fini(&f);
+}
+
+// Paused and resumed at random, with too few pages: the tokens are the same (execute() looks).
+static void pausing_changes_no_token(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 40; seed++) {
+        struct fixture f;
+        unsigned random = seed * 2654435761u + 1;
+        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3});
+        for (int i = 0; i < 8; i++)
+            add(&f, 10 + 13 * i, 60, i % 3 == 0);
+        for (int step = 0; step < 3000 && f.n_over < 8; step++) {
+            bool any = scheduler_plan(&f.scheduler) > 0;
+            if (any)
+                check_plan(&f);
+            random = random * 1664525u + 1013904223u;
+            struct sequence *s = &f.sequences[random >> 29];
+            (random & (1u << 20) ? scheduler_pause : scheduler_resume)(&f.scheduler, s);
+            if (any)
+                execute(&f);
+        }
+        for (int i = 0; i < 8; i++)
+            scheduler_resume(&f.scheduler, &f.sequences[i]);
+        run(&f);
+        fixture_fini(&f);
+    }
+}
+
 static void failed_reservations_leave_nothing(void **state)
 {
     (void)state;
@@ -262,6 +361,9 @@ int main(void)
         cmocka_unit_test(first_come_first_served),
         cmocka_unit_test(rows_of_logits_limit_the_chunk),
         cmocka_unit_test(a_sequence_may_leave_at_any_time),
+        cmocka_unit_test(paused_sequences_take_no_part),
+        cmocka_unit_test(paused_sequences_give_way),
+        cmocka_unit_test(pausing_changes_no_token),
         cmocka_unit_test(failed_reservations_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
