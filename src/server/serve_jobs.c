@@ -17,8 +17,7 @@ static void dequeue(struct serve_job *job)
         return;
     job->queued = false;
     job->server->n_queued--;
-    for (int i = 0; i < job->request.n_prompts; i++)
-        job->server->queued_tokens -= job->request.prompts[i].n_ids;
+    job->server->queued_tokens -= job->queued_tokens;
 }
 
 static void free_job(struct serve_job *job)
@@ -265,10 +264,9 @@ static bool submit_prompts(struct serve_job *job)
     if (!fault_of_status(&job->fault, status))
         return false;
     job->submitted_ns = clock_ns();
-    job->queued = true;
-    server->n_queued++;
     for (int i = 0; i < request->n_prompts; i++)
-        server->queued_tokens += request->prompts[i].n_ids;
+        job->queued_tokens += request->prompts[i].n_ids;
+    server->queued_tokens += job->queued_tokens;
     for (int i = 0; i < request->n_prompts; i++) {
         const struct api_prompt *prompt = &request->prompts[i];
         const struct colrow_prompt ids = {.ids = prompt->ids, .n_ids = prompt->n_ids};
@@ -422,6 +420,8 @@ void serve_job_begin(struct http_exchange *exchange, void *owner)
     }
     job->endpoint = binding->endpoint;
     job->exchange = exchange;
+    job->queued = !binding->endpoint->look_up; // from now on: many may come before one is read
+    server->n_queued += job->queued;
     api_request_init(&job->request, binding->endpoint->kind);
     snprintf(job->log_id, sizeof job->log_id, "%s", request->id);
     if (request->id_given)

@@ -67,7 +67,8 @@ struct serve_job {
     struct serve_submission *submissions; // [n_prompts]
     int n_open;                           // sequences that the engine has
     bool reading;                         // on another thread
-    bool queued, streaming;
+    bool queued, streaming;               // queued: counted as one without a first token
+    int64_t queued_tokens;                // of it, once its prompts are known
     int64_t received_ns, submitted_ns, first_ns;
     int64_t *last_ns; // [n_choices], of each one's last token
 };
