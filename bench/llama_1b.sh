@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prefill and decode of a synthesised model in the shape of Llama-3.2-1B, beside this machine's limits, through the engine that
-# requests use. usage: bench/llama_1b.sh [TP] [extra flags for every run, e.g. --product-order tiles]
+# requests use. usage: bench/llama_1b.sh [TP] [extra flags for every run, e.g. --product-order pairs]
 set -eu
 tp=${1:-2}
 [ $# -gt 0 ] && shift

@@ -72,7 +72,7 @@ def run_case(args, engines, case, backwards):
 
 
 def measure(args):
-    engines = [Colrow(args.colrow, args.model, args.tp, "colrow"),
+    engines = [Colrow(args.colrow, args.model, args.tp, "colrow", ["--product-order", "pairs"]),
                Colrow(args.colrow, args.model, args.tp, "colrow, tiles", ["--product-order", "tiles"])]
     rows = []
     wanted = [c for c in CASES if not args.cases or any(part in c.name for part in args.cases.split(","))]

@@ -69,8 +69,9 @@ struct colrow_options {
                                 // in f32; other bits
     const char *tp_plan;        // file with a tp_plan, NULL: the family's
     int reduction_leaves;       // 0: 8
-    const char *product_order;  // NULL: "pairs" | "tiles": the order of sums made for AMX (bfloat16
-                                // only); other bits
+    const char *product_order;  // NULL: "auto" | "pairs" | "tiles": the order of sums made for AMX
+                                // (bfloat16 only); other bits. auto: tiles where the CPU has AMX,
+                                // pairs elsewhere; colrow_get_info() says which
     int threads_per_rank;       // 0: the cores of the cpuset shared evenly (at least 1)
     double collective_timeout;  // seconds without progress that end the group; 60
     uint64_t seed;              // requests without one get theirs from this and their number

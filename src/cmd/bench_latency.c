@@ -252,10 +252,11 @@ static enum status run_throughput(struct bench *b, const char *model)
     if (status == OK) {
         double tokens = (double)b->workload.n * (b->workload.input_len + b->workload.output_len);
         json_t *root =
-            json_pack("{s:f, s:i, s:f, s:f, s:f, s:o}", "elapsed_time", r.seconds, "num_requests",
-                      b->workload.n, "total_num_tokens", tokens, "requests_per_second",
-                      b->workload.n / r.seconds, "tokens_per_second", tokens / r.seconds, "limits",
-                      limits_json(b->cores, &b->peak));
+            json_pack("{s:s, s:s, s:s, s:f, s:i, s:f, s:f, s:f, s:o}", "dtype", b->info.dtype,
+                      "isa", b->info.isa, "product_order", b->info.product_order, "elapsed_time",
+                      r.seconds, "num_requests", b->workload.n, "total_num_tokens", tokens,
+                      "requests_per_second", b->workload.n / r.seconds, "tokens_per_second",
+                      tokens / r.seconds, "limits", limits_json(b->cores, &b->peak));
         if (b->json || b->output_json)
             status = json_write(root, JSON_FIGURES, b->output_json);
         else

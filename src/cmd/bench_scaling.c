@@ -84,6 +84,7 @@ static enum status run_scaling(struct scaling *s)
 {
     struct table table;
     struct point first[FLAG_LIST_MAX];
+    struct colrow_info info = {0};
     enum status status = OK;
     int cores = device_cpu_count();
     struct peak peak;
@@ -103,6 +104,8 @@ static enum status run_scaling(struct scaling *s)
         flags.options.tensor_parallel_size = s->tp[i];
         flags.options.max_model_len = s->input_len + s->output_len;
         status = engine_flags_open(&flags, s->model, &engine);
+        if (status == OK)
+            colrow_get_info(engine, &info);
         for (int b = 0; b < s->n_batch && status == OK; b++) {
             struct point point;
             status = measure_point(s, engine, s->batch[b], &point);
@@ -114,8 +117,10 @@ static enum status run_scaling(struct scaling *s)
         colrow_close(engine);
     }
     if (status == OK && (s->json || s->output_json))
-        status = json_write(json_pack("{s:o, s:O, s:o}", "model", json_foreign(s->model), "points",
-                                      s->rows, "limits", limits_json(cores, &peak)),
+        status = json_write(json_pack("{s:o, s:s, s:s, s:s, s:O, s:o}", "model",
+                                      json_foreign(s->model), "dtype", info.dtype, "isa", info.isa,
+                                      "product_order", info.product_order, "points", s->rows,
+                                      "limits", limits_json(cores, &peak)),
                             JSON_FIGURES, s->output_json);
     if (status == OK && !s->json) {
         print_limits(output(), cores, &peak);

@@ -44,7 +44,8 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8); changes bits"},
     {FLAG_TEXT, "--product-order", NULL, AT(options.product_order), 0, 0, "ORDER",
-     "pairs, or tiles: sums as AMX makes them (default pairs); changes bits"},
+     "of sums: pairs, or tiles as AMX makes them; changes bits (default auto: tiles where the CPU "
+     "has AMX)"},
     {FLAG_INT, "--threads-per-rank", NULL, AT(options.threads_per_rank), 0, 256, "N",
      "cores a rank works on (default: its share of the cpuset)"},
     {FLAG_NUMBER, "--collective-timeout", NULL, AT(options.collective_timeout), 0.1, 86400,

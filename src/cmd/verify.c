@@ -107,7 +107,7 @@ static enum status read_dimensions(struct verify *v)
                    &v->n_batch));
     TRY(split_names("--dtype", list_text(v, v->dtype_text, "bfloat16,float16,float32", "auto"),
                     &v->dtype));
-    TRY(split_names("--product-order", list_text(v, v->order_text, "pairs,tiles", "pairs"),
+    TRY(split_names("--product-order", list_text(v, v->order_text, "pairs,tiles", "auto"),
                     &v->order));
     TRY(split_names("--isa",
                     list_text(v, v->isa_text, "reference,avx2,avx512,avx512bf16,amx",
@@ -290,7 +290,7 @@ static const struct flag verify_flags[] = {
     {FLAG_TEXT, "--dtype", "--dtypes", AT(dtype_text), 0, 0, "NAMES",
      "compute types (default: the checkpoint's [bfloat16,float16,float32])"},
     {FLAG_TEXT, "--product-order", "--product-orders", AT(order_text), 0, 0, "NAMES",
-     "pairs,tiles (default: pairs [both; tiles in bfloat16])"},
+     "auto,pairs,tiles (default: auto [pairs and tiles, the latter in bfloat16])"},
     {.kind = FLAG_HEADING, .help = "tokens"},
     {FLAG_TEXT, "--input-ids", NULL, AT(ids_text), 0, 0, "IDS",
      "1,2,3 or a file (default: a fixed pattern)"},

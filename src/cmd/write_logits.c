@@ -19,7 +19,8 @@ struct logits {
     int copies; // the same sequence so many times side by side; the last one's logits are written
     int32_t *ids;
     int n_ids, vocab_size;
-    float *values; // [n_ids][vocab_size]
+    const char *product_order; // static
+    float *values;             // [n_ids][vocab_size]
     int n_received;
     enum status status;
 };
@@ -57,6 +58,7 @@ static enum status compute(struct logits *l, struct colrow_engine *engine)
     sampling.max_tokens = 1;
     sampling.ignore_eos = 1;
     l->vocab_size = info.vocab_size;
+    l->product_order = info.product_order;
     size_t count;
     if (!checked_mul((size_t)l->n_ids, (size_t)l->vocab_size, &count))
         return fail_memory(SIZE_MAX, "logits");
@@ -84,7 +86,9 @@ static enum status write_logits_file(const struct logits *l)
                                      .n_dimensions = 2,
                                      .shape = {l->n_ids, l->vocab_size}};
     struct safetensors_writer *writer;
-    TRY(safetensors_create(l->output, &spec, 1, NULL, 0, &writer));
+    // which of its orders' bits these are: the default depends on the machine
+    const char *const metadata[] = {"product_order", l->product_order};
+    TRY(safetensors_create(l->output, &spec, 1, metadata, 1, &writer));
     enum status status = safetensors_write(
         writer, l->values, (size_t)l->n_ids * (size_t)l->vocab_size * sizeof(float));
     if (status != OK) {

@@ -36,6 +36,11 @@ enum product_order product_order_from_name(const char *name)
     return ORDER_COUNT;
 }
 
+enum product_order product_order_fastest(enum isa level, enum compute_type compute)
+{
+    return level >= ISA_AMX && compute == COMPUTE_BF16 ? ORDER_TILES : ORDER_PAIRS;
+}
+
 // Filled once; read-only afterwards.
 static enum isa machine;
 static struct kernels tables[ISA_COUNT];

@@ -152,6 +152,9 @@ enum isa { ISA_REFERENCE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_AMX, ISA_COU
 const char *isa_name(enum isa isa);
 enum isa isa_from_name(const char *name); // ISA_COUNT when unknown
 enum isa isa_of_machine(void);            // highest that this CPU (and its self-check) supports
+// The order in which a machine of that level is fastest: tiles for bfloat16 where there is AMX.
+// Ask with isa_of_machine(), not with the level that COLROW_ISA leaves, which is to change no bit.
+enum product_order product_order_fastest(enum isa machine, enum compute_type compute);
 
 // The table for at most `isa`, filled upward from the reference. Never NULL; valid for the
 // process's life.

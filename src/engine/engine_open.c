@@ -126,12 +126,23 @@ static enum status resolve_compute(struct opening *opening)
     return fail(ERR_USAGE, "dtype is \"%s\"; expected auto, bfloat16, float16 or float32", name);
 }
 
+// The ranks are told the order by name, so all of them have the same one.
 static enum status resolve_order(struct opening *opening)
 {
-    const char *name = opening->options->product_order ? opening->options->product_order : "pairs";
+    const char *name = opening->options->product_order ? opening->options->product_order : "auto";
     opening->engine->order = product_order_from_name(name);
+    if (strcmp(name, "auto") == 0) {
+        opening->engine->order = product_order_fastest(isa_of_machine(), opening->compute);
+        if (opening->engine->order == ORDER_TILES)
+            log_info("products are summed in tiles, which this CPU's AMX does; --product-order "
+                     "pairs gives the bits of machines without AMX");
+        else if (opening->compute == COMPUTE_BF16)
+            log_info("products are summed in pairs, as this CPU has no AMX; --product-order tiles "
+                     "gives the bits of machines with AMX");
+        return OK;
+    }
     if (opening->engine->order == ORDER_COUNT)
-        return fail(ERR_USAGE, "product_order is \"%s\"; expected pairs or tiles", name);
+        return fail(ERR_USAGE, "product_order is \"%s\"; expected auto, pairs or tiles", name);
     if (opening->engine->order == ORDER_TILES && opening->compute != COMPUTE_BF16)
         return fail(ERR_USAGE,
                     "product_order tiles is for bfloat16, and %s is computed in %s; use pairs or "

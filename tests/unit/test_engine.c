@@ -1,4 +1,5 @@
 // One answer, whatever the split, the batch, the chunks and the pool.
+#include "device/kernels.h"
 #include "engine_client.h"
 #include "toy_llama.h"
 
@@ -126,6 +127,29 @@ static void the_same_with_threads(void **state)
     check_all(&options, &statistics);
 }
 
+// Which order is taken is the machine's matter; a level that COLROW_ISA leaves changes no bit.
+static void the_order_that_the_machine_sums_fastest_is_the_default(void **state)
+{
+    (void)state;
+    const char *levels[] = {"", "reference"};
+    for (int i = 0; i < 2; i++) {
+        setenv("COLROW_ISA", levels[i], 1);
+        const char *orders[] = {NULL, "auto", "pairs", "tiles"};
+        for (int k = 0; k < 4; k++) {
+            struct colrow_options options = client_options(toy.folder, 2);
+            struct colrow_info info;
+            options.dtype = "bfloat16";
+            options.product_order = orders[k];
+            struct colrow_engine *engine = client_open(&options);
+            colrow_get_info(engine, &info);
+            const char *fastest = isa_of_machine() >= ISA_AMX ? "tiles" : "pairs";
+            assert_string_equal(info.product_order, k < 2 ? fastest : orders[k]);
+            colrow_close(engine);
+        }
+    }
+    unsetenv("COLROW_ISA");
+}
+
 static void ask_for_logits(const struct colrow_options *options, struct answer *answer)
 {
     struct colrow_engine *engine = client_open(options);
@@ -198,6 +222,7 @@ static void hidden_states_stay_until_the_next_step(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_order_that_the_machine_sums_fastest_is_the_default),
         cmocka_unit_test(the_same_on_any_number_of_ranks),
         cmocka_unit_test(the_same_in_any_batch_and_chunk),
         cmocka_unit_test(the_same_after_preemptions),

@@ -25,6 +25,19 @@ static void tables_are_whole_and_capped_by_the_machine(void **state)
     assert_string_equal(kernels_for(ISA_REFERENCE)->isa, "reference");
 }
 
+static void the_fastest_order_is_tiles_for_bfloat16_on_amx_alone(void **state)
+{
+    (void)state;
+    for (int isa = 0; isa < ISA_COUNT; isa++) {
+        bool amx = isa == ISA_AMX;
+        assert_int_equal(product_order_fastest((enum isa)isa, COMPUTE_BF16),
+                         amx ? ORDER_TILES : ORDER_PAIRS);
+        assert_int_equal(product_order_fastest((enum isa)isa, COMPUTE_F16), ORDER_PAIRS);
+        assert_int_equal(product_order_fastest((enum isa)isa, COMPUTE_F32), ORDER_PAIRS);
+    }
+    assert_int_equal(product_order_from_name("auto"), ORDER_COUNT); // no order of its own
+}
+
 static void the_environment_caps_the_level(void **state)
 {
     (void)state;
@@ -57,6 +70,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_levels_match),
         cmocka_unit_test(tables_are_whole_and_capped_by_the_machine),
+        cmocka_unit_test(the_fastest_order_is_tiles_for_bfloat16_on_amx_alone),
         cmocka_unit_test(the_environment_caps_the_level),
         cmocka_unit_test(an_unknown_level_is_refused_with_the_names),
     };
