@@ -82,6 +82,9 @@ struct colrow_options {
     // while weights are read; may be NULL
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
     void *progress_context;
+    // 1: whole pages of prompts and answers that later requests begin with are not computed again;
+    // no bit changes. 0: only the sequences of one request share its prompt
+    int enable_prefix_caching;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -170,6 +173,9 @@ struct colrow_output {
     const char *error;         // with COLROW_FAILED
     enum colrow_error_class error_class;  // with COLROW_FAILED; else COLROW_ERROR_NONE
     int prompt_tokens, completion_tokens; // so far
+    int cached_tokens;                    // of the prompt: found in the prefix cache, not computed
+    int preemptions;                      // how often it had to give its pages back and start over
+    double queue_seconds;                 // from colrow_submit() to its first step
 };
 typedef void (*colrow_callback)(void *context,
                                 const struct colrow_output *output); // valid during the call
@@ -184,6 +190,8 @@ struct colrow_prompt {
     const int32_t *ids;
     int n_ids;
     int no_special_tokens;
+    const char *cache_salt;   // NULL, or: share the prefix cache only with prompts of the same salt
+    size_t cache_salt_length; // bytes; 0: up to its NUL
 };
 COLROW_API int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *prompt,
                              const struct colrow_sampling *sampling, colrow_callback callback,
@@ -292,6 +300,7 @@ struct colrow_info {
     const char *dtype, *kv_cache_dtype, *isa, *architecture, *product_order;
     int threads_per_rank;
     int max_new_tokens, max_length; // of generation_config.json; 0: not said
+    int prefix_caching;             // 1: on
 };
 COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
                                       size_t struct_size);
@@ -308,6 +317,8 @@ struct colrow_statistics {
     uint64_t preemptions;
     double overhead_seconds; // of the steps: what no rank spent in its forward pass (hand-over,
                              // sampling, bookkeeping)
+    // tokens of prompts when they first start: looked up in the prefix cache, and found
+    uint64_t prefix_cache_queries, prefix_cache_hits;
 };
 struct colrow_rank_statistics {
     int pid;

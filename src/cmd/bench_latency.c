@@ -233,6 +233,7 @@ static int bench_latency_main(int argc, char **argv)
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&b.engine);
+    b.engine.prefix_caching = false; // what is measured is computed
     b.engine.quiet = true;
     enum status status =
         flags_parse(&command_bench_latency, &b, argc, argv, &model, 1, &n_positional, &helped);
@@ -302,6 +303,7 @@ static int bench_throughput_main(int argc, char **argv)
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&b.engine);
+    b.engine.prefix_caching = false; // what is measured is computed
     b.engine.quiet = true;
     enum status status =
         flags_parse(&command_bench_throughput, &b, argc, argv, &model, 1, &n_positional, &helped);

@@ -173,6 +173,7 @@ static int bench_scaling_main(int argc, char **argv)
     bool helped;
     int n_positional;
     engine_flags_init(&s.engine);
+    s.engine.prefix_caching = false; // what is measured is computed
     s.engine.quiet = true;
     s.engine.options.threads_per_rank = 1;
     s.rows = json_array();
@@ -284,6 +285,7 @@ static int bench_memory_main(int argc, char **argv)
     bool helped;
     int n_positional;
     engine_flags_init(&s.engine);
+    s.engine.prefix_caching = false; // what is measured is computed
     s.engine.quiet = true;
     s.engine.options.kv_cache_memory = 64 << 20;
     s.engine.options.max_model_len = 256; // fits into it, and no model is shorter

@@ -15,7 +15,7 @@
 
 void engine_flags_init(struct engine_flags *engine)
 {
-    *engine = (struct engine_flags){0};
+    *engine = (struct engine_flags){.prefix_caching = true};
     colrow_options_init(&engine->options);
 }
 
@@ -39,6 +39,10 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "BYTES", "memory for keys and values of all ranks, e.g. 2GB"},
     {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(options.kv_cache_dtype), 0, 0, "TYPE",
      "auto (--dtype) or float32 (default auto); changes bits"},
+    {FLAG_ON, "--enable-prefix-caching", NULL, AT(prefix_caching), 0, 0, NULL,
+     "whole KV pages that a prompt has in common with earlier ones are not computed again"},
+    {FLAG_OFF, "--no-enable-prefix-caching", NULL, AT(prefix_caching), 0, 0, NULL,
+     "only the answers to one request share its prompt"},
     {FLAG_TEXT, "--tp-plan", NULL, AT(options.tp_plan), 0, 0, "FILE",
      "JSON: module pattern -> style (default: the family's plan)"},
     {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
@@ -154,6 +158,7 @@ enum status engine_flags_begin(struct engine_flags *engine, const char *model,
     struct colrow_options *options = &engine->options;
     TRY(checkpoint_folder_check(model));
     options->model = model;
+    options->enable_prefix_caching = engine->prefix_caching;
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);
     interrupts_catch();

@@ -53,8 +53,6 @@ static const struct flag serve_flags[] = {
      "usage says how many tokens of the prompt were cached"},
     {FLAG_ON, "--enable-server-load-tracking", NULL, offsetof(struct serve, ignored), 0, 0, NULL,
      "as always: GET /load counts requests"},
-    {FLAG_ON, "--no-enable-prefix-caching", NULL, offsetof(struct serve, ignored), 0, 0, NULL,
-     "as always: there is no prefix cache yet"},
     {FLAG_ON, "--enforce-eager", NULL, offsetof(struct serve, ignored), 0, 0, NULL,
      "as always: there are no graphs to capture"},
     {FLAG_INT, "--block-size", NULL, offsetof(struct serve, block_size), 1, 1024, "N",

@@ -11,6 +11,7 @@
 #include "engine/crew.h"
 #include "engine/kv_pool.h"
 #include "engine/poll_queue.h"
+#include "engine/prefix_cache.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/scheduler.h"
@@ -39,6 +40,7 @@ struct colrow_engine {
     struct crew *crew;
     struct step_limits limits;
     struct kv_pool *pool;
+    struct prefix_cache *cache; // NULL while hidden states are captured: every row is computed
     struct scheduler scheduler;
     struct sampler *sampler;
 

@@ -33,6 +33,7 @@ static void set_defaults(struct colrow_options *options)
         .max_num_batched_tokens = 512,
         .gpu_memory_utilization = 0.9,
         .collective_timeout = 60,
+        .enable_prefix_caching = 1,
         .log_level = LOG_WARNING,
     };
 }
@@ -258,6 +259,8 @@ static enum status choose_sizes(struct opening *opening)
         .rows_max = rows,
         .sequences_max = options->max_num_seqs,
         .logit_rows_max = logit_rows < rows ? logit_rows : rows,
+        // may be more than there are pages: sequences share them
+        .page_entries_max = kv_pages_for(engine->max_model_len) * options->max_num_seqs,
     };
     return OK;
 }
@@ -293,9 +296,6 @@ static enum status plan_memory_use(struct opening *opening)
     request.front_end_bytes = device_resident_bytes();
     TRY(device_memory_available(&request.available_bytes));
     TRY(budget_compute(&request, &opening->budget));
-    int64_t entries = kv_pages_for(engine->max_model_len) * options->max_num_seqs;
-    engine->limits.page_entries_max =
-        entries < opening->budget.kv_pages ? entries : opening->budget.kv_pages;
     if (options->log_level <= LOG_INFO)
         budget_print(&opening->budget);
     return OK;
@@ -312,7 +312,10 @@ static enum status reserve_engine(struct opening *opening)
     int32_t vocab_size = engine->config.vocab_size;
     TRY(kernels_choose(&engine->kernels));
     TRY(kv_pool_new(opening->budget.kv_pages, &engine->pool));
-    TRY(scheduler_init(&engine->scheduler, &limits, engine->pool));
+    if (!engine->capture)
+        TRY(prefix_cache_new(engine->pool, opening->options->enable_prefix_caching != 0,
+                             &engine->cache));
+    TRY(scheduler_init(&engine->scheduler, &limits, engine->pool, engine->cache));
     return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX,
                        engine->kernels, &engine->sampler);
 }
@@ -432,6 +435,7 @@ void colrow_close(struct colrow_engine *engine)
     poll_queue_fini(&engine->polled);
     scheduler_fini(&engine->scheduler);
     sampler_free(engine->sampler);
+    prefix_cache_free(engine->cache);
     kv_pool_free(engine->pool);
     colrow_tokenizer_close(engine->text);
     plan_free(engine->plan);

@@ -40,6 +40,11 @@ static struct colrow_output describe_output(const struct completion *completion)
         .error_class = error ? error_class_of(completion->fault) : COLROW_ERROR_NONE,
         .prompt_tokens = sequence->n_prompt,
         .completion_tokens = n_generated,
+        .cached_tokens = sequence->n_cached > 0 ? sequence->n_cached : 0,
+        .preemptions = sequence->preemptions,
+        .queue_seconds = sequence->n_cached < 0
+                             ? 0
+                             : (double)(sequence->started_ns - request->submitted_ns) * 1e-9,
     };
 }
 

@@ -49,6 +49,8 @@ static void count_step(struct colrow_engine *engine)
     *(prefill ? &statistics->prefill_tokens : &statistics->decode_tokens) +=
         (uint64_t)scheduler->step.n_rows;
     statistics->preemptions = scheduler->preemptions;
+    statistics->prefix_cache_queries = scheduler->prefix_queries;
+    statistics->prefix_cache_hits = scheduler->prefix_hits;
     engine->n_rows_last = scheduler->step.n_rows;
 }
 
@@ -125,7 +127,7 @@ static bool take_results(struct colrow_engine *engine, int64_t end_ns)
     engine->taking = true;
     while (engine->n_taken < scheduler->step.n_sequences) {
         struct sequence *sequence = scheduler->members[engine->n_taken++];
-        scheduler_member_done(sequence);
+        scheduler_member_done(scheduler, sequence);
         take_result(engine, sequence);
         if (engine->n_taken < scheduler->step.n_sequences && clock_ns() > end_ns)
             return false;
@@ -140,7 +142,7 @@ static void forget_step(struct colrow_engine *engine)
     struct scheduler *scheduler = &engine->scheduler;
     for (int32_t i = engine->n_taken; i < scheduler->step.n_sequences; i++) {
         struct completion *completion = completion_of(scheduler->members[i]);
-        scheduler_member_done(&completion->sequence);
+        scheduler_member_lost(&completion->sequence);
         if (completion->closed)
             engine_close_completion(engine, completion);
     }
@@ -293,6 +295,8 @@ int colrow_restart(struct colrow_engine *engine)
         return engine_result(fail(ERR_USAGE, "colrow_restart() is for an engine whose ranks are "
                                              "lost, and not for callbacks"));
     assert(engine->n_requests == 0);
+    if (engine->cache)
+        prefix_cache_clear(engine->cache);
     crew_restart(engine->crew);
     engine->over = false;
     return 0;

@@ -1,6 +1,7 @@
 // colrow_submit(), colrow_cancel() and what else users say of a request.
 #include <string.h>
 
+#include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/struct_size.h"
 
@@ -66,6 +67,19 @@ static enum status encode_prompt(const struct colrow_engine *engine,
     return ids->n > INT32_MAX / 2 ? fail(ERR_TOO_LARGE, "the prompt has %zu tokens", ids->n) : OK;
 }
 
+// Whose pages the request's sequences may share.
+static uint64_t scope_of(const struct colrow_engine *engine, const struct request *request,
+                         const struct colrow_prompt *prompt)
+{
+    if (!engine->cache || !prefix_cache_retains(engine->cache))
+        return prefix_scope(PREFIX_SCOPE_REQUEST, request->number);
+    if (!prompt->cache_salt)
+        return prefix_scope(PREFIX_SCOPE_ALL, 0);
+    size_t length =
+        prompt->cache_salt_length ? prompt->cache_salt_length : strlen(prompt->cache_salt);
+    return prefix_scope_of_salt(engine->cache, prompt->cache_salt, length);
+}
+
 static enum status make_request(struct colrow_engine *engine, const struct token_ids *ids,
                                 const struct colrow_sampling *given, colrow_callback callback,
                                 void *context, struct request **out)
@@ -128,8 +142,12 @@ int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *give
     *(engine->last_request ? &engine->last_request->next : &engine->first_request) = request;
     engine->last_request = request;
     engine->n_requests++;
-    for (int32_t i = 0; i < request->n; i++)
+    request->submitted_ns = clock_ns();
+    uint64_t scope = scope_of(engine, request, &prompt);
+    for (int32_t i = 0; i < request->n; i++) {
+        request->completions[i].sequence.scope = scope;
         scheduler_add(&engine->scheduler, &request->completions[i].sequence);
+    }
     engine_ring(engine);
     if (number)
         *number = request->number;

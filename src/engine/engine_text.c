@@ -165,6 +165,7 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .threads_per_rank = engine->threads_per_rank,
         .max_new_tokens = engine->generation.max_new_tokens,
         .max_length = engine->generation.max_length,
+        .prefix_caching = engine->cache && prefix_cache_retains(engine->cache),
     };
     struct_give(out, struct_size, &info, sizeof info);
 }

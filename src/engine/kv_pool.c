@@ -5,39 +5,90 @@
 
 #include "base/memory.h"
 
+// The free pages are a ring through `end`, in the order in which they will be taken: at its front
+// those without known content, what was used last first (it is still in a CPU's cache); behind them
+// those with, what was used last last.
+struct free_page {
+    int32_t before, after;
+};
+
 struct kv_pool {
     int64_t n_pages, n_free;
-    int32_t *free; // [n_free], the next one to take last: what was used last is still in a cache
-    uint32_t *holders; // [n_pages]
+    struct free_page *ring; // [n_pages + 1]
+    int32_t end;            // of the ring: n_pages
+    uint32_t *holders;      // [n_pages]
+    uint8_t *kept;          // [n_pages] its content is known
+    kv_page_lost *lost;     // or NULL
+    void *context;
+    bool retains;
 };
+
+static void put_between(struct kv_pool *pool, int32_t page, int32_t before, int32_t after)
+{
+    pool->ring[page] = (struct free_page){before, after};
+    pool->ring[before].after = page;
+    pool->ring[after].before = page;
+    pool->n_free++;
+}
+
+static void put_first(struct kv_pool *pool, int32_t page)
+{
+    put_between(pool, page, pool->end, pool->ring[pool->end].after);
+}
+
+static void put_last(struct kv_pool *pool, int32_t page)
+{
+    put_between(pool, page, pool->ring[pool->end].before, pool->end);
+}
+
+static void take_out(struct kv_pool *pool, int32_t page)
+{
+    struct free_page links = pool->ring[page];
+    pool->ring[links.before].after = links.after;
+    pool->ring[links.after].before = links.before;
+    pool->n_free--;
+    assert(pool->n_free >= 0);
+}
 
 enum status kv_pool_new(int64_t n_pages, struct kv_pool **out)
 {
+    static const char what[] = "the KV pool";
     assert(n_pages > 0 && n_pages <= KV_POOL_PAGES_MAX);
     struct kv_pool *pool;
-    TRY(memory_new(1, sizeof *pool, "the KV pool", &pool));
-    enum status status =
-        memory_new((size_t)n_pages, sizeof *pool->free, "the KV pool", &pool->free);
-    if (status == OK)
-        status = memory_new((size_t)n_pages, sizeof *pool->holders, "the KV pool", &pool->holders);
-    if (status != OK) {
-        kv_pool_free(pool);
-        return status;
-    }
-    pool->n_pages = pool->n_free = n_pages;
-    for (int64_t i = 0; i < n_pages; i++)
-        pool->free[i] = (int32_t)(n_pages - 1 - i); // page 0 first
+    size_t n = (size_t)n_pages;
+    TRY(memory_new(1, sizeof *pool, what, &pool));
+    enum status status;
+    TRY_DONE(memory_new(n + 1, sizeof *pool->ring, what, &pool->ring));
+    TRY_DONE(memory_new(n, sizeof *pool->holders, what, &pool->holders));
+    TRY_DONE(memory_new(n, sizeof *pool->kept, what, &pool->kept));
+    pool->n_pages = n_pages;
+    pool->end = (int32_t)n_pages;
+    pool->ring[pool->end] = (struct free_page){pool->end, pool->end};
+    for (int32_t page = 0; page < pool->end; page++)
+        put_last(pool, page); // page 0 first
     *out = pool;
-    return OK;
+done:
+    if (status != OK)
+        kv_pool_free(pool);
+    return status;
 }
 
 void kv_pool_free(struct kv_pool *pool)
 {
     if (!pool)
         return;
-    free(pool->free);
+    free(pool->ring);
     free(pool->holders);
+    free(pool->kept);
     free(pool);
+}
+
+static void lose_content(struct kv_pool *pool, int32_t page)
+{
+    if (!pool->kept[page])
+        return;
+    pool->kept[page] = 0;
+    pool->lost(pool->context, page);
 }
 
 bool kv_pool_take(struct kv_pool *pool, int32_t n, int32_t *pages)
@@ -46,30 +97,76 @@ bool kv_pool_take(struct kv_pool *pool, int32_t n, int32_t *pages)
     if (n > pool->n_free)
         return false;
     for (int32_t i = 0; i < n; i++) {
-        int32_t page = pool->free[--pool->n_free];
-        assert(pool->holders[page] == 0);
+        int32_t page = pool->ring[pool->end].after;
+        assert(page != pool->end && pool->holders[page] == 0);
+        take_out(pool, page);
         pool->holders[page] = 1;
+        lose_content(pool, page);
         pages[i] = page;
     }
     return true;
 }
 
+static void assert_page(const struct kv_pool *pool, int32_t page)
+{
+    assert(page >= 0 && page < pool->n_pages);
+    (void)pool;
+    (void)page;
+}
+
 void kv_pool_share(struct kv_pool *pool, const int32_t *pages, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
-        assert(pages[i] >= 0 && pages[i] < pool->n_pages && pool->holders[pages[i]] > 0);
-        pool->holders[pages[i]]++;
+        int32_t page = pages[i];
+        assert_page(pool, page);
+        assert(pool->holders[page] > 0 || pool->kept[page]);
+        if (pool->holders[page]++ == 0)
+            take_out(pool, page);
     }
 }
 
 void kv_pool_give(struct kv_pool *pool, const int32_t *pages, int32_t n)
 {
     for (int32_t i = n - 1; i >= 0; i--) {
-        assert(pages[i] >= 0 && pages[i] < pool->n_pages && pool->holders[pages[i]] > 0);
-        if (--pool->holders[pages[i]] == 0)
-            pool->free[pool->n_free++] = pages[i];
+        int32_t page = pages[i];
+        assert_page(pool, page);
+        assert(pool->holders[page] > 0);
+        if (--pool->holders[page] > 0)
+            continue;
+        if (!pool->retains)
+            lose_content(pool, page);
+        if (pool->kept[page])
+            put_last(pool, page);
+        else
+            put_first(pool, page);
     }
     assert(pool->n_free <= pool->n_pages);
+}
+
+void kv_pool_watch(struct kv_pool *pool, kv_page_lost *lost, void *context, bool retains)
+{
+    pool->lost = lost;
+    pool->context = context;
+    pool->retains = retains;
+}
+
+void kv_pool_keep(struct kv_pool *pool, int32_t page)
+{
+    assert_page(pool, page);
+    assert(pool->lost && pool->holders[page] > 0);
+    pool->kept[page] = 1;
+}
+
+void kv_pool_forget(struct kv_pool *pool, int32_t page)
+{
+    assert_page(pool, page);
+    if (!pool->kept[page])
+        return;
+    pool->kept[page] = 0;
+    if (pool->holders[page] > 0)
+        return;
+    take_out(pool, page);
+    put_first(pool, page);
 }
 
 int64_t kv_pool_size(const struct kv_pool *pool)
@@ -80,4 +177,10 @@ int64_t kv_pool_size(const struct kv_pool *pool)
 int64_t kv_pool_available(const struct kv_pool *pool)
 {
     return pool->n_free;
+}
+
+bool kv_pool_is_free(const struct kv_pool *pool, int32_t page)
+{
+    assert_page(pool, page);
+    return pool->holders[page] == 0;
 }

@@ -1,7 +1,9 @@
 // The pool of KV pages (KV_PAGE_TOKENS tokens each): who holds which. Page ids are the same on
 // every rank; the memory behind them is the ranks' business.
 //
-// Each page counts its holders, so that sequences can share a prefix.
+// Each page counts its holders, so that sequences can share a prefix. A free page may still have
+// content that somebody knows (prefix_cache.h): it is free like any other, but taken after those
+// without, the least recently used first.
 #ifndef COLROW_ENGINE_KV_POOL_H
 #define COLROW_ENGINE_KV_POOL_H
 
@@ -20,13 +22,24 @@ void kv_pool_free(struct kv_pool *pool); // accepts NULL
 
 // Takes `n` pages with one holder each: all or none.
 bool kv_pool_take(struct kv_pool *pool, int32_t n, int32_t *pages);
-// One more holder of each.
+// One more holder of each; a free page must be one with known content.
 void kv_pool_share(struct kv_pool *pool, const int32_t *pages, int32_t n);
-// One holder less of each; a page without holders is free again.
+// One holder less of each; a page without holders is free again. The last pages of a sequence are
+// the first to be taken again: they are of no use without those before.
 void kv_pool_give(struct kv_pool *pool, const int32_t *pages, int32_t n);
 
+// Who knows contents. `lost` is called when a page with known content is taken for something else,
+// and, where `retains` is false, as soon as its last holder has given it back.
+typedef void kv_page_lost(void *context, int32_t page);
+void kv_pool_watch(struct kv_pool *pool, kv_page_lost *lost, void *context, bool retains);
+// A page that somebody holds has known content from now on, until it is lost.
+void kv_pool_keep(struct kv_pool *pool, int32_t page);
+// Its content is worth nothing any more; `lost` is not called.
+void kv_pool_forget(struct kv_pool *pool, int32_t page);
+
 int64_t kv_pool_size(const struct kv_pool *pool);
-int64_t kv_pool_available(const struct kv_pool *pool);
+int64_t kv_pool_available(const struct kv_pool *pool); // free ones, with known content or without
+bool kv_pool_is_free(const struct kv_pool *pool, int32_t page);
 
 static inline int64_t kv_pages_for(int64_t n_tokens)
 {

@@ -4,15 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
-                           struct kv_pool *pool)
+                           struct kv_pool *pool, struct prefix_cache *cache)
 {
     assert(limits->sequences_max > 0 && limits->rows_max > 0);
     assert(limits->logit_rows_max >= limits->sequences_max ||
            limits->logit_rows_max >= limits->rows_max);
-    *s = (struct scheduler){.limits = *limits, .pool = pool};
+    *s = (struct scheduler){.limits = *limits, .pool = pool, .cache = cache};
     const char *what = "the scheduler";
     size_t sequences = (size_t)limits->sequences_max, logit_rows = (size_t)limits->logit_rows_max;
     enum status status;
@@ -42,6 +43,7 @@ void scheduler_add(struct scheduler *s, struct sequence *sequence)
     assert(sequence->state == SEQUENCE_NEW && sequence->n_tokens > 0 && sequence->n_computed == 0);
     assert(sequence->pages_max <= kv_pool_size(s->pool)); // alone it always fits
     sequence->state = SEQUENCE_WAITING;
+    sequence->n_cached = -1;
     sequence_queue_insert(&s->waiting, sequence);
 }
 
@@ -71,6 +73,7 @@ static void preempt(struct scheduler *s, struct sequence *sequence)
     give_pages(s, sequence);
     sequence->state = SEQUENCE_WAITING;
     sequence_queue_insert(&s->waiting, sequence);
+    sequence->preemptions++;
     s->preemptions++;
 }
 
@@ -104,7 +107,10 @@ void scheduler_resume(struct scheduler *s, struct sequence *sequence)
         sequence_queue_insert(&s->running, sequence);
         return;
     }
-    s->preemptions += sequence->n_pages > 0; // others have its place in the batch
+    if (sequence->n_pages > 0) { // others have its place in the batch
+        sequence->preemptions++;
+        s->preemptions++;
+    }
     give_pages(s, sequence);
     sequence->state = SEQUENCE_WAITING;
     sequence_queue_insert(&s->waiting, sequence);
@@ -129,6 +135,7 @@ static bool reclaim_parked(struct scheduler *s)
     if (!sequence)
         return false;
     give_pages(s, sequence);
+    sequence->preemptions++;
     s->preemptions++;
     return true;
 }
@@ -233,18 +240,113 @@ static int64_t pages_in_reserve(const struct scheduler *s)
     return reserve;
 }
 
-static bool may_start(const struct scheduler *s, const struct sequence *sequence, int64_t reserve)
+// What a waiting sequence need not compute. The pages stand in its table already, unheld.
+struct known_prefix {
+    int32_t n_pages;
+    int32_t n_free; // of these: taken from the free ones by holding them
+    struct page_chain chain;
+};
+
+// Tokens that a sequence could do without computing: not the last one, whose logits it needs, and
+// none of a prompt whose logits are still to be handed out.
+static int32_t dispensable_tokens(const struct sequence *sequence)
 {
-    return kv_pages_for(sequence->n_tokens) + reserve <= kv_pool_available(s->pool);
+    bool all = !sequence->prompt_logits || sequence->n_prompt_logits == sequence->n_prompt;
+    return all ? sequence->n_tokens - 1 : sequence->n_prompt_logits;
 }
 
-static void start_sequence(struct scheduler *s, struct sequence *sequence)
+static struct known_prefix find_known_prefix(const struct scheduler *s, struct sequence *sequence)
+{
+    struct known_prefix prefix = {0};
+    page_chain_begin(&prefix.chain, sequence->scope);
+    if (!s->cache)
+        return prefix;
+    prefix.n_pages =
+        prefix_cache_find(s->cache, &prefix.chain, sequence->tokens,
+                          dispensable_tokens(sequence) / KV_PAGE_TOKENS, sequence->pages);
+    for (int32_t i = 0; i < prefix.n_pages; i++)
+        prefix.n_free += kv_pool_is_free(s->pool, sequence->pages[i]);
+    return prefix;
+}
+
+static bool same_page(const struct sequence *a, const struct sequence *b, int32_t page)
+{
+    size_t first = (size_t)page * KV_PAGE_TOKENS;
+    return memcmp(a->tokens + first, b->tokens + first, KV_PAGE_TOKENS * sizeof *a->tokens) == 0;
+}
+
+// Whole pages that `running` is about to compute and that `waiting` needs next.
+static int32_t pages_in_the_making(const struct sequence *running, const struct sequence *waiting,
+                                   int32_t n_known)
+{
+    int32_t most = dispensable_tokens(waiting) / KV_PAGE_TOKENS;
+    if (most > running->n_tokens / KV_PAGE_TOKENS)
+        most = running->n_tokens / KV_PAGE_TOKENS;
+    if (running->scope != waiting->scope || sequence_remaining(running) <= 1 || n_known >= most ||
+        !same_page(running, waiting, n_known)) // where most prompts differ
+        return 0;
+    int32_t n = 0;
+    while (n < most && same_page(running, waiting, n))
+        n++;
+    return n > n_known && running->n_computed < n * KV_PAGE_TOKENS ? n - n_known : 0;
+}
+
+// A sequence waits while another one computes most of what it needs: so the n sequences of one
+// request, and requests that come at once with one long prefix, have it computed once. Less than a
+// page is computed by each, which is simpler than to copy it, and the same bits.
+static bool is_in_the_making(const struct scheduler *s, const struct sequence *waiting,
+                             const struct known_prefix *prefix)
+{
+    int32_t needed = waiting->n_tokens - prefix->n_pages * KV_PAGE_TOKENS;
+    for (const struct sequence *other = s->running.first; s->cache && other; other = other->next)
+        if (pages_in_the_making(other, waiting, prefix->n_pages) * KV_PAGE_TOKENS > needed / 2)
+            return true;
+    return false;
+}
+
+static bool may_start(const struct scheduler *s, const struct sequence *sequence,
+                      const struct known_prefix *prefix, int64_t reserve)
+{
+    int64_t taken = kv_pages_for(sequence->n_tokens) - prefix->n_pages + prefix->n_free;
+    return taken + reserve <= kv_pool_available(s->pool);
+}
+
+static bool make_room(struct scheduler *s, struct sequence *sequence, struct known_prefix *prefix,
+                      int64_t reserve)
+{
+    while (!may_start(s, sequence, prefix, reserve)) {
+        if (!reclaim_parked(s))
+            return false;
+        *prefix = find_known_prefix(s, sequence); // pages of it may be free now, or forgotten
+    }
+    return true;
+}
+
+static void note_first_start(struct scheduler *s, struct sequence *sequence)
+{
+    if (sequence->n_cached >= 0)
+        return;
+    sequence->n_cached = sequence->n_computed;
+    sequence->started_ns = clock_ns();
+    if (!s->cache || !prefix_cache_retains(s->cache) || sequence->prompt_logits)
+        return; // it did not ask
+    s->prefix_queries += (uint64_t)sequence->n_tokens;
+    s->prefix_hits += (uint64_t)sequence->n_cached;
+}
+
+static void start_sequence(struct scheduler *s, struct sequence *sequence,
+                           const struct known_prefix *prefix)
 {
     int32_t n_pages = (int32_t)kv_pages_for(sequence->n_tokens);
-    bool taken = kv_pool_take(s->pool, n_pages, sequence->pages);
+    kv_pool_share(s->pool, sequence->pages, prefix->n_pages); // first, lest they are taken
+    bool taken =
+        kv_pool_take(s->pool, n_pages - prefix->n_pages, sequence->pages + prefix->n_pages);
     assert(taken && n_pages <= sequence->pages_max);
     (void)taken;
     sequence->n_pages = n_pages;
+    sequence->n_computed = prefix->n_pages * KV_PAGE_TOKENS;
+    sequence->chain = prefix->chain;
+    note_first_start(s, sequence);
     sequence_queue_remove(&s->waiting, sequence);
     sequence->state = SEQUENCE_RUNNING;
     sequence_queue_insert(&s->running, sequence);
@@ -261,13 +363,18 @@ static void plan_prompts(struct scheduler *s, struct room *room)
 static void start_waiting(struct scheduler *s, struct room *room)
 {
     int64_t reserve = s->waiting.first ? pages_in_reserve(s) : 0;
-    for (struct sequence *sequence; (sequence = s->waiting.first);) {
-        if (room->rows < 1 || room->logit_rows < 1 || s->running.n >= s->limits.sequences_max)
+    int32_t n_seen = 0;
+    for (struct sequence *sequence = s->waiting.first, *next; sequence; sequence = next) {
+        next = sequence->next;
+        if (room->rows < 1 || room->logit_rows < 1 || s->running.n >= s->limits.sequences_max ||
+            n_seen++ >= s->limits.sequences_max)
             return;
-        while (!may_start(s, sequence, reserve))
-            if (!reclaim_parked(s))
-                return;
-        start_sequence(s, sequence);
+        struct known_prefix prefix = find_known_prefix(s, sequence);
+        if (is_in_the_making(s, sequence, &prefix))
+            continue;
+        if (!make_room(s, sequence, &prefix, reserve))
+            return;
+        start_sequence(s, sequence, &prefix);
         reserve += may_grow(sequence);
         plan_chunk(s, room, sequence);
     }
@@ -338,9 +445,25 @@ int32_t scheduler_plan(struct scheduler *s)
     return s->step.n_rows;
 }
 
-void scheduler_member_done(struct sequence *member)
+static void share_whole_pages(struct scheduler *s, struct sequence *member)
+{
+    while ((member->chain.n_pages + 1) * KV_PAGE_TOKENS <= member->n_computed) {
+        int32_t page = member->chain.n_pages;
+        prefix_cache_put(s->cache, &member->chain, member->tokens + (size_t)page * KV_PAGE_TOKENS,
+                         member->pages[page]);
+    }
+}
+
+void scheduler_member_done(struct scheduler *s, struct sequence *member)
 {
     member->n_computed += member->step_tokens;
     member->step_tokens = 0;
     assert(member->n_computed <= member->n_tokens);
+    if (s->cache)
+        share_whole_pages(s, member);
+}
+
+void scheduler_member_lost(struct sequence *member)
+{
+    member->step_tokens = 0;
 }

@@ -3,8 +3,9 @@
 // Sequences that decode go first, one token each; what is left of the budget goes to prompts, in
 // chunks, first come first served. A sequence takes the pages of all its known tokens when it
 // starts, so only decoding takes further ones; when none is left, the newest sequence gives its
-// pages back and starts over later from its tokens (preemption by recompute). Results do not depend
-// on any of this (docs/numerics.md).
+// pages back and starts over later from its tokens (preemption by recompute). Whole pages that the
+// prefix cache knows are shared instead of computed, also by a sequence that starts over. Results
+// do not depend on any of this (docs/numerics.md).
 #ifndef COLROW_ENGINE_SCHEDULER_H
 #define COLROW_ENGINE_SCHEDULER_H
 
@@ -23,9 +24,11 @@ struct scheduler_limits {
 
 struct scheduler {
     struct scheduler_limits limits;
-    struct kv_pool *pool; // borrowed
+    struct kv_pool *pool;       // borrowed
+    struct prefix_cache *cache; // borrowed; NULL: no page is shared
     struct sequence_queue waiting, running, parked;
     uint64_t preemptions;
+    uint64_t prefix_queries, prefix_hits; // tokens of first starts: looked up, found
 
     // The step as planned last. Arrays have the sizes of `limits`.
     struct step step;
@@ -37,7 +40,7 @@ struct scheduler {
 };
 
 enum status scheduler_init(struct scheduler *scheduler, const struct scheduler_limits *limits,
-                           struct kv_pool *pool) STATUS_MUST_USE;
+                           struct kv_pool *pool, struct prefix_cache *cache) STATUS_MUST_USE;
 void scheduler_fini(struct scheduler *scheduler); // sequences are the caller's
 
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
@@ -54,7 +57,10 @@ void scheduler_resume(struct scheduler *scheduler, struct sequence *sequence);
 // rows, 0 when there is nothing to do. Steps with rows are numbered from 1 on. Every page table
 // points into the sequences.
 int32_t scheduler_plan(struct scheduler *scheduler);
-// The step was executed: the member's tokens count as computed, and it may be removed.
-void scheduler_member_done(struct sequence *member);
+// The step was executed: the member's tokens count as computed, its pages that are whole now may be
+// shared, and it may be removed.
+void scheduler_member_done(struct scheduler *scheduler, struct sequence *member);
+// The step was not executed, and never will be: the member may be removed.
+void scheduler_member_lost(struct sequence *member);
 
 #endif

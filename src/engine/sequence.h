@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/prefix_cache.h"
+
 enum sequence_state {
     SEQUENCE_NEW,
     SEQUENCE_WAITING,
@@ -33,6 +35,12 @@ struct sequence {
 
     int32_t *pages; // [pages_max]
     int32_t n_pages, pages_max;
+
+    uint64_t scope;          // whose pages it may share (prefix_cache.h)
+    struct page_chain chain; // of its pages that the prefix cache has been told of
+    int32_t n_cached;        // tokens that were known when it first started; -1: it has not
+    int64_t started_ns;      // clock_ns() then
+    int32_t preemptions;
 
     enum sequence_state state;
     bool paused;                      // parked, or to be parked when the step under way is over

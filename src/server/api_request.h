@@ -59,8 +59,9 @@ struct api_request {
     bool has_max_tokens;
     int64_t max_tokens; // as asked for
     int64_t n, top_k, min_tokens, priority;
-    const char *role;      // of chat answers
-    const char *last_text; // chat with echo: the last message's content
+    const char *cache_salt; // prompts with another one, or none, share nothing with it; or NULL
+    const char *role;       // of chat answers
+    const char *last_text;  // chat with echo: the last message's content
     size_t last_length;
 };
 

@@ -360,14 +360,16 @@ static bool refuse_unsupported(struct api_fields *fields, struct api_request *re
     return fault->status == 0;
 }
 
-static bool read_cache_salt(struct api_fields *fields)
+static bool read_cache_salt(struct api_fields *fields, struct api_request *request)
 {
     const char *salt;
     size_t length;
     if (!field_string(fields, "cache_salt", NULL_IS_ABSENT, &salt, &length))
         return fields->fault->status == 0;
-    if (length > 0 && length <= 128 && strlen(salt) == length && !strpbrk(salt, "@/\\"))
+    if (length > 0 && length <= 128 && strlen(salt) == length && !strpbrk(salt, "@/\\")) {
+        request->cache_salt = salt;
         return true;
+    }
     return fault_of_field(fields->fault, "cache_salt",
                           "cache_salt has %zu bytes; expected 1 to 128, without @, /, \\ and NUL",
                           length);
@@ -387,7 +389,7 @@ bool sampling_read(struct api_fields *fields, struct api_request *request,
         return false;
     return read_stop(fields, request) && read_stop_ids(fields, request, model) &&
            read_bias(fields, request, model) && read_format(fields) &&
-           refuse_unsupported(fields, request, model) && read_cache_salt(fields);
+           refuse_unsupported(fields, request, model) && read_cache_salt(fields, request);
 }
 
 static bool check_ranges(const struct colrow_sampling *s, struct api_fault *fault)

@@ -269,7 +269,10 @@ static bool submit_prompts(struct serve_job *job)
     server->queued_tokens += job->queued_tokens;
     for (int i = 0; i < request->n_prompts; i++) {
         const struct api_prompt *prompt = &request->prompts[i];
-        const struct colrow_prompt ids = {.ids = prompt->ids, .n_ids = prompt->n_ids};
+        const struct colrow_prompt ids = {.struct_size = sizeof ids,
+                                          .ids = prompt->ids,
+                                          .n_ids = prompt->n_ids,
+                                          .cache_salt = request->cache_salt};
         struct serve_submission *submission = &job->submissions[i];
         struct colrow_sampling sampling = request->sampling;
         sampling.max_tokens = prompt->max_tokens;

@@ -160,12 +160,12 @@ static enum status write_cache_config(const struct serve_server *server, struct 
                            "Information of the LLMEngine CacheConfig"));
     return bytes_format(out,
                         "vllm:cache_config_info{block_size=\"%lld\",cache_dtype=\"%s\","
-                        "enable_prefix_caching=\"False\",engine=\"0\","
+                        "enable_prefix_caching=\"%s\",engine=\"0\","
                         "gpu_memory_utilization=\"%g\",kv_cache_size_tokens=\"%lld\","
                         "num_gpu_blocks=\"%lld\"} 1.0\n",
                         (long long)info.kv_page_tokens, info.kv_cache_dtype,
-                        server->options->memory_utilization, (long long)tokens,
-                        (long long)info.kv_pages);
+                        info.prefix_caching ? "True" : "False", server->options->memory_utilization,
+                        (long long)tokens, (long long)info.kv_pages);
 }
 
 static double seconds_of_step(const struct colrow_rank_statistics *rank)

@@ -62,11 +62,68 @@ static void shared_pages_return_with_the_last_holder(void **state)
     kv_pool_free(pool);
 }
 
+static int32_t lost[16];
+static int n_lost;
+
+static void note_lost(void *context, int32_t page)
+{
+    assert_ptr_equal(context, lost);
+    lost[n_lost++] = page;
+}
+
+static void known_pages_are_taken_last_and_the_oldest_first(void **state)
+{
+    (void)state;
+    struct kv_pool *pool;
+    int32_t pages[8];
+    assert_int_equal(kv_pool_new(6, &pool), OK);
+    kv_pool_watch(pool, note_lost, lost, true);
+    assert_true(kv_pool_take(pool, 6, pages));
+    for (int i = 0; i < 4; i++)
+        kv_pool_keep(pool, pages[i]);
+    kv_pool_give(pool, pages + 2, 2); // pages 3, then 2: the later one goes first
+    kv_pool_give(pool, pages, 2);
+    kv_pool_give(pool, pages + 4, 2);
+    assert_int_equal(kv_pool_available(pool), 6);
+    int32_t page = 3; // used again: now the newest
+    kv_pool_share(pool, &page, 1);
+    assert_int_equal(kv_pool_available(pool), 5);
+    kv_pool_give(pool, &page, 1);
+    n_lost = 0;
+    assert_true(kv_pool_take(pool, 6, pages));
+    const int32_t order[] = {4, 5, 2, 1, 0, 3};
+    assert_memory_equal(pages, order, sizeof order);
+    assert_int_equal(n_lost, 4);
+    assert_memory_equal(lost, order + 2, 4 * sizeof *order);
+    kv_pool_give(pool, pages, 6); // nobody knows them any more
+    assert_int_equal(n_lost, 4);
+    kv_pool_free(pool);
+}
+
+static void what_is_not_retained_is_lost_with_its_holder(void **state)
+{
+    (void)state;
+    struct kv_pool *pool;
+    int32_t pages[2];
+    assert_int_equal(kv_pool_new(2, &pool), OK);
+    kv_pool_watch(pool, note_lost, lost, false);
+    assert_true(kv_pool_take(pool, 2, pages));
+    kv_pool_keep(pool, pages[0]);
+    kv_pool_share(pool, pages, 1);
+    n_lost = 0;
+    kv_pool_give(pool, pages, 2);
+    assert_int_equal(n_lost, 0);
+    kv_pool_give(pool, pages, 1);
+    assert_int_equal(n_lost, 1);
+    assert_true(kv_pool_is_free(pool, pages[0]));
+    kv_pool_free(pool);
+}
+
 static void failed_reservations_leave_nothing(void **state)
 {
     (void)state;
     struct kv_pool *pool = NULL;
-    for (long n = 1; n <= 3; n++) {
+    for (long n = 1; n <= 4; n++) {
         memory_fail_after(n);
         assert_int_equal(kv_pool_new(10, &pool), ERR_MEMORY);
         memory_fail_after(0);
@@ -80,6 +137,8 @@ int main(void)
         cmocka_unit_test(all_or_none),
         cmocka_unit_test(no_page_has_two_takers),
         cmocka_unit_test(shared_pages_return_with_the_last_holder),
+        cmocka_unit_test(known_pages_are_taken_last_and_the_oldest_first),
+        cmocka_unit_test(what_is_not_retained_is_lost_with_its_holder),
         cmocka_unit_test(failed_reservations_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,62 @@
+// The prefix cache: which whole KV pages hold the keys and values of which tokens, so that a prompt
+// that begins like an earlier one (or goes on from an earlier answer) need not be computed again.
+//
+// A page's content follows from its own tokens and all tokens before them (docs/numerics.md says
+// why that is exact), so pages form a tree. One is found by a keyed 128-bit hash of the hash before
+// it and its tokens, and then believed only if its tokens are equal and the page before it is the
+// one that was found before: a collision costs time, never an answer.
+//
+// Pages stay the pool's: a page of the cache that no sequence holds is free, and leaves the cache
+// when it is taken (kv_pool.h).
+#ifndef COLROW_ENGINE_PREFIX_CACHE_H
+#define COLROW_ENGINE_PREFIX_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "engine/kv_pool.h"
+
+struct prefix_cache; // opaque
+
+// A place in the tree: behind `n_pages` pages.
+struct page_chain {
+    uint64_t hash[2];
+    uint64_t id; // of the content before; at the root: the scope
+    int32_t n_pages;
+};
+
+// Only sequences of one scope find each other's pages.
+enum prefix_scope_kind {
+    PREFIX_SCOPE_ALL,     // everybody who asks for nothing else
+    PREFIX_SCOPE_REQUEST, // one request's sequences
+    PREFIX_SCOPE_SALT,    // those with the same cache_salt
+};
+uint64_t prefix_scope(enum prefix_scope_kind kind, uint64_t number);
+// ... whose number is this; keyed, so that nobody can aim at another's.
+uint64_t prefix_scope_of_salt(const struct prefix_cache *cache, const char *salt, size_t length);
+void page_chain_begin(struct page_chain *chain, uint64_t scope);
+
+// For all pages of `pool`, which is borrowed and watched from now on. `retains` false: a page is
+// forgotten with its last holder, so that only sequences that run at the same time share pages.
+enum status prefix_cache_new(struct kv_pool *pool, bool retains,
+                             struct prefix_cache **out) STATUS_MUST_USE;
+void prefix_cache_free(struct prefix_cache *cache);  // accepts NULL; the pool is watched no more
+void prefix_cache_clear(struct prefix_cache *cache); // the ranks' memory is new
+bool prefix_cache_retains(const struct prefix_cache *cache);
+
+// The pages that hold `tokens` [n_pages_max * KV_PAGE_TOKENS] from the chain's place on, as far as
+// they are known; moves `chain` behind them, and returns their number. They are not held.
+int32_t prefix_cache_find(const struct prefix_cache *cache, struct page_chain *chain,
+                          const int32_t *tokens, int32_t n_pages_max, int32_t *pages);
+// `page`, which somebody holds, has `tokens` [KV_PAGE_TOKENS] behind `chain`, which moves on. Where
+// another page is known to have the same, that one stays the known one.
+void prefix_cache_put(struct prefix_cache *cache, struct page_chain *chain, const int32_t *tokens,
+                      int32_t page);
+
+// For the test that makes all hashes equal.
+typedef void page_hash(const uint64_t key[2], const void *data, size_t bytes, uint64_t out[2]);
+void prefix_cache_hash_with(struct prefix_cache *cache, page_hash *hash);
+
+#endif

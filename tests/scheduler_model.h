@@ -1,0 +1,155 @@
+// Sequences under a scheduler and a model that sees only what lies in their pages, for tests.
+#ifndef COLROW_TESTS_SCHEDULER_MODEL_H
+#define COLROW_TESTS_SCHEDULER_MODEL_H
+
+#include "testing.h"
+
+#include "engine/scheduler.h"
+
+enum { SEQUENCES = 24 };
+
+// Sequences whose "model" is a function of all tokens so far: a wrong position or a lost token
+// changes what follows.
+struct fixture {
+    struct kv_pool *pool;
+    struct prefix_cache *known; // NULL, unless fixture_share() was called
+    struct scheduler scheduler;
+    struct sequence sequences[SEQUENCES];
+    int n_sequences, n_over;
+    int32_t (*cache)[64]; // [page][position]: the token whose keys lie there
+    int n_common;         // of the tokens of each prompt: the same as of all others
+    int64_t n_rows;
+};
+
+static inline void fixture_init(struct fixture *f, int n_pages, struct scheduler_limits limits)
+{
+    memset(f, 0, sizeof *f);
+    assert_int_equal(kv_pool_new(n_pages, &f->pool), OK);
+    assert_int_equal(scheduler_init(&f->scheduler, &limits, f->pool, NULL), OK);
+    f->cache = calloc((size_t)n_pages, sizeof *f->cache);
+}
+
+static inline void fixture_share(struct fixture *f, bool retains, int n_common)
+{
+    assert_int_equal(prefix_cache_new(f->pool, retains, &f->known), OK);
+    f->scheduler.cache = f->known;
+    f->n_common = n_common;
+}
+
+static inline void fixture_fini(struct fixture *f)
+{
+    assert_int_equal(kv_pool_available(f->pool), kv_pool_size(f->pool));
+    scheduler_fini(&f->scheduler);
+    prefix_cache_free(f->known);
+    kv_pool_free(f->pool);
+    free(f->cache);
+    for (int i = 0; i < f->n_sequences; i++) {
+        free(f->sequences[i].tokens);
+        free(f->sequences[i].pages);
+    }
+}
+
+static inline struct sequence *add(struct fixture *f, int n_prompt, int n_generate,
+                                   bool prompt_logits)
+{
+    struct sequence *s = &f->sequences[f->n_sequences];
+    *s = (struct sequence){.arrival = (uint64_t)f->n_sequences,
+                           .n_prompt = n_prompt,
+                           .n_tokens = n_prompt,
+                           .tokens_max = n_prompt + n_generate,
+                           .prompt_logits = prompt_logits};
+    s->pages_max = (int32_t)kv_pages_for(s->tokens_max);
+    s->tokens = calloc((size_t)s->tokens_max, sizeof *s->tokens);
+    s->pages = calloc((size_t)s->pages_max, sizeof *s->pages);
+    for (int i = 0; i < n_prompt; i++)
+        s->tokens[i] = i < f->n_common ? i : 1000 * (1 + f->n_sequences) + i;
+    f->n_sequences++;
+    scheduler_add(&f->scheduler, s);
+    return s;
+}
+
+static inline int32_t next_token(const int32_t *tokens, int32_t n)
+{
+    uint32_t hash = 2166136261u;
+    for (int32_t i = 0; i < n; i++)
+        hash = (hash ^ (uint32_t)tokens[i]) * 16777619u;
+    return (int32_t)(hash >> 8);
+}
+
+// What the model would see for row `row`: the tokens in the cache up to its position.
+static inline int32_t model(struct fixture *f, const struct step *step, int32_t row)
+{
+    for (int i = 0; i < step->n_sequences; i++) {
+        const struct step_sequence *s = &step->sequences[i];
+        if (row < s->first_row || row >= s->first_row + s->n_tokens)
+            continue;
+        int32_t n = (int32_t)s->position + row - s->first_row + 1,
+                *tokens = calloc((size_t)n, sizeof *tokens);
+        for (int32_t p = 0; p < n; p++)
+            tokens[p] = f->cache[s->pages[p / 64]][p % 64];
+        int32_t token = next_token(tokens, n);
+        free(tokens);
+        return token;
+    }
+    assert_true(false);
+    return 0;
+}
+
+static inline void execute(struct fixture *f)
+{
+    struct scheduler *sched = &f->scheduler;
+    const struct step *step = &sched->step;
+    for (int i = 0; i < step->n_sequences; i++) {
+        const struct step_sequence *s = &step->sequences[i];
+        assert_int_equal(s->n_pages, kv_pages_for(s->position + s->n_tokens));
+        for (int32_t t = 0; t < s->n_tokens; t++)
+            f->cache[s->pages[(s->position + t) / 64]][(s->position + t) % 64] =
+                step->tokens[s->first_row + t];
+    }
+    int n_members = step->n_sequences;
+    for (int i = 0; i < n_members; i++) {
+        struct sequence *s = sched->members[i];
+        scheduler_member_done(sched, s);
+        struct step_logits *logits = &s->logits;
+        for (int32_t p = logits->prompt_begin; p < logits->prompt_end; p++) {
+            assert_int_equal(p, s->n_prompt_logits++);
+            int32_t index = logits->first + p - logits->prompt_begin;
+            assert_int_equal(step->logit_full[index], 1);
+            assert_int_equal(model(f, step, step->logit_rows[index]), next_token(s->tokens, p + 1));
+        }
+        if (!logits->samples)
+            continue;
+        int32_t token = model(f, step, step->logit_rows[logits->first + logits->n - 1]);
+        assert_int_equal(token, next_token(s->tokens, s->n_tokens));
+        s->tokens[s->n_tokens++] = token;
+        if (s->n_tokens == s->tokens_max) {
+            scheduler_remove(sched, s);
+            f->n_over++;
+        }
+    }
+}
+
+static inline void check_plan(const struct fixture *f)
+{
+    const struct scheduler *s = &f->scheduler;
+    assert_in_range(s->step.n_rows, 1, s->limits.rows_max);
+    assert_in_range(s->step.n_sequences, 1, s->limits.sequences_max);
+    assert_in_range(s->step.n_logits, 0, s->limits.logit_rows_max);
+    for (int i = 1; i < s->step.n_logits; i++)
+        assert_true(s->logit_rows[i] > s->logit_rows[i - 1]);
+}
+
+static inline int run(struct fixture *f)
+{
+    int steps = 0;
+    while (scheduler_plan(&f->scheduler) > 0) {
+        check_plan(f);
+        f->n_rows += f->scheduler.step.n_rows;
+        execute(f);
+        assert_true(++steps < 100000);
+    }
+    assert_int_equal(f->n_over, f->n_sequences);
+    return steps;
+}
+
+#endif
