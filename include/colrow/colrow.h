@@ -319,6 +319,7 @@ struct colrow_statistics {
                              // sampling, bookkeeping)
     // tokens of prompts when they first start: looked up in the prefix cache, and found
     uint64_t prefix_cache_queries, prefix_cache_hits;
+    uint64_t cached_prompt_tokens; // of prompt_tokens: not computed
 };
 struct colrow_rank_statistics {
     int pid;

@@ -87,8 +87,10 @@ static enum status add_drawn_token(struct colrow_engine *engine, struct completi
     for (int32_t i = 0; i < sample.n_logprobs; i++)
         completion->logprobs[i] = sample.logprobs[i];
     completion->n_logprobs = sample.n_logprobs;
-    if (completion_generated(completion) == 0)
+    if (completion_generated(completion) == 0) {
         engine->statistics.prompt_tokens += (uint64_t)completion->sequence.n_prompt;
+        engine->statistics.cached_prompt_tokens += (uint64_t)completion->sequence.n_cached;
+    }
     engine->statistics.generated_tokens++;
     return completion_add(completion, sample.id);
 }

@@ -133,6 +133,9 @@ enum status answer_add(struct api_answer *answer, int prompt, const struct colro
     if (output->n_prompt_logits > 0)
         TRY(scores_add(answer, prompt, output));
     choice->completion_tokens = output->completion_tokens;
+    choice->cached_tokens = output->cached_tokens;
+    choice->preemptions = output->preemptions;
+    choice->queue_seconds = output->queue_seconds;
     TRY(keep_output(answer, choice, output));
     if (output->finish != COLROW_RUNNING)
         TRY(note_end(answer, choice, output));
@@ -169,6 +172,14 @@ int answer_prompt_tokens(const struct api_answer *answer)
     int n = 0;
     for (int i = 0; i < answer->request->n_prompts; i++)
         n += answer->request->prompts[i].n_ids;
+    return n;
+}
+
+int answer_cached_tokens(const struct api_answer *answer)
+{
+    int n = 0;
+    for (int i = 0; i < answer->n_choices; i += answer->request->sampling.n)
+        n += answer->choices[i].cached_tokens;
     return n;
 }
 
@@ -230,12 +241,30 @@ void answer_put_usage(struct json_writer *writer, int prompt_tokens, int complet
     json_put_int(writer, "completion_tokens", completion_tokens);
 }
 
+void answer_put_prompt_details(const struct api_answer *answer, bool whole,
+                               struct json_writer *writer)
+{
+    static const char key[] = "prompt_tokens_details";
+    if (!answer->model->prompt_tokens_details) {
+        if (whole)
+            json_put_null(writer, key);
+        return;
+    }
+    json_open_object(writer, key);
+    json_put_int(writer, "cached_tokens", answer_cached_tokens(answer));
+    if (answer->request->kind == API_CHAT) // nothing is billed for being put there
+        json_put_int(writer, "created_cache_tokens", 0);
+    else if (whole)
+        json_put_null(writer, "created_cache_tokens");
+    if (whole)
+        json_put_null(writer, "multimodal_tokens");
+    json_close_object(writer);
+}
+
 static void put_usage_details(const struct api_answer *answer, struct json_writer *writer)
 {
-    static const char details[] = "{\"cached_tokens\":0,\"created_cache_tokens\":0}";
     answer_put_usage(writer, answer_prompt_tokens(answer), answer_completion_tokens(answer));
-    if (answer->model->prompt_tokens_details)
-        json_put_raw(writer, "prompt_tokens_details", details, sizeof details - 1);
+    answer_put_prompt_details(answer, false, writer);
     json_close_object(writer);
 }
 

@@ -25,6 +25,8 @@ struct api_choice {
     char *stop_text; // the stop string that ended it, or NULL
     int32_t stop_id; // the token that ended it and is no end token of the tokenizer, or -1
     int completion_tokens;
+    int cached_tokens, preemptions; // as colrow_output says
+    double queue_seconds;
     size_t text_sent, ids_sent;
     size_t text_offset; // characters of tokens that log-probabilities were written for
     bool begun;         // an event was sent
@@ -81,6 +83,8 @@ enum status answer_add(struct api_answer *answer, int prompt,
 enum status answer_hold(struct api_answer *answer, bool held) STATUS_MUST_USE;
 int answer_completion_tokens(const struct api_answer *answer);
 int answer_prompt_tokens(const struct api_answer *answer);
+// Of these, what each prompt's first sequence found in the prefix cache.
+int answer_cached_tokens(const struct api_answer *answer);
 
 // ---- for the forms ----
 
@@ -93,6 +97,9 @@ void answer_put_stop_reason(struct json_writer *writer, const struct api_choice 
 void answer_put_ids(struct json_writer *writer, const char *key, const int32_t *ids, size_t n);
 // Leaves the object open, for what a form adds.
 void answer_put_usage(struct json_writer *writer, int prompt_tokens, int completion_tokens);
+// prompt_tokens_details, as vLLM's endpoints have them; `whole`: of a whole answer.
+void answer_put_prompt_details(const struct api_answer *answer, bool whole,
+                               struct json_writer *writer);
 // OpenAI's streams: the end of an event with choices, and what comes after the last of them.
 // `put_head` opens an event's object.
 enum status answer_end_chunk(struct api_answer *answer, struct json_writer *writer);

@@ -119,19 +119,10 @@ static enum status put_choice(struct api_answer *answer, struct api_choice *choi
 
 void answer_put_whole_tail(struct api_answer *answer, struct json_writer *writer)
 {
-    // no cache yet: 0 is true; vLLM's two endpoints differ in the second number
-    static const char of_completion[] = "{\"cached_tokens\":0,\"created_cache_tokens\":null,"
-                                        "\"multimodal_tokens\":null}";
-    static const char of_chat[] = "{\"cached_tokens\":0,\"created_cache_tokens\":0,"
-                                  "\"multimodal_tokens\":null}";
-    const char *details = answer->request->kind == API_CHAT ? of_chat : of_completion;
     json_put_null(writer, "service_tier");
     json_put_text(writer, "system_fingerprint", answer->model->fingerprint);
     answer_put_usage(writer, answer_prompt_tokens(answer), answer_completion_tokens(answer));
-    if (answer->model->prompt_tokens_details)
-        json_put_raw(writer, "prompt_tokens_details", details, strlen(details));
-    else
-        json_put_null(writer, "prompt_tokens_details");
+    answer_put_prompt_details(answer, true, writer);
     json_put_null(writer, "completion_tokens_details");
     json_close_object(writer);
 }

@@ -128,11 +128,16 @@ static void put_stop(const struct api_choice *choice, struct json_writer *writer
 
 static void put_message_usage(const struct api_answer *answer, struct json_writer *writer)
 {
+    // without details, as vLLM, all counts as read anew; with them, Anthropic's sum of the three
+    bool details = answer->model->prompt_tokens_details;
+    int cached = details ? answer_cached_tokens(answer) : 0;
     json_open_object(writer, "usage");
-    json_put_int(writer, "input_tokens", answer_prompt_tokens(answer));
+    json_put_int(writer, "input_tokens", answer_prompt_tokens(answer) - cached);
     json_put_int(writer, "output_tokens", answer_completion_tokens(answer));
-    json_put_int(writer, "cache_creation_input_tokens", 0);
-    json_put_int(writer, "cache_read_input_tokens", 0);
+    if (details) {
+        json_put_int(writer, "cache_creation_input_tokens", 0);
+        json_put_int(writer, "cache_read_input_tokens", cached);
+    }
     json_close_object(writer);
 }
 

@@ -156,7 +156,9 @@ static void put_response_usage(const struct api_answer *answer, struct json_writ
     int in = answer_prompt_tokens(answer), out = answer_completion_tokens(answer);
     json_open_object(writer, "usage");
     json_put_int(writer, "input_tokens", in);
-    json_put_raw(writer, "input_tokens_details", "{\"cached_tokens\":0}", 19);
+    json_open_object(writer, "input_tokens_details");
+    json_put_int(writer, "cached_tokens", answer_cached_tokens(answer));
+    json_close_object(writer);
     json_put_int(writer, "output_tokens", out);
     json_put_raw(writer, "output_tokens_details", "{\"reasoning_tokens\":0}", 22);
     json_put_int(writer, "total_tokens", (int64_t)in + out);

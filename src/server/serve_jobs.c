@@ -33,7 +33,7 @@ static void free_job(struct serve_job *job)
     api_request_fini(&job->request);
     bytes_fini(&job->out);
     free(job->submissions);
-    free(job->last_ns);
+    free(job->times);
     free(job->body);
     free(job);
 }
@@ -55,48 +55,60 @@ static void tell_engine(struct serve_job *job, int (*what)(struct colrow_engine 
 
 // ---- answers ----
 
-static void count_end(struct serve_job *job)
+static void count_choices(const struct serve_job *job)
 {
     enum { ABORT, ERROR, LENGTH, REPETITION, STOP };
-    struct metrics *metrics = &job->server->metrics;
     for (int i = 0; job->answer && i < job->answer->n_choices; i++) {
         enum colrow_finish finish = job->answer->choices[i].finish;
         int label = finish == COLROW_STOP ? STOP : finish == COLROW_LENGTH ? LENGTH : ABORT;
         if (job->fault.status)
             label = ERROR;
-        metric_add(metrics, METRIC_REQUEST_SUCCESS_TOTAL, label, 1);
+        metric_add(&job->server->metrics, METRIC_REQUEST_SUCCESS_TOTAL, label, 1);
     }
+}
+
+// From the engine's having it to its first step, on to its first token, and to its last.
+static void measure_choice(struct serve_job *job, int index)
+{
+    struct metrics *metrics = &job->server->metrics;
+    const struct api_choice *choice = &job->answer->choices[index];
+    const struct serve_times *times = &job->times[index];
+    int n = choice->completion_tokens;
+    metric_observe(metrics, METRIC_REQUEST_GENERATION_TOKENS, n);
+    metric_observe(metrics, METRIC_REQUEST_MAX_NUM_GENERATION_TOKENS, n);
+    metric_observe(metrics, METRIC_E2E_REQUEST_LATENCY_SECONDS,
+                   (double)(clock_ns() - job->received_ns) * 1e-9);
+    metric_observe(metrics, METRIC_REQUEST_NUM_PREEMPTIONS, choice->preemptions);
+    if (!times->first_ns)
+        return;
+    double decode = (double)(times->last_ns - times->first_ns) * 1e-9;
+    double to_first = (double)(times->first_ns - job->submitted_ns) * 1e-9;
+    double prefill = to_first - choice->queue_seconds;
+    metric_observe(metrics, METRIC_REQUEST_QUEUE_TIME_SECONDS, choice->queue_seconds);
+    metric_observe(metrics, METRIC_REQUEST_PREFILL_TIME_SECONDS, prefill);
+    metric_observe(metrics, METRIC_REQUEST_DECODE_TIME_SECONDS, decode);
+    metric_observe(metrics, METRIC_REQUEST_INFERENCE_TIME_SECONDS, prefill + decode);
+    if (n > 1)
+        metric_observe(metrics, METRIC_REQUEST_TIME_PER_OUTPUT_TOKEN_SECONDS, decode / (n - 1));
+}
+
+static void count_end(struct serve_job *job)
+{
+    struct metrics *metrics = &job->server->metrics;
+    const struct api_request *request = &job->request;
+    count_choices(job);
     if (!job->answer || job->fault.status)
         return;
-    const struct api_request *request = &job->request;
-    int64_t now = clock_ns();
-    double seconds = (double)(now - job->received_ns) * 1e-9;
     for (int i = 0; i < request->n_prompts; i++) {
-        metric_observe(metrics, METRIC_REQUEST_PROMPT_TOKENS, request->prompts[i].n_ids);
-        metric_observe(metrics, METRIC_REQUEST_PREFILL_KV_COMPUTED_TOKENS,
-                       request->prompts[i].n_ids);
+        int n = request->prompts[i].n_ids;
+        int cached = job->answer->choices[i * request->sampling.n].cached_tokens;
+        metric_observe(metrics, METRIC_REQUEST_PROMPT_TOKENS, n);
+        metric_observe(metrics, METRIC_REQUEST_PREFILL_KV_COMPUTED_TOKENS, n - cached);
         metric_observe(metrics, METRIC_REQUEST_PARAMS_N, request->sampling.n);
         metric_observe(metrics, METRIC_REQUEST_PARAMS_MAX_TOKENS, request->prompts[i].max_tokens);
     }
-    for (int i = 0; i < job->answer->n_choices; i++) {
-        const struct api_choice *choice = &job->answer->choices[i];
-        int n = choice->completion_tokens;
-        metric_observe(metrics, METRIC_REQUEST_GENERATION_TOKENS, n);
-        metric_observe(metrics, METRIC_REQUEST_MAX_NUM_GENERATION_TOKENS, n);
-        metric_observe(metrics, METRIC_E2E_REQUEST_LATENCY_SECONDS, seconds);
-        metric_observe(metrics, METRIC_REQUEST_NUM_PREEMPTIONS, 0);
-        if (!job->first_ns)
-            continue;
-        double decode = (double)(job->last_ns[i] - job->first_ns) * 1e-9;
-        double prefill = (double)(job->first_ns - job->submitted_ns) * 1e-9;
-        metric_observe(metrics, METRIC_REQUEST_QUEUE_TIME_SECONDS,
-                       (double)(job->submitted_ns - job->received_ns) * 1e-9);
-        metric_observe(metrics, METRIC_REQUEST_PREFILL_TIME_SECONDS, prefill);
-        metric_observe(metrics, METRIC_REQUEST_DECODE_TIME_SECONDS, decode);
-        metric_observe(metrics, METRIC_REQUEST_INFERENCE_TIME_SECONDS, prefill + decode);
-        if (n > 1)
-            metric_observe(metrics, METRIC_REQUEST_TIME_PER_OUTPUT_TOKEN_SECONDS, decode / (n - 1));
-    }
+    for (int i = 0; i < job->answer->n_choices; i++)
+        measure_choice(job, i);
 }
 
 // The client has its answer, or an error, or has left; what the engine still has is cancelled.
@@ -211,12 +223,15 @@ static void measure_tokens_of(struct serve_job *job, int choice, const struct co
         metric_observe(metrics, METRIC_TIME_TO_FIRST_TOKEN_SECONDS,
                        (double)(now - job->received_ns) * 1e-9);
     }
-    if (job->last_ns[choice]) {
-        double gap = (double)(now - job->last_ns[choice]) * 1e-9;
+    struct serve_times *times = &job->times[choice];
+    if (!times->first_ns) {
+        times->first_ns = now;
+    } else {
+        double gap = (double)(now - times->last_ns) * 1e-9;
         metric_observe(metrics, METRIC_INTER_TOKEN_LATENCY_SECONDS, gap);
         metric_observe(metrics, METRIC_TIME_PER_OUTPUT_TOKEN_SECONDS, gap);
     }
-    job->last_ns[choice] = now;
+    times->last_ns = now;
 }
 
 static void take_output(void *context, const struct colrow_output *output)
@@ -257,8 +272,8 @@ static bool submit_prompts(struct serve_job *job)
     size_t n = (size_t)request->n_prompts;
     enum status status = memory_new(n, sizeof *job->submissions, "a request", &job->submissions);
     if (status == OK)
-        status = memory_new(n * (size_t)request->sampling.n, sizeof *job->last_ns, "a request",
-                            &job->last_ns);
+        status = memory_new(n * (size_t)request->sampling.n, sizeof *job->times, "a request",
+                            &job->times);
     if (status == OK)
         status = answer_new(request, &server->model, job->endpoint->form, &sink, &job->answer);
     if (!fault_of_status(&job->fault, status))

@@ -138,7 +138,7 @@ static void refresh(struct serve_server *server)
     const struct colrow_statistics *seen = &server->seen;
     struct colrow_gauges gauges = gauges_of(server);
     double used = gauges.kv_pages > 0 ? (double)gauges.kv_pages_used / (double)gauges.kv_pages : 0;
-    enum { CAPACITY, COMPUTED_LABEL = 2 };
+    enum { CAPACITY, CACHED_LABEL, COMPUTED_LABEL, DEVICE_LABEL = 0 };
     metric_set(metrics, METRIC_NUM_REQUESTS_RUNNING, 0, gauges.running_sequences);
     metric_set(metrics, METRIC_NUM_REQUESTS_WAITING, 0, gauges.waiting_sequences);
     metric_set(metrics, METRIC_NUM_REQUESTS_WAITING_BY_REASON, CAPACITY, gauges.waiting_sequences);
@@ -146,8 +146,21 @@ static void refresh(struct serve_server *server)
     metric_set(metrics, METRIC_GPU_CACHE_USAGE_PERC, 0, used);
     metric_set(metrics, METRIC_NUM_PREEMPTIONS_TOTAL, 0, (double)seen->preemptions);
     metric_set(metrics, METRIC_PROMPT_TOKENS_TOTAL, 0, (double)seen->prompt_tokens);
+    metric_set(metrics, METRIC_PROMPT_TOKENS_BY_SOURCE_TOTAL, CACHED_LABEL,
+               (double)seen->cached_prompt_tokens);
     metric_set(metrics, METRIC_PROMPT_TOKENS_BY_SOURCE_TOTAL, COMPUTED_LABEL,
-               (double)seen->prompt_tokens);
+               (double)(seen->prompt_tokens - seen->cached_prompt_tokens));
+    metric_set(metrics, METRIC_PROMPT_TOKENS_CACHED_TOTAL, 0, (double)seen->cached_prompt_tokens);
+    metric_set(metrics, METRIC_PROMPT_TOKENS_CACHED_BY_SOURCE_TOTAL, DEVICE_LABEL,
+               (double)seen->prefix_cache_hits);
+    static const enum metric queries[] = {METRIC_PREFIX_CACHE_QUERIES_TOTAL,
+                                          METRIC_GPU_PREFIX_CACHE_QUERIES_TOTAL};
+    static const enum metric hits[] = {METRIC_PREFIX_CACHE_HITS_TOTAL,
+                                       METRIC_GPU_PREFIX_CACHE_HITS_TOTAL};
+    for (int i = 0; i < 2; i++) {
+        metric_set(metrics, queries[i], 0, (double)seen->prefix_cache_queries);
+        metric_set(metrics, hits[i], 0, (double)seen->prefix_cache_hits);
+    }
     metric_set(metrics, METRIC_GENERATION_TOKENS_TOTAL, 0, (double)seen->generated_tokens);
 }
 

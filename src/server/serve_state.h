@@ -50,6 +50,10 @@ struct serve_submission {
     bool submitted;
 };
 
+struct serve_times {
+    int64_t first_ns, last_ns; // of a sequence's tokens; 0: there was none
+};
+
 struct serve_job {
     struct serve_server *server;
     struct serve_job *previous, *next;
@@ -70,7 +74,7 @@ struct serve_job {
     bool queued, streaming;               // queued: counted as one without a first token
     int64_t queued_tokens;                // of it, once its prompts are known
     int64_t received_ns, submitted_ns, first_ns;
-    int64_t *last_ns; // [n_choices], of each one's last token
+    struct serve_times *times; // [n_choices]
 };
 
 struct serve_endpoint {
