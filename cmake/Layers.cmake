@@ -1,4 +1,4 @@
-# colrow_layer(NAME [DEPENDS layer] [LIBS ...]): the folder src/NAME as one static library.
+# colrow_layer(NAME [DEPENDS layer] [LIBS ...] [WITHOUT file]): the folder src/NAME as one static library.
 # Sources are found by pattern, so that a new file is one file and no list; CONFIGURE_DEPENDS makes
 # the build look again each time.
 add_library(colrow_flags INTERFACE)
@@ -28,9 +28,12 @@ string(REPLACE "-O3" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
 
 set_property(GLOBAL PROPERTY COLROW_LAYERS "")
 function(colrow_layer name)
-    cmake_parse_arguments(arg "" "" "DEPENDS;LIBS" ${ARGN})
+    cmake_parse_arguments(arg "" "WITHOUT" "DEPENDS;LIBS" ${ARGN})
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.c)
     list(FILTER sources EXCLUDE REGEX "/src/cmd/main\\.c$")
+    if(arg_WITHOUT)
+        list(FILTER sources EXCLUDE REGEX "/${arg_WITHOUT}\\.c$")
+    endif()
     set(visibility PUBLIC)
     if(sources)
         add_library(colrow_${name} STATIC ${sources})

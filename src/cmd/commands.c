@@ -2,21 +2,17 @@
 
 #include <string.h>
 
+// clang-format off: one a line
 const struct command *const commands[] = {
-    &command_generate,
-    &command_serve,
-    &command_plan,
-    &command_verify,
-    &command_logits,
-    &command_tokenize,
-    &command_template,
-    &command_inspect,
-    &command_synth,
-    &command_bench,
-    &command_launch,
-    &command_rank,
-    NULL,
+    &command_generate, &command_chat,
+    &command_serve,    &command_plan,
+    &command_verify,   &command_logits,
+    &command_tokenize, &command_template,
+    &command_inspect,  &command_synth,
+    &command_bench,    &command_launch,
+    &command_rank,     NULL,
 };
+// clang-format on
 
 const char *command_word(const struct command *command)
 {

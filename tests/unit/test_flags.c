@@ -159,7 +159,7 @@ static void test_commands(void **state)
     assert_string_equal(command_near(NULL, "generat")->name, "generate");
     assert_string_equal(command_near(NULL, "serv")->name, "serve");
     assert_string_equal(command_near(bench->kinds, "trhoughput")->name, "bench throughput");
-    assert_null(command_near(NULL, "chat"));
+    assert_null(command_near(NULL, "paint"));
     assert_null(command_near(NULL, "rank")); // internal
     assert_null(command_near(bench->kinds, "decode"));
 }
