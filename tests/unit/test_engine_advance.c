@@ -173,7 +173,8 @@ static void requests_ring(void **state)
     assert_int_equal(colrow_advance(engine), 1);
     assert_int_equal(gauges_of(engine).running_sequences, 1);
     assert_int_equal(gauges_of(engine).kv_pages_used, 1);
-    assert_int_equal(sleep_and_advance(engine), 1);
+    while (answers[0].n_outputs == 0) // a tick of the clock may come first
+        assert_int_equal(sleep_and_advance(engine), 1);
     assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
     assert_true(is_readable(engine, 0));
     // told at once, whatever the ranks are doing; its pages are free when they are done
