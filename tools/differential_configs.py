@@ -41,6 +41,7 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 COLROW = os.path.abspath(os.environ.get("COLROW", "build/release/colrow"))
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,"
 VOCAB = len(LETTERS)
+CONTEXT = 64
 TOLERANCE = 2e-3
 torch.set_num_threads(1)
 TYPES = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
@@ -410,14 +411,15 @@ def compare_generation(tally, case, folder, config, rng):
         try:
             with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
                 keywords = {} if limited else {"max_new_tokens": 6}
-                # like colrow, not beyond the context
-                if "max_new_tokens" not in keywords and not form.get("max_new_tokens") and form["max_length"] > 64:
-                    keywords["max_length"] = 64
+                # like colrow with --max-model-len, not beyond CONTEXT, whatever the config says
+                if "max_new_tokens" not in keywords and not form.get("max_new_tokens") and form["max_length"] > CONTEXT:
+                    keywords["max_length"] = CONTEXT
                 inputs = torch.tensor([ids])  # the mask, for a pad token inside would be masked
                 wanted = model.generate(inputs, attention_mask=torch.ones_like(inputs), **keywords)[0, len(ids):].tolist()
         except BaseException as error:
             why = f"{type(error).__name__}: {str(error)[:120]}"
-    done = colrow("generate", folder, "-p", "".join(LETTERS[i] for i in ids), "--dtype", "float32", "--json", "-q", *flag)
+    done = colrow("generate", folder, "-p", "".join(LETTERS[i] for i in ids), "--dtype", "float32", "--json", "-q",
+                  "--max-model-len", CONTEXT, *flag)
     detail = f"{case} {json.dumps(form)}"
     if done.returncode < 0 or done.returncode > 2:
         tally.add("different", detail, f"CRASH {done.returncode}")
@@ -438,7 +440,9 @@ def compare_generation(tally, case, folder, config, rng):
         if got == wanted or (wanted and got == wanted[:-1] and wanted[-1] in ends) or is_tie(model, ids, wanted, got):
             tally.add("equal", detail)
         else:
-            tally.add("different", detail, f"{got}, reference {wanted}")
+            at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+            tally.add("different", detail, f"{len(got)} tokens and {len(wanted)}, from token {at} on {got[at:at + 8]}, "
+                                           f"reference {wanted[at:at + 8]}")
 
 
 # ---- forms of safetensors files ----

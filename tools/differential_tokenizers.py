@@ -117,6 +117,12 @@ def post_processor(rng, vocab):
         template(rng, names, vocab)] + ([template(rng, names, vocab)] if rng.random() < .3 else [])}
 
 
+def plain_cut(rng):
+    return rng.choice([{"type": "WhitespaceSplit"}, {"type": "Whitespace"}, {"type": "BertPreTokenizer"},
+                       {"type": "CharDelimiterSplit", "delimiter": rng.choice([" ", "o", "世", "."])},
+                       {"type": "FixedLength", "length": rng.choice([1, 2, 5])}])
+
+
 def byte_level_parts(rng):
     def bl(prefix, regex):
         return {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
@@ -128,7 +134,7 @@ def byte_level_parts(rng):
              "invert": rng.random() < .2}, bl(False, False)]},
         {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": rng.random() < .5},
                                                {"type": "Punctuation", "behavior": "Isolated"}, bl(False, rng.random() < .5)]},
-        {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, bl(rng.random() < .5, True)]}])
+        {"type": "Sequence", "pretokenizers": [plain_cut(rng), bl(rng.random() < .5, True)]}])
     normal = rng.choice([None, None, {"type": "NFC"}, {"type": "NFKC"}, {"type": "Lowercase"},
                          {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "Lowercase"}]},
                          {"type": "Replace", "pattern": {"String": "oo"}, "content": "o"},
@@ -182,7 +188,7 @@ def pieces(rng):
         normal, cut = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {
             "type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}, None
     else:
-        normal, cut = rng.choice([None, {"type": "NFKC"}]), meta
+        normal, cut = rng.choice([None, {"type": "NFKC"}]), rng.choice([meta, meta, plain_cut(rng)])
     return dict(normalizer=normal, pre_tokenizer=cut, decoder=rng.choice([piece_decoder(rng), meta, None]), vocab=vocab,
                 merges=merges, unk_token="<unk>", byte_fallback=fallback, fuse_unk=rng.random() < .7,
                 ignore_merges=rng.random() < .2)

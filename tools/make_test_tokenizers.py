@@ -229,6 +229,14 @@ def features():
     for individual in (False, True):
         out[f"digits {individual}"] = {"pre_tokenizer": {"type": "Digits", "individual_digits": individual}}
     out["whitespace"] = {"pre_tokenizer": {"type": "WhitespaceSplit"}}
+    out["words and marks"] = {"pre_tokenizer": {"type": "Whitespace"}}
+    out["bert"] = {"pre_tokenizer": {"type": "BertPreTokenizer"}}
+    for delimiter in " e日":
+        out[f"delimiter {delimiter}"] = {"pre_tokenizer": {"type": "CharDelimiterSplit", "delimiter": delimiter}}
+    for n in (1, 3):
+        out[f"length {n}"] = {"pre_tokenizer": {"type": "FixedLength", "length": n}}
+    out["words, byte level"] = {"pre_tokenizer": sequence("pretokenizers", {"type": "Whitespace"}, level(add_prefix_space=True)),
+                                "decoder": level()}
     for scheme in ("always", "first", "never"):
         for cut in (False, True):
             out[f"metaspace {scheme} {cut}"] = {"pre_tokenizer": meta(scheme, cut), "decoder": meta(scheme, cut)}

@@ -42,6 +42,22 @@ static enum status encode_one(const struct tokenizer *tokenizer, const struct to
     return status;
 }
 
+// As tokenizers has it, and /detokenize: an id that no token has adds no text.
+static enum status read_ids(const json_t *list, int32_t *ids, size_t *n)
+{
+    *n = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *id = json_array_get(list, i);
+        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
+        if (value < 0 || value > UINT32_MAX)
+            return fail(ERR_INPUT, "standard input: token id %s; expected an integer from 0 to %lu",
+                        json_show(id), (unsigned long)UINT32_MAX);
+        if (value <= INT32_MAX)
+            ids[(*n)++] = (int32_t)value;
+    }
+    return OK;
+}
+
 static enum status decode_one(const struct tokenizer *tokenizer, const struct tokenize *t,
                               const json_t *item, json_t *results)
 {
@@ -54,17 +70,7 @@ static enum status decode_one(const struct tokenizer *tokenizer, const struct to
     struct bytes text;
     TRY(memory_new(n, sizeof *ids, "token ids", &ids));
     bytes_init(&text);
-    enum status status = OK;
-    for (size_t i = 0; i < n && status == OK; i++) {
-        const json_t *id = json_array_get(item, i);
-        json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (value < 0 || value >= tokenizer_vocab_size(tokenizer))
-            status =
-                fail(ERR_INPUT, "standard input: token id %s; expected an integer from 0 to %d",
-                     json_show(id), tokenizer_vocab_size(tokenizer) - 1);
-        else
-            ids[i] = (int32_t)value;
-    }
+    enum status status = read_ids(item, ids, &n);
     if (status == OK)
         status = tokenizer_decode(tokenizer, ids, n, !t->keep_special, &text);
     if (status == OK) {

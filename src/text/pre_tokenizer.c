@@ -11,7 +11,14 @@
 #include "text/splits.h"
 #include "text/unicode.h"
 
-enum step_kind { STEP_BYTE_LEVEL, STEP_SPLIT, STEP_METASPACE, STEP_CHARACTERS };
+enum step_kind {
+    STEP_BYTE_LEVEL,
+    STEP_SPLIT,
+    STEP_METASPACE,
+    STEP_CHARACTERS,
+    STEP_WORDS,
+    STEP_LENGTH
+};
 
 // What becomes of the pieces that match.
 enum behavior { ISOLATED, REMOVED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
@@ -23,7 +30,9 @@ struct pre_tokenizer_step {
     bool invert;                    // STEP_SPLIT
     bool add_prefix_space;          // STEP_BYTE_LEVEL
     struct metaspace metaspace;     // STEP_METASPACE
-    bool (*matches)(uint32_t code); // STEP_CHARACTERS
+    bool (*matches)(uint32_t code); // STEP_CHARACTERS; NULL: `delimiter` alone does
+    uint32_t delimiter;             // STEP_CHARACTERS
+    size_t characters;              // STEP_LENGTH: in each piece, but the last
 };
 
 void pre_tokenizer_init(struct pre_tokenizer *pre)
@@ -136,6 +145,34 @@ static enum status parse_digits(const json_t *object, const char *where,
     return OK;
 }
 
+static enum status parse_delimiter(const json_t *object, const char *where,
+                                   struct pre_tokenizer_step *step)
+{
+    const char *text;
+    size_t length, bytes = 0;
+    step->kind = STEP_CHARACTERS;
+    step->behavior = REMOVED;
+    TRY(json_get_string(object, where, "delimiter", &text, &length, NULL));
+    if (length > 0)
+        utf8_next(text, length, &step->delimiter, &bytes);
+    if (length == 0 || bytes != length)
+        return fail(ERR_INPUT, "%s: key \"delimiter\" is \"%.60s\"; expected one character", where,
+                    text);
+    return OK;
+}
+
+static enum status parse_length(const json_t *object, const char *where,
+                                struct pre_tokenizer_step *step)
+{
+    int64_t length = 5; // what tokenizers takes where the key is absent
+    bool found;
+    step->kind = STEP_LENGTH;
+    step->behavior = ISOLATED;
+    TRY(json_get_int(object, where, "length", 1, INT32_MAX, &length, &found));
+    step->characters = (size_t)length;
+    return OK;
+}
+
 static enum status parse_pre_tokenizer_step(const json_t *object, const char *where,
                                             const char *type, struct pre_tokenizer_step *step)
 {
@@ -151,6 +188,15 @@ static enum status parse_pre_tokenizer_step(const json_t *object, const char *wh
     }
     if (strcmp(type, "Digits") == 0)
         return parse_digits(object, where, step);
+    if (strcmp(type, "CharDelimiterSplit") == 0)
+        return parse_delimiter(object, where, step);
+    if (strcmp(type, "FixedLength") == 0)
+        return parse_length(object, where, step);
+    if (strcmp(type, "Whitespace") == 0) {
+        step->kind = STEP_WORDS;
+        step->behavior = REMOVED;
+        return OK;
+    }
     step->kind = STEP_CHARACTERS;
     step->matches = unicode_is_punctuation;
     if (strcmp(type, "Punctuation") == 0)
@@ -160,10 +206,36 @@ static enum status parse_pre_tokenizer_step(const json_t *object, const char *wh
     if (strcmp(type, "WhitespaceSplit") == 0)
         return OK;
     return fail(ERR_UNSUPPORTED,
-                "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, Split, "
-                "Metaspace, Digits, "
-                "Punctuation, WhitespaceSplit",
+                "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, Split, Metaspace, "
+                "Digits, Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer, "
+                "CharDelimiterSplit or FixedLength",
                 where, type);
+}
+
+static enum status add_step(struct pre_tokenizer *pre, const char *where,
+                            struct pre_tokenizer_step **out)
+{
+    if (pre->n >= TOKENIZER_STEPS_MAX)
+        return fail(ERR_INPUT, "%s: has too many steps; at most %d are allowed", where,
+                    TOKENIZER_STEPS_MAX);
+    TRY(memory_grow(&pre->steps, &pre->capacity, pre->n + 1, sizeof *pre->steps,
+                    "a pre-tokenizer"));
+    *out = &pre->steps[pre->n++];
+    **out = (struct pre_tokenizer_step){0};
+    return OK;
+}
+
+// Two steps: white space goes, each mark of punctuation is a word.
+static enum status add_bert(struct pre_tokenizer *pre, const char *where)
+{
+    struct pre_tokenizer_step *step;
+    TRY(add_step(pre, where, &step));
+    *step = (struct pre_tokenizer_step){
+        .kind = STEP_CHARACTERS, .behavior = REMOVED, .matches = unicode_is_space};
+    TRY(add_step(pre, where, &step));
+    *step = (struct pre_tokenizer_step){
+        .kind = STEP_CHARACTERS, .behavior = ISOLATED, .matches = unicode_is_punctuation};
+    return OK;
 }
 
 static enum status parse_pre_tokenizer(const json_t *object, const char *where,
@@ -171,14 +243,12 @@ static enum status parse_pre_tokenizer(const json_t *object, const char *where,
 {
     const char *type;
     TRY(json_get_text(object, where, "type", &type, NULL));
+    if (strcmp(type, "BertPreTokenizer") == 0)
+        return add_bert(pre, where);
     if (strcmp(type, "Sequence") != 0) {
-        if (pre->n >= TOKENIZER_STEPS_MAX)
-            return fail(ERR_INPUT, "%s: has too many steps; at most %d are allowed", where,
-                        TOKENIZER_STEPS_MAX);
-        TRY(memory_grow(&pre->steps, &pre->capacity, pre->n + 1, sizeof *pre->steps,
-                        "a pre-tokenizer"));
-        pre->steps[pre->n] = (struct pre_tokenizer_step){0};
-        return parse_pre_tokenizer_step(object, where, type, &pre->steps[pre->n++]);
+        struct pre_tokenizer_step *step;
+        TRY(add_step(pre, where, &step));
+        return parse_pre_tokenizer_step(object, where, type, step);
     }
     json_t *list, *item;
     size_t i;
@@ -249,7 +319,8 @@ static enum status find_by_character(struct cutter *cutter, const char *text, si
         utf8_next(text + i, length - i, &code, &bytes);
         bool match = step->kind == STEP_METASPACE
                          ? bytes == m->length && memcmp(text + i, m->replacement, bytes) == 0
-                         : step->matches(code);
+                     : step->matches ? step->matches(code)
+                                     : code == step->delimiter;
         if (!match)
             continue;
         if (before < i)
@@ -258,6 +329,44 @@ static enum status find_by_character(struct cutter *cutter, const char *text, si
         before = i + bytes;
     }
     return before < length ? add_split_piece(cutter, before, length, false) : OK;
+}
+
+// `\w+|[^\w\s]+`: runs of one class of characters; white space counts as a match.
+static enum status find_words(struct cutter *cutter, const char *text, size_t length)
+{
+    enum { BLANK, WORD, MARK } class, before = BLANK;
+    size_t begin = 0, bytes;
+    cutter->n = 0;
+    for (size_t i = 0; i < length; i += bytes) {
+        uint32_t code;
+        utf8_next(text + i, length - i, &code, &bytes);
+        class = unicode_is_space(code) ? BLANK : unicode_is_word(code) ? WORD : MARK;
+        if (class != before && begin < i) {
+            TRY(add_split_piece(cutter, begin, i, before == BLANK));
+            begin = i;
+        }
+        before = class;
+    }
+    return begin < length ? add_split_piece(cutter, begin, length, before == BLANK) : OK;
+}
+
+static enum status find_lengths(struct cutter *cutter, const char *text, size_t length,
+                                size_t characters)
+{
+    size_t begin = 0, n = 0, bytes;
+    assert(characters > 0);
+    cutter->n = 0;
+    for (size_t i = 0; i < length; i += bytes) {
+        uint32_t code;
+        if (n == characters) {
+            TRY(add_split_piece(cutter, begin, i, true));
+            begin = i;
+            n = 0;
+        }
+        utf8_next(text + i, length - i, &code, &bytes);
+        n++;
+    }
+    return begin < length ? add_split_piece(cutter, begin, length, true) : OK;
 }
 
 // Joins pieces as the behaviour says; the pieces left are the words, in place.
@@ -381,6 +490,12 @@ static enum status cut_split(struct cutter *cutter, const struct pre_tokenizer_s
         break;
     case STEP_CHARACTERS:
         TRY(find_by_character(cutter, text, length, step));
+        break;
+    case STEP_WORDS:
+        TRY(find_words(cutter, text, length));
+        break;
+    case STEP_LENGTH:
+        TRY(find_lengths(cutter, text, length, step->characters));
         break;
     }
     join_pieces(cutter, step->behavior);

@@ -74,8 +74,18 @@ bool unicode_is_punctuation(uint32_t code)
     return code == 0x166D || code == 0x111C9;
 }
 
+// As the expressions of tokenizers 0.23, which know Unicode 16; utf8proc 2.8 knows 15.
 bool unicode_is_word(uint32_t code)
 {
+    static const struct code_range young[] = {
+        {0x897, 0x897},     {0x1C89, 0x1C8A},   {0xA7CB, 0xA7CD},   {0xA7DA, 0xA7DC},
+        {0x105C0, 0x105F3}, {0x10D40, 0x10D65}, {0x10D69, 0x10D6D}, {0x10D6F, 0x10D85},
+        {0x10EC2, 0x10EC4}, {0x10EFC, 0x10EFC}, {0x11380, 0x11389}, {0x1138B, 0x1138B},
+        {0x1138E, 0x1138E}, {0x11390, 0x113B5}, {0x113B7, 0x113C0}, {0x113C2, 0x113C2},
+        {0x113C5, 0x113C5}, {0x113C7, 0x113CA}, {0x113CC, 0x113D3}, {0x113E1, 0x113E2},
+        {0x116D0, 0x116E3}, {0x11BC0, 0x11BE0}, {0x11BF0, 0x11BF9}, {0x11F5A, 0x11F5A},
+        {0x13460, 0x143FA}, {0x16100, 0x16139}, {0x16D40, 0x16D6C}, {0x16D70, 0x16D79},
+        {0x18CFF, 0x18CFF}, {0x1CCF0, 0x1CCF9}, {0x1E5D0, 0x1E5FA}, {0x2EBF0, 0x2EE5D}};
     if (code < 0x80)
         return (code >= '0' && code <= '9') || (code >= 'a' && code <= 'z') ||
                (code >= 'A' && code <= 'Z') || code == '_';
@@ -85,6 +95,8 @@ bool unicode_is_word(uint32_t code)
         code == 0x200C || code == 0x200D)
         return true;
     utf8proc_category_t c = category(code);
+    if (c == UTF8PROC_CATEGORY_CN)
+        return in_ranges(young, sizeof young / sizeof *young, code);
     return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) || c == UTF8PROC_CATEGORY_PC;
 }
 

@@ -45,6 +45,14 @@ if os.path.exists(vectors):
             agree += 1
     print(f"{agree} answers of Transformers reproduced")
 
+# ids that no token has add no text, as in tokenizers; what is no id is refused
+decoded = run("tokenize", DEMO, "--decode", "--json", stdin="[[72, 101], [72, 99999, 101], [2147483648, 72, 4294967295, 101], [99999], []]")
+texts = json.loads(decoded.stdout) if check(decoded.returncode == 0, decoded.stderr) else [""] * 5
+check(texts[0] and texts[0] == texts[1] == texts[2] and texts[3] == texts[4] == "", f"ids beyond the vocabulary: {texts}")
+for wrong in ("-1", "4294967296", "1.5", '"1"', "null", "100000000000000000000"):
+    decoded = run("tokenize", DEMO, "--decode", stdin=f"[[1, {wrong}]]")
+    check(decoded.returncode == 1 and "token id" in decoded.stderr and "0 to 4294967295" in decoded.stderr, f"id {wrong}: {decoded.stderr}")
+
 ids = list(range(5, 400, 3))
 digests = {tp: logits_file(DEMO, ids, "-tp", tp)[1] for tp in (1, 2, 3, 5, 8)}
 digests |= {isa: logits_file(DEMO, ids, "-tp", 3, isa=isa)[1] for isa in isas()}

@@ -76,6 +76,35 @@ static void properties_hold(void **state)
     assert_false(unicode_is_word('-') || unicode_is_word(0x2014));
 }
 
+// How many characters there are, and a hash of where their runs begin and end, of the
+// pre-tokenizers WhitespaceSplit, Digits, Punctuation and Whitespace of tokenizers 0.23.3.
+static void properties_are_those_of_tokenizers(void **state)
+{
+    static const struct {
+        bool (*holds)(uint32_t code);
+        uint32_t n, hash;
+    } cases[] = {
+        {unicode_is_space, 25, 0x728ED116u},
+        {unicode_is_number, 1924, 0x22632B45u},
+        {unicode_is_punctuation, 726, 0x95D9A331u},
+        {unicode_is_word, 144667, 0xE973892Au},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t n = 0, hash = 2166136261u;
+        bool before = false;
+        for (uint32_t code = 1; code < 0x110000; code++) {
+            bool holds = (code < 0xD800 || code > 0xDFFF) && cases[i].holds(code);
+            n += holds;
+            if (holds != before)
+                hash = (hash ^ code) * 16777619u;
+            before = holds;
+        }
+        assert_int_equal(n, cases[i].n);
+        assert_int_equal(hash, cases[i].hash);
+    }
+}
+
 static void normalizes(enum unicode_form form, const char *text, const char *expected)
 {
     struct bytes out;
@@ -190,6 +219,7 @@ int main(void)
         cmocka_unit_test(invalid_parts_are_replaced),
         cmocka_unit_test(errors_are_located),
         cmocka_unit_test(properties_hold),
+        cmocka_unit_test(properties_are_those_of_tokenizers),
         cmocka_unit_test(forms_are_normal),
         cmocka_unit_test(case_is_changed),
         cmocka_unit_test(letters_stand_for_bytes),
