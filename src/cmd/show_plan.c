@@ -58,6 +58,8 @@ static enum status prepare(struct plan_command *c)
     TRY(file_join(c->model, "model.safetensors.index.json", path));
     if (weights || file_exists(path))
         TRY(checkpoint_open(c->model, &c->checkpoint));
+    if (c->checkpoint)
+        TRY(plan_head_is_embed(&c->config, c->checkpoint, &c->options.head_is_embed));
     c->options.checkpoint = c->checkpoint;
     c->options.n_ranks = c->tensor_parallel_size;
     c->options.reduction_leaves = c->reduction_leaves;

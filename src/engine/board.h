@@ -44,6 +44,7 @@ struct board_options {
     char tp_plan[FILE_PATH_MAX]; // "": the family's
     int32_t compute;             // enum compute_type
     int32_t f32_cache;           // 1: keys and values in f32
+    int32_t head_is_embed;       // what plan_head_is_embed() found
     int32_t product_order;       // enum product_order
     int32_t reduction_leaves;
     int32_t threads_per_rank;

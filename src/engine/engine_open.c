@@ -62,6 +62,7 @@ struct opening {
     struct checkpoint *checkpoint;
     enum compute_type compute;
     bool f32_cache;
+    bool head_is_embed; // what plan_head_is_embed() found
     struct budget budget;
     struct crew_options crew;
 };
@@ -179,6 +180,7 @@ static enum status compile_engine_plan(struct opening *opening)
                                           .f32_cache = opening->f32_cache,
                                           .rules = options->tp_plan ? &rules : NULL,
                                           .checkpoint = opening->checkpoint,
+                                          .head_is_embed = opening->head_is_embed,
                                       },
                                       &engine->plan);
     if (options->tp_plan)
@@ -224,6 +226,7 @@ static enum status read_model(struct opening *opening)
     TRY(resolve_compute(opening));
     TRY(resolve_order(opening));
     TRY(resolve_cache(opening));
+    TRY(plan_head_is_embed(&engine->config, opening->checkpoint, &opening->head_is_embed));
     TRY(compile_engine_plan(opening));
     TRY(plan_check_checkpoint(engine->plan, opening->checkpoint));
     return read_text_files(opening);
@@ -348,6 +351,7 @@ static enum status start_engine_ranks(struct opening *opening)
     *to_ranks = (struct board_options){
         .compute = (int32_t)opening->compute,
         .f32_cache = opening->f32_cache,
+        .head_is_embed = opening->head_is_embed,
         .product_order = (int32_t)engine->order,
         .reduction_leaves = options->reduction_leaves,
         .threads_per_rank = engine->threads_per_rank,

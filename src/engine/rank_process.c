@@ -53,6 +53,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
                                           .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,
                                           .checkpoint = checkpoint,
+                                          .head_is_embed = options->head_is_embed != 0,
                                       },
                                       &rank->plan);
     if (has_rules)

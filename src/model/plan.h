@@ -24,6 +24,7 @@ struct plan_options {
     const struct tp_plan_rules *rules; // NULL: the family's default
     // What it stores decides whether the embeddings are tied; NULL: config.json alone does.
     const struct checkpoint *checkpoint;
+    bool head_is_embed; // what plan_head_is_embed() found
 };
 
 // Half-open ranges of what a rank holds. Replicated parts are [0, all).
@@ -78,6 +79,7 @@ struct plan {
     bool mlp_sharded, lm_head_sharded, embed_sharded;
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory
     bool is_untied;        // config.json ties, but the checkpoint stores both; `config` says no
+    bool head_is_repeated; // ... with the same bits: `config` says yes, and one copy is loaded
     int32_t intermediate;  // intermediate_size, rounded up to a pair (docs/numerics.md section 4)
     struct rank_share *shares; // [n_ranks]
     struct reduction_tree attention_tree,
@@ -116,6 +118,11 @@ static inline bool plan_gathers(const struct plan *plan, enum tp_style style)
 enum status plan_check_checkpoint(const struct plan *plan,
                                   const struct checkpoint *checkpoint) STATUS_MUST_USE;
 
+// Whether config.json ties the embeddings and the checkpoint stores lm_head all the same, with the
+// bits of the embedding: then one copy serves both. Reads both to the first difference, which for
+// weights that differ is their first megabyte; ask once and tell all ranks.
+enum status plan_head_is_embed(const struct model_config *config,
+                               const struct checkpoint *checkpoint, bool *out) STATUS_MUST_USE;
 // Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).
 int plan_valid_sizes(const struct model_config *config, const struct plan_options *options,
                      int *sizes, int max);

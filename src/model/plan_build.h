@@ -30,8 +30,9 @@ const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum p
                                                  int layer);
 
 // plan_checkpoint.c: whether lm_head is the embedding. config.json says so, and the checkpoint (may
-// be NULL) does not store both.
-bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint);
+// be NULL) does not store both, or stores the same bits (`head_is_embed`).
+bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint,
+               bool head_is_embed);
 // The tensor behind a parameter, by any of its names; of a tied embedding it may be lm_head's. NULL
 // when the checkpoint has none.
 const struct tensor_info *plan_find_tensor(const struct plan *plan,

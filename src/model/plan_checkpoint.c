@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "model/plan_build.h"
 
-enum { NAME_BYTES = 192 };
+enum { NAME_BYTES = 192, COMPARED_BYTES = 1 << 20 };
 
 static const char *without_prefix(const char *name, const char *prefix)
 {
@@ -42,13 +42,65 @@ static const char *name_of_part(const struct family *family, enum part part)
     return NULL;
 }
 
-bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint)
+// False unless both are stored.
+static bool find_both(const struct model_config *config, const struct checkpoint *checkpoint,
+                      const struct tensor_info **embed, const struct tensor_info **head)
 {
     const struct family *family = family_of(config->family);
-    if (!config->tie_word_embeddings || !checkpoint || !family)
+    assert(checkpoint && embed && head);
+    if (!family)
+        return false;
+    *embed = find_named(family, checkpoint, name_of_part(family, PART_EMBED));
+    *head = find_named(family, checkpoint, name_of_part(family, PART_LM_HEAD));
+    return *embed && *head;
+}
+
+bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint,
+               bool head_is_embed)
+{
+    const struct tensor_info *embed, *head;
+    assert(config);
+    if (!config->tie_word_embeddings || !checkpoint)
         return config->tie_word_embeddings;
-    return !find_named(family, checkpoint, name_of_part(family, PART_EMBED)) ||
-           !find_named(family, checkpoint, name_of_part(family, PART_LM_HEAD));
+    return head_is_embed || !find_both(config, checkpoint, &embed, &head);
+}
+
+static enum status compare_tensors(const struct checkpoint *checkpoint,
+                                   const struct tensor_info *left, const struct tensor_info *right,
+                                   bool *equal)
+{
+    int64_t n_rows = tensor_rows(left);
+    size_t row_bytes = (size_t)tensor_columns(left) * element_bytes(left->type);
+    int64_t rows = row_bytes < COMPARED_BYTES ? (int64_t)(COMPARED_BYTES / row_bytes) : 1;
+    char *memory;
+    enum status status = OK;
+    assert(n_rows > 0 && row_bytes > 0);
+    TRY(memory_new(2 * (size_t)rows, row_bytes, "two tensors to compare", &memory));
+    for (int64_t row = 0; row < n_rows && *equal; row += rows) {
+        int64_t end = row + rows < n_rows ? row + rows : n_rows;
+        size_t bytes = (size_t)(end - row) * row_bytes;
+        struct tensor_slice a = tensor_whole(left), b = tensor_whole(right);
+        a.row_begin = b.row_begin = row;
+        a.row_end = b.row_end = end;
+        TRY_DONE(checkpoint_read(checkpoint, &a, memory, NULL));
+        TRY_DONE(checkpoint_read(checkpoint, &b, memory + bytes, NULL));
+        *equal = memcmp(memory, memory + bytes, bytes) == 0;
+    }
+done:
+    free(memory);
+    return status;
+}
+
+enum status plan_head_is_embed(const struct model_config *config,
+                               const struct checkpoint *checkpoint, bool *out)
+{
+    const struct tensor_info *embed, *head;
+    assert(config && checkpoint);
+    *out = config->tie_word_embeddings && find_both(config, checkpoint, &embed, &head) &&
+           embed->type == head->type && embed->n_dimensions == 2 && head->n_dimensions == 2 &&
+           embed->shape[0] == head->shape[0] && embed->shape[1] == head->shape[1] &&
+           embed->bytes > 0 && element_bytes(embed->type) > 0;
+    return *out ? compare_tensors(checkpoint, embed, head, out) : OK;
 }
 
 const struct tensor_info *plan_find_tensor(const struct plan *plan,
@@ -160,6 +212,10 @@ static void tell_of_ties(const struct plan *plan, const struct checkpoint *check
     if (plan->is_untied)
         log_info("%s: config.json says \"tie_word_embeddings\": true, but lm_head is stored beside "
                  "the embedding: it counts, as in Transformers",
+                 checkpoint->folder);
+    if (plan->head_is_repeated)
+        log_info("%s: lm_head is stored beside the embedding that it is tied to, with the same "
+                 "bits: one copy serves both",
                  checkpoint->folder);
 }
 

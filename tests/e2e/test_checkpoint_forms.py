@@ -133,7 +133,17 @@ for change in (str, without, twice):
         else:
             refused(f"tie {key}, no lm_head", one, "lm_head.weight", "missing", "tie_word_embeddings")
             refused(f"tie {key}, no embedding", other, "embed_tokens.weight", "missing")
-said(make(config(tie_word_embeddings=True), plain), "tie_word_embeddings", "lm_head is stored")
+said(make(config(tie_word_embeddings=True), plain), "tie_word_embeddings", "lm_head is stored", "it counts")
+# the same bits stored twice are held once; one that differs, in the last number, counts
+repeated = make(config(tie_word_embeddings=True), {**plain, "lm_head.weight": embedding})
+same("a head that repeats the embedding", repeated, tied, sizes)
+said(repeated, "one copy serves both")
+once = make(config(tie_word_embeddings=True), {**body, "model.embed_tokens.weight": embedding})
+bytes_of = {path: json.loads(run("plan", path, "-tp", "2", "--json").stdout)["ranks"] for path in (repeated, once)}
+check(bytes_of[repeated] == bytes_of[once], f"a repeated head takes memory: {bytes_of}")
+nearly = make(config(tie_word_embeddings=True), {**plain, "lm_head.weight": (embedding[0], [*embedding[1][:-1], embedding[1][-1] + 1])})
+said(nearly, "lm_head is stored", "it counts")
+check(digest(nearly) != tied, "a head that differs in one number")
 refused("neither", make(config(tie_word_embeddings=True), body), "model.embed_tokens.weight", "missing")
 refused("wrapped", make(config(), renamed(plain, lambda name: "_orig_mod." + name)), "found \"_orig_mod.model.embed_tokens.weight\"")
 
