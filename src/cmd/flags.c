@@ -132,7 +132,7 @@ static enum status parse_number(const struct flag *flag, const char *text, doubl
     errno = 0;
     double number = strtod(text, &end);
     char wanted[96];
-    snprintf(wanted, sizeof wanted, "a number from %g to %g", flag->least, flag->most);
+    snprintf(wanted, sizeof wanted, "a number from %.12g to %.12g", flag->least, flag->most);
     if (end == text || *end || errno || !(number >= flag->least && number <= flag->most))
         return bad_value(flag, text, wanted);
     *out = number;
@@ -167,12 +167,16 @@ static enum status parse_bytes(const struct flag *flag, const char *text, int64_
         end++;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         double bytes = number * units[i].factor;
-        if (end != text && strcmp(end, units[i].unit) == 0 && bytes >= 0 && bytes < 9e18) {
+        if (end != text && strcmp(end, units[i].unit) == 0 && bytes >= flag->least &&
+            bytes < 9e18) {
             *out = (int64_t)bytes;
             return OK;
         }
     }
-    return bad_value(flag, text, "a size such as 512MB or 4GiB");
+    char wanted[96] = "a size such as 512MB or 4GiB";
+    if (flag->least > 0)
+        snprintf(wanted, sizeof wanted, "%.0f bytes or more, such as 512MB or 4GiB", flag->least);
+    return bad_value(flag, text, wanted);
 }
 
 static enum status add_flag_text(struct flag_texts *texts, const char *text)

@@ -365,6 +365,8 @@ static int generate_model(struct generate *g, const char *model)
     if (status == OK && (g->template_file || g->system) && !g->chat)
         status = fail(ERR_USAGE, "%s is for chats; expected --chat with it",
                       g->template_file ? "--chat-template" : "--system");
+    if (status == OK && g->sampling.sampling.logprobs >= 0 && !g->json)
+        status = fail(ERR_USAGE, "--logprobs are shown as JSON; expected --json with it");
     if (status == OK && g->template_file)
         status = chat_template_open_file(g->template_file, model, &g->template);
     if (status == OK)

@@ -54,7 +54,7 @@ const struct flag http_flag_rows[HTTP_FLAGS] = {
      "TLS: clients' certificates: 0 none, 1 optional, 2 required"},
     {FLAG_BYTES, "--max-body-size", "--max-request-bytes", AT(options.body_bytes_max), 1, 0,
      "BYTES", "of one request (default 8MiB)"},
-    {FLAG_BYTES, "--http-memory", NULL, AT(options.memory_bytes_max), 1, 0, "BYTES",
+    {FLAG_BYTES, "--http-memory", NULL, AT(options.memory_bytes_max), 1 << 16, 0, "BYTES",
      "for requests and answers in transit, together (default 512MiB)"},
     {FLAG_INT, "--max-connections", NULL, AT(options.connections_max), 1, 1000000, "N",
      "default 8192"},

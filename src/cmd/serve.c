@@ -76,6 +76,9 @@ static enum status check_serve_flags(struct serve *s, const char *positional)
     s->options.log_json = s->log_format && strcmp(s->log_format, "json") == 0;
     s->options.log_requests = !s->no_log;
     s->options.prompt_logprobs = !s->no_prompt_logprobs;
+    for (int i = 0; i < s->names.n; i++)
+        if (!*s->names.items[i])
+            return fail(ERR_USAGE, "flag --served-model-name is empty; expected a name");
     s->options.served_names = s->names.items;
     s->options.n_served_names = s->names.n;
     s->options.memory_utilization = s->engine.options.gpu_memory_utilization;

@@ -225,7 +225,7 @@ static int synth_main(int argc, char **argv);
 #define AT(field) offsetof(struct synth, field)
 static const struct flag synth_flags[] = {
     {FLAG_UINT64, "--seed", NULL, AT(seed), 0, 0, "N", "other numbers (default 0)"},
-    {FLAG_BYTES, "--max-shard-size", NULL, AT(shard_bytes), 0, 0, "BYTES",
+    {FLAG_BYTES, "--max-shard-size", NULL, AT(shard_bytes), 1, 0, "BYTES",
      "bytes of one file at most (default 5GB)"},
 };
 const struct command command_synth = {

@@ -43,7 +43,7 @@ static enum status encode_one(const struct tokenizer *tokenizer, const struct to
 }
 
 // As tokenizers has it, and /detokenize: an id that no token has adds no text.
-static enum status read_ids(const json_t *list, int32_t *ids, size_t *n)
+static enum status read_token_ids(const json_t *list, int32_t *ids, size_t *n)
 {
     *n = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -70,7 +70,7 @@ static enum status decode_one(const struct tokenizer *tokenizer, const struct to
     struct bytes text;
     TRY(memory_new(n, sizeof *ids, "token ids", &ids));
     bytes_init(&text);
-    enum status status = read_ids(item, ids, &n);
+    enum status status = read_token_ids(item, ids, &n);
     if (status == OK)
         status = tokenizer_decode(tokenizer, ids, n, !t->keep_special, &text);
     if (status == OK) {

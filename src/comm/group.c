@@ -39,7 +39,7 @@ struct group {
     struct segment segment;
     int n_ranks;
     int life_fd; // the only writing end
-    bool over, hasty;
+    bool over, hasty, joins;
     int exit_status;
     char sentence[VERDICT_BYTES + PLACE_BYTES + 128];
     struct suspicion late, deserted;
@@ -154,11 +154,21 @@ static enum status end_group(struct group *group, int exit_status, const char *s
     return fail(ERR_GROUP, "%s", group->sentence);
 }
 
+static void rank_place(const struct group *group, int rank, char *place)
+{
+    const struct rank_record *record = &group->segment.ranks[rank];
+    // relaxed: for people
+    if (group->joins && atomic_load_explicit(&record->member_pid, memory_order_relaxed) == 0)
+        snprintf(place, PLACE_BYTES, " while starting");
+    else
+        flight_place(&record->flight, place);
+}
+
 static enum status end_for_exit(struct group *group, int rank)
 {
     const struct member *member = &group->member[rank];
     char place[PLACE_BYTES], sentence[VERDICT_BYTES];
-    flight_place(&group->segment.ranks[rank].flight, place);
+    rank_place(group, rank, place);
     if (member->code == CLD_EXITED)
         snprintf(sentence, sizeof sentence, "rank %d (pid %d) left with exit status %d%s", rank,
                  (int)member->process.pid, member->status, place);
@@ -180,7 +190,7 @@ static enum status end_for_verdict(struct group *group, const struct verdict *ve
         return failed(member) ? end_for_exit(group, culprit)
                               : end_group(group, 1, verdict->sentence);
     char place[PLACE_BYTES], sentence[VERDICT_BYTES + PLACE_BYTES + 64];
-    flight_place(&group->segment.ranks[culprit].flight, place);
+    rank_place(group, culprit, place);
     snprintf(sentence, sizeof sentence, "rank %d (pid %d) gave up%s: %s", culprit,
              (int)member->process.pid, place, verdict->sentence);
     return end_group(group, failed(member) ? exit_status_of(member) : 1, sentence);
@@ -190,7 +200,7 @@ static enum status end_for_stop(struct group *group, int rank)
 {
     const struct member *member = &group->member[rank];
     char place[PLACE_BYTES], sentence[VERDICT_BYTES];
-    flight_place(&group->segment.ranks[rank].flight, place);
+    rank_place(group, rank, place);
     snprintf(sentence, sizeof sentence, "rank %d (pid %d) was stopped by signal %d (%s)%s", rank,
              (int)member->process.pid, member->status, strsignal(member->status), place);
     return end_group(group, 1, sentence);
@@ -227,7 +237,7 @@ static enum status check_deserted(struct group *group)
     if (!confirmed(&group->deserted, since))
         return OK;
     char place[PLACE_BYTES], sentence[VERDICT_BYTES];
-    flight_place(&group->segment.ranks[waiter].flight, place);
+    rank_place(group, waiter, place);
     snprintf(sentence, sizeof sentence,
              "rank %d (pid %d) left with exit status 0, but rank %d waits for it%s", leaver,
              (int)group->member[leaver].process.pid, waiter, place);
@@ -342,6 +352,7 @@ enum status group_spawn(const struct group_options *options, struct group **out)
     group->n_ranks = n;
     group->life_fd = -1;
     group->hasty = options->hasty;
+    group->joins = options->joins;
     for (int r = 0; r < n; r++)
         group->member[r] = (struct member){.process = {0, -1}, .left = true}; // until started
     enum status status;

@@ -31,6 +31,7 @@ struct group_options {
     // a collective that makes no progress for so long ends the group; 0: 60 s
     double deadline_seconds;
     int bell_fd; // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
+    bool joins;  // every rank begins with comm_open(): one that has not is starting
     bool hasty;  // group_check() does not wait until the ranks that it killed are gone
 };
 

@@ -24,7 +24,7 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 3, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 4, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {

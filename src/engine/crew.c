@@ -68,6 +68,7 @@ static enum status start_crew(struct crew *crew)
         .board_bytes = bytes,
         .deadline_seconds = crew->options.deadline_seconds,
         .bell_fd = crew->events.bell_fd,
+        .joins = true,
         .hasty = true,
     };
     board->generation = ++crew->generation;

@@ -13,6 +13,7 @@
 #include "device/device.h"
 #include "device/team.h"
 #include "engine/engine.h"
+#include "engine/kept_file.h"
 #include "engine/rank_program.h"
 #include "engine/struct_size.h"
 #include "hf/checkpoint.h"
@@ -62,7 +63,8 @@ struct opening {
     struct checkpoint *checkpoint;
     enum compute_type compute;
     bool f32_cache;
-    bool head_is_embed; // what plan_head_is_embed() found
+    bool head_is_embed;          // what plan_head_is_embed() found
+    char tp_plan[FILE_PATH_MAX]; // a file that can be read again; "": the family's plan
     struct budget budget;
     struct crew_options crew;
 };
@@ -170,20 +172,23 @@ static enum status compile_engine_plan(struct opening *opening)
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
     struct tp_plan_rules rules;
-    if (options->tp_plan)
-        TRY(tp_plan_file(options->tp_plan, &rules));
+    bool has_rules = options->tp_plan != NULL;
+    if (has_rules) {
+        TRY(kept_file(options->tp_plan, TP_PLAN_BYTES_MAX, opening->tp_plan, &engine->tp_plan_fd));
+        TRY(tp_plan_file(opening->tp_plan, &rules));
+    }
     enum status status = plan_compile(&engine->config,
                                       &(struct plan_options){
                                           .n_ranks = options->tensor_parallel_size,
                                           .reduction_leaves = options->reduction_leaves,
                                           .compute = opening->compute,
                                           .f32_cache = opening->f32_cache,
-                                          .rules = options->tp_plan ? &rules : NULL,
+                                          .rules = has_rules ? &rules : NULL,
                                           .checkpoint = opening->checkpoint,
                                           .head_is_embed = opening->head_is_embed,
                                       },
                                       &engine->plan);
-    if (options->tp_plan)
+    if (has_rules)
         tp_plan_close(&rules);
     return status;
 }
@@ -361,7 +366,7 @@ static enum status start_engine_ranks(struct opening *opening)
     TRY(rank_program_find(options->rank_program, program));
     TRY(whole_path(program, crew->program));
     TRY(whole_path(engine->model, to_ranks->model));
-    TRY(whole_path(options->tp_plan ? options->tp_plan : "", to_ranks->tp_plan));
+    TRY(whole_path(opening->tp_plan, to_ranks->tp_plan));
     crew->deadline_seconds = options->collective_timeout;
     engine->file_bytes = opening->budget.file_bytes;
     return crew_new(crew, &engine->crew);
@@ -392,6 +397,7 @@ int colrow_open_begin(const struct colrow_options *options, struct colrow_engine
     if (status == OK) {
         opening->options = &own;
         opening->engine->next_number = 1;
+        opening->engine->tp_plan_fd = -1;
         opening->engine->slice_ns = ADVANCE_SLICE_NS;
         status = open_engine(opening);
         checkpoint_close(opening->checkpoint);
@@ -443,5 +449,7 @@ void colrow_close(struct colrow_engine *engine)
     kv_pool_free(engine->pool);
     colrow_tokenizer_close(engine->text);
     plan_free(engine->plan);
+    if (engine->tp_plan_fd >= 0)
+        close(engine->tp_plan_fd);
     free(engine);
 }

@@ -118,6 +118,7 @@ static enum status load_model(struct rank *rank)
     enum status status;
     TRY_DONE(compile_rank_plan(rank, &config, checkpoint));
     TRY_DONE(start_team(rank));
+    comm_mark(rank->comm, -1, -1, NULL);
     TRY_DONE(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
     status = open_rank_model(rank, checkpoint);
 done:
@@ -128,6 +129,7 @@ done:
 static enum status rank_open(struct rank *rank)
 {
     TRY(comm_open(&rank->comm));
+    comm_mark(rank->comm, -1, -1, "starting");
     size_t bytes;
     void *memory = comm_board(rank->comm, &bytes);
     TRY(board_attach(memory, bytes, comm_size(rank->comm), comm_check, rank->comm, &rank->board));

@@ -167,7 +167,7 @@ enum status tp_plan_file(const char *path, struct tp_plan_rules *out)
     struct bytes text;
     start_rules(out);
     bytes_init(&text);
-    enum status status = file_read(path, TP_PLAN_BYTES_MAX, &text);
+    enum status status = file_read_given(path, TP_PLAN_BYTES_MAX, &text);
     if (status == OK)
         status = tp_plan_parse(path, text.data, text.length, out);
     bytes_fini(&text);

@@ -58,6 +58,7 @@ struct tp_plan_rules {
 // rule.
 enum status tp_plan_parse(const char *name, const char *text, size_t length,
                           struct tp_plan_rules *out) STATUS_MUST_USE;
+// Same, from a file, a pipe or "-".
 enum status tp_plan_file(const char *path, struct tp_plan_rules *out) STATUS_MUST_USE;
 // The default plan of a family ("llama", "mistral"), with full names ("model.layers.*...,
 // lm_head").

@@ -159,11 +159,14 @@ static enum status add_folder_tokens(struct chat_template *chat, const char *fol
 
 // ---- templates of a folder ----
 
-static enum status add_template_file(struct chat_template *chat, const char *name, const char *path)
+// `given`: named by a user, who may name a pipe.
+static enum status add_template_file(struct chat_template *chat, const char *name, const char *path,
+                                     bool given)
 {
     struct bytes text;
     bytes_init(&text);
-    enum status status = file_read(path, JINJA_TEMPLATE_BYTES_MAX, &text);
+    enum status status = given ? file_read_given(path, JINJA_TEMPLATE_BYTES_MAX, &text)
+                               : file_read(path, JINJA_TEMPLATE_BYTES_MAX, &text);
     if (status == OK)
         status = add_template(chat, name, path, text.data ? text.data : "", text.length);
     bytes_fini(&text);
@@ -180,7 +183,7 @@ static enum status add_named_file(struct chat_template *chat, const char *folder
     memcpy(name, file, length - 6);
     name[length - 6] = '\0';
     TRY(file_join(folder, file, path));
-    return add_template_file(chat, name, path);
+    return add_template_file(chat, name, path, false);
 }
 
 static enum status add_folder_files(struct chat_template *chat, const char *folder)
@@ -188,7 +191,7 @@ static enum status add_folder_files(struct chat_template *chat, const char *fold
     char path[FILE_PATH_MAX];
     TRY(file_join(folder, "chat_template.jinja", path));
     if (file_exists(path))
-        TRY(add_template_file(chat, "default", path));
+        TRY(add_template_file(chat, "default", path, false));
     TRY(file_join(folder, "additional_chat_templates", path));
     DIR *directory = opendir(path);
     if (!directory) // there is none
@@ -319,7 +322,7 @@ enum status chat_template_open_file(const char *path, const char *folder,
     enum status status;
     *out = NULL;
     TRY_DONE(chat_new(path, &chat));
-    TRY_DONE(add_template_file(chat, "default", path));
+    TRY_DONE(add_template_file(chat, "default", path, true));
     TRY_DONE(refuse_broken(&chat->templates[0]));
     if (folder)
         TRY_DONE(add_folder_tokens(chat, folder));

@@ -32,7 +32,7 @@ enum status chat_template_open(const char *folder, struct chat_template **out) S
 enum status chat_template_parse(const char *name, const char *text, size_t length,
                                 const char *const *tokens,
                                 struct chat_template **out) STATUS_MUST_USE;
-// One template from a file, with the tokens of `folder` (NULL: none).
+// One template from a file, which may be a pipe or "-", with the tokens of `folder` (NULL: none).
 enum status chat_template_open_file(const char *path, const char *folder,
                                     struct chat_template **out) STATUS_MUST_USE;
 void chat_template_close(struct chat_template *chat); // accepts NULL

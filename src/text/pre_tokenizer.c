@@ -212,8 +212,8 @@ static enum status parse_pre_tokenizer_step(const json_t *object, const char *wh
                 where, type);
 }
 
-static enum status add_step(struct pre_tokenizer *pre, const char *where,
-                            struct pre_tokenizer_step **out)
+static enum status add_cut_step(struct pre_tokenizer *pre, const char *where,
+                                struct pre_tokenizer_step **out)
 {
     if (pre->n >= TOKENIZER_STEPS_MAX)
         return fail(ERR_INPUT, "%s: has too many steps; at most %d are allowed", where,
@@ -229,10 +229,10 @@ static enum status add_step(struct pre_tokenizer *pre, const char *where,
 static enum status add_bert(struct pre_tokenizer *pre, const char *where)
 {
     struct pre_tokenizer_step *step;
-    TRY(add_step(pre, where, &step));
+    TRY(add_cut_step(pre, where, &step));
     *step = (struct pre_tokenizer_step){
         .kind = STEP_CHARACTERS, .behavior = REMOVED, .matches = unicode_is_space};
-    TRY(add_step(pre, where, &step));
+    TRY(add_cut_step(pre, where, &step));
     *step = (struct pre_tokenizer_step){
         .kind = STEP_CHARACTERS, .behavior = ISOLATED, .matches = unicode_is_punctuation};
     return OK;
@@ -247,7 +247,7 @@ static enum status parse_pre_tokenizer(const json_t *object, const char *where,
         return add_bert(pre, where);
     if (strcmp(type, "Sequence") != 0) {
         struct pre_tokenizer_step *step;
-        TRY(add_step(pre, where, &step));
+        TRY(add_cut_step(pre, where, &step));
         return parse_pre_tokenizer_step(object, where, type, step);
     }
     json_t *list, *item;

@@ -50,12 +50,38 @@ echo '{"architectures": 1}' >"$work/model/config.json"
 expect 1 "broken model" generate "$work/model" -p x -q
 echo '{"layers.*.nothing": "colwise"}' >"$work/plan.json"
 expect 1 "broken tp_plan" generate "$model" -p x --tp-plan "$work/plan.json" -q
+expect 2 "shards of nothing" synth "$model" "$work/synth" --max-shard-size 0
+expect 2 "a server's empty name" serve "$model" --served-model-name=
+expect 2 "no memory for HTTP" serve "$model" --http-memory 1
+expect 2 "a range in plain figures" launch --timeout 0 -- true
+grep -q "0.1 to 1000000000$" "$work/err" || { cat "$work/err"; failed=1; }
+expect 2 "log-probabilities that are not shown" generate "$model" -p x --logprobs 2 -q
+# a program of another name finds no colrow to run as ranks
+cp "$COLROW" "$work/engine"
+whole=$COLROW path=$PATH
+COLROW=$work/engine
+PATH=/nowhere:/usr/bin:/bin expect 1 "no program for the ranks" generate "$model" -p x -q
+COLROW=$whole PATH=$path
 # files that users name may be what a shell has instead
 for file in - /dev/stdin; do
     [ "$(echo "Hello" | "$COLROW" generate "$model" -q -n 3 --prompts $file)" = \
         "$("$COLROW" generate "$model" -q -n 3 -p Hello)" ] || { echo "--prompts $file"; failed=1; }
     echo 1,5,9 | "$COLROW" logits "$model" -q --input-ids $file -o "$work/piped" || failed=1
     "$COLROW" logits "$model" -q --input-ids 1,5,9 -o "$work/given" && cmp "$work/piped" "$work/given" || failed=1
+done
+printf 'Hi {{ messages[0].content }}' >"$work/template"
+echo '{"layers.*.mlp.gate_proj": "replicate", "layers.*.mlp.up_proj": "replicate"}' >"$work/plan"
+"$COLROW" generate "$model" -q -n 3 -p you --chat --chat-template "$work/template" >"$work/wanted" || failed=1
+"$COLROW" plan "$model" -tp 2 --tp-plan "$work/plan" >"$work/wanted-plan" 2>/dev/null
+planned=$?
+for file in - /dev/stdin /dev/fd/0; do
+    cat "$work/template" | "$COLROW" generate "$model" -q -n 3 -p you --chat --chat-template $file | cmp - "$work/wanted" ||
+        { echo "--chat-template $file"; failed=1; }
+    cat "$work/plan" | "$COLROW" plan "$model" -tp 2 --tp-plan $file 2>/dev/null >"$work/piped"
+    [ $? -eq $planned ] && cmp "$work/piped" "$work/wanted-plan" || { echo "plan --tp-plan $file"; failed=1; }
+    cat "$work/plan" | "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan $file >"$work/piped" 2>&1
+    "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan "$work/plan" >"$work/out" 2>&1
+    cmp "$work/piped" "$work/out" || { echo "generate --tp-plan $file"; failed=1; }
 done
 export COLROW_FAIL_COLLECTIVE=1:9
 expect 1 "group lost" generate "$model" -p x -tp 2 -q

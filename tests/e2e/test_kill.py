@@ -87,6 +87,18 @@ for i in range(TIMES):
 # where a rank was when it died, on any number of ranks: the part of a layer that it computed, or the collective in it
 PARTS = "embed_tokens|attention|q,k,v|o_proj|mlp|gate,up|down_proj|normed rows|normed rows for lm_head|lm_head"
 PLACE = re.compile(r"was killed by signal 9 \(Killed\)( in step \d+(, layer \d+)?, (all-reduce of |all-gather of )?(" + PARTS + r"))?; the group was ended")
+EARLY = re.compile(r"was killed by signal 9 \(Killed\) (while starting|in (starting|tuning|loading)); ")
+# ... and when it had hardly begun
+for i in range(8):
+    process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "-tp", "2", "-q"], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and len(children(process.pid)) < 2:
+        time.sleep(0.001)
+    ranks = children(process.pid)
+    time.sleep(0.003 * i)
+    os.kill(ranks[-1], signal.SIGKILL)
+    _, message = process.communicate(timeout=20)
+    check(EARLY.search(message) or PLACE.search(message), f"a rank killed {3 * i} ms after it was started: {message!r}")
 for tp in (1, 2):
     places = 0
     for i in range(8):
@@ -101,7 +113,7 @@ for tp in (1, 2):
         _, message = process.communicate(timeout=20)
         if process.returncode == 0:
             continue  # it had finished by itself
-        if "(Killed) in tuning; " in message or "(Killed) in loading; " in message:
+        if EARLY.search(message):
             continue  # a busy machine had not begun yet
         found = PLACE.search(message)
         check(found, f"TP={tp}: a killed rank: {message!r}")
