@@ -419,7 +419,7 @@ static void the_rank_program_is_found(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(program, sizeof program, "%s/colrow", folder);
     setenv("PATH", folder, 1);
-    assert_int_equal(rank_program_find(NULL, path), ERR_USAGE);
+    assert_int_equal(rank_program_find(NULL, path), ERR_IO);
     assert_non_null(strstr(status_message(), "COLROW_RANK_PROGRAM"));
     assert_int_equal(symlink("/bin/true", program), 0);
     assert_int_equal(rank_program_find(NULL, path), OK);
