@@ -19,7 +19,8 @@ if(COLROW_SANITIZE)
     target_link_options(colrow_flags INTERFACE -fsanitize=${COLROW_SANITIZE})
 endif()
 if(COLROW_FUZZ)
-    target_compile_options(colrow_flags INTERFACE -fsanitize=fuzzer-no-link)
+    target_compile_options(colrow_flags INTERFACE -fsanitize=fuzzer-no-link -O2)
+    target_compile_definitions(colrow_flags INTERFACE COLROW_FUZZING)
 endif()
 
 # assert() stays on in release builds: it guards against our own bugs (docs/decisions.md).

@@ -11,18 +11,17 @@ static enum status check_sequences(const struct model *m, const struct step *ste
     int32_t next = 0;
     for (int s = 0; s < step->n_sequences; s++) {
         const struct step_sequence *q = &step->sequences[s];
-        int64_t end = q->position + q->n_tokens;
+        int64_t last = m->plan->config.max_position_embeddings;
         if (q->first_row != next || q->n_tokens < 1 || q->n_tokens > step->n_rows - next ||
-            q->position < 0 || end > m->plan->config.max_position_embeddings ||
-            (end + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS > q->n_pages)
+            q->position < 0 || q->position > last - q->n_tokens ||
+            (q->position + q->n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS > q->n_pages)
             return fail(ERR_INTERNAL,
                         "step %lld: sequence %d has rows %d + %d at position %lld with %d pages; "
                         "expected row %d next "
                         "and pages for all positions up to %lld",
                         (long long)step->number, s, q->first_row, q->n_tokens,
-                        (long long)q->position, q->n_pages, next,
-                        (long long)m->plan->config.max_position_embeddings);
-        for (int64_t i = 0; i * KV_PAGE_TOKENS < end; i++)
+                        (long long)q->position, q->n_pages, next, (long long)last);
+        for (int64_t i = 0; i * KV_PAGE_TOKENS < q->position + q->n_tokens; i++)
             if (q->pages[i] < 0 || q->pages[i] >= m->kv_pages)
                 return fail(ERR_INTERNAL,
                             "step %lld: sequence %d has page %d; expected one of %lld",

@@ -7,14 +7,22 @@
 
 // A template is input: each of these is an error with the line where it was met.
 enum {
-    JINJA_STEPS_MAX = 5 * 1000 * 1000,         // statements, operators and items gone through
+#ifdef COLROW_FUZZING // so that a template without end does not take a fuzzer's second
+    JINJA_STEPS_MAX = 10 * 1000,
+#else
+    JINJA_STEPS_MAX = 5 * 1000 * 1000, // statements, operators and items gone through
+#endif
     JINJA_EVAL_DEPTH_MAX = 600,                // expressions and calls inside one another
     JINJA_VALUE_DEPTH_MAX = 200,               // lists and dicts inside one another, when gone into
     JINJA_OUTPUT_BYTES_MAX = 64 * 1024 * 1024, // with what is being captured
     JINJA_MEMORY_BYTES_MAX = 256 * 1024 * 1024, // of all values
     JINJA_RANGE_MAX = 100000,                   // Jinja2's sandbox allows as many
 };
+#ifdef COLROW_FUZZING
+#define JINJA_TOUCHED_BYTES_MAX ((uint64_t)1 << 20)
+#else
 #define JINJA_TOUCHED_BYTES_MAX ((uint64_t)1 << 30) // copied, compared, searched
+#endif
 
 struct jinja_activation { // the variables of a template, macro or recursive loop while it runs
     struct jinja_activation *outer;

@@ -1,4 +1,5 @@
-// The input is a chat template, rendered with nested variables and as two conversations.
+// The input is a chat template, rendered with nested variables and as two conversations. Behind a
+// NUL it brings variables of its own, as JSON.
 #include "fuzz.h"
 
 #include <string.h>
@@ -26,12 +27,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         "\"d\": {\"a\": 1, \"b\": [[[[[[[[{\"k\": {\"k\": {\"k\": []}}}]]]]]]]]}, \"e\": NaN,"
         "\"tools\": [{\"function\": {\"parameters\": {\"properties\": {\"p\": {\"enum\": [1, "
         "null]}}}}}]}";
+    const uint8_t *end = size ? memchr(data, '\0', size) : NULL;
+    const char *given = end ? (const char *)end + 1 : variables;
+    size_t given_bytes = end ? size - (size_t)(end - data) - 1 : strlen(variables);
     struct chat_template *chat;
     struct bytes out;
+    size = end ? (size_t)(end - data) : size;
     if (chat_template_parse("fuzz", (const char *)data, size, tokens, &chat) != OK)
         return 0;
     bytes_init(&out);
-    if (chat_template_evaluate(chat, "variables", variables, strlen(variables), &out) == OK)
+    if (chat_template_evaluate(chat, "variables", given, given_bytes, &out) == OK)
         check_text(&out);
     bytes_fini(&out);
     for (int n = 1; n <= 4; n += 3) {
