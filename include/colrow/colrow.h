@@ -85,6 +85,9 @@ struct colrow_options {
     // 1: whole pages of prompts and answers that later requests begin with are not computed again;
     // no bit changes. 0: only the sequences of one request share its prompt
     int enable_prefix_caching;
+    // NULL: "fcfs", first come first served | "priority": by colrow_sampling's priority, who waits
+    // longest among equals; and who gives way when pages run short
+    const char *scheduling_policy;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -135,6 +138,7 @@ struct colrow_sampling {
     int prompt_logits;       // hand out logits of every prompt token (needs the option)
     int n;                   // 1: sequences of one prompt
     int max_length;          // 0; else, where max_tokens is 0, of prompt and answer together
+    int64_t priority;        // 0; smaller goes first, with scheduling_policy "priority"
 };
 COLROW_API void colrow_sampling_init_sized(const struct colrow_engine *engine,
                                            struct colrow_sampling *sampling, size_t struct_size);

@@ -33,7 +33,8 @@ struct colrow_engine {
     int threads_per_rank;
     int64_t max_model_len;
     bool prompt_logits;
-    bool capture; // hidden states; then no step is started ahead, so that they stay
+    bool by_priority; // scheduling_policy "priority"
+    bool capture;     // hidden states; then no step is started ahead, so that they stay
     uint64_t seed;
     uint64_t file_bytes; // that the ranks read together while loading
     double begun;        // clock_seconds() when loading began

@@ -76,6 +76,17 @@ static enum status check_range(const char *name, double value, double least, dou
     return fail(ERR_USAGE, "%s is %.15g; expected %.15g to %.15g", name, value, least, most);
 }
 
+static enum status resolve_policy(const struct colrow_options *o, struct colrow_engine *engine)
+{
+    const char *name = o->scheduling_policy ? o->scheduling_policy : "fcfs";
+    engine->by_priority = strcmp(name, "priority") == 0;
+    if (engine->by_priority || strcmp(name, "fcfs") == 0)
+        return OK;
+    return fail(ERR_USAGE,
+                "scheduling_policy is \"%s\"; expected fcfs (first come first served) or priority",
+                name);
+}
+
 static enum status check_engine_options(const struct colrow_options *o)
 {
     if (!o->model || !*o->model)
@@ -376,6 +387,7 @@ static enum status open_engine(struct opening *opening)
 {
     opening->engine->begun = clock_seconds();
     TRY(check_engine_options(opening->options));
+    TRY(resolve_policy(opening->options, opening->engine));
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));
     TRY(choose_sizes(opening));

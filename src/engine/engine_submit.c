@@ -97,6 +97,7 @@ static enum status make_request(struct colrow_engine *engine, const struct token
     };
     struct request *request;
     TRY(request_new(&limits, engine->next_number, ids->ids, (int32_t)ids->n, &sampling, &request));
+    request->priority = sampling.priority;
     request->callback = callback;
     request->context = context;
     for (int32_t i = 0; i < request->n && !callback; i++) {
@@ -146,6 +147,7 @@ int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *give
     uint64_t scope = scope_of(engine, request, &prompt);
     for (int32_t i = 0; i < request->n; i++) {
         request->completions[i].sequence.scope = scope;
+        request->completions[i].sequence.priority = engine->by_priority ? request->priority : 0;
         scheduler_add(&engine->scheduler, &request->completions[i].sequence);
     }
     engine_ring(engine);

@@ -52,7 +52,7 @@ struct completion {
 struct request {
     struct arena arena;
     uint64_t number;
-    int64_t submitted_ns;
+    int64_t submitted_ns, priority;
     struct request *previous, *next; // in the engine's list
     colrow_callback callback;        // NULL: polled
     void *context;

@@ -200,7 +200,7 @@ static bool grow(struct scheduler *s, struct sequence *sequence)
 
 static void plan_decoding(struct scheduler *s, struct room *room)
 {
-    // oldest first: whoever has to give way is newer than all that joined already
+    // in order: whoever has to give way stands behind all that joined already
     for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
         next = sequence->next;
         if (sequence_remaining(sequence) != 1)

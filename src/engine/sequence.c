@@ -12,10 +12,15 @@ void sequence_queue_remove(struct sequence_queue *queue, struct sequence *sequen
     assert(queue->n >= 0 && (queue->n == 0) == (queue->first == NULL));
 }
 
+static bool comes_before(const struct sequence *a, const struct sequence *b)
+{
+    return a->priority != b->priority ? a->priority < b->priority : a->arrival < b->arrival;
+}
+
 void sequence_queue_insert(struct sequence_queue *queue, struct sequence *sequence)
 {
     struct sequence *before = queue->last; // most come last
-    while (before && before->arrival > sequence->arrival)
+    while (before && comes_before(sequence, before))
         before = before->previous;
     sequence->previous = before;
     sequence->next = before ? before->next : queue->first;

@@ -27,6 +27,7 @@ struct step_logits {
 struct sequence {
     struct request *request; // whose sequence it is
     int index;               // among its request's
+    int64_t priority;        // smaller: more urgent; 0 where they do not count
     uint64_t arrival;        // smaller: earlier; no two are equal
 
     int32_t *tokens; // prompt, then what was generated
@@ -62,7 +63,7 @@ struct sequence_queue {
 };
 
 void sequence_queue_remove(struct sequence_queue *queue, struct sequence *sequence);
-// Keeps the order of arrival.
+// Keeps the order: by priority, and by arrival among equals.
 void sequence_queue_insert(struct sequence_queue *queue, struct sequence *sequence);
 
 static inline int32_t sequence_remaining(const struct sequence *sequence)

@@ -292,6 +292,7 @@ static bool submit_prompts(struct serve_job *job)
         struct colrow_sampling sampling = request->sampling;
         sampling.max_tokens = prompt->max_tokens;
         sampling.min_tokens = (int)request->min_tokens;
+        sampling.priority = request->priority;
         *submission = (struct serve_submission){.job = job, .prompt = i};
         if (colrow_submit(server->engine, &ids, &sampling, take_output, submission,
                           &submission->number) != 0)

@@ -205,6 +205,50 @@ static void pausing_changes_no_token(void **state)
     }
 }
 
+static struct sequence *add_urgent(struct fixture *f, int n_prompt, int n_generate,
+                                   int64_t priority)
+{
+    struct sequence *sequence = add(f, n_prompt, n_generate, false);
+    sequence_queue_remove(&f->scheduler.waiting, sequence);
+    sequence->priority = priority;
+    sequence_queue_insert(&f->scheduler.waiting, sequence);
+    return sequence;
+}
+
+static void the_most_urgent_goes_first(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 100, (struct scheduler_limits){1, 32, 1});
+    const int64_t priorities[] = {3, INT64_MAX, -5, 3, INT64_MIN, 0};
+    const int order[] = {4, 2, 5, 0, 3, 1};
+    for (int i = 0; i < 6; i++)
+        add_urgent(&f, 40, 3, priorities[i]);
+    int n_over = 0;
+    while (scheduler_plan(&f.scheduler) > 0) {
+        check_plan(&f);
+        assert_ptr_equal(f.scheduler.members[0], &f.sequences[order[n_over]]);
+        execute(&f);
+        n_over = f.n_over;
+    }
+    assert_int_equal(n_over, 6);
+    fixture_fini(&f);
+}
+
+// Where pages run short, the least urgent starts over, though it came first.
+static void the_least_urgent_gives_way(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 5, (struct scheduler_limits){4, 200, 4});
+    struct sequence *patient = add_urgent(&f, 60, 150, 7), *urgent = add_urgent(&f, 60, 150, -7);
+    run(&f);
+    assert_true(f.scheduler.preemptions > 0);
+    assert_int_equal(urgent->preemptions, 0);
+    assert_true(patient->preemptions > 0);
+    fixture_fini(&f);
+}
+
 static void failed_reservations_leave_nothing(void **state)
 {
     (void)state;
@@ -230,6 +274,8 @@ int main(void)
         cmocka_unit_test(paused_sequences_take_no_part),
         cmocka_unit_test(paused_sequences_give_way),
         cmocka_unit_test(pausing_changes_no_token),
+        cmocka_unit_test(the_most_urgent_goes_first),
+        cmocka_unit_test(the_least_urgent_gives_way),
         cmocka_unit_test(failed_reservations_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
