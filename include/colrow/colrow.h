@@ -166,7 +166,8 @@ struct colrow_output {
     // [n_ids][1 + logprobs], the chosen one first; NULL when not asked for
     const struct colrow_logprob *logprobs;
     int n_logprobs; // 1 + logprobs, or 0
-    // [n_prompt_logits][vocab_size] of prompt tokens from prompt_position on
+    // [n_prompt_logits][vocab_size] of prompt tokens from prompt_position on; those of a step may
+    // come in several outputs
     const float *prompt_logits;
     int n_prompt_logits;
     int64_t prompt_position;

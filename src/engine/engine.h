@@ -55,12 +55,15 @@ struct colrow_engine {
     bool in_flight; // a step was posted and its results not all taken
     bool taking;    // ... but some of them, those of the first n_taken members
     int32_t n_taken;
-    int64_t slice_ns;          // colrow_advance() takes results for about so long
-    bool continuous;           // ... right after the step before
-    bool handing_over;         // a callback is running
-    bool over;                 // the crew is broken, and nobody has restarted it
-    bool listening;            // somebody has colrow_fd()
-    int64_t launch_ns, end_ns; // of the step raised last, of the one taken last
+    struct completion *handing; // its logits of prompt tokens are being handed over, its output is
+                                // not queued yet; or NULL
+    int64_t slice_ns;           // colrow_advance() takes results for about so long
+    int32_t piece_bytes;        // of logits that one output of many brings
+    bool continuous;            // ... right after the step before
+    bool handing_over;          // a callback is running
+    bool over;                  // the crew is broken, and nobody has restarted it
+    bool listening;             // somebody has colrow_fd()
+    int64_t launch_ns, end_ns;  // of the step raised last, of the one taken last
     int32_t n_rows_last;
 
     struct colrow_statistics statistics;
@@ -80,6 +83,9 @@ static inline void engine_ring(struct colrow_engine *engine)
 
 // engine_output.c
 void engine_queue_output(struct colrow_engine *engine, struct completion *completion);
+// Hands over the next rows of `handing`'s logits ahead of the output they belong to. False: what is
+// left goes with that, or its last output was handed over and `handing` is NULL.
+bool engine_hand_over_logits(struct colrow_engine *engine);
 // Hands over what is queued: all of it, or only what would not survive the next step.
 void engine_hand_over(struct colrow_engine *engine, bool all);
 // The last output was handed over: frees what the sequence held, and its request with its last

@@ -22,6 +22,7 @@ enum {
     MAX_NUM_SEQS_MAX = 4096,
     BATCHED_TOKENS_MAX = 1 << 16,
     ADVANCE_SLICE_NS = 2000000,     // a fifth of what an event loop may be away
+    LOGITS_PIECE_BYTES = 1 << 20,   // handed over before colrow_advance() looks at the clock
     PROMPT_LOGITS_BYTES = 64 << 20, // room for logits of prompt tokens; longer chunks come in parts
 };
 
@@ -411,6 +412,7 @@ int colrow_open_begin(const struct colrow_options *options, struct colrow_engine
         opening->engine->next_number = 1;
         opening->engine->tp_plan_fd = -1;
         opening->engine->slice_ns = ADVANCE_SLICE_NS;
+        opening->engine->piece_bytes = LOGITS_PIECE_BYTES;
         status = open_engine(opening);
         checkpoint_close(opening->checkpoint);
         if (status == OK)

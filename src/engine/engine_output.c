@@ -80,17 +80,23 @@ static void remove_request(struct colrow_engine *engine, struct request *request
     request_free(request);
 }
 
-static void hand_over(struct colrow_engine *engine, struct completion *completion)
+static void give_output(struct colrow_engine *engine, struct completion *completion,
+                        struct colrow_output *output)
 {
     struct request *request = completion->sequence.request;
-    struct colrow_output output = describe_output(completion);
     if (request->callback) {
         engine->handing_over = true;
-        request->callback(request->context, &output);
+        request->callback(request->context, output);
         engine->handing_over = false;
     } else {
-        store_output(engine, completion, &output);
+        store_output(engine, completion, output);
     }
+}
+
+static void hand_over(struct colrow_engine *engine, struct completion *completion)
+{
+    struct colrow_output output = describe_output(completion);
+    give_output(engine, completion, &output);
     forget_delivered(completion);
     if (completion->finish != COLROW_RUNNING)
         engine_close_completion(engine, completion);
@@ -106,6 +112,40 @@ void engine_close_completion(struct colrow_engine *engine, struct completion *co
         scheduler_remove(&engine->scheduler, &completion->sequence);
     if (--request->n_open == 0)
         remove_request(engine, request);
+}
+
+bool engine_hand_over_logits(struct colrow_engine *engine)
+{
+    struct completion *completion = engine->handing;
+    int32_t vocab_size = engine->config.vocab_size;
+    int32_t n = engine->piece_bytes / (int32_t)sizeof(float) / vocab_size;
+    n = n > 0 ? n : 1;
+    if (completion->n_new_prompt_logits <= n)
+        return false;
+    struct request *request = completion->sequence.request;
+    struct colrow_output output = describe_output(completion);
+    output.n_ids = output.n_logprobs = 0;
+    output.text = "";
+    output.text_length = 0;
+    output.logprobs = NULL;
+    output.n_prompt_logits = n;
+    output.finish = COLROW_RUNNING;
+    output.stop_reason = output.error = NULL;
+    output.stop_reason_length = 0;
+    output.stop_token = -1;
+    output.error_class = COLROW_ERROR_NONE;
+    output.completion_tokens = completion->n_delivered;
+    give_output(engine, completion, &output);
+    completion->prompt_logits += (size_t)n * (size_t)vocab_size;
+    completion->n_new_prompt_logits -= n;
+    completion->prompt_position += n;
+    if (output.finish == COLROW_FAILED) { // there was no memory for the queue: that was its last
+        engine->handing = NULL;
+        forget_delivered(completion);
+        engine_close_completion(engine, completion);
+        return false;
+    }
+    return !request->cancelled;
 }
 
 void engine_hand_over(struct colrow_engine *engine, bool all)

@@ -114,10 +114,34 @@ static void take_result(struct colrow_engine *engine, struct sequence *sequence)
     }
     if (logits->samples && add_drawn_token(engine, completion, logits->first + logits->n - 1) != OK)
         completion_fail(completion, status_code(), status_message());
-    if (n_prompt > 0 || logits->samples)
+    if (n_prompt > 0)
+        engine->handing = completion;
+    else if (logits->samples)
         engine_queue_output(engine, completion);
     if (completion->finish != COLROW_RUNNING)
         scheduler_remove(&engine->scheduler, sequence);
+}
+
+// Logits of prompt tokens are many and large, and whoever gets them computes: a few rows at a time.
+// True when all were handed over.
+static bool hand_over_rows(struct colrow_engine *engine, int64_t end_ns)
+{
+    while (engine_hand_over_logits(engine))
+        if (clock_ns() > end_ns)
+            return false;
+    if (engine->handing)
+        engine_queue_output(engine, engine->handing);
+    engine->handing = NULL;
+    return true;
+}
+
+// The user will not get the rows that are left.
+static void drop_rows(struct colrow_engine *engine)
+{
+    engine->handing->prompt_logits = NULL;
+    engine->handing->n_new_prompt_logits = 0;
+    engine_queue_output(engine, engine->handing);
+    engine->handing = NULL;
 }
 
 // True when all are taken. What is not yet taken when the time is over counts as under way.
@@ -127,10 +151,14 @@ static bool take_results(struct colrow_engine *engine, int64_t end_ns)
     if (!engine->taking)
         count_step(engine);
     engine->taking = true;
+    if (engine->handing && !hand_over_rows(engine, end_ns))
+        return false;
     while (engine->n_taken < scheduler->step.n_sequences) {
         struct sequence *sequence = scheduler->members[engine->n_taken++];
         scheduler_member_done(scheduler, sequence);
         take_result(engine, sequence);
+        if (engine->handing && !hand_over_rows(engine, end_ns))
+            return false;
         if (engine->n_taken < scheduler->step.n_sequences && clock_ns() > end_ns)
             return false;
     }
@@ -142,6 +170,8 @@ static bool take_results(struct colrow_engine *engine, int64_t end_ns)
 static void forget_step(struct colrow_engine *engine)
 {
     struct scheduler *scheduler = &engine->scheduler;
+    if (engine->handing)
+        drop_rows(engine);
     for (int32_t i = engine->n_taken; i < scheduler->step.n_sequences; i++) {
         struct completion *completion = completion_of(scheduler->members[i]);
         scheduler_member_lost(&completion->sequence);
@@ -161,6 +191,8 @@ static void end_request(struct colrow_engine *engine, struct request *request,
         struct sequence *sequence = &completion->sequence;
         if (completion->finish != COLROW_RUNNING)
             continue;
+        if (completion == engine->handing)
+            drop_rows(engine);
         if (finish == COLROW_FAILED) {
             enum status fault = crew_fail(engine->crew);
             completion_fail(completion, fault, status_message());

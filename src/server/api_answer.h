@@ -53,7 +53,7 @@ struct api_answer {
     struct api_choice *choices; // [n_prompts * n]
     int n_choices, n_open;
     struct prompt_scores *scores; // [n_prompts], or NULL
-    float *row;                   // [2][row_width]: logits and what they become, or NULL
+    float *row; // [2][row_width]: logits and what they become, then their tops; or NULL
     size_t row_width;
     bool begun; // the stream's first event was sent
     bool held;  // the client reads slowly: keep what comes

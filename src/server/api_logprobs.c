@@ -244,22 +244,49 @@ done:
     return status;
 }
 
-// The best `k` of a row of logits, best first, by insertion: k is 20 at most.
-static void find_best(const float *logits, int32_t n, int k, struct colrow_logprob *best)
+// A row of logits, padded to whole blocks, with the largest of each block: most blocks hold nothing
+// that counts, and are passed by.
+struct scored_row {
+    const float *logits, *tops;
+    int32_t n;
+};
+enum { BLOCK = WEIGHING_BLOCK };
+
+// The best `k`, best first, by insertion: k is 20 at most.
+static void find_best(const struct scored_row *row, int k, struct colrow_logprob *best)
 {
     int have = 0;
-    for (int32_t id = 0; id < n; id++) {
-        if (have == k && (k == 0 || !(logits[id] > best[k - 1].logprob)))
+    for (int32_t id = 0; id < row->n && k > 0; id++) {
+        if (id % BLOCK == 0 && have == k && !(row->tops[id / BLOCK] > best[k - 1].logprob)) {
+            id += BLOCK - 1;
+            continue;
+        }
+        float logit = row->logits[id];
+        if (have == k && !(logit > best[k - 1].logprob))
             continue;
         int at = have < k ? have++ : k - 1;
-        while (at > 0 && logits[id] > best[at - 1].logprob) {
+        while (at > 0 && logit > best[at - 1].logprob) {
             best[at] = best[at - 1];
             at--;
         }
-        best[at] = (struct colrow_logprob){.id = id, .logprob = logits[id]};
+        best[at] = (struct colrow_logprob){.id = id, .logprob = logit};
     }
     for (int i = 0; i < have; i++)
         best[i].rank = i + 1;
+}
+
+static int rank_in_row(const struct scored_row *row, int32_t id)
+{
+    float chosen = row->logits[id];
+    int rank = 1;
+    for (int32_t begin = 0; begin < row->n; begin += BLOCK) {
+        int32_t end = begin + BLOCK < row->n ? begin + BLOCK : row->n;
+        if (!(row->tops[begin / BLOCK] >= chosen))
+            continue;
+        for (int32_t i = begin; i < end; i++)
+            rank += row->logits[i] > chosen || (row->logits[i] == chosen && i < id);
+    }
+    return rank;
 }
 
 // As the engine's own log-probabilities of drawn tokens, bit for bit (engine/sampler.c).
@@ -267,25 +294,25 @@ static void score_row(struct api_answer *answer, const float *logits, int32_t id
                       struct colrow_logprob *entries)
 {
     const struct kernels *kernels = answer->model->kernels;
-    int32_t n = answer->model->vocab_size;
-    float most, *padded = answer->row, *exps = answer->row + answer->row_width;
-    int rank = 1;
-    memcpy(padded, logits, (size_t)n * sizeof *padded);
-    kernels->argmax(padded, (int)answer->row_width, &most);
-    float log_sum = number_log(kernels->exp_sum(padded, most, (int)answer->row_width, exps));
-    for (int32_t i = 0; i < n; i++)
-        rank += logits[i] > logits[id] || (logits[i] == logits[id] && i < id);
-    find_best(logits, n, k, entries + 1);
-    entries[0] = (struct colrow_logprob){.id = id, .logprob = logits[id], .rank = rank};
+    int width = (int)answer->row_width;
+    float most, *padded = answer->row, *exps = padded + width, *tops = exps + width;
+    struct scored_row row = {padded, tops, answer->model->vocab_size};
+    memcpy(padded, logits, (size_t)row.n * sizeof *padded);
+    kernels->tops(padded, width, tops);
+    kernels->argmax(tops, width / BLOCK, &most);
+    float log_sum = number_log(kernels->exp_sum(padded, most, width, exps));
+    find_best(&row, k, entries + 1);
+    entries[0] =
+        (struct colrow_logprob){.id = id, .logprob = padded[id], .rank = rank_in_row(&row, id)};
     for (int i = 0; i < 1 + k; i++)
         entries[i].logprob = entries[i].logprob - most - log_sum;
 }
 
 static enum status make_row(struct api_answer *answer)
 {
-    enum { BLOCK = 64 }; // kernels work on whole blocks
     size_t width = ((size_t)answer->model->vocab_size + BLOCK - 1) / BLOCK * BLOCK;
-    TRY(memory_new(2 * width, sizeof *answer->row, "a row of logits", &answer->row));
+    TRY(memory_new(2 * width + width / BLOCK, sizeof *answer->row, "a row of logits",
+                   &answer->row));
     answer->row_width = width;
     for (size_t i = (size_t)answer->model->vocab_size; i < width; i++)
         answer->row[i] = -INFINITY;

@@ -23,7 +23,7 @@ static void dequeue(struct serve_job *job)
 static void free_job(struct serve_job *job)
 {
     struct serve_server *server = job->server;
-    assert(!job->exchange && job->n_open == 0 && !job->reading);
+    assert(!job->exchange && job->n_open == 0 && !job->elsewhere);
     dequeue(job);
     *(job->previous ? &job->previous->next : &server->jobs) = job->next;
     if (job->next)
@@ -38,9 +38,18 @@ static void free_job(struct serve_job *job)
     free(job);
 }
 
+static void run_elsewhere(struct serve_job *job, uv_work_cb work, uv_after_work_cb after)
+{
+    job->work.data = job;
+    job->elsewhere = true;
+    int failed = uv_queue_work(&job->server->loop, &job->work, work, after);
+    assert(failed == 0); // only without a function to run
+    (void)failed;
+}
+
 static void free_if_over(struct serve_job *job)
 {
-    if (!job->exchange && job->n_open == 0 && !job->reading)
+    if (!job->exchange && job->n_open == 0 && !job->elsewhere)
         free_job(job);
 }
 
@@ -190,6 +199,46 @@ static void send_event(void *owner, const char *name, const char *text, size_t l
     http_events_send(job->exchange, text, length);
 }
 
+static void send_whole(struct serve_job *job, bool made)
+{
+    struct http_exchange *exchange = job->exchange;
+    if (!made) {
+        fault_with(&job->fault, 503, "ServiceUnavailableError", NULL,
+                   "there is no memory for the answer");
+        answer_fault(job);
+        return;
+    }
+    part_with_client(job);
+    http_answer_json(exchange, 200, job->out.data, job->out.length);
+}
+
+// On another thread.
+static void write_whole(uv_work_t *work)
+{
+    struct serve_job *job = work->data;
+    job->written = job->endpoint->form->whole(job->answer, &job->out) == OK;
+}
+
+static void whole_was_written(uv_work_t *work, int cancelled)
+{
+    struct serve_job *job = work->data;
+    job->elsewhere = false;
+    if (job->exchange)
+        send_whole(job, job->written && !cancelled);
+    free_if_over(job);
+}
+
+// Log-probabilities of a long prompt are megabytes of JSON: the loop must not stand still for them.
+static bool takes_long(const struct serve_job *job)
+{
+    enum { ENTRIES_AT_ONCE = 4096 }; // some 2 ms
+    const struct api_request *request = &job->request;
+    int64_t entries = 0;
+    for (int i = 0; i < request->n_prompts && request->prompt_logprobs >= 0; i++)
+        entries += (int64_t)request->prompts[i].n_ids * (1 + request->prompt_logprobs);
+    return entries > ENTRIES_AT_ONCE;
+}
+
 static void finish_answer(struct serve_job *job)
 {
     struct http_exchange *exchange = job->exchange;
@@ -200,13 +249,11 @@ static void finish_answer(struct serve_job *job)
         http_stream_end(exchange);
         return;
     }
-    enum status status = job->endpoint->form->whole(job->answer, &job->out);
-    if (!fault_of_status(&job->fault, status)) {
-        answer_fault(job);
+    if (takes_long(job)) {
+        run_elsewhere(job, write_whole, whole_was_written);
         return;
     }
-    part_with_client(job);
-    http_answer_json(exchange, 200, job->out.data, job->out.length);
+    send_whole(job, job->endpoint->form->whole(job->answer, &job->out) == OK);
 }
 
 // ---- what the engine hands out ----
@@ -322,7 +369,7 @@ static void job_was_read(uv_work_t *work, int cancelled)
 {
     struct serve_job *job = work->data;
     struct http_exchange *exchange = job->exchange;
-    job->reading = false;
+    job->elsewhere = false;
     free(job->body); // the JSON has copies
     job->body = NULL;
     if (cancelled)
@@ -447,11 +494,7 @@ void serve_job_begin(struct http_exchange *exchange, void *owner)
         snprintf(job->given_id, sizeof job->given_id, "%s", request->id);
     const struct http_watch watch = {client_is_gone, client_is_slow, client_reads_again, job};
     http_exchange_watch(exchange, &watch);
-    job->work.data = job;
-    job->reading = true;
-    int failed = uv_queue_work(&server->loop, &job->work, read_job, job_was_read);
-    assert(failed == 0); // only without a function to run
-    (void)failed;
+    run_elsewhere(job, read_job, job_was_read);
 }
 
 void serve_jobs_cancel(struct serve_server *server, const char *why)

@@ -70,7 +70,8 @@ struct serve_job {
     struct api_answer *answer;
     struct serve_submission *submissions; // [n_prompts]
     int n_open;                           // sequences that the engine has
-    bool reading;                         // on another thread
+    bool elsewhere;                       // another thread reads it, or writes its answer
+    bool written;                         // by that thread
     bool queued, streaming;               // queued: counted as one without a first token
     int64_t queued_tokens;                // of it, once its prompts are known
     int64_t received_ns, submitted_ns, first_ns;

@@ -252,6 +252,105 @@ static void results_are_taken_in_slices(void **state)
     colrow_close(engine);
 }
 
+static struct colrow_engine *begin_sliced(struct colrow_options *options)
+{
+    options->prompt_logits = 1;
+    options->max_num_batched_tokens = 24;
+    struct colrow_engine *engine = begin(options);
+    loop_until_ready(engine);
+    engine->slice_ns = 0;
+    engine->piece_bytes = 1; // a row at a time
+    return engine;
+}
+
+// Logits of prompt tokens come a row at a time when they take long, and are the same.
+static void logits_are_handed_over_in_pieces(void **state)
+{
+    (void)state;
+    static struct answer whole[2], pieces[2];
+    const char *const texts[] = {"a prompt of more than one chunk, or the pieces would be few",
+                                 "b"};
+    struct colrow_options options = client_options(toy.folder, 2);
+    for (int sliced = 0; sliced < 2; sliced++) {
+        struct answer *to = sliced ? pieces : whole;
+        struct colrow_engine *engine = begin_sliced(&options);
+        engine->piece_bytes = sliced ? 1 : 1 << 20;
+        struct colrow_sampling sampling = client_sampling(5);
+        sampling.prompt_logits = 1;
+        for (int i = 0; i < 2; i++)
+            client_submit(engine, texts[i], &sampling, &to[i]);
+        int n_between = 0;
+        for (int alive = 1; alive > 0;) {
+            alive = sleep_and_advance(engine);
+            n_between += engine->handing != NULL;
+        }
+        assert_true(sliced ? n_between > 10 : n_between == 0);
+        colrow_close(engine);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_answers_equal(&whole[i], &pieces[i]);
+        assert_int_equal(whole[i].n_prompt_logits, whole[i].prompt_tokens);
+        assert_int_equal(pieces[i].n_prompt_logits, whole[i].prompt_tokens);
+        assert_memory_equal(pieces[i].prompt_logits, whole[i].prompt_logits,
+                            (size_t)whole[i].prompt_tokens * TOY_VOCAB * sizeof(float));
+        client_forget(&whole[i]);
+        client_forget(&pieces[i]);
+    }
+    assert_true(pieces[0].n_outputs > whole[0].n_outputs + 10);
+}
+
+static void pieces_end_with_their_request(void **state)
+{
+    (void)state;
+    struct colrow_options options = client_options(toy.folder, 2);
+    struct colrow_engine *engine = begin_sliced(&options);
+    for (int lost = 0; lost < 2; lost++)
+        for (int last = 0; last < 2; last++) { // the answer may be over already
+            struct colrow_sampling sampling = client_sampling(last ? 1 : 50);
+            sampling.prompt_logits = 1;
+            client_submit(engine, "0123456789 0123", &sampling, &answers[0]);
+            while (answers[0].n_outputs < 3 || !engine->handing)
+                assert_true(sleep_and_advance(engine) > 0);
+            if (lost)
+                kill_one(engine, 1, SIGKILL);
+            else
+                assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
+            while (answers[0].n_ends == 0)
+                sleep_and_advance(engine);
+            if (!last)
+                assert_int_equal(answers[0].finish, lost ? COLROW_FAILED : COLROW_CANCELLED);
+            while (gauges_of(engine).requests > 0)
+                sleep_and_advance(engine);
+            assert_int_equal(answers[0].n_ends, 1);
+            assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+            client_forget(&answers[0]);
+            if (lost) {
+                while (gauges_of(engine).state != COLROW_BROKEN)
+                    sleep_and_advance(engine);
+                colrow_advance(engine);
+                assert_int_equal(colrow_restart(engine), 0);
+                loop_until_ready(engine);
+            }
+        }
+    // without a callback they lie in the queue
+    struct colrow_sampling sampling = client_sampling(2);
+    const struct colrow_prompt prompt = {.text = "hello"};
+    sampling.prompt_logits = 1;
+    assert_int_equal(colrow_submit(engine, &prompt, &sampling, NULL, NULL, NULL), 0);
+    struct colrow_output output = {0};
+    int n_rows = 0, n_ends = 0, n_prompt = 0;
+    while (colrow_poll(engine, 1, &output) == 1) {
+        assert_true(output.n_prompt_logits == 0 || output.prompt_position == n_rows);
+        n_rows += output.n_prompt_logits;
+        n_ends += output.finish != COLROW_RUNNING;
+        n_prompt = output.prompt_tokens;
+    }
+    assert_int_equal(n_rows, n_prompt);
+    assert_int_equal(n_ends, 1);
+    colrow_close(engine);
+    assert_no_children();
+}
+
 // A paused request stands still whatever the others do, and goes on as if nothing had been.
 static void paused_requests_stand_still(void **state)
 {
@@ -438,6 +537,8 @@ int main(void)
         cmocka_unit_test(requests_ring),
         cmocka_unit_test(cancelling_leaves_the_others_alone),
         cmocka_unit_test(results_are_taken_in_slices),
+        cmocka_unit_test(logits_are_handed_over_in_pieces),
+        cmocka_unit_test(pieces_end_with_their_request),
         cmocka_unit_test(paused_requests_stand_still),
         cmocka_unit_test(paused_requests_can_end),
         cmocka_unit_test(loading_is_quiet),
