@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "cmd/bench_arrivals.h"
 #include "cmd/bench_client.h"
+#include "cmd/bench_repeats.h"
 #include "cmd/commands.h"
 #include "cmd/interrupt.h"
 #include "cmd/json_output.h"
@@ -40,6 +41,11 @@ struct bench_serve {
     int64_t begun_ns, ended_ns;
     struct progress bar;
 };
+
+static bool repeats_prefixes(const struct bench_serve *b)
+{
+    return strcmp(b->dataset, "prefix_repetition") == 0;
+}
 
 static bool is_chat(const struct bench_serve *b)
 {
@@ -76,7 +82,7 @@ static int length_around(struct bench_serve *b, int length)
 static enum status append_prompt(struct bench_serve *b, int which, int *input, int *output,
                                  struct bytes *out)
 {
-    bool repeats = strcmp(b->dataset, "prefix_repetition") == 0;
+    bool repeats = repeats_prefixes(b);
     int prefix = repeats ? b->prefix_len : b->random_prefix_len;
     int rest = repeats ? b->suffix_len : length_around(b, b->input_len);
     uint64_t group = repeats ? (uint64_t)(which % b->n_prefixes) : 0;
@@ -239,6 +245,7 @@ struct bench_results {
     int good, failed;
     double seconds, input_tokens, output_tokens, peak_tokens;
     struct bench_figures figures[BENCH_METRICS]; // ms
+    struct bench_repeats repeats;                // of prefixes, where there are some
 };
 
 static int tokens_of(const struct bench_call *call)
@@ -318,6 +325,8 @@ static enum status sum_up_outcomes(const struct bench_serve *b, struct bench_res
         bench_summarize(values, (int)gather_outcomes(b, (enum bench_metric)m, values),
                         &r->figures[m]);
     free(values);
+    if (repeats_prefixes(b))
+        TRY(bench_repeats_measure(b->calls, b->n_prompts, b->n_prefixes, &r->repeats));
     return peak_of(b, &r->peak_tokens);
 }
 
@@ -371,6 +380,12 @@ static void print_serve_results(const struct bench_serve *b, const struct bench_
         snprintf(name, sizeof name, "P99 %s (ms):", titles[m][1]);
         print_line(name, f->p99, 2);
     }
+    if (repeats_prefixes(b)) {
+        print_heading("Repeated Prefixes", '-');
+        print_line("Median TTFT, first use (ms):", r->repeats.first_ms, 2);
+        print_line("Median TTFT, repeated (ms):", r->repeats.repeated_ms, 2);
+        print_line("Repeated over first use:", r->repeats.ratio, 3);
+    }
     print_heading("", '=');
 }
 
@@ -390,6 +405,8 @@ static json_t *results_json(const struct bench_serve *b, const struct bench_resu
     json_object_set_new(root, "burstiness", json_real(b->burstiness));
     json_object_set_new(root, "max_concurrency",
                         b->max_concurrency ? json_integer(b->max_concurrency) : json_null());
+    if (repeats_prefixes(b))
+        bench_repeats_json(&r->repeats, root);
     for (int m = 0; m < BENCH_METRICS && root; m++) {
         const struct bench_figures *f = &r->figures[m];
         const struct {

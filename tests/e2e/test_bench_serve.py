@@ -139,10 +139,13 @@ def test_seeds_and_lengths():
     check({r["max_tokens"] for r in drawn[0]} == {1, 2, 3}, "lengths of answers")
     check(len({tuple(r["prompt"][:4]) for r in drawn[0]}) == 1 and len({tuple(r["prompt"][4:]) for r in drawn[0]}) == 20, "one prefix, other rests")
     Pretended.clear()
-    bench("--dataset-name", "prefix_repetition", "--num-prompts", "12", "--prefix-repetition-prefix-len", "16", "--prefix-repetition-suffix-len", "4",
-          "--prefix-repetition-num-prefixes", "3", "--prefix-repetition-output-len", "1")
+    figures = bench("--dataset-name", "prefix_repetition", "--num-prompts", "12", "--prefix-repetition-prefix-len", "16", "--prefix-repetition-suffix-len", "4",
+                    "--prefix-repetition-num-prefixes", "3", "--prefix-repetition-output-len", "1")
     prompts = [r["prompt"] for _, r in Pretended.requests]
     check(len({tuple(p[:16]) for p in prompts}) == 3 and len({tuple(p[16:]) for p in prompts}) == 12, "three prefixes, four times each")
+    first, repeated = figures["median_ttft_first_use_ms"], figures["median_ttft_repeated_ms"]
+    check(min(first, repeated) >= FIRST * 1e3, f"times of a prefix's first use and of its repetitions: {first} {repeated}")
+    check(abs(figures["ttft_repeated_over_first_use"] * first - repeated) < 1e-3, f"their ratio: {figures}")
 
 
 def test_failures():
