@@ -86,12 +86,14 @@ const struct added_token *added_tokens_at(const struct added_tokens *added, int3
 
 int32_t added_tokens_find(const struct added_tokens *added, const char *content, size_t length)
 {
+    assert(added && (content || length == 0));
     int32_t at = vocabulary_find(&added->index, content, length);
     return at < 0 ? -1 : added->tokens[at].id;
 }
 
 bool added_tokens_is_special(const struct added_tokens *added, const char *text, size_t length)
 {
+    assert(added && (text || length == 0));
     int32_t at = vocabulary_find(&added->index, text, length);
     return at >= 0 && added->tokens[at].ever_special;
 }
@@ -162,6 +164,7 @@ static void take_flags(struct added_token *token, const struct added_token *flag
 
 void added_tokens_begin(struct added_tokens *added, const struct vocabulary *model)
 {
+    assert(added && model);
     int32_t n = (int32_t)model->n_tokens;
     added->id_next = added->id_last >= n ? added->id_last + 1 : n;
     assert(added->id_next >= n && added->id_next > added->id_last);
@@ -171,6 +174,7 @@ enum status added_tokens_add(struct added_tokens *added, const char *where,
                              const struct vocabulary *model, const struct added_token *flags,
                              const char *content, size_t length)
 {
+    assert(added && where && model && flags && (content || length == 0));
     int32_t at = vocabulary_find(&added->index, content, length), id;
     if (length == 0)
         return OK;
@@ -216,6 +220,7 @@ done:
 
 enum status added_tokens_end(struct added_tokens *added, const struct normalizer *normalizer)
 {
+    assert(added && normalizer);
     assert(added->raw.n == 0 && added->normalized.n == 0);
     for (size_t id = 0; id < added->n_ids; id++)
         if (added->by_id[id] >= 0)
@@ -245,6 +250,7 @@ static size_t match_here(const struct token_trie *trie, const char *text, size_t
 
 static bool touches_a_word(const char *text, size_t length, size_t begin, size_t end)
 {
+    assert(text && begin <= end && end <= length);
     uint32_t code;
     size_t bytes;
     if (begin > 0) {
@@ -273,6 +279,7 @@ static size_t spaces_before(const char *text, size_t end)
 
 static size_t spaces_after(const char *text, size_t length, size_t begin)
 {
+    assert(text && begin <= length);
     uint32_t code;
     size_t bytes;
     while (begin < length) {
@@ -289,6 +296,7 @@ static size_t spaces_after(const char *text, size_t length, size_t begin)
 enum status added_tokens_split(const struct added_tokens *added, bool normalized, const char *text,
                                size_t length, bool at_start, struct splits *out)
 {
+    assert(added && out && (text || length == 0));
     const struct token_trie *trie = normalized ? &added->normalized : &added->raw;
     size_t written = 0;
     for (size_t i = 0; trie->n > 0 && i < length;) {

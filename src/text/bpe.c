@@ -30,6 +30,7 @@ void bpe_fini(struct bpe *bpe)
 enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, size_t length,
                           int64_t id)
 {
+    assert(bpe && where && (text || length == 0));
     if (!bpe->char_ids) {
         TRY(memory_new(BPE_CHARS, sizeof *bpe->char_ids, "the table of characters",
                        &bpe->char_ids));
@@ -46,6 +47,7 @@ enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, 
 
 enum status bpe_vocabulary_ends(struct bpe *bpe)
 {
+    assert(bpe && bpe->n_merges == 0); // merges come after
     for (unsigned byte = 0; byte < 256 && bpe->byte_fallback; byte++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", byte);
@@ -67,6 +69,7 @@ int32_t bpe_char_id(const struct bpe *bpe, uint32_t code, const char *text, size
 
 static size_t spread(uint64_t key, size_t n_slots)
 {
+    assert(n_slots > 0 && (n_slots & (n_slots - 1)) == 0);
     uint64_t hash = key * 0x9E3779B97F4A7C15u;
     return (size_t)(hash ^ hash >> 32) & (n_slots - 1);
 }
@@ -158,6 +161,7 @@ static enum status unknown_token(const char *where, uint32_t rank, const char *t
 enum status bpe_add_merge(struct bpe *bpe, const char *where, const char *left, size_t left_length,
                           const char *right, size_t right_length)
 {
+    assert(bpe && where && (left || left_length == 0) && (right || right_length == 0));
     char both[256];
     uint32_t rank = bpe->n_ranks;
     const struct vocabulary *v = &bpe->vocabulary;

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +125,7 @@ done:
 static enum status open_part(const json_t *model, const char *where, const char *key,
                              struct json_span part, const char *file, struct json_reader *out)
 {
+    assert(model && where && key && out);
     if (!part.text || json_object_get(model, key) == NULL)
         return fail(ERR_INPUT, "%.400s: key \"%s\" is missing; expected the %s of a BPE model",
                     where, key, strcmp(key, "vocab") == 0 ? "tokens and ids" : "list of merges");
@@ -134,6 +136,7 @@ static enum status open_part(const json_t *model, const char *where, const char 
 enum status bpe_parse(const json_t *root, const char *where, const char *file,
                       struct json_span vocab, struct json_span merges, struct bpe *bpe)
 {
+    assert(root && where && file && bpe);
     json_t *model;
     struct json_reader reader;
     char place[448], part[512];

@@ -36,6 +36,7 @@ struct bpe_memory {
 enum status bpe_run_init(struct bpe_run *run, const struct bpe *bpe, size_t text_length,
                          struct token_ids *out)
 {
+    assert(run && bpe && out);
     *run = (struct bpe_run){.bpe = bpe, .out = out};
     if (text_length >= MEMORY_FROM_BYTES)
         TRY(memory_new(1, sizeof *run->memory, "the words seen", &run->memory));
@@ -111,6 +112,7 @@ static void heap_push(struct bpe_run *run, uint32_t rank, uint32_t position)
 
 static uint64_t heap_pop(struct bpe_run *run)
 {
+    assert(run->n_heap > 0);
     uint64_t top = run->heap[0];
     run->heap[0] = run->heap[--run->n_heap];
     if (run->n_heap > 0)
@@ -129,6 +131,7 @@ static void look_up_and_push(struct bpe_run *run, uint32_t position)
 // Joins the symbol at `position` with the next one and looks at the two new pairs.
 static void merge_at(struct bpe_run *run, uint32_t position)
 {
+    assert(position < run->n_symbols);
     struct bpe_symbol *left = &run->symbols[position], *right = &run->symbols[left->next];
     left->id = left->new_id;
     left->next = right->next;
@@ -257,6 +260,7 @@ static struct remembered_word *recall(struct bpe_run *run, const char *text, siz
 
 static enum status repeat(struct bpe_run *run, const struct remembered_word *word)
 {
+    assert(run && word);
     for (size_t i = 0; i < word->n; i++)
         TRY(token_ids_push(run->out, run->out->ids[word->begin + i]));
     return OK;
@@ -312,6 +316,7 @@ static enum status encode_in_segments(struct bpe_run *run, const char *text, siz
 
 enum status bpe_run_word(struct bpe_run *run, const char *word, size_t length)
 {
+    assert(run && run->bpe && run->out && (word || length == 0));
     if (length == 0)
         return OK;
     if (run->bpe->ignore_merges) {

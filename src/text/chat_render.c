@@ -1,4 +1,5 @@
 // Rendering: what Transformers' apply_chat_template() does around the template.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ static bool source_has(const struct named_template *template, const struct conti
 static enum status tag_final(struct jinja_run *run, const struct named_template *template,
                              const struct jinja_list *messages, struct continuation *out)
 {
+    assert(run && template && messages && out);
     struct jinja_dict *final = messages->items[messages->n - 1].dict;
     struct jinja_value value, with_tag;
     TRY(get(run, final, out->key, &value));
@@ -186,6 +188,7 @@ static bool find_last_tag(struct jinja_value text, size_t tag, size_t *out)
 // The rendered text up to the tag; without white space there if the template trimmed the tag's.
 static enum status cut_at_tag(struct jinja_run *run, const struct continuation *continued)
 {
+    assert(run && continued);
     struct jinja_value text = jinja_text(run->out.data ? run->out.data : "", run->out.length),
                        wanted = jinja_strip(continued->text, jinja_none(), true, true);
     size_t tag = strlen(CONTINUE_TAG) - 1, at; // without the space at its end
@@ -206,6 +209,7 @@ static enum status cut_at_tag(struct jinja_run *run, const struct continuation *
 
 static enum status set_tokens(struct jinja_run *run, const struct chat_template *chat)
 {
+    assert(run && chat && chat->n_tokens <= CHAT_TOKENS_MAX);
     for (size_t i = 0; i < chat->n_tokens; i++)
         TRY(jinja_dict_set(run, run->variables, chat->tokens[i].name, chat->tokens[i].text));
     return OK;
@@ -288,6 +292,7 @@ static enum status finish(struct jinja_run *run, enum status status, struct byte
 enum status chat_template_apply(const struct chat_template *chat,
                                 const struct chat_request *request, struct bytes *out)
 {
+    assert(chat && request && out);
     struct jinja_run run;
     struct chat_values values;
     enum status status;
@@ -335,6 +340,7 @@ enum status chat_template_render(const struct chat_template *chat,
                                  const struct chat_message *messages, int n,
                                  bool add_generation_prompt, struct bytes *out)
 {
+    assert(chat && out && n >= 0 && (messages || n == 0));
     struct jinja_run run;
     struct chat_values values = {
         .tools = jinja_none(), .documents = jinja_none(), .kwargs = jinja_none()};
@@ -350,6 +356,7 @@ done:
 enum status chat_template_evaluate(const struct chat_template *chat, const char *variables_name,
                                    const char *variables, size_t length, struct bytes *out)
 {
+    assert(chat && variables_name && (variables || length == 0) && out);
     struct jinja_run run;
     struct jinja_value values;
     const struct named_template *template;

@@ -1,6 +1,7 @@
 // Finding a model's chat templates and compiling them.
 #include "text/chat_template.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ void chat_template_close(struct chat_template *chat)
 
 void chat_template_set_time(struct chat_template *chat, int64_t seconds)
 {
+    assert(chat);
     chat->now = seconds;
 }
 
@@ -46,6 +48,7 @@ static enum status chat_new(const char *folder, struct chat_template **out)
 
 static enum status compile_template(struct chat_template *chat, struct named_template *template)
 {
+    assert(chat && template && template->source);
     struct jinja_tokens tokens;
     struct jinja_node *root;
     TRY(jinja_lex(template->place, template->source, template->length, &chat->arena, &tokens));
@@ -67,6 +70,7 @@ static struct named_template *find_template(const struct chat_template *chat, co
 static enum status add_template(struct chat_template *chat, const char *name, const char *place,
                                 const char *text, size_t length)
 {
+    assert(chat && name && place && (text || length == 0));
     struct named_template *template = find_template(chat, name);
     char *source;
     if (!template) {
@@ -126,6 +130,7 @@ static enum status no_default(const struct chat_template *chat)
 enum status chat_template_choose(const struct chat_template *chat, bool with_tools,
                                  const struct named_template **out)
 {
+    assert(chat && out);
     *out = with_tools ? find_template(chat, "tool_use") : NULL;
     if (!*out)
         *out = find_template(chat, "default");
@@ -276,6 +281,7 @@ static enum status no_template(const char *folder)
 
 enum status chat_template_open(const char *folder, struct chat_template **out)
 {
+    assert(folder && out);
     struct chat_template *chat = NULL;
     enum status status;
     *out = NULL;
@@ -300,6 +306,7 @@ done:
 enum status chat_template_parse(const char *name, const char *text, size_t length,
                                 const char *const *tokens, struct chat_template **out)
 {
+    assert(name && (text || length == 0) && out);
     struct chat_template *chat = NULL;
     enum status status;
     *out = NULL;
@@ -318,6 +325,7 @@ done:
 enum status chat_template_open_file(const char *path, const char *folder,
                                     struct chat_template **out)
 {
+    assert(path && out);
     struct chat_template *chat = NULL;
     enum status status;
     *out = NULL;

@@ -43,6 +43,7 @@ static bool find_shape(const struct decoder *decoder, struct shape *shape)
 void decode_stream_init(struct decode_stream *stream, const struct tokenizer *tokenizer,
                         bool skip_special_tokens)
 {
+    assert(stream);
     *stream =
         (struct decode_stream){.tokenizer = tokenizer, .skip_special_tokens = skip_special_tokens};
     if (!tokenizer)
@@ -85,6 +86,7 @@ static enum status stream_add_text(struct decode_stream *stream, const char *tex
 
 static void drop_front(struct bytes *bytes, size_t n)
 {
+    assert(n <= bytes->length);
     if (n == 0)
         return;
     memmove(bytes->data, bytes->data + n, bytes->length - n);
@@ -205,6 +207,7 @@ static bool ends_unfinished(const struct bytes *text)
 
 static enum status decode_ids(const struct decode_stream *stream, size_t begin, struct bytes *out)
 {
+    assert(stream->tokenizer && begin <= stream->ids.n);
     assert(begin <= stream->ids.n);
     bytes_clear(out);
     return tokenizer_decode(stream->tokenizer, stream->ids.ids + begin, stream->ids.n - begin,
@@ -214,6 +217,7 @@ static enum status decode_ids(const struct decode_stream *stream, size_t begin, 
 // The text of the window grows by what is new. `end`: what looks unfinished is given out as well.
 static enum status take_window(struct decode_stream *stream, bool end, struct bytes *out)
 {
+    assert(stream->window && out);
     struct bytes *text = &stream->token[0], *given = &stream->given;
     TRY(decode_ids(stream, 0, text));
     if (text->length <= given->length || (!end && ends_unfinished(text)))
@@ -239,6 +243,7 @@ static enum status step_window(struct decode_stream *stream, int32_t id, struct 
 
 enum status decode_stream_step(struct decode_stream *stream, int32_t id, struct bytes *out)
 {
+    assert(stream && out);
     if (!stream->tokenizer)
         return OK;
     size_t length;
@@ -254,6 +259,7 @@ enum status decode_stream_step(struct decode_stream *stream, int32_t id, struct 
 
 enum status decode_stream_flush(struct decode_stream *stream, struct bytes *out)
 {
+    assert(stream && out);
     if (!stream->tokenizer)
         return OK;
     struct shape shape;
@@ -292,6 +298,7 @@ done:
 
 enum status decode_stream_prime(struct decode_stream *stream, const int32_t *prompt, size_t n)
 {
+    assert(stream && (prompt || n == 0));
     struct bytes dropped;
     size_t begin;
     assert(stream->n_tokens == 0 && stream->ids.n == 0);

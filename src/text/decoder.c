@@ -1,5 +1,6 @@
 #include "text/decoder.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,7 @@ static enum status parse_decoder(const json_t *object, const char *where, struct
 
 enum status decoder_parse(const json_t *root, const char *where, struct decoder *decoder)
 {
+    assert(root && where && decoder);
     json_t *object;
     char place[512];
     snprintf(place, sizeof place, "%.400s: decoder", where);
@@ -187,6 +189,7 @@ static enum status decode_metaspace(const struct metaspace *m, size_t index, con
 enum status decoder_step_token(const struct decoder_step *step, size_t index, const char *text,
                                size_t length, struct bytes *out)
 {
+    assert(step && (text || length == 0) && out);
     switch (step->kind) {
     case DECODER_STRIP:
         return decode_strip(step, text, length, out);
@@ -206,6 +209,7 @@ enum status decoder_step_token(const struct decoder_step *step, size_t index, co
 
 int decoder_byte_token(const char *text, size_t length)
 {
+    assert(text || length == 0);
     if (length != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
         return -1;
     int value = 0;
@@ -224,6 +228,7 @@ int decoder_byte_token(const char *text, size_t length)
 
 enum status decoder_letters(const char *text, size_t length, struct bytes *out)
 {
+    assert((text || length == 0) && out);
     size_t before = out->length;
     for (size_t i = 0, bytes; i < length; i += bytes) {
         uint32_t code;
@@ -260,6 +265,7 @@ static enum status end_run(struct bytes *run, struct splits *out)
 
 static enum status byte_fallback(const struct splits *in, struct splits *out)
 {
+    assert(in && out && in != out);
     struct bytes run;
     bytes_init(&run);
     enum status status;
@@ -284,6 +290,7 @@ done:
 
 static enum status decode_byte_level(const struct splits *in, struct splits *out)
 {
+    assert(in && out && in != out);
     struct bytes bytes;
     bytes_init(&bytes);
     enum status status;
@@ -300,6 +307,7 @@ done:
 static enum status decoder_apply_step(const struct decoder_step *step, const struct splits *in,
                                       struct splits *out)
 {
+    assert(step && in && out && in != out);
     if (step->kind == DECODER_BYTE_FALLBACK)
         return byte_fallback(in, out);
     if (step->kind == DECODER_BYTE_LEVEL)
@@ -329,6 +337,7 @@ static enum status join_with_blanks(const struct splits *tokens, struct bytes *o
 
 enum status decoder_apply(const struct decoder *decoder, struct splits *tokens, struct bytes *out)
 {
+    assert(decoder && tokens && out);
     if (!decoder->present)
         return join_with_blanks(tokens, out);
     struct splits next;

@@ -1,6 +1,8 @@
 // object.name, object[key] and object[a:b:c], within Jinja2's immutable sandbox.
 #include "text/jinja_eval.h"
 
+#include <assert.h>
+
 // Names that are Python's and not a template's: Jinja2's sandbox answers with an undefined value.
 static bool is_private(struct jinja_value name)
 {
@@ -193,6 +195,7 @@ static struct jinja_value not_found(struct jinja_value key)
 enum status jinja_get_attribute(struct jinja_run *run, struct jinja_value object,
                                 struct jinja_value name, struct jinja_value *out)
 {
+    assert(run && out);
     bool known;
     struct jinja_value from = object;
     TRY(own_attribute(run, from, name, out, &known));
@@ -210,6 +213,7 @@ enum status jinja_get_attribute(struct jinja_run *run, struct jinja_value object
 enum status jinja_get_item(struct jinja_run *run, struct jinja_value object, struct jinja_value key,
                            struct jinja_value *out)
 {
+    assert(run && out);
     bool known;
     struct jinja_value from = object;
     TRY(own_item(run, from, key, out, &known));
@@ -242,6 +246,7 @@ static enum status slice_bound(struct jinja_run *run, struct jinja_value value, 
 
 static size_t items_between(int64_t begin, int64_t end, int64_t step)
 {
+    assert(step != 0);
     if (step > 0 ? begin >= end : begin <= end)
         return 0;
     uint64_t span = step > 0 ? (uint64_t)end - (uint64_t)begin : (uint64_t)begin - (uint64_t)end;
@@ -252,6 +257,7 @@ static size_t items_between(int64_t begin, int64_t end, int64_t step)
 static enum status slice_text(struct jinja_run *run, struct jinja_value text, int64_t begin,
                               size_t count, int64_t step, struct jinja_value *out)
 {
+    assert(text.type == JINJA_TEXT && step != 0);
     TRY(jinja_touch(run, text.length));
     if (step == 1 || count <= 1) {
         *out = jinja_text_slice(text, (size_t)begin, (size_t)begin + count);
@@ -273,6 +279,7 @@ static enum status slice_range(struct jinja_run *run, const struct jinja_range *
                                int64_t begin, int64_t end, size_t count, int64_t step,
                                struct jinja_value *out)
 {
+    assert(range && step != 0);
     struct jinja_range *part;
     int64_t stride;
     if (__builtin_mul_overflow(range->step, step, &stride))
@@ -287,6 +294,7 @@ static enum status slice_range(struct jinja_run *run, const struct jinja_range *
 enum status jinja_slice(struct jinja_run *run, struct jinja_value object, struct jinja_value begin,
                         struct jinja_value end, struct jinja_value step, struct jinja_value *out)
 {
+    assert(run && out);
     struct jinja_list *list;
     int64_t stride = 1, from = 0, to = 0;
     size_t n;

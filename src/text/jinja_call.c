@@ -1,5 +1,6 @@
 // Calling what a template can call; binding arguments to the parameters of filters, tests, methods
 // and functions, by position and by name as Python does.
+#include <assert.h>
 #include <stdio.h>
 
 #include "text/jinja_eval.h"
@@ -49,6 +50,7 @@ static enum status bind_arguments(struct jinja_run *run, const struct jinja_buil
                                   const struct jinja_arguments *arguments,
                                   struct jinja_value out[JINJA_PARAMETERS_MAX])
 {
+    assert(run && builtin && arguments);
     int n = count_parameters(builtin->parameters);
     for (int i = 0; i < JINJA_PARAMETERS_MAX; i++)
         out[i] = jinja_missing();
@@ -77,6 +79,7 @@ enum status jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin
                                struct jinja_value value, const struct jinja_arguments *arguments,
                                struct jinja_value *out)
 {
+    assert(run && builtin && arguments && out);
     struct jinja_value bound[JINJA_PARAMETERS_MAX];
     TRY(jinja_step(run, 1));
     if (!builtin->parameters)
@@ -88,6 +91,7 @@ enum status jinja_call_builtin(struct jinja_run *run, const struct jinja_builtin
 static enum status call_joiner(struct jinja_run *run, struct jinja_cycler *joiner,
                                const struct jinja_arguments *arguments, struct jinja_value *out)
 {
+    assert(run && joiner && joiner->items && arguments && out);
     if (arguments->n + arguments->n_named > 0)
         return jinja_fail(run, "a joiner takes no arguments");
     *out = joiner->at++ == 0 ? jinja_text("", 0) : joiner->items->items[0];
@@ -97,6 +101,7 @@ static enum status call_joiner(struct jinja_run *run, struct jinja_cycler *joine
 enum status jinja_call(struct jinja_run *run, struct jinja_value function,
                        const struct jinja_arguments *arguments, struct jinja_value *out)
 {
+    assert(run && arguments && out);
     switch ((enum jinja_type)function.type) {
     case JINJA_FUNCTION:
         return jinja_call_builtin(run, function.function, jinja_missing(), arguments, out);

@@ -1,6 +1,7 @@
 // Truth, equality, order and hashes of values, as Python has them.
 #include "text/jinja_run.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "text/jinja_eval.h"
@@ -110,6 +111,7 @@ static long double wide(struct jinja_value value)
 static enum status lists_equal(struct jinja_run *run, const struct jinja_list *a,
                                const struct jinja_list *b, bool *out)
 {
+    assert(run && a && b && out);
     *out = a->n == b->n;
     for (size_t i = 0; *out && i < a->n; i++)
         TRY(jinja_equal(run, a->items[i], b->items[i], out));
@@ -119,6 +121,7 @@ static enum status lists_equal(struct jinja_run *run, const struct jinja_list *a
 static enum status dicts_equal(struct jinja_run *run, const struct jinja_dict *a,
                                const struct jinja_dict *b, bool keys_only, bool *out)
 {
+    assert(run && a && b && out);
     *out = a->n == b->n;
     for (size_t i = 0; *out && i < a->n; i++) {
         const struct jinja_value *other;
@@ -158,6 +161,7 @@ static enum status inside_equal(struct jinja_run *run, struct jinja_value a, str
 enum status jinja_equal(struct jinja_run *run, struct jinja_value a, struct jinja_value b,
                         bool *out)
 {
+    assert(run && out);
     TRY(jinja_step(run, 1));
     if (value_is_number(a) && value_is_number(b)) {
         *out = wide(a) == wide(b);
@@ -211,6 +215,7 @@ static enum status order_lists(struct jinja_run *run, const struct jinja_list *a
 
 enum status jinja_order(struct jinja_run *run, struct jinja_value a, struct jinja_value b, int *out)
 {
+    assert(run && out);
     TRY(jinja_step(run, 1));
     if (value_is_number(a) && value_is_number(b)) {
         long double x = wide(a), y = wide(b);
@@ -263,6 +268,7 @@ bool jinja_hashable(struct jinja_value value)
 
 static enum status hash_tuple(struct jinja_run *run, const struct jinja_list *list, uint64_t *out)
 {
+    assert(run && list && out);
     *out = list->n;
     for (size_t i = 0; i < list->n; i++) {
         uint64_t one = 0;
@@ -274,6 +280,7 @@ static enum status hash_tuple(struct jinja_run *run, const struct jinja_list *li
 
 enum status jinja_hash(struct jinja_run *run, struct jinja_value value, uint64_t *out)
 {
+    assert(run && out);
     if (!jinja_hashable(value))
         return jinja_fail(run, "%s cannot be the key of a dict", jinja_type_name(value));
     if (value.type == JINJA_TEXT) {
@@ -299,6 +306,7 @@ enum status jinja_hash(struct jinja_run *run, struct jinja_value value, uint64_t
 static enum status contains_text(struct jinja_run *run, struct jinja_value text,
                                  struct jinja_value item, bool *out)
 {
+    assert(text.type == JINJA_TEXT && out);
     if (item.type == JINJA_UNDEFINED)
         return jinja_fail(run, "\"in\" of a string needs a string, found an undefined value");
     if (item.type != JINJA_TEXT)
@@ -331,6 +339,7 @@ static enum status contains_by_iterating(struct jinja_run *run, struct jinja_val
 enum status jinja_contains(struct jinja_run *run, struct jinja_value container,
                            struct jinja_value item, bool *out)
 {
+    assert(run && out);
     const struct jinja_value *found;
     *out = false;
     if (container.type == JINJA_TEXT)
@@ -354,6 +363,7 @@ struct sortable {
 static enum status merge_sorted(struct jinja_run *run, const struct sortable *from, size_t middle,
                                 size_t n, bool reverse, struct sortable *to)
 {
+    assert(from && to && from != to && middle <= n);
     size_t a = 0, b = middle;
     for (size_t i = 0; i < n; i++) {
         bool left = b == n;
@@ -373,6 +383,7 @@ static enum status merge_sorted(struct jinja_run *run, const struct sortable *fr
 enum status jinja_sort(struct jinja_run *run, struct jinja_value *keys, struct jinja_value *items,
                        size_t n, bool reverse)
 {
+    assert(run && (n == 0 || (keys && items)));
     struct sortable *from, *to;
     TRY(jinja_take(run, n, sizeof *from, &from));
     TRY(jinja_take(run, n, sizeof *to, &to));

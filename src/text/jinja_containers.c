@@ -1,6 +1,8 @@
 // Lists, and dicts that keep the order of insertion as Python's do.
 #include "text/jinja_run.h"
 
+#include <assert.h>
+
 #include "base/checked.h"
 
 enum { LINEAR_MAX = 8 }; // entries that are looked through without a table
@@ -8,6 +10,7 @@ enum { LINEAR_MAX = 8 }; // entries that are looked through without a table
 enum status jinja_list_new(struct jinja_run *run, enum jinja_type type, size_t capacity,
                            struct jinja_list **list, struct jinja_value *out)
 {
+    assert((type == JINJA_LIST || type == JINJA_TUPLE) && list && out);
     TRY(jinja_take(run, 1, sizeof **list, list));
     TRY(jinja_take(run, capacity, sizeof *(*list)->items, &(*list)->items));
     (*list)->n = 0;
@@ -29,6 +32,7 @@ enum status jinja_pair(struct jinja_run *run, struct jinja_value a, struct jinja
 enum status jinja_push(struct jinja_run *run, struct jinja_builder *builder,
                        struct jinja_value item)
 {
+    assert(run && builder && builder->n <= builder->capacity);
     if (builder->n == builder->capacity) {
         struct jinja_value *items;
         size_t capacity = builder->capacity ? builder->capacity * 2 : 8;
@@ -45,6 +49,7 @@ enum status jinja_push(struct jinja_run *run, struct jinja_builder *builder,
 enum status jinja_built(struct jinja_run *run, enum jinja_type type,
                         const struct jinja_builder *builder, struct jinja_value *out)
 {
+    assert(builder && builder->n <= builder->capacity && out);
     struct jinja_list *list;
     TRY(jinja_take(run, 1, sizeof *list, &list));
     *list = (struct jinja_list){.n = builder->n, .items = builder->items};
@@ -65,6 +70,7 @@ enum status jinja_dict_new(struct jinja_run *run, struct jinja_dict **out)
 static enum status find_key(struct jinja_run *run, const struct jinja_dict *dict,
                             struct jinja_value key, uint64_t hash, size_t *index)
 {
+    assert(dict && index);
     bool same;
     *index = dict->n;
     if (!dict->slots) {
@@ -97,6 +103,7 @@ static enum status find_key(struct jinja_run *run, const struct jinja_dict *dict
 enum status jinja_dict_get(struct jinja_run *run, const struct jinja_dict *dict,
                            struct jinja_value key, const struct jinja_value **out)
 {
+    assert(run && dict && dict->n <= dict->capacity && out);
     uint64_t hash;
     size_t index;
     TRY(jinja_hash(run, key, &hash));
@@ -135,6 +142,7 @@ static enum status grow_dict(struct jinja_run *run, struct jinja_dict *dict)
 enum status jinja_dict_set(struct jinja_run *run, struct jinja_dict *dict, struct jinja_value key,
                            struct jinja_value value)
 {
+    assert(run && dict && dict->n <= dict->capacity);
     uint64_t hash;
     size_t index;
     TRY(jinja_step(run, 1));

@@ -1,11 +1,14 @@
 // Expressions and variables. Statements are in jinja_statements.c.
 #include "text/jinja_eval.h"
 
+#include <assert.h>
+
 // ---- variables ----
 
 enum status jinja_activate(struct jinja_run *run, const struct jinja_function *function,
                            struct jinja_activation *outer)
 {
+    assert(run && function);
     struct jinja_activation *activation;
     size_t slots = (size_t)function->n_slots;
     TRY(jinja_take(run, 1, sizeof *activation + slots * sizeof *activation->slots, &activation));
@@ -18,6 +21,7 @@ enum status jinja_activate(struct jinja_run *run, const struct jinja_function *f
 
 struct jinja_value *jinja_variable(struct jinja_run *run, int hops, int slot)
 {
+    assert(run->activation && hops >= 0 && slot >= 0);
     struct jinja_activation *activation = run->activation;
     while (hops-- > 0)
         activation = activation->outer;
@@ -45,6 +49,7 @@ static enum status resolve_name(struct jinja_run *run, struct jinja_value name,
 
 enum status jinja_enter_scope(struct jinja_run *run, const struct jinja_scope *scope)
 {
+    assert(run && scope);
     for (int i = 0; i < scope->n_loads; i++) {
         const struct jinja_load *load = &scope->loads[i];
         struct jinja_value *slot = &run->activation->slots[load->slot];
@@ -67,6 +72,7 @@ enum status jinja_enter_scope(struct jinja_run *run, const struct jinja_scope *s
 
 void jinja_leave_scope(struct jinja_run *run, const struct jinja_scope *scope)
 {
+    assert(run && scope);
     for (int i = 0; i < scope->n_loads; i++)
         run->activation->slots[scope->loads[i].slot] = jinja_missing();
 }
@@ -155,6 +161,7 @@ static enum status spread_list(struct jinja_run *run, struct jinja_value value,
 enum status jinja_evaluate_arguments(struct jinja_run *run, const struct jinja_node *node,
                                      const struct jinja_value *caller, struct jinja_arguments *out)
 {
+    assert(run && out); // node NULL: no arguments
     struct jinja_builder values = {0}, names = {0}, named = {0};
     struct jinja_value value = {0};
     for (; node; node = node->next) {
@@ -207,6 +214,7 @@ static enum status apply_named(struct jinja_run *run, const struct jinja_node *n
 enum status jinja_evaluate_filters(struct jinja_run *run, const struct jinja_node *node,
                                    struct jinja_value text, struct jinja_value *out)
 {
+    assert(run && out); // node NULL: no more of them
     *out = text;
     if (!node)
         return OK;
@@ -375,6 +383,7 @@ static enum status evaluate_node(struct jinja_run *run, const struct jinja_node 
 enum status jinja_evaluate(struct jinja_run *run, const struct jinja_node *node,
                            struct jinja_value *out)
 {
+    assert(run && node && out);
     run->line = node->line;
     TRY(jinja_step(run, 1));
     if (++run->depth > JINJA_EVAL_DEPTH_MAX)

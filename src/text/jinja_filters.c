@@ -1,6 +1,7 @@
 // The table of filters, and those on numbers and any value (Jinja2's filters.py).
 #include "text/jinja_filters.h"
 
+#include <assert.h>
 #include <math.h>
 
 static JINJA_BUILTIN(filter_abs)
@@ -172,6 +173,7 @@ static JINJA_BUILTIN(filter_unsupported)
 
 const struct jinja_builtin *jinja_find_filter(const char *name, size_t length)
 {
+    assert(name || length == 0);
     static const struct jinja_builtin filters[] = {
         {"abs", "", 0, true, filter_abs, NULL},
         {"attr", "name", 1, false, filter_attr, NULL},

@@ -1,5 +1,6 @@
 #include "text/jinja_lexer.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,6 +277,7 @@ static enum status unescape_one(struct lexer *lexer, const char *text, size_t le
 
 static enum status unescape(struct lexer *lexer, const char *text, size_t length, struct bytes *out)
 {
+    assert(lexer && (text || length == 0) && out);
     for (size_t i = 0, taken; i < length; i += taken) {
         const char *backslash = memchr(text + i, '\\', length - i);
         taken = backslash ? (size_t)(backslash - text) - i : length - i;
@@ -330,6 +332,7 @@ static size_t skip_digits(const struct lexer *lexer, size_t at, int base)
 // The end of a number with fraction or exponent at hand; 0 when there is none.
 static size_t float_end(const struct lexer *lexer)
 {
+    assert(lexer && lexer->at < lexer->length);
     size_t at = skip_digits(lexer, lexer->at, 10), whole = at;
     if (lexer->at > 0 && lexer->text[lexer->at - 1] == '.')
         return 0;
@@ -536,6 +539,7 @@ static enum status copy_source(const char *text, size_t length, struct arena *ar
 enum status jinja_lex(const char *name, const char *text, size_t length, struct arena *arena,
                       struct jinja_tokens *out)
 {
+    assert(name && (text || length == 0) && arena && out);
     size_t bad;
     char *source;
     struct lexer lexer = {.name = name, .line = 1, .arena = arena, .out = out};

@@ -1,6 +1,8 @@
 // {% for %} and its loop variable (Jinja2's LoopContext).
 #include "text/jinja_eval.h"
 
+#include <assert.h>
+
 // ---- the loop variable ----
 
 // The next item without taking it; JINJA_MISSING at the end.
@@ -17,6 +19,7 @@ static enum status peek_next(struct jinja_run *run, struct jinja_loop *loop)
 
 static enum status advance_loop(struct jinja_run *run, struct jinja_loop *loop, bool *more)
 {
+    assert(run && loop && more);
     struct jinja_value item = loop->after;
     *more = true;
     if (!jinja_given(item))
@@ -33,6 +36,7 @@ static enum status advance_loop(struct jinja_run *run, struct jinja_loop *loop, 
 // An iterator has no length: what is left is made into a list.
 enum status jinja_loop_length(struct jinja_run *run, struct jinja_loop *loop, int64_t *out)
 {
+    assert(run && loop && out);
     size_t n;
     if (loop->length < 0 && jinja_length(loop->iterable, &n)) {
         loop->length = (int64_t)n;
@@ -51,6 +55,7 @@ enum status jinja_loop_length(struct jinja_run *run, struct jinja_loop *loop, in
 enum status jinja_loop_attribute(struct jinja_run *run, struct jinja_loop *loop,
                                  struct jinja_value name, struct jinja_value *out, bool *known)
 {
+    assert(run && loop && out && known);
     static const char *const names[] = {"index",     "index0",   "length",  "revindex",
                                         "revindex0", "first",    "last",    "depth",
                                         "depth0",    "previtem", "nextitem"};
@@ -109,6 +114,7 @@ static enum status new_loop(struct jinja_run *run, const struct jinja_node *node
                             struct jinja_value iterable, int64_t depth0,
                             struct jinja_activation *outer, struct jinja_loop **out)
 {
+    assert(run && node && depth0 >= 0 && out);
     struct jinja_iterator *iterator;
     TRY(jinja_iterate(run, iterable, &iterator));
     if (node->e) {
@@ -199,6 +205,7 @@ static enum status run_recursive(struct jinja_run *run, const struct jinja_node 
 enum status jinja_call_loop(struct jinja_run *run, struct jinja_loop *loop,
                             const struct jinja_arguments *arguments, struct jinja_value *out)
 {
+    assert(run && loop && arguments && out);
     size_t begin = run->out.length;
     if (!loop->recursive)
         return jinja_fail(run, "a loop is called that is not marked recursive");
@@ -213,6 +220,7 @@ enum status jinja_call_loop(struct jinja_run *run, struct jinja_loop *loop,
 
 enum status jinja_run_for(struct jinja_run *run, const struct jinja_node *node)
 {
+    assert(run && node);
     struct jinja_value iterable;
     TRY(jinja_evaluate(run, node->b, &iterable));
     return node->recursive ? run_recursive(run, node, iterable, 0, run->activation)

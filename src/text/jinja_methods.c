@@ -1,7 +1,9 @@
 // Methods of Python's str, and the table of all methods.
 #include "text/jinja_filters.h"
+
 #include "text/jinja_format.h"
 #include "text/unicode.h"
+#include <assert.h>
 
 #define METHOD(name) static JINJA_BUILTIN(method_##name)
 
@@ -510,6 +512,7 @@ static const struct method methods[] = {
 
 const struct jinja_builtin *jinja_find_method(enum jinja_type type, const char *name, size_t length)
 {
+    assert(name || length == 0);
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (methods[i].type == type && strlen(methods[i].builtin.name) == length &&
             memcmp(methods[i].builtin.name, name, length) == 0)

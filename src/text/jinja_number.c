@@ -2,6 +2,7 @@
 // / is a float. Integers beyond 64 bits, which Python has, are errors that say so.
 #include "text/jinja_run.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,6 +194,7 @@ static enum status add_texts(struct jinja_run *run, struct jinja_value a, struct
 static enum status repeat_value(struct jinja_run *run, struct jinja_value value, int64_t times,
                                 struct jinja_value *out)
 {
+    assert(run && out);
     if (value.type == JINJA_TEXT)
         return jinja_repeat(run, value, times, out);
     struct jinja_list *list;
@@ -224,6 +226,7 @@ static enum status no_operator(struct jinja_run *run, enum jinja_arithmetic oper
 enum status jinja_arithmetic(struct jinja_run *run, enum jinja_arithmetic operator,
                              struct jinja_value a, struct jinja_value b, struct jinja_value *out)
 {
+    assert(run && out);
     int64_t x, y;
     bool a_is_int = jinja_is_int(a, &x), b_is_int = jinja_is_int(b, &y);
     if (a_is_int && b_is_int)
@@ -314,6 +317,7 @@ static int64_t prefix_base(const char **text, int64_t base)
 enum status jinja_parse_int(struct jinja_run *run, struct jinja_value text, int64_t base,
                             bool *valid, int64_t *out)
 {
+    assert(text.type == JINJA_TEXT && valid && out);
     char digits[NUMBER_CHARS_MAX + 1];
     const char *c = digits;
     bool negative = false, any = false, overflow = false, zeros_only = true, after_digit = false;
@@ -352,6 +356,7 @@ enum status jinja_parse_int(struct jinja_run *run, struct jinja_value text, int6
 
 bool jinja_parse_float(struct jinja_value text, double *out)
 {
+    assert(text.type == JINJA_TEXT && out);
     char digits[NUMBER_CHARS_MAX + 1], plain[NUMBER_CHARS_MAX + 1], *end;
     size_t n = plain_digits(text, digits), kept = 0;
     if (n == 0)
@@ -441,6 +446,7 @@ static enum status round_float(struct jinja_run *run, double value, int64_t digi
 enum status jinja_round(struct jinja_run *run, struct jinja_value value, int64_t digits,
                         struct jinja_value *out)
 {
+    assert(run && out);
     int64_t number;
     if (jinja_is_int(value, &number)) {
         *out = jinja_int(number);

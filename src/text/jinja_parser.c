@@ -1,4 +1,5 @@
 // Statements. Expressions are in jinja_expression.c.
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ enum status jinja_unexpected(const struct jinja_parser *parser, const char *want
 
 enum status jinja_expect(struct jinja_parser *parser, enum jinja_token_kind kind, const char *text)
 {
+    assert(parser);
     if (jinja_take_token(parser, kind, text))
         return OK;
     char wanted[64];
@@ -54,6 +56,7 @@ enum status jinja_enter(struct jinja_parser *parser)
 enum status jinja_node_new(struct jinja_parser *parser, enum jinja_node_kind kind,
                            struct jinja_node **out)
 {
+    assert(parser && out);
     TRY(arena_take(parser->arena, 1, sizeof **out, out));
     **out = (struct jinja_node){.kind = kind, .line = parser->token->line, .slot = -1};
     return OK;
@@ -61,6 +64,7 @@ enum status jinja_node_new(struct jinja_parser *parser, enum jinja_node_kind kin
 
 enum status jinja_node_grown(struct jinja_parser *parser, struct jinja_node *node)
 {
+    assert(parser && node);
     int a = node->a ? node->a->depth : 0, b = node->b ? node->b->depth : 0;
     node->depth = (a > b ? a : b) + 1;
     return node->depth > JINJA_CHAIN_MAX ? too_deep(parser, JINJA_CHAIN_MAX) : OK;
@@ -90,6 +94,7 @@ static enum status parse_statements(struct jinja_parser *parser, const char *con
 static enum status parse_body(struct jinja_parser *parser, const char *const *ends,
                               struct jinja_node **out, int *end)
 {
+    assert(parser && ends && out);
     jinja_take_token(parser, JINJA_TOKEN_OPERATOR, ":"); // as in Python
     TRY(end_block(parser));
     TRY(jinja_enter(parser));
@@ -460,6 +465,7 @@ static enum status parse_statements(struct jinja_parser *parser, const char *con
 enum status jinja_parse(const char *name, const struct jinja_tokens *tokens, struct arena *arena,
                         struct jinja_node **out)
 {
+    assert(name && tokens && tokens->n > 0 && arena && out);
     static const char *const none[] = {NULL};
     struct jinja_parser parser = {.name = name, .token = tokens->items, .arena = arena};
     return parse_statements(&parser, none, out);

@@ -9,6 +9,7 @@
 
 void jinja_run_init(struct jinja_run *run, const char *name)
 {
+    assert(run && name);
     *run = (struct jinja_run){.name = name, .line = 1, .now = INT64_MIN};
     arena_init(&run->arena);
     bytes_init(&run->out);
@@ -66,6 +67,7 @@ enum status jinja_undefined_used(const struct jinja_run *run, struct jinja_value
 
 enum status jinja_step(struct jinja_run *run, uint64_t steps)
 {
+    assert(run);
     run->steps += steps;
     return run->steps > JINJA_STEPS_MAX
                ? jinja_fail(run, "the template takes more than %d steps", JINJA_STEPS_MAX)
@@ -83,6 +85,7 @@ enum status jinja_touch(struct jinja_run *run, size_t bytes)
 
 enum status jinja_take(struct jinja_run *run, size_t count, size_t item_bytes, void *out)
 {
+    assert(run && out);
     size_t bytes, total;
     if (!checked_mul(count, item_bytes, &bytes) || !checked_add(bytes, run->arena.bytes, &total) ||
         total > JINJA_MEMORY_BYTES_MAX)
@@ -94,6 +97,7 @@ enum status jinja_take(struct jinja_run *run, size_t count, size_t item_bytes, v
 
 enum status jinja_go_into(struct jinja_run *run)
 {
+    assert(run && run->value_depth >= 0);
     TRY(jinja_step(run, 1));
     if (run->value_depth >= JINJA_VALUE_DEPTH_MAX)
         return jinja_fail(run, "a value is nested deeper than %d levels", JINJA_VALUE_DEPTH_MAX);
@@ -103,6 +107,7 @@ enum status jinja_go_into(struct jinja_run *run)
 
 enum status jinja_write(struct jinja_run *run, const char *text, size_t length)
 {
+    assert(run && (text || length == 0));
     if (length > JINJA_OUTPUT_BYTES_MAX - run->out.length)
         return jinja_fail(run, "the template writes more than %d bytes", JINJA_OUTPUT_BYTES_MAX);
     TRY(jinja_touch(run, length));
@@ -124,6 +129,7 @@ enum status jinja_writef(struct jinja_run *run, const char *format, ...)
 enum status jinja_copy(struct jinja_run *run, const char *text, size_t length,
                        struct jinja_value *out)
 {
+    assert(run && (text || length == 0) && out);
     char *copy = NULL;
     TRY(jinja_take(run, length, 1, &copy));
     assert(copy || length == 0);

@@ -7,6 +7,8 @@
 // same.
 #include "text/jinja_symbols.h"
 
+#include <assert.h>
+
 struct frame { // where a statement stands
     struct symbols *symbols;
     bool top;     // of the template, not in a loop or macro
@@ -118,6 +120,7 @@ static enum status find_special_name(struct symbol_resolver *resolver, struct sy
 static enum status visit_macro(struct symbol_resolver *resolver, const struct frame *frame,
                                struct jinja_node *node)
 {
+    assert(resolver && frame && node);
     struct symbol_owner owner;
     struct symbols symbols;
     struct jinja_function *function;
@@ -156,6 +159,7 @@ static enum status visit_macro(struct symbol_resolver *resolver, const struct fr
 static enum status copy_targets(struct symbol_resolver *resolver, const struct jinja_node *from,
                                 struct jinja_node **out)
 {
+    assert(resolver && out); // from NULL: no more of them
     *out = NULL;
     for (struct jinja_node **tail = out; from; from = from->next, tail = &(*tail)->next) {
         TRY(arena_take(resolver->arena, 1, sizeof **tail, tail));
@@ -204,6 +208,7 @@ static enum status assigns_loop(struct symbol_resolver *resolver, const struct j
 static enum status visit_for(struct symbol_resolver *resolver, const struct frame *frame,
                              struct jinja_node *node)
 {
+    assert(resolver && frame && node);
     bool uses_loop = false, assigned = false;
     struct symbol_owner owner;
     struct symbols symbols = inner_symbols(frame), else_symbols;
@@ -382,6 +387,7 @@ static enum status find_blocks(struct symbol_resolver *resolver, const struct ji
 enum status jinja_resolve(const char *name, struct arena *arena, struct jinja_node *root,
                           struct jinja_tree *out)
 {
+    assert(name && arena && out); // root NULL: an empty template
     struct symbol_resolver resolver = {.name = name, .arena = arena};
     struct symbol_owner owner;
     struct symbols symbols;

@@ -1,6 +1,7 @@
 // Values as text: Python's str() and repr().
 #include "text/jinja_run.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,7 @@ static int shortest_digits(double value, char digits[24], int *exponent)
 
 int jinja_float_text(double value, char out[JINJA_FLOAT_BYTES_MAX])
 {
+    assert(out);
     char digits[24];
     int exponent;
     if (isnan(value))
@@ -98,6 +100,7 @@ static enum status write_text_repr(struct jinja_run *run, struct jinja_value val
 
 static enum status write_items(struct jinja_run *run, const struct jinja_list *list)
 {
+    assert(run && list && (list->items || list->n == 0));
     for (size_t i = 0; i < list->n; i++) {
         if (i > 0)
             TRY(jinja_write(run, ", ", 2));
@@ -120,6 +123,7 @@ static enum status show_list(struct jinja_run *run, struct jinja_value value)
 
 static enum status show_dict(struct jinja_run *run, const struct jinja_dict *dict)
 {
+    assert(run && dict && dict->n <= dict->capacity);
     TRY(jinja_write(run, "{", 1));
     for (size_t i = 0; i < dict->n; i++) {
         if (i > 0)
@@ -226,6 +230,7 @@ enum status jinja_print(struct jinja_run *run, struct jinja_value value)
 
 enum status jinja_str(struct jinja_run *run, struct jinja_value value, struct jinja_value *out)
 {
+    assert(run && out);
     size_t begin = run->out.length;
     if (value.type == JINJA_TEXT) {
         *out = value;
@@ -237,6 +242,7 @@ enum status jinja_str(struct jinja_run *run, struct jinja_value value, struct ji
 
 enum status jinja_repr(struct jinja_run *run, struct jinja_value value, struct jinja_value *out)
 {
+    assert(run && out);
     size_t begin = run->out.length;
     TRY(jinja_write_repr(run, value));
     return jinja_take_output(run, begin, out);

@@ -1,6 +1,8 @@
 // Statements, macros and call blocks. Loops are in jinja_loop.c.
 #include "text/jinja_eval.h"
 
+#include <assert.h>
+
 // ---- assignment ----
 
 static enum status assign_name(struct jinja_run *run, const struct jinja_node *target,
@@ -44,6 +46,7 @@ static enum status assign_tuple(struct jinja_run *run, const struct jinja_node *
 enum status jinja_assign(struct jinja_run *run, const struct jinja_node *target,
                          struct jinja_value value)
 {
+    assert(run && target);
     if (target->kind == JINJA_NODE_TUPLE_TARGET)
         return assign_tuple(run, target, value);
     return target->kind == JINJA_NODE_TARGET ? assign_name(run, target, value)
@@ -203,6 +206,7 @@ static enum status bind_rest(struct jinja_run *run, struct binding *binding, siz
 static enum status bind_macro(struct jinja_run *run, const struct jinja_node *node,
                               const struct jinja_arguments *arguments)
 {
+    assert(run && node && arguments);
     struct binding binding = {.arguments = arguments, .node = node};
     size_t taken = 0;
     binding.name = node->kind == JINJA_NODE_MACRO ? node->value : jinja_literal("caller");
@@ -237,6 +241,7 @@ static enum status run_function(struct jinja_run *run, const struct jinja_node *
                                 struct jinja_activation *outer,
                                 const struct jinja_arguments *arguments, struct jinja_value *out)
 {
+    assert(run && node && arguments && out);
     size_t begin = run->out.length;
     TRY(jinja_activate(run, node->function, outer));
     TRY(bind_macro(run, node, arguments));
@@ -247,6 +252,7 @@ static enum status run_function(struct jinja_run *run, const struct jinja_node *
 enum status jinja_call_macro(struct jinja_run *run, const struct jinja_macro *macro,
                              const struct jinja_arguments *arguments, struct jinja_value *out)
 {
+    assert(run && macro && arguments && out);
     struct jinja_activation *before = run->activation;
     enum status status = run_function(run, macro->node, macro->outer, arguments, out);
     run->activation = before;
@@ -372,6 +378,7 @@ enum status jinja_run_statements(struct jinja_run *run, const struct jinja_node 
 
 enum status jinja_render(struct jinja_run *run, const struct jinja_tree *tree)
 {
+    assert(run && tree);
     TRY(jinja_dict_new(run, &run->exports));
     if (!run->variables)
         TRY(jinja_dict_new(run, &run->variables));

@@ -1,5 +1,6 @@
 #include "text/jinja_symbols.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum status symbols_too_deep(struct symbol_resolver *resolver, int line)
@@ -56,6 +57,7 @@ static struct symbol *find_own(const struct symbols *symbols, struct jinja_value
 struct symbol *symbols_find(struct symbols *symbols, struct jinja_value name,
                             struct symbols **scope)
 {
+    assert(symbols);
     for (*scope = symbols; *scope; *scope = (*scope)->parent) {
         struct symbol *symbol = find_own(*scope, name);
         if (symbol)
@@ -66,6 +68,7 @@ struct symbol *symbols_find(struct symbols *symbols, struct jinja_value name,
 
 int symbols_hops(const struct symbols *from, const struct symbols *to)
 {
+    assert(from && to);
     return from->owner->n_outside - to->owner->n_outside;
 }
 
@@ -117,6 +120,7 @@ static enum status store_symbol(struct symbol_resolver *resolver, struct symbols
 enum status symbols_declare_parameter(struct symbol_resolver *resolver, struct symbols *symbols,
                                       struct jinja_value name, int *slot)
 {
+    assert(resolver && symbols && slot);
     struct symbol *symbol;
     TRY(define(resolver, symbols, name, JINJA_LOAD_PARAMETER, &symbol));
     symbol->stored = true;
@@ -266,6 +270,7 @@ static enum status find_read(struct symbol_resolver *resolver, const struct jinj
 enum status symbols_reads(struct symbol_resolver *resolver, const struct jinja_node *body,
                           const char *name, bool *out)
 {
+    assert(resolver && name && out);
     enum found found = NOT_MET;
     TRY(find_read(resolver, body, jinja_literal(name), &found));
     *out = found == READ;

@@ -1,6 +1,8 @@
 // What follows `is` (Jinja2's tests.py).
 #include "text/jinja_eval.h"
+
 #include "text/python_text.h"
+#include <assert.h>
 
 #define TEST(name)                                                                                 \
     static enum status test_##name(struct jinja_run *run, struct jinja_value value,                \
@@ -227,6 +229,7 @@ TEST(ge)
 
 const struct jinja_builtin *jinja_find_test(const char *name, size_t length)
 {
+    assert(name || length == 0);
     static const struct jinja_builtin tests[] = {
         {"odd", "", 0, false, test_odd, NULL},
         {"even", "", 0, false, test_even, NULL},

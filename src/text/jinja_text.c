@@ -1,6 +1,8 @@
 // Texts of templates: characters, not bytes; Python's str methods that more than one caller needs.
 #include "text/jinja_run.h"
 
+#include <assert.h>
+
 #include "base/checked.h"
 #include "text/python_text.h"
 #include "text/unicode.h"
@@ -29,6 +31,7 @@ size_t jinja_text_offset(struct jinja_value text, size_t chars)
 
 struct jinja_value jinja_text_slice(struct jinja_value text, size_t begin, size_t end)
 {
+    assert(begin <= end);
     if (end <= begin)
         return jinja_as(jinja_text("", 0), text.part);
     size_t from = jinja_text_offset(text, begin);
@@ -136,11 +139,13 @@ struct jinja_value jinja_strip(struct jinja_value text, struct jinja_value chars
 
 static struct jinja_value text_part(struct jinja_value text, size_t begin, size_t end)
 {
+    assert(begin <= end && end <= text.length);
     return jinja_as(jinja_text(text.text + begin, end - begin), text.part);
 }
 
 static bool space_before(struct jinja_value text, size_t at, size_t *bytes)
 {
+    assert(at <= text.length && bytes);
     uint32_t code;
     if (at == 0)
         return false;
@@ -150,6 +155,7 @@ static bool space_before(struct jinja_value text, size_t at, size_t *bytes)
 
 static bool space_after(struct jinja_value text, size_t at, size_t *bytes)
 {
+    assert(at <= text.length && bytes);
     uint32_t code;
     if (at == text.length)
         return false;
@@ -238,6 +244,7 @@ enum status jinja_split(struct jinja_run *run, struct jinja_value text,
                         struct jinja_value separator, int64_t most, bool from_right,
                         struct jinja_value *out)
 {
+    assert(run && out);
     struct jinja_builder parts = {0};
     TRY(jinja_touch(run, text.length));
     if (separator.type != JINJA_TEXT)
@@ -256,6 +263,7 @@ enum status jinja_split(struct jinja_run *run, struct jinja_value text,
 // The bytes of the line end at `at`; 0: none. CR LF is one.
 static size_t line_end(struct jinja_value text, size_t at)
 {
+    assert(at <= text.length);
     uint32_t code;
     size_t bytes;
     utf8_next(text.text + at, text.length - at, &code, &bytes);
@@ -269,6 +277,7 @@ static size_t line_end(struct jinja_value text, size_t at)
 enum status jinja_splitlines(struct jinja_run *run, struct jinja_value text, bool keep_ends,
                              struct jinja_value *out)
 {
+    assert(run && out);
     struct jinja_builder lines = {0};
     size_t begin = 0;
     TRY(jinja_touch(run, text.length));
@@ -327,6 +336,7 @@ static enum status replace_parts(struct jinja_run *run, struct jinja_value text,
 enum status jinja_replace(struct jinja_run *run, struct jinja_value text, struct jinja_value old,
                           struct jinja_value with, int64_t most, struct jinja_value *out)
 {
+    assert(run && out);
     size_t begin = run->out.length;
     enum jinja_part part = text.part;
     TRY(jinja_touch(run, text.length));

@@ -1,5 +1,6 @@
 #include "text/json_span.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -92,6 +93,7 @@ static bool find_members(struct json_span object, const char *const keys[2],
 
 struct json_span json_span_member(struct json_span object, const char *key)
 {
+    assert(key && (object.text || object.length == 0));
     const char *const keys[2] = {key, NULL};
     struct json_span found[2];
     return find_members(object, keys, found) ? found[0] : (struct json_span){NULL, 0};
@@ -107,6 +109,7 @@ void json_span_two_members(struct json_span object, const char *const keys[2],
 enum status json_span_replace(struct json_span text, const struct json_span *spans, size_t n,
                               struct bytes *out)
 {
+    assert(out && (text.text || text.length == 0) && (spans || n == 0));
     const char *at = text.text;
     for (size_t i = 0; i < n; i++) {
         if (!spans[i].text)

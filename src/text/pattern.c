@@ -119,6 +119,7 @@ done:
 
 enum status pattern_regex(const char *where, const char *regex, size_t length, struct pattern **out)
 {
+    assert(where && (regex || length == 0) && out);
     *out = NULL;
     if (length == 0)
         return fail(ERR_UNSUPPORTED,
@@ -172,6 +173,7 @@ void pattern_free(struct pattern *pattern)
 
 enum status pattern_walk_init(struct pattern_walk *walk, const struct pattern *pattern)
 {
+    assert(walk && pattern);
     *walk = (struct pattern_walk){.pattern = pattern};
     if (pattern->literal)
         return OK;
@@ -187,6 +189,7 @@ void pattern_walk_fini(struct pattern_walk *walk)
 
 void pattern_walk_begin(struct pattern_walk *walk, const char *text, size_t length)
 {
+    assert(walk && walk->pattern && (text || length == 0));
     walk->text = text;
     walk->length = length;
     walk->from = 0;
@@ -243,6 +246,7 @@ static enum status search(struct pattern_walk *walk, bool *found)
 
 enum status pattern_walk_next(struct pattern_walk *walk, bool *found)
 {
+    assert(walk && walk->pattern && found);
     for (;;) {
         *found = false;
         if (walk->from > walk->length)

@@ -259,6 +259,7 @@ static enum status parse_pre_tokenizer(const json_t *object, const char *where,
 
 enum status pre_tokenizer_parse(const json_t *root, const char *where, struct pre_tokenizer *pre)
 {
+    assert(root && where && pre);
     json_t *object;
     bool found;
     char place[512];
@@ -283,6 +284,7 @@ struct cutter {
 
 static enum status add_split_piece(struct cutter *cutter, size_t begin, size_t end, bool match)
 {
+    assert(cutter->n <= cutter->capacity && begin <= end && end <= UINT32_MAX);
     if (cutter->n == cutter->capacity)
         TRY(memory_grow(&cutter->pieces, &cutter->capacity, cutter->n + 1, sizeof *cutter->pieces,
                         "words"));
@@ -506,6 +508,7 @@ static enum status pre_tokenizer_apply_step(const struct pre_tokenizer_step *ste
                                             struct cutter *cutter, const struct splits *in,
                                             struct splits *out)
 {
+    assert(step && in && out && in != out);
     if (step->pattern)
         TRY(pattern_walk_init(&cutter->walk, step->pattern));
     enum status status = OK;
@@ -523,6 +526,7 @@ static enum status pre_tokenizer_apply_step(const struct pre_tokenizer_step *ste
 
 enum status pre_tokenizer_apply(const struct pre_tokenizer *pre, struct splits *splits)
 {
+    assert(pre && splits);
     struct splits next;
     struct cutter cutter = {0};
     splits_init(&next);

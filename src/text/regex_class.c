@@ -212,6 +212,7 @@ static enum status row_items(const struct class_row *row, bool exact, struct byt
 enum status regex_class_items(const char *name, size_t length, bool posix, bool exact,
                               struct bytes *items, bool *inverted, bool *known)
 {
+    assert((name || length == 0) && items && inverted && known);
     char plain[NAME_MAX_BYTES];
     *inverted = false;
     *known = plain_name(name, length, plain);
@@ -251,6 +252,7 @@ bool regex_class_is_young(uint32_t code)
 
 bool regex_class_has_young(const char *text, size_t length)
 {
+    assert(text || length == 0);
     const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0; i < length; i++) {
         uint64_t eight;

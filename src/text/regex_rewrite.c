@@ -430,6 +430,7 @@ static enum status alternatives(struct regex_reader *r)
 enum status regex_rewrite(const char *where, const char *regex, size_t length, bool exact,
                           struct bytes *out)
 {
+    assert(where && (regex || length == 0) && out);
     struct regex_reader r = {
         .where = where, .at = regex, .end = regex + length, .exact = exact, .out = out};
     TRY(alternatives(&r));

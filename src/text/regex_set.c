@@ -22,6 +22,7 @@ enum status regex_malformed(struct regex_reader *r, const char *what)
 
 enum status regex_put_code(struct bytes *out, uint32_t code)
 {
+    assert(out && code <= 0x10FFFF);
     char put[UTF8_BYTES_MAX + 1] = "\\";
     bool word = (code >= '0' && code <= '9') || (code >= 'a' && code <= 'z') ||
                 (code >= 'A' && code <= 'Z');
@@ -47,6 +48,7 @@ static int digit_of(char c, int base)
 // Up to `most` digits; the number of them.
 static int take_digits(struct regex_reader *r, int base, int most, uint32_t *out)
 {
+    assert(base >= 2 && base <= 16 && most > 0 && out);
     int n = 0;
     *out = 0;
     for (; n < most && r->at < r->end && digit_of(*r->at, base) >= 0; n++)
@@ -140,6 +142,7 @@ static bool is_class_letter(char letter, struct regex_escape *out)
 
 enum status regex_read_escape(struct regex_reader *r, bool in_class, struct regex_escape *out)
 {
+    assert(r && r->at <= r->end && out);
     static const char from[] = "tnrfvae", to[] = "\t\n\r\f\v\a\x1B";
     *out = (struct regex_escape){0};
     if (r->at == r->end)
@@ -225,6 +228,7 @@ static bool is_nonspacing(const char *name, size_t length)
 enum status regex_set_add_property(struct regex_reader *r, struct regex_set *set, const char *name,
                                    size_t length, bool posix, bool negated)
 {
+    assert(r && set && (name || length == 0));
     struct bytes items;
     bool inverted, known;
     bytes_init(&items);
@@ -284,6 +288,7 @@ static enum status write_positive(const struct regex_set *set, struct bytes *out
 
 enum status regex_set_write(const struct regex_set *set, bool negated, struct bytes *out)
 {
+    assert(set && set->n_others >= 0 && out);
     if (!negated)
         return write_positive(set, out);
     if (set->others.length == 0 && set->items.length > 0) {
@@ -489,6 +494,7 @@ static enum status read_set_items(struct class_reader *c)
 
 enum status regex_class_read(struct regex_reader *r, struct bytes *out)
 {
+    assert(r && r->at <= r->end && out);
     struct class_reader c = {.r = r};
     bool negated = r->at < r->end && *r->at == '^';
     if (++r->depth > REGEX_GROUPS_MAX)

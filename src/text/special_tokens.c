@@ -38,6 +38,7 @@ static enum status copy_named(const struct tokenizer_config *config, struct spec
 
 enum status special_tokens_read(const char *folder, struct special_tokens *out)
 {
+    assert(folder && out);
     char path[FILE_PATH_MAX];
     struct tokenizer_config config;
     struct bytes text;
@@ -66,6 +67,7 @@ done:
 
 enum status tokenizer_config_use(struct tokenizer_config *config, json_t *root, const char *file)
 {
+    assert(config && root && file);
     TRY(tokenizer_config_resolve(config, root, file));
     const struct token_spec *unk = tokenizer_config_named(config, "unk_token");
     return tokenizer_class_apply(config->class, config->config, unk ? unk->text : NULL, root);
@@ -125,6 +127,7 @@ static enum status mark_special(const struct tokenizer_config *config, struct to
 enum status tokenizer_config_add_tokens(const struct tokenizer_config *config,
                                         struct tokenizer *tokenizer)
 {
+    assert(config && tokenizer);
     size_t n = config->n_named + config->n_extra;
     bool *known;
     TRY(memory_new(n + 1, sizeof *known, "the special tokens", &known));

@@ -1,5 +1,6 @@
 #include "text/splits.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 void splits_init(struct splits *splits)
@@ -27,6 +28,7 @@ static uint32_t last_end(const struct splits *splits)
 
 enum status splits_push(struct splits *splits, int32_t id, bool at_start)
 {
+    assert(splits && id >= -1 && splits->n <= splits->capacity);
     uint32_t begin = last_end(splits);
     if (splits->text.length > TEXT_BYTES_MAX)
         return fail(ERR_INPUT, "the text grows beyond %zu bytes in the tokenizer", TEXT_BYTES_MAX);
@@ -38,12 +40,14 @@ enum status splits_push(struct splits *splits, int32_t id, bool at_start)
 
 enum status splits_add(struct splits *splits, int32_t id, bool at_start)
 {
+    assert(splits && splits->text.length >= last_end(splits));
     return splits->text.length == last_end(splits) ? OK : splits_push(splits, id, at_start);
 }
 
 enum status splits_add_text(struct splits *splits, const char *text, size_t length, int32_t id,
                             bool at_start)
 {
+    assert(splits && (text || length == 0));
     TRY(bytes_append(&splits->text, text, length));
     return splits_add(splits, id, at_start);
 }

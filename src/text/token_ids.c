@@ -1,5 +1,6 @@
 #include "text/token_ids.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ void token_ids_fini(struct token_ids *list)
 
 enum status token_ids_append(struct token_ids *list, const int32_t *ids, size_t n)
 {
+    assert(list && (ids || n == 0));
     size_t wanted;
     if (!checked_add(list->n, n, &wanted))
         return fail_memory(SIZE_MAX, "token ids");
@@ -31,6 +33,7 @@ enum status token_ids_append(struct token_ids *list, const int32_t *ids, size_t 
 
 enum status token_ids_push(struct token_ids *list, int32_t id)
 {
+    assert(list && list->n <= list->capacity);
     if (list->n == list->capacity)
         TRY(memory_grow(&list->ids, &list->capacity, list->n + 1, sizeof *list->ids, "token ids"));
     list->ids[list->n++] = id;

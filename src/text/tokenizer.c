@@ -11,6 +11,7 @@
 
 int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer)
 {
+    assert(tokenizer);
     return (int32_t)tokenizer->n_ids;
 }
 
@@ -25,6 +26,7 @@ const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_
 
 int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *token)
 {
+    assert(tokenizer && token);
     size_t length = strlen(token);
     int32_t id = added_tokens_find(&tokenizer->added, token, length);
     return id >= 0 ? id : vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
@@ -124,6 +126,7 @@ done:
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t length,
                              bool add_special_tokens, struct token_ids *out)
 {
+    assert(tokenizer && (text || length == 0) && out);
     const struct token_ids *layout = add_special_tokens ? &tokenizer->post_processor.with_special
                                                         : &tokenizer->post_processor.plain;
     size_t begin = 0, end = 0; // the text's ids in `out`
@@ -153,6 +156,7 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text
 const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id, size_t *length,
                                    bool *special)
 {
+    assert(tokenizer && length && special);
     const struct added_token *added = added_tokens_at(&tokenizer->added, id);
     *special = false;
     if (!added)
@@ -166,6 +170,7 @@ const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id
 enum status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
                              bool skip_special_tokens, struct bytes *out)
 {
+    assert(tokenizer && (ids || n == 0) && out);
     struct splits tokens;
     splits_init(&tokens);
     enum status status;

@@ -394,6 +394,7 @@ enum status tokenizer_class_choose(const json_t *config, const json_t *model_con
                                    const char *where, bool byte_level,
                                    const struct tokenizer_class **out)
 {
+    assert(where && out);
     const char *declared = declared_class(config, model_config);
     const char *model_type = text_of(model_config, "model_type"), *usual;
     if (!model_type)
@@ -457,6 +458,7 @@ static enum status set_model(const struct tokenizer_class *class, const char *un
 enum status tokenizer_class_apply(const struct tokenizer_class *class, const json_t *config,
                                   const char *unk, json_t *root)
 {
+    assert(class && root);
     if (!class->model)
         return OK;
     assert(class->normalizer && class->pre_tokenizer && class->decoder);

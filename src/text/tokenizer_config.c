@@ -68,6 +68,7 @@ static enum status read_one(const char *folder, size_t i, json_t **out)
 
 enum status tokenizer_config_choose(struct tokenizer_config *out, const char *text, size_t length)
 {
+    assert(out && (text || length == 0));
     TRY(tokenizer_class_choose(out->config, out->model_config, out->where,
                                memmem(text, length, "\"ByteLevel\"", 11) != NULL, &out->class));
     bool found;
@@ -164,6 +165,7 @@ static bool is_token_name(const char *name)
 const struct token_spec *tokenizer_config_named(const struct tokenizer_config *config,
                                                 const char *name)
 {
+    assert(config && name);
     for (size_t i = 0; i < config->n_named; i++)
         if (strcmp(config->named[i].name, name) == 0)
             return &config->named[i].token;
@@ -174,6 +176,7 @@ const struct token_spec *tokenizer_config_named(const struct tokenizer_config *c
 static enum status set_named(struct tokenizer_config *config, const char *name,
                              const struct token_spec *token)
 {
+    assert(config && name && token);
     for (size_t i = 0; i < config->n_named; i++) {
         if (strcmp(config->named[i].name, name) == 0) {
             config->named[i].token = *token;
@@ -545,6 +548,7 @@ static void sort_numbered(struct tokenizer_config *config)
 enum status tokenizer_config_resolve(struct tokenizer_config *config, const json_t *root,
                                      const char *file)
 {
+    assert(config && file); // root NULL: tokenizer.json does not count
     assert(config->class && config->n_named == 0 && config->n_numbered == 0);
     const json_t *decoder = json_object_get(config->config, "added_tokens_decoder");
     config->collected = json_object();

@@ -1,4 +1,5 @@
 // From tokenizer.json to a struct tokenizer.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,7 @@ static enum status parse_added_tokens(const json_t *root, const char *where,
 
 static enum status end_tokens(struct tokenizer *tokenizer, const char *where)
 {
+    assert(tokenizer && where);
     struct added_tokens *added = &tokenizer->added;
     TRY(added_tokens_end(added, &tokenizer->normalizer));
     tokenizer->n_ids = tokenizer->bpe.vocabulary.n_ids;
@@ -99,6 +101,7 @@ static enum status parse_root(json_t *root, const char *where, const char *file,
                               struct json_span vocab, struct json_span merges,
                               struct tokenizer_config *config, struct tokenizer *tokenizer)
 {
+    assert(root && where && tokenizer);
     const char *version = "1.0";
     bool found;
     TRY(json_get_text(root, where, "version", &version, &found));
@@ -171,6 +174,7 @@ done:
 enum status tokenizer_parse(const char *name, const char *text, size_t length,
                             struct tokenizer **out)
 {
+    assert(name && (text || length == 0) && out);
     return parse_with(name, text, length, NULL, out);
 }
 
@@ -189,6 +193,7 @@ enum status tokenizer_parse_files(const char *name, const char *text, size_t len
 
 enum status tokenizer_open(const char *folder, struct tokenizer **out)
 {
+    assert(folder && out);
     char path[FILE_PATH_MAX];
     struct bytes text;
     struct tokenizer_config config;

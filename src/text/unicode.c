@@ -173,6 +173,7 @@ static enum status normalize_part(enum unicode_form form, const char *text, size
 enum status unicode_normalize(enum unicode_form form, const char *text, size_t length,
                               struct bytes *out)
 {
+    assert((text || length == 0) && out);
     if (is_ascii(text, length))
         return bytes_append(out, text, length);
     for (size_t at = 0, part, later; at < length; at += part + later) {
@@ -202,6 +203,7 @@ static uint32_t lower_case(uint32_t code)
 
 enum status unicode_lowercase(const char *text, size_t length, struct bytes *out)
 {
+    assert((text || length == 0) && out);
     for (size_t i = 0, bytes; i < length; i += bytes) {
         uint32_t code;
         char put[UTF8_BYTES_MAX];
@@ -272,6 +274,7 @@ int letter_to_byte(uint32_t code)
 
 enum status byte_letters_append(struct bytes *out, const char *text, size_t length)
 {
+    assert(out && (text || length == 0));
     for (size_t i = 0; i < length;) {
         size_t same = 0; // letters, digits and most punctuation are copied as they are
         while (i + same < length && (unsigned char)text[i + same] < 0x7F &&

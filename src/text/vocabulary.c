@@ -50,6 +50,7 @@ void vocabulary_fini(struct vocabulary *vocabulary)
 static struct vocabulary_slot *find_slot(const struct vocabulary *v, const char *text,
                                          size_t length, uint32_t hash)
 {
+    assert(v->n_slots > 0 && (v->n_slots & (v->n_slots - 1)) == 0);
     size_t mask = v->n_slots - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct vocabulary_slot *slot = &v->slots[i];
@@ -85,6 +86,7 @@ static enum status grow_slots(struct vocabulary *v)
 static enum status check_token(const struct vocabulary *v, const char *where, const char *text,
                                size_t length, int64_t id)
 {
+    assert(v && where);
     if (id < 0 || id > v->id_max)
         return fail(ERR_INPUT, "%s: token \"%s\" has id %lld; expected 0 to %lld", where,
                     text_show(text, length), (long long)id, (long long)v->id_max);
@@ -106,6 +108,7 @@ static enum status check_token(const struct vocabulary *v, const char *where, co
 enum status vocabulary_add(struct vocabulary *v, const char *where, const char *text, size_t length,
                            int64_t id)
 {
+    assert(v && where && (text || length == 0));
     TRY(check_token(v, where, text, length, id));
     if (v->n_tokens + v->n_tokens / 2 >= v->n_slots)
         TRY(grow_slots(v));
@@ -141,6 +144,7 @@ int32_t vocabulary_find(const struct vocabulary *v, const char *text, size_t len
 
 const char *vocabulary_text(const struct vocabulary *v, int32_t id, size_t *length)
 {
+    assert(v && length);
     if (id < 0 || (size_t)id >= v->n_ids || !v->tokens[id].present)
         return NULL;
     *length = v->tokens[id].length;
