@@ -69,8 +69,7 @@ struct colrow_engine {
     struct colrow_statistics statistics;
 };
 
-// engine_step.c The crew is broken: every live request fails.
-void engine_break(struct colrow_engine *engine);
+// engine_step.c
 // Waits for the ranks to load; `progress` may be NULL.
 enum status engine_await_ready(struct colrow_engine *engine, void (*progress)(void *context),
                                void *context) STATUS_MUST_USE;

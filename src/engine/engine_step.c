@@ -214,7 +214,8 @@ static void end_cancelled(struct colrow_engine *engine)
     engine->n_cancelled = 0;
 }
 
-void engine_break(struct colrow_engine *engine)
+// The crew is broken: every live request fails.
+static void engine_break(struct colrow_engine *engine)
 {
     engine->over = true;
     if (engine->in_flight)

@@ -52,7 +52,8 @@ static int32_t partition(uint64_t *keys, int32_t n)
     return place;
 }
 
-void ranking_select(uint64_t *keys, int32_t n, int32_t k)
+// Moves the k largest to the front, unsorted. 0 < k <= n.
+static void ranking_select(uint64_t *keys, int32_t n, int32_t k)
 {
     assert(k > 0 && k <= n);
     while (k < n) {

@@ -30,8 +30,6 @@ int32_t ranking_top(const struct ranking *ranking, int32_t k, uint64_t *keys);
 int32_t ranking_room(int32_t k);
 
 void ranking_sort(uint64_t *keys, int32_t n); // descending
-// Moves the k largest to the front, unsorted. 0 < k <= n.
-void ranking_select(uint64_t *keys, int32_t n, int32_t k);
 
 // Moves the shortest prefix of the descending order whose weights sum to `target` or more to the
 // front, unsorted; returns its length. All n together reach the target, and target > 0.

@@ -159,8 +159,10 @@ static bool read_message(const json_t *message, size_t i, bool knows_developer, 
     return !failed || fault_of_status(fault, fail_memory(1, "a message"));
 }
 
-bool chat_messages_read(const json_t *messages, bool knows_developer, json_t **out,
-                        struct api_fault *fault)
+// Messages as templates read them: contents as one text, arguments of calls as values. `*out` is
+// owned, also with a fault.
+static bool chat_messages_read(const json_t *messages, bool knows_developer, json_t **out,
+                               struct api_fault *fault)
 {
     *out = json_array();
     if (!*out)
@@ -345,8 +347,9 @@ bool chat_to_text(struct api_request *request, struct api_fields *fields, const 
     return good && !fault->status;
 }
 
-bool chat_prompt(struct api_request *request, struct api_fields *fields, const json_t *messages,
-                 const struct api_model *model)
+// The chat tokenized: the request's one prompt.
+static bool chat_prompt(struct api_request *request, struct api_fields *fields,
+                        const json_t *messages, const struct api_model *model)
 {
     struct bytes text;
     bytes_init(&text);

@@ -24,6 +24,61 @@ static bool too_long(const struct api_model *model, struct api_fault *fault, int
                           n, (long long)model->max_model_len);
 }
 
+static bool cut_prompt(struct api_request *request, struct api_prompt *prompt,
+                       const struct api_model *model, struct api_fault *fault)
+{
+    int64_t most = request->truncate_prompt_tokens;
+    if (most == INT64_MIN)
+        return true;
+    if (most > model->max_model_len)
+        return fault_of_field(fault, "truncate_prompt_tokens",
+                              "truncate_prompt_tokens is %lld; expected at most the context's %lld",
+                              (long long)most, (long long)model->max_model_len);
+    if (most < 0) // what the context leaves beside the answer
+        most = model->max_model_len - (request->has_max_tokens ? request->max_tokens : 1);
+    if (most < 0)
+        most = 0;
+    if (prompt->n_ids <= most)
+        return true;
+    if (!request->truncate_right)
+        memmove(prompt->ids, prompt->ids + prompt->n_ids - most,
+                (size_t)most * sizeof *prompt->ids);
+    prompt->n_ids = (int)most;
+    return true;
+}
+
+// Cuts it as asked for, and refuses what leaves no room.
+static bool prompt_fit(struct api_request *request, struct api_prompt *prompt,
+                       const struct api_model *model, struct api_fault *fault)
+{
+    if (!cut_prompt(request, prompt, model, fault))
+        return false;
+    if (prompt->n_ids == 0)
+        return fault_of_field(fault, NULL, "the prompt has no tokens");
+    if (prompt->n_ids > model->max_model_len)
+        return too_long(model, fault, prompt->n_ids);
+    int64_t room = model->max_model_len - prompt->n_ids, most = room;
+    if (request->echo_alone)
+        most = 1; // the engine always draws one; it is not shown
+    else if (request->has_max_tokens && request->max_tokens < room)
+        most = request->max_tokens;
+    if (most < 1)
+        return fault_of_field(fault, "max_tokens",
+                              request->has_max_tokens && request->max_tokens < 1
+                                  ? "max_tokens is %lld; expected at least 1"
+                                  : "the prompt fills the context of %lld tokens: there is no room "
+                                    "for an answer",
+                              (long long)(request->has_max_tokens && request->max_tokens < 1
+                                              ? request->max_tokens
+                                              : model->max_model_len));
+    if (request->min_tokens > most)
+        return fault_of_field(fault, NULL,
+                              "min_tokens is %lld; expected at most max_tokens, which is %lld here",
+                              (long long)request->min_tokens, (long long)most);
+    prompt->max_tokens = (int)most;
+    return true;
+}
+
 bool prompt_of_text(struct api_request *request, struct api_prompt *prompt, const char *text,
                     size_t length, bool add_special_tokens, const struct api_model *model,
                     struct api_fault *fault)
@@ -73,58 +128,4 @@ bool prompt_of_ids(struct api_request *request, struct api_prompt *prompt, const
             return false;
     }
     return prompt_fit(request, prompt, model, fault);
-}
-
-static bool cut_prompt(struct api_request *request, struct api_prompt *prompt,
-                       const struct api_model *model, struct api_fault *fault)
-{
-    int64_t most = request->truncate_prompt_tokens;
-    if (most == INT64_MIN)
-        return true;
-    if (most > model->max_model_len)
-        return fault_of_field(fault, "truncate_prompt_tokens",
-                              "truncate_prompt_tokens is %lld; expected at most the context's %lld",
-                              (long long)most, (long long)model->max_model_len);
-    if (most < 0) // what the context leaves beside the answer
-        most = model->max_model_len - (request->has_max_tokens ? request->max_tokens : 1);
-    if (most < 0)
-        most = 0;
-    if (prompt->n_ids <= most)
-        return true;
-    if (!request->truncate_right)
-        memmove(prompt->ids, prompt->ids + prompt->n_ids - most,
-                (size_t)most * sizeof *prompt->ids);
-    prompt->n_ids = (int)most;
-    return true;
-}
-
-bool prompt_fit(struct api_request *request, struct api_prompt *prompt,
-                const struct api_model *model, struct api_fault *fault)
-{
-    if (!cut_prompt(request, prompt, model, fault))
-        return false;
-    if (prompt->n_ids == 0)
-        return fault_of_field(fault, NULL, "the prompt has no tokens");
-    if (prompt->n_ids > model->max_model_len)
-        return too_long(model, fault, prompt->n_ids);
-    int64_t room = model->max_model_len - prompt->n_ids, most = room;
-    if (request->echo_alone)
-        most = 1; // the engine always draws one; it is not shown
-    else if (request->has_max_tokens && request->max_tokens < room)
-        most = request->max_tokens;
-    if (most < 1)
-        return fault_of_field(fault, "max_tokens",
-                              request->has_max_tokens && request->max_tokens < 1
-                                  ? "max_tokens is %lld; expected at least 1"
-                                  : "the prompt fills the context of %lld tokens: there is no room "
-                                    "for an answer",
-                              (long long)(request->has_max_tokens && request->max_tokens < 1
-                                              ? request->max_tokens
-                                              : model->max_model_len));
-    if (request->min_tokens > most)
-        return fault_of_field(fault, NULL,
-                              "min_tokens is %lld; expected at most max_tokens, which is %lld here",
-                              (long long)request->min_tokens, (long long)most);
-    prompt->max_tokens = (int)most;
-    return true;
 }

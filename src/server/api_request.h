@@ -101,8 +101,5 @@ bool prompt_of_text(struct api_request *request, struct api_prompt *prompt, cons
                     struct api_fault *fault);
 bool prompt_of_ids(struct api_request *request, struct api_prompt *prompt, const int64_t *ids,
                    size_t n, const struct api_model *model, struct api_fault *fault);
-// Cuts it as asked for, and refuses what leaves no room.
-bool prompt_fit(struct api_request *request, struct api_prompt *prompt,
-                const struct api_model *model, struct api_fault *fault);
 
 #endif

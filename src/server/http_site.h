@@ -75,6 +75,5 @@ enum status http_cors_preflight(const struct http_site *site, const struct http_
 // ---- statuses (http_status.c) ----
 
 const char *http_status_phrase(int status); // "Not Found"
-const char *http_status_type(int status);   // "NotFoundError", for the error object
 
 #endif

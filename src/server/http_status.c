@@ -46,7 +46,8 @@ const char *http_status_phrase(int status)
     return text ? text->phrase : "Status";
 }
 
-const char *http_status_type(int status)
+// "NotFoundError", for the error object.
+static const char *http_status_type(int status)
 {
     const struct status_text *text = status_text(status);
     return text && text->type ? text->type

@@ -42,8 +42,8 @@ static enum status pattern_new(const char *where, struct pattern **out)
     return OK;
 }
 
-enum status pattern_literal(const char *where, const char *text, size_t length,
-                            struct pattern **out)
+static enum status pattern_literal(const char *where, const char *text, size_t length,
+                                   struct pattern **out)
 {
     *out = NULL;
     if (length == 0)

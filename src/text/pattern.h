@@ -16,8 +16,6 @@ enum { PATTERN_BYTES_MAX = 64 * 1024 };
 struct pattern; // may be used by several threads at once
 
 // `where` names file and key in messages.
-enum status pattern_literal(const char *where, const char *text, size_t length,
-                            struct pattern **out) STATUS_MUST_USE;
 enum status pattern_regex(const char *where, const char *regex, size_t length,
                           struct pattern **out) STATUS_MUST_USE;
 // {"String": "..."} or {"Regex": "..."} under `object[key]`.

@@ -220,24 +220,6 @@ enum status unicode_lowercase(const char *text, size_t length, struct bytes *out
     return OK;
 }
 
-enum status unicode_uppercase(const char *text, size_t length, struct bytes *out)
-{
-    for (size_t i = 0, bytes; i < length; i += bytes) {
-        uint32_t code;
-        char put[UTF8_BYTES_MAX];
-        enum utf8_kind kind = utf8_next(text + i, length - i, &code, &bytes);
-        assert(kind == UTF8_VALID);
-        (void)kind;
-        if (code == 0xDF) { // the best known of the few whose upper case is longer
-            TRY(bytes_text(out, "SS"));
-            continue;
-        }
-        size_t n = utf8_put((uint32_t)utf8proc_toupper((utf8proc_int32_t)code), put);
-        TRY(bytes_append(out, put, n));
-    }
-    return OK;
-}
-
 // Bytes that stand for themselves; the others become U+0100, U+0101, ... in order.
 static bool stands_for_itself(uint32_t byte)
 {

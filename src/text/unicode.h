@@ -19,7 +19,6 @@ enum unicode_form { UNICODE_NFC, UNICODE_NFD, UNICODE_NFKC, UNICODE_NFKD };
 // Appends the normalised (lower-cased) form of valid UTF-8.
 enum status unicode_normalize(enum unicode_form form, const char *text, size_t length,
                               struct bytes *out) STATUS_MUST_USE;
-enum status unicode_uppercase(const char *text, size_t length, struct bytes *out) STATUS_MUST_USE;
 enum status unicode_lowercase(const char *text, size_t length, struct bytes *out) STATUS_MUST_USE;
 
 // GPT-2's alphabet: each byte as a printable character of at most two UTF-8 bytes.

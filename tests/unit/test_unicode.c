@@ -132,8 +132,7 @@ static void case_is_changed(void **state)
     (void)state;
     bytes_init(&out);
     assert_int_equal(unicode_lowercase("AÉİΣ", 7, &out), OK);
-    assert_int_equal(unicode_uppercase("aßσ", 5, &out), OK);
-    assert_string_equal(out.data, "aéi\xCC\x87σASSΣ");
+    assert_string_equal(out.data, "aéi\xCC\x87σ");
     bytes_fini(&out);
 }
 
