@@ -56,14 +56,16 @@ COLROW_API const char *colrow_version(void);
 // Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the
 // call.
 struct colrow_options {
-    size_t struct_size;            // set by colrow_options_init()
-    const char *model;             // a HuggingFace folder
-    int tensor_parallel_size;      // 1
-    const char *dtype;             // "auto" | "bfloat16" | "float16" | "float32"
-    int64_t max_model_len;         // 0: the model's max_position_embeddings
-    int max_num_seqs;              // 64; sequences in one step at most
-    int max_num_batched_tokens;    // 512; tokens in one step at most (prefill chunks)
-    double gpu_memory_utilization; // 0.9: of the memory that is free when the engine opens
+    size_t struct_size;         // set by colrow_options_init()
+    const char *model;          // a HuggingFace folder
+    int tensor_parallel_size;   // 1
+    const char *dtype;          // "auto" | "bfloat16" | "float16" | "float32"
+    int64_t max_model_len;      // 0: the model's max_position_embeddings; -1: what fits of it
+    int max_num_seqs;           // 64; sequences in one step at most
+    int max_num_batched_tokens; // 512; tokens in one step at most (prefill chunks)
+    // 0.92: the share of this machine's memory (of the NUMA nodes of the cpuset, of the cgroup)
+    // that everything of colrow may take; less where less is free when the engine opens
+    double gpu_memory_utilization;
     int64_t kv_cache_memory;    // bytes for KV over all ranks of this machine; 0: from the budget
     const char *kv_cache_dtype; // NULL: "auto", which is dtype | "float32": attention is computed
                                 // in f32; other bits
@@ -88,6 +90,7 @@ struct colrow_options {
     // NULL: "fcfs", first come first served | "priority": by colrow_sampling's priority, who waits
     // longest among equals; and who gives way when pages run short
     const char *scheduling_policy;
+    int log_json; // the budget as one line of JSON instead of a table
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

@@ -153,14 +153,17 @@ static enum status parse_int(const struct flag *flag, const char *text, int64_t 
     return OK;
 }
 
+// Of one letter, as vLLM reads them: small ones are decimal, capitals binary. Kubernetes' Gi, too.
 static enum status parse_bytes(const struct flag *flag, const char *text, int64_t *out)
 {
     static const struct {
         const char *unit;
         double factor;
-    } units[] = {{"", 1},         {"K", 1e3},         {"KB", 1e3},           {"M", 1e6},
-                 {"MB", 1e6},     {"G", 1e9},         {"GB", 1e9},           {"T", 1e12},
-                 {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TB", 1e12}};
+    } units[] = {{"", 1},        {"k", 1e3},      {"m", 1e6},     {"g", 1e9},      {"t", 1e12},
+                 {"K", 0x1p10},  {"M", 0x1p20},   {"G", 0x1p30},  {"T", 0x1p40},   {"kB", 1e3},
+                 {"KB", 1e3},    {"MB", 1e6},     {"GB", 1e9},    {"TB", 1e12},    {"KiB", 0x1p10},
+                 {"Ki", 0x1p10}, {"MiB", 0x1p20}, {"Mi", 0x1p20}, {"GiB", 0x1p30}, {"Gi", 0x1p30},
+                 {"TiB", 0x1p40}};
     char *end;
     double number = strtod(text, &end);
     while (*end == ' ')
@@ -177,6 +180,30 @@ static enum status parse_bytes(const struct flag *flag, const char *text, int64_
     if (flag->least > 0)
         snprintf(wanted, sizeof wanted, "%.0f bytes or more, such as 512MB or 4GiB", flag->least);
     return bad_value(flag, text, wanted);
+}
+
+static enum status parse_tokens(const struct flag *flag, const char *text, int64_t *out)
+{
+    char *end;
+    double number = strtod(text, &end);
+    double factor = strcmp(end, "k") == 0   ? 1e3
+                    : strcmp(end, "K") == 0 ? 0x1p10
+                    : strcmp(end, "m") == 0 ? 1e6
+                    : strcmp(end, "M") == 0 ? 0x1p20
+                    : *end                  ? NAN
+                                            : 1;
+    double length = number * factor;
+    if (strcmp(text, "auto") == 0 || strcmp(text, "-1") == 0) {
+        *out = -1;
+        return OK;
+    }
+    char wanted[128];
+    snprintf(wanted, sizeof wanted, "an integer from %.0f to %.0f, 4k or 4K, or auto", flag->least,
+             flag->most);
+    if (end == text || !(length >= flag->least && length <= flag->most) || length != floor(length))
+        return bad_value(flag, text, wanted);
+    *out = (int64_t)length;
+    return OK;
 }
 
 static enum status add_flag_text(struct flag_texts *texts, const char *text)
@@ -216,6 +243,8 @@ static enum status store_value(const struct flag *flag, void *out, const char *t
         return parse_number(flag, text, out);
     case FLAG_BYTES:
         return parse_bytes(flag, text, out);
+    case FLAG_LENGTH:
+        return parse_tokens(flag, text, out);
     case FLAG_TEXT:
         *(const char **)out = text;
         return OK;

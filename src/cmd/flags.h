@@ -22,7 +22,8 @@ enum flag_kind {
     FLAG_INT64,   // int64_t
     FLAG_UINT64,  // uint64_t
     FLAG_NUMBER,  // double
-    FLAG_BYTES,   // int64_t; "512MB", "4GiB", "1000"
+    FLAG_BYTES,   // int64_t; "512MB", "4GiB", "1000", vLLM's "4g" and "4G"
+    FLAG_LENGTH,  // int64_t, of tokens; "4096", vLLM's "4k" and "4K"; "auto" and "-1" are -1
     FLAG_TEXT,    // const char *
     FLAG_TEXTS,   // struct flag_texts: may be given several times
 };

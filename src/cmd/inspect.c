@@ -170,18 +170,19 @@ static enum status print_checkpoint_json(const struct inspect *in)
 static enum status print_machine(const struct inspect *in)
 {
     struct topology *topology;
-    uint64_t available;
+    struct device_memory memory;
     TRY(memory_new(1, sizeof *topology, "the topology", &topology));
     enum status status = topology_read(topology);
     if (status == OK)
-        status = device_memory_available(&available);
+        status = device_memory_read(&memory);
     if (status == OK) {
         int ranks = in->n_ranks ? in->n_ranks : topology->n_caches;
-        output_print(
-            "%d core%s, %d last-level cache%s, %d memory node%s; %s free; best kernels: %s\n\n",
-            topology->n_cores, topology->n_cores == 1 ? "" : "s", topology->n_caches,
-            topology->n_caches == 1 ? "" : "s", topology->n_numa, topology->n_numa == 1 ? "" : "s",
-            show_bytes((double)available), isa_name(isa_of_machine()));
+        output_print("%d core%s, %d last-level cache%s, %d memory node%s; %s free of %s; best "
+                     "kernels: %s\n\n",
+                     topology->n_cores, topology->n_cores == 1 ? "" : "s", topology->n_caches,
+                     topology->n_caches == 1 ? "" : "s", topology->n_numa,
+                     topology->n_numa == 1 ? "" : "s", show_bytes((double)memory.available),
+                     show_bytes((double)memory.total), isa_name(isa_of_machine()));
         double quota = cpu_quota_read("");
         if (quota > 0)
             output_print("A CPU quota pays for %.2f of the cores: %d thread%s by default.\n\n",

@@ -74,6 +74,7 @@ static enum status check_serve_flags(struct serve *s, const char *positional)
     if (s->log_format && strcmp(s->log_format, "text") != 0 && strcmp(s->log_format, "json") != 0)
         return fail(ERR_USAGE, "flag --log-format is \"%s\"; expected text or json", s->log_format);
     s->options.log_json = s->log_format && strcmp(s->log_format, "json") == 0;
+    s->engine.options.log_json = s->options.log_json;
     s->options.log_requests = !s->no_log;
     s->options.prompt_logprobs = !s->no_prompt_logprobs;
     for (int i = 0; i < s->names.n; i++)

@@ -13,8 +13,12 @@
 enum status device_memory_new(size_t bytes, const char *what, void **out) STATUS_MUST_USE;
 void device_memory_free(void *memory, size_t bytes); // accepts NULL
 
-// Bytes that this process may still use: the smallest of MemAvailable and what the cgroups leave.
-enum status device_memory_available(uint64_t *out) STATUS_MUST_USE;
+// Bytes: all that this process could ever use, and what is free of it now. The smallest that the
+// machine, its NUMA nodes and the cgroups say.
+struct device_memory {
+    uint64_t total, available;
+};
+enum status device_memory_read(struct device_memory *out) STATUS_MUST_USE;
 uint64_t device_resident_bytes(void);         // of this process, now
 uint64_t device_resident_peak_bytes(int pid); // of a process, 0: this one; 0 when it is gone
 

@@ -57,7 +57,7 @@ void device_memory_free(void *memory, size_t bytes)
         free(memory);
 }
 
-enum status device_memory_available(uint64_t *out)
+enum status device_memory_read(struct device_memory *out)
 {
     return memory_limits_read("", out);
 }

@@ -1,6 +1,10 @@
 #include "device/memory_limits.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "device/cgroups.h"
@@ -23,7 +27,8 @@ static uint64_t reclaimable_bytes(const char *folder, bool version2)
 
 static void apply_memory_limit(const char *folder, bool version2, void *context)
 {
-    uint64_t *available = context, limit, high, used;
+    struct device_memory *memory = context;
+    uint64_t limit, high, used;
     bool limited =
         cgroup_value(folder, version2 ? "memory.max" : "memory.limit_in_bytes", "", &limit);
     // Above memory.high a process is slowed down until it stands still.
@@ -31,24 +36,95 @@ static void apply_memory_limit(const char *folder, bool version2, void *context)
         limit = high;
         limited = true;
     }
-    if (!limited ||
-        !cgroup_value(folder, version2 ? "memory.current" : "memory.usage_in_bytes", "", &used))
+    if (!limited)
+        return;
+    if (limit < memory->total)
+        memory->total = limit;
+    if (!cgroup_value(folder, version2 ? "memory.current" : "memory.usage_in_bytes", "", &used))
         return;
     uint64_t reclaimable = reclaimable_bytes(folder, version2);
     used = used > reclaimable ? used - reclaimable : 0;
     uint64_t rest = limit > used ? limit - used : 0;
-    if (rest < *available)
-        *available = rest;
+    if (rest < memory->available)
+        memory->available = rest;
 }
 
-enum status memory_limits_read(const char *root, uint64_t *available)
+// "0-1,3" -> 0, 1, 3: calls `visit` for each.
+static void visit_nodes(const char *list, void (*visit)(int node, void *context), void *context)
+{
+    enum { NODES_MAX = 1024 };
+    for (const char *at = list; isdigit((unsigned char)*at);) {
+        char *end;
+        long first = strtol(at, &end, 10), last = first;
+        if (*end == '-')
+            last = strtol(end + 1, &end, 10);
+        for (long node = first; node <= last && node < NODES_MAX; node++)
+            visit((int)node, context);
+        at = *end == ',' ? end + 1 : end;
+    }
+}
+
+struct nodes {
+    const char *root;
+    struct device_memory sum;
+    bool found;
+};
+
+static void add_node(int node, void *context)
+{
+    static const char *const free_keys[] = {"MemFree", "Active(file)", "Inactive(file)",
+                                            "SReclaimable"};
+    struct nodes *nodes = context;
+    char folder[FILE_PATH_MAX], key[64];
+    uint64_t kilobytes;
+    snprintf(folder, sizeof folder, "%s/sys/devices/system/node/node%d", nodes->root, node);
+    snprintf(key, sizeof key, "Node %d MemTotal:", node);
+    if (!cgroup_value(folder, "meminfo", key, &kilobytes))
+        return; // a node that could be, but is not
+    nodes->found = true;
+    nodes->sum.total += kilobytes * 1024;
+    for (size_t i = 0; i < sizeof free_keys / sizeof *free_keys; i++) {
+        snprintf(key, sizeof key, "Node %d %s:", node, free_keys[i]);
+        if (cgroup_value(folder, "meminfo", key, &kilobytes))
+            nodes->sum.available += kilobytes * 1024;
+    }
+}
+
+// A process whose cpuset names some nodes gets no memory of the others.
+static void apply_nodes(const char *root, struct device_memory *memory)
+{
+    char path[FILE_PATH_MAX], line[1024];
+    struct nodes nodes = {.root = root};
+    snprintf(path, sizeof path, "%s/proc/self/status", root);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return;
+    static const char key[] = "Mems_allowed_list:";
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, key, sizeof key - 1) == 0)
+            visit_nodes(line + sizeof key - 1 + strspn(line + sizeof key - 1, " \t"), add_node,
+                       &nodes);
+    fclose(file);
+    if (!nodes.found)
+        return;
+    if (nodes.sum.total < memory->total)
+        memory->total = nodes.sum.total;
+    if (nodes.sum.available < memory->available)
+        memory->available = nodes.sum.available;
+}
+
+enum status memory_limits_read(const char *root, struct device_memory *out)
 {
     char folder[FILE_PATH_MAX];
     uint64_t kilobytes;
     snprintf(folder, sizeof folder, "%s/proc", root);
     if (!cgroup_value(folder, "meminfo", "MemAvailable:", &kilobytes))
         return fail(ERR_IO, "%s/meminfo: expected a line \"MemAvailable: N kB\"", folder);
-    *available = kilobytes * 1024;
-    cgroups_visit(root, "memory", apply_memory_limit, available);
+    out->available = kilobytes * 1024;
+    if (!cgroup_value(folder, "meminfo", "MemTotal:", &kilobytes))
+        return fail(ERR_IO, "%s/meminfo: expected a line \"MemTotal: N kB\"", folder);
+    out->total = kilobytes * 1024;
+    apply_nodes(root, out);
+    cgroups_visit(root, "memory", apply_memory_limit, out);
     return OK;
 }

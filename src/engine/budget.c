@@ -9,13 +9,24 @@
 #include "base/text_table.h"
 #include "engine/kv_pool.h"
 
+// Of the machine's memory the share that was asked for, unless less than that is free. What the
+// front-end holds already is not free any more, and counts as taken.
+static uint64_t allowed_of(const struct budget_request *request, double utilization)
+{
+    double share = utilization * (double)request->device.total;
+    double rest =
+        BUDGET_FREE_PART * (double)request->device.available + (double)request->front_end_bytes;
+    return (uint64_t)(share < rest ? share : rest);
+}
+
 static enum status sum_up(const struct budget_request *request, struct budget *out)
 {
     *out = (struct budget){.n_ranks = request->plan->n_ranks,
-                           .available_bytes = request->available_bytes,
+                           .device = request->device,
                            .shared_bytes = request->shared_bytes,
                            .front_end_bytes = request->front_end_bytes,
-                           .fixed_bytes = request->shared_bytes};
+                           .max_model_len = request->max_model_len};
+    out->fixed_bytes = out->shared_bytes + out->front_end_bytes;
     for (int r = 0; r < out->n_ranks; r++) {
         struct plan_memory *memory = &out->ranks[r];
         TRY(plan_memory(request->plan, request->checkpoint, r, request->rows_max,
@@ -24,8 +35,14 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
         out->kv_page_bytes += memory->kv_page_bytes;
         out->file_bytes += memory->file_bytes;
     }
-    out->allowed_bytes = (uint64_t)((double)request->available_bytes * request->utilization);
+    out->allowed_bytes = allowed_of(request, request->utilization);
     return OK;
+}
+
+// The front-end keeps the tokens of each page.
+static uint64_t bytes_of_pages(const struct budget *budget, int64_t pages)
+{
+    return (uint64_t)pages * (budget->kv_page_bytes + KV_PAGE_TOKENS * sizeof(int32_t));
 }
 
 // What would make room for `missing` more bytes, as far as it is known to be enough.
@@ -33,14 +50,14 @@ static void advise(const struct budget *budget, const struct budget_request *req
                    uint64_t missing, int64_t fits, char *text, size_t bytes)
 {
     uint64_t needed = budget->allowed_bytes + missing;
-    double part = budget->available_bytes
-                      ? ceil(100.0 * (double)needed / (double)budget->available_bytes) / 100
+    double part = budget->device.total
+                      ? ceil(100.0 * (double)needed / (double)budget->device.total) / 100
                       : 2;
     int n = snprintf(text, bytes, "%s are missing; ", show_bytes((double)missing));
     if (fits > 0)
         n += snprintf(text + n, bytes - (size_t)n, "set --max-model-len to %lld or less, or ",
                       (long long)fits);
-    if (part <= 1 && part > request->utilization)
+    if (part <= 1 && part > request->utilization && allowed_of(request, part) >= needed)
         snprintf(text + n, bytes - (size_t)n, "raise --gpu-memory-utilization to %.2f", part);
     else
         snprintf(text + n, bytes - (size_t)n, "free memory%s, or take a smaller model",
@@ -49,19 +66,29 @@ static void advise(const struct budget *budget, const struct budget_request *req
                             "--max-num-batched-tokens or --max-num-seqs");
 }
 
+// "of 23.6 GB, of which 20.1 GB are free, 21.7 GB may be taken (0.92)"
+static const char *describe_device(const struct budget *budget,
+                                   const struct budget_request *request, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "of %s, of which %s are free, %s may be taken (at most %g)",
+             show_bytes((double)budget->device.total), show_bytes((double)budget->device.available),
+             show_bytes((double)budget->allowed_bytes), request->utilization);
+    return text;
+}
+
 static enum status too_large(const struct budget *budget, const struct budget_request *request)
 {
-    char advice[256];
-    uint64_t one_sequence = (uint64_t)kv_pages_for(request->max_model_len) * budget->kv_page_bytes;
+    char advice[256], device[160];
+    uint64_t one_sequence = bytes_of_pages(budget, kv_pages_for(request->max_model_len));
     advise(budget, request, budget->fixed_bytes - budget->allowed_bytes + one_sequence, 0, advice,
            sizeof advice);
-    return fail(
-        ERR_MEMORY,
-        "weights, scratch and processes of %d rank%s take %s, but %s are free, of which %g may "
-        "be used; with one sequence of max_model_len %lld, %s",
-        budget->n_ranks, budget->n_ranks == 1 ? "" : "s", show_bytes((double)budget->fixed_bytes),
-        show_bytes((double)budget->available_bytes), request->utilization,
-        (long long)request->max_model_len, advice);
+    return fail(ERR_MEMORY,
+                "weights, scratch and processes of %d rank%s take %s, but %s; with one sequence "
+                "of max_model_len %lld, %s",
+                budget->n_ranks, budget->n_ranks == 1 ? "" : "s",
+                show_bytes((double)budget->fixed_bytes),
+                describe_device(budget, request, device, sizeof device),
+                (long long)request->max_model_len, advice);
 }
 
 static enum status too_few_pages(const struct budget *budget, const struct budget_request *request,
@@ -69,7 +96,7 @@ static enum status too_few_pages(const struct budget *budget, const struct budge
 {
     int64_t needed = kv_pages_for(request->max_model_len), fits = pages * KV_PAGE_TOKENS;
     double needed_bytes = (double)needed * (double)budget->kv_page_bytes;
-    char advice[256];
+    char advice[256], device[160];
     if (request->kv_cache_memory) {
         snprintf(advice, sizeof advice, ", or --max-model-len to %lld or less", (long long)fits);
         return fail(ERR_MEMORY,
@@ -80,14 +107,12 @@ static enum status too_few_pages(const struct budget *budget, const struct budge
                     fits > 0 ? advice : "");
     }
     uint64_t room = budget->allowed_bytes - budget->fixed_bytes;
-    advise(budget, request, (uint64_t)needed * budget->kv_page_bytes - room, fits, advice,
-           sizeof advice);
+    advise(budget, request, bytes_of_pages(budget, needed) - room, fits, advice, sizeof advice);
     return fail(ERR_MEMORY,
-                "the KV pool gets %s (%lld tokens): %s are free, %g of it may be used, weights, "
-                "scratch and "
-                "processes take %s; one sequence of max_model_len %lld needs %s; %s",
+                "the KV pool gets %s (%lld tokens): %s, weights, scratch and processes take %s; "
+                "one sequence of max_model_len %lld needs %s; %s",
                 show_bytes((double)room), (long long)fits,
-                show_bytes((double)budget->available_bytes), request->utilization,
+                describe_device(budget, request, device, sizeof device),
                 show_bytes((double)budget->fixed_bytes), (long long)request->max_model_len,
                 show_bytes(needed_bytes), advice);
 }
@@ -102,20 +127,32 @@ enum status budget_compute(const struct budget_request *request, struct budget *
         return too_large(out, request);
     else
         kv_bytes = out->allowed_bytes - out->fixed_bytes;
-    if (request->kv_cache_memory && out->fixed_bytes + kv_bytes > out->available_bytes)
+    if (request->kv_cache_memory &&
+        out->fixed_bytes - request->front_end_bytes + kv_bytes > request->device.available)
         log_warning("weights, scratch and --kv-cache-memory take %s together, but only %s are free",
                     show_bytes((double)(out->fixed_bytes + kv_bytes)),
-                    show_bytes((double)out->available_bytes));
-    int64_t one = kv_pages_for(request->max_model_len);
-    int64_t pages = (int64_t)(kv_bytes / out->kv_page_bytes);
-    if (pages < one)
-        return too_few_pages(out, request, pages);
-    int64_t all = one * request->max_num_seqs; // more could never be used
+                    show_bytes((double)request->device.available));
+    uint64_t one_page = request->kv_cache_memory ? out->kv_page_bytes : bytes_of_pages(out, 1);
+    int64_t pages = (int64_t)(kv_bytes / one_page);
+    if (pages < kv_pages_for(out->max_model_len)) {
+        if (!request->fit_model_len || pages < 1)
+            return too_few_pages(out, request, pages);
+        out->max_model_len = pages * KV_PAGE_TOKENS;
+    }
+    int64_t all = kv_pages_for(out->max_model_len) * request->max_num_seqs; // more is of no use
     pages = pages < all ? pages : all;
     pages = pages < KV_POOL_PAGES_MAX ? pages : KV_POOL_PAGES_MAX;
     out->kv_pages = pages;
     out->kv_bytes = (uint64_t)pages * out->kv_page_bytes;
+    uint64_t tokens_bytes = bytes_of_pages(out, pages) - out->kv_bytes;
+    out->front_end_bytes += tokens_bytes;
+    out->fixed_bytes += tokens_bytes;
     return OK;
+}
+
+double budget_full_requests(const struct budget *budget)
+{
+    return (double)budget->kv_pages / (double)kv_pages_for(budget->max_model_len);
 }
 
 static void add_budget_row(struct table *table, const char *name, uint64_t weights, uint64_t kv,
@@ -147,13 +184,41 @@ void budget_print(const struct budget *budget)
         scratch += memory->scratch_bytes;
         others += RANK_PROCESS_BYTES;
     }
-    add_budget_row(&table, "shared", 0, 0, 0, budget->shared_bytes);
+    add_budget_row(&table, "board and slots", 0, 0, 0, budget->shared_bytes);
     add_budget_row(&table, "front-end", 0, 0, 0, budget->front_end_bytes);
     add_budget_row(&table, "all", weights, budget->kv_bytes, scratch, others);
     enum status status = table_print(&table, stderr);
     (void)status; // out of memory for a table: the line below still comes
     table_fini(&table);
-    fprintf(stderr, "KV cache: %lld tokens (%lld pages of %d); %s were free on this machine\n",
+    fprintf(stderr,
+            "KV cache: %lld tokens (%lld pages of %d): %.1f requests of max_model_len %lld at "
+            "once\n%s may be taken of %s, of which %s are free\n",
             (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages,
-            KV_PAGE_TOKENS, show_bytes((double)budget->available_bytes));
+            KV_PAGE_TOKENS, budget_full_requests(budget), (long long)budget->max_model_len,
+            show_bytes((double)budget->allowed_bytes), show_bytes((double)budget->device.total),
+            show_bytes((double)budget->device.available));
+}
+
+void budget_print_json(const struct budget *budget)
+{
+    fprintf(stderr,
+            "{\"memory\":{\"total_bytes\":%llu,\"free_bytes\":%llu,\"allowed_bytes\":%llu,"
+            "\"ranks\":[",
+            (unsigned long long)budget->device.total, (unsigned long long)budget->device.available,
+            (unsigned long long)budget->allowed_bytes);
+    for (int r = 0; r < budget->n_ranks; r++) {
+        const struct plan_memory *memory = &budget->ranks[r];
+        fprintf(stderr,
+                "%s{\"rank\":%d,\"weight_bytes\":%llu,\"kv_bytes\":%llu,\"scratch_bytes\":%llu,"
+                "\"process_bytes\":%llu}",
+                r ? "," : "", r, (unsigned long long)memory->weight_bytes,
+                (unsigned long long)budget->kv_pages * memory->kv_page_bytes,
+                (unsigned long long)memory->scratch_bytes, (unsigned long long)RANK_PROCESS_BYTES);
+    }
+    fprintf(stderr,
+            "],\"board_and_slot_bytes\":%llu,\"front_end_bytes\":%llu,\"kv_tokens\":%lld,"
+            "\"kv_pages\":%lld,\"max_model_len\":%lld,\"full_length_requests\":%.2f}}\n",
+            (unsigned long long)budget->shared_bytes, (unsigned long long)budget->front_end_bytes,
+            (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages,
+            (long long)budget->max_model_len, budget_full_requests(budget));
 }

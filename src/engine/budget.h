@@ -3,9 +3,11 @@
 #ifndef COLROW_ENGINE_BUDGET_H
 #define COLROW_ENGINE_BUDGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
+#include "device/device.h"
 #include "model/plan.h"
 
 struct budget_request {
@@ -14,33 +16,43 @@ struct budget_request {
     int rows_max, logit_rows_max, n_threads;
     int max_num_seqs;
     int64_t max_model_len;
-    uint64_t available_bytes; // that this machine has free
-    double utilization;       // of these
-    int64_t kv_cache_memory;  // bytes for KV over all ranks; 0: what the others leave
-    uint64_t shared_bytes;    // the board and what the collectives touch
-    uint64_t front_end_bytes; // resident already, so no longer among those that are free
+    bool fit_model_len;          // a shorter one is taken where that does not fit
+    struct device_memory device; // of this machine, as far as this process may use it
+    double utilization;          // of device.total
+    int64_t kv_cache_memory;     // bytes for KV over all ranks; 0: what the others leave
+    uint64_t shared_bytes;       // the board and what the collectives touch
+    uint64_t front_end_bytes;    // resident already, so no longer among those that are free
 };
 
 // What a rank takes beside what its plan says: program, libraries, plan, names of tensors.
 enum { RANK_PROCESS_BYTES = 8 << 20 };
+// Of what is free, so much may be taken at most, whatever the share of all is: others live here.
+#define BUDGET_FREE_PART 0.95
 
 struct budget {
     struct plan_memory ranks[COMM_RANKS_MAX];
     int n_ranks;
-    uint64_t available_bytes, allowed_bytes;
-    uint64_t fixed_bytes; // over all ranks: weights, scratch and processes; and what they share
-    uint64_t kv_bytes;    // over all ranks: pages
-    uint64_t shared_bytes, front_end_bytes;
-    uint64_t kv_page_bytes; // of one page, over all ranks
-    uint64_t file_bytes;    // to be read, over all ranks
+    struct device_memory device;
+    uint64_t allowed_bytes; // for everything of colrow
+    uint64_t fixed_bytes;   // all but pages
+    uint64_t kv_bytes;      // over all ranks: pages
+    uint64_t shared_bytes;
+    uint64_t front_end_bytes; // with the tokens of all pages
+    uint64_t kv_page_bytes;   // of one page, over all ranks
+    uint64_t file_bytes;      // to be read, over all ranks
     int64_t kv_pages;
+    int64_t max_model_len; // as requested, or what fits
 };
+
+// How many sequences of max_model_len fit at once.
+double budget_full_requests(const struct budget *budget);
 
 // A pool without room for one sequence of max_model_len is refused, with the numbers and what to
 // change.
 enum status budget_compute(const struct budget_request *request,
                            struct budget *out) STATUS_MUST_USE;
-// The table of all ranks, on stderr.
+// The table of all ranks, on stderr; or all of it as one line of JSON.
 void budget_print(const struct budget *budget);
+void budget_print_json(const struct budget *budget);
 
 #endif

@@ -33,7 +33,7 @@ static void set_defaults(struct colrow_options *options)
         .dtype = "auto",
         .max_num_seqs = 64,
         .max_num_batched_tokens = 512,
-        .gpu_memory_utilization = 0.9,
+        .gpu_memory_utilization = 0.92,
         .collective_timeout = 60,
         .enable_prefix_caching = 1,
         .log_level = LOG_WARNING,
@@ -95,7 +95,7 @@ static enum status check_engine_options(const struct colrow_options *o)
     if (strlen(o->model) >= FILE_PATH_MAX || (o->tp_plan && strlen(o->tp_plan) >= FILE_PATH_MAX))
         return fail(ERR_USAGE, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
     TRY(check_range("tensor_parallel_size", o->tensor_parallel_size, 1, COMM_RANKS_MAX));
-    TRY(check_range("max_model_len", (double)o->max_model_len, 0, POSITIONS_MAX));
+    TRY(check_range("max_model_len", (double)o->max_model_len, -1, POSITIONS_MAX));
     TRY(check_range("max_num_seqs", o->max_num_seqs, 1, MAX_NUM_SEQS_MAX));
     TRY(check_range("max_num_batched_tokens", o->max_num_batched_tokens, 1, BATCHED_TOKENS_MAX));
     TRY(check_range("gpu_memory_utilization", o->gpu_memory_utilization, 0.01, 1));
@@ -258,7 +258,7 @@ static enum status choose_sizes(struct opening *opening)
         return fail(ERR_USAGE,
                     "max_model_len is %lld, but %s/config.json says max_position_embeddings %lld",
                     (long long)options->max_model_len, engine->model, (long long)positions);
-    engine->max_model_len = options->max_model_len ? options->max_model_len : positions;
+    engine->max_model_len = options->max_model_len > 0 ? options->max_model_len : positions;
     int n_ranks = options->tensor_parallel_size, n_cpus = device_cpu_count();
     engine->threads_per_rank = options->threads_per_rank;
     if (engine->threads_per_rank == 0)
@@ -297,6 +297,7 @@ static enum status plan_memory_use(struct opening *opening)
         .n_threads = engine->threads_per_rank,
         .max_num_seqs = options->max_num_seqs,
         .max_model_len = engine->max_model_len,
+        .fit_model_len = options->max_model_len < 0,
         .utilization = options->gpu_memory_utilization,
         .kv_cache_memory = options->kv_cache_memory,
     };
@@ -314,9 +315,15 @@ static enum status plan_memory_use(struct opening *opening)
     TRY(board_bytes(&shape, &board));
     request.shared_bytes = group_shared_bytes(shape.n_ranks, board);
     request.front_end_bytes = device_resident_bytes();
-    TRY(device_memory_available(&request.available_bytes));
+    TRY(device_memory_read(&request.device));
     TRY(budget_compute(&request, &opening->budget));
-    if (options->log_level <= LOG_INFO)
+    if (opening->budget.max_model_len < engine->max_model_len)
+        log_info("max_model_len is %lld, which fits; the model's is %lld",
+                 (long long)opening->budget.max_model_len, (long long)engine->max_model_len);
+    engine->max_model_len = opening->budget.max_model_len;
+    if (options->log_level <= LOG_INFO && options->log_json)
+        budget_print_json(&opening->budget);
+    else if (options->log_level <= LOG_INFO)
         budget_print(&opening->budget);
     return OK;
 }

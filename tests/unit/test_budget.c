@@ -24,16 +24,17 @@ static int free_plan(void **state)
 
 static struct budget_request request_with(uint64_t available_bytes)
 {
-    return (struct budget_request){.plan = plan,
-                                   .rows_max = 32,
-                                   .logit_rows_max = 4,
-                                   .n_threads = 1,
-                                   .max_num_seqs = 4,
-                                   .max_model_len = 1024,
-                                   .available_bytes = available_bytes,
-                                   .utilization = 0.9,
-                                   .shared_bytes = 3 << 20,
-                                   .front_end_bytes = 5 << 20};
+    return (struct budget_request){
+        .plan = plan,
+        .rows_max = 32,
+        .logit_rows_max = 4,
+        .n_threads = 1,
+        .max_num_seqs = 4,
+        .max_model_len = 1024,
+        .device = {available_bytes + available_bytes / 8, available_bytes},
+        .utilization = 0.7,
+        .shared_bytes = 3 << 20,
+        .front_end_bytes = 5 << 20};
 }
 
 static void processes_and_shared_memory_count(void **state)
@@ -80,13 +81,50 @@ static void advice_can_be_followed(void **state)
             assert_int_equal(budget_compute(&request, &budget), OK);
         }
         if (part >= 0) {
-            assert_true(part > 0.9 && part <= 1);
+            assert_true(part > 0.7 && part <= 1);
             request = request_with(available);
             request.utilization = part;
             assert_int_equal(budget_compute(&request, &budget), OK);
         }
     }
     assert_true(refused > 100 && worked > 100);
+}
+
+// The share is of all memory, but never more than what is free now.
+static void the_share_is_of_all_memory(void **state)
+{
+    (void)state;
+    struct budget budget;
+    struct budget_request request = request_with(1 << 30);
+    request.device.total = (uint64_t)4 << 30;
+    request.utilization = 0.125;
+    assert_int_equal(budget_compute(&request, &budget), OK);
+    assert_true(budget.allowed_bytes == 1 << 29);
+    request.utilization = 0.92;
+    assert_int_equal(budget_compute(&request, &budget), OK);
+    assert_true(budget.allowed_bytes <= (1 << 30) + request.front_end_bytes);
+    assert_true(budget.allowed_bytes > (1 << 30) / 100 * 90);
+}
+
+static void a_length_that_fits_is_taken(void **state)
+{
+    (void)state;
+    struct budget budget;
+    int fitted = 0;
+    for (uint64_t available = 0; available < 200 << 20; available += 100003) {
+        struct budget_request request = request_with(available);
+        request.fit_model_len = true;
+        if (budget_compute(&request, &budget) != OK)
+            continue;
+        assert_true(budget.max_model_len > 0 && budget.max_model_len <= request.max_model_len);
+        assert_true(budget.fixed_bytes + budget.kv_bytes <= budget.allowed_bytes);
+        assert_true(budget_full_requests(&budget) >= 1);
+        fitted += budget.max_model_len < request.max_model_len;
+        request.fit_model_len = false;
+        request.max_model_len = budget.max_model_len;
+        assert_int_equal(budget_compute(&request, &budget), OK);
+    }
+    assert_true(fitted > 1);
 }
 
 static void a_pool_of_given_size_is_checked(void **state)
@@ -106,6 +144,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processes_and_shared_memory_count),
         cmocka_unit_test(advice_can_be_followed),
+        cmocka_unit_test(the_share_is_of_all_memory),
+        cmocka_unit_test(a_length_that_fits_is_taken),
         cmocka_unit_test(a_pool_of_given_size_is_checked),
     };
     return cmocka_run_group_tests(tests, new_plan, free_plan);

@@ -58,9 +58,10 @@ static void freed_memory_goes_back(void **state)
 static void the_machine_answers(void **state)
 {
     (void)state;
-    uint64_t available = 0;
-    assert_int_equal(device_memory_available(&available), OK);
-    assert_true(available > 1 << 20 && available < (uint64_t)1 << 50);
+    struct device_memory memory = {0};
+    assert_int_equal(device_memory_read(&memory), OK);
+    assert_true(memory.available > 1 << 20 && memory.total < (uint64_t)1 << 50);
+    assert_true(memory.available < memory.total);
     assert_in_range(device_cpu_count(), 1, 1 << 20);
 }
 
@@ -80,9 +81,16 @@ static void write_text(const char *path, const char *text)
 
 static void expect(uint64_t expected)
 {
-    uint64_t available = 0;
-    assert_int_equal(memory_limits_read(root, &available), OK);
-    assert_true(available == expected);
+    struct device_memory memory = {0};
+    assert_int_equal(memory_limits_read(root, &memory), OK);
+    assert_true(memory.available == expected);
+}
+
+static void expect_total(uint64_t expected)
+{
+    struct device_memory memory = {0};
+    assert_int_equal(memory_limits_read(root, &memory), OK);
+    assert_true(memory.total == expected);
 }
 
 static void remove_root(void)
@@ -104,10 +112,40 @@ static void meminfo_alone(void **state)
     (void)state;
     new_root();
     expect(1000 * 1024);
+    expect_total(2000 * 1024);
+    struct device_memory memory;
     write_text("proc/meminfo", "MemTotal: 2000 kB\n");
-    uint64_t available;
-    assert_int_equal(memory_limits_read(root, &available), ERR_IO);
+    assert_int_equal(memory_limits_read(root, &memory), ERR_IO);
     assert_non_null(strstr(status_message(), "MemAvailable"));
+    write_text("proc/meminfo", "MemAvailable: 2000 kB\n");
+    assert_int_equal(memory_limits_read(root, &memory), ERR_IO);
+    assert_non_null(strstr(status_message(), "MemTotal"));
+    remove_root();
+}
+
+static void the_nodes_of_the_cpuset_count(void **state)
+{
+    (void)state;
+    new_root();
+    write_text("sys/devices/system/node/node0/meminfo",
+               "Node 0 MemTotal:       900 kB\nNode 0 MemFree:        100 kB\n"
+               "Node 0 Active(file):     20 kB\nNode 0 Inactive(file):   10 kB\n"
+               "Node 0 SReclaimable:     5 kB\n");
+    write_text("sys/devices/system/node/node2/meminfo",
+               "Node 2 MemTotal:       1100 kB\nNode 2 MemFree:        900 kB\n");
+    write_text("proc/self/status", "Name:\tx\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
+    expect_total(900 * 1024);
+    expect(135 * 1024);
+    write_text("proc/self/status", "Mems_allowed_list:\t2\n");
+    expect_total(1100 * 1024);
+    expect(900 * 1024);
+    write_text("proc/self/status", "Mems_allowed_list:\t0-3\n"); // 1 and 3 are not there
+    expect_total(2000 * 1024);
+    expect(1000 * 1024);
+    write_text("proc/self/status", "Mems_allowed_list:\t5,9999999999\n"); // nor are these
+    expect_total(2000 * 1024);
+    write_text("proc/self/status", "Mems_allowed_list:\t\n");
+    expect_total(2000 * 1024);
     remove_root();
 }
 
@@ -122,11 +160,13 @@ static void version_2_limits_count_with_their_parents(void **state)
     write_text("sys/fs/cgroup/slice/memory.max", "600000\n");
     write_text("sys/fs/cgroup/slice/memory.current", "200000\n");
     expect(400000);
+    expect_total(600000);
     write_text("sys/fs/cgroup/slice/memory.stat",
                "anon 3\ninactive_file 20000\nactive_file 29000\nslab_reclaimable 1000\n");
     expect(450000); // file pages that were read twice are given up as well
     write_text("sys/fs/cgroup/slice/memory.high", "500000\n");
     expect(350000);
+    expect_total(500000);
     write_text("sys/fs/cgroup/slice/memory.high", "max\n");
     expect(450000);
     write_text("sys/fs/cgroup/slice/unit/memory.max", "4000\n"); // below what is used
@@ -210,6 +250,7 @@ int main(void)
         cmocka_unit_test(freed_memory_goes_back),
         cmocka_unit_test(the_machine_answers),
         cmocka_unit_test(meminfo_alone),
+        cmocka_unit_test(the_nodes_of_the_cpuset_count),
         cmocka_unit_test(version_2_limits_count_with_their_parents),
         cmocka_unit_test(version_1_limits_count),
         cmocka_unit_test(version_2_quotas_count_with_their_parents),

@@ -73,6 +73,59 @@ static void test_common_flags(void **state)
     }
 }
 
+static bool reads_as(const char *name, const char *value, struct engine_flags *flags)
+{
+    char text[64];
+    char *argv[] = {"generate", text, NULL};
+    const struct command alone = {.name = "generate",
+                                  .sections = {{engine_flag_rows, ENGINE_FLAGS, 0}}};
+    int n;
+    bool helped;
+    engine_flags_init(flags);
+    snprintf(text, sizeof text, "%s=%s", name, value);
+    return flags_parse(&alone, flags, 2, argv, NULL, 0, &n, &helped) == OK;
+}
+
+// vLLM's letters: small ones are decimal, capitals binary; with a B behind, the standards'.
+static void test_sizes_and_lengths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t bytes, length; // -2: refused
+    } cases[] = {
+        {"1000", 1000, 1000},
+        {"4k", 4000, 4000},
+        {"4K", 4096, 4096},
+        {"25.6k", 25600, 25600},
+        {"2m", 2000000, 2000000},
+        {"2M", 2 << 20, 2 << 20},
+        {"1g", 1000000000, -2},
+        {"1G", 1 << 30, -2},
+        {"1GB", 1000000000, -2},
+        {"1GiB", 1 << 30, -2},
+        {"1Gi", 1 << 30, -2},
+        {"0.5T", (int64_t)1 << 39, -2},
+        {"auto", -2, -1},
+        {"-1", -2, -1},
+        {"-2", -2, -2},
+        {"1.5", 1, -2},
+        {"", -2, -2},
+        {"k", -2, -2},
+        {"4kk", -2, -2},
+        {"nan", -2, -2},
+        {"1e99", -2, -2},
+        {"9e999G", -2, -2},
+    };
+    struct engine_flags flags;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool taken = reads_as("--kv-cache-memory-bytes", cases[i].text, &flags);
+        assert_int_equal(taken ? flags.options.kv_cache_memory : -2, cases[i].bytes);
+        taken = reads_as("--max-model-len", cases[i].text, &flags);
+        assert_int_equal(taken ? flags.options.max_model_len : -2, cases[i].length);
+    }
+}
+
 // What the flag allows is what the engine takes.
 static void test_samples(void **state)
 {
@@ -180,10 +233,11 @@ static void test_empty_argument(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tables),   cmocka_unit_test(test_common_flags),
-        cmocka_unit_test(test_find),     cmocka_unit_test(test_samples),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_suggestions),
-        cmocka_unit_test(test_commands), cmocka_unit_test(test_empty_argument),
+        cmocka_unit_test(test_tables),         cmocka_unit_test(test_common_flags),
+        cmocka_unit_test(test_find),           cmocka_unit_test(test_sizes_and_lengths),
+        cmocka_unit_test(test_samples),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_suggestions),    cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_empty_argument),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
