@@ -11,7 +11,8 @@ static uint64_t dice_next(struct bench_dice *dice) // splitmix64
     return x ^ (x >> 31);
 }
 
-double bench_dice_uniform(struct bench_dice *dice)
+// (0, 1)
+static double bench_dice_uniform(struct bench_dice *dice)
 {
     return ((double)(dice_next(dice) >> 12) + 0.5) / (double)(UINT64_C(1) << 52);
 }
@@ -28,7 +29,8 @@ static double dice_normal(struct bench_dice *dice)
 }
 
 // Marsaglia and Tsang, A simple method for generating gamma variables (2000).
-double bench_dice_gap(struct bench_dice *dice, double shape)
+// Gamma-distributed with mean 1: shape 1 is a Poisson process' gap, below is bursty, above even.
+static double bench_dice_gap(struct bench_dice *dice, double shape)
 {
     double boost = 1, k = shape;
     if (k < 1) {
@@ -61,7 +63,8 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double bench_percentile(const double *sorted, int n, double percent)
+// linear between neighbours
+static double bench_percentile(const double *sorted, int n, double percent)
 {
     if (n == 0)
         return 0;

@@ -9,7 +9,7 @@ enum status symbols_too_deep(struct symbol_resolver *resolver, int line)
                 resolver->name, line, RESOLVE_DEPTH_MAX);
 }
 
-bool symbols_same_name(struct jinja_value a, struct jinja_value b)
+static bool symbols_same_name(struct jinja_value a, struct jinja_value b)
 {
     return a.length == b.length && memcmp(a.text, b.text, a.length) == 0;
 }

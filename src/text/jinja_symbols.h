@@ -39,7 +39,6 @@ struct symbol_resolver {
     int depth;
 };
 
-bool symbols_same_name(struct jinja_value a, struct jinja_value b);
 enum status symbols_too_deep(struct symbol_resolver *resolver, int line);
 // The symbol that `name` means here and the scope it belongs to; NULL: none.
 struct symbol *symbols_find(struct symbols *symbols, struct jinja_value name,
