@@ -275,17 +275,23 @@ static void find_best(const struct scored_row *row, int k, struct colrow_logprob
         best[i].rank = i + 1;
 }
 
+// Loops over whole blocks: compilers make vectors of them.
 static int rank_in_row(const struct scored_row *row, int32_t id)
 {
     float chosen = row->logits[id];
     int rank = 1;
     for (int32_t begin = 0; begin < row->n; begin += BLOCK) {
-        int32_t end = begin + BLOCK < row->n ? begin + BLOCK : row->n;
+        const float *block = row->logits + begin;
         if (!(row->tops[begin / BLOCK] >= chosen))
             continue;
-        for (int32_t i = begin; i < end; i++)
-            rank += row->logits[i] > chosen || (row->logits[i] == chosen && i < id);
+        for (int i = 0; i < BLOCK; i++)
+            rank += block[i] > chosen;
+        if (begin + BLOCK <= id)
+            for (int i = 0; i < BLOCK; i++)
+                rank += block[i] == chosen;
     }
+    for (int32_t i = id / BLOCK * BLOCK; i < id; i++)
+        rank += row->logits[i] == chosen;
     return rank;
 }
 
@@ -294,16 +300,17 @@ static void score_row(struct api_answer *answer, const float *logits, int32_t id
                       struct colrow_logprob *entries)
 {
     const struct kernels *kernels = answer->model->kernels;
-    int width = (int)answer->row_width;
+    int32_t n = answer->model->vocab_size, width = (int32_t)answer->row_width;
     float most, *padded = answer->row, *exps = padded + width, *tops = exps + width;
-    struct scored_row row = {padded, tops, answer->model->vocab_size};
-    memcpy(padded, logits, (size_t)row.n * sizeof *padded);
-    kernels->tops(padded, width, tops);
+    if (n < width) // most vocabularies are whole blocks, and a copy is as dear as all else
+        logits = memcpy(padded, logits, (size_t)n * sizeof *padded);
+    const struct scored_row row = {logits, tops, n};
+    kernels->tops(logits, width, tops);
     kernels->argmax(tops, width / BLOCK, &most);
-    float log_sum = number_log(kernels->exp_sum(padded, most, width, exps));
+    float log_sum = number_log(kernels->exp_sum(logits, most, width, exps));
     find_best(&row, k, entries + 1);
     entries[0] =
-        (struct colrow_logprob){.id = id, .logprob = padded[id], .rank = rank_in_row(&row, id)};
+        (struct colrow_logprob){.id = id, .logprob = logits[id], .rank = rank_in_row(&row, id)};
     for (int i = 0; i < 1 + k; i++)
         entries[i].logprob = entries[i].logprob - most - log_sum;
 }
