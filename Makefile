@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test check-full setup setup-full install clean asan tsan fuzz docs format
+.PHONY: all program configure run test clients soak check-full setup setup-full install clean asan tsan fuzz docs format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -23,6 +23,13 @@ run: program
 
 test: all
 	ctest --test-dir "$(BUILD)" --output-on-failure -j $(JOBS)
+
+# Clients from the package index, and a long run: tests/clients/README.md.
+clients: program
+	COLROW="$(abspath $(BUILD))/colrow" python3 tests/clients/run.py
+
+soak: program
+	COLROW="$(abspath $(BUILD))/colrow" python3 tests/clients/soak.py
 
 # Both compilers, both sanitizers, every checker, every fuzzer for a minute: see .ci/full.
 check-full:
