@@ -17,6 +17,7 @@ struct fixture {
     struct sequence sequences[SEQUENCES];
     int n_sequences, n_over;
     int32_t (*cache)[64]; // [page][position]: the token whose keys lie there
+    int n_host;           // host pages; their tokens lie behind those of the pool
     int n_common;         // of the tokens of each prompt: the same as of all others
     int64_t n_rows;
 };
@@ -31,7 +32,9 @@ static inline void fixture_init(struct fixture *f, int n_pages, struct scheduler
 
 static inline void fixture_share(struct fixture *f, bool retains, int n_common)
 {
-    assert_int_equal(prefix_cache_new(f->pool, retains, &f->known), OK);
+    assert_int_equal(prefix_cache_new(f->pool, retains, f->n_host, &f->known), OK);
+    free(f->cache);
+    f->cache = calloc((size_t)(kv_pool_size(f->pool) + f->n_host), sizeof *f->cache);
     f->scheduler.cache = f->known;
     f->n_common = n_common;
 }
@@ -99,6 +102,14 @@ static inline void execute(struct fixture *f)
 {
     struct scheduler *sched = &f->scheduler;
     const struct step *step = &sched->step;
+    int64_t n_pages = kv_pool_size(f->pool);
+    for (int i = 0; i < step->n_copies; i++) {
+        struct step_copy copy = step->copies[i];
+        assert_in_range(copy.from, 0, n_pages + f->n_host - 1);
+        assert_in_range(copy.to, 0, n_pages + f->n_host - 1);
+        assert_int_not_equal(copy.from < n_pages, copy.to < n_pages);
+        memcpy(f->cache[copy.to], f->cache[copy.from], sizeof f->cache[0]);
+    }
     for (int i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *s = &step->sequences[i];
         assert_int_equal(s->n_pages, kv_pages_for(s->position + s->n_tokens));

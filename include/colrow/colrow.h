@@ -91,6 +91,10 @@ struct colrow_options {
     // longest among equals; and who gives way when pages run short
     const char *scheduling_policy;
     int log_json; // the budget as one line of JSON instead of a table
+    // GiB over all ranks; 0: none. Pages that are needed for something else are kept there, and
+    // come back when a prompt begins with them or their sequence starts over. Needs
+    // enable_prefix_caching
+    double kv_offloading_size;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -309,6 +313,7 @@ struct colrow_info {
     int threads_per_rank;
     int max_new_tokens, max_length; // of generation_config.json; 0: not said
     int prefix_caching;             // 1: on
+    int64_t kv_host_pages;          // of kv_offloading_size
 };
 COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
                                       size_t struct_size);
@@ -327,7 +332,9 @@ struct colrow_statistics {
                              // sampling, bookkeeping)
     // tokens of prompts when they first start: looked up in the prefix cache, and found
     uint64_t prefix_cache_queries, prefix_cache_hits;
-    uint64_t cached_prompt_tokens; // of prompt_tokens: not computed
+    uint64_t cached_prompt_tokens;   // of prompt_tokens: not computed
+    uint64_t prefix_cache_host_hits; // of prefix_cache_hits: in pages of kv_offloading_size
+    uint64_t kv_pages_offloaded, kv_pages_loaded; // to these pages, and back
 };
 struct colrow_rank_statistics {
     int pid;
@@ -337,6 +344,7 @@ struct colrow_rank_statistics {
     uint64_t bytes_sent;
     double weights_seconds; // of load_seconds: from the first byte of the weights read to the last
                             // one packed
+    uint64_t host_kv_bytes; // pages of kv_offloading_size
 };
 COLROW_API void colrow_get_statistics_sized(const struct colrow_engine *engine,
                                             struct colrow_statistics *out, size_t struct_size);

@@ -43,6 +43,8 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "whole KV pages that a prompt has in common with earlier ones are not computed again"},
     {FLAG_OFF, "--no-enable-prefix-caching", NULL, AT(prefix_caching), 0, 0, NULL,
      "only the answers to one request share its prompt"},
+    {FLAG_NUMBER, "--kv-offloading-size", "--swap-space", AT(options.kv_offloading_size), 0,
+     1 << 20, "GIB", "host memory of all ranks for KV pages that were pushed out (default 0)"},
     {FLAG_TEXT, "--scheduling-policy", NULL, AT(options.scheduling_policy), 0, 0, "POLICY",
      "fcfs, or priority: requests with a smaller priority go first (default fcfs)"},
     {FLAG_TEXT, "--tp-plan", NULL, AT(options.tp_plan), 0, 0, "FILE",

@@ -103,7 +103,7 @@ static void apply_nodes(const char *root, struct device_memory *memory)
     while (fgets(line, sizeof line, file))
         if (strncmp(line, key, sizeof key - 1) == 0)
             visit_nodes(line + sizeof key - 1 + strspn(line + sizeof key - 1, " \t"), add_node,
-                       &nodes);
+                        &nodes);
     fclose(file);
     if (!nodes.found)
         return;

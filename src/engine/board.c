@@ -109,8 +109,9 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
     struct places places;
     if (limits->rows_max < 1 || limits->sequences_max < 1 || limits->logit_rows_max < 1 ||
         shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
-        shape->capture_rows_max < 0 || shape->hidden_size < 1 || shape->num_hidden_layers < 1 ||
-        shape->n_ranks != n_ranks || header->options.first_step < 1)
+        shape->host_pages < 0 || limits->copies_max < 0 || shape->capture_rows_max < 0 ||
+        shape->hidden_size < 1 || shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks ||
+        header->options.first_step < 1)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
     if (places.end != header->bytes || header->bytes > bytes ||

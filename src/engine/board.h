@@ -24,13 +24,13 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 4, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 5, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {
     int32_t n_ranks;
     struct step_limits limits;
-    int64_t kv_pages;
+    int64_t kv_pages, host_pages;
     int32_t vocab_size, hidden_size, num_hidden_layers;
     int32_t capture_rows_max; // 0: no room for hidden states
 };
@@ -54,7 +54,7 @@ struct board_options {
 // Written by one rank. Times in ns, since it started.
 struct board_rank {
     alignas(BOARD_LINE) _Atomic uint64_t bytes_read; // while loading
-    _Atomic uint64_t weight_bytes, kv_bytes, scratch_bytes, resident_peak_bytes;
+    _Atomic uint64_t weight_bytes, kv_bytes, host_kv_bytes, scratch_bytes, resident_peak_bytes;
     _Atomic uint64_t load_ns, weights_ns;
     alignas(BOARD_LINE) _Atomic uint64_t step_ns, last_step_ns, all_reduce_ns, wait_ns, bytes_sent;
     _Atomic int64_t last_end_ns; // clock_ns() when it finished its last step

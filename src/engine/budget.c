@@ -19,6 +19,31 @@ static uint64_t allowed_of(const struct budget_request *request, double utilizat
     return (uint64_t)(share < rest ? share : rest);
 }
 
+// The front-end keeps the tokens of each page.
+static uint64_t bytes_of_pages(const struct budget *budget, int64_t pages)
+{
+    return (uint64_t)pages * (budget->kv_page_bytes + KV_PAGE_TOKENS * sizeof(int32_t));
+}
+
+// The second pool is of the same memory on a CPU, and so has its part of what may be taken.
+static enum status add_host_pages(const struct budget_request *request, struct budget *out)
+{
+    double pages = request->kv_offloading_size * (double)(1 << 30) / (double)out->kv_page_bytes;
+    if (pages == 0)
+        return OK;
+    if (pages < 1 || pages > KV_POOL_PAGES_MAX)
+        return fail(ERR_USAGE,
+                    "--kv-offloading-size is %g GiB, and a page takes %s; expected room for 1 to "
+                    "%d pages",
+                    request->kv_offloading_size, show_bytes((double)out->kv_page_bytes),
+                    KV_POOL_PAGES_MAX);
+    out->host_pages = (int64_t)pages;
+    uint64_t bytes = bytes_of_pages(out, out->host_pages);
+    out->fixed_bytes += bytes;
+    out->front_end_bytes += bytes - (uint64_t)out->host_pages * out->kv_page_bytes;
+    return OK;
+}
+
 static enum status sum_up(const struct budget_request *request, struct budget *out)
 {
     *out = (struct budget){.n_ranks = request->plan->n_ranks,
@@ -36,13 +61,7 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
         out->file_bytes += memory->file_bytes;
     }
     out->allowed_bytes = allowed_of(request, request->utilization);
-    return OK;
-}
-
-// The front-end keeps the tokens of each page.
-static uint64_t bytes_of_pages(const struct budget *budget, int64_t pages)
-{
-    return (uint64_t)pages * (budget->kv_page_bytes + KV_PAGE_TOKENS * sizeof(int32_t));
+    return add_host_pages(request, out);
 }
 
 // What would make room for `missing` more bytes, as far as it is known to be enough.
@@ -178,18 +197,22 @@ void budget_print(const struct budget *budget)
         char name[24];
         snprintf(name, sizeof name, "rank %d", r);
         add_budget_row(&table, name, memory->weight_bytes,
-                       (uint64_t)budget->kv_pages * memory->kv_page_bytes, memory->scratch_bytes,
-                       RANK_PROCESS_BYTES);
+                       (uint64_t)(budget->kv_pages + budget->host_pages) * memory->kv_page_bytes,
+                       memory->scratch_bytes, RANK_PROCESS_BYTES);
         weights += memory->weight_bytes;
         scratch += memory->scratch_bytes;
         others += RANK_PROCESS_BYTES;
     }
     add_budget_row(&table, "board and slots", 0, 0, 0, budget->shared_bytes);
     add_budget_row(&table, "front-end", 0, 0, 0, budget->front_end_bytes);
-    add_budget_row(&table, "all", weights, budget->kv_bytes, scratch, others);
+    uint64_t host_bytes = (uint64_t)budget->host_pages * budget->kv_page_bytes;
+    add_budget_row(&table, "all", weights, budget->kv_bytes + host_bytes, scratch, others);
     enum status status = table_print(&table, stderr);
     (void)status; // out of memory for a table: the line below still comes
     table_fini(&table);
+    if (budget->host_pages)
+        fprintf(stderr, "KV offloading: %lld tokens more (%lld pages in host memory)\n",
+                (long long)(budget->host_pages * KV_PAGE_TOKENS), (long long)budget->host_pages);
     fprintf(stderr,
             "KV cache: %lld tokens (%lld pages of %d): %.1f requests of max_model_len %lld at "
             "once\n%s may be taken of %s, of which %s are free\n",
@@ -209,10 +232,11 @@ void budget_print_json(const struct budget *budget)
     for (int r = 0; r < budget->n_ranks; r++) {
         const struct plan_memory *memory = &budget->ranks[r];
         fprintf(stderr,
-                "%s{\"rank\":%d,\"weight_bytes\":%llu,\"kv_bytes\":%llu,\"scratch_bytes\":%llu,"
-                "\"process_bytes\":%llu}",
+                "%s{\"rank\":%d,\"weight_bytes\":%llu,\"kv_bytes\":%llu,"
+                "\"host_kv_bytes\":%llu,\"scratch_bytes\":%llu,\"process_bytes\":%llu}",
                 r ? "," : "", r, (unsigned long long)memory->weight_bytes,
                 (unsigned long long)budget->kv_pages * memory->kv_page_bytes,
+                (unsigned long long)budget->host_pages * memory->kv_page_bytes,
                 (unsigned long long)memory->scratch_bytes, (unsigned long long)RANK_PROCESS_BYTES);
     }
     fprintf(stderr,

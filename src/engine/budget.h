@@ -20,6 +20,7 @@ struct budget_request {
     struct device_memory device; // of this machine, as far as this process may use it
     double utilization;          // of device.total
     int64_t kv_cache_memory;     // bytes for KV over all ranks; 0: what the others leave
+    double kv_offloading_size;   // GiB of host pages over all ranks
     uint64_t shared_bytes;       // the board and what the collectives touch
     uint64_t front_end_bytes;    // resident already, so no longer among those that are free
 };
@@ -35,12 +36,12 @@ struct budget {
     struct device_memory device;
     uint64_t allowed_bytes; // for everything of colrow
     uint64_t fixed_bytes;   // all but pages
-    uint64_t kv_bytes;      // over all ranks: pages
+    uint64_t kv_bytes;      // over all ranks: pages, without host pages
     uint64_t shared_bytes;
     uint64_t front_end_bytes; // with the tokens of all pages
     uint64_t kv_page_bytes;   // of one page, over all ranks
     uint64_t file_bytes;      // to be read, over all ranks
-    int64_t kv_pages;
+    int64_t kv_pages, host_pages;
     int64_t max_model_len; // as requested, or what fits
 };
 

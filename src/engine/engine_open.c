@@ -77,6 +77,17 @@ static enum status check_range(const char *name, double value, double least, dou
     return fail(ERR_USAGE, "%s is %.15g; expected %.15g to %.15g", name, value, least, most);
 }
 
+// Only known pages are worth keeping, and only these are known.
+static enum status check_offloading(const struct colrow_options *o)
+{
+    if (o->kv_offloading_size > 0 && (!o->enable_prefix_caching || o->capture_hidden_states))
+        return fail(ERR_USAGE,
+                    "kv_offloading_size is %g GiB, but prefix caching is off, without which no "
+                    "page can be found again; leave one of the two out",
+                    o->kv_offloading_size);
+    return check_range("kv_offloading_size", o->kv_offloading_size, 0, 1 << 20);
+}
+
 static enum status resolve_policy(const struct colrow_options *o, struct colrow_engine *engine)
 {
     const char *name = o->scheduling_policy ? o->scheduling_policy : "fcfs";
@@ -281,6 +292,7 @@ static enum status choose_sizes(struct opening *opening)
         .logit_rows_max = logit_rows < rows ? logit_rows : rows,
         // may be more than there are pages: sequences share them
         .page_entries_max = kv_pages_for(engine->max_model_len) * options->max_num_seqs,
+        .copies_max = options->kv_offloading_size > 0 ? 2 * HOST_COPIES_MAX : 0,
     };
     return OK;
 }
@@ -300,6 +312,7 @@ static enum status plan_memory_use(struct opening *opening)
         .fit_model_len = options->max_model_len < 0,
         .utilization = options->gpu_memory_utilization,
         .kv_cache_memory = options->kv_cache_memory,
+        .kv_offloading_size = options->kv_offloading_size,
     };
     // at most what the board will take: the pages are not counted yet
     struct board_shape shape = {
@@ -341,7 +354,7 @@ static enum status reserve_engine(struct opening *opening)
     TRY(kv_pool_new(opening->budget.kv_pages, &engine->pool));
     if (!engine->capture)
         TRY(prefix_cache_new(engine->pool, opening->options->enable_prefix_caching != 0,
-                             &engine->cache));
+                             opening->budget.host_pages, &engine->cache));
     TRY(scheduler_init(&engine->scheduler, &limits, engine->pool, engine->cache));
     return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX,
                        engine->kernels, &engine->sampler);
@@ -366,6 +379,7 @@ static enum status start_engine_ranks(struct opening *opening)
         .n_ranks = engine->plan->n_ranks,
         .limits = engine->limits,
         .kv_pages = opening->budget.kv_pages,
+        .host_pages = opening->budget.host_pages,
         .vocab_size = engine->config.vocab_size,
         .hidden_size = engine->config.hidden_size,
         .num_hidden_layers = engine->config.num_hidden_layers,
@@ -395,6 +409,7 @@ static enum status open_engine(struct opening *opening)
 {
     opening->engine->begun = clock_seconds();
     TRY(check_engine_options(opening->options));
+    TRY(check_offloading(opening->options));
     TRY(resolve_policy(opening->options, opening->engine));
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));

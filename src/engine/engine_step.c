@@ -51,6 +51,9 @@ static void count_step(struct colrow_engine *engine)
     statistics->preemptions = scheduler->preemptions;
     statistics->prefix_cache_queries = scheduler->prefix_queries;
     statistics->prefix_cache_hits = scheduler->prefix_hits;
+    statistics->prefix_cache_host_hits = scheduler->prefix_host_hits;
+    statistics->kv_pages_offloaded = scheduler->host_stores;
+    statistics->kv_pages_loaded = scheduler->host_loads;
     engine->n_rows_last = scheduler->step.n_rows;
 }
 

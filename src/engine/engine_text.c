@@ -166,6 +166,7 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .max_new_tokens = engine->generation.max_new_tokens,
         .max_length = engine->generation.max_length,
         .prefix_caching = engine->cache && prefix_cache_retains(engine->cache),
+        .kv_host_pages = engine->cache ? prefix_cache_host_pages(engine->cache) : 0,
     };
     struct_give(out, struct_size, &info, sizeof info);
 }
@@ -234,6 +235,7 @@ int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int ran
         .pid = pid,
         .weight_bytes = load_counter(&from->weight_bytes),
         .kv_bytes = load_counter(&from->kv_bytes),
+        .host_kv_bytes = load_counter(&from->host_kv_bytes),
         .scratch_bytes = load_counter(&from->scratch_bytes),
         .resident_peak_bytes = peak ? peak : load_counter(&from->resident_peak_bytes),
         .file_bytes_read = load_counter(&from->bytes_read),

@@ -20,15 +20,19 @@ struct known_page {
 
 struct prefix_cache {
     struct kv_pool *pool; // borrowed
+    struct kv_pool *host; // host pages, all of them free but while prefix_cache_load() is to come
     bool retains;
     page_hash *hash;
     uint64_t key[2];
     uint64_t last_id;
-    int32_t n_pages;
-    struct known_page *pages;          // [n_pages]
-    int32_t (*tokens)[KV_PAGE_TOKENS]; // [n_pages]
-    int32_t *buckets;                  // [n_buckets] first page, or NO_PAGE
+    int32_t n_pages;                   // of the pool: the place of the first host page
+    int32_t n_places;                  // with host pages
+    struct known_page *places;         // [n_places]
+    int32_t (*tokens)[KV_PAGE_TOKENS]; // [n_places]
+    int32_t *buckets;                  // [n_buckets] first place, or NO_PAGE
     uint64_t n_buckets;                // a power of two
+    struct step_copy *copies;          // [2 * HOST_COPIES_MAX], of the step to come
+    int32_t n_copies, n_out;           // n_out: of these, to host pages
 };
 
 uint64_t prefix_scope(enum prefix_scope_kind kind, uint64_t number)
@@ -55,41 +59,150 @@ static int32_t *bucket_of(const struct prefix_cache *cache, const uint64_t hash[
     return &cache->buckets[hash[0] & (cache->n_buckets - 1)];
 }
 
-static void forget_page(void *context, int32_t page)
+// ---- places ----
+
+static void forget_place(struct prefix_cache *cache, int32_t place)
 {
-    struct prefix_cache *cache = context;
-    struct known_page *known = &cache->pages[page];
+    struct known_page *known = &cache->places[place];
     assert(known->id);
     int32_t *at = bucket_of(cache, known->hash);
-    while (*at != page)
-        at = &cache->pages[*at].next;
+    while (*at != place)
+        at = &cache->places[*at].next;
     *at = known->next;
     known->id = 0;
 }
 
-enum status prefix_cache_new(struct kv_pool *pool, bool retains, struct prefix_cache **out)
+static void know_place(struct prefix_cache *cache, int32_t place, struct known_page known,
+                       const int32_t *tokens)
+{
+    int32_t *bucket = bucket_of(cache, known.hash);
+    assert(!cache->places[place].id);
+    known.next = *bucket;
+    *bucket = place;
+    cache->places[place] = known;
+    memcpy(cache->tokens[place], tokens, sizeof cache->tokens[place]);
+}
+
+static void move_known(struct prefix_cache *cache, int32_t from, int32_t to)
+{
+    struct known_page known = cache->places[from];
+    forget_place(cache, from);
+    know_place(cache, to, known, cache->tokens[from]);
+}
+
+// ---- host pages ----
+
+static void add_copy(struct prefix_cache *cache, int32_t from, int32_t to)
+{
+    assert(cache->n_copies < 2 * HOST_COPIES_MAX);
+    cache->copies[cache->n_copies++] = (struct step_copy){from, to};
+}
+
+static void host_page_lost(void *context, int32_t slot)
+{
+    struct prefix_cache *cache = context;
+    forget_place(cache, cache->n_pages + slot);
+}
+
+static bool offload(struct prefix_cache *cache, int32_t page)
+{
+    int32_t slot;
+    if (!cache->host || cache->n_out == HOST_COPIES_MAX || !kv_pool_take(cache->host, 1, &slot))
+        return false;
+    move_known(cache, page, cache->n_pages + slot);
+    kv_pool_keep(cache->host, slot);
+    kv_pool_give(cache->host, &slot, 1);
+    add_copy(cache, page, cache->n_pages + slot);
+    cache->n_out++;
+    return true;
+}
+
+static void page_lost(void *context, int32_t page)
+{
+    struct prefix_cache *cache = context;
+    if (!offload(cache, page))
+        forget_place(cache, page);
+}
+
+static void free_host_page(struct prefix_cache *cache, int32_t slot)
+{
+    kv_pool_forget(cache->host, slot);
+    kv_pool_give(cache->host, &slot, 1);
+}
+
+bool prefix_cache_is_host(const struct prefix_cache *cache, int32_t place)
+{
+    return place >= cache->n_pages;
+}
+
+void prefix_cache_hold(struct prefix_cache *cache, const int32_t *places, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        bool host = prefix_cache_is_host(cache, places[i]);
+        int32_t page = host ? places[i] - cache->n_pages : places[i];
+        kv_pool_share(host ? cache->host : cache->pool, &page, 1);
+    }
+}
+
+void prefix_cache_load(struct prefix_cache *cache, int32_t place, int32_t page)
+{
+    assert(prefix_cache_is_host(cache, place) && !prefix_cache_is_host(cache, page));
+    move_known(cache, place, page);
+    kv_pool_keep(cache->pool, page);
+    add_copy(cache, place, page);
+    free_host_page(cache, place - cache->n_pages);
+}
+
+const struct step_copy *prefix_cache_copies(const struct prefix_cache *cache, int32_t *n)
+{
+    *n = cache->n_copies;
+    return cache->copies;
+}
+
+void prefix_cache_copied(struct prefix_cache *cache)
+{
+    cache->n_copies = cache->n_out = 0;
+}
+
+// ---- the cache ----
+
+static enum status reserve_places(struct prefix_cache *cache, int64_t host_pages)
 {
     static const char what[] = "the prefix cache";
-    struct prefix_cache *cache;
-    TRY(memory_new(1, sizeof *cache, what, &cache));
-    enum status status = OK;
-    size_t n = (size_t)kv_pool_size(pool);
-    *cache = (struct prefix_cache){
-        .retains = retains, .hash = siphash128, .n_pages = (int32_t)n, .n_buckets = 1};
-    while (cache->n_buckets < n)
+    size_t n = (size_t)cache->n_pages + (size_t)host_pages;
+    cache->n_places = (int32_t)n;
+    for (cache->n_buckets = 1; cache->n_buckets < n;)
         cache->n_buckets *= 2;
-    TRY_DONE(memory_new(n, sizeof *cache->pages, what, &cache->pages));
-    TRY_DONE(memory_new(n, sizeof *cache->tokens, what, &cache->tokens));
-    TRY_DONE(memory_new(cache->n_buckets, sizeof *cache->buckets, what, &cache->buckets));
-    if (getrandom(cache->key, sizeof cache->key, 0) != (ssize_t)sizeof cache->key) {
-        status = fail(ERR_IO, "getrandom() gives no key for the prefix cache; start with "
-                              "--no-enable-prefix-caching");
-        goto done;
-    }
+    TRY(memory_new(n, sizeof *cache->places, what, &cache->places));
+    TRY(memory_new(n, sizeof *cache->tokens, what, &cache->tokens));
+    TRY(memory_new(cache->n_buckets, sizeof *cache->buckets, what, &cache->buckets));
     for (uint64_t i = 0; i < cache->n_buckets; i++)
         cache->buckets[i] = NO_PAGE;
+    if (host_pages == 0)
+        return OK;
+    TRY(memory_new((size_t)2 * HOST_COPIES_MAX, sizeof *cache->copies, what, &cache->copies));
+    TRY(kv_pool_new(host_pages, &cache->host));
+    kv_pool_watch(cache->host, host_page_lost, cache, true);
+    return OK;
+}
+
+enum status prefix_cache_new(struct kv_pool *pool, bool retains, int64_t host_pages,
+                             struct prefix_cache **out)
+{
+    struct prefix_cache *cache;
+    assert(host_pages >= 0 && host_pages <= KV_POOL_PAGES_MAX && (retains || host_pages == 0));
+    TRY(memory_new(1, sizeof *cache, "the prefix cache", &cache));
+    enum status status = OK;
+    cache->retains = retains;
+    cache->hash = siphash128;
+    cache->n_pages = (int32_t)kv_pool_size(pool);
+    TRY_DONE(reserve_places(cache, host_pages));
+    if (getrandom(cache->key, sizeof cache->key, 0) != (ssize_t)sizeof cache->key) {
+        status = fail(ERR_IO, "getrandom() gives no key for the prefix cache");
+        goto done;
+    }
     cache->pool = pool;
-    kv_pool_watch(pool, forget_page, cache, retains);
+    kv_pool_watch(pool, page_lost, cache, retains);
     *out = cache;
 done:
     if (status != OK)
@@ -99,11 +212,13 @@ done:
 
 void prefix_cache_clear(struct prefix_cache *cache)
 {
-    for (int32_t page = 0; page < cache->n_pages; page++)
-        if (cache->pages[page].id) {
-            forget_page(cache, page);
-            kv_pool_forget(cache->pool, page);
+    for (int32_t place = 0; place < cache->n_places; place++)
+        if (cache->places[place].id) {
+            forget_place(cache, place);
+            bool host = prefix_cache_is_host(cache, place);
+            kv_pool_forget(host ? cache->host : cache->pool, host ? place - cache->n_pages : place);
         }
+    prefix_cache_copied(cache);
 }
 
 void prefix_cache_free(struct prefix_cache *cache)
@@ -114,7 +229,9 @@ void prefix_cache_free(struct prefix_cache *cache)
         prefix_cache_clear(cache);
         kv_pool_watch(cache->pool, NULL, NULL, false);
     }
-    free(cache->pages);
+    kv_pool_free(cache->host);
+    free(cache->copies);
+    free(cache->places);
     free(cache->tokens);
     free(cache->buckets);
     free(cache);
@@ -123,6 +240,11 @@ void prefix_cache_free(struct prefix_cache *cache)
 bool prefix_cache_retains(const struct prefix_cache *cache)
 {
     return cache->retains;
+}
+
+int64_t prefix_cache_host_pages(const struct prefix_cache *cache)
+{
+    return cache->n_places - cache->n_pages;
 }
 
 void prefix_cache_hash_with(struct prefix_cache *cache, page_hash *hash)
@@ -142,17 +264,17 @@ static void hash_page(const struct prefix_cache *cache, const struct page_chain 
     cache->hash(cache->key, &input, sizeof input, out);
 }
 
-static int32_t known_page_of(const struct prefix_cache *cache, uint64_t parent,
-                             const uint64_t hash[2], const int32_t *tokens)
+static int32_t known_place_of(const struct prefix_cache *cache, uint64_t parent,
+                              const uint64_t hash[2], const int32_t *tokens)
 {
-    int32_t page = *bucket_of(cache, hash);
-    for (; page != NO_PAGE; page = cache->pages[page].next) {
-        const struct known_page *known = &cache->pages[page];
+    int32_t place = *bucket_of(cache, hash);
+    for (; place != NO_PAGE; place = cache->places[place].next) {
+        const struct known_page *known = &cache->places[place];
         if (known->hash[0] == hash[0] && known->hash[1] == hash[1] && known->parent == parent &&
-            memcmp(cache->tokens[page], tokens, sizeof cache->tokens[page]) == 0)
+            memcmp(cache->tokens[place], tokens, sizeof cache->tokens[place]) == 0)
             break;
     }
-    return page;
+    return place;
 }
 
 static void go_on(struct page_chain *chain, const uint64_t hash[2], uint64_t id)
@@ -163,17 +285,17 @@ static void go_on(struct page_chain *chain, const uint64_t hash[2], uint64_t id)
 }
 
 int32_t prefix_cache_find(const struct prefix_cache *cache, struct page_chain *chain,
-                          const int32_t *tokens, int32_t n_pages_max, int32_t *pages)
+                          const int32_t *tokens, int32_t n_pages_max, int32_t *places)
 {
-    int32_t n = 0;
+    int32_t n = 0, n_host = cache->n_copies - cache->n_out; // copies that come back already
     for (; n < n_pages_max; n++, tokens += KV_PAGE_TOKENS) {
         uint64_t hash[2];
         hash_page(cache, chain, tokens, hash);
-        int32_t page = known_page_of(cache, chain->id, hash, tokens);
-        if (page == NO_PAGE)
+        int32_t place = known_place_of(cache, chain->id, hash, tokens);
+        if (place == NO_PAGE || (prefix_cache_is_host(cache, place) && n_host++ == HOST_COPIES_MAX))
             break;
-        pages[n] = page;
-        go_on(chain, hash, cache->pages[page].id);
+        places[n] = place;
+        go_on(chain, hash, cache->places[place].id);
     }
     return n;
 }
@@ -181,24 +303,20 @@ int32_t prefix_cache_find(const struct prefix_cache *cache, struct page_chain *c
 void prefix_cache_put(struct prefix_cache *cache, struct page_chain *chain, const int32_t *tokens,
                       int32_t page)
 {
-    uint64_t hash[2];
-    hash_page(cache, chain, tokens, hash);
-    int32_t other = known_page_of(cache, chain->id, hash, tokens);
-    if (other != NO_PAGE) {
-        go_on(chain, hash, cache->pages[other].id);
-        return;
+    struct known_page known = {.parent = chain->id};
+    hash_page(cache, chain, tokens, known.hash);
+    int32_t other = known_place_of(cache, chain->id, known.hash, tokens);
+    if (other == NO_PAGE) {
+        known.id = ++cache->last_id;
+        know_place(cache, page, known, tokens);
+        kv_pool_keep(cache->pool, page);
+    } else {
+        known.id = cache->places[other].id;
+        if (prefix_cache_is_host(cache, other)) { // computed once more: no copy is needed
+            move_known(cache, other, page);
+            kv_pool_keep(cache->pool, page);
+            kv_pool_forget(cache->host, other - cache->n_pages);
+        }
     }
-    struct known_page *known = &cache->pages[page];
-    assert(page >= 0 && page < cache->n_pages && !known->id);
-    int32_t *bucket = bucket_of(cache, hash);
-    *known = (struct known_page){
-        .hash = {hash[0], hash[1]},
-        .id = ++cache->last_id,
-        .parent = chain->id,
-        .next = *bucket,
-    };
-    *bucket = page;
-    memcpy(cache->tokens[page], tokens, sizeof cache->tokens[page]);
-    kv_pool_keep(cache->pool, page);
-    go_on(chain, hash, known->id);
+    go_on(chain, known.hash, known.id);
 }

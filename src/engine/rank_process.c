@@ -88,6 +88,7 @@ static enum status open_rank_model(struct rank *rank, const struct checkpoint *c
         .rows_max = limits->rows_max,
         .logit_rows_max = limits->logit_rows_max,
         .kv_pages = rank->board.header->shape.kv_pages,
+        .host_pages = rank->board.header->shape.host_pages,
         .progress = show_progress,
         .progress_context = rank,
     };
@@ -99,6 +100,7 @@ static enum status open_rank_model(struct rank *rank, const struct checkpoint *c
     PUBLISH(bytes_read, memory.file_bytes_read);
     PUBLISH(weight_bytes, memory.weight_bytes);
     PUBLISH(kv_bytes, memory.kv_bytes);
+    PUBLISH(host_kv_bytes, memory.host_kv_bytes);
     PUBLISH(scratch_bytes, memory.scratch_bytes);
     PUBLISH(weights_ns, memory.weights_ns);
     PUBLISH(resident_peak_bytes, device_resident_peak_bytes(0));

@@ -84,6 +84,6 @@ enum status rank_program_find(const char *given, char *out)
     if (is_this_program(out) || found_beside_library(out) || found_in_path("colrow", out))
         return OK;
     return fail(ERR_IO, "cannot find the program colrow, which the ranks run: neither beside "
-                           "this library nor in PATH; set "
-                           "COLROW_RANK_PROGRAM to its path");
+                        "this library nor in PATH; set "
+                        "COLROW_RANK_PROGRAM to its path");
 }

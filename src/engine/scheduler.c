@@ -243,7 +243,8 @@ static int64_t pages_in_reserve(const struct scheduler *s)
 // What a waiting sequence need not compute. The pages stand in its table already, unheld.
 struct known_prefix {
     int32_t n_pages;
-    int32_t n_free; // of these: taken from the free ones by holding them
+    int32_t n_host; // of these: to be copied into pages that are taken
+    int32_t n_free; // ... free pages, which are taken by holding them
     struct page_chain chain;
 };
 
@@ -265,7 +266,10 @@ static struct known_prefix find_known_prefix(const struct scheduler *s, struct s
         prefix_cache_find(s->cache, &prefix.chain, sequence->tokens,
                           dispensable_tokens(sequence) / KV_PAGE_TOKENS, sequence->pages);
     for (int32_t i = 0; i < prefix.n_pages; i++)
-        prefix.n_free += kv_pool_is_free(s->pool, sequence->pages[i]);
+        if (prefix_cache_is_host(s->cache, sequence->pages[i]))
+            prefix.n_host++;
+        else
+            prefix.n_free += kv_pool_is_free(s->pool, sequence->pages[i]);
     return prefix;
 }
 
@@ -307,7 +311,8 @@ static bool is_in_the_making(const struct scheduler *s, const struct sequence *w
 static bool may_start(const struct scheduler *s, const struct sequence *sequence,
                       const struct known_prefix *prefix, int64_t reserve)
 {
-    int64_t taken = kv_pages_for(sequence->n_tokens) - prefix->n_pages + prefix->n_free;
+    int32_t shared = prefix->n_pages - prefix->n_host - prefix->n_free; // held by others, too
+    int64_t taken = kv_pages_for(sequence->n_tokens) - shared;
     return taken + reserve <= kv_pool_available(s->pool);
 }
 
@@ -322,7 +327,8 @@ static bool make_room(struct scheduler *s, struct sequence *sequence, struct kno
     return true;
 }
 
-static void note_first_start(struct scheduler *s, struct sequence *sequence)
+static void note_first_start(struct scheduler *s, struct sequence *sequence,
+                             const struct known_prefix *prefix)
 {
     if (sequence->n_cached >= 0)
         return;
@@ -332,21 +338,30 @@ static void note_first_start(struct scheduler *s, struct sequence *sequence)
         return; // it did not ask
     s->prefix_queries += (uint64_t)sequence->n_tokens;
     s->prefix_hits += (uint64_t)sequence->n_cached;
+    s->prefix_host_hits += (uint64_t)prefix->n_host * KV_PAGE_TOKENS;
 }
 
 static void start_sequence(struct scheduler *s, struct sequence *sequence,
                            const struct known_prefix *prefix)
 {
     int32_t n_pages = (int32_t)kv_pages_for(sequence->n_tokens);
-    kv_pool_share(s->pool, sequence->pages, prefix->n_pages); // first, lest they are taken
-    bool taken =
-        kv_pool_take(s->pool, n_pages - prefix->n_pages, sequence->pages + prefix->n_pages);
+    if (prefix->n_pages)
+        prefix_cache_hold(s->cache, sequence->pages, prefix->n_pages); // first, lest they are taken
+    bool taken = true;
+    for (int32_t i = 0; i < prefix->n_pages && prefix->n_host; i++)
+        if (prefix_cache_is_host(s->cache, sequence->pages[i])) {
+            int32_t place = sequence->pages[i];
+            taken = kv_pool_take(s->pool, 1, &sequence->pages[i]) && taken;
+            prefix_cache_load(s->cache, place, sequence->pages[i]);
+        }
+    taken = kv_pool_take(s->pool, n_pages - prefix->n_pages, sequence->pages + prefix->n_pages) &&
+            taken;
     assert(taken && n_pages <= sequence->pages_max);
-    (void)taken;
     sequence->n_pages = n_pages;
     sequence->n_computed = prefix->n_pages * KV_PAGE_TOKENS;
     sequence->chain = prefix->chain;
-    note_first_start(s, sequence);
+    note_first_start(s, sequence, prefix);
+    s->host_loads += (uint64_t)prefix->n_host;
     sequence_queue_remove(&s->waiting, sequence);
     sequence->state = SEQUENCE_RUNNING;
     sequence_queue_insert(&s->running, sequence);
@@ -422,8 +437,18 @@ static void lay_out(struct scheduler *s)
     assert(row <= s->limits.rows_max && s->step.n_logits <= s->limits.logit_rows_max);
 }
 
+// Copies that taking and finding pages has asked for.
+static void add_copies(struct scheduler *s, uint64_t loads_before)
+{
+    s->step.copies = prefix_cache_copies(s->cache, &s->step.n_copies);
+    s->host_stores += (uint64_t)s->step.n_copies - (s->host_loads - loads_before);
+}
+
 int32_t scheduler_plan(struct scheduler *s)
 {
+    if (s->cache)
+        prefix_cache_copied(s->cache); // by the step before: a plan with copies has rows
+    uint64_t loads = s->host_loads;
     s->step = (struct step){
         .number = s->step.number,
         .tokens = s->tokens,
@@ -440,6 +465,9 @@ int32_t scheduler_plan(struct scheduler *s)
     if (s->preemptions == preemptions) // else what starts would be pushed out again
         start_waiting(s, &room);
     lay_out(s);
+    if (s->cache)
+        add_copies(s, loads);
+    assert(s->step.n_rows > 0 || s->step.n_copies == 0);
     if (s->step.n_rows > 0)
         s->step.number++;
     return s->step.n_rows;

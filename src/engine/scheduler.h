@@ -28,7 +28,9 @@ struct scheduler {
     struct prefix_cache *cache; // borrowed; NULL: no page is shared
     struct sequence_queue waiting, running, parked;
     uint64_t preemptions;
-    uint64_t prefix_queries, prefix_hits; // tokens of first starts: looked up, found
+    // tokens of first starts: looked up, found, and of these found in host pages
+    uint64_t prefix_queries, prefix_hits, prefix_host_hits;
+    uint64_t host_stores, host_loads; // pages copied to host pages, and back
 
     // The step as planned last. Arrays have the sizes of `limits`.
     struct step step;

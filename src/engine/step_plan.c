@@ -8,7 +8,7 @@
 struct plan_head {
     uint64_t generation;
     int64_t number;
-    int32_t n_rows, n_sequences, n_logits, capture;
+    int32_t n_rows, n_sequences, n_logits, capture, n_copies, unused;
 };
 
 struct plan_sequence {
@@ -18,7 +18,7 @@ struct plan_sequence {
 
 // Where the arrays begin.
 struct places {
-    size_t sequences, tokens, logit_rows, logit_full, pages, end;
+    size_t sequences, tokens, logit_rows, logit_full, pages, copies, end;
 };
 
 static bool place_array(size_t *end, size_t count, size_t item_bytes, size_t *out)
@@ -38,7 +38,8 @@ static bool step_places_of(const struct step_limits *limits, struct places *out)
         place_array(&end, (size_t)limits->rows_max, sizeof(int32_t), &out->tokens) &&
         place_array(&end, (size_t)limits->logit_rows_max, sizeof(int32_t), &out->logit_rows) &&
         place_array(&end, (size_t)limits->logit_rows_max, 1, &out->logit_full) &&
-        place_array(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages);
+        place_array(&end, (size_t)limits->page_entries_max, sizeof(int32_t), &out->pages) &&
+        place_array(&end, (size_t)limits->copies_max, sizeof(struct step_copy), &out->copies);
     out->end = end;
     return good;
 }
@@ -64,7 +65,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
     struct places places;
     bool fits = step_places_of(limits, &places);
     assert(fits && step->n_rows <= limits->rows_max && step->n_sequences <= limits->sequences_max);
-    assert(step->n_logits <= limits->logit_rows_max);
+    assert(step->n_logits <= limits->logit_rows_max && step->n_copies <= limits->copies_max);
     (void)fits;
     char *base = area;
     *(struct plan_head *)area = (struct plan_head){
@@ -74,7 +75,9 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
         .n_sequences = step->n_sequences,
         .n_logits = step->n_logits,
         .capture = step->capture,
+        .n_copies = step->n_copies,
     };
+    copy_array(base + places.copies, step->copies, step->n_copies, sizeof *step->copies);
     copy_array(base + places.tokens, step->tokens, step->n_rows, sizeof *step->tokens);
     copy_array(base + places.logit_rows, step->logit_rows, step->n_logits,
                sizeof *step->logit_rows);
@@ -141,6 +144,7 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
     CHECK(head->n_rows, 1, limits->rows_max);
     CHECK(head->n_sequences, 1, limits->sequences_max);
     CHECK(head->n_logits, 0, limits->logit_rows_max);
+    CHECK(head->n_copies, 0, limits->copies_max);
     *out = (struct step){
         .number = head->number,
         .n_rows = head->n_rows,
@@ -151,6 +155,8 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
         .logit_rows = (const int32_t *)(base + places.logit_rows),
         .logit_full = (const uint8_t *)(base + places.logit_full),
         .capture = head->capture != 0,
+        .n_copies = head->n_copies,
+        .copies = (const struct step_copy *)(base + places.copies),
     };
     const struct plan_sequence *in = (const struct plan_sequence *)(base + places.sequences);
     const int32_t *pages = (const int32_t *)(base + places.pages);

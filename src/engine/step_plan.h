@@ -13,6 +13,7 @@
 struct step_limits {
     int32_t rows_max, sequences_max, logit_rows_max;
     int64_t page_entries_max; // page ids of all sequences of a step together
+    int32_t copies_max;       // pages that move before a step
 };
 
 // Bytes of the area for a step, a multiple of 64.

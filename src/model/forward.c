@@ -57,6 +57,7 @@ static enum status check_step(const struct model *m, const struct step *step,
     if (step->capture && results->capture && step->n_rows > results->capture_rows_max)
         return fail(ERR_INTERNAL, "step %lld: %d rows to capture; expected at most %d",
                     (long long)step->number, step->n_rows, results->capture_rows_max);
+    TRY(check_copies(m, step));
     return check_sequences(m, step);
 }
 
@@ -136,6 +137,7 @@ static void forward_work(void *context, int thread, int n_threads)
     struct worker w = {context, thread, n_threads};
     const struct model *m = w.run->model;
     number_mode_set();
+    copy_pages(&w);
     begin_part(&w, -1, "embed_tokens");
     find_angles(&w);
     embed_tokens(&w);

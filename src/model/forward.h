@@ -25,7 +25,7 @@ struct model {
     struct team *team;
     int rank;
     struct scratch_size size;
-    int64_t kv_pages;
+    int64_t kv_pages, host_pages;
 
     struct weights weights;
     struct rope rope;
@@ -37,6 +37,7 @@ struct model {
     // [kv_pages][layers][local kv heads][keys, values]: all of a page is in one place, so that
     // pages can move
     char *kv_memory;
+    char *host_memory;               // [host_pages], the same; NULL: none
     size_t page_stride, head_stride; // bytes; of a page, and of one layer's head in it
     struct model_memory memory;
 };
@@ -61,6 +62,9 @@ static inline int range_width(struct range range)
     return range.end - range.begin;
 }
 
+// page_copies.c: a step's copies; ends with a barrier where there are some.
+enum status check_copies(const struct model *m, const struct step *step) STATUS_MUST_USE;
+void copy_pages(const struct worker *w);
 // embedding.c: the residual stream's first value.
 void embed_tokens(const struct worker *w);
 // attention_block.c: q_proj, k_proj and v_proj of what input_layernorm has left in scratch.input,

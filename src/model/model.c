@@ -68,11 +68,17 @@ static enum status reserve_pages(struct model *m)
         2 * (size_t)KV_PAGE_TOKENS * (size_t)c->head_dim * compute_bytes(m->plan->cache);
     m->page_stride =
         m->head_stride * (size_t)c->num_hidden_layers * (size_t)range_width(m->share->kv_heads);
-    if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes))
+    size_t host_bytes;
+    if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes) ||
+        !checked_mul(m->page_stride, (size_t)m->host_pages, &host_bytes))
         return fail(ERR_INPUT, "%lld pages of KV cache do not fit into memory",
-                    (long long)m->kv_pages);
+                    (long long)(m->kv_pages + m->host_pages));
     TRY(device_memory_new(bytes, "the KV cache", (void **)&m->kv_memory));
     m->memory.kv_bytes = bytes;
+    if (m->host_pages == 0)
+        return OK;
+    TRY(device_memory_new(host_bytes, "offloaded keys and values", (void **)&m->host_memory));
+    m->memory.host_kv_bytes = host_bytes;
     return OK;
 }
 
@@ -97,7 +103,7 @@ enum status model_open(const struct model_options *options, struct model **out)
                     plan->n_ranks, comm_size(options->comm));
     if (options->rows_max < 1 || options->logit_rows_max < 0 ||
         options->logit_rows_max > options->rows_max || options->kv_pages < 1 ||
-        options->kv_pages > INT32_MAX)
+        options->host_pages < 0 || options->kv_pages > INT32_MAX - options->host_pages)
         return fail(ERR_INTERNAL,
                     "a model for %d rows, %d rows of logits and %lld pages cannot be opened",
                     options->rows_max, options->logit_rows_max, (long long)options->kv_pages);
@@ -112,6 +118,7 @@ enum status model_open(const struct model_options *options, struct model **out)
     m->order = options->order;
     m->team = options->team;
     m->kv_pages = options->kv_pages;
+    m->host_pages = options->host_pages;
     m->size =
         (struct scratch_size){options->rows_max, options->logit_rows_max, team_size(options->team)};
     rope_init(&m->rope, &plan->config);
@@ -133,6 +140,7 @@ void model_close(struct model *m)
         return;
     device_memory_free(m->weight_memory, m->memory.weight_bytes);
     device_memory_free(m->kv_memory, m->memory.kv_bytes);
+    device_memory_free(m->host_memory, m->memory.host_kv_bytes);
     device_memory_free(m->scratch_memory, m->memory.scratch_bytes);
     arena_fini(&m->arena);
     free(m);

@@ -22,14 +22,15 @@ struct model_options {
     struct team *team;        // borrowed
     int rows_max;             // most rows of a step
     int logit_rows_max;
-    int64_t kv_pages; // pages in the pool
+    int64_t kv_pages;   // pages in the pool
+    int64_t host_pages; // pages to which those can be copied, and back (struct step_copy)
     // called now and then while loading with the bytes read so far; may be NULL
     void (*progress)(void *context, uint64_t bytes_read);
     void *progress_context;
 };
 
 struct model_memory {
-    uint64_t weight_bytes, kv_bytes, scratch_bytes, file_bytes_read;
+    uint64_t weight_bytes, kv_bytes, host_kv_bytes, scratch_bytes, file_bytes_read;
     uint64_t weights_ns; // from the first byte read to the last one packed
 };
 

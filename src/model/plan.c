@@ -47,7 +47,8 @@ static enum status compile_parts(struct plan *plan, const struct model_config *c
                                  struct resolved_styles *styles)
 {
     plan->config = *config;
-    plan->config.tie_word_embeddings = plan_ties(config, options->checkpoint, options->head_is_embed);
+    plan->config.tie_word_embeddings =
+        plan_ties(config, options->checkpoint, options->head_is_embed);
     plan->head_is_repeated = options->head_is_embed && plan->config.tie_word_embeddings;
     plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
     plan->intermediate = (config->intermediate_size + 1) / 2 * 2;

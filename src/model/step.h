@@ -14,6 +14,12 @@ struct step_sequence {
     int32_t n_pages;
 };
 
+// A page that moves before anything is computed. Numbers from the model's kv_pages on are pages in
+// host memory; one of the two is.
+struct step_copy {
+    int32_t from, to;
+};
+
 struct step {
     int64_t number;
     int32_t n_rows; // tokens in the batch
@@ -23,7 +29,9 @@ struct step {
     int32_t n_logits;          // rows whose next-token logits are wanted
     const int32_t *logit_rows; // [n_logits], ascending
     const uint8_t *logit_full; // [n_logits] 1: all logits; 0: only the largest (greedy)
-    bool capture;              // also hand out the residual stream after each layer (colrow verify)
+    int32_t n_copies;
+    const struct step_copy *copies; // [n_copies], in this order
+    bool capture; // also hand out the residual stream after each layer (colrow verify)
 };
 
 // Where a rank puts what it found; the memory is shared by the ranks of one machine and the

@@ -138,7 +138,7 @@ static void refresh(struct serve_server *server)
     const struct colrow_statistics *seen = &server->seen;
     struct colrow_gauges gauges = gauges_of(server);
     double used = gauges.kv_pages > 0 ? (double)gauges.kv_pages_used / (double)gauges.kv_pages : 0;
-    enum { CAPACITY, CACHED_LABEL, COMPUTED_LABEL, DEVICE_LABEL = 0 };
+    enum { CAPACITY, CACHED_LABEL, COMPUTED_LABEL, DEVICE_LABEL = 0, HOST_LABEL = 3 };
     metric_set(metrics, METRIC_NUM_REQUESTS_RUNNING, 0, gauges.running_sequences);
     metric_set(metrics, METRIC_NUM_REQUESTS_WAITING, 0, gauges.waiting_sequences);
     metric_set(metrics, METRIC_NUM_REQUESTS_WAITING_BY_REASON, CAPACITY, gauges.waiting_sequences);
@@ -151,15 +151,22 @@ static void refresh(struct serve_server *server)
     metric_set(metrics, METRIC_PROMPT_TOKENS_BY_SOURCE_TOTAL, COMPUTED_LABEL,
                (double)(seen->prompt_tokens - seen->cached_prompt_tokens));
     metric_set(metrics, METRIC_PROMPT_TOKENS_CACHED_TOTAL, 0, (double)seen->cached_prompt_tokens);
-    metric_set(metrics, METRIC_PROMPT_TOKENS_CACHED_BY_SOURCE_TOTAL, DEVICE_LABEL,
-               (double)seen->prefix_cache_hits);
+    double local = (double)(seen->prefix_cache_hits - seen->prefix_cache_host_hits);
+    metric_set(metrics, METRIC_PROMPT_TOKENS_CACHED_BY_SOURCE_TOTAL, DEVICE_LABEL, local);
+    metric_set(metrics, METRIC_PROMPT_TOKENS_CACHED_BY_SOURCE_TOTAL, HOST_LABEL,
+               (double)seen->prefix_cache_host_hits);
+    if (seen->kv_pages_offloaded) // as vLLM's connectors: asked for what is not in the first pool
+        metric_set(metrics, METRIC_EXTERNAL_PREFIX_CACHE_QUERIES_TOTAL, 0,
+                   (double)seen->prefix_cache_queries - local);
+    metric_set(metrics, METRIC_EXTERNAL_PREFIX_CACHE_HITS_TOTAL, 0,
+               (double)seen->prefix_cache_host_hits);
     static const enum metric queries[] = {METRIC_PREFIX_CACHE_QUERIES_TOTAL,
                                           METRIC_GPU_PREFIX_CACHE_QUERIES_TOTAL};
     static const enum metric hits[] = {METRIC_PREFIX_CACHE_HITS_TOTAL,
                                        METRIC_GPU_PREFIX_CACHE_HITS_TOTAL};
     for (int i = 0; i < 2; i++) {
         metric_set(metrics, queries[i], 0, (double)seen->prefix_cache_queries);
-        metric_set(metrics, hits[i], 0, (double)seen->prefix_cache_hits);
+        metric_set(metrics, hits[i], 0, local);
     }
     metric_set(metrics, METRIC_GENERATION_TOKENS_TOTAL, 0, (double)seen->generated_tokens);
 }
@@ -240,6 +247,7 @@ static enum status write_memory(const struct serve_server *server, int n_ranks, 
         } kinds[] = {
             {"weights", rank.weight_bytes},
             {"kv", rank.kv_bytes},
+            {"kv_offload", rank.host_kv_bytes},
             {"scratch", rank.scratch_bytes},
             {"resident_peak", rank.resident_peak_bytes},
         };

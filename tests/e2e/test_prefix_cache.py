@@ -36,6 +36,8 @@ with Server(*FLAGS, "--no-enable-prefix-caching", "--enable-prompt-tokens-detail
     check((cached, again) == (0, 0), f"without the cache: {cached} {again}")
     check(server.metric("vllm:prefix_cache_queries_total") == 0, "without the cache nothing is looked up")
     check(server.metric("vllm:cache_config_info", enable_prefix_caching="False") == 1, "cache_config_info says off")
+    config = server.request("GET", "/metrics")[2].split("vllm:cache_config_info{")[1]
+    page_bytes = server.metric("colrow_rank_memory_bytes", kind="kv") / int(config.split('num_gpu_blocks="')[1].split('"')[0])
 
 with Server(*FLAGS, "--enable-prefix-caching", "--enable-prompt-tokens-details", "-tp", 3) as server:
     check(server.metric("vllm:cache_config_info", enable_prefix_caching="True") == 1, "cache_config_info says on")
@@ -105,4 +107,19 @@ with Server(*FLAGS) as server:  # on by default; what was cached is said only wh
     check(server.metric("vllm:prefix_cache_hits_total") == WHOLE, "on by default")
     usage = server.post("/v1/messages", messages=[{"role": "user", "content": "Hi"}], max_tokens=2, model="demo")[1]["usage"]
     check(sorted(usage) == ["input_tokens", "output_tokens"], f"messages without the flag: {usage}")
+
+# ten pages: what one prompt pushes out, another time comes back from host memory
+small = ("-tp", 2, "--max-model-len=512", "--disable-log-requests", "--enable-prompt-tokens-details",
+         f"--kv-cache-memory={int(10 * page_bytes)}")
+with Server(*small, "--swap-space", 0.01) as server:
+    for i in range(3):
+        for prompt, wanted in ((IDS, expected), (longer, expected_longer)):
+            choices, cached = ask(server, prompt, cache_salt=str(len(prompt)) + str(prompt is IDS))
+            same(choices, wanted, "an answer from host memory")
+            check(cached == (WHOLE if i else 0), f"from host memory: {cached}")
+            ask(server, [700] * 450, cache_salt="another one")
+    hits = server.metric("vllm:external_prefix_cache_hits_total")
+    check(hits > 2 * WHOLE, f"external_prefix_cache_hits_total: {hits}")
+    check(server.metric("vllm:prompt_tokens_cached_by_source_total", source="host") == hits, "prompt_tokens_cached_by_source_total")
+    check(server.metric("colrow_rank_memory_bytes", kind="kv_offload") > 0, "host memory is shown")
 finish("prefix cache")

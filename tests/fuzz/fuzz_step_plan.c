@@ -33,6 +33,7 @@ static struct step_limits limits_of(const uint8_t *data)
         .sequences_max = 1 + data[1] % SEQUENCES,
         .logit_rows_max = 1 + data[2] % LOGIT_ROWS,
         .page_entries_max = 1 + data[3] % PAGES,
+        .copies_max = data[3] / PAGES % 4,
     };
 }
 
@@ -54,6 +55,8 @@ static void check_read(const struct step *step, const struct step_limits *limits
     assert(lies_inside(area, bytes, step->tokens, step->n_rows, sizeof *step->tokens));
     assert(lies_inside(area, bytes, step->logit_rows, step->n_logits, sizeof *step->logit_rows));
     assert(lies_inside(area, bytes, step->logit_full, step->n_logits, 1));
+    assert(step->n_copies >= 0 && step->n_copies <= limits->copies_max);
+    assert(lies_inside(area, bytes, step->copies, step->n_copies, sizeof *step->copies));
     for (int32_t i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *s = &step->sequences[i];
         assert(s->n_pages >= 1 && lies_inside(area, bytes, s->pages, s->n_pages, sizeof *s->pages));
@@ -78,6 +81,7 @@ static void check_again(const struct step *step, const struct step_limits *limit
     (void)status;
     assert(again.n_rows == step->n_rows && again.n_logits == step->n_logits);
     assert(again.n_sequences == step->n_sequences && again.capture == step->capture);
+    assert(again.n_copies == step->n_copies);
     assert(memcmp(again.tokens, step->tokens, (size_t)step->n_rows * sizeof *step->tokens) == 0);
     for (int32_t i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *a = &step->sequences[i], *b = &again.sequences[i];

@@ -50,6 +50,25 @@ static void processes_and_shared_memory_count(void **state)
     assert_int_equal(with.kv_pages, 4 * kv_pages_for(1024)); // all that can be used
 }
 
+static void host_pages_count(void **state)
+{
+    (void)state;
+    struct budget with, without;
+    struct budget_request request = request_with(1 << 30);
+    assert_int_equal(budget_compute(&request, &without), OK);
+    assert_int_equal(without.host_pages, 0);
+    request.kv_offloading_size = 0.125; // GiB
+    assert_int_equal(budget_compute(&request, &with), OK);
+    assert_int_equal(with.host_pages, (1 << 27) / with.kv_page_bytes);
+    uint64_t more = with.fixed_bytes - without.fixed_bytes;
+    assert_in_range(more, (uint64_t)with.host_pages * with.kv_page_bytes, (1 << 27) + (1 << 23));
+    request.kv_offloading_size = 1; // more than may be taken: nothing is left for the first pool
+    assert_int_equal(budget_compute(&request, &with), ERR_MEMORY);
+    request.kv_offloading_size = 1e-9;
+    assert_int_equal(budget_compute(&request, &with), ERR_USAGE);
+    assert_non_null(strstr(status_message(), "--kv-offloading-size"));
+}
+
 // The number behind `words` in the last message; -1: they are not there.
 static double number_after(const char *words)
 {
@@ -143,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processes_and_shared_memory_count),
+        cmocka_unit_test(host_pages_count),
         cmocka_unit_test(advice_can_be_followed),
         cmocka_unit_test(the_share_is_of_all_memory),
         cmocka_unit_test(a_length_that_fits_is_taken),

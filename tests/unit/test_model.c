@@ -275,9 +275,14 @@ static void test_bad_steps(void **state)
     int32_t tokens[8] = {1, 2, 3}, pages[2] = {0, 1}, row = 0;
     uint8_t full = 1;
     struct step_sequence good = {0, 3, 0, pages, 2};
-    for (int i = 0; i < 12; i++) {
+    // no host pages, so that no copy is good
+    const struct step_copy copies[] = {{0, r.n_pages}, {r.n_pages, 0}, {0, 1},
+                                       {-1, 0},        {0, INT32_MIN}, {INT32_MAX, 0}};
+    for (int i = 0; i < 12 + (int)(sizeof copies / sizeof *copies); i++) {
         struct step_sequence sequence = good;
-        struct step step = {.n_rows = 3,
+        struct step step = {.n_copies = i >= 12,
+                            .copies = i >= 12 ? &copies[i - 12] : NULL,
+                            .n_rows = 3,
                             .tokens = tokens,
                             .n_sequences = 1,
                             .sequences = &sequence,

@@ -42,7 +42,7 @@ struct fixture {
 static void fixture_init(struct fixture *f, int n_pages, bool retains)
 {
     assert_int_equal(kv_pool_new(n_pages, &f->pool), OK);
-    assert_int_equal(prefix_cache_new(f->pool, retains, &f->cache), OK);
+    assert_int_equal(prefix_cache_new(f->pool, retains, 0, &f->cache), OK);
 }
 
 static void fixture_fini(struct fixture *f)
@@ -218,9 +218,9 @@ static void failed_reservations_leave_nothing(void **state)
     struct kv_pool *pool;
     struct prefix_cache *cache = NULL;
     assert_int_equal(kv_pool_new(10, &pool), OK);
-    for (long n = 1; n <= 4; n++) {
+    for (long n = 1; n <= 9; n++) {
         memory_fail_after(n);
-        assert_int_equal(prefix_cache_new(pool, true, &cache), ERR_MEMORY);
+        assert_int_equal(prefix_cache_new(pool, true, 5, &cache), ERR_MEMORY);
         memory_fail_after(0);
     }
     prefix_cache_free(NULL);

@@ -6,6 +6,8 @@
 
 enum { PROMPTS = 6, TOKENS = 40, PAGE = 64 };
 
+static const int64_t page_bytes =
+    (int64_t)PAGE * 2 * 2 * TOY_LAYERS * (TOY_HIDDEN / TOY_HEADS) * TOY_KV_HEADS;
 static struct toy_llama toy;
 static char prompts[PROMPTS][400];
 static struct answer expected[PROMPTS], answers[PROMPTS], many[8];
@@ -37,12 +39,26 @@ static struct colrow_sampling sampling_for(int i)
     return sampling;
 }
 
-static void submit(struct colrow_engine *engine, int i, struct cached_answer *to)
+static void submit_salted(struct colrow_engine *engine, int i, const char *salt,
+                          struct cached_answer *to)
 {
     struct colrow_sampling sampling = sampling_for(i);
-    struct colrow_prompt prompt = {.struct_size = sizeof prompt, .text = prompts[i]};
+    struct colrow_prompt prompt = {
+        .struct_size = sizeof prompt, .text = prompts[i], .cache_salt = salt};
     memset(to->answer, 0, sizeof *to->answer);
     assert_int_equal(colrow_submit(engine, &prompt, &sampling, collect, to, NULL), 0);
+}
+
+static void submit(struct colrow_engine *engine, int i, struct cached_answer *to)
+{
+    submit_salted(engine, i, NULL, to);
+}
+
+// Shares no page with the other prompts.
+static void submit_apart(struct colrow_engine *engine, int i, struct cached_answer *to)
+{
+    const char salt[] = {(char)('a' + i), '\0'};
+    submit_salted(engine, i, salt, to);
 }
 
 static void assert_as_expected(const struct answer *answer, int i)
@@ -143,9 +159,8 @@ static void the_same_under_pressure(void **state)
     (void)state;
     for (int tp = 1; tp <= 2; tp++) {
         struct colrow_options options = small_options(tp);
-        const int64_t page_bytes = 2 * 2 * TOY_LAYERS * TOY_HIDDEN / TOY_HEADS * TOY_KV_HEADS;
         options.max_model_len = 400;
-        options.kv_cache_memory = 12 * PAGE * page_bytes;
+        options.kv_cache_memory = 12 * page_bytes;
         struct colrow_engine *engine = client_open(&options);
         struct colrow_info info;
         colrow_get_info(engine, &info);
@@ -166,6 +181,103 @@ static void the_same_under_pressure(void **state)
         assert_true(statistics_of(engine).preemptions > 0);
         colrow_close(engine);
     }
+}
+
+// Seven pages, so that each prompt pushes the others out, to host memory; each comes back from
+// there, also after ranks were lost, when nothing is there any more.
+static void offloaded_pages_come_back(void **state)
+{
+    (void)state;
+    const int threads[] = {2, 1};
+    for (int tp = 1; tp <= 2; tp++) {
+        struct colrow_options options = small_options(tp);
+        options.max_model_len = 400;
+        options.threads_per_rank = threads[tp - 1];
+        options.kv_cache_memory = 7 * page_bytes;
+        options.kv_offloading_size = 60.5 * (double)page_bytes / (double)(1 << 30);
+        struct colrow_engine *engine = client_open(&options);
+        struct colrow_info info;
+        colrow_get_info(engine, &info);
+        assert_int_equal(info.kv_pages, 7);
+        assert_int_equal(info.kv_host_pages, 60);
+        struct cached_answer cached = {.answer = &answers[0]};
+        for (int round = 0; round < 3; round++)
+            for (int i = 0; i < PROMPTS; i++) {
+                submit_apart(engine, i, &cached);
+                client_run(engine);
+                assert_as_expected(&answers[0], i);
+                if (round > 0)
+                    assert_int_equal(cached.cached_tokens, (int)(strlen(prompts[i])) / PAGE * PAGE);
+            }
+        struct colrow_statistics statistics = statistics_of(engine);
+        assert_true(statistics.kv_pages_loaded >= 2 * 2 * PROMPTS);
+        assert_true(statistics.kv_pages_offloaded >= statistics.kv_pages_loaded);
+        assert_true(statistics.prefix_cache_host_hits > 0);
+        struct colrow_rank_statistics rank;
+        assert_int_equal(colrow_get_rank_statistics(engine, 0, &rank), 0);
+        assert_true(rank.host_kv_bytes > 0);
+        kill(rank.pid, SIGKILL);
+        submit(engine, 0, &cached);
+        while (colrow_step(engine) > 0)
+            ;
+        assert_int_equal(answers[0].finish, COLROW_FAILED);
+        assert_int_equal(colrow_restart(engine), 0);
+        for (int i = 0; i < PROMPTS; i++) {
+            submit_apart(engine, i, &cached);
+            client_run(engine);
+            assert_as_expected(&answers[0], i);
+            assert_int_equal(cached.cached_tokens, 0);
+        }
+        colrow_close(engine);
+    }
+}
+
+// All at once: sequences start over, and find in host memory what they had.
+static void starting_over_from_host_memory(void **state)
+{
+    (void)state;
+    struct colrow_options options = small_options(2);
+    options.max_model_len = 400;
+    options.kv_cache_memory = 12 * page_bytes;
+    options.kv_offloading_size = 100.5 * (double)page_bytes / (double)(1 << 30);
+    struct colrow_engine *engine = client_open(&options);
+    struct cached_answer cached[PROMPTS] = {{0}};
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < PROMPTS; i++) {
+            cached[i].answer = &answers[i];
+            submit_apart(engine, i, &cached[i]);
+        }
+        client_run(engine);
+        for (int i = 0; i < PROMPTS; i++)
+            assert_as_expected(&answers[i], i);
+    }
+    assert_true(statistics_of(engine).preemptions > 0);
+    assert_true(statistics_of(engine).kv_pages_loaded > 0);
+    colrow_close(engine);
+}
+
+static void check_refused(const struct colrow_options *options, const char *sentence)
+{
+    struct colrow_engine *engine;
+    assert_int_equal(colrow_open(options, &engine), -1);
+    assert_int_equal(colrow_error_class(), COLROW_ERROR_USAGE);
+    if (!strstr(colrow_error(), sentence))
+        print_error("%s\n", colrow_error());
+    assert_non_null(strstr(colrow_error(), sentence));
+}
+
+static void offloading_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    struct colrow_options options = small_options(1);
+    options.kv_offloading_size = 0.001;
+    options.enable_prefix_caching = 0;
+    check_refused(&options, "but prefix caching is off");
+    options.enable_prefix_caching = 1;
+    options.kv_offloading_size = 1e-6;
+    check_refused(&options, "and a page takes 16.4 KB");
+    options.kv_offloading_size = -1;
+    check_refused(&options, "kv_offloading_size is -1");
 }
 
 static void n_answers_compute_their_prompt_once(void **state)
@@ -218,11 +330,7 @@ static void salts_keep_prompts_apart(void **state)
     const bool hits[] = {false, false, false, true, true};
     for (int i = 0; i < 5; i++) {
         struct cached_answer cached = {.answer = &answers[0]};
-        struct colrow_sampling sampling = sampling_for(3);
-        struct colrow_prompt prompt = {
-            .struct_size = sizeof prompt, .text = prompts[3], .cache_salt = salts[i]};
-        memset(&answers[0], 0, sizeof answers[0]);
-        assert_int_equal(colrow_submit(engine, &prompt, &sampling, collect, &cached, NULL), 0);
+        submit_salted(engine, 3, salts[i], &cached);
         client_run(engine);
         assert_as_expected(&answers[0], 3);
         assert_int_equal(cached.cached_tokens > 0, hits[i]);
@@ -263,6 +371,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hits_change_no_bit),
         cmocka_unit_test(the_same_under_pressure),
+        cmocka_unit_test(offloaded_pages_come_back),
+        cmocka_unit_test(starting_over_from_host_memory),
+        cmocka_unit_test(offloading_that_cannot_be_is_refused),
         cmocka_unit_test(n_answers_compute_their_prompt_once),
         cmocka_unit_test(logits_of_prompts_are_computed),
         cmocka_unit_test(salts_keep_prompts_apart),

@@ -158,6 +158,58 @@ static void pausing_while_sharing_changes_no_token(void **state)
     }
 }
 
+// Pages that were taken from the cache come back from host pages, also those of sequences that
+// start over.
+static void host_pages_give_the_same_tokens(void **state)
+{
+    (void)state;
+    uint64_t n_stores = 0, n_loads = 0;
+    for (int n_host = 1; n_host < 60; n_host += 7)
+        for (int n_pages = 6; n_pages < 20; n_pages += 4)
+            for (int common = 60; common <= 260; common += 100) {
+                struct fixture f;
+                fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8});
+                f.n_host = n_host;
+                fixture_share(&f, true, common);
+                for (int i = 0; i < 12; i++)
+                    add(&f, 20 + 17 * i, 100, i % 5 == 4);
+                run(&f);
+                // the same prompts once more
+                for (int i = 0; i < 12; i++) {
+                    struct sequence *again = add(&f, 20 + 17 * i, 100, false);
+                    memcpy(again->tokens, f.sequences[i].tokens,
+                           (size_t)again->n_prompt * sizeof *again->tokens);
+                }
+                run(&f);
+                n_stores += f.scheduler.host_stores;
+                n_loads += f.scheduler.host_loads;
+                fixture_fini(&f);
+            }
+    print_message("%d pages copied to host pages, %d back\n", (int)n_stores, (int)n_loads);
+    assert_true(n_loads > 300 && n_stores > n_loads);
+}
+
+// A pool of five pages, and prompts of four that come in turn: without host pages each is computed
+// whole, with them none is.
+static void what_was_pushed_out_comes_back(void **state)
+{
+    (void)state;
+    for (int n_host = 0; n_host <= 20; n_host += 20) {
+        struct fixture f;
+        fixture_init(&f, 5, (struct scheduler_limits){1, 512, 1});
+        f.n_host = n_host;
+        fixture_share(&f, true, 0);
+        for (int i = 0; i < 12; i++) {
+            struct sequence *s = add(&f, 250, 3, false);
+            if (i >= 3)
+                memcpy(s->tokens, f.sequences[i % 3].tokens, 250 * sizeof *s->tokens);
+            run(&f);
+            assert_int_equal(s->n_cached, n_host && i >= 3 ? 192 : 0);
+        }
+        fixture_fini(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +219,8 @@ int main(void)
         cmocka_unit_test(one_token_is_always_computed),
         cmocka_unit_test(sharing_under_pressure_gives_the_same_tokens),
         cmocka_unit_test(pausing_while_sharing_changes_no_token),
+        cmocka_unit_test(host_pages_give_the_same_tokens),
+        cmocka_unit_test(what_was_pushed_out_comes_back),
         cmocka_unit_test(starting_over_finds_its_own_pages),
         cmocka_unit_test(a_second_turn_finds_the_first),
     };

@@ -8,11 +8,13 @@ static const struct step_limits limits = {
     .sequences_max = 3,
     .logit_rows_max = 4,
     .page_entries_max = 6,
+    .copies_max = 2,
 };
 
 static const int32_t tokens[] = {1, 2, 3, 99, 5}, pages[] = {7, 9}, other_pages[] = {0, 1, 2, 3};
 static const int32_t logit_rows[] = {0, 3, 4};
 static const uint8_t logit_full[] = {1, 0, 1};
+static const struct step_copy copies[] = {{3, 17}, {18, 3}};
 
 struct example {
     struct step_sequence sequences[2];
@@ -33,6 +35,8 @@ static void example_init(struct example *e)
         .logit_rows = logit_rows,
         .logit_full = logit_full,
         .capture = true,
+        .n_copies = 2,
+        .copies = copies,
     };
 }
 
@@ -58,6 +62,8 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(step_plan_read(area, &limits, 3, 77, sequences, &step), OK);
     assert_int_equal(step.number, 77);
     assert_true(step.capture);
+    assert_int_equal(step.n_copies, 2);
+    assert_memory_equal(step.copies, copies, sizeof copies);
     assert_int_equal(step.n_rows, 5);
     assert_memory_equal(step.tokens, tokens, sizeof tokens);
     assert_int_equal(step.n_logits, 3);
