@@ -253,6 +253,7 @@ struct colrow_gauges {
     int waiting_sequences;              // for pages or for a place in the batch
     int64_t kv_pages_used, kv_pages;    // of kv_page_tokens tokens each
     int paused_sequences;               // by colrow_pause(); neither running nor waiting
+    int64_t kv_pages_usable; // of kv_pages: those that have memory; more get it as they are needed
 };
 COLROW_API void colrow_get_gauges_sized(const struct colrow_engine *engine,
                                         struct colrow_gauges *out, size_t struct_size);

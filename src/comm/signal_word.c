@@ -33,11 +33,11 @@ bool signal_reached(const struct signal_word *word, uint32_t value)
     return (int32_t)(value - atomic_load_explicit(&word->value, memory_order_acquire)) <= 0;
 }
 
-// The futex is shared between processes: no FUTEX_PRIVATE_FLAG.
+// The futex is shared between processes: no FUTEX_PRIVATE_FLAG. A timeout of 0 is none.
 static void futex_wait(_Atomic uint32_t *address, uint32_t seen, int64_t timeout_ns)
 {
     struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-    syscall(SYS_futex, address, FUTEX_WAIT, seen, &timeout, NULL, 0);
+    syscall(SYS_futex, address, FUTEX_WAIT, seen, timeout_ns ? &timeout : NULL, NULL, 0);
 }
 
 void signal_raise(struct signal_word *word, uint32_t value)
@@ -63,6 +63,17 @@ static void sleep_once(struct signal_word *word, uint32_t value, int64_t timeout
         futex_wait(&word->value, seen, timeout_ns);
     // relaxed: a count that is too high for a moment costs one needless wake-up
     atomic_fetch_sub_explicit(&word->waiters, 1, memory_order_relaxed);
+}
+
+void signal_sleep(struct signal_word *word, uint32_t value)
+{
+    if (!signal_reached(word, value))
+        sleep_once(word, value, 0);
+}
+
+void signal_wake(struct signal_word *word)
+{
+    syscall(SYS_futex, &word->value, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static bool spin(const struct signal_word *word, uint32_t value)

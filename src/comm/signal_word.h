@@ -32,4 +32,9 @@ enum signal_patience { WAIT_BUSY, WAIT_IDLE, WAIT_ASLEEP };
 enum status signal_await(struct signal_word *word, uint32_t value, enum signal_patience patience,
                          signal_check check, void *context) STATUS_MUST_USE;
 
+// Until the value is reached or signal_wake() is called, without asking now and then; may return
+// earlier: the caller looks again.
+void signal_sleep(struct signal_word *word, uint32_t value);
+void signal_wake(struct signal_word *word);
+
 #endif

@@ -87,6 +87,7 @@ enum status board_post(void *memory, const struct board_shape *shape,
     signal_note(&header->plan,
                 before); // numbers wrap around: far from 0 a word of 0 would lie ahead
     signal_note(&header->done, before);
+    signal_note(&header->kv_wanted, (uint32_t)options->kv_pages_first);
     signal_raise(&header->posted, 1);
     return OK;
 }
@@ -111,7 +112,8 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
         shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
         shape->host_pages < 0 || limits->copies_max < 0 || shape->capture_rows_max < 0 ||
         shape->hidden_size < 1 || shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks ||
-        header->options.first_step < 1)
+        header->options.first_step < 1 || header->options.kv_pages_first < 0 ||
+        header->options.kv_pages_first > shape->kv_pages)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
     if (places.end != header->bytes || header->bytes > bytes ||
@@ -138,11 +140,13 @@ enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check c
     return OK;
 }
 
-static void ring(const struct board_header *header)
+void board_ring(const struct board *board)
 {
+    const struct board_header *header = board->header;
     uint64_t one = 1;
     // an eventfd that is full is readable already
-    ssize_t written = write(header->options.bell_fd, &one, sizeof one);
+    ssize_t written =
+        header->options.bell_fd > 0 ? write(header->options.bell_fd, &one, sizeof one) : 0;
     (void)written;
 }
 
@@ -158,9 +162,8 @@ void board_arrive(struct board *board, uint64_t done)
     signal_raise(&header->done, (uint32_t)done);
     // seq_cst, as the store in signal_raise() and both in board_listen(): either the listener is
     // seen here, or it sees `done`
-    if (atomic_load_explicit(&header->listening, memory_order_seq_cst) &&
-        header->options.bell_fd > 0)
-        ring(header);
+    if (atomic_load_explicit(&header->listening, memory_order_seq_cst))
+        board_ring(board);
 }
 
 bool board_listen(struct board *board, uint64_t done)

@@ -24,7 +24,7 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 5, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 6, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {
@@ -49,6 +49,7 @@ struct board_options {
     int32_t reduction_leaves;
     int32_t threads_per_rank;
     int32_t log_level;
+    int64_t kv_pages_first; // touched before a rank is loaded
 };
 
 // Written by one rank. Times in ns, since it started.
@@ -56,6 +57,8 @@ struct board_rank {
     alignas(BOARD_LINE) _Atomic uint64_t bytes_read; // while loading
     _Atomic uint64_t weight_bytes, kv_bytes, host_kv_bytes, scratch_bytes, resident_peak_bytes;
     _Atomic uint64_t load_ns, weights_ns;
+    // so many pages, the first ones, have memory: nothing that uses them can run out of it
+    _Atomic uint64_t kv_pages_touched;
     alignas(BOARD_LINE) _Atomic uint64_t step_ns, last_step_ns, all_reduce_ns, wait_ns, bytes_sent;
     _Atomic int64_t last_end_ns; // clock_ns() when it finished its last step
 };
@@ -72,6 +75,7 @@ struct board_header {
     alignas(BOARD_LINE) struct signal_word plan;
     alignas(BOARD_LINE) struct signal_word done;
     alignas(BOARD_LINE) _Atomic uint64_t arrivals;
+    alignas(BOARD_LINE) struct signal_word kv_wanted; // pages that ranks are to touch
 };
 
 struct board {
@@ -100,6 +104,8 @@ static inline uint64_t board_done(uint64_t number)
 }
 // Every rank calls it once for each of these.
 void board_arrive(struct board *board, uint64_t done);
+// Whoever polls the bell looks again.
+void board_ring(const struct board *board);
 // The front-end's: from now on the bell is rung. False when `done` has been said before anybody
 // could ring: look again.
 bool board_listen(struct board *board, uint64_t done);

@@ -204,6 +204,40 @@ void crew_restart(struct crew *crew)
     crew_ring(crew);
 }
 
+void crew_want_pages(struct crew *crew, int64_t n)
+{
+    struct board_options *board = &crew->options.board;
+    assert(n >= board->kv_pages_first && n <= crew->options.shape.kv_pages);
+    board->kv_pages_first = n;
+    if (crew->board.header)
+        signal_raise(&crew->board.header->kv_wanted, (uint32_t)n);
+}
+
+int64_t crew_touched_pages(const struct crew *crew)
+{
+    int64_t least = INT64_MAX;
+    for (int r = 0; r < crew->options.shape.n_ranks; r++) {
+        // acquire: see touch_until()
+        int64_t n = (int64_t)atomic_load_explicit(&crew_rank(crew, r)->kv_pages_touched,
+                                                  memory_order_acquire);
+        least = n < least ? n : least;
+    }
+    return least;
+}
+
+void crew_watch(struct crew *crew)
+{
+    crew_events_tick(&crew->events, true);
+}
+
+enum crew_state crew_await_news(struct crew *crew)
+{
+    enum { WAIT_MS = 100 };
+    struct pollfd event = {.fd = crew->events.all_fd, .events = POLLIN};
+    (void)poll(&event, 1, WAIT_MS); // a signal: looks a little earlier
+    return crew_poll(crew);
+}
+
 int crew_fd(const struct crew *crew)
 {
     return crew->events.all_fd;
@@ -273,12 +307,8 @@ static enum status check_loading(void *context)
 
 enum status crew_await_ready(struct crew *crew, void (*progress)(void *context), void *context)
 {
-    enum { WAIT_MS = 100 };
-    while (crew->restarting) {
-        struct pollfd event = {.fd = crew->events.all_fd, .events = POLLIN};
-        (void)poll(&event, 1, WAIT_MS); // a signal: looks a little earlier
-        crew_poll(crew);
-    }
+    while (crew->restarting)
+        crew_await_news(crew);
     struct loading loading = {crew, progress, context};
     enum status status = OK;
     if (crew->state == CREW_LOADING)

@@ -46,6 +46,14 @@ enum status crew_fail(const struct crew *crew);
 // CREW_LOADING from now on. What was posted is forgotten, KV pages are empty, step numbers go on.
 void crew_restart(struct crew *crew);
 
+// The first `n` KV pages are to get their memory on every rank, in the background; those of a
+// generation to come have it before they are ready. Never fewer than before.
+void crew_want_pages(struct crew *crew, int64_t n);
+// So many have it on all ranks; crew_fd() becomes readable as they become more.
+int64_t crew_touched_pages(const struct crew *crew);
+// For who waits for them: crew_fd() also becomes readable now and then.
+void crew_watch(struct crew *crew);
+
 int crew_fd(const struct crew *crew);
 // Makes crew_fd() readable until the next crew_poll(), for news of the caller's own.
 void crew_ring(struct crew *crew);
@@ -59,6 +67,8 @@ bool crew_take(struct crew *crew);
 void crew_listen(struct crew *crew);
 // The same, but waits for them. Fails when the crew breaks.
 enum status crew_await_step(struct crew *crew) STATUS_MUST_USE;
+// Waits a moment for crew_fd(), then looks as crew_poll() does.
+enum crew_state crew_await_news(struct crew *crew);
 // Waits until the crew is ready; `progress` (may be NULL) is called now and then meanwhile.
 enum status crew_await_ready(struct crew *crew, void (*progress)(void *context),
                              void *context) STATUS_MUST_USE;

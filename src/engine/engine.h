@@ -42,6 +42,10 @@ struct colrow_engine {
     struct crew *crew;
     struct step_limits limits;
     struct kv_pool *pool;
+    uint64_t kv_page_bytes;     // over all ranks
+    bool pool_at_once;          // all pages are to be touched, as somebody said how many there are
+    int64_t pages_wanted;       // touched by the ranks, or to be
+    int64_t pages_short_ns;     // clock_ns() when memory was last found short, 0: it was not
     struct prefix_cache *cache; // NULL while hidden states are captured: every row is computed
     struct scheduler scheduler;
     struct sampler *sampler;
@@ -79,6 +83,12 @@ static inline void engine_ring(struct colrow_engine *engine)
     if (engine->listening)
         crew_ring(engine->crew);
 }
+
+// engine_pages.c
+int64_t engine_first_pages(const struct colrow_engine *engine); // touched before ranks are ready
+// Before a step is planned: takes pages that have been touched, asks for more where they run short.
+void engine_grow_pool(struct colrow_engine *engine);
+bool engine_pool_grows(const struct colrow_engine *engine); // not all of it is usable yet
 
 // engine_output.c
 void engine_queue_output(struct colrow_engine *engine, struct completion *completion);

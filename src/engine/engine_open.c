@@ -352,6 +352,10 @@ static enum status reserve_engine(struct opening *opening)
     int32_t vocab_size = engine->config.vocab_size;
     TRY(kernels_choose(&engine->kernels));
     TRY(kv_pool_new(opening->budget.kv_pages, &engine->pool));
+    engine->kv_page_bytes = opening->budget.kv_page_bytes;
+    engine->pool_at_once = opening->options->kv_cache_memory > 0;
+    engine->pages_wanted = engine_first_pages(engine);
+    kv_pool_limit(engine->pool, engine->pages_wanted);
     if (!engine->capture)
         TRY(prefix_cache_new(engine->pool, opening->options->enable_prefix_caching != 0,
                              opening->budget.host_pages, &engine->cache));
@@ -394,6 +398,7 @@ static enum status start_engine_ranks(struct opening *opening)
         .reduction_leaves = options->reduction_leaves,
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,
+        .kv_pages_first = engine->pages_wanted,
     };
     char program[FILE_PATH_MAX];
     TRY(rank_program_find(options->rank_program, program));

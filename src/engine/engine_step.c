@@ -16,6 +16,7 @@ static bool has_work(const struct colrow_engine *engine)
 static void launch(struct colrow_engine *engine)
 {
     struct scheduler *scheduler = &engine->scheduler;
+    engine_grow_pool(engine);
     if (scheduler_plan(scheduler) == 0)
         return;
     scheduler->step.capture = engine->capture;
@@ -261,6 +262,12 @@ static void finish_step(struct colrow_engine *engine, int64_t end_ns)
     engine_hand_over(engine, true);
 }
 
+// Nothing can start before ranks have touched more pages.
+static bool waits_for_pages(const struct colrow_engine *engine)
+{
+    return !engine->in_flight && has_work(engine) && engine_pool_grows(engine);
+}
+
 static enum status step_waiting(struct colrow_engine *engine)
 {
     engine->continuous = engine->in_flight && engine->continuous;
@@ -275,6 +282,8 @@ static enum status step_waiting(struct colrow_engine *engine)
     }
     if (!engine->in_flight) {
         engine_hand_over(engine, true);
+        if (waits_for_pages(engine) && crew_await_news(engine->crew) == CREW_BROKEN)
+            return crew_fail(engine->crew);
         return OK;
     }
     if (!engine->taking)
@@ -287,7 +296,9 @@ static enum status step_waiting(struct colrow_engine *engine)
 static void ring_for_more(struct colrow_engine *engine)
 {
     bool idle = !engine->in_flight && crew_state(engine->crew) == CREW_READY;
-    if (engine->taking || engine->n_cancelled || (idle && has_work(engine)))
+    if (idle && !engine->n_cancelled && waits_for_pages(engine))
+        crew_watch(engine->crew); // they ring; the clock is for memory that others give back
+    else if (engine->taking || engine->n_cancelled || (idle && has_work(engine)))
         crew_ring(engine->crew);
 }
 

@@ -191,8 +191,9 @@ void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_g
         .running_sequences = engine->scheduler.running.n,
         .waiting_sequences = engine->scheduler.waiting.n,
         .paused_sequences = engine->scheduler.parked.n,
-        .kv_pages_used = kv_pool_size(engine->pool) - kv_pool_available(engine->pool),
+        .kv_pages_used = kv_pool_usable(engine->pool) - kv_pool_available(engine->pool),
         .kv_pages = kv_pool_size(engine->pool),
+        .kv_pages_usable = kv_pool_usable(engine->pool),
     };
     struct_give(out, struct_size, &gauges, sizeof gauges);
 }

@@ -13,7 +13,8 @@ struct free_page {
 };
 
 struct kv_pool {
-    int64_t n_pages, n_free;
+    int64_t n_pages, n_free, n_usable;
+    int64_t n_kept_free;    // of the free ones
     struct free_page *ring; // [n_pages + 1]
     int32_t end;            // of the ring: n_pages
     uint32_t *holders;      // [n_pages]
@@ -29,6 +30,7 @@ static void put_between(struct kv_pool *pool, int32_t page, int32_t before, int3
     pool->ring[before].after = page;
     pool->ring[after].before = page;
     pool->n_free++;
+    pool->n_kept_free += pool->kept[page];
 }
 
 static void put_first(struct kv_pool *pool, int32_t page)
@@ -47,7 +49,8 @@ static void take_out(struct kv_pool *pool, int32_t page)
     pool->ring[links.before].after = links.after;
     pool->ring[links.after].before = links.before;
     pool->n_free--;
-    assert(pool->n_free >= 0);
+    pool->n_kept_free -= pool->kept[page];
+    assert(pool->n_free >= 0 && pool->n_kept_free >= 0);
 }
 
 enum status kv_pool_new(int64_t n_pages, struct kv_pool **out)
@@ -61,7 +64,7 @@ enum status kv_pool_new(int64_t n_pages, struct kv_pool **out)
     TRY_DONE(memory_new(n + 1, sizeof *pool->ring, what, &pool->ring));
     TRY_DONE(memory_new(n, sizeof *pool->holders, what, &pool->holders));
     TRY_DONE(memory_new(n, sizeof *pool->kept, what, &pool->kept));
-    pool->n_pages = n_pages;
+    pool->n_pages = pool->n_usable = n_pages;
     pool->end = (int32_t)n_pages;
     pool->ring[pool->end] = (struct free_page){pool->end, pool->end};
     for (int32_t page = 0; page < pool->end; page++)
@@ -162,11 +165,40 @@ void kv_pool_forget(struct kv_pool *pool, int32_t page)
     assert_page(pool, page);
     if (!pool->kept[page])
         return;
+    bool is_free = pool->holders[page] == 0;
+    if (is_free)
+        take_out(pool, page);
     pool->kept[page] = 0;
-    if (pool->holders[page] > 0)
-        return;
-    take_out(pool, page);
-    put_first(pool, page);
+    if (is_free)
+        put_first(pool, page);
+}
+
+void kv_pool_limit(struct kv_pool *pool, int64_t n_usable)
+{
+    assert(pool->n_free == pool->n_pages && pool->n_usable == pool->n_pages);
+    assert(n_usable >= 0 && n_usable <= pool->n_pages);
+    for (int32_t page = (int32_t)n_usable; page < pool->n_pages; page++)
+        take_out(pool, page);
+    pool->n_usable = n_usable;
+}
+
+void kv_pool_grow(struct kv_pool *pool, int64_t n_usable)
+{
+    assert(n_usable <= pool->n_pages);
+    int64_t before = pool->n_usable;
+    for (int32_t page = (int32_t)n_usable - 1; page >= before; page--)
+        put_first(pool, page); // before those with known content
+    pool->n_usable = before < n_usable ? n_usable : before;
+}
+
+int64_t kv_pool_usable(const struct kv_pool *pool)
+{
+    return pool->n_usable;
+}
+
+int64_t kv_pool_blank(const struct kv_pool *pool)
+{
+    return pool->n_free - pool->n_kept_free;
 }
 
 int64_t kv_pool_size(const struct kv_pool *pool)

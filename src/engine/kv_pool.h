@@ -18,6 +18,10 @@ struct kv_pool; // opaque
 enum { KV_POOL_PAGES_MAX = 1 << 28 };
 
 enum status kv_pool_new(int64_t n_pages, struct kv_pool **out) STATUS_MUST_USE;
+// Of a pool from which nothing was taken: only the first `n_usable` pages can be taken for now.
+void kv_pool_limit(struct kv_pool *pool, int64_t n_usable);
+// From now on the first `n_usable` can be; fewer than before changes nothing.
+void kv_pool_grow(struct kv_pool *pool, int64_t n_usable);
 void kv_pool_free(struct kv_pool *pool); // accepts NULL
 
 // Takes `n` pages with one holder each: all or none.
@@ -38,7 +42,9 @@ void kv_pool_keep(struct kv_pool *pool, int32_t page);
 void kv_pool_forget(struct kv_pool *pool, int32_t page);
 
 int64_t kv_pool_size(const struct kv_pool *pool);
+int64_t kv_pool_usable(const struct kv_pool *pool);
 int64_t kv_pool_available(const struct kv_pool *pool); // free ones, with known content or without
+int64_t kv_pool_blank(const struct kv_pool *pool);     // those without
 bool kv_pool_is_free(const struct kv_pool *pool, int32_t page);
 
 static inline int64_t kv_pages_for(int64_t n_tokens)

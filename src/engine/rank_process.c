@@ -13,6 +13,7 @@
 #include "device/team.h"
 #include "device/topology.h"
 #include "engine/board.h"
+#include "engine/rank_pages.h"
 #include "hf/checkpoint.h"
 #include "model/model.h"
 
@@ -23,6 +24,7 @@ struct rank {
     struct plan *plan;
     struct team *team;
     struct model *model;
+    struct rank_pages *pages;
     struct step_sequence *sequences; // [sequences_max]
     int64_t begun_ns;
 };
@@ -95,6 +97,7 @@ static enum status open_rank_model(struct rank *rank, const struct checkpoint *c
     TRY(kernels_choose(&options.kernels));
     comm_mark(rank->comm, -1, -1, "loading");
     TRY(model_open(&options, &rank->model));
+    TRY(rank_pages_start(&rank->board, rank->own, rank->model, &rank->pages));
     struct model_memory memory;
     model_memory(rank->model, &memory);
     PUBLISH(bytes_read, memory.file_bytes_read);
@@ -185,6 +188,7 @@ static enum status serve(struct rank *rank)
 
 static void rank_close(struct rank *rank)
 {
+    rank_pages_stop(rank->pages);
     model_close(rank->model);
     team_free(rank->team);
     plan_free(rank->plan);

@@ -146,6 +146,18 @@ void model_close(struct model *m)
     free(m);
 }
 
+void model_touch_pages(struct model *m, int64_t begin, int64_t end)
+{
+    enum { SMALL_PAGE = 4096 }; // or larger: then some writes are for nothing
+    assert(begin >= 0 && begin <= end && end <= m->kv_pages);
+    char *at = m->kv_memory + m->page_stride * (size_t)begin;
+    const char *past = m->kv_memory + m->page_stride * (size_t)end;
+    while (at < past) {
+        *(volatile char *)at = 0;
+        at += SMALL_PAGE - (uintptr_t)at % SMALL_PAGE;
+    }
+}
+
 void model_memory(const struct model *m, struct model_memory *out)
 {
     *out = m->memory;

@@ -38,6 +38,9 @@ struct model_memory {
 // afterwards.
 enum status model_open(const struct model_options *options, struct model **out) STATUS_MUST_USE;
 void model_close(struct model *model); // accepts NULL
+// Gives the KV pages [begin, end) their memory, which the kernel hands out at the first write. They
+// must be in nobody's use. Any thread, also beside model_forward().
+void model_touch_pages(struct model *model, int64_t begin, int64_t end);
 void model_memory(const struct model *model, struct model_memory *out);
 
 // One step. Every rank of the group calls it with the same step. An error is a group error.

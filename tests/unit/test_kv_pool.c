@@ -131,9 +131,36 @@ static void failed_reservations_leave_nothing(void **state)
     kv_pool_free(NULL);
 }
 
+static void only_usable_pages_are_taken(void **state)
+{
+    (void)state;
+    struct kv_pool *pool;
+    int32_t pages[8];
+    assert_int_equal(kv_pool_new(8, &pool), OK);
+    kv_pool_limit(pool, 3);
+    assert_int_equal(kv_pool_size(pool), 8);
+    assert_int_equal(kv_pool_usable(pool), 3);
+    assert_int_equal(kv_pool_blank(pool), 3);
+    assert_false(kv_pool_take(pool, 4, pages));
+    assert_true(kv_pool_take(pool, 3, pages));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pages[i], i);
+    kv_pool_grow(pool, 2); // fewer: nothing happens
+    assert_int_equal(kv_pool_available(pool), 0);
+    kv_pool_grow(pool, 8);
+    assert_int_equal(kv_pool_available(pool), 5);
+    assert_true(kv_pool_take(pool, 5, pages + 3));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pages[i], i);
+    kv_pool_give(pool, pages, 8);
+    assert_int_equal(kv_pool_blank(pool), 8);
+    kv_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_usable_pages_are_taken),
         cmocka_unit_test(all_or_none),
         cmocka_unit_test(no_page_has_two_takers),
         cmocka_unit_test(shared_pages_return_with_the_last_holder),
