@@ -158,8 +158,11 @@ enum status budget_compute(const struct budget_request *request, struct budget *
             return too_few_pages(out, request, pages);
         out->max_model_len = pages * KV_PAGE_TOKENS;
     }
-    int64_t all = kv_pages_for(out->max_model_len) * request->max_num_seqs; // more is of no use
-    pages = pages < all ? pages : all;
+    // more than all sequences can use is of use to the prefix cache alone, and taken only when
+    // asked
+    int64_t all = kv_pages_for(out->max_model_len) * request->max_num_seqs;
+    bool as_asked = request->kv_cache_memory && request->prefix_caching;
+    pages = pages < all || as_asked ? pages : all;
     pages = pages < KV_POOL_PAGES_MAX ? pages : KV_POOL_PAGES_MAX;
     out->kv_pages = pages;
     out->kv_bytes = (uint64_t)pages * out->kv_page_bytes;

@@ -20,6 +20,7 @@ struct budget_request {
     struct device_memory device; // of this machine, as far as this process may use it
     double utilization;          // of device.total
     int64_t kv_cache_memory;     // bytes for KV over all ranks; 0: what the others leave
+    bool prefix_caching;         // then pages beyond what all sequences can use are of use
     double kv_offloading_size;   // GiB of host pages over all ranks
     uint64_t shared_bytes;       // the board and what the collectives touch
     uint64_t front_end_bytes;    // resident already, so no longer among those that are free

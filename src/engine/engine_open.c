@@ -312,6 +312,7 @@ static enum status plan_memory_use(struct opening *opening)
         .fit_model_len = options->max_model_len < 0,
         .utilization = options->gpu_memory_utilization,
         .kv_cache_memory = options->kv_cache_memory,
+        .prefix_caching = options->enable_prefix_caching && !engine->capture,
         .kv_offloading_size = options->kv_offloading_size,
     };
     // at most what the board will take: the pages are not counted yet

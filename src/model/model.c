@@ -60,6 +60,15 @@ static enum status load_weights(struct model *m, const struct model_options *opt
     return OK;
 }
 
+static void touch_memory(char *at, const char *past)
+{
+    enum { SMALL_PAGE = 4096 }; // or larger: then some writes are for nothing
+    while (at < past) {
+        *(volatile char *)at = 0;
+        at += SMALL_PAGE - (uintptr_t)at % SMALL_PAGE;
+    }
+}
+
 static enum status reserve_pages(struct model *m)
 {
     const struct model_config *c = &m->plan->config;
@@ -79,6 +88,7 @@ static enum status reserve_pages(struct model *m)
         return OK;
     TRY(device_memory_new(host_bytes, "offloaded keys and values", (void **)&m->host_memory));
     m->memory.host_kv_bytes = host_bytes;
+    touch_memory(m->host_memory, m->host_memory + host_bytes); // all of it: its size was given
     return OK;
 }
 
@@ -148,14 +158,9 @@ void model_close(struct model *m)
 
 void model_touch_pages(struct model *m, int64_t begin, int64_t end)
 {
-    enum { SMALL_PAGE = 4096 }; // or larger: then some writes are for nothing
     assert(begin >= 0 && begin <= end && end <= m->kv_pages);
-    char *at = m->kv_memory + m->page_stride * (size_t)begin;
-    const char *past = m->kv_memory + m->page_stride * (size_t)end;
-    while (at < past) {
-        *(volatile char *)at = 0;
-        at += SMALL_PAGE - (uintptr_t)at % SMALL_PAGE;
-    }
+    touch_memory(m->kv_memory + m->page_stride * (size_t)begin,
+                 m->kv_memory + m->page_stride * (size_t)end);
 }
 
 void model_memory(const struct model *m, struct model_memory *out)

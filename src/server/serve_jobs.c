@@ -110,7 +110,8 @@ static void count_end(struct serve_job *job)
         return;
     for (int i = 0; i < request->n_prompts; i++) {
         int n = request->prompts[i].n_ids;
-        int cached = job->answer->choices[i * request->sampling.n].cached_tokens;
+        size_t first = (size_t)i * (size_t)request->sampling.n;
+        int cached = job->answer->choices[first].cached_tokens;
         metric_observe(metrics, METRIC_REQUEST_PROMPT_TOKENS, n);
         metric_observe(metrics, METRIC_REQUEST_PREFILL_KV_COMPUTED_TOKENS, n - cached);
         metric_observe(metrics, METRIC_REQUEST_PARAMS_N, request->sampling.n);

@@ -48,6 +48,13 @@ static void processes_and_shared_memory_count(void **state)
     assert_true(with.fixed_bytes == without.fixed_bytes + (3 << 20));
     assert_true(with.fixed_bytes > 2 * RANK_PROCESS_BYTES);
     assert_int_equal(with.kv_pages, 4 * kv_pages_for(1024)); // all that can be used
+    request.kv_cache_memory = 1 << 28;
+    for (int caching = 0; caching <= 1; caching++) {
+        request.prefix_caching = caching;
+        assert_int_equal(budget_compute(&request, &with), OK);
+        assert_int_equal(with.kv_pages, caching ? (1 << 28) / (int64_t)with.kv_page_bytes
+                                                : 4 * kv_pages_for(1024));
+    }
 }
 
 static void host_pages_count(void **state)
