@@ -58,7 +58,7 @@ class Server:
             time.sleep(0.02)
         return self.process.poll()
 
-    def connect(self, timeout=60):
+    def connect(self, timeout=300):  # many cores may be busy, and sanitizers are slow
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
     def request(self, method, path, body=None, headers=None, connection=None):

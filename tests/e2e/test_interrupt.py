@@ -35,7 +35,7 @@ def runs(pid):
 def interrupt(what, arguments, number, wait, output=subprocess.DEVNULL):
     """Signals a command once `wait` is true of its process."""
     process = subprocess.Popen([COLROW, *arguments], stdout=output, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not wait(process) and time.monotonic() < end and process.poll() is None:
         time.sleep(0.01)
     ranks = children(process.pid)
