@@ -46,6 +46,14 @@ foreach(label unit kernels golden fuzz e2e)
     endforeach()
 endforeach()
 
+# Counts what every process of a server allocates, for tests/e2e/test_allocations.py. Sanitizers have allocators of
+# their own.
+if(NOT COLROW_SANITIZE)
+    add_library(count_allocations MODULE ${PROJECT_SOURCE_DIR}/tests/e2e/count_allocations.c)
+    set_target_properties(count_allocations PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests
+        C_VISIBILITY_PRESET default)
+endif()
+
 # The server that tests/e2e/test_http_*.py talk to.
 add_executable(http_echo ${PROJECT_SOURCE_DIR}/tests/e2e/http_echo.c)
 target_link_libraries(http_echo PRIVATE ${layers} m)

@@ -41,7 +41,8 @@ enum colrow_error_class {
     COLROW_ERROR_MODEL,           // the model's files, or others named in options
     COLROW_ERROR_INVALID_REQUEST, // this request; another one may succeed [400; exit status 2]
     COLROW_ERROR_TOO_LARGE,  // a good request that no engine with these options takes [400, 413]
-    COLROW_ERROR_BUSY,       // no room now: the same request may succeed later [429]
+    COLROW_ERROR_BUSY,       // no room now: the same request may succeed later [429]; so far
+                             // requests reserve 4 GiB together at most for their answers
     COLROW_ERROR_GROUP_LOST, // a rank died, stopped or was late: the ranks are gone [503]
     COLROW_ERROR_MEMORY,     // [503]
     COLROW_ERROR_IO,         // the operating system refused something

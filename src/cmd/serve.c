@@ -56,7 +56,7 @@ static const struct flag serve_flags[] = {
     {FLAG_ON, "--enforce-eager", NULL, offsetof(struct serve, ignored), 0, 0, NULL,
      "as always: there are no graphs to capture"},
     {FLAG_INT, "--block-size", NULL, offsetof(struct serve, block_size), 1, 1024, "N",
-     "tokens of a KV page; only colrow's own number can be asked for"},
+     "taken for vLLM's sake: KV pages of colrow hold 64 tokens"},
     {FLAG_ON, "--disable-log-requests", "--no-enable-log-requests", offsetof(struct serve, no_log),
      0, 0, NULL, "no line for each request"},
     {FLAG_TEXT, "--log-format", NULL, offsetof(struct serve, log_format), 0, 0, "FORMAT",
@@ -121,8 +121,8 @@ static enum status serve_model(struct serve *s)
     interrupts_release(); // from here on they are events of the server's loop
     colrow_get_info(engine, &info);
     if (status == OK && s->block_size && s->block_size != info.kv_page_tokens)
-        status = fail(ERR_USAGE, "flag --block-size is %d; KV pages of colrow hold %lld tokens",
-                      s->block_size, (long long)info.kv_page_tokens);
+        log_info("--block-size %d changes nothing: KV pages of colrow hold %lld tokens",
+                 s->block_size, (long long)info.kv_page_tokens);
     if (status == OK)
         status = serve_run(&s->options, engine);
     progress_end(&s->engine.bar);

@@ -51,7 +51,8 @@ struct colrow_engine {
     struct sampler *sampler;
 
     struct request *first_request, *last_request;
-    int n_requests, n_cancelled; // n_cancelled: asked for, not yet carried out
+    size_t request_bytes, request_bytes_max; // that all of them reserve, and may
+    int n_requests, n_cancelled;             // n_cancelled: asked for, not yet carried out
     uint64_t next_number;
     struct completion *first_output, *last_output; // to be handed over
     struct poll_queue polled;

@@ -22,6 +22,7 @@ enum {
     MAX_NUM_SEQS_MAX = 4096,
     BATCHED_TOKENS_MAX = 1 << 16,
     ADVANCE_SLICE_NS = 2000000,     // a fifth of what an event loop may be away
+    REQUESTS_MIB = 4096,            // that all requests may reserve together
     LOGITS_PIECE_BYTES = 1 << 20,   // handed over before colrow_advance() looks at the clock
     PROMPT_LOGITS_BYTES = 64 << 20, // room for logits of prompt tokens; longer chunks come in parts
 };
@@ -440,6 +441,7 @@ int colrow_open_begin(const struct colrow_options *options, struct colrow_engine
         opening->engine->next_number = 1;
         opening->engine->tp_plan_fd = -1;
         opening->engine->slice_ns = ADVANCE_SLICE_NS;
+        opening->engine->request_bytes_max = (size_t)REQUESTS_MIB << 20;
         opening->engine->piece_bytes = LOGITS_PIECE_BYTES;
         status = open_engine(opening);
         checkpoint_close(opening->checkpoint);

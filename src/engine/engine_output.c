@@ -77,6 +77,7 @@ static void remove_request(struct colrow_engine *engine, struct request *request
     *(request->previous ? &request->previous->next : &engine->first_request) = request->next;
     *(request->next ? &request->next->previous : &engine->last_request) = request->previous;
     engine->n_requests--;
+    engine->request_bytes -= request->bytes;
     request_free(request);
 }
 
@@ -176,4 +177,5 @@ void engine_drop_requests(struct colrow_engine *engine)
     engine->first_request = engine->last_request = NULL;
     engine->first_output = engine->last_output = NULL;
     engine->n_requests = 0;
+    engine->request_bytes = 0;
 }

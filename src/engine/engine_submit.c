@@ -97,6 +97,13 @@ static enum status make_request(struct colrow_engine *engine, const struct token
     };
     struct request *request;
     TRY(request_new(&limits, engine->next_number, ids->ids, (int32_t)ids->n, &sampling, &request));
+    if (request->bytes > engine->request_bytes_max - engine->request_bytes) {
+        request_free(request);
+        return fail(ERR_BUSY,
+                    "%d requests reserve %zu MiB of at most %zu for their answers; try again later",
+                    engine->n_requests, engine->request_bytes >> 20,
+                    engine->request_bytes_max >> 20);
+    }
     request->priority = sampling.priority;
     request->callback = callback;
     request->context = context;
@@ -143,6 +150,7 @@ int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *give
     *(engine->last_request ? &engine->last_request->next : &engine->first_request) = request;
     engine->last_request = request;
     engine->n_requests++;
+    engine->request_bytes += request->bytes;
     request->submitted_ns = clock_ns();
     uint64_t scope = scope_of(engine, request, &prompt);
     for (int32_t i = 0; i < request->n; i++) {

@@ -186,6 +186,31 @@ static void copy_numbers(struct request *request, const struct request_limits *l
         in->max_tokens > 0 && in->max_tokens < room ? in->max_tokens : (int32_t)room;
 }
 
+static int32_t different_tokens(const struct request_limits *limits, int32_t tokens_max)
+{
+    return tokens_max < limits->vocab_size ? tokens_max : limits->vocab_size;
+}
+
+// Tokens, pages and counts of all its sequences at their longest.
+static enum status check_size(struct request *request, const struct request_limits *limits,
+                              const struct colrow_sampling *in)
+{
+    int32_t tokens_max = request->n_prompt + request->max_tokens;
+    size_t one = sizeof(struct completion) + (size_t)tokens_max * sizeof(int32_t) +
+                 (size_t)kv_pages_for(tokens_max) * sizeof(int32_t);
+    bool penalties = request->sampling.penalties;
+    if (penalties)
+        one += token_counts_bytes(different_tokens(limits, tokens_max));
+    request->bytes = one * (size_t)in->n;
+    if (request->bytes <= REQUEST_BYTES_MAX)
+        return OK;
+    return fail(ERR_TOO_LARGE,
+                "%d answers of up to %d tokens%s would reserve %zu MiB, and a request may %d; ask "
+                "for a smaller max_tokens or n",
+                in->n, (int)request->max_tokens, penalties ? " with penalties" : "",
+                request->bytes >> 20, REQUEST_BYTES_MAX >> 20);
+}
+
 static enum status completion_init(struct request *request, const struct request_limits *limits,
                                    int index, const int32_t *ids, bool prompt_logits)
 {
@@ -207,14 +232,14 @@ static enum status completion_init(struct request *request, const struct request
     decode_stream_init(&completion->stream, limits->tokenizer, request->skip_special_tokens);
     stop_text_init(&completion->stop, request->stops, request->n_stops, request->include_stop);
     bytes_init(&completion->text);
+    bytes_init(&completion->piece);
     completion->stop_token = -1;
     TRY(decode_stream_prime(&completion->stream, ids, (size_t)n));
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *sequence->tokens, &sequence->tokens));
     TRY(arena_take(arena, (size_t)sequence->pages_max, sizeof *sequence->pages, &sequence->pages));
     memcpy(sequence->tokens, ids, (size_t)n * sizeof *ids);
     if (request->sampling.penalties) {
-        int32_t different = tokens_max < limits->vocab_size ? tokens_max : limits->vocab_size;
-        TRY(token_counts_init(&completion->counts, arena, different));
+        TRY(token_counts_init(&completion->counts, arena, different_tokens(limits, tokens_max)));
         token_counts_prompt(&completion->counts, ids, n);
     }
     if (request->sampling.logprobs >= 0)
@@ -227,6 +252,7 @@ static enum status fill_request(struct request *request, const struct request_li
                                 const int32_t *ids, const struct colrow_sampling *sampling)
 {
     copy_numbers(request, limits, sampling);
+    TRY(check_size(request, limits, sampling));
     TRY(copy_stops(request, sampling));
     TRY(copy_stop_ids(request, limits, sampling));
     TRY(copy_bias(request, limits, sampling));
@@ -270,6 +296,7 @@ void request_free(struct request *request)
         decode_stream_fini(&completion->stream);
         stop_text_fini(&completion->stop);
         bytes_fini(&completion->text);
+        bytes_fini(&completion->piece);
         polled_output_free(completion->last_resort);
         free(completion->error);
     }
@@ -310,23 +337,17 @@ static enum status decode(struct completion *completion, int32_t id, bool is_tex
     struct request *request = completion->sequence.request;
     if (!completion->stream.tokenizer)
         return OK;
-    struct bytes piece;
-    bytes_init(&piece);
-    enum status status = OK;
+    struct bytes *piece = &completion->piece; // kept, so that a token allocates nothing
+    bytes_clear(piece);
     bool armed = completion_generated(completion) > request->sampling.min_tokens ||
                  request->sampling.min_tokens == 0;
     if (is_text)
-        TRY_DONE(decode_stream_step(&completion->stream, id, &piece));
+        TRY(decode_stream_step(&completion->stream, id, piece));
     if (last)
-        TRY_DONE(decode_stream_flush(&completion->stream, &piece));
-    if (piece.length)
-        TRY_DONE(
-            stop_text_add(&completion->stop, piece.data, piece.length, armed, &completion->text));
-    if (last)
-        TRY_DONE(stop_text_flush(&completion->stop, &completion->text));
-done:
-    bytes_fini(&piece);
-    return status;
+        TRY(decode_stream_flush(&completion->stream, piece));
+    if (piece->length)
+        TRY(stop_text_add(&completion->stop, piece->data, piece->length, armed, &completion->text));
+    return last ? stop_text_flush(&completion->stop, &completion->text) : OK;
 }
 
 enum status completion_add(struct completion *completion, int32_t id)

@@ -20,6 +20,7 @@ enum {
     SEQUENCES_PER_REQUEST_MAX = 128, // n
     STOP_TOKENS_MAX = 1024,
     LOGIT_BIASES_MAX = 1 << 16,
+    REQUEST_BYTES_MAX = 128 << 20, // that one reserves for its answers
 };
 
 // One of the n sequences, and what its user has not seen yet.
@@ -29,6 +30,7 @@ struct completion {
     struct decode_stream stream;
     struct stop_text stop;
     struct bytes text;               // new
+    struct bytes piece;              // of one token: empty between calls
     int32_t n_delivered;             // of the generated tokens
     struct colrow_logprob *logprobs; // [1 + logprobs], of the new token; NULL when not asked for
     int32_t n_logprobs;
@@ -66,6 +68,7 @@ struct request {
     int32_t n_stops;
     int32_t n_prompt, max_tokens;
     bool cancelled;
+    size_t bytes;                   // reserved for its answers, whatever comes of them
     struct completion *completions; // [n]
     int32_t n, n_open;              // n_open: not closed
 };

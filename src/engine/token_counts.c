@@ -3,13 +3,25 @@
 #include <assert.h>
 #include <string.h>
 
+static uint32_t slots_for(int32_t tokens_max)
+{
+    uint32_t n_slots = 16;
+    while (n_slots < 2 * (uint32_t)tokens_max)
+        n_slots *= 2;
+    return n_slots;
+}
+
+size_t token_counts_bytes(int32_t tokens_max)
+{
+    return (size_t)tokens_max * sizeof(struct token_count) +
+           (size_t)slots_for(tokens_max) * sizeof(int32_t);
+}
+
 enum status token_counts_init(struct token_counts *counts, struct arena *arena, int32_t tokens_max)
 {
     assert(tokens_max >= 0 && tokens_max < 1 << 29);
     *counts = (struct token_counts){.capacity = tokens_max};
-    uint32_t n_slots = 16;
-    while (n_slots < 2 * (uint32_t)tokens_max)
-        n_slots *= 2;
+    uint32_t n_slots = slots_for(tokens_max);
     counts->mask = n_slots - 1;
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *counts->items, &counts->items));
     TRY(arena_take(arena, n_slots, sizeof *counts->slots, &counts->slots));

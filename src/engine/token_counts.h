@@ -3,6 +3,7 @@
 #ifndef COLROW_ENGINE_TOKEN_COUNTS_H
 #define COLROW_ENGINE_TOKEN_COUNTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/memory.h"
@@ -20,6 +21,8 @@ struct token_counts {
     uint32_t mask;
 };
 
+// What room for so many takes.
+size_t token_counts_bytes(int32_t tokens_max);
 // Room for `tokens_max` different tokens, out of the arena.
 enum status token_counts_init(struct token_counts *counts, struct arena *arena,
                               int32_t tokens_max) STATUS_MUST_USE;

@@ -24,13 +24,17 @@ static enum status put_text(const struct api_answer *answer, const struct api_ch
                             size_t from, bool with_prompt, struct json_writer *writer)
 {
     const struct api_prompt *prompt = &answer->request->prompts[choice->prompt];
+    size_t length = choice->text.length > from ? choice->text.length - from : 0;
+    const char *own = length ? choice->text.data + from : "";
+    if (!with_prompt) {
+        json_put_string(writer, "text", own, length);
+        return OK;
+    }
     struct bytes text;
     bytes_init(&text);
-    enum status status = OK;
-    if (with_prompt)
-        status = bytes_append(&text, prompt->text, prompt->text_length);
-    if (status == OK && choice->text.length > from)
-        status = bytes_append(&text, choice->text.data + from, choice->text.length - from);
+    enum status status = bytes_append(&text, prompt->text, prompt->text_length);
+    if (status == OK)
+        status = bytes_append(&text, own, length);
     json_put_string(writer, "text", text.length ? text.data : "", text.length);
     bytes_fini(&text);
     return status;

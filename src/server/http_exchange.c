@@ -205,23 +205,31 @@ static void stream_check(struct http_exchange *x)
     }
 }
 
+// What was large once is not kept.
+static void give_back(struct bytes *buffer)
+{
+    enum { KEPT_BYTES = 256 << 10 };
+    if (buffer->capacity > KEPT_BYTES)
+        bytes_fini(buffer);
+    bytes_clear(buffer);
+}
+
 void http_stream_send(struct http_exchange *x, const void *data, size_t length)
 {
-    struct bytes out;
+    struct bytes *out = &x->connection->site->chunk;
     assert(x->state == EXCHANGE_STREAMING);
     if (length == 0 || x->connection->doomed || head_only(x))
         return;
-    bytes_init(&out);
-    enum status made = x->chunked ? bytes_format(&out, "%zx\r\n", length) : OK;
+    enum status made = x->chunked ? bytes_format(out, "%zx\r\n", length) : OK;
     if (made == OK)
-        made = bytes_append(&out, data, length);
+        made = bytes_append(out, data, length);
     if (made == OK && x->chunked)
-        made = bytes_append(&out, "\r\n", 2);
+        made = bytes_append(out, "\r\n", 2);
     if (made == OK)
-        exchange_send(x, &out);
+        exchange_send(x, out);
     else
         exchange_doom(x);
-    bytes_fini(&out);
+    give_back(out);
     stream_check(x);
 }
 
@@ -252,24 +260,23 @@ void http_events_begin(struct http_exchange *x)
 
 void http_events_send(struct http_exchange *x, const char *text, size_t length)
 {
-    struct bytes event;
-    bytes_init(&event);
-    enum status made = bytes_text(&event, "data: ");
+    struct bytes *event = &x->connection->site->event;
+    enum status made = bytes_text(event, "data: ");
     for (size_t at = 0; at < length && made == OK;) {
         const char *end = memchr(text + at, '\n', length - at);
         size_t n = end ? (size_t)(end - text) - at + 1 : length - at;
-        made = bytes_append(&event, text + at, n);
+        made = bytes_append(event, text + at, n);
         if (end && made == OK)
-            made = bytes_text(&event, "data: ");
+            made = bytes_text(event, "data: ");
         at += n;
     }
     if (made == OK)
-        made = bytes_text(&event, "\n\n");
+        made = bytes_text(event, "\n\n");
     if (made == OK)
-        http_stream_send(x, event.data, event.length);
+        http_stream_send(x, event->data, event->length);
     else
         exchange_doom(x);
-    bytes_fini(&event);
+    give_back(event);
 }
 
 // ---- what the connection reports ----

@@ -46,6 +46,8 @@ enum status http_site_init(struct http_site *site, const struct http_options *op
 void http_site_fini(struct http_site *site)
 {
     http_keys_fini(site);
+    bytes_fini(&site->event);
+    bytes_fini(&site->chunk);
 }
 
 const char *http_site_date(struct http_site *site)

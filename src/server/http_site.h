@@ -31,6 +31,7 @@ struct http_site {
     void (*exchange_over)(struct http_site *site); // one exchange less; may be NULL
     int64_t date_s;                                // second that `date` was written in
     char date[32];
+    struct bytes event, chunk; // being made; kept, so that a token of a stream allocates nothing
 };
 
 enum status http_site_init(struct http_site *site,

@@ -288,6 +288,7 @@ def name_of_the_folder():
 
 
 name_of_the_folder()
-done = run("serve", DEMO, "--block-size", "7", "-q", "--port", "0")
-check(done.returncode == 2 and "--block-size" in done.stderr, f"another block size: {done.returncode} {done.stderr}")
+with Server(*FLAGS, "--block-size=16", "--max-model-len=auto") as server:
+    check("--block-size 16 changes nothing" in server.read_log(), "another block size")
+    check(server.request("GET", "/v1/models")[2]["data"][0]["max_model_len"] == 1024, "the context that fits")
 finish("serve")
