@@ -131,7 +131,8 @@ static enum status open_libedit(const char *history_path, struct terminal_editor
     want_utf8();
     snprintf(editor->history, sizeof editor->history, "%s", history_path ? history_path : "");
     editor->prompt = "";
-    editor->edit = el_init("colrow", stdin, stdout, stderr);
+    editor->edit =
+        el_init_fd("colrow", stdin, output(), stderr, STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO);
     if (!editor->edit || !load_history(editor)) {
         close_libedit(editor);
         return fail_memory(0, "a line editor");
@@ -144,22 +145,17 @@ static enum status open_libedit(const char *history_path, struct terminal_editor
     return OK;
 }
 
-static void show(const char *sequence)
-{
-    ssize_t written = write(STDOUT_FILENO, sequence, strlen(sequence));
-    (void)written; // a terminal that is gone is noticed where answers are written
-}
-
 static enum status read_libedit(struct terminal_editor *editor, const char *prompt,
                                 struct bytes *line, enum line_result *result)
 {
     HistEvent event;
     int n = 0;
     editor->prompt = prompt;
-    TRY(output_flush()); // libedit writes to stdout by itself
-    show(paste_on);
+    fputs(paste_on, output());
+    TRY(output_flush());
     const char *text = el_gets(editor->edit, &n);
-    show(paste_off);
+    fputs(paste_off, output());
+    TRY(output_flush());
     if (!text || n <= 0) {
         *result = editor->stopped ? LINE_STOPPED : LINE_END;
         editor->pasting = false;
