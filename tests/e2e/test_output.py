@@ -178,10 +178,10 @@ for command in ((b"generate", latin, b"-p", b"h\xe9", b"-n", b"2", b"-q", b"--js
     else:
         check(done.stderr.count(b"\n") == 1 and b"UTF-8" in done.stderr, f"{command}: {done.returncode} {done.stderr!r}")
 
-# nothing writes to standard output but its owner, and libedit, which is given the stream for its prompt on a terminal
+# nothing writes to standard output but its owner
 for place, _, names in os.walk(os.path.join(ROOT, "src")):
     for name in names:
-        if name.endswith(".c") and name not in ("output.c", "line_editor_libedit.c"):
+        if name.endswith(".c") and name != "output.c":
             with open(os.path.join(place, name), encoding="utf-8") as file:
                 text = file.read()
             check(not re.search(r"(?<!/)\bstdout\b|(?<![\w])(printf|puts|putchar)\(", text), f"{name} writes to stdout by itself")
