@@ -48,7 +48,7 @@ def load(args, server, n, flags, seed):
 def run_case(args, servers, data, name, n, flags, turn):
     row = {"case": name, "results": {}}
     for server in servers[::-1] if turn % 2 else servers:
-        figures = row["results"][server.name] = load(args, server, n, flags, turn)
+        figures = row["results"][server.name] = load(args, server, n, flags, len(data["rows"]))  # prompts that no case had before
         print(f"  {name:12s} {server.name:14s} {figures['output_throughput']:8.1f} tok/s, TTFT {figures['median_ttft_ms']:8.0f} ms, "
               f"ITL p99 {figures['p99_itl_ms']:8.1f} ms, failed {figures['failed']}", file=sys.stderr, flush=True)
     data["rows"].append(row)

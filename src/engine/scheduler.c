@@ -367,6 +367,22 @@ static void start_sequence(struct scheduler *s, struct sequence *sequence,
     sequence_queue_insert(&s->running, sequence);
 }
 
+// A long chunk of a prompt holds up everybody who decodes: a step beside them takes a part of it.
+// 128 of 512 rows keep the products bound by arithmetic, so that prompts lose little. Many that
+// decode give way to more, else prompts (often longer than answers) would come in too slowly.
+enum { PROMPTS_PART = 4, PROMPT_ROWS_PER_DECODING = 2 };
+
+static void spare_decoding(const struct scheduler *s, struct room *room)
+{
+    int32_t n = s->step.n_sequences, most = (s->limits.rows_max + PROMPTS_PART - 1) / PROMPTS_PART;
+    if (n == 0)
+        return;
+    if (n > most / PROMPT_ROWS_PER_DECODING)
+        most = n * PROMPT_ROWS_PER_DECODING;
+    if (room->rows > most)
+        room->rows = most;
+}
+
 static void plan_prompts(struct scheduler *s, struct room *room)
 {
     for (struct sequence *sequence = s->running.first; sequence && room->rows > 0;
@@ -461,6 +477,7 @@ int32_t scheduler_plan(struct scheduler *s)
     park_paused(s);
     uint64_t preemptions = s->preemptions;
     plan_decoding(s, &room);
+    spare_decoding(s, &room);
     plan_prompts(s, &room);
     if (s->preemptions == preemptions) // else what starts would be pushed out again
         start_waiting(s, &room);

@@ -1,11 +1,12 @@
 // Which tokens go into the next step: continuous batching with a budget of tokens.
 //
-// Sequences that decode go first, one token each; what is left of the budget goes to prompts, in
-// chunks, by priority, and first come first served among equals. A sequence takes the pages of all
-// its known tokens when it starts, so only decoding takes further ones; when none is left, the last
-// one in that order gives its pages back and starts over later from its tokens (preemption by
-// recompute). Whole pages that the prefix cache knows are shared instead of computed, also by a
-// sequence that starts over. Results do not depend on any of this (docs/numerics.md).
+// Sequences that decode go first, one token each. Prompts get a part of what is left of the budget,
+// so that a step does not hold up who decodes, and all of it where nobody does: in chunks, by
+// priority, and first come first served among equals. A sequence takes the pages of all its known
+// tokens when it starts, so only decoding takes further ones; when none is left, the last one in
+// that order gives its pages back and starts over later from its tokens (preemption by recompute).
+// Whole pages that the prefix cache knows are shared instead of computed, also by a sequence that
+// starts over. Results do not depend on any of this (docs/numerics.md).
 #ifndef COLROW_ENGINE_SCHEDULER_H
 #define COLROW_ENGINE_SCHEDULER_H
 

@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "server/json_writer.h"
 #include "server/serve_state.h"
+
+// A line shall go into a pipe in one piece (PIPE_BUF).
+enum { LOGGED_PATH_BYTES_MAX = 1024 };
 
 void serve_note_end(struct serve_server *server, const struct serve_job *job)
 {
@@ -75,7 +77,8 @@ static enum status json_line(const struct http_record *record, const struct serv
     if (request) {
         json_put_text(&writer, "id", request->id);
         json_put_string(&writer, "method", request->method_text.data, request->method_text.length);
-        json_put_text(&writer, "path", request->path);
+        json_put_string(&writer, "path", request->path,
+                        strnlen(request->path, LOGGED_PATH_BYTES_MAX));
     }
     json_put_int(&writer, "status", record->status);
     json_put_int(&writer, "bytes", record->sent_bytes);
@@ -123,8 +126,7 @@ void serve_log(const struct http_record *record, void *owner)
             if (text_line(record, note, &line) == OK)
                 log_info("%s", line.data);
         } else if (json_line(record, note, &line) == OK && bytes_text(&line, "\n") == OK) {
-            ssize_t written = write(STDERR_FILENO, line.data, line.length);
-            (void)written; // nothing sensible can be done when stderr is gone
+            log_raw(LOG_INFO, line.data, line.length);
         }
     }
     bytes_fini(&line);

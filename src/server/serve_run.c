@@ -198,6 +198,7 @@ enum status serve_run(const struct serve_options *options, struct colrow_engine 
     TRY_DONE(http_server_new(&options->http, &server.loop, &server.http));
     TRY_DONE(serve_routes(&server));
     http_server_logger(server.http, serve_log, &server);
+    log_never_block();
     TRY_DONE(http_server_listen(server.http));
     log_info("listening at %s while the model loads", http_server_address(server.http));
     uv_run(&server.loop, UV_RUN_DEFAULT);

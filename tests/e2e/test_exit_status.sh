@@ -74,12 +74,15 @@ echo '{"layers.*.mlp.gate_proj": "replicate", "layers.*.mlp.up_proj": "replicate
 "$COLROW" generate "$model" -q -n 3 -p you --chat --chat-template "$work/template" >"$work/wanted" || failed=1
 "$COLROW" plan "$model" -tp 2 --tp-plan "$work/plan" >"$work/wanted-plan" 2>/dev/null
 planned=$?
+# A pipe, not a file: it can be read once.
+piped() { cat "$1"; }
 for file in - /dev/stdin /dev/fd/0; do
-    cat "$work/template" | "$COLROW" generate "$model" -q -n 3 -p you --chat --chat-template $file | cmp - "$work/wanted" ||
+    piped "$work/template" | "$COLROW" generate "$model" -q -n 3 -p you --chat --chat-template $file | cmp - "$work/wanted" ||
         { echo "--chat-template $file"; failed=1; }
-    cat "$work/plan" | "$COLROW" plan "$model" -tp 2 --tp-plan $file 2>/dev/null >"$work/piped"
-    [ $? -eq $planned ] && cmp "$work/piped" "$work/wanted-plan" || { echo "plan --tp-plan $file"; failed=1; }
-    cat "$work/plan" | "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan $file >"$work/piped" 2>&1
+    piped "$work/plan" | "$COLROW" plan "$model" -tp 2 --tp-plan $file 2>/dev/null >"$work/piped"
+    [ $? -eq $planned ] || { echo "plan --tp-plan $file: another exit status"; failed=1; }
+    cmp "$work/piped" "$work/wanted-plan" || { echo "plan --tp-plan $file"; failed=1; }
+    piped "$work/plan" | "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan $file >"$work/piped" 2>&1
     "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan "$work/plan" >"$work/out" 2>&1
     cmp "$work/piped" "$work/out" || { echo "generate --tp-plan $file"; failed=1; }
 done

@@ -33,7 +33,7 @@ static void newest_gives_way_and_starts_over(void **state)
     }
 }
 
-static void decoding_goes_first_and_prompts_fill_the_rest(void **state)
+static void decoding_goes_first_and_prompts_get_a_part(void **state)
 {
     (void)state;
     struct fixture f;
@@ -43,12 +43,34 @@ static void decoding_goes_first_and_prompts_fill_the_rest(void **state)
     assert_int_equal(f.scheduler.n_prefill_rows, 10);
     execute(&f);
     struct sequence *second = add(&f, 100, 5, false), *third = add(&f, 5, 5, false);
-    assert_int_equal(scheduler_plan(&f.scheduler), 32);
+    assert_int_equal(scheduler_plan(&f.scheduler), 9); // a quarter of the budget for prompts
     assert_int_equal(first->step_tokens, 1);
-    assert_int_equal(second->step_tokens, 31);
+    assert_int_equal(second->step_tokens, 8);
     assert_int_equal(third->step_tokens, 0);
-    assert_int_equal(f.scheduler.n_prefill_rows, 31);
+    assert_int_equal(f.scheduler.n_prefill_rows, 8);
     assert_int_equal(f.scheduler.step.n_logits, 1);
+    execute(&f);
+    scheduler_remove(&f.scheduler, first);
+    assert_int_equal(scheduler_plan(&f.scheduler), 32); // nobody decodes: all of it
+    assert_int_equal(second->step_tokens, 32);
+    execute(&f);
+    f.n_over++;
+    run(&f);
+    fixture_fini(&f);
+}
+
+static void many_that_decode_leave_more_to_prompts(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_init(&f, 100, (struct scheduler_limits){10, 32, 10});
+    for (int i = 0; i < 6; i++)
+        add(&f, 5, 50, false);
+    assert_int_equal(scheduler_plan(&f.scheduler), 30);
+    execute(&f);
+    struct sequence *prompt = add(&f, 100, 5, false);
+    assert_int_equal(scheduler_plan(&f.scheduler), 6 + 12); // two for each instead of 8
+    assert_int_equal(prompt->step_tokens, 12);
     execute(&f);
     run(&f);
     fixture_fini(&f);
@@ -267,7 +289,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_budget_gives_the_same_tokens),
         cmocka_unit_test(newest_gives_way_and_starts_over),
-        cmocka_unit_test(decoding_goes_first_and_prompts_fill_the_rest),
+        cmocka_unit_test(decoding_goes_first_and_prompts_get_a_part),
+        cmocka_unit_test(many_that_decode_leave_more_to_prompts),
         cmocka_unit_test(first_come_first_served),
         cmocka_unit_test(rows_of_logits_limit_the_chunk),
         cmocka_unit_test(a_sequence_may_leave_at_any_time),
