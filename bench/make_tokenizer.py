@@ -2,7 +2,7 @@
 
 usage: python bench/make_tokenizer.py FOLDER
 
-A byte-level BPE with as many tokens as config.json says: the bytes, then pairs of bytes, then pairs with a third. Every id is a text, no two are the same.
+A byte-level BPE with as many tokens as config.json says. Every id is a text, no two are the same.
 The last 256 ids are special tokens; bos and eos are those of config.json.
 """
 import json
@@ -20,14 +20,18 @@ def byte_characters():
 
 
 def vocabulary(n):
+    """Bytes, then pairs and triples of ASCII: answers of random weights are then texts that every server can send token by token; pieces of
+    characters would be held back until the character is whole."""
     tokens, merges = byte_characters(), []
-    alphabet = list(tokens)
-    for first in range(256 + 256 * 256):  # bytes first, then the pairs made of them
-        for second in alphabet:
+    alphabet = [chr(b) for b in range(ord("!"), ord("~") + 1)]
+    fronts = list(alphabet)
+    for front in fronts:  # grows: single characters, then the pairs
+        for character in alphabet:
             if len(tokens) >= n:
                 return tokens[:n], merges
-            merges.append([tokens[first], second])
-            tokens.append(tokens[first] + second)
+            merges.append([front, character])
+            tokens.append(front + character)
+            fronts.append(front + character)
     return tokens, merges
 
 

@@ -87,7 +87,8 @@ static enum status keep_output(struct api_answer *answer, struct api_choice *cho
     TRY(bytes_append(&choice->text, output->text, output->text_length));
     TRY(memory_grow(&choice->ids, &choice->ids_capacity, choice->n_ids + n, sizeof *choice->ids,
                     "an answer's tokens"));
-    memcpy(choice->ids + choice->n_ids, output->ids, n * sizeof *choice->ids);
+    if (n > 0)
+        memcpy(choice->ids + choice->n_ids, output->ids, n * sizeof *choice->ids);
     if (output->logprobs) {
         size_t width = (size_t)output->n_logprobs;
         assert(output->n_logprobs == 1 + answer->request->top_logprobs);

@@ -100,25 +100,28 @@ for i in range(8):
     _, message = process.communicate(timeout=20)
     check(EARLY.search(message) or PLACE.search(message), f"a rank killed {3 * i} ms after it was started: {message!r}")
 for tp in (1, 2):
-    places = 0
-    for i in range(8):
-        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "16", "--ignore-eos", "-tp", str(tp), "-q", "--json"],
+    places = counted = 0
+    wait = 0.3
+    for i in range(40):
+        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "128", "--ignore-eos", "-tp", str(tp), "-q", "--json"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None and len(children(process.pid)) < tp:
             time.sleep(0.005)
-        time.sleep(0.5 + 0.01 * i)
+        time.sleep(wait + 0.01 * i)
         ranks = children(process.pid)
         if ranks:
             os.kill(ranks[-1], signal.SIGKILL)
         _, message = process.communicate(timeout=20)
-        if process.returncode == 0:
-            continue  # it had finished by itself
-        if EARLY.search(message):
-            continue  # a busy machine had not begun yet
+        if process.returncode == 0 or EARLY.search(message):  # over by itself, or a busy machine had not begun
+            wait *= 0.7 if process.returncode == 0 else 1.3
+            continue
         found = PLACE.search(message)
         check(found, f"TP={tp}: a killed rank: {message!r}")
         places += bool(found and found.group(1))
-    check(places >= 4, f"TP={tp}: {places} of 8 sentences say where the rank was")
+        counted += 1
+        if counted == 8:
+            break
+    check(places >= 4, f"TP={tp}: {places} of {counted} sentences say where the rank was")
 check(shared_memory() == before, f"left in /dev/shm: {shared_memory() - before}")
 print(f"{TIMES} times, slowest {slowest * 1000:.0f} ms: " + ", ".join(f"{n} x {k}" for k, n in sorted(kinds.items())))
 finish("kill")

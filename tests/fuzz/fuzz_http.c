@@ -157,6 +157,8 @@ static void pretend_end(struct pretend *p)
     assert(!p->open && p->opened == p->ended);
     assert(g->connections == 0 && g->exchanges == 0 && g->streams_paused == 0);
     assert(g->buffered_bytes == 0);
+    bytes_fini(&p->site.event); // its own; all else is of the site of all
+    bytes_fini(&p->site.chunk);
 }
 
 // In pieces of up to `piece` bytes: of all sizes, as the dice have it.
