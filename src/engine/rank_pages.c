@@ -87,6 +87,12 @@ enum status rank_pages_start(struct board *board, struct board_rank *own, struct
     return OK;
 }
 
+void rank_pages_follow(const struct rank_pages *pages)
+{
+    // acquire: see touch_until()
+    (void)atomic_load_explicit(&pages->own->kv_pages_touched, memory_order_acquire);
+}
+
 void rank_pages_stop(struct rank_pages *pages)
 {
     if (!pages)

@@ -14,6 +14,10 @@ struct rank_pages;
 // come before the model is closed.
 enum status rank_pages_start(struct board *board, struct board_rank *own, struct model *model,
                              struct rank_pages **out) STATUS_MUST_USE;
+// Orders what the thread wrote before what a step writes. That step was planned after the front-end
+// had seen the pages touched, so it is ordered already, but across two processes: said again where
+// ThreadSanitizer, which sees one, can follow.
+void rank_pages_follow(const struct rank_pages *pages);
 void rank_pages_stop(struct rank_pages *pages); // accepts NULL
 
 #endif

@@ -180,6 +180,7 @@ static enum status serve(struct rank *rank)
         struct step step;
         TRY(step_plan_read(rank->board.plan, &header->shape.limits, options->generation, number,
                            rank->sequences, &step));
+        rank_pages_follow(rank->pages);
         TRY(model_forward(rank->model, &step, &rank->board.results));
         publish_times(rank, begin_ns, &total_ns);
         board_arrive(&rank->board, board_done(number));

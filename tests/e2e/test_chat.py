@@ -62,8 +62,15 @@ class Terminal:
             return ""
         before, _, self.seen = self.seen.partition(what)
         if what.endswith("> ") or what == "... ":
-            time.sleep(0.1)  # libedit shows the prompt, then takes the terminal
+            self.await_editor()
         return before
+
+    def await_editor(self):
+        """libedit shows the prompt, then takes the terminal; without libedit nobody does."""
+        until = time.monotonic() + (2 if SANITIZE else 0.2)
+        while termios.tcgetattr(self.fd)[3] & termios.ICANON and time.monotonic() < until:
+            time.sleep(0.005)
+        time.sleep(0.05)
 
     def type(self, text):
         os.write(self.fd, text.encode())
