@@ -90,16 +90,41 @@ def tree(pid):
     return found
 
 
-class Vllm:
-    """Loading takes minutes, so it stays open; while another engine runs it is stopped, and its spinning threads disturb nobody."""
+class Held:
+    """What stays open is stopped while another one runs, so that its spinning threads disturb nobody. `process` is a subprocess.Popen."""
+
+    def signal(self, number):
+        for pid in tree(self.process.pid):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def hold(self):
+        self.signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal(signal.SIGCONT)
+
+    def close(self):
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def vllm_environment(python, tp, cache_gib):
+    """With its threads bound and tcmalloc, as its manual recommends."""
+    bind = "|".join(str(i) for i in range(tp)) if tp > 1 else f"0-{CORES - 1}"
+    preload = [TCMALLOC, os.path.join(os.path.dirname(python), "../lib/libiomp5.so")]
+    return {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), "HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": bind, "VLLM_LOGGING_LEVEL": "ERROR",
+            "LD_PRELOAD": ":".join(p for p in preload if os.path.exists(p))}
+
+
+class Vllm(Held):
+    """Loading takes minutes, so it stays open."""
 
     def __init__(self, python, model, tp, longest, streams):
         self.name = f"vLLM TP={tp}"
-        bind = "|".join(str(i) for i in range(tp)) if tp > 1 else f"0-{CORES - 1}"
-        environment = dict(os.environ, VLLM_CPU_KVCACHE_SPACE="1", HF_HUB_OFFLINE="1", VLLM_CPU_OMP_THREADS_BIND=bind,
-                           VLLM_LOGGING_LEVEL="ERROR")
-        preload = [TCMALLOC, os.path.join(os.path.dirname(python), "../lib/libiomp5.so")]
-        environment["LD_PRELOAD"] = ":".join(p for p in preload if os.path.exists(p))
+        environment = {**os.environ, **vllm_environment(python, tp, 1)}
         begun = time.perf_counter()
         self.process = subprocess.Popen([python, os.path.join(HERE, "vllm_worker.py"), model, str(tp), str(longest), str(streams)], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
@@ -113,18 +138,8 @@ class Vllm:
                 return json.loads(line)
         raise RuntimeError(f"{self.name} is gone")
 
-    def signal(self, number):
-        for pid in tree(self.process.pid):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-
-    def hold(self):
-        self.signal(signal.SIGSTOP)
-
     def run(self, case):
-        self.signal(signal.SIGCONT)
+        self.resume()
         self.process.stdin.write(f"{case.batch} {case.length} {case.new}\n")
         self.process.stdin.flush()
         answer = self.answer()
@@ -133,7 +148,3 @@ class Vllm:
 
     def start(self, _):
         return self.started  # once: the same figure in every round
-
-    def close(self):
-        self.signal(signal.SIGKILL)
-        self.process.wait()

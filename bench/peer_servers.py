@@ -1,13 +1,12 @@
-"""The servers of bench/serve_peers.py: each is started once, and stopped (SIGSTOP) while another one is measured, so that spinning threads disturb nobody."""
+"""The servers of bench/serve_peers.py: each is started once, and held while another one is measured."""
 import os
-import signal
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 
-from peer_engines import CORES, TCMALLOC, tree
+from peer_engines import CORES, Held, vllm_environment
 
 START_SECONDS_MAX = 900
 
@@ -18,7 +17,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-class Server:
+class Server(Held):
     """name: what tables call it; arguments get the port appended by `--port N`."""
 
     def __init__(self, name, arguments, log, environment=None):
@@ -45,19 +44,6 @@ class Server:
             time.sleep(0.1)
         raise RuntimeError(f"{self.name} was not ready after {START_SECONDS_MAX} s; see {self.log.name}")
 
-    def signal(self, number):
-        for pid in tree(self.process.pid):
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                pass
-
-    def hold(self):
-        self.signal(signal.SIGSTOP)
-
-    def resume(self):
-        self.signal(signal.SIGCONT)
-
     def processor_seconds(self):
         """Of the process itself, without those it started: colrow's front-end, which is engine and HTTP."""
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii", errors="replace") as file:
@@ -65,8 +51,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self):
-        self.signal(signal.SIGKILL)
-        self.process.wait()
+        super().close()
         self.log.close()
 
 
@@ -82,9 +67,5 @@ def llama_server(folder, gguf, streams, length, log):
 
 
 def vllm(python, model, tp, streams, length, log):
-    bind = "|".join(str(i) for i in range(tp)) if tp > 1 else f"0-{CORES - 1}"
-    preload = [TCMALLOC, os.path.join(os.path.dirname(python), "../lib/libiomp5.so")]
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "2", "HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": bind, "VLLM_LOGGING_LEVEL": "ERROR",
-                   "LD_PRELOAD": ":".join(p for p in preload if os.path.exists(p))}
     return Server(f"vLLM TP={tp}", [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model, "--tensor-parallel-size", str(tp), "--dtype",
-                                    "bfloat16", "--max-num-seqs", str(streams), "--max-model-len", str(length)], log, environment)
+                                    "bfloat16", "--max-num-seqs", str(streams), "--max-model-len", str(length)], log, vllm_environment(python, tp, 2))

@@ -189,35 +189,44 @@ def put_between_markers(path, text, begin, end):
         file.write(before + begin + "\n" + text + "\n" + end + after.split(end, 1)[1])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(doc, own_arguments, measure_all, tables_of, markers):
+    """The command line of this script and of serve_peers.py: measures, or takes an earlier run's figures; prints tables, and puts them into a page.
+
+    own_arguments(parser) adds what only that script has, and its defaults; measure_all(args) -> data; tables_of(data) -> text."""
+    begin, end = markers
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
     parser.add_argument("--colrow", default=os.path.join(HERE, "../build/release/colrow"))
     parser.add_argument("--vllm", help="the python of its virtual environment")
-    parser.add_argument("--vllm-tp", default=f"1,{CORES}", help="tensor-parallel sizes, each on all cores (default %(default)s)")
-    parser.add_argument("--llama-cpp", help="the folder of llama-bench")
+    parser.add_argument("--vllm-tp", help="tensor-parallel sizes, each on all cores (default %(default)s)")
+    parser.add_argument("--llama-cpp", help="the folder of llama.cpp's programs")
     parser.add_argument("--gguf", help="the checkpoint as llama.cpp reads it")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help="default %(default)s")
     parser.add_argument("--tp", type=int, default=CORES)
-    parser.add_argument("--cases", help="substrings of the cases to run, with commas between: \"prefill 512,8 streams\"")
-    parser.add_argument("--lock", help="a file to lock during each case, where other measurements share the machine")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--from", dest="source", help="figures of an earlier run instead of a new one")
-    parser.add_argument("--into", help=f"put the tables into this page, between \"{BEGIN}\" and \"{END}\"")
+    parser.add_argument("--into", help=f"put the tables into this page, between \"{begin}\" and \"{end}\"")
+    own_arguments(parser)
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through `finally`: stopped engines would stay for ever
     if args.source:
         with open(args.source, encoding="utf-8") as file:
             data = json.load(file)
     elif args.model:
-        data = measure(args)
+        data = measure_all(args)
     else:
         parser.error("--model is missing")
-    text = tables(data)
+    text = tables_of(data)
     print(text)
     if args.into:
-        put_between_markers(args.into, text, BEGIN, END)
+        put_between_markers(args.into, text, begin, end)
+
+
+def own_arguments_of_peers(parser):
+    parser.add_argument("--cases", help="substrings of the cases to run, with commas between: \"prefill 512,8 streams\"")
+    parser.add_argument("--lock", help="a file to lock during each case, where other measurements share the machine")
+    parser.set_defaults(rounds=5, vllm_tp=f"1,{CORES}")
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, own_arguments_of_peers, measure, tables, (BEGIN, END))

@@ -8,16 +8,14 @@ bench/serve_peers.sh installs the peers, writes the checkpoint with a tokenizer 
 evenly and the same for all. Closed loops first (N clients that each wait for their answer); then arrivals by chance (Poisson) at a share of the rate that
 the best peer reached in the closed loops, the same rate for all, so that none is asked for more than a peer can do. The client's work is on the same cores.
 """
-import argparse
 import json
 import os
-import signal
 import statistics
 import sys
 
 import peer_servers
-from peer_engines import CORES, HERE, output_of
-from peers import describe, model_cost, put_between_markers
+from peer_engines import CORES, output_of
+from peers import describe, model_cost, run, save
 
 BEGIN, END = "<!-- bench/serve_peers.sh writes from here -->", "<!-- to here -->"
 PROMPT, ANSWER, RANGE = 320, 160, 0.6  # tokens: 128 to 512, 64 to 256
@@ -52,14 +50,14 @@ def run_case(args, servers, data, name, n, flags, turn):
         print(f"  {name:12s} {server.name:14s} {figures['output_throughput']:8.1f} tok/s, TTFT {figures['median_ttft_ms']:8.0f} ms, "
               f"ITL p99 {figures['p99_itl_ms']:8.1f} ms, failed {figures['failed']}", file=sys.stderr, flush=True)
     data["rows"].append(row)
-    if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:  # what is measured stays, whatever happens later
-            json.dump(data, file, indent=1)
+    save(args, data)  # what is measured stays, whatever happens later
 
 
 def start_servers(args, streams):
+    folder = args.logs or os.path.dirname(args.json or "") or "/tmp"
+
     def log(name):
-        return os.path.join(args.logs, f"serve_peers-{name}.log")
+        return os.path.join(folder, f"serve_peers-{name}.log")
 
     servers = []
     try:
@@ -138,37 +136,13 @@ def tables(data):
     return "\n\n".join(out)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a checkpoint with a tokenizer (bench/make_tokenizer.py)")
-    parser.add_argument("--colrow", default=os.path.join(HERE, "../build/release/colrow"))
-    parser.add_argument("--vllm", help="the python of its virtual environment")
-    parser.add_argument("--vllm-tp", default=f"{CORES}", help="tensor-parallel sizes, each on all cores (default %(default)s)")
-    parser.add_argument("--llama-cpp", help="the folder of llama-server")
-    parser.add_argument("--gguf", help="the checkpoint as llama.cpp reads it")
-    parser.add_argument("--tp", type=int, default=CORES)
+def own_arguments(parser):
     parser.add_argument("--clients", default="1,8,32,64", help="clients of the closed loops (default %(default)s)")
     parser.add_argument("--poisson-share", type=float, default=0.8, help="of the best peer's rate; 0: without (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--factor", type=float, default=1, help="times as many requests (default %(default)s)")
-    parser.add_argument("--logs", default="/tmp", help="folder of the servers' logs (default %(default)s)")
-    parser.add_argument("--json", help="write the figures there")
-    parser.add_argument("--from", dest="source", help="figures of an earlier run instead of a new one")
-    parser.add_argument("--into", help=f"put the tables into this page, between \"{BEGIN}\" and \"{END}\"")
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through `finally`: stopped servers would stay for ever
-    if args.source:
-        with open(args.source, encoding="utf-8") as file:
-            data = json.load(file)
-    elif args.model:
-        data = measure(args)
-    else:
-        parser.error("--model is missing")
-    text = tables(data)
-    print(text)
-    if args.into:
-        put_between_markers(args.into, text, BEGIN, END)
+    parser.add_argument("--logs", help="folder of the servers' logs (default: that of --json, or /tmp)")
+    parser.set_defaults(rounds=1, vllm_tp=str(CORES))
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, own_arguments, measure, tables, (BEGIN, END))

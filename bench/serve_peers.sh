@@ -9,16 +9,4 @@ case "${1:-}" in -h | --help)
     exit
     ;;
 esac
-here=$(cd "$(dirname "$0")" && pwd)
-dir=${XDG_CACHE_HOME:-$HOME/.cache}/colrow-peers
-if [ "${1:-}" = --dir ]; then
-    dir=$2
-    shift 2
-fi
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd)
-colrow=${COLROW:-$here/../build/release/colrow}
-"$here/install_peers.sh" "$dir" "$colrow"
-
-exec python3 "$here/serve_peers.py" --colrow "$colrow" --model "$dir/llama-3.2-1b" --gguf "$dir/llama-3.2-1b.gguf" \
-    --vllm "$dir/vllm/bin/python" --llama-cpp "$dir/llama.cpp/build/bin" --json "$dir/serve_figures.json" --logs "$dir" --into "$here/../docs/benchmarks.md" "$@"
+exec "$(dirname "$0")/with_peers.sh" serve_peers.py serve_figures.json "$@"

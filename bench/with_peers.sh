@@ -1,9 +1,18 @@
 #!/bin/sh
-# What peers.sh and serve_peers.sh need in DIR: vLLM (CPU), llama.cpp, a synthesised checkpoint with a tokenizer, the same as GGUF.
-# usage: bench/install_peers.sh DIR COLROW
+# Runs peers.py or serve_peers.py with what they need in DIR: vLLM (CPU), llama.cpp, a synthesised checkpoint with a tokenizer, the same as GGUF. Installs
+# what is missing. usage: bench/with_peers.sh SCRIPT FIGURES.json [--dir DIR] [flags of bench/SCRIPT]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-dir=$1 colrow=$2
+script=$1 figures=$2
+shift 2
+dir=${XDG_CACHE_HOME:-$HOME/.cache}/colrow-peers
+if [ "${1:-}" = --dir ]; then
+    dir=$2
+    shift 2
+fi
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+colrow=${COLROW:-$here/../build/release/colrow}
 model=$dir/llama-3.2-1b gguf=$dir/llama-3.2-1b.gguf python=$dir/vllm/bin/python llama=$dir/llama.cpp/build/bin
 say() { echo "── $*" >&2; }
 
@@ -57,3 +66,6 @@ if [ ! -f "$gguf" ]; then
     mv "$gguf.new" "$gguf"
 fi
 cat "$model"/*.safetensors "$gguf" >/dev/null # into the page cache
+
+exec python3 "$here/$script" --colrow "$colrow" --model "$model" --gguf "$gguf" --vllm "$python" --llama-cpp "$llama" --json "$dir/$figures" \
+    --into "$here/../docs/benchmarks.md" "$@"
