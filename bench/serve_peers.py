@@ -131,6 +131,9 @@ def tables(data):
                 cells.append("" if key == "failed" or best == 0 else f"{medians['colrow'] / best:.2f}")
             lines.append(f"| {case} | {title} | " + " | ".join(cells) + " |")
         lines.append(f"| {case} | of the bf16 peak | " + " | ".join(f"{of_peak(data, case, e):.2f}" for e in engines) + (" | |" if peers else " |"))
+        share = statistics.median(row["results"]["colrow"]["front_end_seconds"] / row["results"]["colrow"]["duration"]
+                                  for row in data["rows"] if row["case"] == case)
+        lines.append(f"| {case} | engine and HTTP, of the time | {share:.3f} |" + " |" * (len(engines) - 1 + bool(peers)))
     lines.append("| start to ready | s | " + " | ".join(f"{data['start'][e]:.1f}" for e in engines) + (" | |" if peers else " |"))
     out.append("\n".join(lines))
     return "\n\n".join(out)
