@@ -163,4 +163,23 @@ static inline int run(struct fixture *f)
     return steps;
 }
 
+// The first eight sequences are paused and resumed at random instants, and then run to their ends.
+static inline void run_with_pauses(struct fixture *f, unsigned seed)
+{
+    unsigned random = seed * 2654435761u + 1;
+    for (int step = 0; step < 3000 && f->n_over < 8; step++) {
+        bool any = scheduler_plan(&f->scheduler) > 0;
+        if (any)
+            check_plan(f);
+        random = random * 1664525u + 1013904223u;
+        struct sequence *s = &f->sequences[random >> 29];
+        (random & (1u << 20) ? scheduler_pause : scheduler_resume)(&f->scheduler, s);
+        if (any)
+            execute(f);
+    }
+    for (int i = 0; i < 8; i++)
+        scheduler_resume(&f->scheduler, &f->sequences[i]);
+    run(f);
+}
+
 #endif

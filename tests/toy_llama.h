@@ -185,4 +185,21 @@ static inline void toy_llama_free(struct toy_llama *toy)
     assert_int_equal(rmdir(toy->folder), 0);
 }
 
+// The one of a test program, for its whole run.
+static struct toy_llama toy;
+
+static inline int toy_set_up(void **state)
+{
+    (void)state;
+    toy_llama_new(&toy);
+    return 0;
+}
+
+static inline int toy_tear_down(void **state)
+{
+    (void)state;
+    toy_llama_free(&toy);
+    return 0;
+}
+
 #endif

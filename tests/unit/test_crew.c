@@ -19,22 +19,6 @@ enum { CRASH_SIGNAL = SIGABRT };
 enum { CRASH_SIGNAL = SIGSEGV };
 #endif
 
-static struct toy_llama toy;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
-
 static int open_files(void)
 {
     int n = 0;
@@ -268,5 +252,5 @@ int main(void)
         cmocka_unit_test(no_ranks_at_all),
         cmocka_unit_test(an_idle_crew_is_quiet),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }

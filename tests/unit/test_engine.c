@@ -4,7 +4,6 @@
 #include "toy_llama.h"
 
 enum { PROMPTS = 16 };
-static struct toy_llama toy;
 static char prompts[PROMPTS][256];
 static struct answer alone[PROMPTS], answers[PROMPTS];
 

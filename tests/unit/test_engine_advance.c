@@ -12,7 +12,6 @@
 #include "engine/engine.h"
 
 enum { PROMPTS = 6 };
-static struct toy_llama toy;
 static struct answer expected[PROMPTS], answers[PROMPTS];
 static const char *const prompts[PROMPTS] = {
     "a", "hello", "the quick brown fox", "", "0123456789 0123456789 0123456789", "zz"};

@@ -11,22 +11,7 @@
 #include "base/memory.h"
 #include "engine/rank_program.h"
 
-static struct toy_llama toy;
 static struct answer answers[8];
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
 
 static int open_files(void)
 {
@@ -448,5 +433,5 @@ int main(void)
         cmocka_unit_test(steps_reserve_no_memory_on_the_ranks),
         cmocka_unit_test(the_rank_program_is_found),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }

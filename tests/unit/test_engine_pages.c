@@ -9,7 +9,6 @@
 #include "engine/engine.h"
 
 enum { SEQUENCES = 250 };
-static struct toy_llama toy;
 static struct answer alone, answers[SEQUENCES];
 static char prompt[420]; // seven pages, with its answer
 

@@ -2,7 +2,6 @@
 #include "engine_client.h"
 #include "toy_llama.h"
 
-static struct toy_llama toy;
 static struct colrow_engine *engine;
 static struct answer a, b, many[8];
 

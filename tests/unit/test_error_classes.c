@@ -6,22 +6,7 @@
 
 #include "base/memory.h"
 
-static struct toy_llama toy;
 static struct answer answers[2];
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
 
 static void assert_class(enum colrow_error_class expected)
 {
@@ -145,5 +130,5 @@ int main(void)
         cmocka_unit_test(of_a_lost_group),
         cmocka_unit_test(all_have_names),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }

@@ -8,7 +8,6 @@ enum { PROMPTS = 6, TOKENS = 40, PAGE = 64 };
 
 static const int64_t page_bytes =
     (int64_t)PAGE * 2 * 2 * TOY_LAYERS * (TOY_HIDDEN / TOY_HEADS) * TOY_KV_HEADS;
-static struct toy_llama toy;
 static char prompts[PROMPTS][400];
 static struct answer expected[PROMPTS], answers[PROMPTS], many[8];
 

@@ -4,22 +4,7 @@
 
 #include "engine/struct_size.h"
 
-static struct toy_llama toy;
 static struct answer answers[2];
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
 
 struct old_example {
     size_t struct_size;
@@ -159,5 +144,5 @@ int main(void)
         cmocka_unit_test(sizes_must_be_set),
         cmocka_unit_test(a_nul_is_a_character),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }

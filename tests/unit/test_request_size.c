@@ -4,22 +4,6 @@
 
 #include "engine/engine.h"
 
-static struct toy_llama toy;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
-
 // Llama 3's vocabulary and context.
 static enum status request_with(struct colrow_sampling sampling, size_t *bytes)
 {
@@ -85,5 +69,5 @@ int main(void)
         cmocka_unit_test(one_request_reserves_no_more_than_the_bound),
         cmocka_unit_test(all_requests_together_have_a_bound_and_then_the_engine_is_busy),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }

@@ -206,23 +206,10 @@ static void pausing_changes_no_token(void **state)
     (void)state;
     for (unsigned seed = 0; seed < 40; seed++) {
         struct fixture f;
-        unsigned random = seed * 2654435761u + 1;
         fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3});
         for (int i = 0; i < 8; i++)
             add(&f, 10 + 13 * i, 60, i % 3 == 0);
-        for (int step = 0; step < 3000 && f.n_over < 8; step++) {
-            bool any = scheduler_plan(&f.scheduler) > 0;
-            if (any)
-                check_plan(&f);
-            random = random * 1664525u + 1013904223u;
-            struct sequence *s = &f.sequences[random >> 29];
-            (random & (1u << 20) ? scheduler_pause : scheduler_resume)(&f.scheduler, s);
-            if (any)
-                execute(&f);
-        }
-        for (int i = 0; i < 8; i++)
-            scheduler_resume(&f.scheduler, &f.sequences[i]);
-        run(&f);
+        run_with_pauses(&f, seed);
         fixture_fini(&f);
     }
 }

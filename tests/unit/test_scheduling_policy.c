@@ -4,24 +4,9 @@
 
 enum { REQUESTS = 6, TOKENS = 240 };
 
-static struct toy_llama toy;
 static struct answer answers[REQUESTS], first[REQUESTS];
 static int order[REQUESTS], n_over, preemptions[REQUESTS];
 static const int64_t priorities[REQUESTS] = {0, 7, -3, INT64_MAX, INT64_MIN, -3};
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
 
 static void collect(void *context, const struct colrow_output *output)
 {
@@ -118,5 +103,5 @@ int main(void)
         cmocka_unit_test(the_least_urgent_start_over),
         cmocka_unit_test(unknown_policies_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }

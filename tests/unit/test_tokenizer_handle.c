@@ -5,21 +5,6 @@
 #include <pthread.h>
 
 enum { THREADS = 6, ROUNDS = 50 };
-static struct toy_llama toy;
-
-static int set_up(void **state)
-{
-    (void)state;
-    toy_llama_new(&toy);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    toy_llama_free(&toy);
-    return 0;
-}
 
 // cmocka's assertions are for the main thread: threads count what is wrong.
 struct worker {
@@ -169,5 +154,5 @@ int main(void)
         cmocka_unit_test(nul_goes_in_and_out),
         cmocka_unit_test(folders_without_one_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
 }
