@@ -59,11 +59,10 @@ static bool is_key(const char *key, const char *name, size_t length)
     return strlen(key) == length && memcmp(name, key, length) == 0;
 }
 
-// The spans of both, in one pass, if the object is one to its end.
-static bool find_members(struct json_span object, const char *const keys[2],
-                         struct json_span found[2])
+// False unless the object is one to its end.
+static bool find_members(struct json_span object, const char *const *keys, size_t n,
+                         struct json_span *found)
 {
-    found[0] = found[1] = (struct json_span){NULL, 0};
     if (!object.text)
         return false;
     const char *end = object.text + object.length, *at = span_skip_blanks(object.text, end);
@@ -81,8 +80,8 @@ static bool find_members(struct json_span object, const char *const keys[2],
             return false;
         const char *value = span_skip_blanks(at + 1, end);
         at = skip_value(value, end);
-        for (int i = 0; i < 2; i++)
-            if (keys[i] && is_key(keys[i], name, length))
+        for (size_t i = 0; i < n; i++)
+            if (is_key(keys[i], name, length))
                 found[i] = (struct json_span){value, (size_t)(at - value)};
         at = span_skip_blanks(at, end);
         if (at == end || *at != ',')
@@ -91,19 +90,13 @@ static bool find_members(struct json_span object, const char *const keys[2],
     }
 }
 
-struct json_span json_span_member(struct json_span object, const char *key)
+void json_span_members(struct json_span object, const char *const *keys, size_t n,
+                       struct json_span *found)
 {
-    assert(key && (object.text || object.length == 0));
-    const char *const keys[2] = {key, NULL};
-    struct json_span found[2];
-    return find_members(object, keys, found) ? found[0] : (struct json_span){NULL, 0};
-}
-
-void json_span_two_members(struct json_span object, const char *const keys[2],
-                           struct json_span found[2])
-{
-    if (!find_members(object, keys, found))
-        found[0] = found[1] = (struct json_span){NULL, 0};
+    assert(keys && found);
+    memset(found, 0, n * sizeof *found);
+    if (!find_members(object, keys, n, found))
+        memset(found, 0, n * sizeof *found);
 }
 
 enum status json_span_replace(struct json_span text, const struct json_span *spans, size_t n,

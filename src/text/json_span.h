@@ -17,13 +17,11 @@ struct json_span {
     size_t length;
 };
 
-// The value of `key` in the object `text` (a span or a whole file), by brackets and quotes alone:
-// the value may still be malformed. Of several, the last. NULL when the text is no object or has no
-// such key in its plain spelling.
-struct json_span json_span_member(struct json_span object, const char *key);
-// As json_span_member() for both keys, in one pass over the object.
-void json_span_two_members(struct json_span object, const char *const keys[2],
-                           struct json_span found[2]);
+// The values of `n` keys in the object `text` (a span or a whole file), in one pass, by brackets
+// and quotes alone: a value may still be malformed. Of several, the last. NULL where the text is no
+// object or has no such key in its plain spelling.
+void json_span_members(struct json_span object, const char *const *keys, size_t n,
+                       struct json_span *found);
 // Appends `text` with each span replaced by null and its newlines, so that lines in messages stay
 // right. The spans lie in the text, one after the other.
 enum status json_span_replace(struct json_span text, const struct json_span *spans, size_t n,
