@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test clients soak check-full setup setup-full install clean asan tsan fuzz docs format
+.PHONY: all program configure run test clients soak chaos check-full setup setup-full install clean asan tsan fuzz docs format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -30,6 +30,10 @@ clients: program
 
 soak: program
 	COLROW="$(abspath $(BUILD))/colrow" python3 tests/clients/soak.py
+
+# A thousand faults for each of two sizes; CHAOS="--faults 100 -tp 2" for less.
+chaos: program
+	COLROW="$(abspath $(BUILD))/colrow" python3 tests/clients/chaos.py $(CHAOS)
 
 # Both compilers, both sanitizers, every checker, every fuzzer for a minute: see .ci/full.
 check-full:
