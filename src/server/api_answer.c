@@ -19,6 +19,8 @@ enum status answer_new(struct api_request *request, const struct api_model *mode
     answer->form = form;
     answer->sink = *sink;
     bytes_init(&answer->scratch);
+    bytes_init(&answer->token);
+    token_text_buffers_init(&answer->texts);
     size_t n_choices = (size_t)request->n_prompts * (size_t)n;
     enum status status =
         memory_new(n_choices, sizeof *answer->choices, "an answer's choices", &answer->choices);
@@ -48,12 +50,17 @@ void answer_free(struct api_answer *answer)
         free(answer->choices[i].logprobs);
         free(answer->choices[i].stop_text);
     }
-    for (int i = 0; answer->scores && i < answer->request->n_prompts; i++)
+    for (int i = 0; answer->scores && i < answer->request->n_prompts; i++) {
         free(answer->scores[i].entries);
+        for (int list = 0; list < SHOWN_LISTS; list++)
+            bytes_fini(&answer->scores[i].shown[list]);
+    }
     free(answer->scores);
     free(answer->row);
     free(answer->choices);
     bytes_fini(&answer->scratch);
+    bytes_fini(&answer->token);
+    token_text_buffers_fini(&answer->texts);
     free(answer);
 }
 
@@ -131,8 +138,10 @@ enum status answer_add(struct api_answer *answer, int prompt, const struct colro
     struct api_choice *choice =
         &answer->choices[prompt * answer->request->sampling.n + output->index];
     assert(choice->finish == COLROW_RUNNING);
-    if (output->n_prompt_logits > 0)
+    if (output->n_prompt_logits > 0) {
         TRY(scores_add(answer, prompt, output));
+        answer->held |= answer->writes_apart && logprobs_prompt_is_due(answer, prompt);
+    }
     choice->completion_tokens = output->completion_tokens;
     choice->cached_tokens = output->cached_tokens;
     choice->preemptions = output->preemptions;

@@ -33,9 +33,14 @@ struct api_choice {
 };
 
 // Log-probabilities of a prompt's tokens but the first.
+enum { SHOWN_LISTS = 4 };
 struct prompt_scores {
     struct colrow_logprob *entries; // [n_ids - 1][1 + k], the token itself first
     int n;                          // positions so far
+    // What /v1/completions shows of them with echo: the items of its lists, written once.
+    struct bytes shown[SHOWN_LISTS];
+    size_t n_characters;
+    bool is_written;
 };
 
 // Events go out through this.
@@ -55,9 +60,12 @@ struct api_answer {
     struct prompt_scores *scores; // [n_prompts], or NULL
     float *row; // [2][row_width]: logits and what they become, then their tops; or NULL
     size_t row_width;
-    bool begun; // the stream's first event was sent
-    bool held;  // the client reads slowly: keep what comes
+    bool begun;        // the stream's first event was sent
+    bool held;         // answer_hold(): keep what comes
+    bool writes_apart; // held as soon as a prompt is due (logprobs_prompt_is_due())
     struct bytes scratch;
+    struct bytes token; // the text of one, and what finding it takes
+    struct token_text_buffers texts;
     int events_sent;
 };
 
@@ -79,7 +87,7 @@ void answer_free(struct api_answer *answer); // accepts NULL
 // What came for a sequence of prompt `prompt`. In a stream, events go to the sink.
 enum status answer_add(struct api_answer *answer, int prompt,
                        const struct colrow_output *output) STATUS_MUST_USE;
-// While the client is slow, tokens are kept; then they go out together.
+// While the client is slow, or another thread writes, tokens are kept; then they go out together.
 enum status answer_hold(struct api_answer *answer, bool held) STATUS_MUST_USE;
 int answer_completion_tokens(const struct api_answer *answer);
 int answer_prompt_tokens(const struct api_answer *answer);
@@ -116,6 +124,11 @@ enum status logprobs_put_legacy(struct api_answer *answer, struct api_choice *ch
 enum status logprobs_put_chat(struct api_answer *answer, const struct api_choice *choice,
                               size_t from, size_t to, struct json_writer *writer);
 enum status logprobs_put_prompt(struct api_answer *answer, int prompt, struct json_writer *writer);
+// With echo: whether all of a prompt's log-probabilities are known and are yet to be written, and
+// their writing, which takes long for long prompts and may be done by another thread, while the
+// answer is held; else it is done when they are first put.
+bool logprobs_prompt_is_due(const struct api_answer *answer, int prompt);
+enum status logprobs_write_prompt(struct api_answer *answer, int prompt) STATUS_MUST_USE;
 // From the logits of prompt tokens.
 enum status scores_add(struct api_answer *answer, int prompt,
                        const struct colrow_output *output) STATUS_MUST_USE;

@@ -9,16 +9,25 @@
 #include "server/api_answer.h"
 #include "server/json_writer.h"
 
-// The tokens of a prompt and of its answer in a row, for the texts of tokens that are parts of
-// characters.
-static enum status token_text(struct api_answer *answer, const int32_t *before, size_t n_before,
-                              int32_t id, struct bytes *out)
+// Into answer->token: the text of a token behind others, which matter where it is part of a
+// character.
+static enum status text_of_token(struct api_answer *answer, const int32_t *before, size_t n_before,
+                                 int32_t id)
 {
+    struct bytes *out = &answer->token;
     bytes_clear(out);
-    if (answer->request->tokens_as_token_ids)
-        return bytes_format(out, "token_id:%d", (int)id);
-    TRY(api_token_text(answer->model, before, (int)n_before, id, out));
-    return bytes_append(out, "", 0);
+    TRY(api_token_text(answer->model, before, (int)n_before, id, &answer->texts, out));
+    return bytes_append(out, "", 0); // its data is never NULL
+}
+
+// The same as answers show it, which may be its number.
+static enum status show_token(struct api_answer *answer, const int32_t *before, size_t n_before,
+                              int32_t id)
+{
+    if (!answer->request->tokens_as_token_ids)
+        return text_of_token(answer, before, n_before, id);
+    bytes_clear(&answer->token);
+    return bytes_format(&answer->token, "token_id:%d", (int)id);
 }
 
 static size_t n_characters(const struct bytes *text)
@@ -40,6 +49,10 @@ static bool is_repeated(const struct colrow_logprob *entries, int i)
 
 // ---- /v1/completions: four lists ----
 
+enum { TEXT_OFFSET, TOKEN_LOGPROBS, TOKENS, TOP_LOGPROBS };
+static const char *const list_names[SHOWN_LISTS] = {"text_offset", "token_logprobs", "tokens",
+                                                    "top_logprobs"};
+
 struct row {
     const int32_t *before;
     size_t n_before;
@@ -48,31 +61,27 @@ struct row {
     int width;
 };
 
-static size_t n_prompt_rows(const struct api_answer *answer, int prompt)
+static struct row prompt_row(const struct api_answer *answer, int prompt, size_t i)
 {
-    return (size_t)answer->request->prompts[prompt].n_ids;
+    const int32_t *ids = answer->request->prompts[prompt].ids;
+    const struct prompt_scores *scores = &answer->scores[prompt];
+    size_t width = 1 + (size_t)answer->request->prompt_logprobs;
+    bool known = i > 0 && (int)i <= scores->n;
+    return (struct row){ids, i, ids[i], known ? scores->entries + (i - 1) * width : NULL,
+                        (int)width};
 }
 
-// Row i: first the prompt's tokens when they are shown, then the choice's from `from` on.
-static struct row row_at(const struct api_answer *answer, const struct api_choice *choice,
-                         size_t from, size_t n_shown, size_t i)
+static struct row choice_row(const struct api_answer *answer, const struct api_choice *choice,
+                             size_t i)
 {
     size_t width = 1 + (size_t)answer->request->top_logprobs;
-    if (i < n_shown) {
-        const struct api_prompt *prompt = &answer->request->prompts[choice->prompt];
-        const struct prompt_scores *scores = &answer->scores[choice->prompt];
-        size_t of_prompt = 1 + (size_t)answer->request->prompt_logprobs;
-        bool known = i > 0 && (int)i <= scores->n;
-        return (struct row){prompt->ids, i, prompt->ids[i],
-                            known ? scores->entries + (i - 1) * of_prompt : NULL, (int)of_prompt};
-    }
-    size_t k = from + i - n_shown;
-    return (struct row){choice->ids, k, choice->ids[k], choice->logprobs + k * width, (int)width};
+    return (struct row){choice->ids, i, choice->ids[i], choice->logprobs + i * width, (int)width};
 }
 
-static enum status put_top(struct api_answer *answer, const struct row *row, struct bytes *text,
+static enum status put_top(struct api_answer *answer, const struct row *row,
                            struct json_writer *writer)
 {
+    const struct bytes *text = &answer->token;
     if (!row->entries) {
         json_put_null(writer, NULL);
         return OK;
@@ -81,7 +90,7 @@ static enum status put_top(struct api_answer *answer, const struct row *row, str
     for (int i = 0; i < row->width; i++) {
         if (is_repeated(row->entries, i))
             continue;
-        TRY(token_text(answer, row->before, row->n_before, row->entries[i].id, text));
+        TRY(show_token(answer, row->before, row->n_before, row->entries[i].id));
         json_put_key(writer, text->data, text->length);
         json_put_float(writer, NULL, row->entries[i].logprob);
     }
@@ -89,57 +98,79 @@ static enum status put_top(struct api_answer *answer, const struct row *row, str
     return OK;
 }
 
-static enum status put_lists(struct api_answer *answer, struct api_choice *choice, size_t from,
-                             size_t n_shown, size_t n, struct bytes *text,
-                             struct json_writer *writer)
+// A row's item of one of the lists. `offset`: characters before the row; moved on by TEXT_OFFSET.
+static enum status put_item(struct api_answer *answer, int list, const struct row *row,
+                            size_t *offset, struct json_writer *writer)
 {
-    size_t offset = choice->text_offset;
-    json_open_object(writer, "logprobs");
-    json_open_list(writer, "text_offset");
-    for (size_t i = 0; i < n; i++) {
-        struct row row = row_at(answer, choice, from, n_shown, i);
-        json_put_int(writer, NULL, (int64_t)offset);
-        TRY(token_text(answer, row.before, row.n_before, row.id, text));
-        offset += n_characters(text);
-    }
-    choice->text_offset = offset;
-    json_close_list(writer);
-    json_open_list(writer, "token_logprobs");
-    for (size_t i = 0; i < n; i++) {
-        struct row row = row_at(answer, choice, from, n_shown, i);
-        if (row.entries)
-            json_put_float(writer, NULL, row.entries[0].logprob);
+    const struct bytes *text = &answer->token;
+    if (list == TOP_LOGPROBS)
+        return put_top(answer, row, writer);
+    if (list == TOKEN_LOGPROBS) {
+        if (row->entries)
+            json_put_float(writer, NULL, row->entries[0].logprob);
         else
             json_put_null(writer, NULL);
+        return OK;
     }
-    json_close_list(writer);
-    json_open_list(writer, "tokens");
-    for (size_t i = 0; i < n; i++) {
-        struct row row = row_at(answer, choice, from, n_shown, i);
-        TRY(token_text(answer, row.before, row.n_before, row.id, text));
+    TRY(show_token(answer, row->before, row->n_before, row->id));
+    if (list == TOKENS) {
         json_put_string(writer, NULL, text->data, text->length);
+    } else {
+        json_put_int(writer, NULL, (int64_t)*offset);
+        *offset += n_characters(text);
     }
-    json_close_list(writer);
-    json_open_list(writer, "top_logprobs");
-    for (size_t i = 0; i < n; i++) {
-        struct row row = row_at(answer, choice, from, n_shown, i);
-        TRY(put_top(answer, &row, text, writer));
+    return OK;
+}
+
+bool logprobs_prompt_is_due(const struct api_answer *answer, int prompt)
+{
+    const struct prompt_scores *scores = &answer->scores[prompt];
+    return !scores->is_written && scores->n + 1 >= answer->request->prompts[prompt].n_ids;
+}
+
+enum status logprobs_write_prompt(struct api_answer *answer, int prompt)
+{
+    struct prompt_scores *scores = &answer->scores[prompt];
+    size_t n = (size_t)answer->request->prompts[prompt].n_ids;
+    scores->n_characters = 0;
+    for (int list = 0; list < SHOWN_LISTS; list++) {
+        struct json_writer writer;
+        bytes_clear(&scores->shown[list]);
+        json_writer_begin(&writer, &scores->shown[list]);
+        for (size_t i = 0; i < n; i++) {
+            struct row row = prompt_row(answer, prompt, i);
+            TRY(put_item(answer, list, &row, &scores->n_characters, &writer));
+        }
+        TRY(writer.status);
     }
-    json_close_list(writer);
-    json_close_object(writer);
+    scores->is_written = true;
     return OK;
 }
 
 enum status logprobs_put_legacy(struct api_answer *answer, struct api_choice *choice, size_t from,
                                 size_t to, bool with_prompt, struct json_writer *writer)
 {
-    struct bytes text;
-    bytes_init(&text);
-    size_t n_shown = with_prompt && answer->scores ? n_prompt_rows(answer, choice->prompt) : 0;
-    enum status status =
-        put_lists(answer, choice, from, n_shown, n_shown + to - from, &text, writer);
-    bytes_fini(&text);
-    return status;
+    struct prompt_scores *shown =
+        with_prompt && answer->scores ? &answer->scores[choice->prompt] : NULL;
+    if (shown && !shown->is_written)
+        TRY(logprobs_write_prompt(answer, choice->prompt));
+    if (shown)
+        choice->text_offset = shown->n_characters;
+    json_open_object(writer, "logprobs");
+    for (int list = 0; list < SHOWN_LISTS; list++) {
+        json_open_list(writer, list_names[list]);
+        if (shown && shown->shown[list].length > 0)
+            json_put_raw(writer, NULL, shown->shown[list].data, shown->shown[list].length);
+        if (shown && answer->request->sampling.n == 1) // no other answer needs it
+            bytes_fini(&shown->shown[list]);
+        for (size_t i = from; i < to; i++) {
+            struct row row = choice_row(answer, choice, i);
+            TRY(put_item(answer, list, &row, &choice->text_offset, writer));
+        }
+        json_close_list(writer);
+    }
+    json_close_object(writer);
+    return OK;
 }
 
 // ---- chats: a list of tokens ----
@@ -155,19 +186,20 @@ static void put_chat_token(struct json_writer *writer, const struct bytes *text,
 }
 
 static enum status put_chat_entry(struct api_answer *answer, const struct api_choice *choice,
-                                  size_t i, struct bytes *text, struct json_writer *writer)
+                                  size_t i, struct json_writer *writer)
 {
+    const struct bytes *text = &answer->token;
     int k = answer->request->top_logprobs;
     const struct colrow_logprob *entries = choice->logprobs + i * (1 + (size_t)k);
     json_open_object(writer, NULL);
-    TRY(token_text(answer, choice->ids, i, entries[0].id, text));
+    TRY(show_token(answer, choice->ids, i, entries[0].id));
     put_chat_token(writer, text, entries[0].logprob);
     json_open_list(writer, "top_logprobs");
     // vLLM's order: the drawn token first, then the likeliest; as many as asked for
     for (int j = 0, n = 0; j < 1 + k && n < k; j++) {
         if (is_repeated(entries, j))
             continue;
-        TRY(token_text(answer, choice->ids, i, entries[j].id, text));
+        TRY(show_token(answer, choice->ids, i, entries[j].id));
         json_open_object(writer, NULL);
         put_chat_token(writer, text, entries[j].logprob);
         json_close_object(writer);
@@ -181,38 +213,32 @@ static enum status put_chat_entry(struct api_answer *answer, const struct api_ch
 enum status logprobs_put_chat(struct api_answer *answer, const struct api_choice *choice,
                               size_t from, size_t to, struct json_writer *writer)
 {
-    struct bytes text;
-    bytes_init(&text);
-    enum status status = OK;
     json_open_object(writer, "logprobs");
     json_open_list(writer, "content");
     for (size_t i = from; i < to; i++)
-        TRY_DONE(put_chat_entry(answer, choice, i, &text, writer));
+        TRY(put_chat_entry(answer, choice, i, writer));
     json_close_list(writer);
     json_close_object(writer);
-done:
-    bytes_fini(&text);
-    return status;
+    return OK;
 }
 
 // ---- prompts ----
 
 static enum status put_position(struct api_answer *answer, const struct row *row,
-                                struct bytes *text, struct json_writer *writer)
+                                struct json_writer *writer)
 {
+    const struct bytes *text = &answer->token;
     json_open_object(writer, NULL);
     for (int i = 0; i < row->width; i++) {
         char key[16];
         if (is_repeated(row->entries, i))
             continue;
-        bytes_clear(text);
-        TRY(api_token_text(answer->model, row->before, (int)row->n_before, row->entries[i].id,
-                           text));
+        TRY(text_of_token(answer, row->before, row->n_before, row->entries[i].id));
         snprintf(key, sizeof key, "%d", (int)row->entries[i].id);
         json_open_object(writer, key);
         json_put_float(writer, "logprob", row->entries[i].logprob);
         json_put_int(writer, "rank", row->entries[i].rank);
-        json_put_string(writer, "decoded_token", text->length ? text->data : "", text->length);
+        json_put_string(writer, "decoded_token", text->data, text->length);
         json_close_object(writer);
     }
     json_close_object(writer);
@@ -225,9 +251,6 @@ enum status logprobs_put_prompt(struct api_answer *answer, int prompt, struct js
         json_put_null(writer, "prompt_logprobs");
         return OK;
     }
-    struct bytes text;
-    bytes_init(&text);
-    enum status status = OK;
     const struct prompt_scores *scores = &answer->scores[prompt];
     const int32_t *ids = answer->request->prompts[prompt].ids;
     int width = 1 + answer->request->prompt_logprobs;
@@ -236,12 +259,10 @@ enum status logprobs_put_prompt(struct api_answer *answer, int prompt, struct js
     for (int i = 0; i < scores->n; i++) {
         struct row row = {ids, (size_t)i + 1, ids[i + 1],
                           scores->entries + (size_t)i * (size_t)width, width};
-        TRY_DONE(put_position(answer, &row, &text, writer));
+        TRY(put_position(answer, &row, writer));
     }
     json_close_list(writer);
-done:
-    bytes_fini(&text);
-    return status;
+    return OK;
 }
 
 // A row of logits, padded to whole blocks, with the largest of each block: most blocks hold nothing

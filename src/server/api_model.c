@@ -194,43 +194,51 @@ static bool ends_inside_character(const struct bytes *text)
            memcmp(text->data + text->length - 3, REPLACEMENT_CHARACTER, 3) == 0;
 }
 
+void token_text_buffers_init(struct token_text_buffers *buffers)
+{
+    *buffers = (struct token_text_buffers){0};
+}
+
+void token_text_buffers_fini(struct token_text_buffers *buffers)
+{
+    decode_buffers_fini(&buffers->decoding);
+    bytes_fini(&buffers->whole);
+    bytes_fini(&buffers->context);
+}
+
 // As vLLM's detokenizer does for log-probabilities: a token that ends inside a character is read
 // behind up to four others, and is no text while the character is not complete.
 enum status api_token_text(const struct api_model *model, const int32_t *before, int n_before,
-                           int32_t id, struct bytes *out)
+                           int32_t id, struct token_text_buffers *buffers, struct bytes *out)
 {
     enum { CONTEXT_MAX = 4 };
+    struct decode_buffers *decoding = &buffers->decoding;
+    struct bytes *whole = &buffers->whole, *context = &buffers->context;
     TRY(want_tokenizer(model));
+    const struct tokenizer *tokenizer = api_tokenizer(model);
     size_t from = out->length;
-    TRY(tokenizer_decode(api_tokenizer(model), &id, 1, false, out));
+    TRY(tokenizer_decode_in(tokenizer, &id, 1, false, decoding, out));
     if (!ends_inside_character(out))
         return OK;
     out->length = from;
-    struct bytes whole, context;
-    bytes_init(&whole);
-    bytes_init(&context);
-    enum status status = OK;
     for (int n = 1; n <= CONTEXT_MAX && n <= n_before; n++) {
         int32_t ids[CONTEXT_MAX + 1];
         memcpy(ids, before + n_before - n, (size_t)n * sizeof *ids);
         ids[n] = id;
-        bytes_clear(&whole);
-        bytes_clear(&context);
-        TRY_DONE(tokenizer_decode(api_tokenizer(model), ids, (size_t)n + 1, false, &whole));
-        if (ends_inside_character(&whole))
+        bytes_clear(whole);
+        bytes_clear(context);
+        TRY(tokenizer_decode_in(tokenizer, ids, (size_t)n + 1, false, decoding, whole));
+        if (ends_inside_character(whole))
             continue;
-        TRY_DONE(tokenizer_decode(api_tokenizer(model), ids, (size_t)n, false, &context));
-        while (ends_inside_character(&context))
-            context.length -= 3;
-        if (whole.length > context.length &&
-            memcmp(whole.data, context.length ? context.data : "", context.length) == 0)
-            TRY_DONE(bytes_append(out, whole.data + context.length, whole.length - context.length));
+        TRY(tokenizer_decode_in(tokenizer, ids, (size_t)n, false, decoding, context));
+        while (ends_inside_character(context))
+            context->length -= 3;
+        if (whole->length > context->length &&
+            memcmp(whole->data, context->length ? context->data : "", context->length) == 0)
+            TRY(bytes_append(out, whole->data + context->length, whole->length - context->length));
         break;
     }
-done:
-    bytes_fini(&whole);
-    bytes_fini(&context);
-    return status;
+    return OK;
 }
 
 enum status api_render_chat(const struct api_model *model, const struct chat_request *request,

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
+#include "text/splits.h"
 
 struct api_model {
     const char *folder;
@@ -57,10 +58,18 @@ enum status api_decode(const struct api_model *model, const int32_t *ids, int n,
                        bool skip_special_tokens, struct bytes *out) STATUS_MUST_USE;
 // The token as it stands in tokenizer.json; false: there is none with this id.
 bool api_token_piece(const struct api_model *model, int32_t id, const char **text, size_t *length);
-// The text of one token behind others, as log-probabilities show it: "" while it is part of a
-// character.
+// What api_token_text() works in, kept by an answer for all of its tokens.
+struct token_text_buffers {
+    struct decode_buffers decoding;
+    struct bytes whole, context;
+};
+void token_text_buffers_init(struct token_text_buffers *buffers);
+void token_text_buffers_fini(struct token_text_buffers *buffers);
+// Appends the text of one token behind others, as log-probabilities show it: "" while it is part
+// of a character.
 enum status api_token_text(const struct api_model *model, const int32_t *before, int n_before,
-                           int32_t id, struct bytes *out) STATUS_MUST_USE;
+                           int32_t id, struct token_text_buffers *buffers,
+                           struct bytes *out) STATUS_MUST_USE;
 
 // A chat to text, as Transformers' apply_chat_template().
 struct chat_request;

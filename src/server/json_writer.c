@@ -90,9 +90,14 @@ void json_put_bool(struct json_writer *writer, const char *key, bool value)
 
 void json_put_int(struct json_writer *writer, const char *key, int64_t value)
 {
-    char text[32];
-    int length = snprintf(text, sizeof text, "%lld", (long long)value);
-    json_put_raw(writer, key, text, (size_t)length);
+    char text[24], *at = text + sizeof text; // a prompt's tokens are many: no snprintf()
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        *--at = '-';
+    json_put_raw(writer, key, at, (size_t)(text + sizeof text - at));
 }
 
 void json_put_float(struct json_writer *writer, const char *key, float value)

@@ -257,6 +257,54 @@ static void finish_answer(struct serve_job *job)
     send_whole(job, job->endpoint->form->whole(job->answer, &job->out) == OK);
 }
 
+// ---- streams that begin with a long prompt's log-probabilities ----
+
+static void write_due(uv_work_t *work)
+{
+    struct serve_job *job = work->data;
+    job->written = logprobs_write_prompt(job->answer, job->due) == OK;
+}
+
+static bool write_next_due(struct serve_job *job);
+
+// What was held goes out, unless there is another reason to hold it.
+static void let_go(struct serve_job *job)
+{
+    if (job->slow || job->elsewhere || !job->exchange)
+        return;
+    if (!fault_of_status(&job->fault, answer_hold(job->answer, false)))
+        answer_fault(job);
+    else if (job->exchange && job->n_open == 0)
+        finish_answer(job);
+}
+
+static void due_was_written(uv_work_t *work, int cancelled)
+{
+    struct serve_job *job = work->data;
+    job->elsewhere = false;
+    if (job->exchange && (!job->written || cancelled)) {
+        fault_with(&job->fault, 503, "ServiceUnavailableError", NULL,
+                   "there is no memory for the answer");
+        answer_fault(job);
+    } else if (!write_next_due(job)) {
+        let_go(job);
+    }
+    free_if_over(job);
+}
+
+// Says whether the answer waits for another thread.
+static bool write_next_due(struct serve_job *job)
+{
+    if (job->elsewhere || !job->exchange || !job->answer->writes_apart)
+        return job->elsewhere;
+    for (job->due = 0; job->due < job->request.n_prompts; job->due++)
+        if (logprobs_prompt_is_due(job->answer, job->due)) {
+            run_elsewhere(job, write_due, due_was_written);
+            return true;
+        }
+    return false;
+}
+
 // ---- what the engine hands out ----
 
 static void measure_tokens_of(struct serve_job *job, int choice, const struct colrow_output *output)
@@ -305,7 +353,7 @@ static void take_output(void *context, const struct colrow_output *output)
     }
     if (!good)
         answer_fault(job);
-    else if (job->n_open == 0)
+    else if (!write_next_due(job) && job->n_open == 0)
         finish_answer(job);
     free_if_over(job);
 }
@@ -326,6 +374,8 @@ static bool submit_prompts(struct serve_job *job)
         status = answer_new(request, &server->model, job->endpoint->form, &sink, &job->answer);
     if (!fault_of_status(&job->fault, status))
         return false;
+    job->answer->writes_apart =
+        request->stream && request->echo && request->want_logprobs && takes_long(job);
     job->submitted_ns = clock_ns();
     for (int i = 0; i < request->n_prompts; i++)
         job->queued_tokens += request->prompts[i].n_ids;
@@ -404,6 +454,7 @@ static void client_is_slow(void *owner)
     struct serve_job *job = owner;
     if (!job->answer)
         return;
+    job->slow = true;
     tell_engine(job, colrow_pause);
     if (!fault_of_status(&job->fault, answer_hold(job->answer, true)))
         answer_fault(job);
@@ -414,11 +465,9 @@ static void client_reads_again(void *owner)
     struct serve_job *job = owner;
     if (!job->answer)
         return;
+    job->slow = false;
     tell_engine(job, colrow_resume);
-    if (!fault_of_status(&job->fault, answer_hold(job->answer, false)))
-        answer_fault(job);
-    else if (job->exchange && job->n_open == 0)
-        finish_answer(job);
+    let_go(job);
     free_if_over(job);
 }
 

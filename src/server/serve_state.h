@@ -72,6 +72,8 @@ struct serve_job {
     int n_open;                           // sequences that the engine has
     bool elsewhere;                       // another thread reads it, or writes its answer
     bool written;                         // by that thread
+    bool slow;                            // its client is
+    int due;                              // the prompt whose log-probabilities it writes
     bool queued, streaming;               // queued: counted as one without a first token
     int64_t queued_tokens;                // of it, once its prompts are known
     int64_t received_ns, submitted_ns, first_ns;

@@ -263,55 +263,46 @@ static enum status end_run(struct bytes *run, struct splits *out)
     return OK;
 }
 
-static enum status byte_fallback(const struct splits *in, struct splits *out)
+static enum status byte_fallback(const struct splits *in, struct bytes *run, struct splits *out)
 {
     assert(in && out && in != out);
-    struct bytes run;
-    bytes_init(&run);
-    enum status status;
+    bytes_clear(run);
     for (size_t i = 0; i < in->n; i++) {
         const char *text = in->text.data + in->items[i].begin;
         size_t length = in->items[i].end - in->items[i].begin;
         int byte = decoder_byte_token(text, length);
         if (byte >= 0) {
             char c = (char)byte;
-            TRY_DONE(bytes_append(&run, &c, 1));
+            TRY(bytes_append(run, &c, 1));
             continue;
         }
-        TRY_DONE(end_run(&run, out));
-        TRY_DONE(bytes_append(&out->text, text, length));
-        TRY_DONE(splits_push(out, -1, false));
+        TRY(end_run(run, out));
+        TRY(bytes_append(&out->text, text, length));
+        TRY(splits_push(out, -1, false));
     }
-    status = end_run(&run, out);
-done:
-    bytes_fini(&run);
-    return status;
+    return end_run(run, out);
 }
 
-static enum status decode_byte_level(const struct splits *in, struct splits *out)
+static enum status decode_byte_level(const struct splits *in, struct bytes *bytes,
+                                     struct splits *out)
 {
     assert(in && out && in != out);
-    struct bytes bytes;
-    bytes_init(&bytes);
-    enum status status;
+    bytes_clear(bytes);
     for (size_t i = 0; i < in->n; i++)
-        TRY_DONE(decoder_letters(in->text.data + in->items[i].begin,
-                                 in->items[i].end - in->items[i].begin, &bytes));
-    TRY_DONE(utf8_append_lossy(&out->text, bytes.data, bytes.length));
-    status = splits_push(out, -1, false);
-done:
-    bytes_fini(&bytes);
-    return status;
+        TRY(decoder_letters(in->text.data + in->items[i].begin,
+                            in->items[i].end - in->items[i].begin, bytes));
+    TRY(utf8_append_lossy(&out->text, bytes->data, bytes->length));
+    return splits_push(out, -1, false);
 }
 
 static enum status decoder_apply_step(const struct decoder_step *step, const struct splits *in,
-                                      struct splits *out)
+                                      struct bytes *scratch, struct splits *out)
 {
     assert(step && in && out && in != out);
     if (step->kind == DECODER_BYTE_FALLBACK)
-        return byte_fallback(in, out);
+        return byte_fallback(in, scratch, out);
     if (step->kind == DECODER_BYTE_LEVEL)
-        return decode_byte_level(in, out);
+        return decode_byte_level(in, scratch, out);
     if (step->kind == DECODER_FUSE) {
         TRY(bytes_append(&out->text, in->text.data, in->text.length));
         return splits_push(out, -1, false);
@@ -335,24 +326,20 @@ static enum status join_with_blanks(const struct splits *tokens, struct bytes *o
     return OK;
 }
 
-enum status decoder_apply(const struct decoder *decoder, struct splits *tokens, struct bytes *out)
+enum status decoder_apply(const struct decoder *decoder, struct decode_buffers *buffers,
+                          struct bytes *out)
 {
-    assert(decoder && tokens && out);
+    assert(decoder && buffers && out);
+    struct splits *tokens = &buffers->tokens, *next = &buffers->next;
     if (!decoder->present)
         return join_with_blanks(tokens, out);
-    struct splits next;
-    splits_init(&next);
-    enum status status = OK;
     for (size_t i = 0; i < decoder->n; i++) {
-        splits_clear(&next);
-        TRY_DONE(bytes_append(&next.text, "", 0)); // so that its data is never NULL
-        TRY_DONE(decoder_apply_step(&decoder->steps[i], tokens, &next));
+        splits_clear(next);
+        TRY(bytes_append(&next->text, "", 0)); // so that its data is never NULL
+        TRY(decoder_apply_step(&decoder->steps[i], tokens, &buffers->bytes, next));
         struct splits swap = *tokens;
-        *tokens = next;
-        next = swap;
+        *tokens = *next;
+        *next = swap;
     }
-    status = bytes_append(out, tokens->text.data, tokens->text.length);
-done:
-    splits_fini(&next);
-    return status;
+    return bytes_append(out, tokens->text.data, tokens->text.length);
 }

@@ -39,9 +39,9 @@ void decoder_fini(struct decoder *decoder);
 enum status decoder_parse(const json_t *root, const char *where,
                           struct decoder *decoder) STATUS_MUST_USE;
 
-struct splits;
-// Appends what the tokens (the items of `tokens`, which is used up) stand for.
-enum status decoder_apply(const struct decoder *decoder, struct splits *tokens,
+struct decode_buffers;
+// Appends what the tokens (the items of `buffers->tokens`, which are used up) stand for.
+enum status decoder_apply(const struct decoder *decoder, struct decode_buffers *buffers,
                           struct bytes *out) STATUS_MUST_USE;
 
 // For decode_stream.c. True for steps that look at one token only: DECODER_STRIP, _REPLACE,

@@ -51,3 +51,15 @@ enum status splits_add_text(struct splits *splits, const char *text, size_t leng
     TRY(bytes_append(&splits->text, text, length));
     return splits_add(splits, id, at_start);
 }
+
+void decode_buffers_init(struct decode_buffers *buffers)
+{
+    *buffers = (struct decode_buffers){0};
+}
+
+void decode_buffers_fini(struct decode_buffers *buffers)
+{
+    splits_fini(&buffers->tokens);
+    splits_fini(&buffers->next);
+    bytes_fini(&buffers->bytes);
+}

@@ -34,4 +34,13 @@ enum status splits_add(struct splits *splits, int32_t id, bool at_start) STATUS_
 enum status splits_add_text(struct splits *splits, const char *text, size_t length, int32_t id,
                             bool at_start) STATUS_MUST_USE;
 
+// What decoding works in: whoever decodes often keeps it, and then, once it has grown, nothing is
+// allocated. It holds nothing between two calls; two threads must not use one.
+struct decode_buffers {
+    struct splits tokens, next;
+    struct bytes bytes;
+};
+void decode_buffers_init(struct decode_buffers *buffers);
+void decode_buffers_fini(struct decode_buffers *buffers);
+
 #endif

@@ -170,22 +170,29 @@ const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id
 enum status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
                              bool skip_special_tokens, struct bytes *out)
 {
-    assert(tokenizer && (ids || n == 0) && out);
-    struct splits tokens;
-    splits_init(&tokens);
-    enum status status;
-    TRY_DONE(bytes_append(&tokens.text, "", 0)); // so that its data is never NULL
+    struct decode_buffers buffers;
+    decode_buffers_init(&buffers);
+    enum status status = tokenizer_decode_in(tokenizer, ids, n, skip_special_tokens, &buffers, out);
+    decode_buffers_fini(&buffers);
+    return status;
+}
+
+enum status tokenizer_decode_in(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
+                                bool skip_special_tokens, struct decode_buffers *buffers,
+                                struct bytes *out)
+{
+    assert(tokenizer && (ids || n == 0) && buffers && out);
+    struct splits *tokens = &buffers->tokens;
+    splits_clear(tokens);
+    TRY(bytes_append(&tokens->text, "", 0)); // so that its data is never NULL
     for (size_t i = 0; i < n; i++) {
         size_t length;
         bool special;
         const char *text = tokenizer_decoder_text(tokenizer, ids[i], &length, &special);
         if (!text || (special && skip_special_tokens))
             continue;
-        TRY_DONE(bytes_append(&tokens.text, text, length));
-        TRY_DONE(splits_push(&tokens, -1, false));
+        TRY(bytes_append(&tokens->text, text, length));
+        TRY(splits_push(tokens, -1, false));
     }
-    status = decoder_apply(&tokenizer->decoder, &tokens, out);
-done:
-    splits_fini(&tokens);
-    return status;
+    return decoder_apply(&tokenizer->decoder, buffers, out);
 }

@@ -40,6 +40,11 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const char *text
 // Appends the text of `ids` to `out`. Ids that no token has add nothing.
 enum status tokenizer_decode(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
                              bool skip_special_tokens, struct bytes *out) STATUS_MUST_USE;
+// The same in buffers that the caller keeps (splits.h).
+struct decode_buffers;
+enum status tokenizer_decode_in(const struct tokenizer *tokenizer, const int32_t *ids, size_t n,
+                                bool skip_special_tokens, struct decode_buffers *buffers,
+                                struct bytes *out) STATUS_MUST_USE;
 
 int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer); // largest id + 1
 // The token as it stands in tokenizer.json (NUL-terminated); NULL when the id has none.

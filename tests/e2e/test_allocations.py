@@ -15,7 +15,6 @@ if not os.path.exists(LIBRARY):
     skip(f"{LIBRARY} is not built")
 folder = tempfile.TemporaryDirectory()
 LIMIT = 0.1  # of the front-end, a token: buffers that grow
-LIMIT_LOGPROBS = 40  # the texts of a token and its three alternatives are decoded for themselves
 BODY = {"prompt": "Tensor", "ignore_eos": True, "seed": 1}
 
 
@@ -64,6 +63,6 @@ with Server("-tp", "2", "--max-model-len", "1024", "--kv-cache-memory", "64MB", 
             print(f"{name}{', streamed' if stream else ''}: 64 tokens {few} allocations, 512 tokens {many}: {each:.3f} a token; "
                   f"ranks {ranks_few + ranks_many}")
             check(ranks_few + ranks_many == 0, f"{name}: ranks allocate while they serve")
-            check(each < (LIMIT_LOGPROBS if "logprobs" in more else LIMIT), f"{name}: {each:.3f} allocations a token")
+            check(each < LIMIT, f"{name}: {each:.3f} allocations a token")
     check(server.stop() == 0, "the exit status")
 finish("allocations")

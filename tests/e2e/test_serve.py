@@ -14,6 +14,7 @@ from serve_client import Server
 from support import DEMO, ROOT, check, finish, run
 
 FLAGS = ("--tensor-parallel-size=2", "--gpu-memory-utilization=0.1", "--max-model-len=512", "--kv-cache-memory=64MB")
+LONG = ("--tensor-parallel-size=2", "--max-model-len=1024", "--kv-cache-memory=64MB")
 QUESTIONS = [
     "What is tensor parallelism?", "What is a rank?", "Who are you?", "Why is an all-reduce needed?", "What does colrow do?",
     "What is a KV cache?", "How are attention heads split?", "What is a column-parallel layer?", "What is prefill?", "Hi",
@@ -254,6 +255,102 @@ def queue_is_bounded():
         check_end(server)
 
 
+def queue_is_bounded_by_tokens():
+    with Server(*LONG, "--max-num-seqs=1", "--max-num-queued-tokens=1000") as server:
+        results = []
+
+        def ask(prompt_tokens, max_tokens):
+            body = {"prompt": [65] * prompt_tokens, "max_tokens": max_tokens, "ignore_eos": True}
+            results.append(server.request("POST", "/v1/completions", body))
+            return results[-1]
+
+        def begin(prompt_tokens, max_tokens):
+            thread = threading.Thread(target=ask, args=(prompt_tokens, max_tokens))
+            thread.start()
+            return thread
+
+        def waiting():
+            return server.metric("vllm:num_requests_waiting")
+
+        def with_one_running(part):
+            """`part` while a long answer has the only place; again where that was over too soon."""
+            for _ in range(5):
+                generated = server.metric("vllm:generation_tokens_total")
+                threads = [begin(10, 1000)]
+                server.wait_for(lambda: server.metric("vllm:generation_tokens_total") > generated)
+                done = part(threads)
+                for thread in threads:
+                    thread.join()
+                if done:
+                    return
+            check(False, f"{part.__name__}: the answer before is always over too soon")
+
+        def too_many_tokens(threads):
+            threads += [begin(600, 1), begin(600, 1)]  # 600 leave room for more
+            server.wait_for(lambda: waiting() == 2, 1)
+            status, fields, answer = ask(1, 1)
+            if status == 200:
+                return False
+            said = answer["error"]["message"]
+            check(status == 429 and int(fields["retry-after"]) > 0, f"too many tokens wait: {status} {fields}")
+            check("2 requests with 1200 tokens are waiting already (--max-num-queued-tokens)" in said, f"the sentence: {said}")
+            return True
+
+        def one_that_leaves(threads):
+            leaver = server.connect()
+            leaver.request("POST", "/v1/completions", json.dumps({"prompt": [65] * 1000, "max_tokens": 1}), {"Content-Type": "application/json"})
+            server.wait_for(lambda: waiting() == 1, 1)
+            refused = ask(1, 1)[0] == 429
+            leaver.close()
+            server.wait_for(lambda: waiting() == 0)
+            check(not refused or ask(1, 1)[0] == 200, "who has left is counted no more")
+            return refused
+
+        with_one_running(too_many_tokens)
+        check(server.metric("vllm:admission_rejections_total", reason="max_num_queued_tokens") == 1, "it is counted")
+        check(ask(1, 1)[0] == 200, "what was answered is counted no more")
+        with_one_running(one_that_leaves)
+        statuses = [result[0] for result in results]
+        check(statuses.count(429) == 2 and statuses.count(200) == len(statuses) - 2, f"all others are answered: {statuses}")
+        check_end(server)
+
+
+def long_prompts_are_shown():
+    """A stream that begins with the log-probabilities of long prompts, which another thread writes, shows what a whole answer does."""
+    ids = [[(i * 7 + k) % 900 + 10 for i in range(length)] for k, length in enumerate((900, 5, 1000))]
+    body = {"prompt": ids, "n": 2, "echo": True, "logprobs": 5, "max_tokens": 6, "temperature": 1, "seed": 3}
+    with Server(*LONG) as server:
+        status, whole = server.post("/v1/completions", **body)
+        check(status == 200 and len(whole["choices"]) == 6, f"whole: {status} {str(whole)[:300]}")
+        found = {i: {"text": "", "logprobs": {}} for i in range(6)}
+        events = server.events("/v1/completions", **body)
+        check(events.pop() == "[DONE]", "the end")
+        for event in events:
+            for choice in event["choices"]:
+                into = found[choice["index"]]
+                into["text"] += choice["text"]
+                for name, items in choice["logprobs"].items():
+                    into["logprobs"].setdefault(name, []).extend(items)
+        for choice in whole["choices"]:
+            streamed = found[choice["index"]]
+            check(streamed["text"] == choice["text"], f"choice {choice['index']}: the text")
+            for name, items in choice["logprobs"].items():
+                check(streamed["logprobs"][name] == items, f"choice {choice['index']}: {name}")
+        # one that leaves while its event is written, and one that reads late
+        for late in (False, True):
+            connection = server.connect()
+            connection.request("POST", "/v1/completions", json.dumps({**body, "stream": True}), {"Content-Type": "application/json"})
+            if late:
+                time.sleep(2)
+                text = connection.getresponse().read().decode()
+                check(text.count("data: ") == len(events) + 1 or text.endswith("data: [DONE]\n\n"), "a late reader has all of it")
+            else:
+                server.wait_for(lambda: server.metric("vllm:num_requests_running") > 0)
+            connection.close()
+        check(server.wait_for(lambda: server.metric("vllm:kv_cache_usage_perc") == 0), "all pages are free")
+        check_end(server)
+
+
 def keys():
     with Server(*FLAGS, "--api-key=one", "--host=127.0.0.1", "--log-format=json") as server:
         check(server.request("GET", "/v1/models")[0] == 401, "without a key")
@@ -277,6 +374,8 @@ with Server(*FLAGS) as server:
     for part in (answers, as_many_at_a_time, client_leaves, client_is_slow, bad_requests, metrics, dashboards, rank_dies, drains):
         part(server)
 queue_is_bounded()
+queue_is_bounded_by_tokens()
+long_prompts_are_shown()
 slow_client_is_dropped()
 keys()
 def name_of_the_folder():
