@@ -45,6 +45,8 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "only the answers to one request share its prompt"},
     {FLAG_NUMBER, "--kv-offloading-size", "--swap-space", AT(options.kv_offloading_size), 0,
      1 << 20, "GIB", "host memory of all ranks for KV pages that were pushed out (default 0)"},
+    {FLAG_TEXT, "--kv-offloading-backend", NULL, AT(kv_offloading_backend), 0, 0, "BACKEND",
+     "who moves them: native, which is colrow itself (default native)"},
     {FLAG_TEXT, "--scheduling-policy", NULL, AT(options.scheduling_policy), 0, 0, "POLICY",
      "fcfs, or priority: requests with a smaller priority go first (default fcfs)"},
     {FLAG_TEXT, "--tp-plan", NULL, AT(options.tp_plan), 0, 0, "FILE",
@@ -160,6 +162,13 @@ enum status engine_flags_begin(struct engine_flags *engine, const char *model,
                                struct colrow_engine **out)
 {
     struct colrow_options *options = &engine->options;
+    const char *backend = engine->kv_offloading_backend;
+    if (backend && strcmp(backend, "native") != 0)
+        return fail(
+            ERR_USAGE,
+            "flag --kv-offloading-backend is \"%.60s\"; expected native: colrow moves pages "
+            "to host memory itself, and has no other backend",
+            backend);
     TRY(checkpoint_folder_check(model));
     options->model = model;
     options->enable_prefix_caching = engine->prefix_caching;

@@ -13,10 +13,11 @@
 enum status device_memory_new(size_t bytes, const char *what, void **out) STATUS_MUST_USE;
 void device_memory_free(void *memory, size_t bytes); // accepts NULL
 
-// Bytes: all that this process could ever use, and what is free of it now. The smallest that the
-// machine, its NUMA nodes and the cgroups say.
+// Bytes: all that this process could ever use, what is free of it now, and what may still be
+// reserved, touched or not (UINT64_MAX: any amount). The smallest that the machine, its NUMA nodes
+// (cpuset and memory policy) and the cgroups say.
 struct device_memory {
-    uint64_t total, available;
+    uint64_t total, available, promisable;
 };
 enum status device_memory_read(struct device_memory *out) STATUS_MUST_USE;
 uint64_t device_resident_bytes(void);         // of this process, now

@@ -59,7 +59,8 @@ void device_memory_free(void *memory, size_t bytes)
 
 enum status device_memory_read(struct device_memory *out)
 {
-    return memory_limits_read("", out);
+    struct memory_nodes nodes;
+    return memory_limits_read("", memory_policy_read(&nodes) ? &nodes : NULL, out);
 }
 
 // pid 0: this process.

@@ -1,10 +1,13 @@
 #include "device/memory_limits.h"
 
 #include <ctype.h>
+#include <linux/mempolicy.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "device/cgroups.h"
@@ -52,13 +55,12 @@ static void apply_memory_limit(const char *folder, bool version2, void *context)
 // "0-1,3" -> 0, 1, 3: calls `visit` for each.
 static void visit_nodes(const char *list, void (*visit)(int node, void *context), void *context)
 {
-    enum { NODES_MAX = 1024 };
     for (const char *at = list; isdigit((unsigned char)*at);) {
         char *end;
         long first = strtol(at, &end, 10), last = first;
         if (*end == '-')
             last = strtol(end + 1, &end, 10);
-        for (long node = first; node <= last && node < NODES_MAX; node++)
+        for (long node = first; node <= last && node < MEMORY_NODES_MAX; node++)
             visit((int)node, context);
         at = *end == ',' ? end + 1 : end;
     }
@@ -66,6 +68,7 @@ static void visit_nodes(const char *list, void (*visit)(int node, void *context)
 
 struct nodes {
     const char *root;
+    const struct memory_nodes *bound;
     struct device_memory sum;
     bool found;
 };
@@ -77,6 +80,8 @@ static void add_node(int node, void *context)
     struct nodes *nodes = context;
     char folder[FILE_PATH_MAX], key[64];
     uint64_t kilobytes;
+    if (nodes->bound && !(nodes->bound->bits[node / 64] >> (node % 64) & 1))
+        return;
     snprintf(folder, sizeof folder, "%s/sys/devices/system/node/node%d", nodes->root, node);
     snprintf(key, sizeof key, "Node %d MemTotal:", node);
     if (!cgroup_value(folder, "meminfo", key, &kilobytes))
@@ -90,11 +95,23 @@ static void add_node(int node, void *context)
     }
 }
 
-// A process whose cpuset names some nodes gets no memory of the others.
-static void apply_nodes(const char *root, struct device_memory *memory)
+bool memory_policy_read(struct memory_nodes *out)
+{
+    int mode;
+    // The C library has no function for it. Where it is forbidden, as in many containers, so is
+    // setting a policy.
+    if (syscall(SYS_get_mempolicy, &mode, out->bits, (unsigned long)MEMORY_NODES_MAX, NULL, 0UL))
+        return false;
+    // Relative nodes are counted within the cpuset; nothing that people use sets them.
+    return (mode & ~MPOL_MODE_FLAGS) == MPOL_BIND && !(mode & MPOL_F_RELATIVE_NODES);
+}
+
+// A process whose cpuset, or whose policy, names some nodes gets no memory of the others.
+static void apply_nodes(const char *root, const struct memory_nodes *bound,
+                        struct device_memory *memory)
 {
     char path[FILE_PATH_MAX], line[1024];
-    struct nodes nodes = {.root = root};
+    struct nodes nodes = {.root = root, .bound = bound};
     snprintf(path, sizeof path, "%s/proc/self/status", root);
     FILE *file = fopen(path, "re");
     if (!file)
@@ -113,7 +130,22 @@ static void apply_nodes(const char *root, struct device_memory *memory)
         memory->available = nodes.sum.available;
 }
 
-enum status memory_limits_read(const char *root, struct device_memory *out)
+// With vm.overcommit_memory 2 what is promised must fit, not only what is touched.
+static void read_commit_limit(const char *root, struct device_memory *memory)
+{
+    char folder[FILE_PATH_MAX];
+    uint64_t mode, limit, committed;
+    memory->promisable = UINT64_MAX;
+    snprintf(folder, sizeof folder, "%s/proc", root);
+    if (!cgroup_value(folder, "sys/vm/overcommit_memory", "", &mode) || mode != 2 ||
+        !cgroup_value(folder, "meminfo", "CommitLimit:", &limit) ||
+        !cgroup_value(folder, "meminfo", "Committed_AS:", &committed))
+        return;
+    memory->promisable = limit > committed ? (limit - committed) * 1024 : 0;
+}
+
+enum status memory_limits_read(const char *root, const struct memory_nodes *bound,
+                               struct device_memory *out)
 {
     char folder[FILE_PATH_MAX];
     uint64_t kilobytes;
@@ -124,7 +156,8 @@ enum status memory_limits_read(const char *root, struct device_memory *out)
     if (!cgroup_value(folder, "meminfo", "MemTotal:", &kilobytes))
         return fail(ERR_IO, "%s/meminfo: expected a line \"MemTotal: N kB\"", folder);
     out->total = kilobytes * 1024;
-    apply_nodes(root, out);
+    read_commit_limit(root, out);
+    apply_nodes(root, bound, out);
     cgroups_visit(root, "memory", apply_memory_limit, out);
     return OK;
 }

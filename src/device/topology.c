@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "device/memory_limits.h"
 
 static int above(hwloc_topology_t hw, hwloc_obj_t core, hwloc_obj_type_t type)
 {
@@ -89,8 +90,9 @@ int topology_share(const struct topology *t, int rank, int n_ranks, int threads,
 void topology_bind_memory(const int *cpus, int n_cpus)
 {
     hwloc_topology_t hw;
-    if (hwloc_topology_init(&hw) != 0)
-        return;
+    struct memory_nodes nodes;
+    if (memory_policy_read(&nodes) || hwloc_topology_init(&hw) != 0)
+        return; // numactl has said where
     if (hwloc_topology_load(hw) == 0 && hwloc_get_nbobjs_by_type(hw, HWLOC_OBJ_NUMANODE) > 1) {
         hwloc_bitmap_t set = hwloc_bitmap_alloc();
         for (int i = 0; i < n_cpus; i++)

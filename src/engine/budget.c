@@ -19,10 +19,13 @@ static uint64_t allowed_of(const struct budget_request *request, double utilizat
     return (uint64_t)(share < rest ? share : rest);
 }
 
-// The front-end keeps the tokens of each page.
+// The front-end keeps the tokens of each page, and who holds it and knows it (kv_pool.c,
+// prefix_cache.c).
 static uint64_t bytes_of_pages(const struct budget *budget, int64_t pages)
 {
-    return (uint64_t)pages * (budget->kv_page_bytes + KV_PAGE_TOKENS * sizeof(int32_t));
+    enum { RECORD_BYTES = 72 };
+    return (uint64_t)pages *
+           (budget->kv_page_bytes + KV_PAGE_TOKENS * sizeof(int32_t) + RECORD_BYTES);
 }
 
 // The second pool is of the same memory on a CPU, and so has its part of what may be taken.
@@ -158,11 +161,10 @@ enum status budget_compute(const struct budget_request *request, struct budget *
             return too_few_pages(out, request, pages);
         out->max_model_len = pages * KV_PAGE_TOKENS;
     }
-    // more than all sequences can use is of use to the prefix cache alone, and taken only when
-    // asked
+    // More than all sequences can use is of use to the prefix cache alone. It costs nothing before
+    // it is used (engine_pages.c).
     int64_t all = kv_pages_for(out->max_model_len) * request->max_num_seqs;
-    bool as_asked = request->kv_cache_memory && request->prefix_caching;
-    pages = pages < all || as_asked ? pages : all;
+    pages = pages < all || request->prefix_caching ? pages : all;
     pages = pages < KV_POOL_PAGES_MAX ? pages : KV_POOL_PAGES_MAX;
     out->kv_pages = pages;
     out->kv_bytes = (uint64_t)pages * out->kv_page_bytes;

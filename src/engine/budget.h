@@ -39,7 +39,7 @@ struct budget {
     uint64_t fixed_bytes;   // all but pages
     uint64_t kv_bytes;      // over all ranks: pages, without host pages
     uint64_t shared_bytes;
-    uint64_t front_end_bytes; // with the tokens of all pages
+    uint64_t front_end_bytes; // with what is kept of all pages
     uint64_t kv_page_bytes;   // of one page, over all ranks
     uint64_t file_bytes;      // to be read, over all ranks
     int64_t kv_pages, host_pages;

@@ -331,6 +331,8 @@ static enum status plan_memory_use(struct opening *opening)
     request.shared_bytes = group_shared_bytes(shape.n_ranks, board);
     request.front_end_bytes = device_resident_bytes();
     TRY(device_memory_read(&request.device));
+    if (request.device.promisable < request.device.available)
+        request.device.available = request.device.promisable;
     TRY(budget_compute(&request, &opening->budget));
     if (opening->budget.max_model_len < engine->max_model_len)
         log_info("max_model_len is %lld, which fits; the model's is %lld",

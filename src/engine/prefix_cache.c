@@ -212,7 +212,10 @@ done:
 
 void prefix_cache_clear(struct prefix_cache *cache)
 {
-    for (int32_t place = 0; place < cache->n_places; place++)
+    // pages that were never usable have no content, and their places no memory as yet
+    int32_t usable = (int32_t)kv_pool_usable(cache->pool);
+    for (int32_t place = 0; place < cache->n_places;
+         place = place + 1 == usable ? cache->n_pages : place + 1)
         if (cache->places[place].id) {
             forget_place(cache, place);
             bool host = prefix_cache_is_host(cache, place);

@@ -28,6 +28,7 @@ expect 2 "no model" generate -p x
 expect 2 "no prompt" tokenize
 expect 2 "too many ranks" generate "$model" -p x -tp 63 -q
 expect 2 "value the model refuses" generate "$model" -p x --max-model-len 999999 -q
+expect 2 "a backend that there is not" generate "$model" -p x --kv-offloading-backend lmcache -q
 expect 2 "impossible request" generate "$model" -p x --max-tokens 2 --min-tokens 3 -q
 expect 1 "memory" generate "$model" -p x --kv-cache-memory 1KB -q
 expect 1 "does not exist" generate /nowhere -p x -q

@@ -111,7 +111,7 @@ with Server(*FLAGS) as server:  # on by default; what was cached is said only wh
 # ten pages: what one prompt pushes out, another time comes back from host memory
 small = ("-tp", 2, "--max-model-len=512", "--disable-log-requests", "--enable-prompt-tokens-details",
          f"--kv-cache-memory={int(10 * page_bytes)}")
-with Server(*small, "--swap-space", 0.01) as server:
+with Server(*small, "--swap-space", 0.01, "--kv-offloading-backend", "native") as server:
     for i in range(3):
         for prompt, wanted in ((IDS, expected), (longer, expected_longer)):
             choices, cached = ask(server, prompt, cache_salt=str(len(prompt)) + str(prompt is IDS))

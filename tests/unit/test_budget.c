@@ -57,6 +57,20 @@ static void processes_and_shared_memory_count(void **state)
     }
 }
 
+// The prefix cache is worth all of the share; what is promised never exceeds it.
+static void the_prefix_cache_gets_the_whole_share(void **state)
+{
+    (void)state;
+    struct budget budget;
+    struct budget_request request = request_with(1 << 30);
+    request.prefix_caching = true;
+    assert_int_equal(budget_compute(&request, &budget), OK);
+    assert_true(budget.kv_pages > 4 * kv_pages_for(1024));
+    assert_true(budget.fixed_bytes + budget.kv_bytes <= budget.allowed_bytes);
+    assert_true(budget.allowed_bytes - budget.fixed_bytes - budget.kv_bytes <
+                2 * budget.kv_page_bytes);
+}
+
 static void host_pages_count(void **state)
 {
     (void)state;
@@ -169,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processes_and_shared_memory_count),
+        cmocka_unit_test(the_prefix_cache_gets_the_whole_share),
         cmocka_unit_test(host_pages_count),
         cmocka_unit_test(advice_can_be_followed),
         cmocka_unit_test(the_share_is_of_all_memory),

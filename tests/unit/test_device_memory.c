@@ -1,6 +1,9 @@
 #include "testing.h"
 
+#include <linux/mempolicy.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/file.h"
 #include "device/cpu_limits.h"
@@ -82,14 +85,14 @@ static void write_text(const char *path, const char *text)
 static void expect(uint64_t expected)
 {
     struct device_memory memory = {0};
-    assert_int_equal(memory_limits_read(root, &memory), OK);
+    assert_int_equal(memory_limits_read(root, NULL, &memory), OK);
     assert_true(memory.available == expected);
 }
 
 static void expect_total(uint64_t expected)
 {
     struct device_memory memory = {0};
-    assert_int_equal(memory_limits_read(root, &memory), OK);
+    assert_int_equal(memory_limits_read(root, NULL, &memory), OK);
     assert_true(memory.total == expected);
 }
 
@@ -115,11 +118,32 @@ static void meminfo_alone(void **state)
     expect_total(2000 * 1024);
     struct device_memory memory;
     write_text("proc/meminfo", "MemTotal: 2000 kB\n");
-    assert_int_equal(memory_limits_read(root, &memory), ERR_IO);
+    assert_int_equal(memory_limits_read(root, NULL, &memory), ERR_IO);
     assert_non_null(strstr(status_message(), "MemAvailable"));
     write_text("proc/meminfo", "MemAvailable: 2000 kB\n");
-    assert_int_equal(memory_limits_read(root, &memory), ERR_IO);
+    assert_int_equal(memory_limits_read(root, NULL, &memory), ERR_IO);
     assert_non_null(strstr(status_message(), "MemTotal"));
+    remove_root();
+}
+
+static void what_is_promised_counts_where_it_must_fit(void **state)
+{
+    (void)state;
+    struct device_memory memory;
+    new_root();
+    write_text("proc/meminfo", "MemTotal:  2000 kB\nMemAvailable:     1000 kB\n"
+                               "CommitLimit:  1500 kB\nCommitted_AS:   700 kB\n");
+    for (int mode = 0; mode <= 2; mode++) {
+        char text[8];
+        snprintf(text, sizeof text, "%d\n", mode);
+        write_text("proc/sys/vm/overcommit_memory", text);
+        assert_int_equal(memory_limits_read(root, NULL, &memory), OK);
+        assert_true(memory.promisable == (mode == 2 ? 800 * 1024 : UINT64_MAX));
+    }
+    write_text("proc/meminfo", "MemTotal:  2000 kB\nMemAvailable:     1000 kB\n"
+                               "CommitLimit:  1500 kB\nCommitted_AS:   1700 kB\n");
+    assert_int_equal(memory_limits_read(root, NULL, &memory), OK);
+    assert_true(memory.promisable == 0 && memory.available == 1000 * 1024);
     remove_root();
 }
 
@@ -147,6 +171,52 @@ static void the_nodes_of_the_cpuset_count(void **state)
     write_text("proc/self/status", "Mems_allowed_list:\t\n");
     expect_total(2000 * 1024);
     remove_root();
+}
+
+static void only_nodes_of_the_policy_count(void **state)
+{
+    (void)state;
+    struct device_memory memory;
+    new_root();
+    write_text("sys/devices/system/node/node0/meminfo",
+               "Node 0 MemTotal:       900 kB\nNode 0 MemFree:        100 kB\n");
+    write_text("sys/devices/system/node/node70/meminfo",
+               "Node 70 MemTotal:       700 kB\nNode 70 MemFree:        300 kB\n");
+    write_text("proc/self/status", "Mems_allowed_list:\t0-127\n");
+    expect(400 * 1024);
+    const struct memory_nodes first = {.bits = {1}}, last = {.bits = {2, 1 << 6}};
+    assert_int_equal(memory_limits_read(root, &first, &memory), OK);
+    assert_int_equal(memory.total, 900 * 1024);
+    assert_int_equal(memory.available, 100 * 1024);
+    assert_int_equal(memory_limits_read(root, &last, &memory), OK); // node 1 is not there
+    assert_int_equal(memory.total, 700 * 1024);
+    assert_int_equal(memory.available, 300 * 1024);
+    remove_root();
+}
+
+// As `numactl --membind=0 colrow` starts it, in a process that is thrown away.
+static void the_policy_of_the_task_is_read(void **state)
+{
+    (void)state;
+    enum { FORBIDDEN = 2 };
+    int how;
+    pid_t child = fork();
+    if (child == 0) {
+        struct memory_nodes nodes = {{0}};
+        unsigned long mask[MEMORY_NODES_MAX / 64] = {1};
+        bool before = memory_policy_read(&nodes);
+        if (syscall(SYS_set_mempolicy, MPOL_BIND, mask, (unsigned long)MEMORY_NODES_MAX))
+            _exit(FORBIDDEN);
+        bool bound = memory_policy_read(&nodes) && nodes.bits[0] == 1 && nodes.bits[1] == 0;
+        bool prefers = !syscall(SYS_set_mempolicy, MPOL_PREFERRED, mask, MEMORY_NODES_MAX - 1UL) &&
+                       memory_policy_read(&nodes);
+        _exit(!before && bound && !prefers ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFEXITED(how));
+    if (WEXITSTATUS(how) == FORBIDDEN)
+        skip(); // a container without get_mempolicy()
+    assert_int_equal(WEXITSTATUS(how), 0);
 }
 
 static void version_2_limits_count_with_their_parents(void **state)
@@ -250,7 +320,10 @@ int main(void)
         cmocka_unit_test(freed_memory_goes_back),
         cmocka_unit_test(the_machine_answers),
         cmocka_unit_test(meminfo_alone),
+        cmocka_unit_test(what_is_promised_counts_where_it_must_fit),
         cmocka_unit_test(the_nodes_of_the_cpuset_count),
+        cmocka_unit_test(only_nodes_of_the_policy_count),
+        cmocka_unit_test(the_policy_of_the_task_is_read),
         cmocka_unit_test(version_2_limits_count_with_their_parents),
         cmocka_unit_test(version_1_limits_count),
         cmocka_unit_test(version_2_quotas_count_with_their_parents),
