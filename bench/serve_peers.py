@@ -120,7 +120,7 @@ def of_peak(data, case, engine):
 def tables(data):
     engines, cases = data["engines"], list(dict.fromkeys(row["case"] for row in data["rows"]))
     peers = [e for e in engines if e != "colrow"]
-    out = [data["head"] + f". Prompts of 128 to 512, answers of 64 to 256 tokens; Poisson: {data.get('poisson', 0):.2f} requests/s."]
+    out = [data["head"] + f".\nPrompts of 128 to 512, answers of 64 to 256 tokens; Poisson: {data.get('poisson', 0):.2f} requests/s."]
     lines = ["| | | " + " | ".join(engines) + (" | colrow / best peer |" if peers else " |"), "|---|---|" + "---|" * (len(engines) + bool(peers))]
     for case in cases:
         for title, key, digits in FIGURES:
