@@ -21,7 +21,8 @@ function(colrow_test source label)
     add_executable(${name} ${source})
     target_link_libraries(${name} PRIVATE ${layers} PkgConfig::CMOCKA m)
     target_compile_definitions(${name} PRIVATE SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-        SHARED_DIR="${COLROW_SHARED}" COLROW_BINARY="${PROJECT_BINARY_DIR}/colrow")
+        SHARED_DIR="${COLROW_SHARED}" COLROW_BINARY="${PROJECT_BINARY_DIR}/colrow"
+        FAULTS_LIBRARY="${PROJECT_BINARY_DIR}/tests/libinject_faults.so")
     target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     add_test(NAME ${label}/${name} COMMAND ${name})
@@ -52,6 +53,11 @@ if(NOT COLROW_SANITIZE)
     add_library(count_allocations MODULE ${PROJECT_SOURCE_DIR}/tests/e2e/count_allocations.c)
     set_target_properties(count_allocations PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests
         C_VISIBILITY_PRESET default)
+    # Makes a call of a rank fail, or one of its threads hang.
+    add_library(inject_faults MODULE ${PROJECT_SOURCE_DIR}/tests/faults/inject_faults.c)
+    set_target_properties(inject_faults PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests
+        C_VISIBILITY_PRESET default)
+    target_link_libraries(inject_faults PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 endif()
 
 # The server that tests/e2e/test_http_*.py talk to.

@@ -96,6 +96,13 @@ struct colrow_options {
     // come back when a prompt begins with them or their sequence starts over. Needs
     // enable_prefix_caching
     double kv_offloading_size;
+    // seconds that a step may take, after which the group is ended; 0: 20 times what recent steps
+    // of its size took (the slowest of a hundred left out), at least 1 s. Time in which nobody
+    // calls colrow_step() or colrow_advance() does not count
+    double step_timeout;
+    // 10: seconds after which idle ranks do a step without tokens, to find one that hangs; 0:
+    // never. colrow_advance() begins it
+    double canary_interval;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -255,6 +262,11 @@ struct colrow_gauges {
     int64_t kv_pages_used, kv_pages;    // of kv_page_tokens tokens each
     int paused_sequences;               // by colrow_pause(); neither running nor waiting
     int64_t kv_pages_usable; // of kv_pages: those that have memory; more get it as they are needed
+    // since the last step of the ranks (of canary_interval too) was done, or since they were ready;
+    // 0 while they load
+    double seconds_since_step;
+    // 1: one is under way for more than half of the time after which it ends the group
+    int step_overdue;
 };
 COLROW_API void colrow_get_gauges_sized(const struct colrow_engine *engine,
                                         struct colrow_gauges *out, size_t struct_size);
@@ -347,6 +359,11 @@ struct colrow_rank_statistics {
     double weights_seconds; // of load_seconds: from the first byte of the weights read to the last
                             // one packed
     uint64_t host_kv_bytes; // pages of kv_offloading_size
+    uint64_t last_step;   // number of the last step it has finished; those of canary_interval count
+    uint64_t collectives; // begun since it was started
+    const char *last_collective; // "all-reduce"; "": none. Static
+    int last_layer;              // where that was; -1: in no layer
+    char last_part[32];          // "down_proj"
 };
 COLROW_API void colrow_get_statistics_sized(const struct colrow_engine *engine,
                                             struct colrow_statistics *out, size_t struct_size);

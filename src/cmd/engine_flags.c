@@ -60,6 +60,11 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "cores a rank works on (default: its share of the cpuset)"},
     {FLAG_NUMBER, "--collective-timeout", NULL, AT(options.collective_timeout), 0.1, 86400,
      "SECONDS", "without progress for so long, the group ends (default 60)"},
+    {FLAG_NUMBER, "--step-timeout", NULL, AT(options.step_timeout), 0, 86400, "SECONDS",
+     "a step that takes longer ends the group (default 0: 1 s, or 20 times what steps of its size "
+     "took)"},
+    {FLAG_NUMBER, "--canary-interval", NULL, AT(options.canary_interval), 0, 86400, "SECONDS",
+     "idle ranks meet so often, to find one that hangs; 0: never (default 10)"},
     {FLAG_UINT64, "--seed", NULL, AT(options.seed), 0, 0, "N", "for requests that have none"},
     {FLAG_TEXT, "--rank-program", NULL, AT(options.rank_program), 0, 0, "PATH",
      "the colrow program that ranks run (default: this one)"},

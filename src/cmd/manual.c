@@ -20,7 +20,7 @@ static const struct entry variables[] = {
      "for measurements: oneshot, twoshot or auto (default), the shared-memory algorithm"},
     {"COLROW_STREAM_BYTES",
      "for measurements: from how many bytes on two ranks copy past their caches"},
-    {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails"},
+    {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails, or @FILE"},
     {"COLROW_FAIL_STEP_RESERVATION", "for tests: a rank's first step finds no memory"},
     {"COLROW_SEGMENT_FD", "between the owner of a group and its ranks: their shared memory"},
     {"COLROW_LIFE_FD", "between the owner of a group and its ranks: the pipe that says who lives"},

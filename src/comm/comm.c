@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -50,6 +51,7 @@ static enum status comm_new(int rank, int size, struct comm **out)
     comm->rank = rank;
     comm->size = size;
     comm->flight = &comm->private_flight;
+    comm->fail_after = &comm->own_fail_after;
     start_clock(comm);
     *out = comm;
     return OK;
@@ -79,14 +81,40 @@ static enum status attach_channel(struct comm *comm)
     return memory_new(shm_all_reduce_part_bytes(comm->size), 1, "a communicator", &comm->part);
 }
 
-// For tests of programs: COLROW_FAIL_COLLECTIVE=RANK:N makes the N-th collective of that rank fail.
+// N of each rank, 64 bits in the machine's order, in a file that lasts for ever: so it may be
+// changed while ranks run, and what was counted down stays so when they start again.
+static void fault_from_file(struct comm *comm, const char *path)
+{
+    size_t bytes = COMM_RANKS_MAX * sizeof *comm->fail_after;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    void *page = fd < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (page != MAP_FAILED)
+        comm->fail_after = (_Atomic int64_t *)page + comm->rank;
+}
+
+// For tests of programs: COLROW_FAIL_COLLECTIVE=RANK:N makes the N-th collective of that rank fail,
+// @FILE the one that is written there.
 static void fault_from_environment(struct comm *comm)
 {
     const char *text = getenv("COLROW_FAIL_COLLECTIVE");
     int rank;
     long n;
-    if (text && sscanf(text, "%d:%ld", &rank, &n) == 2 && rank == comm->rank)
+    if (text && text[0] == '@')
+        fault_from_file(comm, text + 1);
+    else if (text && sscanf(text, "%d:%ld", &rank, &n) == 2 && rank == comm->rank)
         comm_fail_after(comm, n);
+}
+
+// True: this collective is the one.
+static bool is_to_fail(struct comm *comm)
+{
+    // relaxed: a number on its own
+    int64_t n = atomic_load_explicit(comm->fail_after, memory_order_relaxed);
+    if (n > 0)
+        atomic_store_explicit(comm->fail_after, n - 1, memory_order_relaxed);
+    return n == 1;
 }
 
 static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
@@ -162,6 +190,7 @@ enum status comm_split(struct comm *comm, int first, int count, struct comm **ou
     split->first_rank = comm->first_rank + first;
     split->channel = membership->n_channels;
     split->flight = comm->flight;
+    split->fail_after = &split->own_fail_after;
     start_clock(split);
     enum status status = attach_channel(split);
     if (status != OK) {
@@ -221,6 +250,12 @@ void comm_mark(struct comm *comm, int64_t step, int layer, const char *what)
     flight_mark(comm->flight, step, layer, what);
 }
 
+void comm_finish_step(struct comm *comm, int64_t step)
+{
+    // release: who sees it sees all that this rank has published on the way
+    atomic_store_explicit(&comm->flight->steps_done, step, memory_order_release);
+}
+
 void comm_abort(struct comm *comm, const char *sentence)
 {
     comm_break(comm, comm->first_rank + comm->rank, sentence);
@@ -228,7 +263,7 @@ void comm_abort(struct comm *comm, const char *sentence)
 
 void comm_fail_after(struct comm *comm, long n)
 {
-    comm->fail_after = n;
+    atomic_store_explicit(comm->fail_after, n, memory_order_relaxed);
 }
 
 void comm_statistics(const struct comm *comm, struct comm_statistics *out)
@@ -250,11 +285,8 @@ static enum status begin_operation(struct comm *comm, enum comm_operation operat
     *begun = ticks_now();
     comm->statistics.collectives++;
     comm->statistics.all_reduces += operation == OPERATION_ALL_REDUCE;
-    // relaxed: the flight record is for people
-    atomic_store_explicit(&comm->flight->operation, (int32_t)operation, memory_order_relaxed);
-    uint32_t n = atomic_load_explicit(&comm->flight->n_operations, memory_order_relaxed);
-    atomic_store_explicit(&comm->flight->n_operations, n + 1, memory_order_relaxed);
-    if (comm->fail_after && --comm->fail_after == 0)
+    flight_begin(comm->flight, operation);
+    if (is_to_fail(comm))
         return comm_break(comm, comm->first_rank + comm->rank,
                           "this collective was made to fail by a test");
     return OK;
@@ -267,6 +299,7 @@ static enum status end_operation(struct comm *comm, uint64_t begun, enum status 
         comm->broken = true;
         return status;
     }
+    // relaxed: the flight record is for people
     atomic_store_explicit(&comm->flight->operation, OPERATION_NONE, memory_order_relaxed);
     return OK;
 }

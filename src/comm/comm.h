@@ -37,6 +37,9 @@ enum status comm_split(struct comm *comm, int first, int count, struct comm **ou
 // copied (31 bytes). From here on the rank is busy, and late after the deadline, until the next
 // mark or until it waits with comm_check(); `what` NULL: idle. step, layer: -1 for none.
 void comm_mark(struct comm *comm, int64_t step, int layer, const char *what);
+// This rank has made its last collective of `step` (1, 2, …): a peer that still waits for it there
+// does not do the same work.
+void comm_finish_step(struct comm *comm, int64_t step);
 
 // out[i] = the sum over ranks along `tree` for i < n, on every rank. `in`: this rank's nodes,
 // [node_count][n]. `tree` NULL: reduction_tree_plain. `out` may be `in`'s first node.
@@ -69,7 +72,7 @@ enum status comm_check(void *comm);
 void comm_abort(struct comm *comm, const char *sentence);
 
 // Tests make this rank's n-th collective from now fail (n >= 1); 0 turns it off. For whole
-// programs: COLROW_FAIL_COLLECTIVE=RANK:N in the environment.
+// programs: COLROW_FAIL_COLLECTIVE=RANK:N in the environment, or @FILE with N of each rank.
 void comm_fail_after(struct comm *comm, long n);
 
 // Where an all-reduce changes its ways. All ranks of a communicator have the same; no bit of a sum

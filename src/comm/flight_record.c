@@ -38,32 +38,101 @@ const char *operation_name(enum comm_operation operation)
     return "an unknown operation";
 }
 
+void flight_record_init(struct flight_record *flight)
+{
+    atomic_init(&flight->now.step, -1);
+    atomic_init(&flight->now.layer, -1);
+    atomic_init(&flight->last.step, -1);
+    atomic_init(&flight->last.layer, -1);
+}
+
 void flight_mark(struct flight_record *flight, int64_t step, int layer, const char *what)
 {
     uint64_t words[FLIGHT_WHAT_BYTES / 8] = {0};
     if (what)
         memcpy(words, what, strnlen(what, FLIGHT_WHAT_BYTES - 1));
     for (int i = 0; i < FLIGHT_WHAT_BYTES / 8; i++)
-        SET(flight->what[i], words[i]);
-    SET(flight->step, step);
-    SET(flight->layer, (int32_t)layer);
+        SET(flight->now.what[i], words[i]);
+    if (GET(flight->now.step) != step) {
+        SET(flight->now.step, step);
+        SET(flight->n_before_step, GET(flight->n_operations));
+    }
+    SET(flight->now.layer, (int32_t)layer);
     SET(flight->busy_since_ns, what && step >= 0 ? clock_ns() : 0); // loading may take its time
+}
+
+void flight_begin(struct flight_record *flight, enum comm_operation operation)
+{
+    SET(flight->operation, (int32_t)operation);
+    SET(flight->n_operations, GET(flight->n_operations) + 1);
+    SET(flight->last_operation, (int32_t)operation);
+    SET(flight->last_in_step, GET(flight->n_operations) - GET(flight->n_before_step));
+    SET(flight->last.step, GET(flight->now.step));
+    SET(flight->last.layer, GET(flight->now.layer));
+    for (int i = 0; i < FLIGHT_WHAT_BYTES / 8; i++)
+        SET(flight->last.what[i], GET(flight->now.what[i]));
+}
+
+// The first eight letters of the parts of a layer differ.
+uint64_t flight_fingerprint(const struct flight_record *flight)
+{
+    uint64_t part = GET(flight->now.what[0]) * 0x9e3779b97f4a7c15u >> 44;
+    return (uint64_t)GET(flight->now.step) << 32 ^
+           (uint64_t)(uint32_t)GET(flight->now.layer) << 20 ^ part;
+}
+
+static void copy_what(const struct flight_spot *spot, char what[FLIGHT_WHAT_BYTES])
+{
+    for (size_t i = 0; i < FLIGHT_WHAT_BYTES / 8; i++) {
+        uint64_t word = GET(spot->what[i]);
+        memcpy(what + 8 * i, &word, 8);
+    }
+    what[FLIGHT_WHAT_BYTES - 1] = '\0';
+}
+
+void flight_collective(const struct flight_record *flight, char *place)
+{
+    char what[FLIGHT_WHAT_BYTES], layer[32] = "";
+    const struct flight_spot *last = &flight->last;
+    enum comm_operation operation = (enum comm_operation)GET(flight->last_operation);
+    int64_t step = GET(last->step);
+    copy_what(last, what);
+    if (operation == OPERATION_NONE) {
+        snprintf(place, PLACE_BYTES, "no collective");
+        return;
+    }
+    if (GET(last->layer) >= 0)
+        snprintf(layer, sizeof layer, "layer %d%s", (int)GET(last->layer), *what ? ", " : "");
+    const char *open = *layer || *what ? " (" : "", *close = *open ? ")" : "";
+    if (step < 0)
+        snprintf(place, PLACE_BYTES, "%s %u%s%s%s%s", operation_name(operation),
+                 GET(flight->n_operations), open, layer, what, close);
+    else
+        snprintf(place, PLACE_BYTES, "%s %u of step %lld%s%s%s%s", operation_name(operation),
+                 GET(flight->last_in_step), (long long)step, open, layer, what, close);
+}
+
+void flight_report(const struct flight_record *flight, struct flight_report *out)
+{
+    *out = (struct flight_report){
+        .steps_done = GET(flight->steps_done),
+        .n_collectives = GET(flight->n_operations),
+        .last_collective = (enum comm_operation)GET(flight->last_operation),
+        .last_layer = GET(flight->last.layer),
+    };
+    copy_what(&flight->last, out->last_what);
 }
 
 void flight_place(const struct flight_record *flight, char *place)
 {
     char what[FLIGHT_WHAT_BYTES];
-    for (size_t i = 0; i < FLIGHT_WHAT_BYTES / 8; i++) {
-        uint64_t word = GET(flight->what[i]);
-        memcpy(what + 8 * i, &word, 8);
-    }
-    what[sizeof what - 1] = '\0';
+    copy_what(&flight->now, what);
     const char *operation = operation_name((enum comm_operation)GET(flight->operation));
     char step[32] = "", layer[32] = "", deed[96] = "";
-    if (GET(flight->step) >= 0)
-        snprintf(step, sizeof step, "step %lld, ", (long long)GET(flight->step));
-    if (GET(flight->layer) >= 0)
-        snprintf(layer, sizeof layer, "layer %d, ", (int)GET(flight->layer));
+    if (GET(flight->now.step) >= 0)
+        snprintf(step, sizeof step, "step %lld, ", (long long)GET(flight->now.step));
+    if (GET(flight->now.layer) >= 0)
+        snprintf(layer, sizeof layer, "layer %d, ", (int)GET(flight->now.layer));
     snprintf(deed, sizeof deed, "%s%s%s", operation, *operation && *what ? " of " : "", what);
     int n = snprintf(place, PLACE_BYTES, " in %s%s%s", step, layer, deed);
     if (!*deed && n >= 2) // no deed: cut the last comma, or all of it
@@ -136,6 +205,83 @@ void flight_say_late(const struct segment *segment, const struct lateness *late,
                  "rank %d (pid %d) is late%s%s: rank %d has waited for it for %.1f s%s", late->rank,
                  pid, *own_place ? ", still" : "", own_place, late->waiter, late->seconds,
                  waiter_place);
+}
+
+// Its record may still show where it ended the step before.
+static bool has_begun(const struct flight_record *flight, int64_t step)
+{
+    return GET(flight->busy_since_ns) != 0 && GET(flight->now.step) == step;
+}
+
+// The rank that step `step` waits for: not done with it, and waiting for nobody; of several the one
+// that has been where it is for longest. -1: all are done, or wait in a circle.
+static int find_straggler(const struct segment *segment, int64_t step)
+{
+    int straggler = -1;
+    int64_t since = INT64_MAX;
+    for (int r = 0; r < segment->n_ranks; r++) {
+        const struct flight_record *flight = &segment->ranks[r].flight;
+        int64_t busy_since = has_begun(flight, step) ? GET(flight->busy_since_ns) : INT64_MIN;
+        if (GET(flight->steps_done) >= step || GET(flight->waits_for) != 0 || busy_since >= since)
+            continue;
+        straggler = r;
+        since = busy_since;
+    }
+    return straggler;
+}
+
+static void say_straggler(const struct segment *segment, int rank, int64_t step, char *text,
+                          size_t bytes)
+{
+    const struct flight_record *flight = &segment->ranks[rank].flight;
+    int pid = GET(segment->ranks[rank].pid);
+    int64_t since = GET(flight->busy_since_ns);
+    char place[PLACE_BYTES];
+    flight_place(flight, place);
+    if (!has_begun(flight, step))
+        snprintf(text, bytes, "rank %d (pid %d) has not begun step %lld", rank, pid,
+                 (long long)step);
+    else
+        snprintf(text, bytes, "rank %d (pid %d) has been%s for %.1f s", rank, pid, place,
+                 (double)(clock_ns() - since) * 1e-9);
+}
+
+// The others that are not done, as many as fit into a sentence.
+static void say_others(const struct segment *segment, int straggler, int64_t step, char *text,
+                       size_t bytes)
+{
+    enum { SAID_MAX = 2 };
+    int n_said = 0;
+    for (int r = 0; r < segment->n_ranks && n_said < SAID_MAX; r++) {
+        const struct flight_record *flight = &segment->ranks[r].flight;
+        if (r == straggler || GET(flight->steps_done) >= step)
+            continue;
+        char place[PLACE_BYTES];
+        flight_place(flight, place);
+        size_t length = strlen(text);
+        int peer = GET(flight->waits_for) - 1;
+        if (peer >= 0 && peer == straggler)
+            snprintf(text + length, bytes - length, ", and rank %d waits for it%s", r, place);
+        else if (peer >= 0)
+            snprintf(text + length, bytes - length, ", and rank %d waits for rank %d%s", r, peer,
+                     place);
+        else
+            snprintf(text + length, bytes - length, ", and rank %d is%s", r,
+                     has_begun(flight, step) ? place : " idle");
+        n_said++;
+    }
+}
+
+void flight_say_step(const struct segment *segment, int64_t step, int *culprit, char *text,
+                     size_t bytes)
+{
+    int straggler = find_straggler(segment, step);
+    *culprit = straggler;
+    if (straggler >= 0)
+        say_straggler(segment, straggler, step, text, bytes);
+    else
+        snprintf(text, bytes, "step %lld does not end", (long long)step);
+    say_others(segment, straggler, step, text, bytes);
 }
 
 void verdict_give(struct segment *segment, int author, int culprit, const char *sentence)

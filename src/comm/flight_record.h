@@ -23,12 +23,30 @@ enum comm_operation {
 };
 const char *operation_name(enum comm_operation operation); // "all-reduce"
 
+// Of a record in zeroed memory: before any step.
+void flight_record_init(struct flight_record *flight);
 // `what` NULL: idle. step -1: before the first, where nobody is late.
 void flight_mark(struct flight_record *flight, int64_t step, int layer, const char *what);
+// A collective begins.
+void flight_begin(struct flight_record *flight, enum comm_operation operation);
+// The same on all ranks at the same place of a step, and nowhere else in it or in the next ones.
+uint64_t flight_fingerprint(const struct flight_record *flight);
 
 // " in step 12, layer 3, all-reduce of down_proj", or "" when nothing is known.
 enum { PLACE_BYTES = 160 };
 void flight_place(const struct flight_record *flight, char *place);
+// The collective begun last: "all-reduce 17 of step 12 (layer 3, down_proj)", or "no collective".
+void flight_collective(const struct flight_record *flight, char *place);
+
+// A copy for the owner's reports.
+struct flight_report {
+    int64_t steps_done;
+    uint64_t n_collectives;              // begun so far
+    enum comm_operation last_collective; // NONE: there was none
+    int last_layer;                      // -1: in no layer
+    char last_what[FLIGHT_WHAT_BYTES];
+};
+void flight_report(const struct flight_record *flight, struct flight_report *out);
 
 // Who keeps a rank waiting, or works, for longer than the deadline. `waits_for` is followed to its
 // end: of a chain only the last is late.
@@ -42,6 +60,9 @@ struct lateness {
 bool flight_find_late(const struct segment *segment, int64_t now_ns, struct lateness *out);
 // One sentence without an end.
 void flight_say_late(const struct segment *segment, const struct lateness *late, char *text,
+                     size_t bytes);
+// Who keeps step `step` from its end, and where: likewise. `*culprit`: the rank, or -1.
+void flight_say_step(const struct segment *segment, int64_t step, int *culprit, char *text,
                      size_t bytes);
 
 // The verdict: the first to give one wins. `author`: the rank that gives it, -1: the owner.

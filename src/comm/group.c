@@ -255,6 +255,20 @@ static enum status check_late(struct group *group)
     return end_group(group, 1, sentence);
 }
 
+enum status group_end_late(struct group *group, int64_t step, const char *why)
+{
+    char late[VERDICT_BYTES], sentence[VERDICT_BYTES];
+    int culprit;
+    flight_say_step(&group->segment, step, &culprit, late, sizeof late);
+    snprintf(sentence, sizeof sentence, "%.*s%s", VERDICT_BYTES - 160, late, why);
+    return end_group(group, 1, sentence);
+}
+
+void group_report(const struct group *group, int rank, struct flight_report *out)
+{
+    flight_report(&group->segment.ranks[rank].flight, out);
+}
+
 enum status group_check(void *context)
 {
     struct group *group = context;

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/status.h"
+#include "comm/flight_record.h"
 
 struct group;
 
@@ -52,6 +53,12 @@ int group_process_fd(const struct group *group, int rank);
 // failure it repeats the same answer. A rank that left with status 0 counts as alive until
 // group_wait().
 enum status group_check(void *group); // void *: it is a signal_check
+
+// Ends the group because `step` takes too long: the sentence says which rank it waits for and where
+// that is, and ends with `why`. Always fails.
+enum status group_end_late(struct group *group, int64_t step, const char *why) STATUS_MUST_USE;
+// What a rank has done, from its flight record; zeros while there is none.
+void group_report(const struct group *group, int rank, struct flight_report *out);
 
 // Waits until something changes, a signal arrives or `timeout_ms` have passed, then as
 // group_check(). `*n_running`: ranks that have not left.

@@ -73,6 +73,31 @@ static enum status break_for(struct comm *comm, int peer, const char *fate)
     return comm_break(comm, comm->first_rank + peer, sentence);
 }
 
+// The peer is through with the step in which we wait for it: it makes fewer collectives than we do.
+static bool peer_has_left_step(const struct peer_wait *wait)
+{
+    // relaxed: our own. acquire: pairs with the release in comm_finish_step(), so that what the
+    // peer raised in the step is visible
+    const struct comm *comm = wait->comm;
+    int64_t step = atomic_load_explicit(&comm->flight->now.step, memory_order_relaxed);
+    const struct flight_record *peer = &comm_rank_record(comm, wait->peer)->flight;
+    return step >= 1 && atomic_load_explicit(&peer->steps_done, memory_order_acquire) >= step;
+}
+
+static enum status break_for_leaver(struct comm *comm, int peer)
+{
+    char own[PLACE_BYTES], last[PLACE_BYTES], sentence[VERDICT_BYTES];
+    const struct rank_record *record = comm_rank_record(comm, peer);
+    flight_collective(comm->flight, own);
+    flight_collective(&record->flight, last);
+    snprintf(sentence, sizeof sentence,
+             "ranks diverge: rank %d waits for rank %d in %s, but rank %d (pid %d) has finished "
+             "the step; its last was %s",
+             comm->first_rank + comm->rank, comm->first_rank + peer, own, comm->first_rank + peer,
+             (int)pid_of(record), last);
+    return comm_break(comm, -1, sentence);
+}
+
 static enum status check_deadline(struct peer_wait *wait)
 {
     struct comm *comm = wait->comm;
@@ -118,6 +143,8 @@ static enum status peer_wait_check(void *context)
             return OK;
         return break_for(comm, wait->peer, closed ? "has left the group" : "is gone");
     }
+    if (peer_has_left_step(wait) && !arrived(wait))
+        return break_for_leaver(comm, wait->peer);
     return check_deadline(wait);
 }
 

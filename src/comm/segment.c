@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "comm/flight_record.h"
 #include "comm/reduction_tree.h"
 
 static const char magic[8] = "colrow\0";
@@ -120,8 +121,7 @@ enum status segment_new(int n_ranks, size_t board_bytes, double deadline_seconds
     header->deadline_ns = deadline_ns < 9e18 ? (int64_t)deadline_ns : INT64_MAX;
     header->owner_pid = (int32_t)getpid();
     for (int r = 0; r < n_ranks; r++) {
-        atomic_init(&out->ranks[r].flight.step, -1);
-        atomic_init(&out->ranks[r].flight.layer, -1);
+        flight_record_init(&out->ranks[r].flight);
     }
     *fd = memory;
     return OK;

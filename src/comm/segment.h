@@ -19,7 +19,7 @@
 #include "comm/signal_word.h"
 
 enum {
-    SEGMENT_VERSION = 2,
+    SEGMENT_VERSION = 3,
     SEGMENT_CHANNELS = 3,
     SEGMENT_ALIGN = 128, // two cache lines: the prefetcher fetches pairs
     SLOT_BYTES = 512 << 10,
@@ -41,17 +41,27 @@ struct verdict {
     char sentence[VERDICT_BYTES];
 };
 
-// What a rank is doing, written by that rank alone and read by whoever explains a failure.
+// A place in a step.
 enum { FLIGHT_WHAT_BYTES = 32 };
+struct flight_spot {
+    _Atomic int64_t step;  // -1: none
+    _Atomic int32_t layer; // -1: none
+    _Atomic uint64_t what[FLIGHT_WHAT_BYTES / 8];
+};
+
+// What a rank is doing, written by that rank alone and read by whoever explains a failure.
 struct flight_record {
-    _Atomic int64_t step;          // -1: none
-    _Atomic int32_t layer;         // -1: none
-    _Atomic int32_t operation;     // enum comm_operation
+    struct flight_spot now;        // of the last mark
+    _Atomic int32_t operation;     // enum comm_operation; NONE: in no collective
     _Atomic int64_t busy_since_ns; // of the last mark; 0: idle
     _Atomic int64_t wait_since_ns;
-    _Atomic int32_t waits_for;     // world rank + 1; 0: nobody
-    _Atomic uint32_t n_operations; // begun so far
-    _Atomic uint64_t what[FLIGHT_WHAT_BYTES / 8];
+    _Atomic int32_t waits_for;      // world rank + 1; 0: nobody
+    _Atomic uint32_t n_operations;  // begun so far
+    _Atomic uint32_t n_before_step; // of these, before `now.step` began
+    _Atomic int32_t last_operation; // the collective begun last, also when it is over
+    _Atomic uint32_t last_in_step;  // ... the how manieth of its step
+    struct flight_spot last;        // ... and where that was
+    _Atomic int64_t steps_done;     // number of the last step that this rank has finished
 };
 
 struct rank_record {
@@ -65,8 +75,9 @@ struct rank_record {
 // One rank's side of a channel.
 struct rank_line {
     alignas(SEGMENT_ALIGN) struct signal_word published; // rounds
-    _Atomic uint64_t
-        call[2]; // of the even and the odd round: what is being called, to find ranks that disagree
+    // Of the even and the odd round: what is being called, and where in the step. To find ranks
+    // that disagree.
+    _Atomic uint64_t call[2], place[2];
 };
 
 // What rank `from` has sent to rank `to`: pieces written and pieces read, on lines of their own.

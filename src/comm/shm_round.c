@@ -13,18 +13,38 @@ static uint64_t call_of(enum comm_operation operation, int root, uint64_t count)
     return (uint64_t)operation << 56 | (uint64_t)root << 48 | (count & 0xffffffffffffu);
 }
 
-static enum status break_for_mismatch(struct comm *comm, int peer, uint64_t own, uint64_t other)
+// "all-reduce 17 of step 12 (layer 3, down_proj), of 4096 numbers"
+enum { CALL_BYTES = PLACE_BYTES + 64 };
+static void say_call(const struct flight_record *flight, uint64_t call, char *text)
 {
     static const uint64_t count_mask = 0xffffffffffffu;
-    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
-    flight_place(comm->flight, place);
+    char place[PLACE_BYTES];
+    enum comm_operation operation = (enum comm_operation)(call >> 56);
+    unsigned long long count = call & count_mask;
+    int root = (int)(call >> 48 & 255);
+    flight_collective(flight, place);
+    if (operation == OPERATION_BARRIER)
+        snprintf(text, CALL_BYTES, "%s", place);
+    else if (operation == OPERATION_BROADCAST)
+        snprintf(text, CALL_BYTES, "%s, of %llu bytes from rank %d", place, count, root);
+    else
+        snprintf(text, CALL_BYTES, "%s, of %llu %s", place, count,
+                 operation == OPERATION_ALL_GATHER ? "bytes" : "numbers");
+}
+
+static enum status break_for_mismatch(struct comm *comm, int peer, uint64_t own, uint64_t other)
+{
+    char own_call[CALL_BYTES], other_call[CALL_BYTES], sentence[VERDICT_BYTES];
+    say_call(comm->flight, own, own_call);
+    say_call(&comm_rank_record(comm, peer)->flight, other, other_call);
+    bool alike = own != other && strcmp(own_call, other_call) == 0;
+    const char *cut = alike ? ", cut among ranks in another way" : "";
     snprintf(sentence, sizeof sentence,
-             "ranks call different collectives%s: rank %d %s of %llu (root %d), rank %d %s of %llu "
-             "(root %d)",
-             place, comm->first_rank + comm->rank, operation_name((enum comm_operation)(own >> 56)),
-             (unsigned long long)(own & count_mask), (int)(own >> 48 & 255),
-             comm->first_rank + peer, operation_name((enum comm_operation)(other >> 56)),
-             (unsigned long long)(other & count_mask), (int)(other >> 48 & 255));
+             "ranks call different collectives: rank %d is in %s, rank %d (pid %d) in %s%s",
+             comm->first_rank + comm->rank, own_call, comm->first_rank + peer,
+             // relaxed: for people
+             (int)atomic_load_explicit(&comm_rank_record(comm, peer)->pid, memory_order_relaxed),
+             other_call, cut);
     return comm_break(comm, -1, sentence);
 }
 
@@ -43,6 +63,7 @@ enum status round_begin(struct comm *comm, enum comm_operation operation, int ro
         TRY(await_published(comm, comm->round));
     comm->round++;
     comm->call = call_of(operation, root, count);
+    comm->place = flight_fingerprint(comm->flight);
     return OK;
 }
 
@@ -51,6 +72,7 @@ void round_publish(struct comm *comm)
     // relaxed: signal_raise() publishes it. Written only now: the peers poll this line, and each
     // store to it that comes alone costs a journey to them.
     atomic_store_explicit(&comm->line->call[comm->round & 1], comm->call, memory_order_relaxed);
+    atomic_store_explicit(&comm->line->place[comm->round & 1], comm->place, memory_order_relaxed);
     signal_raise(&comm->line->published, comm->round);
 }
 
@@ -60,8 +82,11 @@ enum status round_await(struct comm *comm, int peer)
     // relaxed: ordered by the acquire of `published`; the peer writes it again in round + 2, which
     // we have not published
     unsigned parity = comm->round & 1;
-    uint64_t other = atomic_load_explicit(&comm->lines[peer].call[parity], memory_order_relaxed);
-    return comm->call == other ? OK : break_for_mismatch(comm, peer, comm->call, other);
+    const struct rank_line *line = &comm->lines[peer];
+    uint64_t call = atomic_load_explicit(&line->call[parity], memory_order_relaxed);
+    uint64_t place = atomic_load_explicit(&line->place[parity], memory_order_relaxed);
+    bool same = comm->call == call && comm->place == place;
+    return same ? OK : break_for_mismatch(comm, peer, comm->call, call);
 }
 
 enum status round_await_all(struct comm *comm)

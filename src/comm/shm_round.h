@@ -14,7 +14,8 @@
 
 #include "comm/transport.h"
 
-// What all ranks must agree on: the operation, a root, and how many numbers or bytes.
+// What all ranks must agree on: the operation, a root (or another number of eight bits), and how
+// many numbers or bytes. Also where in the step they are (comm_mark()).
 enum status round_begin(struct comm *comm, enum comm_operation operation, int root,
                         uint64_t count) STATUS_MUST_USE;
 void round_publish(struct comm *comm);

@@ -68,7 +68,7 @@ struct comm {
     // shm: rounds begun on this channel, and how many all peers are known to have published.
     int channel;
     uint32_t round, seen;
-    uint64_t call;                  // of this round
+    uint64_t call, place;           // of this round: what, and where in the step
     struct rank_line *line;         // own
     struct rank_line *lines;        // [size]
     char *slots[COMM_RANKS_MAX][2]; // by rank and parity
@@ -76,7 +76,8 @@ struct comm {
     struct comm_points points;
     float *part; // own part of a two-shot sum, when there is a consumer
     bool broken;
-    long fail_after;                     // fault injection; 0: off
+    _Atomic int64_t *fail_after;         // fault injection: collectives until then; 0: off
+    _Atomic int64_t own_fail_after;      // where that is counted, unless in a test's file
     struct flight_record *flight;        // own; never NULL
     struct flight_record private_flight; // without a segment
     // Of the public statistics the counts are kept here; times are ticks, and comm_statistics()

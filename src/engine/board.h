@@ -24,7 +24,7 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 6, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 7, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {
@@ -71,6 +71,7 @@ struct board_header {
     struct board_shape shape;
     struct board_options options;
     _Atomic uint32_t quit;      // set before `plan` is raised: leave
+    _Atomic uint32_t canary;    // likewise: nothing to compute, all ranks only meet once
     _Atomic uint32_t listening; // ring the bell when `done` is raised
     alignas(BOARD_LINE) struct signal_word plan;
     alignas(BOARD_LINE) struct signal_word done;

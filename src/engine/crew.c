@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "comm/group.h"
 #include "comm/group_spawn.h"
 #include "engine/crew_events.h"
+#include "engine/step_watch.h"
 
 struct crew {
     struct crew_options options;
@@ -20,8 +22,11 @@ struct crew {
     uint64_t generation;
     uint64_t next_step; // number of the next to be posted
     bool posted;        // step next_step - 1 is under way
+    bool canary;        // ... and a canary
+    bool canary_told;   // what the board says
     bool restarting;    // new ranks start as soon as the old ones are gone
     bool blind;         // ranks without pidfds: only looking tells
+    struct step_watch watch;
     char reason[STATUS_MESSAGE_MAX];
 };
 
@@ -30,7 +35,7 @@ static void break_crew(struct crew *crew)
 {
     snprintf(crew->reason, sizeof crew->reason, "%s", status_message());
     crew->state = CREW_BROKEN;
-    crew->posted = false;
+    crew->posted = crew->canary = false;
     crew->restarting = false;
     if (crew->group)
         group_end(crew->group, SIGKILL, 0);
@@ -71,6 +76,7 @@ static enum status start_crew(struct crew *crew)
         .joins = true,
         .hasty = true,
     };
+    crew->canary_told = false;
     board->generation = ++crew->generation;
     board->first_step = crew->next_step;
     board->bell_fd = RANK_BELL_FD;
@@ -86,6 +92,7 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     crew->options = *options;
     crew->next_step = 1;
     crew->state = CREW_LOADING;
+    step_watch_init(&crew->watch, options->step_timeout_seconds);
     enum status status = crew_events_init(&crew->events);
     if (status == OK)
         status = start_crew(crew);
@@ -94,6 +101,80 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     else
         *out = crew;
     return status;
+}
+
+static bool is_done(struct crew *crew)
+{
+    return crew->posted &&
+           signal_reached(&crew->board.header->done, (uint32_t)board_done(crew->next_step - 1));
+}
+
+static void become_ready(struct crew *crew)
+{
+    crew->state = CREW_READY;
+    step_watch_renew(&crew->watch);
+}
+
+// `step` NULL: a canary.
+static void begin_step(struct crew *crew, const struct step *step)
+{
+    struct board_header *header = crew->board.header;
+    bool canary = step == NULL;
+    if (canary != crew->canary_told) // relaxed: ordered by the word
+        atomic_store_explicit(&header->canary, canary, memory_order_relaxed);
+    crew->canary_told = crew->canary = canary;
+    step_watch_begin(&crew->watch, step);
+    crew->posted = true;
+    signal_raise(&header->plan, (uint32_t)crew->next_step++);
+}
+
+static void end_step(struct crew *crew)
+{
+    uint64_t longest_ns = 0;
+    for (int r = 0; r < crew->options.shape.n_ranks && !crew->canary; r++) {
+        // relaxed: ordered by `done`
+        uint64_t ns = atomic_load_explicit(&crew_rank(crew, r)->last_step_ns, memory_order_relaxed);
+        longest_ns = ns > longest_ns ? ns : longest_ns;
+    }
+    step_watch_end(&crew->watch, (int64_t)longest_ns);
+    crew->posted = crew->canary = false;
+}
+
+// While a step is under way: a group without a fault may still be too slow.
+static enum status check_step_time(struct crew *crew)
+{
+    if (!crew->posted || !step_watch_look(&crew->watch, clock_ns()) || is_done(crew))
+        return OK;
+    char why[128], usual[48] = "";
+    int64_t usual_ns = step_watch_usual_ns(&crew->watch);
+    if (usual_ns)
+        snprintf(usual, sizeof usual, "; steps of its size take up to %.2g s",
+                 (double)usual_ns * 1e-9);
+    snprintf(why, sizeof why, "; the %s has taken %.1f s (--step-timeout)%s",
+             crew->canary ? "canary step" : "step", (double)crew->watch.seen_ns * 1e-9, usual);
+    return group_end_late(crew->group, (int64_t)crew->next_step - 1, why);
+}
+
+static int64_t next_canary_ns(const struct crew *crew)
+{
+    return crew->watch.done_ns + (int64_t)(crew->options.canary_seconds * 1e9);
+}
+
+// Of a ready crew: ticks while a step is under way, the canary's time else.
+static void look_again(struct crew *crew)
+{
+    if (crew->posted || crew->blind || !(crew->options.canary_seconds > 0))
+        crew_events_tick(&crew->events, crew->posted || crew->blind);
+    else
+        crew_events_alarm(&crew->events, next_canary_ns(crew));
+}
+
+static void check_idle(struct crew *crew)
+{
+    if (crew->posted || !(crew->options.canary_seconds > 0) || clock_ns() < next_canary_ns(crew))
+        return;
+    begin_step(crew, NULL);
+    crew_listen(crew);
 }
 
 // Idle ranks see `quit` at once.
@@ -113,6 +194,8 @@ void crew_stop(struct crew *crew)
 {
     if (!crew)
         return;
+    if (crew->canary && is_done(crew))
+        end_step(crew);
     if (crew->group && crew->state == CREW_READY && !crew->posted)
         dismiss(crew);
     group_close(crew->group, 0);
@@ -123,12 +206,6 @@ void crew_stop(struct crew *crew)
 static bool is_loaded(struct crew *crew)
 {
     return signal_reached(&crew->board.header->done, (uint32_t)board_loaded(&crew->board));
-}
-
-static bool is_done(struct crew *crew)
-{
-    return crew->posted &&
-           signal_reached(&crew->board.header->done, (uint32_t)board_done(crew->next_step - 1));
 }
 
 // All live, and none has left in peace, which is no failure in the group's eyes.
@@ -167,13 +244,19 @@ static enum status look(struct crew *crew)
             return start_again(crew);
         if (!is_loaded(crew))
             return check_ranks(crew);
-        crew->state = CREW_READY;
+        become_ready(crew);
+        look_again(crew);
         return OK;
     case CREW_READY:
-        if (is_done(crew))
+        if (is_done(crew) && !crew->canary)
             return OK;
-        crew_events_tick(&crew->events, crew->posted || crew->blind);
-        return check_ranks(crew);
+        if (is_done(crew))
+            end_step(crew);
+        TRY(check_ranks(crew));
+        TRY(check_step_time(crew));
+        check_idle(crew);
+        look_again(crew);
+        return OK;
     case CREW_BROKEN:
         if (!crew->group || group_gone(crew->group))
             crew_events_tick(&crew->events, false);
@@ -251,19 +334,19 @@ void crew_ring(struct crew *crew)
 void crew_post(struct crew *crew, const struct step *step)
 {
     assert(crew->state == CREW_READY && !crew->posted);
-    assert((uint64_t)step->number == crew->next_step);
-    step_plan_write(crew->board.plan, &crew->options.shape.limits, crew->generation, step);
-    crew->posted = true;
-    crew->next_step++;
-    signal_raise(&crew->board.header->plan, (uint32_t)step->number);
+    struct step numbered = *step;
+    numbered.number = (int64_t)crew->next_step;
+    step_plan_write(crew->board.plan, &crew->options.shape.limits, crew->generation, &numbered);
+    begin_step(crew, step);
 }
 
 bool crew_take(struct crew *crew)
 {
-    assert(crew->posted);
-    bool done = is_done(crew);
-    crew->posted = !done;
-    return done;
+    assert(crew->posted && !crew->canary);
+    if (!is_done(crew))
+        return false;
+    end_step(crew);
+    return true;
 }
 
 void crew_listen(struct crew *crew)
@@ -274,21 +357,43 @@ void crew_listen(struct crew *crew)
         crew_ring(crew); // too late for the ranks to do so
 }
 
-enum status crew_await_step(struct crew *crew)
+static enum status check_waiting(void *context)
 {
-    assert(crew->posted);
+    struct crew *crew = context;
+    TRY(group_check(crew->group));
+    return check_step_time(crew);
+}
+
+static enum status await_step(struct crew *crew)
+{
     struct board_header *header = crew->board.header;
     // relaxed: a bell that nobody needed does no harm
     atomic_store_explicit(&header->listening, 0, memory_order_relaxed);
     enum status status =
         signal_await(&header->done, (uint32_t)board_done(crew->next_step - 1),
-                     crew->options.crowded ? WAIT_ASLEEP : WAIT_BUSY, group_check, crew->group);
+                     crew->options.crowded ? WAIT_ASLEEP : WAIT_BUSY, check_waiting, crew);
     if (status != OK) {
         break_crew(crew);
         return crew_fail(crew);
     }
-    crew->posted = false;
+    end_step(crew);
     return OK;
+}
+
+enum status crew_await_step(struct crew *crew)
+{
+    assert(crew->posted && !crew->canary);
+    return await_step(crew);
+}
+
+bool crew_is_checking(const struct crew *crew)
+{
+    return crew->canary;
+}
+
+enum status crew_await_free(struct crew *crew)
+{
+    return crew->canary ? await_step(crew) : OK;
 }
 
 struct loading {
@@ -320,8 +425,9 @@ enum status crew_await_ready(struct crew *crew, void (*progress)(void *context),
         return crew_fail(crew);
     if (progress && crew->state == CREW_LOADING)
         progress(context);
-    crew->state = CREW_READY;
-    crew_events_tick(&crew->events, crew->blind);
+    if (crew->state == CREW_LOADING)
+        become_ready(crew);
+    look_again(crew);
     return OK;
 }
 
@@ -348,6 +454,24 @@ uint64_t crew_bytes_read(const struct crew *crew)
     for (int r = 0; r < crew->options.shape.n_ranks; r++)
         bytes += atomic_load_explicit(&crew_rank(crew, r)->bytes_read, memory_order_relaxed);
     return bytes;
+}
+
+int64_t crew_done_ns(const struct crew *crew)
+{
+    return crew->watch.done_ns;
+}
+
+bool crew_step_overdue(const struct crew *crew)
+{
+    return crew->posted && crew->watch.seen_ns > step_watch_limit_ns(&crew->watch) / 2;
+}
+
+void crew_report(const struct crew *crew, int rank, struct flight_report *out)
+{
+    assert(rank >= 0 && rank < crew->options.shape.n_ranks);
+    *out = (struct flight_report){.last_layer = -1};
+    if (crew->group)
+        group_report(crew->group, rank, out);
 }
 
 uint64_t crew_generation(const struct crew *crew)

@@ -4,6 +4,9 @@
 //
 //   crew_new ─ LOADING ─ READY ─ BROKEN ─ crew_restart ─ LOADING ─ …
 //
+// A crew that is ready and idle does a canary step now and then, in which all threads of all ranks
+// meet once, so that one that hangs is found before somebody needs it.
+//
 // Nothing here waits but crew_await…() and crew_stop(); starting ranks takes some milliseconds, for
 // their processes and the board's pages. crew_fd() becomes readable when crew_poll()
 // has news: a step is done, a rank died, a while has passed (loading progresses, the clock of
@@ -17,6 +20,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "comm/flight_record.h"
 #include "engine/board.h"
 #include "model/step.h"
 
@@ -26,9 +30,11 @@ enum crew_state { CREW_LOADING, CREW_READY, CREW_BROKEN };
 struct crew_options {
     char program[FILE_PATH_MAX]; // that ranks run
     struct board_shape shape;
-    struct board_options board; // generation, first_step and bell_fd are the crew's to fill
-    double deadline_seconds;    // without progress in a collective
-    bool crowded;               // ranks take every CPU: waiting must not take one from them
+    struct board_options board;  // generation, first_step and bell_fd are the crew's to fill
+    double deadline_seconds;     // without progress in a collective
+    double step_timeout_seconds; // of a step; 0: from what steps took (step_watch.h)
+    double canary_seconds;       // an idle crew does a canary step so often; 0: never
+    bool crowded;                // ranks take every CPU: waiting must not take one from them
 };
 
 // Starts the ranks. `options` are copied.
@@ -58,7 +64,8 @@ int crew_fd(const struct crew *crew);
 // Makes crew_fd() readable until the next crew_poll(), for news of the caller's own.
 void crew_ring(struct crew *crew);
 
-// Of a ready crew without a step under way. Steps are numbered from 1 on, without gaps.
+// Of a ready crew without a step or canary under way. The step gets the next number: they count
+// from 1 on, canaries too, without gaps.
 void crew_post(struct crew *crew, const struct step *step);
 // True, once for each step posted, when its results are there: crew_results() until the next
 // crew_post(). Never waits.
@@ -67,6 +74,10 @@ bool crew_take(struct crew *crew);
 void crew_listen(struct crew *crew);
 // The same, but waits for them. Fails when the crew breaks.
 enum status crew_await_step(struct crew *crew) STATUS_MUST_USE;
+// A canary is under way: nothing can be posted. crew_fd() becomes readable when it is over.
+bool crew_is_checking(const struct crew *crew);
+// Waits until none is. Fails when the crew breaks.
+enum status crew_await_free(struct crew *crew) STATUS_MUST_USE;
 // Waits a moment for crew_fd(), then looks as crew_poll() does.
 enum crew_state crew_await_news(struct crew *crew);
 // Waits until the crew is ready; `progress` (may be NULL) is called now and then meanwhile.
@@ -77,6 +88,12 @@ const struct step_results *crew_results(const struct crew *crew);
 const struct board_rank *crew_rank(const struct crew *crew, int rank); // what it has written
 pid_t crew_pid(const struct crew *crew, int rank);                     // 0: none now
 uint64_t crew_bytes_read(const struct crew *crew); // while loading, of all ranks
+// When the last step or canary was done, or these ranks were ready: clock_ns(); 0: never.
+int64_t crew_done_ns(const struct crew *crew);
+// One is under way for more than half of the time after which it ends the group.
+bool crew_step_overdue(const struct crew *crew);
+// What a rank has done, canaries included.
+void crew_report(const struct crew *crew, int rank, struct flight_report *out);
 uint64_t crew_generation(const struct crew *crew); // 1, 2 after a restart, …
 
 #endif

@@ -1,5 +1,6 @@
 #include "engine/crew_events.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -10,7 +11,7 @@ enum { TICK_NS = 100000000 };
 
 enum status crew_events_init(struct crew_events *events)
 {
-    *events = (struct crew_events){-1, -1, -1, false};
+    *events = (struct crew_events){-1, -1, -1, false, 0};
     enum status status = OK;
     events->all_fd = epoll_create1(EPOLL_CLOEXEC);
     events->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -32,7 +33,7 @@ void crew_events_fini(struct crew_events *events)
     for (int i = 0; i < 3; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    *events = (struct crew_events){-1, -1, -1, false};
+    *events = (struct crew_events){-1, -1, -1, false, 0};
 }
 
 enum status crew_events_add(struct crew_events *events, int fd)
@@ -52,18 +53,30 @@ void crew_events_ring(struct crew_events *events)
 
 void crew_events_tick(struct crew_events *events, bool on)
 {
-    if (events->ticking == on)
+    if (events->ticking == on && !events->alarm_ns)
         return;
     struct timespec every = {0, on ? TICK_NS : 0};
     timerfd_settime(events->clock_fd, 0, &(struct itimerspec){every, every}, NULL);
     events->ticking = on;
+    events->alarm_ns = 0;
+}
+
+void crew_events_alarm(struct crew_events *events, int64_t at_ns)
+{
+    assert(at_ns > 0);
+    if (events->alarm_ns == at_ns)
+        return;
+    struct itimerspec once = {.it_value = {at_ns / 1000000000, at_ns % 1000000000}};
+    timerfd_settime(events->clock_fd, TFD_TIMER_ABSTIME, &once, NULL);
+    events->ticking = false;
+    events->alarm_ns = at_ns;
 }
 
 void crew_events_clear(struct crew_events *events)
 {
     uint64_t count;
     ssize_t n = read(events->bell_fd, &count, sizeof count); // neither blocks
-    if (events->ticking)
+    if (events->ticking || events->alarm_ns)
         n = read(events->clock_fd, &count, sizeof count);
     (void)n;
 }

@@ -36,6 +36,7 @@ static void set_defaults(struct colrow_options *options)
         .max_num_batched_tokens = 512,
         .gpu_memory_utilization = 0.92,
         .collective_timeout = 60,
+        .canary_interval = 10,
         .enable_prefix_caching = 1,
         .log_level = LOG_WARNING,
     };
@@ -113,7 +114,9 @@ static enum status check_engine_options(const struct colrow_options *o)
     TRY(check_range("gpu_memory_utilization", o->gpu_memory_utilization, 0.01, 1));
     TRY(check_range("kv_cache_memory", (double)o->kv_cache_memory, 0, 0x1p62));
     TRY(check_range("threads_per_rank", o->threads_per_rank, 0, TEAM_THREADS_MAX));
-    return check_range("collective_timeout", o->collective_timeout, 0.1, 86400);
+    TRY(check_range("collective_timeout", o->collective_timeout, 0.1, 86400));
+    TRY(check_range("step_timeout", o->step_timeout, 0, 86400));
+    return check_range("canary_interval", o->canary_interval, 0, 86400);
 }
 
 // --dtype's names are vLLM's.
@@ -410,6 +413,8 @@ static enum status start_engine_ranks(struct opening *opening)
     TRY(whole_path(engine->model, to_ranks->model));
     TRY(whole_path(opening->tp_plan, to_ranks->tp_plan));
     crew->deadline_seconds = options->collective_timeout;
+    crew->step_timeout_seconds = options->step_timeout;
+    crew->canary_seconds = options->canary_interval;
     engine->file_bytes = opening->budget.file_bytes;
     return crew_new(crew, &engine->crew);
 }

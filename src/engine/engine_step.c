@@ -16,6 +16,8 @@ static bool has_work(const struct colrow_engine *engine)
 static void launch(struct colrow_engine *engine)
 {
     struct scheduler *scheduler = &engine->scheduler;
+    if (crew_is_checking(engine->crew))
+        return;
     engine_grow_pool(engine);
     if (scheduler_plan(scheduler) == 0)
         return;
@@ -278,6 +280,7 @@ static enum status step_waiting(struct colrow_engine *engine)
         // with nothing to do this is the only place where a dead group is noticed
         if (!has_work(engine) && crew_poll(engine->crew) == CREW_BROKEN)
             return crew_fail(engine->crew);
+        TRY(crew_await_free(engine->crew));
         launch(engine);
     }
     if (!engine->in_flight) {
@@ -295,7 +298,8 @@ static enum status step_waiting(struct colrow_engine *engine)
 // Somebody must come back although no rank will ring: there is a step to start, or results to take.
 static void ring_for_more(struct colrow_engine *engine)
 {
-    bool idle = !engine->in_flight && crew_state(engine->crew) == CREW_READY;
+    bool idle = !engine->in_flight && !crew_is_checking(engine->crew) &&
+                crew_state(engine->crew) == CREW_READY;
     if (idle && !engine->n_cancelled && waits_for_pages(engine))
         crew_watch(engine->crew); // they ring; the clock is for memory that others give back
     else if (engine->taking || engine->n_cancelled || (idle && has_work(engine)))

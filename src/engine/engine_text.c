@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "device/device.h"
 #include "engine/engine.h"
 #include "engine/struct_size.h"
@@ -179,6 +180,13 @@ static enum colrow_state state_of_rank(const struct colrow_engine *engine)
     return crew_state(engine->crew) == CREW_LOADING ? COLROW_LOADING : COLROW_READY;
 }
 
+static double seconds_since_step(const struct colrow_engine *engine)
+{
+    int64_t done_ns = crew_done_ns(engine->crew);
+    bool loads = crew_state(engine->crew) == CREW_LOADING;
+    return loads || done_ns == 0 ? 0 : (double)(clock_ns() - done_ns) * 1e-9;
+}
+
 void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_gauges *out,
                              size_t struct_size)
 {
@@ -194,6 +202,8 @@ void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_g
         .kv_pages_used = kv_pool_usable(engine->pool) - kv_pool_available(engine->pool),
         .kv_pages = kv_pool_size(engine->pool),
         .kv_pages_usable = kv_pool_usable(engine->pool),
+        .seconds_since_step = seconds_since_step(engine),
+        .step_overdue = crew_step_overdue(engine->crew),
     };
     struct_give(out, struct_size, &gauges, sizeof gauges);
 }
@@ -232,7 +242,9 @@ int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int ran
     const struct board_rank *from = crew_rank(engine->crew, rank);
     int pid = (int)crew_pid(engine->crew, rank);
     uint64_t peak = pid ? device_resident_peak_bytes(pid) : 0;
-    const struct colrow_rank_statistics statistics = {
+    struct flight_report flight;
+    crew_report(engine->crew, rank, &flight);
+    struct colrow_rank_statistics statistics = {
         .pid = pid,
         .weight_bytes = load_counter(&from->weight_bytes),
         .kv_bytes = load_counter(&from->kv_bytes),
@@ -246,7 +258,12 @@ int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int ran
         .all_reduce_seconds = seconds(&from->all_reduce_ns),
         .wait_seconds = seconds(&from->wait_ns),
         .bytes_sent = load_counter(&from->bytes_sent),
+        .last_step = (uint64_t)flight.steps_done,
+        .collectives = flight.n_collectives,
+        .last_collective = operation_name(flight.last_collective),
+        .last_layer = flight.last_layer,
     };
+    memcpy(statistics.last_part, flight.last_what, sizeof statistics.last_part);
     struct_give(out, struct_size, &statistics, sizeof statistics);
     return 0;
 }

@@ -161,6 +161,19 @@ static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns
     PUBLISH(bytes_sent, statistics.bytes_sent);
 }
 
+static enum status execute_step(struct rank *rank, uint64_t number, int64_t *total_ns)
+{
+    const struct board_header *header = rank->board.header;
+    int64_t begin_ns = clock_ns();
+    struct step step;
+    TRY(step_plan_read(rank->board.plan, &header->shape.limits, header->options.generation, number,
+                       rank->sequences, &step));
+    rank_pages_follow(rank->pages);
+    TRY(model_forward(rank->model, &step, &rank->board.results));
+    publish_times(rank, begin_ns, total_ns);
+    return OK;
+}
+
 // Executes step plans until told to leave. Allocates nothing; for the test that sees to it, a
 // reservation may be made to fail.
 static enum status serve(struct rank *rank)
@@ -176,13 +189,11 @@ static enum status serve(struct rank *rank)
         // relaxed: ordered by the word
         if (atomic_load_explicit(&header->quit, memory_order_relaxed))
             return OK;
-        int64_t begin_ns = clock_ns();
-        struct step step;
-        TRY(step_plan_read(rank->board.plan, &header->shape.limits, options->generation, number,
-                           rank->sequences, &step));
-        rank_pages_follow(rank->pages);
-        TRY(model_forward(rank->model, &step, &rank->board.results));
-        publish_times(rank, begin_ns, &total_ns);
+        if (atomic_load_explicit(&header->canary, memory_order_relaxed))
+            TRY(model_canary(rank->model, (int64_t)number));
+        else
+            TRY(execute_step(rank, number, &total_ns));
+        comm_finish_step(rank->comm, (int64_t)number);
         board_arrive(&rank->board, board_done(number));
     }
 }

@@ -160,6 +160,30 @@ static void forward_work(void *context, int thread, int n_threads)
     compute_logits(&w);
 }
 
+struct canary {
+    struct model *model;
+    int64_t number;
+    enum status status;
+};
+
+static void canary_work(void *context, int thread, int n_threads)
+{
+    struct canary *canary = context;
+    struct comm *comm = canary->model->comm;
+    (void)n_threads;
+    if (thread > 0) // team_run() ends when all have been here
+        return;
+    comm_mark(comm, canary->number, -1, "canary");
+    canary->status = comm_barrier(comm);
+}
+
+enum status model_canary(struct model *model, int64_t number)
+{
+    struct canary canary = {.model = model, .number = number};
+    team_run(model->team, canary_work, &canary);
+    return canary.status;
+}
+
 enum status model_forward(struct model *model, const struct step *step,
                           const struct step_results *results)
 {

@@ -43,6 +43,8 @@ void model_close(struct model *model); // accepts NULL
 void model_touch_pages(struct model *model, int64_t begin, int64_t end);
 void model_memory(const struct model *model, struct model_memory *out);
 
+// Nothing but a meeting of all threads of all ranks, which the flight record calls step `number`.
+enum status model_canary(struct model *model, int64_t number) STATUS_MUST_USE;
 // One step. Every rank of the group calls it with the same step. An error is a group error.
 enum status model_forward(struct model *model, const struct step *step,
                           const struct step_results *results) STATUS_MUST_USE;

@@ -233,6 +233,32 @@ static enum status write_per_rank(const struct serve_server *server, int n_ranks
     return OK;
 }
 
+// Who compares ranks finds one that has stayed behind, and where.
+static enum status write_progress(const struct serve_server *server, int n_ranks, struct bytes *out)
+{
+    static const char step[] = "colrow_rank_last_step",
+                      collective[] = "colrow_rank_last_collective";
+    struct colrow_rank_statistics rank;
+    char labels[192];
+    TRY(metrics_write_head(out, step, "gauge", "Number of the last step that a rank finished."));
+    for (int r = 0; r < n_ranks; r++) {
+        snprintf(labels, sizeof labels, "rank=\"%d\"", r);
+        if (colrow_get_rank_statistics(server->engine, r, &rank) == 0)
+            TRY(metrics_write_sample(out, step, labels, (double)rank.last_step));
+    }
+    TRY(metrics_write_head(out, collective, "gauge",
+                           "Collectives that a rank has begun since it started; the labels say "
+                           "which the last one was."));
+    for (int r = 0; r < n_ranks; r++) {
+        if (colrow_get_rank_statistics(server->engine, r, &rank) != 0)
+            continue;
+        snprintf(labels, sizeof labels, "layer=\"%d\",operation=\"%s\",part=\"%s\",rank=\"%d\"",
+                 rank.last_layer, rank.last_collective, rank.last_part, r);
+        TRY(metrics_write_sample(out, collective, labels, (double)rank.collectives));
+    }
+    return OK;
+}
+
 static enum status write_memory(const struct serve_server *server, int n_ranks, struct bytes *out)
 {
     static const char name[] = "colrow_rank_memory_bytes";
@@ -279,6 +305,12 @@ static enum status write_server(const struct serve_server *server, struct bytes 
         {"colrow_steps_total", "counter", "Steps of the engine.", (double)server->seen.steps},
         {"colrow_engine_overhead_seconds_total", "counter",
          "Time of steps that no rank spent in its forward pass.", server->seen.overhead_seconds},
+        {"colrow_seconds_since_step", "gauge",
+         "Since the last step of the ranks; idle ones do one every --canary-interval.",
+         gauges.seconds_since_step},
+        {"colrow_step_overdue", "gauge",
+         "1 when a step is under way for half of the time after which it ends the ranks.",
+         gauges.step_overdue},
         {"colrow_rank_restarts_total", "counter", "How often the ranks were started again.",
          gauges.restarts},
         {"colrow_paused_sequences", "gauge",
@@ -311,6 +343,7 @@ static enum status write_metrics(struct serve_server *server, struct bytes *out)
     TRY(write_cache_config(server, out));
     TRY(write_server(server, out));
     TRY(write_per_rank(server, info.tensor_parallel_size, out));
+    TRY(write_progress(server, info.tensor_parallel_size, out));
     return write_memory(server, info.tensor_parallel_size, out);
 }
 

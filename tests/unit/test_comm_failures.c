@@ -1,6 +1,10 @@
 // Collectives that cannot succeed: an error on every rank, with one sentence, and nobody hangs.
 #include "ranks.h"
 
+#include <time.h>
+
+#include "base/clock.h"
+
 static int run_mismatch(struct comm *comm, const char *argument)
 {
     float data[8] = {0};
@@ -26,6 +30,87 @@ static void different_calls_are_an_error_on_all(void **state)
         assert_int_equal(ranks_start(2, "mismatch", i ? "n" : "b", 60, &group), OK);
         assert_int_equal(group_wait(group, &exit_status), ERR_GROUP);
         assert_non_null(strstr(status_message(), "ranks call different collectives"));
+        group_close(group, 0);
+    }
+}
+
+// The same call of the same size, but not the same work: another step, another part of a layer,
+// another cut; or a rank that thinks the step is over.
+static int run_diverge(struct comm *comm, const char *argument)
+{
+    int rank = comm_rank(comm);
+    float data[8] = {0};
+    unsigned char all[24] = {0};
+    const size_t cuts[2][2] = {{8, 16}, {16, 8}};
+    comm_mark(comm, 12, 2, "down_proj");
+    RANK_CHECK(comm_all_reduce(comm, NULL, data, data, 8) == OK);
+    enum status status = OK;
+    switch (*argument) {
+    case 's':
+        comm_mark(comm, rank ? 13 : 12, rank ? 0 : 3, "o_proj");
+        status = comm_all_reduce(comm, NULL, data, data, 8);
+        break;
+    case 'p':
+        comm_mark(comm, 12, 3, rank ? "o_proj" : "down_proj");
+        status = comm_all_reduce(comm, NULL, data, data, 8);
+        break;
+    case 'c':
+        comm_mark(comm, 12, 3, "q,k,v");
+        status = comm_all_gather(comm, all, cuts[rank][rank], cuts[rank], all);
+        break;
+    default:
+        comm_mark(comm, 12, 3, "o_proj");
+        if (rank == 0) {
+            status = comm_all_reduce(comm, NULL, data, data, 8);
+            break;
+        }
+        comm_finish_step(comm, 12);
+        for (int i = 0; i < 1000 && status == OK; i++) {
+            nanosleep(&(struct timespec){0, 10000000}, NULL);
+            status = comm_check(comm);
+        }
+    }
+    RANK_CHECK(status == ERR_GROUP);
+    return 7;
+}
+
+static void ranks_that_do_other_work_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *how, *sentences[3];
+    } cases[] = {
+        {"step",
+         {"ranks call different collectives: rank ",
+          "in all-reduce 2 of step 12 (layer 3, o_proj), of 8 numbers",
+          "in all-reduce 1 of step 13 (layer 0, o_proj), of 8 numbers"}},
+        {"part",
+         {"ranks call different collectives: rank ",
+          "in all-reduce 2 of step 12 (layer 3, o_proj), of 8 numbers",
+          "in all-reduce 2 of step 12 (layer 3, down_proj), of 8 numbers"}},
+        {"cut",
+         {"ranks call different collectives: rank ",
+          "in all-gather 2 of step 12 (layer 3, q,k,v), of 24 bytes",
+          ", cut among ranks in another way"}},
+        {"left",
+         {"ranks diverge: rank 0 waits for rank 1 in all-reduce 2 of step 12 (layer 3, o_proj), "
+          "but "
+          "rank 1 (pid ",
+          ") has finished the step; its last was all-reduce 1 of step 12 (layer 2, down_proj)",
+          ""}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct group *group;
+        int exit_status = -1;
+        double begun = clock_seconds();
+        assert_int_equal(ranks_start(2, "diverge", cases[i].how, 60, &group), OK);
+        assert_int_equal(group_wait(group, &exit_status), ERR_GROUP);
+        for (int s = 0; s < 3; s++) {
+            if (!strstr(status_message(), cases[i].sentences[s]))
+                print_error("expected \"%s\" in: %s\n", cases[i].sentences[s], status_message());
+            assert_non_null(strstr(status_message(), cases[i].sentences[s]));
+        }
+        assert_true(clock_seconds() - begun < patience(1)); // long before any deadline
         group_close(group, 0);
     }
 }
@@ -93,7 +178,11 @@ static void a_collective_fails_by_the_environment(void **state)
 }
 
 static const struct ranks_case cases[] = {
-    {"mismatch", run_mismatch}, {"small", run_small_program}, {NULL, NULL}};
+    {"mismatch", run_mismatch},
+    {"small", run_small_program},
+    {"diverge", run_diverge},
+    {NULL, NULL},
+};
 
 int main(int argc, char **argv)
 {
@@ -101,6 +190,7 @@ int main(int argc, char **argv)
         return ranks_run(argc, argv, cases);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(different_calls_are_an_error_on_all),
+        cmocka_unit_test(ranks_that_do_other_work_are_found),
         cmocka_unit_test(the_nth_collective_fails),
         cmocka_unit_test(a_collective_fails_by_the_environment),
     };
