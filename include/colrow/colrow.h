@@ -103,6 +103,10 @@ struct colrow_options {
     // 10: seconds after which idle ranks do a step without tokens, to find one that hangs; 0:
     // never. colrow_advance() begins it
     double canary_interval;
+    // 5: how often ranks that died, stopped or hung are started again without one step completed in
+    // between; every unfinished request goes on as if nothing had been. 0: the group is over with
+    // its first dead rank
+    int restarts;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -231,7 +235,9 @@ COLROW_API int colrow_resume(struct colrow_engine *engine, uint64_t request);
 // Runs one step, and starts the next one before it hands over results: the ranks compute while
 // callbacks run and between calls. Callbacks may submit and cancel, and nothing else. Returns the
 // number of requests that are still alive, or -1 when the group is over: then every live request
-// has got COLROW_FAILED.
+// has got COLROW_FAILED. A step in which a rank is lost brings nothing: the ranks start again (the
+// option `restarts`), later steps compute anew what was lost with them, and answers go on with the
+// same bits.
 COLROW_API int colrow_step(struct colrow_engine *engine);
 
 // ---- For programs with an event loop: no call below waits for ranks or files.
@@ -246,8 +252,9 @@ COLROW_API int colrow_fd(struct colrow_engine *engine);
 // have taken 2 ms. Long texts are better encoded on another thread, with the handle of
 // colrow_get_tokenizer(), and submitted as ids.
 COLROW_API int colrow_advance(struct colrow_engine *engine);
-// Starts the ranks of an engine again that lost them (COLROW_BROKEN). Requests that failed stay
-// failed; new ones are taken from now on, and wait until the engine is COLROW_READY.
+// Starts the ranks of an engine again that is COLROW_BROKEN: they were never loaded, or lost more
+// often than the option `restarts` allows. Requests that failed stay failed; new ones are taken
+// from now on, and wait until the engine is COLROW_READY.
 COLROW_API int colrow_restart(struct colrow_engine *engine);
 
 enum colrow_state { COLROW_LOADING, COLROW_READY, COLROW_BROKEN };
@@ -349,6 +356,11 @@ struct colrow_statistics {
     uint64_t cached_prompt_tokens;   // of prompt_tokens: not computed
     uint64_t prefix_cache_host_hits; // of prefix_cache_hits: in pages of kv_offloading_size
     uint64_t kv_pages_offloaded, kv_pages_loaded; // to these pages, and back
+    // lost ranks that were started again, and tokens of requests computed once more because of it
+    uint64_t restarts, replayed_tokens;
+    // from the moment when the loss was noticed until the next step was complete (where nothing
+    // waited: until the new ranks were ready); of it until they were ready. All times, and the last
+    double recovery_seconds, last_recovery_seconds, last_recovery_load_seconds;
 };
 struct colrow_rank_statistics {
     int pid;

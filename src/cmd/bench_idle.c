@@ -161,6 +161,7 @@ static int bench_idle_main(int argc, char **argv)
     int n_positional;
     engine_flags_init(&b.engine);
     b.engine.prefix_caching = false; // what is measured is computed
+    b.engine.options.restarts = 0;   // ... without pauses
     b.engine.quiet = true;
     b.rows = json_array();
     table_init(&b.table, 6);

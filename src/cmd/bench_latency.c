@@ -234,6 +234,7 @@ static int bench_latency_main(int argc, char **argv)
     const char *model = NULL;
     engine_flags_init(&b.engine);
     b.engine.prefix_caching = false; // what is measured is computed
+    b.engine.options.restarts = 0;   // ... without pauses
     b.engine.quiet = true;
     enum status status =
         flags_parse(&command_bench_latency, &b, argc, argv, &model, 1, &n_positional, &helped);
@@ -304,6 +305,7 @@ static int bench_throughput_main(int argc, char **argv)
     const char *model = NULL;
     engine_flags_init(&b.engine);
     b.engine.prefix_caching = false; // what is measured is computed
+    b.engine.options.restarts = 0;   // ... without pauses
     b.engine.quiet = true;
     enum status status =
         flags_parse(&command_bench_throughput, &b, argc, argv, &model, 1, &n_positional, &helped);

@@ -174,6 +174,7 @@ static int bench_scaling_main(int argc, char **argv)
     int n_positional;
     engine_flags_init(&s.engine);
     s.engine.prefix_caching = false; // what is measured is computed
+    s.engine.options.restarts = 0;   // ... without pauses
     s.engine.quiet = true;
     s.engine.options.threads_per_rank = 1;
     s.rows = json_array();
@@ -286,6 +287,7 @@ static int bench_memory_main(int argc, char **argv)
     int n_positional;
     engine_flags_init(&s.engine);
     s.engine.prefix_caching = false; // what is measured is computed
+    s.engine.options.restarts = 0;   // ... without pauses
     s.engine.quiet = true;
     s.engine.options.kv_cache_memory = 64 << 20;
     s.engine.options.max_model_len = 256; // fits into it, and no model is shorter

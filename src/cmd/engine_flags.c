@@ -65,6 +65,9 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "took)"},
     {FLAG_NUMBER, "--canary-interval", NULL, AT(options.canary_interval), 0, 86400, "SECONDS",
      "idle ranks meet so often, to find one that hangs; 0: never (default 10)"},
+    {FLAG_INT, "--rank-restarts", NULL, AT(options.restarts), 0, 1000000, "N",
+     "lost ranks start again so often without a step completed in between, and requests go on "
+     "(default 5); 0: they fail"},
     {FLAG_UINT64, "--seed", NULL, AT(options.seed), 0, 0, "N", "for requests that have none"},
     {FLAG_TEXT, "--rank-program", NULL, AT(options.rank_program), 0, 0, "PATH",
      "the colrow program that ranks run (default: this one)"},

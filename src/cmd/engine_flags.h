@@ -18,7 +18,7 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 25, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 26, SAMPLING_FLAGS = 18 };
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags
 void engine_flags_init(struct engine_flags *engine);
 // Opens the engine for `model` without waiting for it, as colrow_open_begin(). Signals are caught

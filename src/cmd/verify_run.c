@@ -112,6 +112,7 @@ enum status verify_run(struct verify_subject *v, const struct verify_layout *lay
     flags.options.max_num_batched_tokens = layout->chunk;
     flags.options.threads_per_rank = layout->threads;
     flags.options.prompt_logits = 1;
+    flags.options.restarts = 0; // hidden states of every step are taken once
     flags.options.capture_hidden_states = layout->batch == 1;
     if (setenv("COLROW_ISA", layout->isa, 1) != 0)
         return fail_memory(0, "the environment");

@@ -24,7 +24,8 @@ struct crew {
     bool posted;        // step next_step - 1 is under way
     bool canary;        // ... and a canary
     bool canary_told;   // what the board says
-    bool restarting;    // new ranks start as soon as the old ones are gone
+    bool restarting;    // new ranks start as soon as the old ones are gone ...
+    int64_t restart_ns; // ... and clock_ns() has come here
     bool blind;         // ranks without pidfds: only looking tells
     struct step_watch watch;
     char reason[STATUS_MESSAGE_MAX];
@@ -227,7 +228,7 @@ static enum status check_ranks(struct crew *crew)
 // The old ranks' memory must be free before new ones reserve theirs.
 static enum status start_again(struct crew *crew)
 {
-    if (crew->group && !group_gone(crew->group))
+    if ((crew->group && !group_gone(crew->group)) || clock_ns() < crew->restart_ns)
         return OK;
     group_close(crew->group, 0);
     crew->group = NULL;
@@ -278,11 +279,12 @@ enum crew_state crew_state(const struct crew *crew)
     return crew->state;
 }
 
-void crew_restart(struct crew *crew)
+void crew_restart(struct crew *crew, int64_t delay_ns)
 {
-    assert(crew->state == CREW_BROKEN);
+    assert(crew->state == CREW_BROKEN && delay_ns >= 0);
     crew->state = CREW_LOADING;
     crew->restarting = true;
+    crew->restart_ns = clock_ns() + delay_ns;
     crew_events_tick(&crew->events, true);
     crew_ring(crew);
 }
@@ -290,9 +292,10 @@ void crew_restart(struct crew *crew)
 void crew_want_pages(struct crew *crew, int64_t n)
 {
     struct board_options *board = &crew->options.board;
-    assert(n >= board->kv_pages_first && n <= crew->options.shape.kv_pages);
+    bool broken = crew->state == CREW_BROKEN;
+    assert((n >= board->kv_pages_first || broken) && n <= crew->options.shape.kv_pages);
     board->kv_pages_first = n;
-    if (crew->board.header)
+    if (crew->board.header && !broken)
         signal_raise(&crew->board.header->kv_wanted, (uint32_t)n);
 }
 

@@ -48,12 +48,13 @@ enum crew_state crew_poll(struct crew *crew);
 enum crew_state crew_state(const struct crew *crew); // as crew_poll() saw it last
 // ERR_GROUP with the sentence of what broke the crew.
 enum status crew_fail(const struct crew *crew);
-// Of a broken crew: as soon as its ranks are gone, crew_poll() starts new ones, and the state is
-// CREW_LOADING from now on. What was posted is forgotten, KV pages are empty, step numbers go on.
-void crew_restart(struct crew *crew);
+// Of a broken crew: as soon as its ranks are gone, and not before `delay_ns` have passed,
+// crew_poll() starts new ones, and the state is CREW_LOADING from now on. What was posted is
+// forgotten, KV pages are empty, step numbers go on.
+void crew_restart(struct crew *crew, int64_t delay_ns);
 
 // The first `n` KV pages are to get their memory on every rank, in the background; those of a
-// generation to come have it before they are ready. Never fewer than before.
+// generation to come have it before they are ready. Never fewer than before, but of a broken crew.
 void crew_want_pages(struct crew *crew, int64_t n);
 // So many have it on all ranks; crew_fd() becomes readable as they become more.
 int64_t crew_touched_pages(const struct crew *crew);

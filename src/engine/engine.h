@@ -1,6 +1,6 @@
 // The engine: what a struct colrow_engine holds. colrow_open() is in engine_open.c, colrow_step()
-// in engine_step.c, what goes to users in engine_output.c, texts and numbers in engine_text.c and
-// engine_report.c.
+// in engine_step.c, lost ranks in engine_recover.c, what goes to users in engine_output.c, texts
+// and numbers in engine_text.c.
 #ifndef COLROW_ENGINE_ENGINE_H
 #define COLROW_ENGINE_ENGINE_H
 
@@ -19,6 +19,16 @@
 #include "hf/generation_config.h"
 #include "hf/model_config.h"
 #include "model/plan.h"
+
+// What the engine knows of lost ranks (engine_recover.c).
+struct recovery {
+    int restarts_max; // without one step completed in between
+    int n_losses;     // since the last completed step
+    int64_t ready_ns; // clock_ns() when the present ranks were loaded; 0: they are not
+    int64_t lost_ns;  // ... when the loss was noticed that is being made good; 0: none is
+    int64_t load_ns;  // how long it took then until ranks were ready again
+    char reason[STATUS_MESSAGE_MAX]; // of the loss that no warning has told yet
+};
 
 struct colrow_engine {
     struct model_config config;
@@ -69,12 +79,32 @@ struct colrow_engine {
     bool over;                  // the crew is broken, and nobody has restarted it
     bool listening;             // somebody has colrow_fd()
     int64_t launch_ns, end_ns;  // of the step raised last, of the one taken last
-    int32_t n_rows_last;
+    int32_t n_rows_last;        // of the step taken last; 0: the ranks have done none
+    struct recovery recovery;
 
     struct colrow_statistics statistics;
 };
 
+// engine_recover.c
+// ERR_GROUP with the sentence why an engine is over, or why its crew is broken.
+enum status engine_fail(const struct colrow_engine *engine);
+// The crew is broken: starts it again, with every request back in the queue. False: that has been
+// tried often enough, the engine is over and every request has failed.
+bool engine_lose_crew(struct colrow_engine *engine);
+void engine_note_ready(struct colrow_engine *engine); // the ranks are loaded
+void engine_note_step(struct colrow_engine *engine);  // a step is complete
+
 // engine_step.c
+// True when all results of the step under way are taken. What is not yet taken when the time is
+// over counts as under way.
+bool engine_take_results(struct colrow_engine *engine, int64_t end_ns);
+// The user will not get the rows of `handing` that are left.
+void engine_drop_rows(struct colrow_engine *engine);
+// Ends every open sequence of a request. What a step under way contains leaves the scheduler when
+// its results are in. `fault` and `error` are for COLROW_FAILED.
+void engine_end_request(struct colrow_engine *engine, struct request *request,
+                        enum colrow_finish finish, enum status fault, const char *error);
+void engine_end_cancelled(struct colrow_engine *engine);
 // Waits for the ranks to load; `progress` may be NULL.
 enum status engine_await_ready(struct colrow_engine *engine, void (*progress)(void *context),
                                void *context) STATUS_MUST_USE;
@@ -90,6 +120,9 @@ int64_t engine_first_pages(const struct colrow_engine *engine); // touched befor
 // Before a step is planned: takes pages that have been touched, asks for more where they run short.
 void engine_grow_pool(struct colrow_engine *engine);
 bool engine_pool_grows(const struct colrow_engine *engine); // not all of it is usable yet
+// The memory of all pages was the lost ranks', nobody holds one: the next ranks begin with what the
+// queue needs, and the pool grows as ever.
+void engine_begin_pool_anew(struct colrow_engine *engine);
 
 // engine_output.c
 void engine_queue_output(struct colrow_engine *engine, struct completion *completion);

@@ -21,6 +21,7 @@
 enum {
     MAX_NUM_SEQS_MAX = 4096,
     BATCHED_TOKENS_MAX = 1 << 16,
+    RESTARTS_MAX = 1000000,
     ADVANCE_SLICE_NS = 2000000,     // a fifth of what an event loop may be away
     REQUESTS_MIB = 4096,            // that all requests may reserve together
     LOGITS_PIECE_BYTES = 1 << 20,   // handed over before colrow_advance() looks at the clock
@@ -39,6 +40,7 @@ static void set_defaults(struct colrow_options *options)
         .canary_interval = 10,
         .enable_prefix_caching = 1,
         .log_level = LOG_WARNING,
+        .restarts = 5,
     };
 }
 
@@ -114,6 +116,7 @@ static enum status check_engine_options(const struct colrow_options *o)
     TRY(check_range("gpu_memory_utilization", o->gpu_memory_utilization, 0.01, 1));
     TRY(check_range("kv_cache_memory", (double)o->kv_cache_memory, 0, 0x1p62));
     TRY(check_range("threads_per_rank", o->threads_per_rank, 0, TEAM_THREADS_MAX));
+    TRY(check_range("restarts", o->restarts, 0, RESTARTS_MAX));
     TRY(check_range("collective_timeout", o->collective_timeout, 0.1, 86400));
     TRY(check_range("step_timeout", o->step_timeout, 0, 86400));
     return check_range("canary_interval", o->canary_interval, 0, 86400);
@@ -284,6 +287,7 @@ static enum status choose_sizes(struct opening *opening)
     engine->seed = options->seed;
     engine->prompt_logits = options->prompt_logits != 0;
     engine->capture = options->capture_hidden_states != 0;
+    engine->recovery.restarts_max = options->restarts;
     int32_t rows = options->max_num_batched_tokens, logit_rows = options->max_num_seqs;
     if (options->prompt_logits) {
         int32_t room =

@@ -27,11 +27,9 @@ int64_t engine_first_pages(const struct colrow_engine *engine)
 }
 
 // Held or known now, what waits at the head of the queue, and some to grow into.
-static int64_t pages_needed(const struct colrow_engine *engine)
+static int64_t pages_in_demand(const struct colrow_engine *engine)
 {
     int64_t size = kv_pool_size(engine->pool);
-    if (engine->pool_at_once)
-        return size;
     int64_t used = kv_pool_usable(engine->pool) - kv_pool_blank(engine->pool);
     int64_t ahead = pages_of_bytes(engine, AHEAD_BYTES);
     ahead = used / AHEAD_PART > ahead ? used / AHEAD_PART : ahead;
@@ -41,6 +39,11 @@ static int64_t pages_needed(const struct colrow_engine *engine)
          waiting && n < WAITING_MAX && needed < size; waiting = waiting->next, n++)
         needed += kv_pages_for(waiting->n_tokens);
     return needed < size ? needed : size;
+}
+
+static int64_t pages_needed(const struct colrow_engine *engine)
+{
+    return engine->pool_at_once ? kv_pool_size(engine->pool) : pages_in_demand(engine);
 }
 
 // Others may have taken the memory that the budget found free.
@@ -88,4 +91,14 @@ void engine_grow_pool(struct colrow_engine *engine)
 bool engine_pool_grows(const struct colrow_engine *engine)
 {
     return kv_pool_usable(engine->pool) < kv_pool_size(engine->pool);
+}
+
+void engine_begin_pool_anew(struct colrow_engine *engine)
+{
+    // the old ones were sure to fit
+    int64_t first = pages_in_demand(engine);
+    first = first < engine->pages_wanted ? first : engine->pages_wanted;
+    engine->pages_wanted = first;
+    kv_pool_limit(engine->pool, first);
+    crew_want_pages(engine->crew, first);
 }

@@ -58,6 +58,7 @@ static void count_step(struct colrow_engine *engine)
     statistics->kv_pages_offloaded = scheduler->host_stores;
     statistics->kv_pages_loaded = scheduler->host_loads;
     engine->n_rows_last = scheduler->step.n_rows;
+    engine_note_step(engine);
 }
 
 static const float *row_of_logits(const struct colrow_engine *engine, int32_t index)
@@ -141,8 +142,7 @@ static bool hand_over_rows(struct colrow_engine *engine, int64_t end_ns)
     return true;
 }
 
-// The user will not get the rows that are left.
-static void drop_rows(struct colrow_engine *engine)
+void engine_drop_rows(struct colrow_engine *engine)
 {
     engine->handing->prompt_logits = NULL;
     engine->handing->n_new_prompt_logits = 0;
@@ -150,8 +150,7 @@ static void drop_rows(struct colrow_engine *engine)
     engine->handing = NULL;
 }
 
-// True when all are taken. What is not yet taken when the time is over counts as under way.
-static bool take_results(struct colrow_engine *engine, int64_t end_ns)
+bool engine_take_results(struct colrow_engine *engine, int64_t end_ns)
 {
     struct scheduler *scheduler = &engine->scheduler;
     if (!engine->taking)
@@ -168,29 +167,13 @@ static bool take_results(struct colrow_engine *engine, int64_t end_ns)
         if (engine->n_taken < scheduler->step.n_sequences && clock_ns() > end_ns)
             return false;
     }
+    engine->statistics.replayed_tokens = scheduler->replayed_tokens;
     engine->in_flight = engine->taking = false;
     return true;
 }
 
-// The results of the step under way will never come.
-static void forget_step(struct colrow_engine *engine)
-{
-    struct scheduler *scheduler = &engine->scheduler;
-    if (engine->handing)
-        drop_rows(engine);
-    for (int32_t i = engine->n_taken; i < scheduler->step.n_sequences; i++) {
-        struct completion *completion = completion_of(scheduler->members[i]);
-        scheduler_member_lost(&completion->sequence);
-        if (completion->closed)
-            engine_close_completion(engine, completion);
-    }
-    engine->in_flight = engine->taking = false;
-}
-
-// Ends every open sequence of a request. What a step under way contains leaves the scheduler when
-// its results are in.
-static void end_request(struct colrow_engine *engine, struct request *request,
-                        enum colrow_finish finish)
+void engine_end_request(struct colrow_engine *engine, struct request *request,
+                        enum colrow_finish finish, enum status fault, const char *error)
 {
     for (int32_t i = 0; i < request->n; i++) {
         struct completion *completion = &request->completions[i];
@@ -198,67 +181,45 @@ static void end_request(struct colrow_engine *engine, struct request *request,
         if (completion->finish != COLROW_RUNNING)
             continue;
         if (completion == engine->handing)
-            drop_rows(engine);
-        if (finish == COLROW_FAILED) {
-            enum status fault = crew_fail(engine->crew);
-            completion_fail(completion, fault, status_message());
-        } else {
+            engine_drop_rows(engine);
+        if (finish == COLROW_FAILED)
+            completion_fail(completion, fault, error);
+        else
             completion_end(completion, finish);
-        }
         if (sequence->state != SEQUENCE_OVER && sequence->step_tokens == 0)
             scheduler_remove(&engine->scheduler, sequence);
         engine_queue_output(engine, completion);
     }
 }
 
-static void end_cancelled(struct colrow_engine *engine)
+void engine_end_cancelled(struct colrow_engine *engine)
 {
     for (struct request *request = engine->first_request; request && engine->n_cancelled;
          request = request->next)
         if (request->cancelled)
-            end_request(engine, request, COLROW_CANCELLED);
+            engine_end_request(engine, request, COLROW_CANCELLED, OK, NULL);
     engine->n_cancelled = 0;
-}
-
-// The crew is broken: every live request fails.
-static void engine_break(struct colrow_engine *engine)
-{
-    engine->over = true;
-    if (engine->in_flight)
-        forget_step(engine);
-    for (struct request *request = engine->first_request, *next; request; request = next) {
-        next = request->next;
-        end_request(engine, request, COLROW_FAILED);
-    }
-    engine_hand_over(engine, true);
-    (void)crew_fail(engine->crew); // callbacks may have recorded others since
-}
-
-static void note_ready(struct colrow_engine *engine)
-{
-    if (engine->statistics.load_seconds == 0)
-        engine->statistics.load_seconds = clock_seconds() - engine->begun;
 }
 
 enum status engine_await_ready(struct colrow_engine *engine, void (*progress)(void *context),
                                void *context)
 {
     TRY(crew_await_ready(engine->crew, progress, context));
-    note_ready(engine);
+    engine_note_ready(engine);
     return OK;
 }
 
 // Results are in: takes them, starts the next step, hands over while the ranks compute.
 static void finish_step(struct colrow_engine *engine, int64_t end_ns)
 {
-    if (!take_results(engine, end_ns))
+    if (!engine_take_results(engine, end_ns))
         return;
-    end_cancelled(engine);
+    engine_end_cancelled(engine);
     bool ahead = !engine->capture;
     engine_hand_over(engine, !ahead);
     if (!ahead)
         return;
-    end_cancelled(engine); // a callback may have asked for it
+    engine_end_cancelled(engine); // a callback may have asked for it
     launch(engine);
     engine->continuous = true;
     engine_hand_over(engine, true);
@@ -275,7 +236,7 @@ static enum status step_waiting(struct colrow_engine *engine)
     engine->continuous = engine->in_flight && engine->continuous;
     if (crew_state(engine->crew) == CREW_LOADING)
         TRY(engine_await_ready(engine, NULL, NULL));
-    end_cancelled(engine);
+    engine_end_cancelled(engine);
     if (!engine->in_flight) {
         // with nothing to do this is the only place where a dead group is noticed
         if (!has_work(engine) && crew_poll(engine->crew) == CREW_BROKEN)
@@ -306,24 +267,38 @@ static void ring_for_more(struct colrow_engine *engine)
         crew_ring(engine->crew);
 }
 
+// Before somebody goes to sleep on colrow_fd().
+static void leave_word(struct colrow_engine *engine)
+{
+    if (engine->in_flight && !engine->taking)
+        crew_listen(engine->crew);
+    ring_for_more(engine);
+}
+
+static enum status step_and_leave_word(struct colrow_engine *engine)
+{
+    TRY(step_waiting(engine));
+    if (engine->listening)
+        leave_word(engine);
+    return OK;
+}
+
 static enum status step_at_hand(struct colrow_engine *engine)
 {
     enum crew_state state = crew_poll(engine->crew);
     if (state == CREW_BROKEN)
         return crew_fail(engine->crew);
     engine->continuous = engine->in_flight && engine->continuous;
-    end_cancelled(engine);
+    engine_end_cancelled(engine);
     if (state == CREW_READY) {
-        note_ready(engine);
+        engine_note_ready(engine);
         if (!engine->in_flight)
             launch(engine);
         if (engine->taking || (engine->in_flight && crew_take(engine->crew)))
             finish_step(engine, clock_ns() + engine->slice_ns);
     }
     engine_hand_over(engine, true);
-    if (engine->in_flight && !engine->taking)
-        crew_listen(engine->crew);
-    ring_for_more(engine);
+    leave_word(engine);
     return OK;
 }
 
@@ -335,29 +310,13 @@ static int run_step(struct colrow_engine *engine, const char *function,
             fail(ERR_USAGE, "%s() was called from a callback; callbacks may submit and cancel only",
                  function));
     if (engine->over)
-        return engine_result(crew_fail(engine->crew));
-    if (step(engine) == OK)
-        return engine->n_requests;
-    engine_break(engine);
-    return -1;
-}
-
-int colrow_restart(struct colrow_engine *engine)
-{
-    if (engine->handing_over || !engine->over)
-        return engine_result(fail(ERR_USAGE, "colrow_restart() is for an engine whose ranks are "
-                                             "lost, and not for callbacks"));
-    assert(engine->n_requests == 0);
-    if (engine->cache)
-        prefix_cache_clear(engine->cache);
-    crew_restart(engine->crew);
-    engine->over = false;
-    return 0;
+        return engine_result(engine_fail(engine));
+    return step(engine) == OK || engine_lose_crew(engine) ? engine->n_requests : -1;
 }
 
 int colrow_step(struct colrow_engine *engine)
 {
-    return run_step(engine, "colrow_step", step_waiting);
+    return run_step(engine, "colrow_step", step_and_leave_word);
 }
 
 int colrow_advance(struct colrow_engine *engine)
@@ -391,5 +350,5 @@ int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_outp
     }
     if (!engine->over)
         return 0;
-    return engine_result(crew_fail(engine->crew));
+    return engine_result(engine_fail(engine));
 }

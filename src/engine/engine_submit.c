@@ -133,7 +133,7 @@ int colrow_submit(struct colrow_engine *engine, const struct colrow_prompt *give
                   uint64_t *number)
 {
     if (engine->over)
-        return engine_result(crew_fail(engine->crew));
+        return engine_result(engine_fail(engine));
     struct token_ids ids;
     token_ids_init(&ids);
     struct request *request = NULL;

@@ -176,8 +176,8 @@ static enum colrow_state state_of_rank(const struct colrow_engine *engine)
 {
     if (engine->over)
         return COLROW_BROKEN;
-    // a crew that broke just now is told by the next step
-    return crew_state(engine->crew) == CREW_LOADING ? COLROW_LOADING : COLROW_READY;
+    // a crew that broke just now is told by the next step, or starts again
+    return crew_state(engine->crew) == CREW_READY ? COLROW_READY : COLROW_LOADING;
 }
 
 static double seconds_since_step(const struct colrow_engine *engine)
@@ -272,8 +272,9 @@ const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_row
                                   size_t *layer_stride)
 {
     const struct step_results *results = crew_results(engine->crew);
-    if (!engine->capture || engine->statistics.steps == 0) {
-        fail(ERR_USAGE, "hidden states need capture_hidden_states in the options, and a step");
+    if (!engine->capture || engine->n_rows_last == 0) {
+        fail(ERR_USAGE, "hidden states need capture_hidden_states in the options, and a step that "
+                        "the present ranks have done");
         return NULL;
     }
     *n_rows = engine->n_rows_last;

@@ -175,11 +175,13 @@ void kv_pool_forget(struct kv_pool *pool, int32_t page)
 
 void kv_pool_limit(struct kv_pool *pool, int64_t n_usable)
 {
-    assert(pool->n_free == pool->n_pages && pool->n_usable == pool->n_pages);
+    assert(pool->n_free == pool->n_usable && pool->n_kept_free == 0);
     assert(n_usable >= 0 && n_usable <= pool->n_pages);
-    for (int32_t page = (int32_t)n_usable; page < pool->n_pages; page++)
+    for (int32_t page = (int32_t)n_usable; page < pool->n_usable; page++)
         take_out(pool, page);
-    pool->n_usable = n_usable;
+    if (pool->n_usable > n_usable)
+        pool->n_usable = n_usable;
+    kv_pool_grow(pool, n_usable);
 }
 
 void kv_pool_grow(struct kv_pool *pool, int64_t n_usable)

@@ -18,7 +18,8 @@ struct kv_pool; // opaque
 enum { KV_POOL_PAGES_MAX = 1 << 28 };
 
 enum status kv_pool_new(int64_t n_pages, struct kv_pool **out) STATUS_MUST_USE;
-// Of a pool from which nothing was taken: only the first `n_usable` pages can be taken for now.
+// Of a pool of which nobody holds a page and knows a content: only the first `n_usable` pages can
+// be taken for now.
 void kv_pool_limit(struct kv_pool *pool, int64_t n_usable);
 // From now on the first `n_usable` can be; fewer than before changes nothing.
 void kv_pool_grow(struct kv_pool *pool, int64_t n_usable);

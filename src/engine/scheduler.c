@@ -126,6 +126,27 @@ static void park_paused(struct scheduler *s)
     }
 }
 
+static void lose_pages(struct scheduler *s, struct sequence *sequence)
+{
+    assert(sequence->step_tokens == 0);
+    if (sequence->replay_end < sequence->n_computed)
+        sequence->replay_end = sequence->n_computed;
+    give_pages(s, sequence);
+}
+
+void scheduler_start_over(struct scheduler *s)
+{
+    park_paused(s);
+    for (struct sequence *sequence = s->parked.first; sequence; sequence = sequence->next)
+        lose_pages(s, sequence);
+    for (struct sequence *sequence; (sequence = s->running.first);) {
+        lose_pages(s, sequence);
+        sequence_queue_remove(&s->running, sequence);
+        sequence->state = SEQUENCE_WAITING;
+        sequence_queue_insert(&s->waiting, sequence);
+    }
+}
+
 // Takes the pages of the newest paused sequence that has some. False: none has.
 static bool reclaim_parked(struct scheduler *s)
 {
@@ -499,8 +520,17 @@ static void share_whole_pages(struct scheduler *s, struct sequence *member)
     }
 }
 
+static void count_replayed(struct scheduler *s, const struct sequence *member)
+{
+    int32_t end = member->n_computed + member->step_tokens;
+    end = end < member->replay_end ? end : member->replay_end;
+    if (end > member->n_computed)
+        s->replayed_tokens += (uint64_t)(end - member->n_computed);
+}
+
 void scheduler_member_done(struct scheduler *s, struct sequence *member)
 {
+    count_replayed(s, member);
     member->n_computed += member->step_tokens;
     member->step_tokens = 0;
     assert(member->n_computed <= member->n_tokens);

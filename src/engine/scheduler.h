@@ -32,6 +32,7 @@ struct scheduler {
     // tokens of first starts: looked up, found, and of these found in host pages
     uint64_t prefix_queries, prefix_hits, prefix_host_hits;
     uint64_t host_stores, host_loads; // pages copied to host pages, and back
+    uint64_t replayed_tokens;         // computed once more because the ranks were lost
 
     // The step as planned last. Arrays have the sizes of `limits`.
     struct step step;
@@ -65,5 +66,8 @@ int32_t scheduler_plan(struct scheduler *scheduler);
 void scheduler_member_done(struct scheduler *scheduler, struct sequence *member);
 // The step was not executed, and never will be: the member may be removed.
 void scheduler_member_lost(struct sequence *member);
+// No page holds anything any more, and no step is under way: every sequence gives its pages back
+// and starts over from its tokens. Who waits keeps its place, who is paused stays so.
+void scheduler_start_over(struct scheduler *scheduler);
 
 #endif

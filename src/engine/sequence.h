@@ -33,6 +33,7 @@ struct sequence {
     int32_t *tokens; // prompt, then what was generated
     int32_t n_prompt, n_tokens, tokens_max;
     int32_t n_computed; // whose keys and values are in the pages
+    int32_t replay_end; // so many had been computed when the ranks were lost; 0: they never were
 
     int32_t *pages; // [pages_max]
     int32_t n_pages, pages_max;

@@ -126,18 +126,8 @@ static void engine_has_something(uv_poll_t *handle, int error, int events)
         serve_measure(server);
         return;
     }
-    if (!server->loaded) { // what is wrong with the model will be wrong again
-        server->status = fail(ERR_GROUP, "%s", colrow_error());
-        close_all(server);
-        return;
-    }
-    log_error("%s", colrow_error());
-    if (!server->draining && colrow_restart(server->engine) == 0) {
-        log_warning("the ranks are started again; requests that ran have failed");
-        return;
-    }
-    server->status =
-        fail(ERR_GROUP, "the ranks are gone, and do not start again: %s", colrow_error());
+    // The engine has started lost ranks again as often as it may, or they were never loaded.
+    server->status = fail(ERR_GROUP, "%s", colrow_error());
     close_all(server);
 }
 

@@ -49,7 +49,7 @@ before = shared_memory()
 for i in range(TIMES):
     tp = random.choice((2, 3, 4))
     process = subprocess.Popen(
-        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--samples", "48", "--ignore-eos", "-tp", str(tp), "-q"],
+        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--samples", "48", "--ignore-eos", "-tp", str(tp), "--rank-restarts", "0", "-q"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(random.uniform(0.0, 0.6))
     ranks = children(process.pid)
@@ -90,7 +90,7 @@ PLACE = re.compile(r"was killed by signal 9 \(Killed\)( in step \d+(, layer \d+)
 EARLY = re.compile(r"was killed by signal 9 \(Killed\) (while starting|in (starting|tuning|loading)); ")
 # ... and when it had hardly begun
 for i in range(8):
-    process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "-tp", "2", "-q"], stdout=subprocess.DEVNULL,
+    process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "-tp", "2", "--rank-restarts", "0", "-q"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(children(process.pid)) < 2:
         time.sleep(0.001)
@@ -103,7 +103,7 @@ for tp in (1, 2):
     places = counted = 0
     wait = 0.3
     for i in range(40):
-        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "128", "--ignore-eos", "-tp", str(tp), "-q", "--json"],
+        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "128", "--ignore-eos", "-tp", str(tp), "--rank-restarts", "0", "-q", "--json"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         while process.poll() is None and len(children(process.pid)) < tp:
             time.sleep(0.005)

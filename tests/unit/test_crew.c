@@ -159,7 +159,7 @@ static void a_dead_rank_is_replaced(void **state)
                  (int)pid);
         assert_broken(crew, sentence);
         assert_int_equal(crew_poll(crew), CREW_BROKEN); // stays so until told
-        crew_restart(crew);
+        crew_restart(crew, 0);
         if (round % 2)
             assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
         else
@@ -181,7 +181,7 @@ static void a_rank_may_die_while_loading(void **state)
     kill(crew_pid(crew, 1), SIGKILL);
     assert_int_equal(wait_while(crew, CREW_LOADING), CREW_BROKEN);
     assert_broken(crew, "rank 1 (pid");
-    crew_restart(crew);
+    crew_restart(crew, 0);
     assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
     static float logits[TOY_VOCAB];
     run_prompt(crew, 1, logits);
@@ -212,7 +212,7 @@ static void no_ranks_at_all(void **state)
         struct crew *crew = start(2, programs[i]);
         assert_int_equal(wait_while(crew, CREW_LOADING), CREW_BROKEN);
         assert_broken(crew, "rank");
-        crew_restart(crew); // which does not help
+        crew_restart(crew, 0); // which does not help
         assert_int_equal(crew_await_ready(crew, NULL, NULL), ERR_GROUP);
         assert_int_equal(crew_state(crew), CREW_BROKEN);
         crew_stop(crew);

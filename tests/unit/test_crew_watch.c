@@ -193,7 +193,7 @@ static void an_idle_rank_that_hangs_is_found(void **state)
         assert_broken(crew, sentence);
         assert_broken(crew, i % 2 ? "canary for 1." : "not begun step ");
         assert_broken(crew, "; the canary step has taken 1.");
-        crew_restart(crew);
+        crew_restart(crew, 0);
         assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
         run_prompt(crew, logits);
         stop(crew);

@@ -302,6 +302,7 @@ static void pieces_end_with_their_request(void **state)
 {
     (void)state;
     struct colrow_options options = client_options(toy.folder, 2);
+    options.restarts = 0;
     struct colrow_engine *engine = begin_sliced(&options);
     for (int lost = 0; lost < 2; lost++)
         for (int last = 0; last < 2; last++) { // the answer may be over already
@@ -392,6 +393,7 @@ static void paused_requests_can_end(void **state)
 {
     (void)state;
     struct colrow_options options = client_options(toy.folder, 2);
+    options.restarts = 0;
     struct colrow_engine *engine = begin(&options);
     loop_until_ready(engine);
     for (int lost = 0; lost < 2; lost++) {
@@ -441,6 +443,7 @@ static void lost_ranks_start_again(void **state)
 {
     (void)state;
     struct colrow_options options = client_options(toy.folder, 2);
+    options.restarts = 0;
     struct colrow_engine *engine = begin(&options);
     for (int round = 0; round < 4; round++) {
         engine->slice_ns = round == 3 ? 0 : 2000000;
@@ -485,6 +488,7 @@ static void no_call_waits_for_a_rank(void **state)
 {
     (void)state;
     struct colrow_options options = client_options(toy.folder, 2);
+    options.restarts = 0;
     struct colrow_engine *engine = begin(&options);
     loop_until_ready(engine);
     kill_one(engine, 1, SIGSTOP);

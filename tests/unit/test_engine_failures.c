@@ -149,6 +149,7 @@ static void a_dead_rank_fails_every_request(void **state)
     int files = open_files();
     for (int round = 0; round < 12; round++) {
         struct colrow_options o = client_options(toy.folder, 1 + round % 4);
+        o.restarts = 0;
         struct colrow_engine *engine = client_open(&o);
         struct colrow_sampling sampling = client_sampling(400);
         sampling.ignore_eos = 1;
@@ -189,6 +190,7 @@ static void an_idle_engine_notices_too(void **state)
 {
     (void)state;
     struct colrow_options o = client_options(toy.folder, 2);
+    o.restarts = 0;
     struct colrow_engine *engine = client_open(&o);
     assert_int_equal(colrow_step(engine), 0);
     kill_one(engine, 1, SIGKILL);
@@ -204,6 +206,7 @@ static void a_stopped_rank_ends_the_group(void **state)
 {
     (void)state;
     struct colrow_options o = client_options(toy.folder, 2);
+    o.restarts = 0;
     struct colrow_engine *engine = client_open(&o);
     struct colrow_sampling sampling = client_sampling(400);
     client_submit(engine, "stopped", &sampling, &answers[0]);
@@ -352,6 +355,7 @@ static void a_collective_may_fail_anywhere(void **state)
         snprintf(fault, sizeof fault, "1:%d", n);
         setenv("COLROW_FAIL_COLLECTIVE", fault, 1);
         struct colrow_options o = client_options(toy.folder, 3);
+        o.restarts = 0;
         struct colrow_engine *engine = client_open(&o);
         struct colrow_sampling sampling = client_sampling(50);
         sampling.ignore_eos = 1;

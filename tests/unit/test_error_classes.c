@@ -91,6 +91,7 @@ static void of_a_lost_group(void **state)
 {
     (void)state;
     struct colrow_options o = client_options(toy.folder, 2);
+    o.restarts = 0;
     struct colrow_engine *engine = client_open(&o);
     struct colrow_sampling sampling = client_sampling(400);
     sampling.ignore_eos = 1;

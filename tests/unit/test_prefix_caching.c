@@ -194,6 +194,7 @@ static void offloaded_pages_come_back(void **state)
         options.threads_per_rank = threads[tp - 1];
         options.kv_cache_memory = 7 * page_bytes;
         options.kv_offloading_size = 60.5 * (double)page_bytes / (double)(1 << 30);
+        options.restarts = 0;
         struct colrow_engine *engine = client_open(&options);
         struct colrow_info info;
         colrow_get_info(engine, &info);
@@ -342,6 +343,7 @@ static void lost_ranks_lose_the_cache(void **state)
 {
     (void)state;
     struct colrow_options options = small_options(2);
+    options.restarts = 0;
     struct colrow_engine *engine = client_open(&options);
     struct cached_answer cached = {.answer = &answers[0]};
     const int expected_tokens[] = {0, 256, 0, 256};

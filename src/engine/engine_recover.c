@@ -1,0 +1,168 @@
+// What becomes of an engine whose ranks are lost: they start again, and every request goes on from
+// its tokens. Nobody is told anything twice: tokens are drawn by their positions and kept here, so
+// what the next ranks compute anew are keys and values, and the bits that follow are the same
+// (docs/numerics.md).
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine.h"
+
+enum {
+    BACK_OFF_NS = 100000000, // before the second restart in a row; doubles with each further one
+    BACK_OFF_DOUBLINGS = 6,  // ... up to 6.4 s
+};
+static const int64_t steady_ns = 5000000000; // ready and idle for so long: nothing was wrong
+
+enum status engine_fail(const struct colrow_engine *engine)
+{
+    const struct recovery *recovery = &engine->recovery;
+    enum status status = crew_fail(engine->crew);
+    if (!engine->over || recovery->restarts_max == 0 ||
+        recovery->n_losses <= recovery->restarts_max)
+        return status;
+    return fail(status, "%s; the ranks were started again %d time%s without one step completed",
+                status_message(), recovery->restarts_max, recovery->restarts_max == 1 ? "" : "s");
+}
+
+// The results of the step under way will never come.
+static void forget_step(struct colrow_engine *engine)
+{
+    struct scheduler *scheduler = &engine->scheduler;
+    if (engine->handing)
+        engine_drop_rows(engine);
+    for (int32_t i = engine->n_taken; i < scheduler->step.n_sequences; i++) {
+        struct completion *completion = completion_of(scheduler->members[i]);
+        scheduler_member_lost(&completion->sequence);
+        if (completion->closed)
+            engine_close_completion(engine, completion);
+    }
+    engine->in_flight = engine->taking = false;
+}
+
+// Every live request fails.
+static void end_engine(struct colrow_engine *engine)
+{
+    char sentence[STATUS_MESSAGE_MAX];
+    engine->over = true;
+    if (engine->in_flight)
+        forget_step(engine);
+    enum status fault = engine_fail(engine);
+    snprintf(sentence, sizeof sentence, "%s", status_message());
+    for (struct request *request = engine->first_request, *next; request; request = next) {
+        next = request->next;
+        engine_end_request(engine, request, COLROW_FAILED, fault, sentence);
+    }
+    engine_hand_over(engine, true);
+    (void)engine_fail(engine); // callbacks may have recorded others since
+}
+
+static void start_ranks_again(struct colrow_engine *engine, int64_t delay_ns)
+{
+    scheduler_start_over(&engine->scheduler);
+    if (engine->cache)
+        prefix_cache_clear(engine->cache);
+    engine_begin_pool_anew(engine);
+    engine->n_rows_last = 0;
+    engine->continuous = false;
+    crew_restart(engine->crew, delay_ns);
+}
+
+// The first time at once, then after a while that doubles.
+static int64_t back_off(int n_losses)
+{
+    int doublings = n_losses - 2 < BACK_OFF_DOUBLINGS ? n_losses - 2 : BACK_OFF_DOUBLINGS;
+    return n_losses < 2 ? 0 : (int64_t)BACK_OFF_NS << doublings;
+}
+
+static bool was_steady(const struct colrow_engine *engine, int64_t now)
+{
+    int64_t since = engine->recovery.ready_ns;
+    since = engine->end_ns > since ? engine->end_ns : since;
+    return !engine->in_flight && engine->recovery.ready_ns && now - since > steady_ns;
+}
+
+static void note_loss(struct colrow_engine *engine)
+{
+    struct recovery *recovery = &engine->recovery;
+    int64_t now = clock_ns();
+    if (recovery->reason[0]) // the ranks before these were not even ready
+        log_warning("%s", recovery->reason);
+    (void)crew_fail(engine->crew);
+    snprintf(recovery->reason, sizeof recovery->reason, "%s", status_message());
+    recovery->n_losses += !was_steady(engine, now);
+    recovery->ready_ns = 0;
+    if (recovery->lost_ns == 0)
+        recovery->lost_ns = now;
+}
+
+bool engine_lose_crew(struct colrow_engine *engine)
+{
+    struct recovery *recovery = &engine->recovery;
+    note_loss(engine);
+    // what is wrong with a model that was never loaded will be wrong again
+    bool loaded = engine->statistics.load_seconds > 0;
+    if (!loaded || recovery->restarts_max == 0 || recovery->n_losses > recovery->restarts_max) {
+        end_engine(engine);
+        return false;
+    }
+    if (engine->taking) // all ranks had done the step, and the board with its results is still here
+        (void)engine_take_results(engine, INT64_MAX);
+    else if (engine->in_flight)
+        forget_step(engine);
+    engine_end_cancelled(engine);
+    engine_hand_over(engine, true);
+    engine->statistics.restarts++;
+    start_ranks_again(engine, back_off(recovery->n_losses));
+    return true;
+}
+
+static void note_recovered(struct colrow_engine *engine, int64_t now)
+{
+    struct recovery *recovery = &engine->recovery;
+    struct colrow_statistics *statistics = &engine->statistics;
+    double seconds = (double)(now - recovery->lost_ns) * 1e-9;
+    statistics->recovery_seconds += seconds;
+    statistics->last_recovery_seconds = seconds;
+    statistics->last_recovery_load_seconds = (double)recovery->load_ns * 1e-9;
+    recovery->lost_ns = 0;
+}
+
+void engine_note_ready(struct colrow_engine *engine)
+{
+    struct recovery *recovery = &engine->recovery;
+    if (recovery->ready_ns)
+        return;
+    recovery->ready_ns = clock_ns();
+    if (engine->statistics.load_seconds == 0)
+        engine->statistics.load_seconds = clock_seconds() - engine->begun;
+    if (recovery->lost_ns == 0)
+        return;
+    recovery->load_ns = recovery->ready_ns - recovery->lost_ns;
+    int n = engine->n_requests;
+    log_warning("%s; restarted in %.2f s, %d request%s", recovery->reason,
+                (double)recovery->load_ns * 1e-9, n, n == 1 ? " goes on" : "s go on");
+    recovery->reason[0] = '\0';
+    if (engine->scheduler.waiting.n == 0)
+        note_recovered(engine, recovery->ready_ns);
+}
+
+void engine_note_step(struct colrow_engine *engine)
+{
+    engine->recovery.n_losses = 0;
+    if (engine->recovery.lost_ns && engine->recovery.ready_ns)
+        note_recovered(engine, engine->end_ns);
+}
+
+int colrow_restart(struct colrow_engine *engine)
+{
+    if (engine->handing_over || !engine->over)
+        return engine_result(fail(ERR_USAGE, "colrow_restart() is for an engine whose ranks are "
+                                             "lost, and not for callbacks"));
+    assert(engine->n_requests == 0);
+    engine->recovery.n_losses = 0;
+    start_ranks_again(engine, 0);
+    engine->over = false;
+    return 0;
+}
