@@ -15,6 +15,7 @@ struct runner {
     struct checkpoint *checkpoint;
     struct plan *plan;
     struct team *team;
+    struct model_weights *weights;
     struct model *model;
     const struct kernels *kernels;
     int rows_max, logit_rows_max, n_pages, n_ranks;
@@ -52,6 +53,7 @@ struct runner_options {
 static inline void runner_close(struct runner *r)
 {
     model_close(r->model);
+    model_weights_close(r->weights);
     team_free(r->team);
     plan_free(r->plan);
     checkpoint_close(r->checkpoint);
@@ -82,8 +84,14 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
     RUNNER_TRY(team_new(o->n_threads ? o->n_threads : 1, NULL, &r->team));
     r->rows_max = r->logit_rows_max = o->rows_max ? o->rows_max : 64;
     r->n_pages = o->n_pages ? o->n_pages : 16;
+    const struct model_weights_options weights = {.plan = r->plan,
+                                                  .checkpoint = r->checkpoint,
+                                                  .rank = comm_rank(comm),
+                                                  .kernels = r->kernels,
+                                                  .team = r->team};
+    RUNNER_TRY(model_weights_open(&weights, &r->weights));
     const struct model_options model = {.plan = r->plan,
-                                        .checkpoint = r->checkpoint,
+                                        .weights = r->weights,
                                         .comm = comm,
                                         .kernels = r->kernels,
                                         .order = o->order,

@@ -22,7 +22,9 @@ static const struct entry variables[] = {
      "for measurements: from how many bytes on two ranks copy past their caches"},
     {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails, or @FILE"},
     {"COLROW_FAIL_STEP_RESERVATION", "for tests: a rank's first step finds no memory"},
+    {"COLROW_SPOIL_WEIGHTS", "for tests: RANK, whose weights change after its first restart"},
     {"COLROW_SEGMENT_FD", "between the owner of a group and its ranks: their shared memory"},
+    {"COLROW_KEEPER_FD", "between the owner of a group and its ranks' keepers: their socket"},
     {"COLROW_LIFE_FD", "between the owner of a group and its ranks: the pipe that says who lives"},
 };
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/flight_record.h"
 #include "comm/rank_watcher.h"
 #include "comm/reduce_points.h"
 #include "comm/shm_all_reduce.h"
@@ -259,6 +260,14 @@ void comm_finish_step(struct comm *comm, int64_t step)
 void comm_abort(struct comm *comm, const char *sentence)
 {
     comm_break(comm, comm->first_rank + comm->rank, sentence);
+}
+
+void comm_accuse_itself(const struct comm *comm, const char *sentence)
+{
+    struct segment *segment = &comm->membership->segment;
+    int rank = comm->first_rank + comm->rank;
+    if (segment->header)
+        verdict_give(segment, rank, rank, sentence);
 }
 
 void comm_fail_after(struct comm *comm, long n)

@@ -70,6 +70,8 @@ enum status comm_check(void *comm);
 // Ends the group for a reason of this rank's own, which becomes the error of all: out of memory, a
 // broken file.
 void comm_abort(struct comm *comm, const char *sentence);
+// The same from another thread than the one that uses `comm`.
+void comm_accuse_itself(const struct comm *comm, const char *sentence);
 
 // Tests make this rank's n-th collective from now fail (n >= 1); 0 turns it off. For whole
 // programs: COLROW_FAIL_COLLECTIVE=RANK:N in the environment, or @FILE with N of each rank.

@@ -14,22 +14,15 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/flight_record.h"
+#include "comm/group_member.h"
 #include "comm/group_spawn.h"
-#include "comm/process_handle.h"
 #include "comm/reduction_tree.h"
 #include "comm/segment.h"
 
 // Stopped and late ranks are looked at twice, this far apart: after Ctrl-Z and `fg`, or a virtual
 // machine's snapshot, the whole group looks stopped and late for a moment.
 enum { SECOND_LOOK_NS = 250000000, REAP_NS = 900000000, LOOK_MS = 20 };
-enum { DEADLINE_DEFAULT_SECONDS = 60 };
-
-struct member {
-    struct process_handle process;
-    bool left;        // has exited; its exit is collected in reap(), so that the pid stays its own
-    int code, status; // si_code, si_status
-    int64_t stopped_ns; // seen stopped since; 0: runs
-};
+enum { DEADLINE_DEFAULT_SECONDS = 60, NAME_BYTES = 64 };
 
 struct suspicion {
     int64_t key, seen_ns; // of what, since when; seen_ns 0: none
@@ -46,46 +39,6 @@ struct group {
     struct member member[];
 };
 
-// Fills code and status from the kernel, without collecting.
-static void look_at(struct group *group, int rank)
-{
-    struct member *member = &group->member[rank];
-    siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)member->process.pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) !=
-        0) {
-        if (errno != ECHILD)
-            return;
-        // The program ignores SIGCHLD or waits for everything: how the rank left is lost. A rank
-        // that closed left in peace.
-        member->left = true;
-        bool closed =
-            atomic_load_explicit(&group->segment.ranks[rank].closed, memory_order_relaxed) != 0;
-        member->code = CLD_EXITED;
-        member->status = closed ? 0 : 1;
-        return;
-    }
-    bool stopped = info.si_pid != 0 && info.si_code == CLD_STOPPED;
-    if (!stopped)
-        member->stopped_ns = 0;
-    else if (member->stopped_ns == 0)
-        member->stopped_ns = clock_ns();
-    if (info.si_pid == 0)
-        return;
-    member->code = info.si_code;
-    member->status = info.si_status;
-    member->left = !stopped;
-}
-
-static bool failed(const struct member *member)
-{
-    return member->left && (member->code != CLD_EXITED || member->status != 0);
-}
-
-static int exit_status_of(const struct member *member)
-{
-    return member->code == CLD_EXITED ? member->status : 128 + member->status;
-}
-
 static bool all_left(const struct group *group)
 {
     for (int r = 0; r < group->n_ranks; r++)
@@ -100,15 +53,15 @@ static void await_exits(struct group *group, int64_t end_ns)
     for (;;) {
         for (int r = 0; r < group->n_ranks; r++)
             if (!group->member[r].left)
-                look_at(group, r);
+                member_look(&group->member[r]);
         int64_t rest = end_ns - clock_ns();
         if (all_left(group) || rest <= 0)
             return;
         struct pollfd fds[COMM_RANKS_MAX];
         int n = 0, slice = rest / 1000000 < LOOK_MS ? 1 : LOOK_MS;
         for (int r = 0; r < group->n_ranks; r++)
-            if (!group->member[r].left && group->member[r].process.fd >= 0)
-                fds[n++] = (struct pollfd){.fd = group->member[r].process.fd, .events = POLLIN};
+            if (!group->member[r].left && member_fd(&group->member[r]) >= 0)
+                fds[n++] = (struct pollfd){.fd = member_fd(&group->member[r]), .events = POLLIN};
         if (poll(fds, (nfds_t)n, slice) < 0 && errno != EINTR)
             return;
     }
@@ -118,8 +71,7 @@ static void await_exits(struct group *group, int64_t end_ns)
 static void group_signal(struct group *group, int signal)
 {
     for (int r = 0; r < group->n_ranks; r++)
-        if (!group->member[r].left)
-            process_kill(&group->member[r].process, signal);
+        member_kill(&group->member[r], signal);
 }
 
 // Waits for those that were killed, and collects them. Who is still busy dying in the kernel is
@@ -127,14 +79,8 @@ static void group_signal(struct group *group, int signal)
 static void reap(struct group *group, int64_t patience_ns)
 {
     await_exits(group, clock_ns() + patience_ns);
-    for (int r = 0; r < group->n_ranks; r++) {
-        struct member *member = &group->member[r];
-        siginfo_t info = {0};
-        if (!member->process.pid || !member->left)
-            continue;
-        waitid(P_PID, (id_t)member->process.pid, &info, WEXITED | WNOHANG);
-        process_handle_close(&member->process);
-    }
+    for (int r = 0; r < group->n_ranks; r++)
+        member_collect(&group->member[r]);
 }
 
 static void kill_and_reap(struct group *group)
@@ -164,18 +110,31 @@ static void rank_place(const struct group *group, int rank, char *place)
         flight_place(&record->flight, place);
 }
 
+// "rank 1 (pid 77)"; where only its keeper can be named, that.
+static void rank_name(const struct group *group, int rank, char *name)
+{
+    const struct member *member = &group->member[rank];
+    bool keeper = member->keeper_gone || member->keeper_stopped;
+    snprintf(name, NAME_BYTES, "%srank %d (pid %d)",
+             keeper && member->process.pid ? "the keeper of " : "", rank, (int)member_pid(member));
+}
+
 static enum status end_for_exit(struct group *group, int rank)
 {
     const struct member *member = &group->member[rank];
-    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    char name[NAME_BYTES], place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    rank_name(group, rank, name);
     rank_place(group, rank, place);
-    if (member->code == CLD_EXITED)
-        snprintf(sentence, sizeof sentence, "rank %d (pid %d) left with exit status %d%s", rank,
-                 (int)member->process.pid, member->status, place);
+    if (member->code == 0)
+        snprintf(sentence, sizeof sentence, "a process for rank %d cannot be made: %s", rank,
+                 strerror(member->status));
+    else if (member->code == CLD_EXITED)
+        snprintf(sentence, sizeof sentence, "%s left with exit status %d%s", name, member->status,
+                 place);
     else
-        snprintf(sentence, sizeof sentence, "rank %d (pid %d) was killed by signal %d (%s)%s", rank,
-                 (int)member->process.pid, member->status, strsignal(member->status), place);
-    return end_group(group, exit_status_of(member), sentence);
+        snprintf(sentence, sizeof sentence, "%s was killed by signal %d (%s)%s", name,
+                 member->status, strsignal(member->status), place);
+    return end_group(group, member_exit_status(member), sentence);
 }
 
 // A rank has said what broke the group. Its word is the best there is, but when the culprit is dead
@@ -187,22 +146,23 @@ static enum status end_for_verdict(struct group *group, const struct verdict *ve
         return end_group(group, 1, verdict->sentence);
     const struct member *member = &group->member[culprit];
     if (verdict->author != culprit)
-        return failed(member) ? end_for_exit(group, culprit)
-                              : end_group(group, 1, verdict->sentence);
+        return member_failed(member) ? end_for_exit(group, culprit)
+                                     : end_group(group, 1, verdict->sentence);
     char place[PLACE_BYTES], sentence[VERDICT_BYTES + PLACE_BYTES + 64];
     rank_place(group, culprit, place);
     snprintf(sentence, sizeof sentence, "rank %d (pid %d) gave up%s: %s", culprit,
-             (int)member->process.pid, place, verdict->sentence);
-    return end_group(group, failed(member) ? exit_status_of(member) : 1, sentence);
+             (int)member_pid(member), place, verdict->sentence);
+    return end_group(group, member_failed(member) ? member_exit_status(member) : 1, sentence);
 }
 
 static enum status end_for_stop(struct group *group, int rank)
 {
     const struct member *member = &group->member[rank];
-    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    char name[NAME_BYTES], place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    rank_name(group, rank, name);
     rank_place(group, rank, place);
-    snprintf(sentence, sizeof sentence, "rank %d (pid %d) was stopped by signal %d (%s)%s", rank,
-             (int)member->process.pid, member->status, strsignal(member->status), place);
+    snprintf(sentence, sizeof sentence, "%s was stopped by signal %d (%s)%s", name, member->status,
+             strsignal(member->status), place);
     return end_group(group, 1, sentence);
 }
 
@@ -240,7 +200,7 @@ static enum status check_deserted(struct group *group)
     rank_place(group, waiter, place);
     snprintf(sentence, sizeof sentence,
              "rank %d (pid %d) left with exit status 0, but rank %d waits for it%s", leaver,
-             (int)group->member[leaver].process.pid, waiter, place);
+             (int)member_pid(&group->member[leaver]), waiter, place);
     return end_group(group, 1, sentence);
 }
 
@@ -278,13 +238,13 @@ enum status group_check(void *context)
     const struct verdict *verdict = verdict_read(&group->segment);
     for (int r = 0; r < group->n_ranks; r++)
         if (!group->member[r].left)
-            look_at(group, r);
+            member_look(&group->member[r]);
     if (!verdict)
         verdict = verdict_read(&group->segment);
     if (verdict)
         return end_for_verdict(group, verdict);
     for (int r = 0; r < group->n_ranks; r++)
-        if (failed(&group->member[r]))
+        if (member_failed(&group->member[r]))
             return end_for_exit(group, r);
     for (int r = 0; r < group->n_ranks; r++)
         if (group->member[r].stopped_ns &&
@@ -299,8 +259,8 @@ enum status group_poll(struct group *group, int timeout_ms, int *n_running)
     struct pollfd fds[COMM_RANKS_MAX];
     int n = 0;
     for (int r = 0; r < group->n_ranks; r++)
-        if (!group->member[r].left && group->member[r].process.fd >= 0)
-            fds[n++] = (struct pollfd){.fd = group->member[r].process.fd, .events = POLLIN};
+        if (!group->member[r].left && member_fd(&group->member[r]) >= 0)
+            fds[n++] = (struct pollfd){.fd = member_fd(&group->member[r]), .events = POLLIN};
     if (!group->over && !all_left(group))
         (void)poll(fds, (nfds_t)n,
                    timeout_ms < LOOK_MS || n == group->n_ranks ? timeout_ms : LOOK_MS);
@@ -322,17 +282,22 @@ enum status group_wait(struct group *group, int *exit_status)
     return OK;
 }
 
-static enum status start_members(struct group *group, const struct group_options *options,
-                                 const struct rank_fds *fds)
+static enum status start_member(struct member *member, const struct group_options *options,
+                                int rank, const struct rank_fds *fds)
 {
-    for (int r = 0; r < group->n_ranks; r++) {
-        pid_t pid;
-        TRY(spawn_rank(options, r, fds, &pid));
-        group->member[r].process = process_handle_open(pid);
-        group->member[r].left = false;
-        // relaxed: ranks look until it is there
-        atomic_store_explicit(&group->segment.ranks[r].pid, (int32_t)pid, memory_order_relaxed);
+    pid_t pid;
+    if (options->keepers) {
+        member->keeper = keepers_at(options->keepers, rank);
+        TRY(keeper_start_rank(member->keeper, options, rank, fds));
+        pid = member->keeper->process.pid;
+        atomic_store_explicit(&member->record->keeper_pid, (int32_t)pid, memory_order_relaxed);
+    } else {
+        TRY(spawn_rank(options, rank, fds, &pid));
+        member->process = process_handle_open(pid);
     }
+    member->left = false;
+    // relaxed: ranks look until it is there
+    atomic_store_explicit(&member->record->pid, (int32_t)pid, memory_order_relaxed);
     return OK;
 }
 
@@ -354,7 +319,7 @@ size_t group_shared_bytes(int n_ranks, size_t board_bytes)
 enum status group_spawn(const struct group_options *options, struct group **out)
 {
     int n = options->n_ranks;
-    struct rank_fds fds = {-1, -1, -1};
+    struct rank_fds fds = {-1, -1, -1, -1};
     if (n < 1 || n > COMM_RANKS_MAX)
         return fail(ERR_INPUT, "a group has 1 to %d ranks, not %d", COMM_RANKS_MAX, n);
     assert(options->program && options->arguments);
@@ -371,12 +336,15 @@ enum status group_spawn(const struct group_options *options, struct group **out)
         group->member[r] = (struct member){.process = {0, -1}, .left = true}; // until started
     enum status status;
     TRY_DONE(segment_new(n, options->board_bytes, deadline, &group->segment, &fds.segment));
+    for (int r = 0; r < n; r++)
+        group->member[r].record = &group->segment.ranks[r];
     TRY_DONE(spawn_raise_fd(&fds.segment));
     TRY_DONE(make_life_pipe(group, &fds.life));
     TRY_DONE(spawn_raise_fd(&fds.life));
     if (options->bell_fd > 0)
         TRY_DONE(spawn_copy_fd(options->bell_fd, &fds.bell));
-    TRY_DONE(start_members(group, options, &fds));
+    for (int r = 0; r < n; r++)
+        TRY_DONE(start_member(&group->member[r], options, r, &fds));
 done:
     rank_fds_close(&fds);
     if (status != OK)
@@ -437,11 +405,15 @@ int group_size(const struct group *group)
 int group_process_fd(const struct group *group, int rank)
 {
     assert(rank >= 0 && rank < group->n_ranks);
-    return group->member[rank].process.fd;
+    return member_fd(&group->member[rank]);
 }
 
 pid_t group_pid(const struct group *group, int rank)
 {
     assert(rank >= 0 && rank < group->n_ranks);
-    return (pid_t)atomic_load_explicit(&group->segment.ranks[rank].pid, memory_order_relaxed);
+    const struct member *member = &group->member[rank];
+    if (!member->keeper) // also when it has been collected
+        return (pid_t)atomic_load_explicit(&member->record->pid, memory_order_relaxed);
+    pid_t pid = member_pid(member);
+    return pid ? pid : member->keeper->process.pid;
 }

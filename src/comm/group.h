@@ -16,6 +16,7 @@
 #include "comm/flight_record.h"
 
 struct group;
+struct keepers; // group_keepers.h
 
 // What a group of `n_ranks` takes of shared memory, beside the `board_bytes` of its owner: what one
 // communicator touches.
@@ -31,9 +32,10 @@ struct group_options {
     size_t board_bytes; // shared memory for the owner's own use, zeroed
     // a collective that makes no progress for so long ends the group; 0: 60 s
     double deadline_seconds;
-    int bell_fd; // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
-    bool joins;  // every rank begins with comm_open(): one that has not is starting
-    bool hasty;  // group_check() does not wait until the ranks that it killed are gone
+    int bell_fd;             // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
+    bool joins;              // every rank begins with comm_open(): one that has not is starting
+    struct keepers *keepers; // that fork the ranks; borrowed; NULL: ranks are started directly
+    bool hasty;              // group_check() does not wait until the ranks that it killed are gone
 };
 
 enum status group_spawn(const struct group_options *options, struct group **out) STATUS_MUST_USE;
@@ -43,8 +45,8 @@ void group_close(struct group *group, double grace_seconds);
 void *group_board(const struct group *group);
 int group_size(const struct group *group);
 pid_t group_pid(const struct group *group, int rank);
-// Becomes readable when the rank exits; -1 on kernels without pidfds, or when its exit was
-// collected.
+// Becomes readable when the rank exits, or its keeper has news of it; -1 on kernels without pidfds,
+// or when its exit was collected.
 int group_process_fd(const struct group *group, int rank);
 
 // OK while every rank lives and runs. Otherwise kills the rest and returns ERR_GROUP with one

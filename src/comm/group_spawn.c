@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "comm/keeper.h"
 #include "comm/segment.h"
 
 void rank_fds_close(struct rank_fds *fds)
 {
-    int *const all[] = {&fds->segment, &fds->life, &fds->bell};
+    int *const all[] = {&fds->segment, &fds->life, &fds->bell, &fds->keeper};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (*all[i] >= 0)
             close(*all[i]);
@@ -77,7 +78,7 @@ static enum status set_number(struct variables *variables, const char *name, int
 }
 
 static enum status fill_environment(struct variables *variables,
-                                    const struct group_options *options, int rank)
+                                    const struct group_options *options, int rank, bool kept)
 {
     // Only for programs that look for them: nobody listens there.
     TRY(set_entry(variables, "MASTER_ADDR=127.0.0.1"));
@@ -90,6 +91,8 @@ static enum status fill_environment(struct variables *variables,
     TRY(set_number(variables, "LOCAL_RANK", rank));
     TRY(set_number(variables, "WORLD_SIZE", options->n_ranks));
     TRY(set_number(variables, "LOCAL_WORLD_SIZE", options->n_ranks));
+    if (kept)
+        TRY(set_number(variables, KEEPER_FD_VARIABLE, RANK_KEEPER_FD));
     TRY(set_number(variables, SEGMENT_FD_VARIABLE, RANK_SEGMENT_FD));
     return set_number(variables, LIFE_FD_VARIABLE, RANK_LIFE_FD);
 }
@@ -123,7 +126,11 @@ static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin,
         error = posix_spawn_file_actions_adddup2(actions, fds->life, RANK_LIFE_FD);
     if (!error && fds->bell >= 0)
         error = posix_spawn_file_actions_adddup2(actions, fds->bell, RANK_BELL_FD);
-    int first_closed = fds->bell >= 0 ? RANK_FDS_END : RANK_BELL_FD;
+    if (!error && fds->keeper >= 0)
+        error = posix_spawn_file_actions_adddup2(actions, fds->keeper, RANK_KEEPER_FD);
+    int first_closed = fds->bell < 0     ? RANK_BELL_FD
+                       : fds->keeper < 0 ? RANK_KEEPER_FD
+                                         : RANK_FDS_END;
     return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, first_closed);
 }
 
@@ -160,7 +167,7 @@ enum status spawn_rank(const struct group_options *options, int rank, const stru
 {
     struct variables variables = {0};
     arena_init(&variables.arena);
-    enum status status = fill_environment(&variables, options, rank);
+    enum status status = fill_environment(&variables, options, rank, fds->keeper >= 0);
     if (status == OK) {
         int error = spawn(options, variables.entries, fds, out);
         if (error)

@@ -5,11 +5,17 @@
 #include "comm/group.h"
 
 // What a rank inherits, and where: nothing else is open in it but 0, 1 and 2.
-enum { RANK_SEGMENT_FD = 3, RANK_LIFE_FD = 4, RANK_BELL_FD = 5, RANK_FDS_END = 6 };
+enum {
+    RANK_SEGMENT_FD = 3,
+    RANK_LIFE_FD = 4,
+    RANK_BELL_FD = 5,
+    RANK_KEEPER_FD = 6,
+    RANK_FDS_END = 7
+};
 
 // The same in the owner, before a rank starts; -1: none.
 struct rank_fds {
-    int segment, life, bell;
+    int segment, life, bell, keeper;
 };
 void rank_fds_close(struct rank_fds *fds);
 

@@ -104,10 +104,13 @@ static bool owner_gone_already(const struct rank_watcher *watcher)
     struct pollfd life = {.fd = watcher->life_fd, .events = POLLIN};
     if (poll(&life, 1, 0) > 0 && life.revents)
         return true;
-    // Not a child of a wrapper, but of the owner itself: then it must still be our parent.
+    // Not a child of a wrapper, but of the owner itself, or of our keeper: then it must still be
+    // our parent.
     const struct rank_record *record = &watcher->segment->ranks[watcher->rank];
     bool child = atomic_load_explicit(&record->pid, memory_order_relaxed) == (int32_t)getpid();
-    return (child && getppid() != owner) || process_is_gone(&watcher->owner) ||
+    pid_t keeper = (pid_t)atomic_load_explicit(&record->keeper_pid, memory_order_relaxed);
+    pid_t parent = keeper && keeper != getpid() ? keeper : owner;
+    return (child && getppid() != parent) || process_is_gone(&watcher->owner) ||
            (watcher->owner.fd < 0 && kill(owner, 0) && errno == ESRCH);
 }
 

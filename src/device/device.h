@@ -11,6 +11,9 @@
 // Zeroed memory, 64-byte aligned, on huge pages where the system gives them (2 MiB aligned from 2
 // MiB on). Free with device_free(same size).
 enum status device_memory_new(size_t bytes, const char *what, void **out) STATUS_MUST_USE;
+// From now on whoever writes there dies of it: for large memory, which has pages of its own.
+void device_memory_seal(void *memory, size_t bytes);
+void device_memory_unseal(void *memory, size_t bytes);
 void device_memory_free(void *memory, size_t bytes); // accepts NULL
 
 // Bytes: all that this process could ever use, what is free of it now, and what may still be

@@ -49,6 +49,18 @@ enum status device_memory_new(size_t bytes, const char *what, void **out)
     return OK;
 }
 
+void device_memory_seal(void *memory, size_t bytes)
+{
+    if (memory && bytes >= HUGE_PAGE)
+        (void)mprotect(memory, round_up(bytes, HUGE_PAGE), PROT_READ);
+}
+
+void device_memory_unseal(void *memory, size_t bytes)
+{
+    if (memory && bytes >= HUGE_PAGE)
+        (void)mprotect(memory, round_up(bytes, HUGE_PAGE), PROT_READ | PROT_WRITE);
+}
+
 void device_memory_free(void *memory, size_t bytes)
 {
     if (memory && bytes >= HUGE_PAGE)

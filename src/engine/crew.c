@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/group.h"
+#include "comm/group_keepers.h"
 #include "comm/group_spawn.h"
 #include "engine/crew_events.h"
 #include "engine/step_watch.h"
@@ -17,6 +18,7 @@ struct crew {
     struct crew_options options;
     struct crew_events events;
     enum crew_state state;
+    struct keepers *keepers;
     struct group *group; // NULL: none now
     struct board board;
     uint64_t generation;
@@ -74,6 +76,7 @@ static enum status start_crew(struct crew *crew)
         .board_bytes = bytes,
         .deadline_seconds = crew->options.deadline_seconds,
         .bell_fd = crew->events.bell_fd,
+        .keepers = crew->keepers,
         .joins = true,
         .hasty = true,
     };
@@ -95,6 +98,8 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     crew->state = CREW_LOADING;
     step_watch_init(&crew->watch, options->step_timeout_seconds);
     enum status status = crew_events_init(&crew->events);
+    if (status == OK)
+        status = keepers_new(options->shape.n_ranks, &crew->keepers);
     if (status == OK)
         status = start_crew(crew);
     if (status != OK)
@@ -200,6 +205,7 @@ void crew_stop(struct crew *crew)
     if (crew->group && crew->state == CREW_READY && !crew->posted)
         dismiss(crew);
     group_close(crew->group, 0);
+    keepers_free(crew->keepers);
     crew_events_fini(&crew->events);
     free(crew);
 }

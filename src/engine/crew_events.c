@@ -1,6 +1,7 @@
 #include "engine/crew_events.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -39,7 +40,8 @@ void crew_events_fini(struct crew_events *events)
 enum status crew_events_add(struct crew_events *events, int fd)
 {
     struct epoll_event event = {.events = EPOLLIN};
-    if (fd >= 0 && epoll_ctl(events->all_fd, EPOLL_CTL_ADD, fd, &event))
+    // EEXIST: a keeper's, from the generation before
+    if (fd >= 0 && epoll_ctl(events->all_fd, EPOLL_CTL_ADD, fd, &event) && errno != EEXIST)
         return fail_errno("watch", "a file descriptor of a group");
     return OK;
 }

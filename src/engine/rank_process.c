@@ -1,5 +1,6 @@
 #include "engine/rank.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,29 +10,44 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "comm/keeper.h"
 #include "device/device.h"
 #include "device/team.h"
 #include "device/topology.h"
 #include "engine/board.h"
+#include "engine/rank_check.h"
 #include "engine/rank_pages.h"
 #include "hf/checkpoint.h"
 #include "model/model.h"
 
+// One process until the weights are there, which then is the keeper (comm/keeper.h) of those who
+// work with them, one after the other.
 struct rank {
-    struct comm *comm;
-    struct board board;
+    int rank, n_ranks;
+    struct keeper *keeper;  // NULL in those
+    struct board board;     // in the keeper: while loading
     struct board_rank *own; // our part of it
     struct plan *plan;
+    const struct kernels *kernels;
+    struct model_weights *weights;
+    struct rank_check *check;
+    int cpus[TOPOLOGY_CORES_MAX];
+    int n_cpus; // 0: threads are not bound
+    int64_t begun_ns;
+    uint64_t generation;
+
+    struct comm *comm;
     struct team *team;
     struct model *model;
     struct rank_pages *pages;
     struct step_sequence *sequences; // [sequences_max]
-    int64_t begun_ns;
 };
 
 // All numbers for the front-end are counters that it reads now and then: relaxed suffices.
 #define PUBLISH(field, value)                                                                      \
     atomic_store_explicit(&rank->own->field, (value), memory_order_relaxed)
+
+// ---- loading ----
 
 static void show_progress(void *context, uint64_t bytes_read)
 {
@@ -49,7 +65,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
         TRY(tp_plan_file(options->tp_plan, &rules));
     enum status status = plan_compile(config,
                                       &(struct plan_options){
-                                          .n_ranks = comm_size(rank->comm),
+                                          .n_ranks = rank->n_ranks,
                                           .reduction_leaves = options->reduction_leaves,
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
@@ -63,39 +79,95 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
     return status;
 }
 
-static enum status start_team(struct rank *rank)
+static enum status find_cpus(struct rank *rank)
 {
-    int n_threads = rank->board.header->options.threads_per_rank, n_ranks = comm_size(rank->comm);
-    int cpus[TOPOLOGY_CORES_MAX];
+    int n_threads = rank->board.header->options.threads_per_rank;
     struct topology topology;
     TRY(topology_read(&topology));
     // bound only where each thread gets a core of its own; else the kernel may move them about
     bool fits =
-        n_threads <= TEAM_THREADS_MAX && n_ranks * n_threads <= topology.n_cores &&
-        topology_share(&topology, comm_rank(rank->comm), n_ranks, n_threads, cpus) == n_threads;
+        n_threads <= TEAM_THREADS_MAX && rank->n_ranks * n_threads <= topology.n_cores &&
+        topology_share(&topology, rank->rank, rank->n_ranks, n_threads, rank->cpus) == n_threads;
+    rank->n_cpus = fits ? n_threads : 0;
     if (fits)
-        topology_bind_memory(cpus, n_threads);
-    return team_new(n_threads, fits ? cpus : NULL, &rank->team);
+        topology_bind_memory(rank->cpus, n_threads);
+    return OK;
 }
 
-static enum status open_rank_model(struct rank *rank, const struct checkpoint *checkpoint)
+static enum status start_team(struct rank *rank)
+{
+    return team_new(rank->board.header->options.threads_per_rank, rank->n_cpus ? rank->cpus : NULL,
+                    &rank->team);
+}
+
+// The keeper itself works nowhere: who is forked off finds all CPUs.
+static enum status load_weights(struct rank *rank, const struct checkpoint *checkpoint)
+{
+    cpu_set_t cpus;
+    bool known = sched_getaffinity(0, sizeof cpus, &cpus) == 0;
+    TRY(start_team(rank));
+    struct model_weights_options options = {
+        .plan = rank->plan,
+        .checkpoint = checkpoint,
+        .rank = rank->rank,
+        .kernels = rank->kernels,
+        .team = rank->team,
+        .progress = show_progress,
+        .progress_context = rank,
+    };
+    enum status status = model_weights_open(&options, &rank->weights);
+    team_free(rank->team);
+    rank->team = NULL;
+    if (known)
+        (void)sched_setaffinity(0, sizeof cpus, &cpus); // it was so before
+    return status;
+}
+
+static enum status load_rank(struct rank *rank)
+{
+    size_t bytes;
+    void *memory = keeper_board(rank->keeper, &bytes);
+    rank->rank = keeper_rank(rank->keeper);
+    rank->n_ranks = keeper_group_size(rank->keeper);
+    keeper_mark(rank->keeper, "starting");
+    TRY(board_attach(memory, bytes, rank->n_ranks, NULL, NULL, &rank->board));
+    rank->own = &rank->board.ranks[rank->rank];
+    const struct board_options *options = &rank->board.header->options;
+    struct model_config config;
+    struct checkpoint *checkpoint;
+    log_set_level(LOG_ERROR); // what is unusual about the files the front-end has said
+    TRY(model_config_read(options->model, &config));
+    log_set_level((enum log_level)options->log_level);
+    TRY(kernels_choose(&rank->kernels));
+    TRY(checkpoint_open(options->model, &checkpoint));
+    enum status status;
+    TRY_DONE(compile_rank_plan(rank, &config, checkpoint));
+    TRY_DONE(find_cpus(rank));
+    keeper_mark(rank->keeper, "loading");
+    TRY_DONE(load_weights(rank, checkpoint));
+    status = rank_check_new(rank->weights, &rank->check);
+done:
+    checkpoint_close(checkpoint);
+    return status;
+}
+
+// ---- working ----
+
+static enum status open_rank_model(struct rank *rank)
 {
     const struct step_limits *limits = &rank->board.header->shape.limits;
     struct model_options options = {
         .plan = rank->plan,
-        .checkpoint = checkpoint,
+        .weights = rank->weights,
         .comm = rank->comm,
+        .kernels = rank->kernels,
         .order = (enum product_order)rank->board.header->options.product_order,
         .team = rank->team,
         .rows_max = limits->rows_max,
         .logit_rows_max = limits->logit_rows_max,
         .kv_pages = rank->board.header->shape.kv_pages,
         .host_pages = rank->board.header->shape.host_pages,
-        .progress = show_progress,
-        .progress_context = rank,
     };
-    TRY(kernels_choose(&options.kernels));
-    comm_mark(rank->comm, -1, -1, "loading");
     TRY(model_open(&options, &rank->model));
     TRY(rank_pages_start(&rank->board, rank->own, rank->model, &rank->pages));
     struct model_memory memory;
@@ -111,40 +183,23 @@ static enum status open_rank_model(struct rank *rank, const struct checkpoint *c
     return OK;
 }
 
-static enum status load_model(struct rank *rank)
-{
-    const struct board_options *options = &rank->board.header->options;
-    struct model_config config;
-    struct checkpoint *checkpoint;
-    log_set_level(LOG_ERROR); // what is unusual about the files the front-end has said
-    TRY(model_config_read(options->model, &config));
-    log_set_level((enum log_level)options->log_level);
-    TRY(checkpoint_open(options->model, &checkpoint));
-    enum status status;
-    TRY_DONE(compile_rank_plan(rank, &config, checkpoint));
-    TRY_DONE(start_team(rank));
-    comm_mark(rank->comm, -1, -1, NULL);
-    TRY_DONE(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads yet
-    status = open_rank_model(rank, checkpoint);
-done:
-    checkpoint_close(checkpoint);
-    return status;
-}
-
-static enum status rank_open(struct rank *rank)
+static enum status join(struct rank *rank)
 {
     TRY(comm_open(&rank->comm));
     comm_mark(rank->comm, -1, -1, "starting");
     size_t bytes;
     void *memory = comm_board(rank->comm, &bytes);
-    TRY(board_attach(memory, bytes, comm_size(rank->comm), comm_check, rank->comm, &rank->board));
-    rank->own = &rank->board.ranks[comm_rank(rank->comm)];
+    TRY(board_attach(memory, bytes, rank->n_ranks, comm_check, rank->comm, &rank->board));
+    rank->own = &rank->board.ranks[rank->rank];
     log_set_level((enum log_level)rank->board.header->options.log_level);
     size_t n_sequences = (size_t)rank->board.header->shape.limits.sequences_max;
     TRY(memory_new(n_sequences, sizeof *rank->sequences, "step plans", &rank->sequences));
-    TRY(load_model(rank));
+    TRY(start_team(rank));
+    comm_mark(rank->comm, -1, -1, NULL);
+    TRY(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads any more
+    TRY(open_rank_model(rank));
     board_arrive(&rank->board, board_loaded(&rank->board));
-    return OK;
+    return rank_check_start(rank->check, rank->comm);
 }
 
 static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns)
@@ -198,14 +253,33 @@ static enum status serve(struct rank *rank)
     }
 }
 
-static void rank_close(struct rank *rank)
+static void stop_working(struct rank *rank)
 {
+    rank_check_stop(rank->check);
     rank_pages_stop(rank->pages);
     model_close(rank->model);
     team_free(rank->team);
-    plan_free(rank->plan);
     free(rank->sequences);
     comm_close(rank->comm);
+}
+
+static enum status work_as_rank(struct rank *rank)
+{
+    if (rank->generation > 1)
+        rank->begun_ns = clock_ns();
+    // For the test of rank_check.h: COLROW_SPOIL_WEIGHTS=RANK.
+    const char *spoiled = getenv("COLROW_SPOIL_WEIGHTS");
+    if (spoiled && atoi(spoiled) == rank->rank && rank->generation == 2)
+        model_weights_spoil(rank->weights, model_weights_bytes(rank->weights) / 2);
+    enum status status = join(rank);
+    if (status == OK)
+        status = serve(rank);
+    if (status != OK && rank->comm)
+        comm_abort(rank->comm, status_message());
+    else if (status != OK)
+        log_error("%s", status_message());
+    stop_working(rank);
+    return status;
 }
 
 int rank_main(void)
@@ -215,13 +289,21 @@ int rank_main(void)
     signal(SIGINT, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     struct rank rank = {.begun_ns = clock_ns()};
-    enum status status = rank_open(&rank);
-    if (status == OK)
-        status = serve(&rank);
-    if (status != OK && rank.comm)
-        comm_abort(rank.comm, status_message());
-    else if (status != OK)
+    enum status status = keeper_open(&rank.keeper);
+    if (status == OK) {
+        status = load_rank(&rank);
+        if (status != OK)
+            keeper_abort(rank.keeper, status_message());
+    } else {
         log_error("%s", status_message());
-    rank_close(&rank);
+    }
+    if (status == OK && keeper_serve(rank.keeper, &rank.generation)) {
+        rank.keeper = NULL;
+        status = work_as_rank(&rank);
+    }
+    rank_check_free(rank.check);
+    model_weights_close(rank.weights);
+    plan_free(rank.plan);
+    keeper_close(rank.keeper);
     return status == OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -16,7 +16,6 @@
 #include "model/weights.h"
 
 struct model {
-    struct arena arena;
     const struct plan *plan;
     const struct rank_share *share;
     const struct kernels *kernels;
@@ -27,13 +26,13 @@ struct model {
     struct scratch_size size;
     int64_t kv_pages, host_pages;
 
-    struct weights weights;
+    struct weights weights; // in the memory of model_options.weights
     struct rope rope;
     struct scratch scratch;
     struct leaf_plan whole, attention_leaves,
         mlp_leaves; // of hidden; of o_columns; of intermediate
 
-    void *weight_memory, *scratch_memory;
+    void *scratch_memory;
     // [kv_pages][layers][local kv heads][keys, values]: all of a page is in one place, so that
     // pages can move
     char *kv_memory;

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
-#include "base/clock.h"
 #include "device/device.h"
 #include "model/forward.h"
+#include "model/model_weights.h"
 #include "model/plan_build.h"
 
 // The rank's leaves in its own k, which begins at the first of them.
@@ -38,26 +38,6 @@ static void set_leaves(struct model *m)
               plan->attention_tree.n_ranks > 1 ? m->rank : 0, &m->attention_leaves);
     leaves_of(&plan->mlp_tree, plan->mlp_leaf_bounds, plan->mlp_tree.n_ranks > 1 ? m->rank : 0,
               &m->mlp_leaves);
-}
-
-static enum status load_weights(struct model *m, const struct model_options *options)
-{
-    struct weights_layout layout;
-    struct weights_loading loading = {.checkpoint = options->checkpoint,
-                                      .kernels = options->kernels,
-                                      .team = options->team,
-                                      .progress = options->progress,
-                                      .progress_context = options->progress_context};
-    TRY(plan_check_parameters(m->plan, options->checkpoint));
-    TRY(weights_measure(m->plan, options->checkpoint, m->rank, &layout));
-    TRY(device_memory_new(layout.bytes, "the weights", &m->weight_memory));
-    m->memory.weight_bytes = layout.bytes;
-    TRY(weights_place(m->plan, options->checkpoint, m->rank, m->weight_memory, &m->arena,
-                      &m->weights, &layout));
-    int64_t begun_ns = clock_ns();
-    TRY(weights_load(&loading, &layout, &m->memory.file_bytes_read));
-    m->memory.weights_ns = (uint64_t)(clock_ns() - begun_ns);
-    return OK;
 }
 
 static void touch_memory(char *at, const char *past)
@@ -103,7 +83,7 @@ static enum status reserve_scratch(struct model *m)
 
 enum status model_open(const struct model_options *options, struct model **out)
 {
-    assert(options && options->plan && options->checkpoint && options->comm && options->kernels &&
+    assert(options && options->plan && options->weights && options->comm && options->kernels &&
            options->team);
     *out = NULL;
     const struct plan *plan = options->plan;
@@ -119,8 +99,11 @@ enum status model_open(const struct model_options *options, struct model **out)
                     options->rows_max, options->logit_rows_max, (long long)options->kv_pages);
     struct model *m;
     TRY(memory_new(1, sizeof *m, "a model", &m));
-    arena_init(&m->arena);
     m->plan = plan;
+    m->weights = options->weights->weights;
+    m->memory = (struct model_memory){.weight_bytes = options->weights->bytes,
+                                      .file_bytes_read = options->weights->file_bytes_read,
+                                      .weights_ns = options->weights->load_ns};
     m->rank = rank;
     m->share = &plan->shares[rank];
     m->comm = options->comm;
@@ -134,7 +117,6 @@ enum status model_open(const struct model_options *options, struct model **out)
     rope_init(&m->rope, &plan->config);
     set_leaves(m);
     enum status status = OK;
-    TRY_DONE(load_weights(m, options));
     TRY_DONE(reserve_pages(m));
     TRY_DONE(reserve_scratch(m));
     *out = m;
@@ -148,11 +130,9 @@ void model_close(struct model *m)
 {
     if (!m)
         return;
-    device_memory_free(m->weight_memory, m->memory.weight_bytes);
     device_memory_free(m->kv_memory, m->memory.kv_bytes);
     device_memory_free(m->host_memory, m->memory.host_kv_bytes);
     device_memory_free(m->scratch_memory, m->memory.scratch_bytes);
-    arena_fini(&m->arena);
     free(m);
 }
 

@@ -13,9 +13,33 @@
 
 struct model;
 
+// A rank's weights: read, packed, and from then on never written. A process that is forked shares
+// their memory.
+struct model_weights;
+struct model_weights_options {
+    const struct plan *plan;             // borrowed for model_weights_open()
+    const struct checkpoint *checkpoint; // likewise
+    int rank;
+    const struct kernels *kernels;
+    struct team *team; // reads and packs
+    // called now and then while loading with the bytes read so far; may be NULL
+    void (*progress)(void *context, uint64_t bytes_read);
+    void *progress_context;
+};
+// Reads this rank's byte ranges and packs them.
+enum status model_weights_open(const struct model_weights_options *options,
+                               struct model_weights **out) STATUS_MUST_USE;
+void model_weights_close(struct model_weights *weights); // accepts NULL
+size_t model_weights_bytes(const struct model_weights *weights);
+// A number that follows from the `bytes` from `begin` on, as far as there are any: to see whether
+// they have changed.
+uint64_t model_weights_sum(const struct model_weights *weights, size_t begin, size_t bytes);
+// For tests: changes a byte, of this process's copy.
+void model_weights_spoil(struct model_weights *weights, size_t at);
+
 struct model_options {
     const struct plan *plan;             // borrowed for the model's life
-    const struct checkpoint *checkpoint; // borrowed for model_open()
+    const struct model_weights *weights; // borrowed for the model's life
     struct comm *comm;                   // borrowed; comm_rank() says which share
     const struct kernels *kernels;
     enum product_order order; // of the products' sums; ORDER_TILES only with COMPUTE_BF16
@@ -24,9 +48,6 @@ struct model_options {
     int logit_rows_max;
     int64_t kv_pages;   // pages in the pool
     int64_t host_pages; // pages to which those can be copied, and back (struct step_copy)
-    // called now and then while loading with the bytes read so far; may be NULL
-    void (*progress)(void *context, uint64_t bytes_read);
-    void *progress_context;
 };
 
 struct model_memory {
@@ -34,8 +55,7 @@ struct model_memory {
     uint64_t weights_ns; // from the first byte read to the last one packed
 };
 
-// Reads this rank's byte ranges and packs them; reserves KV pages and scratch. Nothing is allocated
-// afterwards.
+// Reserves KV pages and scratch. Nothing is allocated afterwards.
 enum status model_open(const struct model_options *options, struct model **out) STATUS_MUST_USE;
 void model_close(struct model *model); // accepts NULL
 // Gives the KV pages [begin, end) their memory, which the kernel hands out at the first write. They

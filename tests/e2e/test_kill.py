@@ -36,6 +36,15 @@ def children(pid):
     return pids
 
 
+def working(pid):
+    """The ranks of an owner: those that their keepers have forked, and keepers that load."""
+    return [rank for keeper in children(pid) for rank in children(keeper) or [keeper]]
+
+
+def everybody(pid):
+    return [process for keeper in children(pid) for process in [keeper, *children(keeper)]]
+
+
 def runs(pid):
     """True unless the process is gone, or dead and only not yet collected by init."""
     try:
@@ -52,9 +61,9 @@ for i in range(TIMES):
         [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--samples", "48", "--ignore-eos", "-tp", str(tp), "--rank-restarts", "0", "-q"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(random.uniform(0.0, 0.6))
-    ranks = children(process.pid)
+    ranks = everybody(process.pid)
     owner = random.random() < 0.25 or not ranks
-    victim = process.pid if owner else random.choice(ranks)
+    victim = process.pid if owner else random.choice(working(process.pid))
     what = signal.SIGKILL if owner else random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGSEGV))
     running = process.poll() is None
     try:
@@ -94,9 +103,8 @@ for i in range(8):
                                stderr=subprocess.PIPE, text=True)
     while process.poll() is None and len(children(process.pid)) < 2:
         time.sleep(0.001)
-    ranks = children(process.pid)
     time.sleep(0.003 * i)
-    os.kill(ranks[-1], signal.SIGKILL)
+    os.kill(working(process.pid)[-1], signal.SIGKILL)
     _, message = process.communicate(timeout=20)
     check(EARLY.search(message) or PLACE.search(message), f"a rank killed {3 * i} ms after it was started: {message!r}")
 for tp in (1, 2):
@@ -108,7 +116,7 @@ for tp in (1, 2):
         while process.poll() is None and len(children(process.pid)) < tp:
             time.sleep(0.005)
         time.sleep(wait + 0.01 * i)
-        ranks = children(process.pid)
+        ranks = working(process.pid)
         if ranks:
             os.kill(ranks[-1], signal.SIGKILL)
         _, message = process.communicate(timeout=20)

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "engine/crew.h"
@@ -203,6 +204,83 @@ static void a_stopped_rank_is_found(void **state)
     assert_no_children();
 }
 
+// Of a rank that works: the process that has its weights.
+static pid_t keeper_of(pid_t rank)
+{
+    char path[64], text[512] = "";
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)rank);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    assert_int_equal(sscanf(strrchr(text, ')') + 1, " %*c %d", &parent), 1);
+    assert_int_not_equal(parent, getpid());
+    return (pid_t)parent;
+}
+
+// The rank ends with it, and the next loads again; one that is stopped is missed when its rank is
+// gone. The others' keepers stay.
+static void a_keeper_may_die(void **state)
+{
+    (void)state;
+    int files = open_files();
+    static float first[TOY_VOCAB], again[TOY_VOCAB];
+    struct crew *crew = start(2, COLROW_BINARY);
+    assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+    run_prompt(crew, 1, first);
+    for (int stop = 0; stop < 2; stop++) {
+        pid_t ranks[] = {crew_pid(crew, 0), crew_pid(crew, 1)};
+        pid_t keepers[] = {keeper_of(ranks[0]), keeper_of(ranks[1])};
+        kill(keepers[1], stop ? SIGSTOP : SIGKILL);
+        if (stop)
+            kill(ranks[0], SIGKILL);
+        assert_int_equal(wait_while(crew, CREW_READY), CREW_BROKEN);
+        char sentence[64];
+        snprintf(sentence, sizeof sentence, "%srank %d (pid %d) was killed by signal",
+                 stop ? "" : "the keeper of ", stop ? 0 : 1, (int)(stop ? ranks[0] : keepers[1]));
+        assert_broken(crew, sentence);
+        crew_restart(crew, 0);
+        assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
+        assert_int_equal(keeper_of(crew_pid(crew, 0)), keepers[0]);
+        assert_int_not_equal(keeper_of(crew_pid(crew, 1)), keepers[1]);
+        run_prompt(crew, 2 + stop, again);
+        assert_memory_equal(again, first, sizeof first);
+    }
+    crew_stop(crew);
+    assert_no_children();
+    assert_int_equal(open_files(), files);
+}
+
+// A rank that starts again finds that its weights are no longer what was loaded.
+static void spoilt_weights_are_loaded_again(void **state)
+{
+    (void)state;
+    static float first[TOY_VOCAB], again[TOY_VOCAB];
+    setenv("COLROW_SPOIL_WEIGHTS", "1", 1);
+    struct crew *crew = start(2, COLROW_BINARY);
+    unsetenv("COLROW_SPOIL_WEIGHTS");
+    assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+    run_prompt(crew, 1, first);
+    struct timespec moment = {0, 300000000}; // for the sums: nothing tells that they are there
+    nanosleep(&moment, NULL);
+    kill(crew_pid(crew, 0), SIGKILL);
+    assert_int_equal(wait_while(crew, CREW_READY), CREW_BROKEN);
+    crew_restart(crew, 0);
+    enum crew_state now;
+    do
+        now = sleep_and_poll(crew);
+    while (now != CREW_BROKEN);
+    assert_broken(crew, "of its weights in memory are not what was loaded");
+    assert_broken(crew, "rank 1 (pid");
+    crew_restart(crew, 0);
+    assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
+    run_prompt(crew, 2, again);
+    assert_memory_equal(again, first, sizeof first);
+    crew_stop(crew);
+    assert_no_children();
+}
+
 static void no_ranks_at_all(void **state)
 {
     (void)state;
@@ -249,6 +327,8 @@ int main(void)
         cmocka_unit_test(a_dead_rank_is_replaced),
         cmocka_unit_test(a_rank_may_die_while_loading),
         cmocka_unit_test(a_stopped_rank_is_found),
+        cmocka_unit_test(a_keeper_may_die),
+        cmocka_unit_test(spoilt_weights_are_loaded_again),
         cmocka_unit_test(no_ranks_at_all),
         cmocka_unit_test(an_idle_crew_is_quiet),
     };

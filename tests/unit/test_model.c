@@ -384,21 +384,29 @@ static void test_out_of_memory(void **state)
     struct tiny_model m;
     tiny_make(&m, &specs[0], 3);
     struct runner good = open_tiny(&m, COMPUTE_BF16, 8, 2);
-    const struct model_options options = {.plan = good.plan,
-                                          .checkpoint = good.checkpoint,
-                                          .comm = self,
-                                          .kernels = good.kernels,
-                                          .team = good.team,
-                                          .rows_max = 8,
-                                          .logit_rows_max = 8,
-                                          .kv_pages = 4};
+    const struct model_weights_options loading = {.plan = good.plan,
+                                                  .checkpoint = good.checkpoint,
+                                                  .kernels = good.kernels,
+                                                  .team = good.team};
+    struct model_options options = {.plan = good.plan,
+                                    .comm = self,
+                                    .kernels = good.kernels,
+                                    .team = good.team,
+                                    .rows_max = 8,
+                                    .logit_rows_max = 8,
+                                    .kv_pages = 4};
     for (long n = 1;; n++) {
-        struct model *model;
+        struct model *model = NULL;
+        struct model_weights *weights;
         memory_fail_after(n);
-        enum status status = model_open(&options, &model);
+        enum status status = model_weights_open(&loading, &weights);
+        options.weights = weights;
+        if (status == OK)
+            status = model_open(&options, &model);
         memory_fail_after(0);
+        model_close(model);
+        model_weights_close(weights);
         if (status == OK) {
-            model_close(model);
             assert_true(n > 2);
             break;
         }
@@ -428,22 +436,18 @@ static void test_progress(void **state)
     tiny_make(&m, &specs[4], 3);
     struct runner r = open_tiny(&m, COMPUTE_BF16, 8, 3);
     uint64_t last = 0;
-    const struct model_options options = {.plan = r.plan,
-                                          .checkpoint = r.checkpoint,
-                                          .comm = self,
-                                          .kernels = r.kernels,
-                                          .team = r.team,
-                                          .rows_max = 8,
-                                          .logit_rows_max = 8,
-                                          .kv_pages = 4,
-                                          .progress = note_progress,
-                                          .progress_context = &last};
-    struct model *model;
+    const struct model_weights_options options = {.plan = r.plan,
+                                                  .checkpoint = r.checkpoint,
+                                                  .kernels = r.kernels,
+                                                  .team = r.team,
+                                                  .progress = note_progress,
+                                                  .progress_context = &last};
+    struct model_weights *weights;
     struct model_memory memory;
-    check(model_open(&options, &model));
-    model_memory(model, &memory);
+    check(model_weights_open(&options, &weights));
+    model_memory(r.model, &memory);
     assert_int_equal(last, memory.file_bytes_read);
-    model_close(model);
+    model_weights_close(weights);
     runner_close(&r);
     tiny_remove(&m);
 }

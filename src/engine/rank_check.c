@@ -1,0 +1,108 @@
+#include "engine/rank_check.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+enum { BLOCK_BYTES = 4 << 20 };
+
+struct block_sum {
+    _Atomic uint64_t sum; // 0: not yet summed
+};
+
+struct rank_check {
+    const struct model_weights *weights;
+    struct block_sum *sums; // [n], shared by all who are forked
+    size_t n;
+    struct comm *comm;
+    pthread_t thread;
+    bool started;
+    _Atomic bool stop; // relaxed: only when
+};
+
+enum status rank_check_new(const struct model_weights *weights, struct rank_check **out)
+{
+    struct rank_check *check;
+    TRY(memory_new(1, sizeof *check, "sums of the weights", &check));
+    check->weights = weights;
+    check->n = (model_weights_bytes(weights) + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    check->sums = mmap(NULL, (check->n + 1) * sizeof *check->sums, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (check->sums == MAP_FAILED) {
+        free(check);
+        return fail_memory(check->n * sizeof *check->sums, "sums of the weights");
+    }
+    *out = check;
+    return OK;
+}
+
+void rank_check_free(struct rank_check *check)
+{
+    if (!check)
+        return;
+    munmap(check->sums, (check->n + 1) * sizeof *check->sums);
+    free(check);
+}
+
+// The keeper would give the same to the next rank: it goes, too.
+static void refuse_block(struct rank_check *check, size_t block)
+{
+    char sentence[160];
+    snprintf(sentence, sizeof sentence,
+             "bytes %zu to %zu of its weights in memory are not what was loaded, as bad memory or "
+             "a stray write would leave them; they are read again",
+             block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    comm_accuse_itself(check->comm, sentence);
+    kill(getppid(), SIGKILL);
+}
+
+static void *check_blocks(void *context)
+{
+    enum { NICE = 15 }; // of a core that computes it gets a thirtieth
+    struct rank_check *check = context;
+    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); // this thread's alone, on Linux
+    for (size_t i = 0; i < check->n; i++) {
+        if (atomic_load_explicit(&check->stop, memory_order_relaxed))
+            return NULL;
+        // never 0, so that 0 means none
+        uint64_t sum = model_weights_sum(check->weights, i * BLOCK_BYTES, BLOCK_BYTES) | 1;
+        // relaxed: each is a word of its own
+        uint64_t before = atomic_load_explicit(&check->sums[i].sum, memory_order_relaxed);
+        if (before == 0) {
+            atomic_store_explicit(&check->sums[i].sum, sum, memory_order_relaxed);
+        } else if (before != sum) {
+            refuse_block(check, i);
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+enum status rank_check_start(struct rank_check *check, struct comm *comm)
+{
+    check->comm = comm;
+    int error = pthread_create(&check->thread, NULL, check_blocks, check);
+    if (error)
+        return fail(ERR_MEMORY, "a thread cannot be started: %s", strerror(error));
+    check->started = true;
+    return OK;
+}
+
+void rank_check_stop(struct rank_check *check)
+{
+    if (!check || !check->started)
+        return;
+    atomic_store_explicit(&check->stop, true, memory_order_relaxed);
+    pthread_join(check->thread, NULL);
+    check->started = false;
+}
