@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -75,6 +76,9 @@ static bool turn_is(struct turn *turn, uint32_t number)
     return atomic_load_explicit(&turn->number, memory_order_acquire) == number;
 }
 
+// Not longer than this: a wake-up that the kernel refuses costs half a second then, and no hang.
+static const struct timespec sleep_max = {0, 500000000};
+
 // Until the number is no longer `number`.
 static void turn_await(struct turn *turn, uint32_t number, int64_t spin_ns)
 {
@@ -96,7 +100,7 @@ static void turn_await(struct turn *turn, uint32_t number, int64_t spin_ns)
     atomic_fetch_add_explicit(&turn->sleepers, 1, memory_order_seq_cst); // see turn_raise()
     while (
         turn_is(turn, number)) // the kernel compares once more and returns at once when it differs
-        syscall(SYS_futex, &turn->number, FUTEX_WAIT_PRIVATE, number, NULL, NULL, 0);
+        syscall(SYS_futex, &turn->number, FUTEX_WAIT_PRIVATE, number, &sleep_max, NULL, 0);
     atomic_fetch_sub_explicit(&turn->sleepers, 1,
                               memory_order_relaxed); // a count too high costs one system call
 }
