@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test clients soak chaos check-full setup setup-full install clean asan tsan fuzz docs format
+.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install clean asan tsan fuzz docs format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -38,6 +38,10 @@ chaos: program
 # Both compilers, both sanitizers, every checker, every fuzzer for a minute: see .ci/full.
 check-full:
 	@.ci/full
+
+# Every call and collective of a rank fails once, under load: some ten minutes.
+faults: all
+	COLROW="$(abspath $(BUILD))/colrow" python3 tests/faults/faults.py
 
 setup:
 ifneq ($(SETUP),0)

@@ -300,7 +300,7 @@ def restarting_points(serving):
             serving.server.wait_for(serving.is_ready, 30)
 
         for call, n_seen in serving.calls_while(rank, restart).items():
-            last = min(n_seen, 12)
+            last = min(n_seen, 6)
             for error in ERRORS[call]:
                 points += [Point("restarting", call, rank, n, error) for n in range(1, last + 1)]
     return points
