@@ -47,7 +47,7 @@ enum colrow_error_class {
     COLROW_ERROR_MEMORY,     // [503]
     COLROW_ERROR_IO,         // the operating system refused something
     COLROW_ERROR_CANCELLED,
-    COLROW_ERROR_INTERNAL, // a bug of colrow [500]
+    COLROW_ERROR_INTERNAL, // a bug of colrow, also a request that kills the ranks by it [500]
 };
 COLROW_API enum colrow_error_class colrow_error_class(void); // of the same call as colrow_error()
 COLROW_API const char *colrow_error_class_name(enum colrow_error_class error); // "too large", ...
@@ -361,6 +361,9 @@ struct colrow_statistics {
     // from the moment when the loss was noticed until the next step was complete (where nothing
     // waited: until the new ranks were ready); of it until they were ready. All times, and the last
     double recovery_seconds, last_recovery_seconds, last_recovery_load_seconds;
+    // requests that failed (COLROW_ERROR_INTERNAL) because ranks were lost with them again and
+    // again, also when they ran alone
+    uint64_t requests_given_up;
 };
 struct colrow_rank_statistics {
     int pid;

@@ -21,6 +21,7 @@ static const struct entry variables[] = {
     {"COLROW_STREAM_BYTES",
      "for measurements: from how many bytes on two ranks copy past their caches"},
     {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails, or @FILE"},
+    {"COLROW_DIE_AT_TOKEN", "for tests: ID, a step with this token kills the ranks"},
     {"COLROW_FAIL_STEP_RESERVATION", "for tests: a rank's first step finds no memory"},
     {"COLROW_SPOIL_WEIGHTS", "for tests: RANK, whose weights change after its first restart"},
     {"COLROW_SEGMENT_FD", "between the owner of a group and its ranks: their shared memory"},

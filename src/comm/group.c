@@ -386,6 +386,11 @@ void group_close(struct group *group, double grace_seconds)
     free(group);
 }
 
+int group_exit_status(const struct group *group)
+{
+    return group->over ? group->exit_status : 0;
+}
+
 bool group_gone(struct group *group)
 {
     reap(group, 0);

@@ -68,6 +68,8 @@ enum status group_poll(struct group *group, int timeout_ms, int *n_running) STAT
 // Asks all to leave with `signal`, kills after `grace_seconds` who has not, collects them. The
 // group stays, for its board.
 void group_end(struct group *group, int signal, double grace_seconds);
+// Of a group that is over: of the rank that failed first, as group_wait() says it; else 0.
+int group_exit_status(const struct group *group);
 // Never waits: collects who has exited, and says whether that was the last one.
 bool group_gone(struct group *group);
 

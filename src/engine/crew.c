@@ -28,6 +28,7 @@ struct crew {
     bool canary_told;   // what the board says
     bool restarting;    // new ranks start as soon as the old ones are gone ...
     int64_t restart_ns; // ... and clock_ns() has come here
+    int exit_status;    // of the rank that broke it
     bool blind;         // ranks without pidfds: only looking tells
     struct step_watch watch;
     char reason[STATUS_MESSAGE_MAX];
@@ -40,6 +41,7 @@ static void break_crew(struct crew *crew)
     crew->state = CREW_BROKEN;
     crew->posted = crew->canary = false;
     crew->restarting = false;
+    crew->exit_status = crew->group ? group_exit_status(crew->group) : 0;
     if (crew->group)
         group_end(crew->group, SIGKILL, 0);
     crew_events_tick(&crew->events, crew->group != NULL); // until they are gone
@@ -283,6 +285,12 @@ enum crew_state crew_poll(struct crew *crew)
 enum crew_state crew_state(const struct crew *crew)
 {
     return crew->state;
+}
+
+int crew_exit_status(const struct crew *crew)
+{
+    assert(crew->state == CREW_BROKEN);
+    return crew->exit_status;
 }
 
 void crew_restart(struct crew *crew, int64_t delay_ns)

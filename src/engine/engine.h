@@ -22,11 +22,13 @@
 
 // What the engine knows of lost ranks (engine_recover.c).
 struct recovery {
-    int restarts_max; // without one step completed in between
-    int n_losses;     // since the last completed step
-    int64_t ready_ns; // clock_ns() when the present ranks were loaded; 0: they are not
-    int64_t lost_ns;  // ... when the loss was noticed that is being made good; 0: none is
-    int64_t load_ns;  // how long it took then until ranks were ready again
+    int restarts_max;   // without one step completed in between
+    int n_losses;       // since the last completed step
+    int n_losses_alone; // ... of them, while a suspect ran alone
+    int n_suspects;     // requests; at least so many when it is not 0
+    int64_t ready_ns;   // clock_ns() when the present ranks were loaded; 0: they are not
+    int64_t lost_ns;    // ... when the loss was noticed that is being made good; 0: none is
+    int64_t load_ns;    // how long it took then until ranks were ready again
     char reason[STATUS_MESSAGE_MAX]; // of the loss that no warning has told yet
 };
 
@@ -93,6 +95,14 @@ enum status engine_fail(const struct colrow_engine *engine);
 bool engine_lose_crew(struct colrow_engine *engine);
 void engine_note_ready(struct colrow_engine *engine); // the ranks are loaded
 void engine_note_step(struct colrow_engine *engine);  // a step is complete
+
+// engine_suspects.c
+void engine_note_lost_step(
+    struct colrow_engine *engine); // the one under way, before it is forgotten
+// ... and after that: requests that were found too often fail.
+void engine_give_up_culprits(struct colrow_engine *engine);
+// Before a step is planned: whether a request is to run alone, and which.
+void engine_choose_alone(struct colrow_engine *engine);
 
 // engine_step.c
 // True when all results of the step under way are taken. What is not yet taken when the time is

@@ -76,6 +76,8 @@ static void remove_request(struct colrow_engine *engine, struct request *request
 {
     *(request->previous ? &request->previous->next : &engine->first_request) = request->next;
     *(request->next ? &request->next->previous : &engine->last_request) = request->previous;
+    if (engine->scheduler.alone == request)
+        scheduler_isolate(&engine->scheduler, NULL);
     engine->n_requests--;
     engine->request_bytes -= request->bytes;
     request_free(request);

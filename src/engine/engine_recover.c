@@ -13,17 +13,31 @@ enum {
     BACK_OFF_NS = 100000000, // before the second restart in a row; doubles with each further one
     BACK_OFF_DOUBLINGS = 6,  // ... up to 6.4 s
 };
+// A request that kills the ranks is to be found before it is enough: losses while it ran alone
+// count only beyond so many.
+enum { LOSSES_ALONE_MAX = 8 };
 static const int64_t steady_ns = 5000000000; // ready and idle for so long: nothing was wrong
+
+static int counted_losses(const struct recovery *recovery)
+{
+    int alone = recovery->n_losses_alone;
+    return recovery->n_losses - (alone < LOSSES_ALONE_MAX ? alone : LOSSES_ALONE_MAX);
+}
+
+static bool is_enough(const struct recovery *recovery)
+{
+    return counted_losses(recovery) > recovery->restarts_max;
+}
 
 enum status engine_fail(const struct colrow_engine *engine)
 {
     const struct recovery *recovery = &engine->recovery;
     enum status status = crew_fail(engine->crew);
-    if (!engine->over || recovery->restarts_max == 0 ||
-        recovery->n_losses <= recovery->restarts_max)
+    if (!engine->over || recovery->restarts_max == 0 || !is_enough(recovery))
         return status;
+    int n = recovery->n_losses - 1;
     return fail(status, "%s; the ranks were started again %d time%s without one step completed",
-                status_message(), recovery->restarts_max, recovery->restarts_max == 1 ? "" : "s");
+                status_message(), n, n == 1 ? "" : "s");
 }
 
 // The results of the step under way will never come.
@@ -103,7 +117,9 @@ bool engine_lose_crew(struct colrow_engine *engine)
     note_loss(engine);
     // what is wrong with a model that was never loaded will be wrong again
     bool loaded = engine->statistics.load_seconds > 0;
-    if (!loaded || recovery->restarts_max == 0 || recovery->n_losses > recovery->restarts_max) {
+    if (engine->in_flight && !engine->taking)
+        engine_note_lost_step(engine);
+    if (!loaded || recovery->restarts_max == 0 || is_enough(recovery)) {
         end_engine(engine);
         return false;
     }
@@ -112,9 +128,10 @@ bool engine_lose_crew(struct colrow_engine *engine)
     else if (engine->in_flight)
         forget_step(engine);
     engine_end_cancelled(engine);
+    engine_give_up_culprits(engine);
     engine_hand_over(engine, true);
     engine->statistics.restarts++;
-    start_ranks_again(engine, back_off(recovery->n_losses));
+    start_ranks_again(engine, back_off(counted_losses(recovery)));
     return true;
 }
 
@@ -150,7 +167,7 @@ void engine_note_ready(struct colrow_engine *engine)
 
 void engine_note_step(struct colrow_engine *engine)
 {
-    engine->recovery.n_losses = 0;
+    engine->recovery.n_losses = engine->recovery.n_losses_alone = 0;
     if (engine->recovery.lost_ns && engine->recovery.ready_ns)
         note_recovered(engine, engine->end_ns);
 }
@@ -161,7 +178,7 @@ int colrow_restart(struct colrow_engine *engine)
         return engine_result(fail(ERR_USAGE, "colrow_restart() is for an engine whose ranks are "
                                              "lost, and not for callbacks"));
     assert(engine->n_requests == 0);
-    engine->recovery.n_losses = 0;
+    engine->recovery.n_losses = engine->recovery.n_losses_alone = 0;
     start_ranks_again(engine, 0);
     engine->over = false;
     return 0;

@@ -18,6 +18,7 @@ static void launch(struct colrow_engine *engine)
     struct scheduler *scheduler = &engine->scheduler;
     if (crew_is_checking(engine->crew))
         return;
+    engine_choose_alone(engine);
     engine_grow_pool(engine);
     if (scheduler_plan(scheduler) == 0)
         return;

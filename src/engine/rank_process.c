@@ -41,6 +41,8 @@ struct rank {
     struct model *model;
     struct rank_pages *pages;
     struct step_sequence *sequences; // [sequences_max]
+    // for tests of requests that kill (COLROW_DIE_AT_TOKEN): with this one a step aborts; -1: none
+    int32_t deadly_token;
 };
 
 // All numbers for the front-end are counters that it reads now and then: relaxed suffices.
@@ -216,6 +218,13 @@ static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns
     PUBLISH(bytes_sent, statistics.bytes_sent);
 }
 
+static void die_at_token(const struct rank *rank, const struct step *step)
+{
+    for (int32_t i = 0; i < step->n_rows && rank->deadly_token >= 0; i++)
+        if (step->tokens[i] == rank->deadly_token)
+            (void)raise(SIGABRT);
+}
+
 static enum status execute_step(struct rank *rank, uint64_t number, int64_t *total_ns)
 {
     const struct board_header *header = rank->board.header;
@@ -223,6 +232,7 @@ static enum status execute_step(struct rank *rank, uint64_t number, int64_t *tot
     struct step step;
     TRY(step_plan_read(rank->board.plan, &header->shape.limits, header->options.generation, number,
                        rank->sequences, &step));
+    die_at_token(rank, &step);
     rank_pages_follow(rank->pages);
     TRY(model_forward(rank->model, &step, &rank->board.results));
     publish_times(rank, begin_ns, total_ns);
@@ -238,6 +248,8 @@ static enum status serve(struct rank *rank)
     int64_t total_ns = 0;
     if (getenv("COLROW_FAIL_STEP_RESERVATION"))
         memory_fail_after(1);
+    const char *deadly = getenv("COLROW_DIE_AT_TOKEN");
+    rank->deadly_token = deadly ? atoi(deadly) : -1;
     for (uint64_t number = options->first_step;; number++) {
         comm_mark(rank->comm, -1, -1, NULL);
         TRY(signal_await(&header->plan, (uint32_t)number, WAIT_BUSY, comm_check, rank->comm));

@@ -68,7 +68,10 @@ struct request {
     int32_t n_stops;
     int32_t n_prompt, max_tokens;
     bool cancelled;
-    size_t bytes;                   // reserved for its answers, whatever comes of them
+    bool suspect;         // it may be what kills the ranks: it runs alone (engine_suspects.c)
+    int n_alone, n_alike; // losses of the ranks while it did; losses one like the other
+    int fault;            // crew_exit_status() of the last one that it was part of
+    size_t bytes;         // reserved for its answers, whatever comes of them
     struct completion *completions; // [n]
     int32_t n, n_open;              // n_open: not closed
 };

@@ -96,13 +96,19 @@ void scheduler_pause(struct scheduler *s, struct sequence *sequence)
         park(s, sequence);
 }
 
+static bool stands_back(const struct scheduler *s, const struct sequence *sequence)
+{
+    return s->alone && s->alone != sequence->request;
+}
+
 void scheduler_resume(struct scheduler *s, struct sequence *sequence)
 {
     sequence->paused = false;
     if (sequence->state != SEQUENCE_PARKED)
         return;
     sequence_queue_remove(&s->parked, sequence);
-    if (sequence->n_pages > 0 && s->running.n < s->limits.sequences_max) {
+    bool may_run = s->running.n < s->limits.sequences_max && !stands_back(s, sequence);
+    if (sequence->n_pages > 0 && may_run) {
         sequence->state = SEQUENCE_RUNNING;
         sequence_queue_insert(&s->running, sequence);
         return;
@@ -114,6 +120,18 @@ void scheduler_resume(struct scheduler *s, struct sequence *sequence)
     give_pages(s, sequence);
     sequence->state = SEQUENCE_WAITING;
     sequence_queue_insert(&s->waiting, sequence);
+}
+
+void scheduler_isolate(struct scheduler *s, const struct request *request)
+{
+    if (s->alone == request)
+        return;
+    s->alone = request;
+    for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
+        next = sequence->next;
+        if (stands_back(s, sequence)) // it would hold pages, and a place in the batch
+            preempt(s, sequence);
+    }
 }
 
 // Those that were paused while a step with them was under way.
@@ -418,6 +436,8 @@ static void start_waiting(struct scheduler *s, struct room *room)
     int32_t n_seen = 0;
     for (struct sequence *sequence = s->waiting.first, *next; sequence; sequence = next) {
         next = sequence->next;
+        if (stands_back(s, sequence))
+            continue;
         if (room->rows < 1 || room->logit_rows < 1 || s->running.n >= s->limits.sequences_max ||
             n_seen++ >= s->limits.sequences_max)
             return;
@@ -534,6 +554,8 @@ void scheduler_member_done(struct scheduler *s, struct sequence *member)
     member->n_computed += member->step_tokens;
     member->step_tokens = 0;
     assert(member->n_computed <= member->n_tokens);
+    if (member->n_computed > member->computed_most)
+        member->computed_most = member->n_computed;
     if (s->cache)
         share_whole_pages(s, member);
 }

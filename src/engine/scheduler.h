@@ -28,6 +28,7 @@ struct scheduler {
     struct kv_pool *pool;       // borrowed
     struct prefix_cache *cache; // borrowed; NULL: no page is shared
     struct sequence_queue waiting, running, parked;
+    const struct request *alone; // nobody else's sequences run; NULL: everybody's may
     uint64_t preemptions;
     // tokens of first starts: looked up, found, and of these found in host pages
     uint64_t prefix_queries, prefix_hits, prefix_host_hits;
@@ -56,6 +57,9 @@ void scheduler_remove(struct scheduler *scheduler, struct sequence *sequence);
 // and no place in the batch. Both may come at any time, and twice.
 void scheduler_pause(struct scheduler *scheduler, struct sequence *sequence);
 void scheduler_resume(struct scheduler *scheduler, struct sequence *sequence);
+
+// From now on only sequences of `request` run, the others wait; NULL: all may run again.
+void scheduler_isolate(struct scheduler *scheduler, const struct request *request);
 
 // Plans the next step into scheduler->step and each member's fields; returns the number of its
 // rows, 0 when there is nothing to do. Steps with rows are numbered from 1 on. Every page table

@@ -32,8 +32,13 @@ struct sequence {
 
     int32_t *tokens; // prompt, then what was generated
     int32_t n_prompt, n_tokens, tokens_max;
-    int32_t n_computed; // whose keys and values are in the pages
-    int32_t replay_end; // so many had been computed when the ranks were lost; 0: they never were
+    int32_t n_computed;    // whose keys and values are in the pages
+    int32_t replay_end;    // so many had been computed when the ranks were lost; 0: they never were
+    int32_t computed_most; // of n_computed, whatever became of the pages
+
+    // of the last steps in which the ranks were lost (engine_suspects.c)
+    int32_t n_losses;         // so many in a row were with it, and it got no further in between
+    int32_t computed_at_loss; // computed_most then
 
     int32_t *pages; // [pages_max]
     int32_t n_pages, pages_max;
