@@ -132,25 +132,26 @@ class MemoryLimit:
                 self.close()
 
     def kill(self, pid, seconds=5):
-        """True when the kernel has killed the process."""
+        """-> when the memory ran out that made the kernel kill the process, or None: it lives."""
+        begun = touched = time.monotonic()
         try:
             write_to(os.path.join(self.folder, "cgroup.procs"), pid)
             if self.limit.endswith("memory.max"):
                 write_to(self.limit, 0)
-                return self.await_end(pid, seconds)
+                return begun if self.await_end(pid, seconds) else None
             # version 1 charges what is touched from now on, and kills for that
             write_to(self.limit, 4096)
-            until = time.monotonic() + seconds
-            while lives(pid) and time.monotonic() < until:
+            while lives(pid) and time.monotonic() < begun + seconds:
                 if (address := untouched_address(pid)) is not None:
+                    touched = time.monotonic()
                     with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
                         memory.seek(address)
                         memory.write(b"\0")
                 else:
                     time.sleep(0.001)
         except OSError:
-            pass
-        return not lives(pid)
+            pass  # also because it is gone
+        return None if lives(pid) else touched
 
     def await_end(self, pid, seconds):
         until = time.monotonic() + seconds
@@ -220,12 +221,9 @@ class Faults:
         theirs = [pid for victim in victims for pid in children_of(victim)]  # a keeper's rank goes with it
         number = SIGNALS.get(kind) or self.rng.choice([signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
         if kind == "memory":
-            begun = time.monotonic()
-            died = self.memory.kill(victims[0])
+            begun = self.memory.kill(victims[0])
             self.memory.lift()
-            if not died:
-                return None
-            return kind, victims, begun
+            return (kind, victims, begun) if begun else None
         begun = time.monotonic()
         hit = [self.hit(pid, number) for pid in victims]
         return (kind, victims + theirs, begun) if any(hit) else None

@@ -17,6 +17,7 @@ from support import patience
 MIB = 1 << 20
 WARM_UP = 0.2  # of the faults: heaps and caches have their size then
 SAMPLES = 40   # of memory, over a run
+FAULTS_FLAT = 40  # so many are needed to say that memory is flat: every kind of request has come by then
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 MEASURED = {"to_next_token": "to the next token of any stream", "to_health_200": "to /health 200", "pause_of_a_stream": "to the next token of each stream that it met"}
 
@@ -24,6 +25,10 @@ MEASURED = {"to_next_token": "to the next token of any stream", "to_health_200":
 def quantile(values, q):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def quantiles(values):
+    return {name: quantile(values, share) for name, share in QUANTILES.items()}
 
 
 class Pulse:
@@ -71,6 +76,7 @@ class Chaos:
         self.limit = None      # of requests to take; None: until the faults are over
         self.problems = []
         self.done = {}         # kind -> faults
+        self.by_kind = {}      # kind -> seconds to the next token
         self.to_token, self.to_health = [], []
         self.unseen = 0        # faults during which /health was not seen to say 503
         self.samples = []
@@ -199,6 +205,7 @@ class Chaos:
                     health_at = time.monotonic()
             time.sleep(0.001)
         self.to_token.append(token_at - at)
+        self.by_kind.setdefault(kind, []).append(token_at - at)
         self.to_health.append(health_at - at)
         self.unseen += not refused
         return True
@@ -272,7 +279,7 @@ class Chaos:
         warm = [sample for sample in self.samples if sample["faults"] >= WARM_UP * last] or self.samples
         half = len(warm) // 2
         early, late = (max(sample["front"] for sample in part) for part in (warm[:half] or warm, warm[half:]))
-        if late > early * 1.02 + 2 * MIB:
+        if last >= FAULTS_FLAT and late > early * 1.02 + 2 * MIB:
             found.append(f"memory of the front-end grows: {early / MIB:.1f} MiB at most in the first half after warm-up, {late / MIB:.1f} MiB in the second")
         first, end = self.samples[0], self.samples[-1]
         if end["ranks"] > max(sample["ranks"] for sample in self.samples[:-1]) * 1.02 + 2 * MIB:
@@ -304,11 +311,12 @@ class Chaos:
             "tensor_parallel_size": self.tp,
             "faults": self.n_done(),
             "kinds": dict(sorted(self.done.items())),
+            "to_next_token_by_kind": {kind: quantiles(values) for kind, values in sorted(self.by_kind.items())},
             "requests": self.right + self.failed + self.different,
             "failed": self.failed,
             "http_errors": self.http_errors,
             "different": self.different,
-            "recovery_seconds": {name: {q: quantile(values, share) for q, share in QUANTILES.items()} for name, values in measured.items() if values},
+            "recovery_seconds": {name: quantiles(values) for name, values in measured.items() if values},
             "without_503": self.unseen,
             "memory": [self.samples[0], self.samples[-1]] if self.samples else [],
             "skipped": self.faults.skipped,
@@ -344,6 +352,8 @@ def table(results):
     lines += ["| seconds from the fault | p50 | p90 | p99 | most |", "|---|---|---|---|---|"]
     for key, times in results["recovery_seconds"].items():
         lines.append(f"| {MEASURED[key]} | " + " | ".join(f"{times[q]:.3f}" for q in QUANTILES) + " |")
+    for kind, times in results["to_next_token_by_kind"].items():
+        lines.append(f"| ... after {kind} | " + " | ".join(f"{times[q]:.3f}" for q in QUANTILES) + " |")
     if results["memory"]:
         first, last = results["memory"]
         lines += ["", f"front-end {first['front'] / MIB:.1f} MiB, then {last['front'] / MIB:.1f}; "
