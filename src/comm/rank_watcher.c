@@ -152,8 +152,9 @@ void rank_watcher_stop(struct rank_watcher *watcher)
     if (!watcher)
         return;
     uint64_t one = 1;
-    ssize_t written = write(watcher->stop_fd, &one, sizeof one); // an eventfd takes it
-    (void)written;
+    // an eventfd takes it, but for a fault; then the thread is in poll(), where it can be cancelled
+    if (write(watcher->stop_fd, &one, sizeof one) != sizeof one)
+        pthread_cancel(watcher->thread);
     pthread_join(watcher->thread, NULL);
     close(watcher->stop_fd);
     close(watcher->life_fd);

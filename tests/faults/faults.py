@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -59,6 +60,9 @@ class Faults:
         self.page = mmap.mmap(self.file.fileno(), self.BYTES)
         self.environment = {"LD_PRELOAD": LIBRARY, "FAULTS": self.path, "COLROW_FAIL_COLLECTIVE": "@" + self.path}
 
+    def begin(self):
+        """Before a program starts."""
+
     def get(self, kind, offset):
         return struct.unpack_from(kind, self.page, offset)[0]
 
@@ -93,6 +97,71 @@ class Faults:
     def disarm(self):
         struct.pack_into("=512x", self.page, 0)
         struct.pack_into("=q", self.page, 520, 0)
+
+
+class KernelFaults:
+    """System calls fail in the kernel, also those that the C library and the loader make by themselves: strace in front of a rank, which
+    stays the owner's child. It counts in each process and thread, so that a rank that starts again may fail again, and again."""
+
+    ERRORS = {"openat": "EMFILE", "futex": "EINTR", "clone": "EAGAIN", "clone3": "EAGAIN", "sendto": "EPIPE", "recvmsg": "ECONNRESET",
+              **dict.fromkeys(("mmap", "brk", "mprotect", "munmap", "madvise", "mremap"), "ENOMEM"),
+              **dict.fromkeys(("read", "pread64", "preadv2", "write", "pwrite64", "newfstatat", "fstat", "close", "getdents64"), "EIO")}
+    NEVER = ("execve", "exit", "exit_group", "restart_syscall", "rt_sigreturn")  # beginnings and ends, which cannot fail
+
+    def __init__(self, folder):
+        self.script, self.log, self.options = os.path.join(folder, "rank"), os.path.join(folder, "strace"), ""
+        with open(self.script, "w", encoding="utf-8") as file:
+            file.write('#!/bin/sh\n[ "$RANK" = "$STRACE_RANK" ] && exec strace -D -f -o "$STRACE_LOG" $STRACE_OPTIONS "$STRACE_COLROW" "$@"\n'
+                       'exec "$STRACE_COLROW" "$@"\n')
+        os.chmod(self.script, 0o755)
+
+    @staticmethod
+    def work_here():
+        try:
+            done = subprocess.run(["strace", "-D", "-f", "--seccomp-bpf", "-e", "trace=write", "-o", "/dev/null", "true"], capture_output=True, timeout=10)
+        except OSError:
+            return False
+        return done.returncode == 0 and not done.stderr
+
+    @property
+    def environment(self):
+        return {"COLROW_RANK_PROGRAM": self.script, "STRACE_COLROW": os.path.abspath(COLROW), "STRACE_LOG": self.log, "STRACE_RANK": "1",
+                "STRACE_OPTIONS": self.options}
+
+    def begin(self):
+        if os.path.exists(self.log):
+            os.unlink(self.log)
+
+    def counts(self):
+        """How often a rank makes each call."""
+        self.options = "-c -U calls,name"
+        status, out, error, _, _ = generate(self)
+        assert status == 0, error
+        self.wait_for_strace()
+        with open(self.log, encoding="utf-8") as file:
+            rows = [line.split() for line in file if re.match(r" *\d+ +\w+$", line)]
+        return out, {name: int(n) for n, name in rows if name not in self.NEVER and name != "total"}
+
+    def wait_for_strace(self):
+        """It writes its last lines after the process that it watches has ended."""
+        size, until = -1, time.monotonic() + 2
+        while time.monotonic() < until:
+            now = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+            if now == size and now > 0:
+                return
+            size = now
+            time.sleep(0.05)
+
+    def arm(self, point):
+        self.options = f"--seccomp-bpf -e trace={point.call} -e inject={point.call}:error={errno.errorcode[point.error]}:when={point.n}"
+
+    def fired(self, _):
+        self.wait_for_strace()
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return "(INJECTED)" in file.read()
+
+    def disarm(self):
+        self.options = "-e trace=none"
 
 
 def ask(server, body):
@@ -313,6 +382,7 @@ COMMAND = [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens",
 def generate(faults):
     """-> (exit status or None: it hangs, standard output, standard error, seconds, processes that are left)"""
     begun = time.monotonic()
+    faults.begin()
     process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **faults.environment})
     seen = set()
     while process.poll() is None and time.monotonic() < begun + HANG_SECONDS:
@@ -351,6 +421,16 @@ def starting_points(faults, expected):
     return points
 
 
+def kernel_points(faults, expected):
+    out, counts = faults.counts()
+    expected.append(out)
+    points = []
+    for call, n_seen in counts.items():
+        error = getattr(errno, faults.ERRORS.get(call, "EINVAL"))
+        points += [Point("kernel", call, 1, n, error) for n in sorted({round(n_seen ** (i / 5)) for i in range(6)})]
+    return points
+
+
 def try_start(faults, table, expected, point):
     faults.disarm()
     faults.arm(point)
@@ -362,7 +442,7 @@ def try_start(faults, table, expected, point):
     elif not faults.fired(point):
         table.add(point, "not reached", took)
     elif status == 0:
-        table.add(point, ("restart" if "rank" in error else "unnoticed") if out == expected[0] else "wrong", took, out)
+        table.add(point, ("restart" if "rank " in error else "unnoticed") if out == expected[0] else "wrong", took, out)
     else:
         table.add(point, "sentence" if error.strip() and status == 1 else "silent", took, f"exit status {status}: {error}")
     faults.disarm()
@@ -385,7 +465,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, help="try so many points of each phase")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--phase", choices=("serving", "restarting", "starting"))
+    parser.add_argument("--phase", choices=("serving", "restarting", "starting", "kernel"))
     parser.add_argument("--call", help="only this call, e.g. \"futex wake\"")
     arguments = parser.parse_args()
     if SANITIZE:
@@ -412,6 +492,12 @@ def main():
         if wanted("starting"):
             for point in select(starting_points(faults, expected)):
                 try_start(faults, table, expected, point)
+        if wanted("kernel") and KernelFaults.work_here():
+            kernel_faults = KernelFaults(folder)
+            for point in select(kernel_points(kernel_faults, expected)):
+                try_start(kernel_faults, table, expected, point)
+        elif wanted("kernel"):
+            print("not tried: faults in the kernel, as strace is not here or may not trace")
     table.show()
     print(f"{table.count()} points in {time.monotonic() - begun:.0f} s, {len(table.bad)} of them bad")
     sys.exit(1 if table.bad else 0)
