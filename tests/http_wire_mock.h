@@ -12,8 +12,9 @@ struct mock_wire {
     struct http_site *site;
     struct http_connection connection;
     struct bytes sent;
-    size_t unsent; // of `sent`, not taken by the client yet
-    bool hold;     // the client takes nothing
+    size_t unsent;    // of `sent`, not taken by the client yet
+    size_t under_way; // taken by the kernel alone
+    bool hold;        // the client takes nothing
     bool receiving, finished, cut, woken;
 };
 
@@ -29,6 +30,11 @@ static inline void mock_send(void *wire, const char *data, size_t length)
 static inline size_t mock_unsent(const void *wire)
 {
     return ((const struct mock_wire *)wire)->unsent;
+}
+
+static inline size_t mock_under_way(const void *wire)
+{
+    return ((const struct mock_wire *)wire)->under_way;
 }
 
 static inline void mock_receive(void *wire, bool on)
@@ -58,8 +64,8 @@ static inline void mock_wake(void *wire)
     ((struct mock_wire *)wire)->woken = true;
 }
 
-static const struct http_wire_ops mock_ops = {mock_send,   mock_unsent, mock_receive,
-                                              mock_finish, mock_cut,    mock_wake};
+static const struct http_wire_ops mock_ops = {
+    mock_send, mock_unsent, mock_under_way, mock_receive, mock_finish, mock_cut, mock_wake};
 
 static inline void mock_open(struct mock_wire *w, struct http_site *site)
 {

@@ -65,7 +65,8 @@ const struct flag http_flag_rows[HTTP_FLAGS] = {
     {FLAG_NUMBER, "--idle-timeout", "--timeout-keep-alive", AT(idle_s), 0.1, 86400, "SECONDS",
      "between two requests of a connection (default 60)"},
     {FLAG_NUMBER, "--stalled-timeout", NULL, AT(stalled_s), 0.1, 86400, "SECONDS",
-     "a client that takes nothing for so long is dropped (default 30)"},
+     "a client that takes nothing for so long is dropped, one that takes less than 240 bytes a "
+     "second a little later (default 30)"},
     {FLAG_INT, "--retry-after", NULL, AT(options.retry_after_s), 0, 86400, "SECONDS",
      "what answers 429 and 503 suggest (default 1)"},
 };

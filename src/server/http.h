@@ -25,6 +25,7 @@ enum {
     HTTP_PAUSE_BYTES = 256 << 10,        // unsent: the stream's owner is asked to pause
     HTTP_RESUME_BYTES = 128 << 10,       // ... and told to go on below this
     HTTP_STREAM_BYTES_MAX = 4 << 20,     // unsent of a stream whose owner does not pause: cut off
+    HTTP_SLOWEST_BYTES_PER_S = 240,      // a client that takes less for long is cut off
     HTTP_ROUTES_MAX = 64,
     HTTP_KEYS_MAX = 1024,
     HTTP_REQUEST_ID_MAX = 128,
@@ -43,7 +44,7 @@ struct http_options {
     int header_ms;  // from the first byte (or the connection's start) to the end of the header
     int body_ms;    // from there to the end of the body
     int idle_ms;    // between two requests
-    int stalled_ms; // the client takes nothing of what is to be sent
+    int stalled_ms; // the client takes nothing of what is to be sent; see struct http_patience
     int retry_after_s;
 
     const char *const *api_keys; // any of these opens /v1; none: all is open

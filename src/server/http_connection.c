@@ -77,8 +77,8 @@ static void connection_receive(struct http_connection *c, bool on)
 
 void http_connection_send(struct http_connection *c, const char *data, size_t length)
 {
-    if (c->handed_bytes - c->delivered == 0)
-        c->progressed_ms = c->site->now_ms;
+    if (c->ops->unsent(c->wire) == 0)
+        http_patience_renew(&c->patience, c->site->now_ms, c->site->options.stalled_ms);
     c->handed_bytes += (int64_t)length;
     c->ops->send(c->wire, data, length);
 }
@@ -302,21 +302,45 @@ void http_connection_turn_away(struct http_connection *c)
         http_exchange_refuse(c, &full);
 }
 
-static void note_progress(struct http_connection *c)
-{
-    int64_t delivered = c->handed_bytes - (int64_t)c->ops->unsent(c->wire);
-    if (delivered > c->delivered || delivered == c->handed_bytes)
-        c->progressed_ms = c->site->now_ms;
-    c->delivered = delivered;
-}
-
 void http_connection_sent(struct http_connection *c)
 {
-    note_progress(c);
     http_exchange_sent(c);
     if (!c->receiving && c->state == CONNECTION_HEAD && !answers_wait(c))
         c->ops->wake(c->wire);
     connection_count(c);
+}
+
+// ---- slow clients ----
+
+void http_patience_renew(struct http_patience *patience, int64_t now_ms, int stalled_ms)
+{
+    patience->until_ms = now_ms + stalled_ms;
+}
+
+bool http_patience_lasts(struct http_patience *patience, int64_t taken, int64_t now_ms,
+                         int stalled_ms)
+{
+    int64_t more = taken - patience->taken;
+    if (more > 0)
+        patience->until_ms += more * 1000 / HTTP_SLOWEST_BYTES_PER_S;
+    if (patience->until_ms > now_ms + stalled_ms)
+        patience->until_ms = now_ms + stalled_ms;
+    patience->taken = taken;
+    return now_ms < patience->until_ms;
+}
+
+// What has left this process may still lie in this machine's kernel, by the hundred KiB: only what
+// has arrived is taken.
+static bool client_takes(struct http_connection *c)
+{
+    int64_t now = c->site->now_ms, unsent = (int64_t)c->ops->unsent(c->wire);
+    int stalled = c->site->options.stalled_ms;
+    if (unsent == 0) {
+        http_patience_renew(&c->patience, now, stalled);
+        return true;
+    }
+    int64_t taken = c->handed_bytes - unsent - (int64_t)c->ops->under_way(c->wire);
+    return http_patience_lasts(&c->patience, taken, now, stalled);
 }
 
 void http_connection_tick(struct http_connection *c)
@@ -327,7 +351,7 @@ void http_connection_tick(struct http_connection *c)
     if (c->state == CONNECTION_OVER)
         return;
     http_connection_sent(c);
-    if (now - c->progressed_ms >= c->site->options.stalled_ms && c->delivered < c->handed_bytes) {
+    if (!client_takes(c)) {
         c->site->gauges.dropped_slow++;
         http_connection_lost(c);
         return;

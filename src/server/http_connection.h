@@ -11,11 +11,25 @@
 struct http_wire_ops {
     void (*send)(void *wire, const char *data, size_t length); // copies what it cannot send at once
     size_t (*unsent)(const void *wire);                        // bytes that still wait
+    size_t (*under_way)(const void *wire); // sent, but not known to have arrived
     void (*receive)(void *wire, bool on);
     void (*finish)(void *wire); // sends what is left, then closes in order
     void (*cut)(void *wire);    // closes at once
     void (*wake)(void *wire);   // has the loop call http_connection_run() soon
 };
+
+// How long a client is still borne that has bytes waiting for it: `stalled_ms` at first and at
+// most. Time uses that up, and each HTTP_SLOWEST_BYTES_PER_S bytes that it takes give a second
+// back. So who takes nothing is cut off after `stalled_ms`, and who takes less than that rate a
+// little later.
+struct http_patience {
+    int64_t taken;    // bytes, when it was looked at last
+    int64_t until_ms; // on the site's clock
+};
+void http_patience_renew(struct http_patience *patience, int64_t now_ms, int stalled_ms);
+// The client has taken so many bytes by now: whether there is patience left.
+bool http_patience_lasts(struct http_patience *patience, int64_t taken, int64_t now_ms,
+                         int stalled_ms);
 
 enum connection_state {
     CONNECTION_HEAD,     // reading a header, or idle
@@ -54,10 +68,10 @@ struct http_connection {
     struct bytes body;
     char *path;
     struct http_exchange exchange;
-    int64_t due_ms;                   // reading must be over by then
-    int64_t handed_bytes;             // given to the wire so far
-    int64_t delivered, progressed_ms; // of these the client has taken so many, the last at
-    int64_t counted_bytes;            // of this connection in the site's gauge
+    int64_t due_ms;        // reading must be over by then
+    int64_t handed_bytes;  // given to the wire so far
+    int64_t counted_bytes; // of this connection in the site's gauge
+    struct http_patience patience;
     bool running, doomed, receiving;
     bool answered; // a request before
 };

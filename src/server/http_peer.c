@@ -1,10 +1,12 @@
 #include "server/http_peer.h"
 
 #include <assert.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -25,9 +27,9 @@ struct http_peer {
     struct http_peer *next, *previous;
     struct http_peer *next_woken;
     uv_shutdown_t shutdown;
-    size_t unsent; // handed to libuv
-    size_t queued_last;
-    int64_t moved_ms; // `finishing`: the last time that something left
+    size_t unsent;                 // handed to libuv
+    struct http_patience patience; // `finishing`: with what is left
+    int64_t shut_ms;               // when all was sent
     bool woken, reading, finishing, shut, failed, closed;
     bool saw_end; // the client sends no more
 };
@@ -146,6 +148,19 @@ static size_t peer_unsent(const void *wire)
 {
     const struct http_peer *peer = wire;
     return peer->closed ? 0 : uv_stream_get_write_queue_size(&peer->socket.stream);
+}
+
+// Of TCP: what the other side has not acknowledged, of UNIX sockets: what it has not read (and what
+// the kernel needs to keep it).
+static size_t peer_under_way(const void *wire)
+{
+    const struct http_peer *peer = wire;
+    uv_os_fd_t fd;
+    int bytes = 0;
+    if (peer->closed || uv_fileno(&peer->socket.handle, &fd) != 0 ||
+        ioctl(fd, SIOCOUTQ, &bytes) != 0 || bytes < 0)
+        return 0;
+    return (size_t)bytes;
 }
 
 // ---- reading ----
@@ -306,7 +321,7 @@ static void peer_shut(struct http_peer *peer)
     if (peer->shut || peer->closed || peer->unsent > 0)
         return;
     peer->shut = true;
-    peer->moved_ms = now_ms(peer);
+    peer->shut_ms = now_ms(peer);
     peer->shutdown.data = peer;
     if (uv_shutdown(&peer->shutdown, &peer->socket.stream, shut_done) < 0)
         peer_cut(peer);
@@ -324,35 +339,42 @@ static void peer_finish(void *wire)
         tls_flush(peer);
     }
     peer->finishing = true;
-    peer->moved_ms = now_ms(peer);
+    http_patience_renew(&peer->patience, now_ms(peer), peer->server->site.options.stalled_ms);
     peer_shut(peer);
 }
 
 static const struct http_wire_ops peer_ops = {
     .send = peer_send,
     .unsent = peer_unsent,
+    .under_way = peer_under_way,
     .receive = peer_receive,
     .finish = peer_finish,
     .cut = peer_cut,
     .wake = peer_wake,
 };
 
+// An answer is over, and its last bytes wait: whether they go.
+static bool peer_finishes(struct http_peer *peer)
+{
+    int64_t left = (int64_t)peer_unsent(peer) + (int64_t)peer_under_way(peer);
+    if (http_patience_lasts(&peer->patience, -left, now_ms(peer),
+                            peer->server->site.options.stalled_ms))
+        return true;
+    peer->server->site.gauges.dropped_slow++;
+    return false;
+}
+
 void http_peer_tick(struct http_peer *peer, int64_t grace_ms)
 {
     int64_t now = now_ms(peer);
-    peer->moved_ms += grace_ms;
     if (!peer->finishing) {
         peer->connection.due_ms += grace_ms;
-        peer->connection.progressed_ms += grace_ms;
+        peer->connection.patience.until_ms += grace_ms;
         http_connection_tick(&peer->connection);
         return;
     }
-    size_t queued = peer_unsent(peer);
-    if (queued != peer->queued_last)
-        peer->moved_ms = now;
-    peer->queued_last = queued;
-    if (now - peer->moved_ms >=
-        (peer->shut ? HTTP_LINGER_MS : peer->server->site.options.stalled_ms))
+    peer->patience.until_ms += grace_ms;
+    if (peer->shut ? now - peer->shut_ms >= HTTP_LINGER_MS : !peer_finishes(peer))
         peer_cut(peer);
 }
 

@@ -102,6 +102,17 @@ def test_slow_reader():
                 time.sleep(0.03)
             check(len(answers(data)[0].body) == 1500000, "a slow reader gets it all")
             check(server.gauges()["dropped_slow"] == 1, "and is not dropped")
+        for seconds, what in ((1.0, "a stream"), (6.0, "the end of an answer")):  # a byte now and then, for ever
+            with server.connect(receive_buffer=4096) as s:
+                s.sendall(get(b"/v1/flood?bytes=%d" % (50000000 if what == "a stream" else 6000000)))
+                check(wait_for(lambda: server.gauges()["streams_paused"] == 1), f"{what}: it waits for its reader")
+                dropped, begun, ended = server.gauges()["dropped_slow"], time.monotonic(), 0
+                while not ended and time.monotonic() - begun < 5:
+                    s.recv(10)
+                    time.sleep(0.1)
+                    if server.gauges()["dropped_slow"] > dropped:
+                        ended = time.monotonic() - begun
+                check(1.2 < ended < 4, f"{what} read at 100 bytes a second: dropped after {ended:.1f} s")
         with server.connect(receive_buffer=4096) as s:  # asks on and on and reads nothing
             s.settimeout(0.5)
             try:

@@ -11,7 +11,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from serve_client import Server
-from support import DEMO, ROOT, check, finish, run
+from support import DEMO, ROOT, check, finish, patience, run
 
 FLAGS = ("--tensor-parallel-size=2", "--gpu-memory-utilization=0.1", "--max-model-len=512", "--kv-cache-memory=64MB")
 LONG = ("--tensor-parallel-size=2", "--max-model-len=1024", "--kv-cache-memory=64MB")
@@ -146,11 +146,12 @@ def client_is_slow(server):
 
 
 def slow_client_is_dropped():
-    with Server(*FLAGS, "--stalled-timeout=4") as server:
+    seconds = patience(4)  # until it is paused, too
+    with Server(*FLAGS, f"--stalled-timeout={seconds}") as server:
         begun = time.time()
         plain = read_slowly(server)
-        check(server.wait_for(lambda: server.metric("colrow_http_dropped_slow_total") == 1), "who reads nothing for long is dropped")
-        check(time.time() - begun > 3.9, "but not at once")
+        check(server.wait_for(lambda: server.metric("colrow_http_dropped_slow_total") == 1, 2 * seconds), "who reads nothing for long is dropped")
+        check(time.time() - begun > seconds - 0.1, "but not at once")
         check(server.wait_for(lambda: server.metric("vllm:kv_cache_usage_perc") == 0 and server.metric("colrow_paused_sequences") == 0),
               "and its pages are free")
         check(server.request("GET", "/load")[2]["server_load"] == 0, "/load is 0 again")

@@ -162,17 +162,71 @@ static void test_back_pressure(void **state)
     assert_int_equal(1, paused);
     mock_take(&wire, 100000);
     assert_int_equal(0, resumed);
-    for (int i = 0; i < 29; i++) { // a little now and then is progress
-        mock_tick(&wire, 20000);
-        mock_take(&wire, 10);
+    for (int i = 0; i < 100; i++) { // little by little, at a modem's rate
+        mock_tick(&wire, 1000);
+        mock_take(&wire, 260);
     }
     assert_false(mock_is_over(&wire));
     mock_take(&wire, 50000);
     assert_true(resumed == 1 && site.gauges.streams_paused == 0);
+    mock_tick(&wire, 100);
     mock_tick(&wire, 29900);
     assert_int_equal(0, gone);
     mock_tick(&wire, 100); // nothing for 30 s
     assert_true(gone == 1 && wire.cut && site.gauges.dropped_slow == 1 && last_status == 200);
+}
+
+// Reads 20 bytes each second for ever: 240 a second were the least.
+static void test_drip(void **state)
+{
+    static char piece[64 << 10];
+    int seconds = 0;
+    (void)state;
+    say("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire.hold = true;
+    http_stream_begin(held, 200, "text/plain");
+    http_stream_send(held, piece, sizeof piece);
+    for (; !mock_is_over(&wire) && seconds < 100; seconds++) {
+        mock_take(&wire, 20);
+        mock_tick(&wire, 1000);
+    }
+    assert_int_equal(seconds, 33); // each costs 1000 ms and earns 83 ms
+    assert_true(gone == 1 && wire.cut && site.gauges.dropped_slow == 1);
+}
+
+// What the kernel takes in one piece is no sign of the client.
+static void test_kernel_buffers(void **state)
+{
+    static char piece[64 << 10];
+    (void)state;
+    say("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire.hold = true;
+    http_stream_begin(held, 200, "text/plain");
+    http_stream_send(held, piece, sizeof piece);
+    for (int i = 0; i < 10; i++) {
+        wire.under_way += 3000;
+        mock_take(&wire, 3000);
+        mock_tick(&wire, 2999);
+    }
+    assert_false(mock_is_over(&wire));
+    mock_tick(&wire, 20);
+    assert_true(wire.cut);
+}
+
+// Less than the rate, but all that there is: a slow stream to a client that reads.
+static void test_slow_stream(void **state)
+{
+    (void)state;
+    say("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire.hold = true;
+    http_stream_begin(held, 200, "text/plain");
+    for (int i = 0; i < 1000; i++) {
+        http_stream_send(held, "x", 1);
+        mock_tick(&wire, 200);
+        mock_take(&wire, 100);
+        mock_tick(&wire, 800);
+    }
+    assert_false(mock_is_over(&wire));
 }
 
 static void test_owner_that_does_not_pause(void **state)
@@ -280,6 +334,9 @@ int main(void)
         TEST(test_body_and_idle_deadlines),
         TEST(test_no_deadline_for_answers),
         TEST(test_back_pressure),
+        TEST(test_drip),
+        TEST(test_kernel_buffers),
+        TEST(test_slow_stream),
         TEST(test_owner_that_does_not_pause),
         TEST(test_pipelined_flood),
         TEST(test_leaving),
