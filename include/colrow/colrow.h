@@ -274,6 +274,9 @@ struct colrow_gauges {
     double seconds_since_step;
     // 1: one is under way for more than half of the time after which it ends the group
     int step_overdue;
+    // why the ranks were lost the last time, a sentence: the engine's, until the next call. "":
+    // they never were
+    const char *last_failure;
 };
 COLROW_API void colrow_get_gauges_sized(const struct colrow_engine *engine,
                                         struct colrow_gauges *out, size_t struct_size);

@@ -41,7 +41,7 @@ static const struct flag serve_flags[] = {
      offsetof(struct serve, options.max_num_queued_tokens), 0, 1e15, "N",
      "of their prompts; beyond: status 429; 0: any number (default 0)"},
     {FLAG_NUMBER, "--shutdown-timeout", NULL, offsetof(struct serve, options.shutdown_seconds), 0,
-     86400, "SECONDS", "after SIGTERM, running requests may go on for so long (default 25)"},
+     86400, "SECONDS", "after SIGTERM, running requests may go on for so long (default 30)"},
     {FLAG_INT, "--max-logprobs", NULL, offsetof(struct serve, options.max_logprobs), 0, 20, "N",
      "log-probabilities for each token at most (default 20)"},
     {FLAG_ON, "--no-prompt-logprobs", NULL, offsetof(struct serve, no_prompt_logprobs), 0, 0, NULL,

@@ -53,6 +53,11 @@ enum status crew_fail(const struct crew *crew)
     return fail(ERR_GROUP, "%s", crew->reason);
 }
 
+const char *crew_last_failure(const struct crew *crew)
+{
+    return crew->reason;
+}
+
 static enum status watch_ranks(struct crew *crew)
 {
     crew->blind = false;

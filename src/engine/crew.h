@@ -48,6 +48,8 @@ enum crew_state crew_poll(struct crew *crew);
 enum crew_state crew_state(const struct crew *crew); // as crew_poll() saw it last
 // ERR_GROUP with the sentence of what broke the crew.
 enum status crew_fail(const struct crew *crew);
+// That sentence, also after a restart; "" where it never broke.
+const char *crew_last_failure(const struct crew *crew);
 // Of a broken crew: how the rank left that broke it, as shells say it (128 + N: by signal N), 1
 // when it was ended for what it did, 0 when no rank is to blame.
 int crew_exit_status(const struct crew *crew);

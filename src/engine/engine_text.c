@@ -204,6 +204,7 @@ void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_g
         .kv_pages_usable = kv_pool_usable(engine->pool),
         .seconds_since_step = seconds_since_step(engine),
         .step_overdue = crew_step_overdue(engine->crew),
+        .last_failure = crew_last_failure(engine->crew),
     };
     struct_give(out, struct_size, &gauges, sizeof gauges);
 }

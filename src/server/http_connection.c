@@ -287,6 +287,12 @@ bool http_connection_is_idle(const struct http_connection *c)
     return c->state == CONNECTION_HEAD && c->answered && c->in.length == 0;
 }
 
+bool http_connection_owes(const struct http_connection *c)
+{
+    return c->state == CONNECTION_BODY || c->state == CONNECTION_EXCHANGE || c->in.length > 0 ||
+           c->ops->unsent(c->wire) > 0;
+}
+
 void http_connection_ended(struct http_connection *c, bool in_order)
 {
     if (in_order && c->state == CONNECTION_HEAD && !c->doomed)

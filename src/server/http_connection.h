@@ -92,7 +92,9 @@ void http_connection_run(struct http_connection *connection);  // after ops->wak
 void http_connection_tick(struct http_connection *connection); // every 100 ms or so
 
 bool http_connection_is_idle(const struct http_connection *connection); // between two requests
-void http_connection_turn_away(struct http_connection *connection);     // 503: too many
+// A request is being read or answered, or an answer is being sent.
+bool http_connection_owes(const struct http_connection *connection);
+void http_connection_turn_away(struct http_connection *connection); // 503: too many
 
 // ---- between http_connection.c and http_exchange.c ----
 

@@ -403,6 +403,15 @@ static void answer_other_slash(struct http_exchange *x)
     bytes_fini(&location);
 }
 
+// Also for who had begun to send a request before: it has not been worked on.
+static bool answer_if_draining(struct http_exchange *x)
+{
+    if (!x->connection->site->draining || (x->route->flags & HTTP_ROUTE_ALWAYS))
+        return false;
+    answer_error(x, 503, NULL, NULL, "the server is shutting down; try again");
+    return true;
+}
+
 // Answers what needs no handler; returns whether it did.
 static bool answer_without_handler(struct http_exchange *x)
 {
@@ -431,10 +440,8 @@ static bool answer_without_handler(struct http_exchange *x)
                           (int)request->method_text.length, request->method_text.data);
     } else if (!match.route) {
         http_answer_error(x, 404, NULL, NULL, "there is nothing at %s", request->path);
-    } else if (site->draining && !(match.route->flags & HTTP_ROUTE_ALWAYS)) {
-        answer_error(x, 503, NULL, NULL, "the server is shutting down; try again");
     } else {
-        return false;
+        return answer_if_draining(x);
     }
     return true;
 }
@@ -463,7 +470,8 @@ void http_exchange_begin(struct http_connection *c)
     }
     x->request.received_ns = x->begun_ns;
     c->site->gauges.requests++;
-    route->handler(x, route->owner);
+    if (!answer_if_draining(x))
+        route->handler(x, route->owner);
 }
 
 void http_exchange_refuse(struct http_connection *c, const struct http_fault *fault)

@@ -19,12 +19,26 @@ enum { BACKLOG = 4096, TICK_MS = 100, LATE_MS = 500, COMPLAIN_MS = 10000, SPARE_
 
 // ---- the loop's calls ----
 
+// Called when an exchange is over, and with each tick: the last bytes of answers take their time.
+static void drained_check(struct http_site *site)
+{
+    struct http_server *server =
+        (struct http_server *)((char *)site - offsetof(struct http_server, site));
+    if (site->draining && site->gauges.exchanges == 0 && server->drained &&
+        !http_peers_owe(server)) {
+        void (*drained)(void *) = server->drained;
+        server->drained = NULL;
+        drained(server->drained_owner);
+    }
+}
+
 static void tick_all(uv_timer_t *timer)
 {
     struct http_server *server = timer->data;
     int64_t now = (int64_t)uv_now(server->loop), late = now - server->tick_ms - TICK_MS;
     server->site.now_ms = now;
     server->tick_ms = now;
+    drained_check(&server->site);
     struct http_peer *next;
     for (struct http_peer *peer = server->peers; peer; peer = next) {
         next = http_peer_next(peer);
@@ -61,17 +75,6 @@ static void connection_offered(uv_stream_t *stream, int result)
         server->complained_ms = now;
         log_warning("connections cannot be accepted: %s (%lld so far)", uv_strerror(result),
                     (long long)server->site.gauges.accept_errors);
-    }
-}
-
-static void drained_check(struct http_site *site)
-{
-    struct http_server *server =
-        (struct http_server *)((char *)site - offsetof(struct http_server, site));
-    if (site->draining && site->gauges.exchanges == 0 && server->drained) {
-        void (*drained)(void *) = server->drained;
-        server->drained = NULL;
-        drained(server->drained_owner);
     }
 }
 

@@ -378,6 +378,14 @@ void http_peer_tick(struct http_peer *peer, int64_t grace_ms)
         peer_cut(peer);
 }
 
+bool http_peers_owe(const struct http_server *server)
+{
+    for (const struct http_peer *peer = server->peers; peer; peer = peer->next)
+        if (peer->finishing ? !peer->shut : http_connection_owes(&peer->connection))
+            return true;
+    return false;
+}
+
 void http_peers_cut(struct http_server *server)
 {
     struct http_peer *next;

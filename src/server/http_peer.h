@@ -43,6 +43,8 @@ void http_peer_accept(struct http_server *server);
 void http_peer_tick(struct http_peer *peer, int64_t grace_ms);
 void http_peers_wake(struct http_server *server); // runs what is in `woken`
 void http_peers_cut(struct http_server *server);
+bool http_peers_owe(
+    const struct http_server *server);             // a request is half read, or an answer half sent
 void http_server_wake(struct http_server *server); // has `woken` run soon
 struct http_peer *http_peer_next(struct http_peer *peer);
 

@@ -30,9 +30,10 @@ struct serve_options {
 void serve_options_init(struct serve_options *options);
 
 // Listens at once; while the engine loads, what needs the model is answered 503. Serves until
-// SIGTERM or SIGINT, and returns OK after it has drained; a second signal ends at once, and the
-// first does while the engine loads: ERR_CANCELLED. `engine` is open, may be loading
-// (colrow_open_begin()), and stays the caller's.
+// SIGTERM, SIGINT or SIGHUP, and returns OK after it has drained, for `shutdown_seconds` at most. A
+// second signal ends at once, and the first does while the engine loads: ERR_CANCELLED where that
+// cost somebody an answer, or the model. Requests that are cut off are named in the log. `engine`
+// is open, may be loading (colrow_open_begin()), and stays the caller's.
 enum status serve_run(const struct serve_options *options,
                       struct colrow_engine *engine) STATUS_MUST_USE;
 

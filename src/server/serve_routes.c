@@ -15,33 +15,7 @@ static struct colrow_gauges gauges_of(const struct serve_server *server)
     return gauges;
 }
 
-bool serve_is_loaded(const struct serve_server *server, struct http_exchange *exchange)
-{
-    if (server->loaded)
-        return true;
-    struct colrow_gauges gauges = gauges_of(server);
-    double part = gauges.bytes_total ? (double)gauges.bytes_loaded / (double)gauges.bytes_total : 0;
-    http_answer_error(
-        exchange, 503, NULL, NULL,
-        "the model is being loaded (%.0f %% of its weights are read); try again later",
-        100 * (part < 1 ? part : 1));
-    return false;
-}
-
 // ---- small answers ----
-
-static void answer_health(struct http_exchange *exchange, void *owner)
-{
-    const struct serve_server *server = owner;
-    if (!serve_is_loaded(server, exchange))
-        return;
-    if (server->draining || gauges_of(server).state != COLROW_READY)
-        http_answer_error(exchange, 503, NULL, NULL,
-                          server->draining ? "the server is shutting down"
-                                           : "the ranks are not ready");
-    else
-        http_answer(exchange, 200, NULL, NULL, 0);
-}
 
 static void answer_json_of(struct http_exchange *exchange, const struct api_fault *fault,
                            struct bytes *out)
@@ -61,16 +35,6 @@ static void answer_version(struct http_exchange *exchange, void *owner)
     (void)owner;
     bytes_init(&out);
     fault_of_status(&fault, bytes_format(&out, "{\"version\":\"%s\"}", colrow_version()));
-    answer_json_of(exchange, &fault, &out);
-}
-
-static void answer_load(struct http_exchange *exchange, void *owner)
-{
-    const struct serve_server *server = owner;
-    struct api_fault fault = {0};
-    struct bytes out;
-    bytes_init(&out);
-    fault_of_status(&fault, bytes_format(&out, "{\"server_load\":%d}", server->n_jobs));
     answer_json_of(exchange, &fault, &out);
 }
 
@@ -290,13 +254,14 @@ static enum status write_server(const struct serve_server *server, struct bytes 
 {
     struct http_gauges http;
     struct colrow_gauges gauges = gauges_of(server);
+    char why[STATUS_MESSAGE_MAX];
     http_server_gauges(server->http, &http);
     const struct {
         const char *name, *type, *help;
         double value;
     } values[] = {
-        {"colrow_ready", "gauge", "1 when the ranks are loaded, 0 while they load.",
-         gauges.state == COLROW_READY},
+        {"colrow_ready", "gauge", "1 while GET /health is 200.",
+         serve_condition(server, why, sizeof why) == SERVE_READY},
         {"colrow_loaded_bytes", "gauge", "Bytes of the weights that the ranks have read.",
          (double)gauges.bytes_loaded},
         {"colrow_kv_pages_usable", "gauge",
@@ -381,11 +346,11 @@ enum status serve_routes(struct serve_server *server)
         unsigned flags;
         http_handler *handler;
     } routes[] = {
-        {"/health", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_health},
-        {"/ping", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_health},
-        {"/ping", HTTP_METHOD_POST, HTTP_ROUTE_ALWAYS, answer_health},
+        {"/health", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, serve_answer_health},
+        {"/ping", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, serve_answer_health},
+        {"/ping", HTTP_METHOD_POST, HTTP_ROUTE_ALWAYS, serve_answer_health},
         {"/version", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_version},
-        {"/load", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_load},
+        {"/load", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, serve_answer_load},
         {"/metrics", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_metrics},
         {"/metrics", HTTP_METHOD_POST, HTTP_ROUTE_ALWAYS, answer_metrics},
         {"/metrics/", HTTP_METHOD_GET, HTTP_ROUTE_ALWAYS, answer_metrics},

@@ -1,8 +1,5 @@
 #include "server/serve.h"
 
-#include <assert.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -13,7 +10,7 @@ void serve_options_init(struct serve_options *options)
     *options = (struct serve_options){
         .max_logprobs = API_TOP_LOGPROBS_MAX,
         .max_num_queued_requests = 4096,
-        .shutdown_seconds = 25,
+        .shutdown_seconds = 30,
         .log_requests = true,
     };
     http_options_init(&options->http);
@@ -22,81 +19,6 @@ void serve_options_init(struct serve_options *options)
 static enum status uv_failed(int error, const char *what)
 {
     return error == 0 ? OK : fail(ERR_IO, "%s: %s", what, uv_strerror(error));
-}
-
-// ---- the end ----
-
-static void close_handle(uv_handle_t *handle)
-{
-    if (!uv_is_closing(handle))
-        uv_close(handle, NULL);
-}
-
-// From here on the loop only runs out: http_server_close() ends what is left of connections.
-static void close_all(struct serve_server *server)
-{
-    if (server->closed)
-        return;
-    server->closed = true;
-    serve_jobs_cancel(server, "the server is shutting down");
-    http_server_close(server->http);
-    close_handle((uv_handle_t *)&server->engine_ready);
-    close_handle((uv_handle_t *)&server->patience);
-    // signals are taken to the very end, but do not keep the loop
-    uv_unref((uv_handle_t *)&server->terminate);
-    uv_unref((uv_handle_t *)&server->interrupt);
-}
-
-// The ranks are ended next, which takes a moment: one more signal must not leave that half done.
-static void ignore_signals(struct serve_server *server)
-{
-    close_handle((uv_handle_t *)&server->terminate);
-    close_handle((uv_handle_t *)&server->interrupt);
-    uv_run(&server->loop, UV_RUN_DEFAULT);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-}
-
-static void is_drained(void *owner)
-{
-    close_all(owner);
-}
-
-static void is_out_of_patience(uv_timer_t *timer)
-{
-    struct serve_server *server = timer->data;
-    log_warning("%d requests are still running: they are ended", server->n_jobs);
-    close_all(server);
-}
-
-// Nothing runs that could finish: the commands that load are ended in the same words.
-static void give_up_loading(struct serve_server *server, int number)
-{
-    const struct serve_options *options = server->options;
-    server->status = fail(ERR_CANCELLED, "ended by signal %d (%s)", number, strsignal(number));
-    if (options->interrupted)
-        options->interrupted(options->loading_context, number);
-    close_all(server);
-}
-
-static void take_signal(uv_signal_t *handle, int number)
-{
-    struct serve_server *server = handle->data;
-    if (!server->loaded) {
-        give_up_loading(server, number);
-        return;
-    }
-    if (server->draining) {
-        close_all(server);
-        return;
-    }
-    log_info("%s: %d request%s may finish within %g s; a second signal ends at once",
-             number == SIGTERM ? "SIGTERM" : "SIGINT", server->n_jobs,
-             server->n_jobs == 1 ? "" : "s", server->options->shutdown_seconds);
-    server->draining = true;
-    uv_timer_start(&server->patience, is_out_of_patience,
-                   (uint64_t)(server->options->shutdown_seconds * 1e3), 0);
-    http_server_drain(server->http, is_drained, server);
 }
 
 // ---- the engine ----
@@ -128,7 +50,7 @@ static void engine_has_something(uv_poll_t *handle, int error, int events)
     }
     // The engine has started lost ranks again as often as it may, or they were never loaded.
     server->status = fail(ERR_GROUP, "%s", colrow_error());
-    close_all(server);
+    serve_close(server);
 }
 
 // ---- the beginning ----
@@ -136,16 +58,11 @@ static void engine_has_something(uv_poll_t *handle, int error, int events)
 static enum status start_handles(struct serve_server *server)
 {
     uv_loop_t *loop = &server->loop;
-    // a handle that could not be initialised must not be closed: these fail only without memory
-    TRY(uv_failed(uv_signal_init(loop, &server->terminate), "signals"));
-    TRY(uv_failed(uv_signal_init(loop, &server->interrupt), "signals"));
-    TRY(uv_failed(uv_timer_init(loop, &server->patience), "a timer"));
+    TRY(serve_signals_begin(server));
+    // a handle that could not be initialised must not be closed: this fails only without memory
     TRY(uv_failed(uv_poll_init(loop, &server->engine_ready, colrow_fd(server->engine)),
                   "the engine's descriptor"));
-    server->terminate.data = server->interrupt.data = server;
-    server->patience.data = server->engine_ready.data = server;
-    TRY(uv_failed(uv_signal_start(&server->terminate, take_signal, SIGTERM), "SIGTERM"));
-    TRY(uv_failed(uv_signal_start(&server->interrupt, take_signal, SIGINT), "SIGINT"));
+    server->engine_ready.data = server;
     return uv_failed(uv_poll_start(&server->engine_ready, UV_READABLE, engine_has_something),
                      "the engine's descriptor");
 }
@@ -192,7 +109,7 @@ enum status serve_run(const struct serve_options *options, struct colrow_engine 
     TRY_DONE(http_server_listen(server.http));
     log_info("listening at %s while the model loads", http_server_address(server.http));
     uv_run(&server.loop, UV_RUN_DEFAULT);
-    ignore_signals(&server);
+    serve_signals_end(&server);
     status = server.status;
 done:
     http_server_free(server.http);

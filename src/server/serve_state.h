@@ -9,7 +9,7 @@
 #include "server/metrics.h"
 #include "server/serve.h"
 
-enum { SERVE_NOTES_MAX = 4096 };
+enum { SERVE_NOTES_MAX = 4096, SERVE_SIGNALS = 3 };
 
 // What the log says of a request beyond its HTTP side.
 struct serve_note {
@@ -27,8 +27,8 @@ struct serve_server {
     struct metrics metrics;
     uv_loop_t loop;
     uv_poll_t engine_ready;
-    uv_signal_t terminate, interrupt;
-    uv_timer_t patience; // of a shutdown
+    uv_signal_t signals[SERVE_SIGNALS]; // serve_signals
+    uv_timer_t patience;                // of a shutdown
     struct http_server *http;
     struct serve_job *jobs; // alive
     int n_jobs;             // requests being worked on: /load
@@ -101,11 +101,31 @@ void serve_jobs_cancel(struct serve_server *server, const char *why);
 // Those whose sequences the engine still has: from now on it must only be closed.
 void serve_jobs_fini(struct serve_server *server);
 
-// serve_routes.c
+// serve_health.c
+enum serve_condition {
+    SERVE_READY,
+    SERVE_LOADS,
+    SERVE_RESTARTS,
+    SERVE_STALLS, // a step takes too long, which will end in a restart if it goes on
+    SERVE_DRAINS,
+    SERVE_ENDS
+};
+// `why` gets a sentence, empty where it is SERVE_READY.
+enum serve_condition serve_condition(const struct serve_server *server, char *why, size_t capacity);
 // Answers 503 while the engine loads for the first time, and then says false.
 bool serve_is_loaded(const struct serve_server *server, struct http_exchange *exchange);
+http_handler serve_answer_health, serve_answer_load; // their owner is the server
+
+// serve_routes.c
 enum status serve_routes(struct serve_server *server) STATUS_MUST_USE;
 void serve_measure(struct serve_server *server); // after a step
+
+// serve_end.c
+extern const int serve_signals[SERVE_SIGNALS]; // that the loop takes
+enum status serve_signals_begin(struct serve_server *server) STATUS_MUST_USE;
+void serve_signals_end(struct serve_server *server); // none does anything any more
+// From here on the loop only runs out: requests are answered 503, connections end.
+void serve_close(struct serve_server *server);
 
 // serve_log.c
 http_logger serve_log;

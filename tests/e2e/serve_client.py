@@ -26,7 +26,7 @@ class Server:
         while True:
             line = self.process.stderr.readline()
             self.log.append(line)
-            found = re.search(r"serving .* at http://([^:]+):(\d+)", line)
+            found = re.search(r"serving .* at https?://([^:]+):(\d+)", line)
             if found:
                 break
             if not line or time.time() > until:
