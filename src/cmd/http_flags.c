@@ -4,16 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/json.h"
 
-enum { KEY_FILE_BYTES_MAX = 1 << 20, LIST_ITEMS_MAX = 256, BODY_BYTES_MOST = 1 << 30 };
+enum { LIST_ITEMS_MAX = 256, BODY_BYTES_MOST = 1 << 30 };
 
 void http_flags_init(struct http_flags *f)
 {
     *f = (struct http_flags){0};
     http_options_init(&f->options);
-    bytes_init(&f->key_text);
     f->header_s = f->options.header_ms * 1e-3;
     f->body_s = f->options.body_ms * 1e-3;
     f->idle_s = f->options.idle_ms * 1e-3;
@@ -32,8 +30,8 @@ const struct flag http_flag_rows[HTTP_FLAGS] = {
      "prefix that a proxy leaves in front of paths"},
     {FLAG_TEXTS, "--api-key", NULL, AT(keys), 0, 0, "KEY",
      "/v1 needs one of these; may be repeated (also VLLM_API_KEY)"},
-    {FLAG_TEXT, "--api-key-file", NULL, AT(key_file), 0, 0, "FILE",
-     "keys, one a line; # begins a comment"},
+    {FLAG_TEXT, "--api-key-file", NULL, AT(options.api_key_file), 0, 0, "FILE",
+     "keys, one a line; # begins a comment; SIGHUP reads it again"},
     {FLAG_TEXT, "--allowed-origins", NULL, AT(origins), 0, 0, "JSON",
      "CORS: list of origins, '[\"*\"]' for any (default: none)"},
     {FLAG_TEXT, "--allowed-methods", NULL, AT(methods), 0, 0, "JSON",
@@ -45,7 +43,7 @@ const struct flag http_flag_rows[HTTP_FLAGS] = {
     {FLAG_ON, "--enable-request-id-headers", NULL, AT(options.request_id_headers), 0, 0, NULL,
      "answers carry X-Request-Id"},
     {FLAG_TEXT, "--ssl-certfile", NULL, AT(options.ssl_certfile), 0, 0, "FILE",
-     "TLS: certificate chain in PEM"},
+     "TLS: certificate chain in PEM; SIGHUP reads it again, with its key"},
     {FLAG_TEXT, "--ssl-keyfile", NULL, AT(options.ssl_keyfile), 0, 0, "FILE",
      "TLS: its key (default: in the certificate's file)"},
     {FLAG_TEXT, "--ssl-ca-certs", NULL, AT(options.ssl_ca_certs), 0, 0, "FILE",
@@ -88,20 +86,9 @@ static enum status collect_keys(struct http_flags *f)
     const char *from_environment = getenv("VLLM_API_KEY");
     for (int i = 0; i < f->keys.n; i++)
         TRY(add_key(f, f->keys.items[i]));
-    if (f->key_file) {
-        TRY(file_read(f->key_file, KEY_FILE_BYTES_MAX, &f->key_text));
-        char *rest = NULL;
-        int before = f->options.n_api_keys;
-        for (char *line = strtok_r(f->key_text.data, "\r\n", &rest); line;
-             line = strtok_r(NULL, "\r\n", &rest))
-            if (*line != '#')
-                TRY(add_key(f, line));
-        if (f->options.n_api_keys == before)
-            return fail(ERR_USAGE, "flag --api-key-file: %s holds no key; expected one a line",
-                        f->key_file);
-    }
     // As in vLLM: the variable counts where no flag says otherwise.
-    if (f->options.n_api_keys == 0 && from_environment && *from_environment)
+    if (f->options.n_api_keys == 0 && !f->options.api_key_file && from_environment &&
+        *from_environment)
         TRY(add_key(f, from_environment));
     return OK;
 }
@@ -156,15 +143,15 @@ enum status http_flags_finish(struct http_flags *f)
                   &o->n_allowed_origins));
     TRY(text_list(f, 1, "--allowed-methods", f->methods, &o->allowed_methods,
                   &o->n_allowed_methods));
-    return text_list(f, 2, "--allowed-headers", f->headers, &o->allowed_headers,
-                     &o->n_allowed_headers);
+    TRY(text_list(f, 2, "--allowed-headers", f->headers, &o->allowed_headers,
+                  &o->n_allowed_headers));
+    return http_options_check(o);
 }
 
 void http_flags_fini(struct http_flags *f)
 {
     free(f->keys.items);
     free(f->key_list);
-    bytes_fini(&f->key_text);
     for (int i = 0; i < 3; i++) {
         json_decref(f->lists[i]);
         free(f->list_items[i]);

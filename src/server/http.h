@@ -47,8 +47,9 @@ struct http_options {
     int stalled_ms; // the client takes nothing of what is to be sent; see struct http_patience
     int retry_after_s;
 
-    const char *const *api_keys; // any of these opens /v1; none: all is open
+    const char *const *api_keys; // any of these opens /v1; neither keys nor a file: all is open
     int n_api_keys;
+    const char *api_key_file; // with more of them, one a line, # begins a comment; or NULL
     const char *const *allowed_origins; // CORS, as vLLM's flags; "*" is any
     const char *const *allowed_methods;
     const char *const *allowed_headers;
@@ -62,6 +63,9 @@ struct http_options {
 
 // Defaults; borrowed texts must outlive the server.
 void http_options_init(struct http_options *options);
+// Whether the files of keys and certificates are good, so that who begins much else first is told
+// beforehand. Only http_server_new() reads what is no regular file, since that can be read once.
+enum status http_options_check(const struct http_options *options) STATUS_MUST_USE;
 
 struct http_server;
 struct http_exchange; // one request and its answer
@@ -179,6 +183,10 @@ enum status http_server_new(const struct http_options *options, struct uv_loop_s
                             struct http_server **out) STATUS_MUST_USE;
 enum status http_server_listen(struct http_server *server) STATUS_MUST_USE;
 const char *http_server_address(const struct http_server *server); // "http://127.0.0.1:8000"
+// Read again what is in files: keys count for requests from now on, certificates for connections
+// from now on. On failure the old ones stay. For who has such files among his options.
+enum status http_server_reload_keys(struct http_server *server, int *n_keys) STATUS_MUST_USE;
+enum status http_server_reload_tls(struct http_server *server) STATUS_MUST_USE;
 // From now on new requests get 503 and their connections close; `drained` is called when no
 // exchange is left.
 void http_server_drain(struct http_server *server, void (*drained)(void *owner), void *owner);

@@ -112,8 +112,6 @@ enum status http_server_new(const struct http_options *options, struct uv_loop_s
     server->site.exchange_over = drained_check;
     fit_descriptors(&server->site.options);
     TRY_DONE(memory_new(HTTP_READ_BYTES, 1, "a read buffer", &server->read_buffer));
-    if (options->ssl_keyfile && !options->ssl_certfile)
-        TRY_DONE(fail(ERR_USAGE, "--ssl-keyfile needs --ssl-certfile"));
     if (options->ssl_certfile) {
         TRY_DONE(memory_new(HTTP_READ_BYTES, 1, "a read buffer", &server->clear_buffer));
         TRY_DONE(tls_context_open(options, &server->tls));
@@ -139,17 +137,17 @@ void http_server_logger(struct http_server *server, http_logger *logger, void *o
     server->site.logger_owner = owner;
 }
 
-static const char *host_or_default(const struct http_options *o)
+static const char *host_or_default(const struct http_site *site)
 {
-    if (o->host && *o->host)
-        return o->host;
-    return o->n_api_keys > 0 ? "0.0.0.0" : "127.0.0.1";
+    if (site->options.host && *site->options.host)
+        return site->options.host;
+    return site->n_keys > 0 ? "0.0.0.0" : "127.0.0.1";
 }
 
 static enum status listen_tcp(struct http_server *server)
 {
     const struct http_options *o = &server->site.options;
-    const char *host = host_or_default(o);
+    const char *host = host_or_default(&server->site);
     char port[16];
     uv_getaddrinfo_t lookup;
     struct addrinfo hints = {

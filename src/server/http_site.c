@@ -40,7 +40,7 @@ enum status http_site_init(struct http_site *site, const struct http_options *op
                     options->root_path);
     if (getrandom(site->id_seed, sizeof site->id_seed, 0) != (ssize_t)sizeof site->id_seed)
         return fail_errno("getrandom", "the kernel");
-    return http_keys_init(site);
+    return http_keys_read(site);
 }
 
 void http_site_fini(struct http_site *site)

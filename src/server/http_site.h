@@ -20,7 +20,8 @@ struct http_site {
     struct http_options options;
     struct http_route routes[HTTP_ROUTES_MAX];
     int n_routes;
-    struct http_key_digest *keys;
+    struct http_key_digest *keys; // [n_keys]
+    int n_keys;
     uint64_t ids_made; // request ids made up so far
     unsigned char id_seed[16];
     http_logger *logger;
@@ -58,7 +59,8 @@ void http_site_match(const struct http_site *site, enum http_method method, cons
 
 // ---- keys (http_keys.c) ----
 
-enum status http_keys_init(struct http_site *site) STATUS_MUST_USE;
+// Of the options and their file. May be called again: on failure the old keys stay.
+enum status http_keys_read(struct http_site *site) STATUS_MUST_USE;
 void http_keys_fini(struct http_site *site);
 // Whether the request may go on: paths that begin with /v1 need a key, OPTIONS does not.
 bool http_keys_allow(const struct http_site *site, const struct http_request *request);

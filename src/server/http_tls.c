@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509err.h>
 #include <stdlib.h>
 
 struct tls_context {
@@ -31,10 +32,11 @@ static enum status tls_files(SSL_CTX *ssl, const struct http_options *o)
     if (SSL_CTX_use_certificate_chain_file(ssl, o->ssl_certfile) != 1)
         return fail(ERR_INPUT, "%s: no certificate chain in PEM could be read (--ssl-certfile): %s",
                     o->ssl_certfile, tls_reason());
-    if (SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1)
+    bool has_key = SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) == 1;
+    if (!has_key && ERR_GET_REASON(ERR_peek_last_error()) != X509_R_KEY_VALUES_MISMATCH)
         return fail(ERR_INPUT, "%s: no private key in PEM could be read (--ssl-keyfile): %s", key,
                     tls_reason());
-    if (SSL_CTX_check_private_key(ssl) != 1)
+    if (!has_key || SSL_CTX_check_private_key(ssl) != 1)
         return fail(ERR_INPUT, "%s: the key does not belong to the certificate %s", key,
                     o->ssl_certfile);
     if (o->ssl_ca_certs && (SSL_CTX_load_verify_file(ssl, o->ssl_ca_certs) != 1))

@@ -86,11 +86,12 @@ static const char *name_of_signal(int number)
     return number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGHUP";
 }
 
-// nohup's choice is kept.
-static bool is_signal_ignored(int number)
+// nohup's choice is kept, where SIGHUP would end the server.
+static bool is_signal_taken(const struct serve_server *server, int number)
 {
     struct sigaction now;
-    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+    bool ignored = sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+    return !ignored || (number == SIGHUP && serve_can_reload(server));
 }
 
 // Work is lost: the exit status says so, as for the commands that load, in the same words.
@@ -119,7 +120,9 @@ static void take_signal(uv_signal_t *handle, int number)
     struct serve_server *server = handle->data;
     if (server->closed)
         return;
-    if (!server->loaded) // nothing runs that could finish
+    if (number == SIGHUP && serve_can_reload(server))
+        serve_reload(server);
+    else if (!server->loaded) // nothing runs that could finish
         end_by_signal(server, number);
     else if (!server->draining)
         begin_to_drain(server, number);
@@ -135,7 +138,7 @@ enum status serve_signals_begin(struct serve_server *server)
         // fails only without memory: a handle that was not initialised must not be closed
         int error = uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;
-        if (error == 0 && !is_signal_ignored(serve_signals[i]))
+        if (error == 0 && is_signal_taken(server, serve_signals[i]))
             error = uv_signal_start(&server->signals[i], take_signal, serve_signals[i]);
         if (error != 0)
             return fail(ERR_IO, "signal %d cannot be taken: %s", serve_signals[i],

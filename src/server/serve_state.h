@@ -127,6 +127,10 @@ void serve_signals_end(struct serve_server *server); // none does anything any m
 // From here on the loop only runs out: requests are answered 503, connections end.
 void serve_close(struct serve_server *server);
 
+// serve_reload.c
+bool serve_can_reload(const struct serve_server *server); // there is a file of keys or certificates
+void serve_reload(struct serve_server *server);
+
 // serve_log.c
 http_logger serve_log;
 void serve_note_end(struct serve_server *server, const struct serve_job *job);

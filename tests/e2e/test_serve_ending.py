@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """How `colrow serve` ends: SIGTERM, SIGINT and SIGHUP let what runs finish, to its last byte; a second signal and the end of
---shutdown-timeout cut it off and name it."""
+--shutdown-timeout cut it off and name it. And SIGHUP with files of keys and certificates, which are read again."""
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import tempfile
 import threading
 import time
@@ -216,6 +219,117 @@ def nohup_is_kept():
         check(server.stop() == 0, "the exit status")
 
 
+def write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    return path
+
+
+def certificate(name):
+    """-> (certificate, key)"""
+    cert, key = os.path.join(folder.name, name + ".pem"), os.path.join(folder.name, name + ".key")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=" + name,
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def reads_keys_again():
+    path = write(os.path.join(folder.name, "keys"), "# first\none\ntwo\n")
+    with Server(*FLAGS, "--api-key-file", path, "--api-key", "always", environment={"VLLM_API_KEY": "unused"}) as server:
+        def opens(key):
+            return server.request("GET", "/v1/models", headers={"Authorization": "Bearer " + key})[0] == 200
+
+        def hang_up(says):
+            before = server.read_log().count(says)
+            server.process.send_signal(signal.SIGHUP)
+            check(server.wait_for(lambda: server.read_log().count(says) > before), f"the log has no {says!r}: {server.read_log()[-500:]}")
+
+        check([opens(key) for key in ("one", "two", "three", "always", "unused")] == [True, True, False, True, False], "the keys at first")
+        running = raw(server, {**LONG, "stream": True}, fields="Authorization: Bearer one\r\n")
+        open_one = server.connect()
+        check(server.request("GET", "/v1/models", headers={"X-Api-Key": "one"}, connection=open_one)[0] == 200, "an open connection")
+        write(path, "three\n")
+        hang_up(f"SIGHUP: {path} was read again: 2 API keys")
+        check([opens(key) for key in ("one", "two", "three", "always", "unused")] == [False, False, True, True, False], "the keys now")
+        check(server.request("GET", "/v1/models", headers={"X-Api-Key": "one"}, connection=open_one)[0] == 401, "an old key on an open connection")
+        check(read_all_of_stream(running), "a stream that an old key began goes on")
+        for text, says in (("", f"{path} holds no key"), ("# nothing\n", f"{path} holds no key"), ("a b\n", f"{path}: key 2 holds a blank")):
+            write(path, text)
+            hang_up(says)
+            check("the API keys stay as they were" in server.read_log(), "they stay")
+            check([opens(key) for key in ("three", "always", "")] == [True, True, False], f"the keys after a file {text!r}")
+        os.unlink(path)
+        hang_up(f"SIGHUP: {path}")
+        os.mkfifo(path)
+        hang_up(f"{path} is no regular file")
+        check(opens("three") and server.request("GET", "/health")[0] == 200, "the server does not wait at a pipe")
+        check(server.stop() == 0, "the exit status")
+
+
+def read_all_of_stream(s):
+    data = b""
+    while b"[DONE]" not in data:
+        piece = s.recv(1 << 16)
+        if not piece:
+            return False
+        data += piece
+    s.close()
+    return True
+
+
+def reads_certificates_again():
+    if not shutil.which("openssl"):
+        print("certificates: skipped, there is no openssl to make one")
+        return
+    first, second = certificate("first"), certificate("second")
+    cert, key = os.path.join(folder.name, "cert.pem"), os.path.join(folder.name, "key.pem")
+
+    def put(pair):
+        shutil.copy(pair[0], cert)
+        shutil.copy(pair[1], key)
+
+    put(first)
+    with Server(*FLAGS, "--ssl-certfile", cert, "--ssl-keyfile", key) as server:
+        def connect(pair):
+            context = ssl.create_default_context(cafile=pair[0])
+            plain = socket.create_connection((server.host, server.port), timeout=60)
+            return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+        def trusted(pair):
+            try:
+                connect(pair).close()
+                return True
+            except ssl.SSLCertVerificationError:
+                return False
+
+        def hang_up(says):
+            before = server.read_log().count(says)
+            server.process.send_signal(signal.SIGHUP)
+            check(server.wait_for(lambda: server.read_log().count(says) > before), f"the log has no {says!r}: {server.read_log()[-500:]}")
+
+        def ask(s):
+            s.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+            return s.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+        check(trusted(first) and not trusted(second), "the first certificate")
+        old = connect(first)
+        check(ask(old), "a connection under the first certificate")
+        put(second)
+        check(trusted(first), "nothing changes before the signal")
+        hang_up(f"SIGHUP: {cert} was read again")
+        check(trusted(second) and not trusted(first), "the second certificate")
+        check(ask(old), "the connection under the first goes on")
+        old.close()
+        shutil.copy(first[1], key)  # the wrong key
+        hang_up("does not belong to the certificate")
+        write(cert, "nothing")
+        hang_up(f"{cert}: no certificate chain in PEM could be read")
+        os.unlink(cert)
+        hang_up("the certificate stays as it was")
+        check(trusted(second), "the second certificate stays")
+        check(server.stop() == 0, "the exit status")
+
+
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     lets_all_finish(number)
 sends_the_last_byte()
@@ -224,4 +338,6 @@ the_timeout_cuts()
 lets_finish_what_waits_for_a_restart()
 health_is_quick_under_load()
 nohup_is_kept()
+reads_keys_again()
+reads_certificates_again()
 finish("serve_ending")
