@@ -16,6 +16,7 @@ struct serve {
     struct engine_flags engine;
     struct serve_options options;
     struct colrow_engine *opened;
+    struct service_manager manager;
     struct http_flags http;
     const char *model, *log_format;
     struct flag_texts names;
@@ -111,6 +112,9 @@ static enum status serve_model(struct serve *s)
 {
     struct colrow_engine *engine = NULL;
     struct colrow_info info;
+    TRY(service_manager_open(&s->manager)); // before ranks inherit what it is told
+    s->options.manager = &s->manager;
+    s->options.http.listen_fd = s->manager.listen_fd;
     TRY(engine_flags_begin(&s->engine, s->options.model, &engine));
     s->opened = engine;
     s->options.loading = show_serve_loading;
@@ -132,6 +136,7 @@ static enum status serve_model(struct serve *s)
 
 static void serve_fini(struct serve *s)
 {
+    service_manager_close(&s->manager);
     free(s->names.items);
     http_flags_fini(&s->http);
 }
@@ -159,7 +164,7 @@ const struct command command_serve = {
 
 static int serve_main(int argc, char **argv)
 {
-    struct serve s = {0};
+    struct serve s = {.manager = {.notify_fd = -1, .listen_fd = -1}};
     bool helped;
     int n_positional;
     const char *model = NULL;

@@ -36,6 +36,7 @@ struct http_options {
     const char *host; // NULL: 127.0.0.1, or all interfaces when a key is set
     int port;         // 0: the kernel picks; http_server_address() says which
     const char *uds;  // path of a UNIX socket instead of host and port, or NULL
+    int listen_fd;    // a listening socket instead of all these, closed with the server; or -1
     const char *root_path;
 
     int64_t body_bytes_max;   // of one request
@@ -188,7 +189,7 @@ const char *http_server_address(const struct http_server *server); // "http://12
 enum status http_server_reload_keys(struct http_server *server, int *n_keys) STATUS_MUST_USE;
 enum status http_server_reload_tls(struct http_server *server) STATUS_MUST_USE;
 // From now on new requests get 503 and their connections close; `drained` is called when no
-// exchange is left.
+// exchange is left. New connections to `listen_fd` stay in its queue, for who serves it next.
 void http_server_drain(struct http_server *server, void (*drained)(void *owner), void *owner);
 // Closes the listener and all connections; afterwards the loop holds no handle of the server.
 void http_server_close(struct http_server *server);

@@ -144,6 +144,20 @@ static const char *host_or_default(const struct http_site *site)
     return site->n_keys > 0 ? "0.0.0.0" : "127.0.0.1";
 }
 
+// As clients write it: `host` and the port that is bound.
+static enum status name_tcp(struct http_server *server, const char *host,
+                            const struct sockaddr_storage *address)
+{
+    bool six = address->ss_family == AF_INET6, colon = strchr(host, ':') != NULL;
+    int port = ntohs(six ? ((const struct sockaddr_in6 *)address)->sin6_port
+                         : ((const struct sockaddr_in *)address)->sin_port);
+    if (asprintf(&server->address, "%s://%s%s%s:%d", server->tls ? "https" : "http",
+                 colon ? "[" : "", host, colon ? "]" : "", port) >= 0)
+        return OK;
+    server->address = NULL;
+    return fail_memory(0, "the server's address");
+}
+
 static enum status listen_tcp(struct http_server *server)
 {
     const struct http_options *o = &server->site.options;
@@ -172,16 +186,7 @@ static enum status listen_tcp(struct http_server *server)
     int length = sizeof address;
     if (uv_tcp_getsockname(&server->listener.tcp, (struct sockaddr *)&address, &length) < 0)
         return fail(ERR_INTERNAL, "the listener has no address");
-    bool six = address.ss_family == AF_INET6;
-    int bound = ntohs(six ? ((struct sockaddr_in6 *)&address)->sin6_port
-                          : ((struct sockaddr_in *)&address)->sin_port);
-    bool colon = strchr(host, ':') != NULL;
-    if (asprintf(&server->address, "%s://%s%s%s:%d", server->tls ? "https" : "http",
-                 colon ? "[" : "", host, colon ? "]" : "", bound) < 0) {
-        server->address = NULL;
-        return fail_memory(0, "the server's address");
-    }
-    return OK;
+    return name_tcp(server, host, &address);
 }
 
 // A socket file that nobody listens on any more is in the way of the next server.
@@ -216,21 +221,72 @@ static enum status remove_stale(const char *path)
     return OK;
 }
 
+static enum status name_unix(struct http_server *server, const char *path)
+{
+    if (asprintf(&server->address, "unix:%s", path) >= 0)
+        return OK;
+    server->address = NULL;
+    return fail_memory(0, "the server's address");
+}
+
 static enum status listen_unix(struct http_server *server)
 {
     const char *path = server->site.options.uds;
     TRY(remove_stale(path));
     uv_pipe_init(server->loop, &server->listener.pipe, 0);
-    server->listening = true;
+    server->listening = server->is_unix = true;
     int result = uv_pipe_bind(&server->listener.pipe, path);
     if (result == 0)
         result = uv_listen(&server->listener.stream, BACKLOG, connection_offered);
     if (result < 0)
         return fail(ERR_IO, "cannot listen on %s: %s", path, uv_strerror(result));
-    if (asprintf(&server->address, "unix:%s", path) < 0) {
-        server->address = NULL;
-        return fail_memory(0, "the server's address");
+    return name_unix(server, path);
+}
+
+// ---- a socket of the service manager's ----
+
+static enum status name_passed(struct http_server *server)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t length = sizeof address;
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (getsockname(server->site.options.listen_fd, (struct sockaddr *)&address, &length) != 0)
+        return fail(ERR_INTERNAL, "the socket that was passed has no address");
+    if (server->is_unix) {
+        char *path = ((struct sockaddr_un *)&address)->sun_path;
+        if (!*path) // an abstract name
+            *path = '@';
+        return name_unix(server, path);
     }
+    if (address.ss_family == AF_INET6)
+        uv_ip6_name((struct sockaddr_in6 *)&address, host, sizeof host);
+    else
+        uv_ip4_name((struct sockaddr_in *)&address, host, sizeof host);
+    return name_tcp(server, host, &address);
+}
+
+static enum status listen_passed(struct http_server *server)
+{
+    int fd = server->site.options.listen_fd, domain = 0;
+    socklen_t length = sizeof domain;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0)
+        return fail(ERR_IO, "the socket that was passed (descriptor %d): %s", fd, strerror(errno));
+    server->is_unix = domain == AF_UNIX;
+    TRY(name_passed(server));
+    int result;
+    if (server->is_unix) {
+        uv_pipe_init(server->loop, &server->listener.pipe, 0);
+        result = uv_pipe_open(&server->listener.pipe, fd);
+    } else {
+        uv_tcp_init(server->loop, &server->listener.tcp);
+        result = uv_tcp_open(&server->listener.tcp, fd);
+    }
+    server->listening = true;
+    if (result == 0)
+        result = uv_listen(&server->listener.stream, BACKLOG, connection_offered);
+    if (result < 0)
+        return fail(ERR_IO, "cannot listen on the socket that was passed (%s): %s", server->address,
+                    uv_strerror(result));
     return OK;
 }
 
@@ -245,7 +301,10 @@ enum status http_server_listen(struct http_server *server)
     server->timer.data = server->waker.data = server;
     server->has_timer = true;
     uv_timer_start(&server->timer, tick_all, TICK_MS, TICK_MS);
-    TRY(server->site.options.uds ? listen_unix(server) : listen_tcp(server));
+    const struct http_options *o = &server->site.options;
+    TRY(o->listen_fd >= 0 ? listen_passed(server)
+        : o->uds          ? listen_unix(server)
+                          : listen_tcp(server));
     server->listener.handle.data = server;
     return OK;
 }
@@ -257,9 +316,18 @@ const char *http_server_address(const struct http_server *server)
 
 // ---- ending ----
 
+static void close_listener(struct http_server *server)
+{
+    if (server->listening)
+        uv_close(&server->listener.handle, NULL);
+    server->listening = false;
+}
+
 void http_server_drain(struct http_server *server, void (*drained)(void *owner), void *owner)
 {
     server->site.draining = true;
+    if (server->site.options.listen_fd >= 0)
+        close_listener(server);
     server->drained = drained;
     server->drained_owner = owner;
     drained_check(&server->site);
@@ -270,10 +338,10 @@ void http_server_close(struct http_server *server)
     if (server->closing)
         return;
     server->closing = true;
-    if (server->listening)
-        uv_close(&server->listener.handle, NULL);
-    if (server->listening && server->site.options.uds && server->address)
+    bool passed = server->site.options.listen_fd >= 0;
+    if (server->listening && server->site.options.uds && server->address && !passed)
         unlink(server->site.options.uds);
+    close_listener(server);
     http_peers_cut(server);
     if (server->has_timer) {
         uv_close((uv_handle_t *)&server->timer, NULL);

@@ -407,7 +407,7 @@ static void peer_name(struct http_peer *peer, char out[HTTP_PEER_TEXT_MAX])
     char host[INET6_ADDRSTRLEN] = "?";
     int port = 0;
     snprintf(out, HTTP_PEER_TEXT_MAX, "unix");
-    if (peer->server->site.options.uds ||
+    if (peer->server->is_unix ||
         uv_tcp_getpeername(&peer->socket.tcp, (struct sockaddr *)&address, &length) < 0)
         return;
     if (address.ss_family == AF_INET6) {
@@ -427,7 +427,7 @@ static void tune_socket(struct http_peer *peer)
 {
     uv_os_fd_t fd;
     int bytes = KERNEL_UNSENT_BYTES;
-    if (peer->server->site.options.uds)
+    if (peer->server->is_unix)
         return;
     uv_tcp_nodelay(&peer->socket.tcp, 1);
     uv_tcp_keepalive(&peer->socket.tcp, 1, 60); // a client that vanished without a word
@@ -461,7 +461,7 @@ void http_peer_accept(struct http_server *server)
     if (!peer)
         return; // libuv offers it again
     peer->server = server;
-    if (server->site.options.uds)
+    if (server->is_unix)
         uv_pipe_init(server->loop, &peer->socket.pipe, 0);
     else
         uv_tcp_init(server->loop, &peer->socket.tcp);

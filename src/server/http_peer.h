@@ -20,7 +20,7 @@ struct http_server {
         uv_tcp_t tcp;
         uv_pipe_t pipe;
     } listener;
-    bool listening;
+    bool listening, is_unix;
     uv_timer_t timer;
     uv_idle_t waker; // runs while peers are in `woken`
     bool has_timer;

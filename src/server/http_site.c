@@ -11,6 +11,7 @@ void http_options_init(struct http_options *options)
     static const char *const star[] = {"*"};
     *options = (struct http_options){
         .port = 8000,
+        .listen_fd = -1,
         .root_path = "",
         .body_bytes_max = 8 << 20,
         .memory_bytes_max = 512 << 20,

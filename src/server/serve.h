@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "server/http.h"
+#include "server/service_manager.h"
 
 struct serve_options {
     struct http_options http;
@@ -21,6 +22,7 @@ struct serve_options {
     double memory_utilization; // for vllm:cache_config_info
     bool prompt_tokens_details, tokenizer_info, prompt_logprobs;
     bool log_requests, log_json;
+    const struct service_manager *manager; // that is told what happens, or NULL
     // What is seen while the engine loads; any may be NULL.
     void (*loading)(void *context, const struct colrow_gauges *gauges); // now and then
     void (*loaded)(void *context);                                      // once

@@ -20,6 +20,7 @@ void serve_close(struct serve_server *server)
     http_server_close(server->http);
     close_handle((uv_handle_t *)&server->engine_ready);
     close_handle((uv_handle_t *)&server->patience);
+    close_handle((uv_handle_t *)&server->notice.timer);
     // signals are taken to the very end, but do not keep the loop
     for (int i = 0; i < SERVE_SIGNALS; i++)
         uv_unref((uv_handle_t *)&server->signals[i]);
@@ -112,6 +113,7 @@ static void begin_to_drain(struct serve_server *server, int number)
     server->draining = true;
     uv_timer_start(&server->patience, is_out_of_patience,
                    (uint64_t)(server->options->shutdown_seconds * 1e3), 0);
+    serve_notice_stopping(server);
     http_server_drain(server->http, is_drained, server);
 }
 

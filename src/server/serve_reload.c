@@ -11,6 +11,7 @@ void serve_reload(struct serve_server *server)
 {
     const struct http_options *o = &server->options->http;
     int n_keys;
+    serve_notice_reload(server, true);
     if (o->api_key_file) {
         if (http_server_reload_keys(server->http, &n_keys) == OK)
             log_info("SIGHUP: %s was read again: %d API key%s", o->api_key_file, n_keys,
@@ -24,4 +25,5 @@ void serve_reload(struct serve_server *server)
         else
             log_error("SIGHUP: %s; the certificate stays as it was", status_message());
     }
+    serve_notice_reload(server, false);
 }

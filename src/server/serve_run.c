@@ -23,6 +23,16 @@ static enum status uv_failed(int error, const char *what)
 
 // ---- the engine ----
 
+// On a socket that was passed clients wait until the model is loaded: it is for them that the
+// service manager keeps it.
+static bool listen_for_clients(struct serve_server *server)
+{
+    server->status = http_server_listen(server->http);
+    if (server->status != OK)
+        serve_close(server);
+    return server->status == OK;
+}
+
 static void note_loading(struct serve_server *server)
 {
     const struct serve_options *options = server->options;
@@ -35,7 +45,10 @@ static void note_loading(struct serve_server *server)
         return;
     if (options->loaded)
         options->loaded(options->loading_context);
+    if (server->options->http.listen_fd >= 0 && !listen_for_clients(server))
+        return;
     log_info("serving %s at %s", server->model.names[0], http_server_address(server->http));
+    serve_notice_tell(server);
 }
 
 static void engine_has_something(uv_poll_t *handle, int error, int events)
@@ -59,6 +72,7 @@ static enum status start_handles(struct serve_server *server)
 {
     uv_loop_t *loop = &server->loop;
     TRY(serve_signals_begin(server));
+    TRY(serve_notice_begin(server));
     // a handle that could not be initialised must not be closed: this fails only without memory
     TRY(uv_failed(uv_poll_init(loop, &server->engine_ready, colrow_fd(server->engine)),
                   "the engine's descriptor"));
@@ -106,8 +120,13 @@ enum status serve_run(const struct serve_options *options, struct colrow_engine 
     TRY_DONE(serve_routes(&server));
     http_server_logger(server.http, serve_log, &server);
     log_never_block();
-    TRY_DONE(http_server_listen(server.http));
-    log_info("listening at %s while the model loads", http_server_address(server.http));
+    if (options->http.listen_fd < 0) {
+        TRY_DONE(http_server_listen(server.http));
+        log_info("listening at %s while the model loads", http_server_address(server.http));
+    } else {
+        log_info("a listening socket was passed, which replaces --host, --port and --uds; clients "
+                 "wait there while the model loads");
+    }
     uv_run(&server.loop, UV_RUN_DEFAULT);
     serve_signals_end(&server);
     status = server.status;

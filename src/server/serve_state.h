@@ -9,7 +9,7 @@
 #include "server/metrics.h"
 #include "server/serve.h"
 
-enum { SERVE_NOTES_MAX = 4096, SERVE_SIGNALS = 3 };
+enum { SERVE_NOTES_MAX = 4096, SERVE_SIGNALS = 3, SERVE_NOTICE_BYTES = 2048 };
 
 // What the log says of a request beyond its HTTP side.
 struct serve_note {
@@ -18,6 +18,17 @@ struct serve_note {
     const char *finish;
     double first_token_seconds; // < 0: none came
     struct serve_note *next;
+};
+
+// What the service manager was told last, and what tells whether the server gets on.
+struct serve_notice {
+    uv_timer_t timer;
+    char text[SERVE_NOTICE_BYTES];
+    bool ready;                        // READY=1 was said
+    bool hungry;                       // WATCHDOG=1 is withheld
+    uint64_t sum;                      // see gets_on()
+    enum colrow_state state;           // of the engine
+    int64_t moved_ns, fed_ns, tick_ns; // clock_ns(); the timer's period
 };
 
 struct serve_server {
@@ -29,6 +40,7 @@ struct serve_server {
     uv_poll_t engine_ready;
     uv_signal_t signals[SERVE_SIGNALS]; // serve_signals
     uv_timer_t patience;                // of a shutdown
+    struct serve_notice notice;
     struct http_server *http;
     struct serve_job *jobs; // alive
     int n_jobs;             // requests being worked on: /load
@@ -130,6 +142,12 @@ void serve_close(struct serve_server *server);
 // serve_reload.c
 bool serve_can_reload(const struct serve_server *server); // there is a file of keys or certificates
 void serve_reload(struct serve_server *server);
+
+// serve_notify.c
+enum status serve_notice_begin(struct serve_server *server) STATUS_MUST_USE;
+void serve_notice_tell(struct serve_server *server); // what has changed
+void serve_notice_reload(struct serve_server *server, bool begins);
+void serve_notice_stopping(struct serve_server *server);
 
 // serve_log.c
 http_logger serve_log;
