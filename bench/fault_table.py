@@ -84,6 +84,7 @@ class Run:
             self.server.__enter__()
         else:
             family = Family(self.server.process.pid)
+            family.look()
             faults = Faults(family, random.Random(1), [kind])
             done = faults.do() if faults.weights and (kind != "keeper" or family.are_keepers) else None
             if done:

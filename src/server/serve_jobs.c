@@ -330,6 +330,15 @@ static void measure_tokens_of(struct serve_job *job, int choice, const struct co
     times->last_ns = now;
 }
 
+// The log has this id, too: somebody will look for what such a request was.
+static bool fault_of_output(struct serve_job *job, const struct colrow_output *output)
+{
+    if (output->error_class != COLROW_ERROR_INTERNAL)
+        return fault_of_engine(&job->fault, output->error_class, output->error);
+    return fault_with(&job->fault, 500, "InternalServerError", NULL,
+                      "the request with id %s failed: %s", job->log_id, output->error);
+}
+
 static void take_output(void *context, const struct colrow_output *output)
 {
     struct serve_submission *submission = context;
@@ -342,7 +351,7 @@ static void take_output(void *context, const struct colrow_output *output)
     }
     bool good = true;
     if (output->finish == COLROW_FAILED) {
-        good = fault_of_engine(&job->fault, output->error_class, output->error);
+        good = fault_of_output(job, output);
     } else if (output->finish == COLROW_CANCELLED) {
         good = fault_with(&job->fault, 503, "ServiceUnavailableError", NULL,
                           "the server is shutting down");

@@ -96,7 +96,7 @@ with Server(*FLAGS, environment={"COLROW_DIE_AT_TOKEN": str(token)}) as one:
         taken = restarts(one) - before
         print(f"deadly, streamed {streamed}: {code} {error}, {taken} restarts, {n_events} events before")
         check(code == 500 and isinstance(error, dict) and error["code"] == 500, f"a deadly request, streamed {streamed}: {code} {error}")
-        check(headers.get("x-request-id"), f"its id: {headers}")
+        check(headers["x-request-id"] in error["message"], f"its id {headers['x-request-id']}: {error}")
         check(0 < taken <= RESTARTS_MAX, f"{taken} restarts for one deadly request")
         check(one.request("GET", "/health")[0] == 200, "/health after it")
     before = restarts(one)
