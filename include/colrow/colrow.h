@@ -367,6 +367,7 @@ struct colrow_statistics {
     // requests that failed (COLROW_ERROR_INTERNAL) because ranks were lost with them again and
     // again, also when they ran alone
     uint64_t requests_given_up;
+    uint64_t recoveries; // whose times recovery_seconds sums up: several restarts may make one
 };
 struct colrow_rank_statistics {
     int pid;

@@ -140,6 +140,7 @@ static void note_recovered(struct colrow_engine *engine, int64_t now)
     struct recovery *recovery = &engine->recovery;
     struct colrow_statistics *statistics = &engine->statistics;
     double seconds = (double)(now - recovery->lost_ns) * 1e-9;
+    statistics->recoveries++;
     statistics->recovery_seconds += seconds;
     statistics->last_recovery_seconds = seconds;
     statistics->last_recovery_load_seconds = (double)recovery->load_ns * 1e-9;

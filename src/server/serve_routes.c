@@ -299,6 +299,32 @@ static enum status write_server(const struct serve_server *server, struct bytes 
     return OK;
 }
 
+// Lost ranks, and how long their loss was felt.
+static enum status write_recovery(const struct serve_server *server, struct bytes *out)
+{
+    struct colrow_statistics now;
+    colrow_get_statistics(server->engine, &now);
+    TRY(metrics_write_head(out, "colrow_replayed_tokens_total", "counter",
+                           "Tokens computed once more because ranks were lost."));
+    TRY(metrics_write_sample(out, "colrow_replayed_tokens_total", "", (double)now.replayed_tokens));
+    TRY(metrics_write_head(out, "colrow_requests_given_up_total", "counter",
+                           "Requests that failed because ranks were lost with them again and "
+                           "again."));
+    TRY(metrics_write_sample(out, "colrow_requests_given_up_total", "",
+                             (double)now.requests_given_up));
+    TRY(metrics_write_head(out, "colrow_recovery_seconds", "summary",
+                           "From the loss of ranks until the next step was complete."));
+    TRY(metrics_write_sample(out, "colrow_recovery_seconds_sum", "", now.recovery_seconds));
+    TRY(metrics_write_sample(out, "colrow_recovery_seconds_count", "", (double)now.recoveries));
+    TRY(metrics_write_head(out, "colrow_last_recovery_seconds", "gauge",
+                           "Of the last one: until the ranks were loaded, and for the step after "
+                           "that."));
+    double load = now.last_recovery_load_seconds;
+    TRY(metrics_write_sample(out, "colrow_last_recovery_seconds", "part=\"load\"", load));
+    return metrics_write_sample(out, "colrow_last_recovery_seconds", "part=\"replay\"",
+                                now.last_recovery_seconds - load);
+}
+
 static enum status write_metrics(struct serve_server *server, struct bytes *out)
 {
     struct colrow_info info;
@@ -307,6 +333,7 @@ static enum status write_metrics(struct serve_server *server, struct bytes *out)
     TRY(metrics_write(&server->metrics, out));
     TRY(write_cache_config(server, out));
     TRY(write_server(server, out));
+    TRY(write_recovery(server, out));
     TRY(write_per_rank(server, info.tensor_parallel_size, out));
     TRY(write_progress(server, info.tensor_parallel_size, out));
     return write_memory(server, info.tensor_parallel_size, out);

@@ -208,6 +208,10 @@ def rank_dies(server):
     check(server.wait_for(lambda: server.request("GET", "/health")[0] == 200), "the ranks are ready again")
     check(server.post("/v1/completions", prompt="Tensor", max_tokens=3)[0] == 200, "a request after a rank died")
     check(server.metric("colrow_rank_restarts_total") == 1, "the restart is counted")
+    check(server.metric("colrow_recovery_seconds_count") == 1 and server.metric("colrow_recovery_seconds_sum") > 0, "the recovery is measured")
+    check(server.metric("colrow_replayed_tokens_total") > 0 and server.metric("colrow_requests_given_up_total") == 0, "what is replayed is counted")
+    log = server.read_log()
+    check(re.search(r"rank 1 \(pid \d+\) was killed by signal 9.*; restarted in [\d.]+ s, 1 request goes on", log), f"the log tells of it: {log[-500:]}")
 
 
 def drains(server):

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Ranks of `generate` and `chat` are killed again and again: there are pauses, a warning for each, and the same answers."""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from support import COLROW, DEMO, check, finish, patience, skip
+
+if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
+    skip("models/demo is not here")
+random.seed(int(os.environ.get("KILL_SEED", "2")))
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGSTOP)
+LOST = re.compile(r"^colrow: warning: rank \d+ \(pid \d+\) was (killed|stopped) .*; restarted in [\d.]+ s, (\d+) requests? (goes|go) on$", re.M)
+
+
+def ranks_of(pid):
+    """Processes below `pid` that have no children: the ranks, whoever started them."""
+    parents = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
+                state, parent = file.read().rsplit(")", 1)[1].split()[:2]
+        except OSError:
+            continue
+        if state not in "ZX":
+            parents[int(entry)] = int(parent)
+    below, found = {pid}, {pid}
+    while found:
+        found = {child for child, parent in parents.items() if parent in below} - below
+        below |= found
+    return [p for p in below - {pid} if p not in parents.values()]
+
+
+def disturb(process, errors, kills):
+    while process.poll() is None and "ready after" not in read(errors):  # what dies before is not started again
+        time.sleep(0.01)
+    for _ in range(kills):
+        time.sleep(random.uniform(0.02, 0.3))
+        ranks = ranks_of(process.pid)
+        if process.poll() is None and ranks:
+            try:
+                os.kill(random.choice(ranks), random.choice(SIGNALS))
+            except ProcessLookupError:
+                pass
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def run(arguments, text="", kills=0):
+    """-> standard output, standard error, exit status"""
+    with tempfile.NamedTemporaryFile("w+") as errors:
+        process = subprocess.Popen([COLROW, *map(str, arguments), "-v"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=errors, text=True)
+        thread = threading.Thread(target=disturb, args=(process, errors.name, kills))
+        thread.start()
+        try:
+            output, _ = process.communicate(text, timeout=patience(60))
+        finally:
+            process.kill()
+            thread.join()
+        return output, read(errors.name), process.returncode
+
+
+def answers(output):
+    return json.loads(output)["outputs"] if output.startswith("{") else output
+
+
+SAMPLED = ("--temperature", 0.9, "--sampling-seed", 7, "--ignore-eos")
+losses = 0
+for what, arguments, text in (
+        ("a stream", ("generate", DEMO, "-p", "Tensor parallelism", "-n", 900, *SAMPLED), ""),
+        ("many answers", ("generate", DEMO, "-p", "A rank", "-p", "The group " * 40, "-n", 300, "--samples", 5, "--json", "--logprobs", 2,
+                          "--repetition-penalty", 1.1, *SAMPLED), ""),
+        ("a chat", ("chat", DEMO, "-n", 200, *SAMPLED), "What is a rank?\nAnd a group?\nWhat is a token?\n")):
+    wanted, _, status = run((*arguments, "-tp", 1), text)
+    check(status == 0 and wanted, f"{what}: undisturbed, exit status {status}")
+    for tp in (1, 2, 3):
+        got, errors, status = run((*arguments, "-tp", tp), text, kills=5)
+        told = LOST.findall(errors)
+        losses += len(told)
+        check(status == 0, f"{what}, {tp} ranks: exit status {status}: {errors[-600:]}")
+        check(answers(got) == answers(wanted), f"{what}, {tp} ranks, {len(told)} losses: another answer")
+check(losses >= 12, f"ranks were lost {losses} times only")
+print(f"{losses} losses")
+finish("generate and chat recover")
