@@ -37,10 +37,10 @@ def processes_with(mark):
 class Service:
     """One service: `start()` it, read `messages`, and `end()`."""
 
-    def __init__(self, *flags, listen=(), names=None, watchdog_us=None, model=support.DEMO, notify=True, environment=None, pid="$$"):
+    def __init__(self, *flags, listen=(), names=None, watchdog_us=None, model=support.DEMO, notify=True, environment=None, pid="$$", confine=None):
         self.folder = tempfile.TemporaryDirectory(prefix="colrow-service-")
         self.mark = uuid.uuid4().hex
-        self.listen, self.names, self.pid = list(listen), names, pid
+        self.listen, self.names, self.pid, self.confine = list(listen), names, pid, confine
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.path = os.path.join(self.folder.name, "notify")
         self.socket.bind(self.path)
@@ -70,6 +70,8 @@ class Service:
             for i, fd in enumerate(high):
                 os.dup2(fd, 3 + i, inheritable=True)
                 os.close(fd)
+            if self.confine:
+                self.confine()
 
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(["/bin/sh", "-c", shell, "sh", *self.command], stderr=self.log, env=environment, preexec_fn=place,

@@ -79,6 +79,10 @@ def answers_while_it_loads():
         error = json.loads(text)["error"]
         check(set(error) == {"message", "type", "param", "code"} and error["code"] == 503 and "loaded" in error["message"], f"{path}: {text}")
     check(ask(port, "HEAD", "/health")[0] == 503, "HEAD /health while loading")
+    check(ask(port, "GET", "/health?live")[0] == 200, "it is alive while it loads")
+    check(ask(port, "GET", "/health?ready=1&live")[0] == 503 and ask(port, "GET", "/health?alive&livex=1")[0] == 503, "other queries")
+    load = json.loads(ask(port, "GET", "/load")[2])
+    check(load["server_load"] == 0 and "loaded" in load["unavailable"], f"/load while loading: {load}")
     check(ask(port, "GET", "/version")[0] == 200 and ask(port, "GET", "/load")[0] == 200, "/version and /load while loading")
     status, _, text = ask(port, "GET", "/metrics")
     check(status == 200 and re.search(r"^colrow_ready\{\} 0\.0$", text, re.M), "/metrics while loading")
@@ -135,7 +139,7 @@ def shows_progress():
 
 
 answers_while_it_loads()
-for one in (signal.SIGINT, signal.SIGTERM):
+for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     a_signal_ends_it(one)
 a_failure_ends_it()
 shows_progress()
