@@ -130,6 +130,7 @@ static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
     close(segment_fd);
     struct rank_record *record = &membership->segment.ranks[comm->rank];
     comm->flight = &record->flight;
+    flight_mark(comm->flight, -1, -1, "starting"); // until it is open
     // relaxed: peers look until they find it
     atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
     TRY(rank_watcher_start(&membership->segment, comm->rank, life_fd, &membership->watcher));

@@ -120,6 +120,7 @@ void flight_report(const struct flight_record *flight, struct flight_report *out
         .last_collective = (enum comm_operation)GET(flight->last_operation),
         .last_layer = GET(flight->last.layer),
     };
+    copy_what(&flight->now, out->what);
     copy_what(&flight->last, out->last_what);
 }
 
@@ -282,6 +283,21 @@ void flight_say_step(const struct segment *segment, int64_t step, int *culprit, 
     else
         snprintf(text, bytes, "step %lld does not end", (long long)step);
     say_others(segment, straggler, step, text, bytes);
+}
+
+void flight_say_start(const struct segment *segment, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "the ranks make no progress");
+    for (int r = 0; r < segment->n_ranks; r++) {
+        const struct flight_record *flight = &segment->ranks[r].flight;
+        char place[PLACE_BYTES];
+        flight_place(flight, place);
+        if (GET(flight->waits_for) != 0 || !*place)
+            continue;
+        snprintf(text, bytes, "rank %d (pid %d) makes no progress%s", r,
+                 (int)GET(segment->ranks[r].pid), place);
+        return;
+    }
 }
 
 void verdict_give(struct segment *segment, int author, int culprit, const char *sentence)

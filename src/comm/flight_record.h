@@ -40,6 +40,7 @@ void flight_collective(const struct flight_record *flight, char *place);
 
 // A copy for the owner's reports.
 struct flight_report {
+    char what[FLIGHT_WHAT_BYTES]; // it is doing
     int64_t steps_done;
     uint64_t n_collectives;              // begun so far
     enum comm_operation last_collective; // NONE: there was none
@@ -64,6 +65,9 @@ void flight_say_late(const struct segment *segment, const struct lateness *late,
 // Who keeps step `step` from its end, and where: likewise. `*culprit`: the rank, or -1.
 void flight_say_step(const struct segment *segment, int64_t step, int *culprit, char *text,
                      size_t bytes);
+
+// Who keeps the others from being ready, likewise.
+void flight_say_start(const struct segment *segment, char *text, size_t bytes);
 
 // The verdict: the first to give one wins. `author`: the rank that gives it, -1: the owner.
 void verdict_give(struct segment *segment, int author, int culprit, const char *sentence);

@@ -224,6 +224,21 @@ enum status group_end_late(struct group *group, int64_t step, const char *why)
     return end_group(group, 1, sentence);
 }
 
+enum status group_end_still(struct group *group, const char *why)
+{
+    char still[VERDICT_BYTES], sentence[VERDICT_BYTES];
+    flight_say_start(&group->segment, still, sizeof still);
+    snprintf(sentence, sizeof sentence, "%.*s%s", VERDICT_BYTES - 160, still, why);
+    return end_group(group, 1, sentence);
+}
+
+void group_end_keepers(struct group *group)
+{
+    for (int r = 0; r < group->n_ranks; r++)
+        if (!group->member[r].left && group->member[r].keeper)
+            process_kill(&group->member[r].keeper->process, SIGKILL);
+}
+
 void group_report(const struct group *group, int rank, struct flight_report *out)
 {
     flight_report(&group->segment.ranks[rank].flight, out);

@@ -59,6 +59,11 @@ enum status group_check(void *group); // void *: it is a signal_check
 // Ends the group because `step` takes too long: the sentence says which rank it waits for and where
 // that is, and ends with `why`. Always fails.
 enum status group_end_late(struct group *group, int64_t step, const char *why) STATUS_MUST_USE;
+// Ends it because it does not become ready: likewise.
+enum status group_end_still(struct group *group, const char *why) STATUS_MUST_USE;
+// Of a group that was ended, but is not gone: also the keepers that do not say that their ranks
+// are.
+void group_end_keepers(struct group *group);
 // What a rank has done, from its flight record; zeros while there is none.
 void group_report(const struct group *group, int rank, struct flight_report *out);
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -31,6 +32,7 @@ struct crew {
     int exit_status;    // of the rank that broke it
     bool blind;         // ranks without pidfds: only looking tells
     struct step_watch watch;
+    uint64_t progress; // of loading, as last seen
     char reason[STATUS_MESSAGE_MAX];
 };
 
@@ -238,10 +240,60 @@ static enum status check_ranks(struct crew *crew)
                 crew->options.program);
 }
 
+// Anything that ranks do on their way to being ready changes it.
+static uint64_t loading_progress(const struct crew *crew, bool *loads)
+{
+    uint64_t progress = crew->generation;
+    *loads = false;
+    for (int r = 0; r < crew->options.shape.n_ranks; r++) {
+        const struct board_rank *rank = crew_rank(crew, r);
+        struct flight_report report;
+        crew_report(crew, r, &report);
+        *loads |= strcmp(report.what, "loading") == 0;
+        progress += (uint64_t)crew_pid(crew, r) + report.n_collectives + (uint64_t)report.what[0];
+        progress += atomic_load_explicit(&rank->bytes_read, memory_order_relaxed);
+        progress += atomic_load_explicit(&rank->kv_pages_touched, memory_order_relaxed);
+    }
+    return progress;
+}
+
+// Ranks that load have reasons to be slow (disks, checksums), others only start again.
+static enum status check_progress(struct crew *crew)
+{
+    enum { LOADING_TIMES = 10, START_SECONDS = 30 };
+    bool loads;
+    uint64_t progress = loading_progress(crew, &loads);
+    if (progress != crew->progress)
+        step_watch_begin_wait(&crew->watch);
+    crew->progress = progress;
+    double seconds = (double)step_watch_waited_ns(&crew->watch) * 1e-9,
+           most = crew->options.deadline_seconds;
+    if (loads || crew->generation == 1)
+        most *= LOADING_TIMES;
+    else if (most > START_SECONDS)
+        most = START_SECONDS;
+    if (seconds < most)
+        return OK;
+    char why[48];
+    snprintf(why, sizeof why, " for %.1f s", seconds);
+    return group_end_still(crew->group, why);
+}
+
+// True once nothing is left of the old ranks. A keeper that does not say so ends, too.
+static bool old_ranks_gone(struct crew *crew)
+{
+    static const int64_t patience_ns = 10000000000; // much memory may have to be given back
+    if (!crew->group || group_gone(crew->group))
+        return true;
+    if (step_watch_waited_ns(&crew->watch) > patience_ns)
+        group_end_keepers(crew->group);
+    return false;
+}
+
 // The old ranks' memory must be free before new ones reserve theirs.
 static enum status start_again(struct crew *crew)
 {
-    if ((crew->group && !group_gone(crew->group)) || clock_ns() < crew->restart_ns)
+    if (!old_ranks_gone(crew) || clock_ns() < crew->restart_ns)
         return OK;
     group_close(crew->group, 0);
     crew->group = NULL;
@@ -256,8 +308,10 @@ static enum status look(struct crew *crew)
     case CREW_LOADING:
         if (crew->restarting)
             return start_again(crew);
-        if (!is_loaded(crew))
-            return check_ranks(crew);
+        if (!is_loaded(crew)) {
+            TRY(check_ranks(crew));
+            return check_progress(crew);
+        }
         become_ready(crew);
         look_again(crew);
         return OK;
@@ -304,6 +358,7 @@ void crew_restart(struct crew *crew, int64_t delay_ns)
     crew->state = CREW_LOADING;
     crew->restarting = true;
     crew->restart_ns = clock_ns() + delay_ns;
+    step_watch_begin_wait(&crew->watch);
     crew_events_tick(&crew->events, true);
     crew_ring(crew);
 }
@@ -429,7 +484,8 @@ static enum status check_loading(void *context)
     struct loading *loading = context;
     if (loading->progress)
         loading->progress(loading->context);
-    return check_ranks(loading->crew);
+    TRY(check_ranks(loading->crew));
+    return check_progress(loading->crew);
 }
 
 enum status crew_await_ready(struct crew *crew, void (*progress)(void *context), void *context)

@@ -74,7 +74,7 @@ enum status rank_pages_start(struct board *board, struct board_rank *own, struct
     pages->own = own;
     pages->model = model;
     pages->n_pages = board->header->shape.kv_pages;
-    touch_until(pages, board->header->options.kv_pages_first);
+    touch_wanted(pages);
     if (pages->n_touched < pages->n_pages) {
         int error = pthread_create(&pages->thread, NULL, touch_in_background, pages);
         if (error) {

@@ -9,9 +9,9 @@
 
 struct rank_pages;
 
-// Touches the first pages (board_options.kv_pages_first), then starts a thread of low priority that
-// touches more when the front-end wants them. All is borrowed until rank_pages_stop(), which must
-// come before the model is closed.
+// Touches the first pages (those that are wanted already), then starts a thread of low priority
+// that touches more when the front-end wants them. All is borrowed until rank_pages_stop(), which
+// must come before the model is closed.
 enum status rank_pages_start(struct board *board, struct board_rank *own, struct model *model,
                              struct rank_pages **out) STATUS_MUST_USE;
 // Orders what the thread wrote before what a step writes. That step was planned after the front-end

@@ -58,6 +58,17 @@ static void see(struct step_watch *watch, int64_t now_ns)
     watch->looked_ns = now_ns;
 }
 
+void step_watch_begin_wait(struct step_watch *watch)
+{
+    step_watch_begin(watch, NULL);
+}
+
+int64_t step_watch_waited_ns(struct step_watch *watch)
+{
+    see(watch, clock_ns());
+    return watch->seen_ns;
+}
+
 void step_watch_end(struct step_watch *watch, int64_t step_ns)
 {
     watch->done_ns = clock_ns();

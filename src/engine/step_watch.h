@@ -42,6 +42,9 @@ void step_watch_begin(struct step_watch *watch, const struct step *step);
 void step_watch_end(struct step_watch *watch, int64_t step_ns);
 // A look at a step that is not done. True: it is late.
 bool step_watch_look(struct step_watch *watch, int64_t now_ns);
+// For other waits than steps: begins to count what was looked at, and tells how much that is.
+void step_watch_begin_wait(struct step_watch *watch);
+int64_t step_watch_waited_ns(struct step_watch *watch);
 // Of the step under way: when it is late; INT64_MAX: not known yet.
 int64_t step_watch_limit_ns(const struct step_watch *watch);
 // What steps of its size take at most, as far as known; 0: nothing is.

@@ -24,6 +24,7 @@ from support import COLROW, DEMO, SANITIZE, patience, skip  # noqa: E402
 
 LIBRARY = os.path.abspath(os.path.join(os.environ.get("BUILD_DIR") or os.path.dirname(COLROW), "tests", "libinject_faults.so"))
 TP = 2
+HANG = -1  # instead of an error: the call never returns
 HANG_SECONDS = 30  # a point that is not over by then hangs; a rank that hangs is found sooner
 COLLECTIVE = "collective"
 ERRORS = {
@@ -252,7 +253,7 @@ class Table:
             self.slowest[key] = max(self.slowest[key], seconds)
         if outcome in ("hang", "wrong", "orphan", "silent"):
             self.bad.append((point, outcome, detail))
-            print(f"FAILED: {point.phase}: {point.call} {point.n} of rank {point.rank}, {errno.errorcode.get(point.error, '')}: "
+            print(f"FAILED: {point.phase}: {point.call} {point.n} of rank {point.rank}, {errno.errorcode.get(point.error, 'hanging')}: "
                   f"{outcome}: {detail[-1500:]}", flush=True)
 
     def count(self):
@@ -282,7 +283,7 @@ class Serving:
     def open(self):
         self.faults.disarm()
         self.server = Server("-tp", str(TP), "--max-model-len", "1024", "--kv-cache-memory", "64MB", "--max-num-seqs", "16",
-                             "--threads-per-rank", "2", "--no-enable-prefix-caching", environment=self.faults.environment)
+                             "--threads-per-rank", "2", "--no-enable-prefix-caching", "--collective-timeout", "3", environment=self.faults.environment)
         self.server.__enter__()
         load = Load(self.server)
         assert load.wait(120), "the first requests have no answer"
@@ -355,6 +356,7 @@ def serving_points(serving):
         for call, n_seen in seen.items():
             for error in ERRORS[call]:
                 points += [Point("serving", call, rank, n, error) for n in (1, 2, 3, 5, 8, 13) if n <= n_seen]
+            points += [Point("serving", call, rank, n, HANG) for n in (1, 4) if n <= n_seen]
     return points
 
 
@@ -372,11 +374,12 @@ def restarting_points(serving):
             last = min(n_seen, 6)
             for error in ERRORS[call]:
                 points += [Point("restarting", call, rank, n, error) for n in range(1, last + 1)]
+            points += [Point("restarting", call, rank, n, HANG) for n in (1, last)]
     return points
 
 
 COMMAND = [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "24", "-tp", str(TP), "--threads-per-rank", "2",
-           "--kv-cache-memory", "32MB", "--max-model-len", "256", "-q"]
+           "--kv-cache-memory", "32MB", "--max-model-len", "256", "--collective-timeout", "1", "-q"]
 
 
 def generate(faults):
@@ -418,6 +421,7 @@ def starting_points(faults, expected):
             spread = sorted({round(n_seen ** (i / 9)) for i in range(10)}) if n_seen else []
             for i, n in enumerate(spread):
                 points.append(Point("starting", call, rank, n, ERRORS[call][i % len(ERRORS[call])]))
+            points.append(Point("starting", call, rank, (n_seen + 1) // 2, HANG))
     return points
 
 
@@ -485,6 +489,7 @@ def main():
             if wanted("serving") or wanted("restarting"):
                 points = select(serving_points(serving)) if wanted("serving") else serving.open() or []
                 points += select(restarting_points(serving)) if wanted("restarting") else []
+                print(f"{len(points)} points under load", flush=True)
                 for point in points:
                     serving.try_point(point)
         finally:

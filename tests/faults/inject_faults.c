@@ -75,11 +75,11 @@ static const char names[N_CALLS][16] = {
 };
 
 struct faults {
-    _Atomic int64_t collectives[64]; // for COLROW_FAIL_COLLECTIVE=@FILE; not ours
-    _Atomic int32_t call, rank;      // which call of which rank
-    _Atomic int64_t countdown;       // the how manieth; 0: none (any more)
-    _Atomic int32_t error, fired_pid;
-    _Atomic uint64_t seen[64]; // calls of that rank
+    _Atomic int64_t collectives[64];  // for COLROW_FAIL_COLLECTIVE=@FILE; not ours
+    _Atomic int32_t call, rank;       // which call of which rank
+    _Atomic int64_t countdown;        // the how manieth; 0: none (any more)
+    _Atomic int32_t error, fired_pid; // error -1: it does not fail, it hangs
+    _Atomic uint64_t seen[64];        // calls of that rank
     char names[64][16];
 };
 
@@ -121,6 +121,8 @@ static bool fails(enum call call)
         return false;
     atomic_store(&faults->fired_pid, getpid());
     errno = atomic_load(&faults->error);
+    if (errno < 0)
+        spin(0);
     return true;
 }
 

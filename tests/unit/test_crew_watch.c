@@ -4,8 +4,10 @@
 #include "toy_llama.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -14,7 +16,41 @@
 
 enum { STEPS_TO_LEARN = 16 };
 
-static struct crew *start(int n_ranks, double step_timeout, double canary)
+// What tests/faults/inject_faults.c maps.
+struct faults {
+    int64_t collectives[64];
+    int32_t call, rank;
+    volatile int64_t countdown;
+    int32_t error, fired_pid;
+    uint64_t seen[64];
+    char names[64][16];
+};
+static struct faults *faults;
+
+static void map_faults(char *path)
+{
+    snprintf(path, 128, "%s/faults", toy.folder);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 4096), 0);
+    faults = mmap(NULL, sizeof *faults, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(faults != MAP_FAILED);
+    close(fd);
+}
+
+// The next call of this name by this rank never returns.
+static void hang_call(int rank, const char *name)
+{
+    faults->rank = rank;
+    faults->error = -1;
+    for (int i = 0; i < 64; i++)
+        if (strcmp(faults->names[i], name) == 0)
+            faults->call = i;
+    assert_true(faults->call > 0);
+    faults->countdown = 1;
+}
+
+static struct crew *start_within(double deadline, int n_ranks, double step_timeout, double canary)
 {
     struct crew_options options = {
         .shape =
@@ -30,17 +66,13 @@ static struct crew *start(int n_ranks, double step_timeout, double canary)
                 .num_hidden_layers = TOY_LAYERS,
             },
         .board = {.compute = COMPUTE_BF16, .threads_per_rank = 2, .log_level = 3},
-        .deadline_seconds = 60,
+        .deadline_seconds = deadline,
         .step_timeout_seconds = step_timeout,
         .canary_seconds = canary,
         .crowded = true,
     };
     char page[128];
-    snprintf(page, sizeof page, "%s/faults", toy.folder);
-    FILE *file = fopen(page, "we");
-    assert_non_null(file);
-    assert_int_equal(ftruncate(fileno(file), 4096), 0);
-    fclose(file);
+    map_faults(page);
     snprintf(options.program, sizeof options.program, "%s", COLROW_BINARY);
     snprintf(options.board.model, sizeof options.board.model, "%s", toy.folder);
     setenv("FAULTS", page, 1);
@@ -51,6 +83,11 @@ static struct crew *start(int n_ranks, double step_timeout, double canary)
     unsetenv("LD_PRELOAD");
     unlink(page);
     return crew;
+}
+
+static struct crew *start(int n_ranks, double step_timeout, double canary)
+{
+    return start_within(60, n_ranks, step_timeout, canary);
 }
 
 static void post_prompt(struct crew *crew)
@@ -133,6 +170,7 @@ static void assert_broken(struct crew *crew, const char *sentence)
 static void stop(struct crew *crew)
 {
     crew_stop(crew);
+    munmap(faults, sizeof *faults);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
@@ -227,6 +265,38 @@ static void a_step_that_does_not_end_is_found(void **state)
     }
 }
 
+static void a_start_that_does_not_end_is_found(void **state)
+{
+    (void)state;
+    const char *calls[] = {"pthread_create", "memalign"};
+    for (int i = 0; i < 4; i++) {
+        int rank = i / 2;
+        struct crew *crew = start_within(1, 1 + rank, 0, 0);
+        float first[TOY_VOCAB], again[TOY_VOCAB];
+        int unused = 0;
+        run_prompt(crew, first);
+        kill(crew_pid(crew, rank), SIGKILL);
+        while (sleep_and_poll(crew, &unused) == CREW_READY)
+            ;
+        hang_call(rank, calls[i % 2]);
+        crew_restart(crew, 0);
+        double begun = clock_seconds();
+        while (sleep_and_poll(crew, &unused) == CREW_LOADING)
+            assert_true(clock_seconds() - begun < 20);
+        assert_int_equal(faults->countdown, 0);
+        double took = clock_seconds() - begun;
+        assert_true(took > 1 && took < 1 + patience(1.5));
+        // with a peer, that says it first
+        assert_broken(crew, rank ? "rank 1 (pid " : "rank 0 (pid ");
+        assert_broken(crew, rank ? "for 1." : "makes no progress in starting for 1.");
+        crew_restart(crew, 0);
+        assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
+        run_prompt(crew, again);
+        assert_memory_equal(first, again, sizeof first);
+        stop(crew);
+    }
+}
+
 // Everything is stopped for longer than a step may take, its owner too, and goes on.
 static void a_suspension_is_no_delay(void **state)
 {
@@ -268,6 +338,7 @@ int main(void)
         cmocka_unit_test(nothing_happens_without_an_interval),
         cmocka_unit_test(an_idle_rank_that_hangs_is_found),
         cmocka_unit_test(a_step_that_does_not_end_is_found),
+        cmocka_unit_test(a_start_that_does_not_end_is_found),
         cmocka_unit_test(a_suspension_is_no_delay),
     };
     return cmocka_run_group_tests(tests, toy_set_up, toy_tear_down);
