@@ -4,8 +4,8 @@ Llama-3.2-1B's shape, with one stream and with eight. Writes a Markdown table.
 
     bench/recovery.py [--kills 50] [MODEL ...]
 
-restart  from the kill until new ranks are ready: /health says 200
-replay   from there until every stream goes on: its prompt and what it had of its answer are computed again
+restart  from the moment when the loss is noticed until new ranks are ready, as /metrics says it
+replay   from there until the next step is complete, which computes again all prompts and what there is of answers
 prefill  what as many tokens take in new requests of an undisturbed server: replay shall take no longer
 pause    from the kill until a stream's next token, of every stream
 """
@@ -96,16 +96,9 @@ class Recovery:
             stream.join()
         return max(stream.times[0] for stream in streams) - min(stream.begun for stream in streams)
 
-    def ready(self, connection):
-        connection.request("GET", "/health")
-        reply = connection.getresponse()
-        reply.read()
-        return reply.status == 200
-
     def kill(self):
-        """-> seconds: until new ranks are ready, from there until all streams go on, prefill of as much, and the pauses of all streams"""
+        """-> seconds: restart, replay, prefill of as much, and the pauses of all streams"""
         streams = [Stream(self.server, self.ids(PROMPT), LENGTH - PROMPT) for _ in range(self.n_streams)]
-        connection = self.server.connect()
         n = self.rng.randint(*ANSWER)
         wait_for(lambda: all(len(stream.times) >= n for stream in streams), "the streams begin")
         old, _ = self.family.look()
@@ -113,8 +106,6 @@ class Recovery:
         os.kill(self.rng.choice(old), signal.SIGKILL)
         wait_for(lambda: len(fresh := self.family.look()[0]) == len(old) and not set(fresh) & set(old), "new ranks")
         renewed = time.monotonic()
-        wait_for(lambda: self.ready(connection), "/health 200")
-        ready = time.monotonic()
         wait_for(lambda: all(stream.next_after(renewed) for stream in streams), "the streams go on")
         pauses = [stream.next_after(renewed) - at for stream in streams]
         for stream in streams:
@@ -123,10 +114,10 @@ class Recovery:
             stream.join()
             if stream.error:
                 raise RuntimeError(f"a stream failed: {stream.error}")
-        connection.close()
         self.server.read_log()
         wait_for(lambda: self.server.metric("vllm:num_requests_running") == 0, "the streams are over")
-        return ready - at, max(0.0, max(pauses) - (ready - at)), self.prefill(PROMPT + n_had), pauses
+        restart, replay = (self.server.metric("colrow_last_recovery_seconds", part=part) for part in ("load", "replay"))
+        return restart, replay, self.prefill(PROMPT + n_had), pauses
 
 
 def quantiles(values):

@@ -38,7 +38,12 @@ static bool is_this_program(char *out)
         return false;
     out[n] = '\0';
     const char *slash = strrchr(out, '/');
-    return slash && strcmp(slash + 1, "colrow") == 0 && is_program(out);
+    if (!slash || strcmp(slash + 1, "colrow") != 0)
+        return false;
+    // The file that runs, also when an upgrade has put another one in its place since: ranks that
+    // are started again are of the same version.
+    snprintf(out, FILE_PATH_MAX, "/proc/self/exe");
+    return is_program(out);
 }
 
 // The library lies in PREFIX/lib or PREFIX/lib/ARCHITECTURE, or beside the program in a build

@@ -5,8 +5,8 @@
 #include "base/status.h"
 
 // The first of: `given` (may be NULL), COLROW_RANK_PROGRAM in the environment, this program if it
-// is called colrow, bin/colrow beside the library that this code lies in, colrow in PATH. `out`:
-// FILE_PATH_MAX bytes.
+// is called colrow (whatever happens to its file later), bin/colrow beside the library that this
+// code lies in, colrow in PATH. `out`: FILE_PATH_MAX bytes.
 enum status rank_program_find(const char *given, char *out) STATUS_MUST_USE;
 
 #endif
