@@ -30,6 +30,7 @@ struct crew {
     bool restarting;    // new ranks start as soon as the old ones are gone ...
     int64_t restart_ns; // ... and clock_ns() has come here
     int exit_status;    // of the rank that broke it
+    bool was_idle;      // then
     bool blind;         // ranks without pidfds: only looking tells
     struct step_watch watch;
     uint64_t progress; // of loading, as last seen
@@ -40,6 +41,7 @@ struct crew {
 static void break_crew(struct crew *crew)
 {
     snprintf(crew->reason, sizeof crew->reason, "%s", status_message());
+    crew->was_idle = crew->state == CREW_READY && !crew->posted;
     crew->state = CREW_BROKEN;
     crew->posted = crew->canary = false;
     crew->restarting = false;
@@ -350,6 +352,12 @@ int crew_exit_status(const struct crew *crew)
 {
     assert(crew->state == CREW_BROKEN);
     return crew->exit_status;
+}
+
+bool crew_was_idle(const struct crew *crew)
+{
+    assert(crew->state == CREW_BROKEN);
+    return crew->was_idle;
 }
 
 void crew_restart(struct crew *crew, int64_t delay_ns)

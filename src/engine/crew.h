@@ -53,6 +53,8 @@ const char *crew_last_failure(const struct crew *crew);
 // Of a broken crew: how the rank left that broke it, as shells say it (128 + N: by signal N), 1
 // when it was ended for what it did, 0 when no rank is to blame.
 int crew_exit_status(const struct crew *crew);
+// ... and whether its ranks were ready then, with neither a step nor a canary under way.
+bool crew_was_idle(const struct crew *crew);
 // Of a broken crew: as soon as its ranks are gone, and not before `delay_ns` have passed,
 // crew_poll() starts new ones, and the state is CREW_LOADING from now on. What was posted is
 // forgotten, KV pages are empty, step numbers go on.

@@ -90,11 +90,16 @@ static int64_t back_off(int n_losses)
     return n_losses < 2 ? 0 : (int64_t)BACK_OFF_NS << doublings;
 }
 
-static bool was_steady(const struct colrow_engine *engine, int64_t now)
+// Nothing is wrong with ranks that have done a canary, or that were idle for a while when somebody
+// killed them.
+static void count_loss(struct colrow_engine *engine, int64_t now)
 {
-    int64_t since = engine->recovery.ready_ns;
-    since = engine->end_ns > since ? engine->end_ns : since;
-    return !engine->in_flight && engine->recovery.ready_ns && now - since > steady_ns;
+    struct recovery *recovery = &engine->recovery;
+    int64_t done_ns = crew_done_ns(engine->crew); // no sooner than when they were ready
+    if (recovery->ready_ns && done_ns > recovery->ready_ns)
+        recovery->n_losses = recovery->n_losses_alone = 0;
+    bool steady = crew_was_idle(engine->crew) && now - done_ns > steady_ns;
+    recovery->n_losses += !steady;
 }
 
 static void note_loss(struct colrow_engine *engine)
@@ -105,7 +110,7 @@ static void note_loss(struct colrow_engine *engine)
         log_warning("%s", recovery->reason);
     (void)crew_fail(engine->crew);
     snprintf(recovery->reason, sizeof recovery->reason, "%s", status_message());
-    recovery->n_losses += !was_steady(engine, now);
+    count_loss(engine, now);
     recovery->ready_ns = 0;
     if (recovery->lost_ns == 0)
         recovery->lost_ns = now;

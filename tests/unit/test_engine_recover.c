@@ -417,6 +417,26 @@ static void an_idle_engine_gets_new_ranks(void **state)
     assert_no_children();
 }
 
+// Ranks that were well do not count, however often they are lost.
+static void idle_losses_do_not_add_up(void **state)
+{
+    (void)state;
+    struct colrow_options options = options_for(2);
+    options.restarts = 1;
+    options.canary_interval = 0.05;
+    struct colrow_engine *engine = client_open(&options);
+    for (int round = 0; round < 4; round++) {
+        while (!engine->recovery.ready_ns ||
+               crew_done_ns(engine->crew) <= engine->recovery.ready_ns)
+            assert_int_equal(sleep_and_advance(engine), 0);
+        kill_one(engine, 1, SIGKILL);
+        while (gauges_of(engine).restarts == round)
+            assert_int_equal(sleep_and_advance(engine), 0);
+    }
+    colrow_close(engine);
+    assert_no_children();
+}
+
 static void requests_that_come_meanwhile_wait(void **state)
 {
     (void)state;
@@ -580,6 +600,7 @@ int main(void)
         cmocka_unit_test(a_stopped_rank_is_replaced),
         cmocka_unit_test(a_rank_may_fail_inside),
         cmocka_unit_test(an_idle_engine_gets_new_ranks),
+        cmocka_unit_test(idle_losses_do_not_add_up),
         cmocka_unit_test(requests_that_come_meanwhile_wait),
         cmocka_unit_test(pages_follow_what_the_next_ranks_have),
         cmocka_unit_test(hidden_states_go_with_the_ranks),
