@@ -192,10 +192,19 @@ def metrics(server):
     check("tensor parallelism" not in log.lower(), "no text in the log")
 
 
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def ranks_of(server):
+    """Who computes: forked by keepers, which are the server's children."""
+    return [rank for keeper in children_of(server.process.pid) for rank in children_of(keeper)]
+
+
 def rank_dies(server):
     """The ranks start again, what runs is answered to its end, and so is the next request."""
-    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children") as file:
-        ranks = [int(pid) for pid in file.read().split()]
+    ranks = ranks_of(server)
     result = []
     body = {"prompt": "Tensor", "max_tokens": 500, "ignore_eos": True, "temperature": 0.8, "seed": 5}
     undisturbed = server.post("/v1/completions", **body)
@@ -385,6 +394,23 @@ queue_is_bounded_by_tokens()
 long_prompts_are_shown()
 slow_client_is_dropped()
 keys()
+def ranks_are_gone_for_good():
+    """Without restarts a dead rank ends the server with the sentence: whoever started it sees the truth."""
+    with Server(*FLAGS, "--rank-restarts", 0) as server:
+        result = []
+        thread = threading.Thread(target=lambda: result.append(server.post("/v1/completions", prompt="Tensor", max_tokens=500, ignore_eos=True)))
+        thread.start()
+        server.wait_for(lambda: server.metric("vllm:num_requests_running") > 0)
+        os.kill(ranks_of(server)[-1], signal.SIGKILL)
+        thread.join()
+        check(result[0][0] == 503 and "rank 1" in result[0][1]["error"]["message"], f"a request when a rank died: {result}")
+        check(server.process.wait(timeout=patience(10)) == 1, f"exit status {server.process.returncode}")
+        check(re.search(r"colrow: error: rank 1 \(pid \d+\) was killed by signal 9", server.read_log()), "the log says why")
+
+
+ranks_are_gone_for_good()
+
+
 def name_of_the_folder():
     with Server(*FLAGS, name=None) as server:
         for name in (DEMO, "demo"):
