@@ -328,7 +328,7 @@ class Chaos:
         if self.server.process.poll() is not None:
             return {}
         text = self.server.request("GET", "/metrics")[2]
-        wanted = ("colrow_recovery", "colrow_rank_restarts", "colrow_replayed")
+        wanted = ("colrow_recovery", "colrow_rank_restarts", "colrow_replayed", "vllm:num_preemptions_total")
         return {line.split(" ")[0]: float(line.split(" ")[1]) for line in text.splitlines() if line.startswith(wanted)}
 
 
