@@ -14,7 +14,7 @@ add_library(libcolrow SHARED ${library_objects})
 set_target_properties(libcolrow PROPERTIES OUTPUT_NAME colrow VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
     LINKER_LANGUAGE C LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
 target_link_libraries(libcolrow PRIVATE colrow_flags PkgConfig::JANSSON PkgConfig::PCRE2 PkgConfig::UTF8PROC
-    PkgConfig::HWLOC Threads::Threads m ${CMAKE_DL_LIBS})
+    PkgConfig::HWLOC ${COLROW_SECCOMP} Threads::Threads m ${CMAKE_DL_LIBS})
 
 set(static_library ${PROJECT_BINARY_DIR}/libcolrow.a)
 set(static_object ${PROJECT_BINARY_DIR}/libcolrow.o)

@@ -107,6 +107,15 @@ struct colrow_options {
     // between; every unfinished request goes on as if nothing had been. 0: the group is over with
     // its first dead rank
     int restarts;
+    // 1: ranks run under seccomp filters once they are loaded, without files, sockets and programs.
+    // Where colrow was built without libseccomp, or the kernel has none, they do not, and say so
+    // at log_level 0
+    int confinement;
+    int core_dumps; // 0: ranks, which hold prompts, leave no core files and cannot be traced; 1:
+                    // may
+    // 1: a small process of its own starts the ranks, now and again, so that the program may forbid
+    // itself to start any (`colrow serve` does)
+    int launcher;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/confinement.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/interrupt.h"
@@ -71,6 +72,10 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {FLAG_UINT64, "--seed", NULL, AT(options.seed), 0, 0, "N", "for requests that have none"},
     {FLAG_TEXT, "--rank-program", NULL, AT(options.rank_program), 0, 0, "PATH",
      "the colrow program that ranks run (default: this one)"},
+    {FLAG_ON, "--no-confinement", NULL, AT(no_confinement), 0, 0, NULL,
+     "let ranks, and the server, call of the kernel what they like: no seccomp filters"},
+    {FLAG_ON, "--core-dumps", NULL, AT(core_dumps), 0, 0, NULL,
+     "processes that hold prompts may leave core files, and be traced"},
     {FLAG_ON, "--quiet", "-q", AT(quiet), 0, 0, NULL, "no budget, no progress, no closing line"},
     {FLAG_ON, "--verbose", "-v", AT(verbose), 0, 0, NULL, "say more"},
 };
@@ -180,6 +185,10 @@ enum status engine_flags_begin(struct engine_flags *engine, const char *model,
     TRY(checkpoint_folder_check(model));
     options->model = model;
     options->enable_prefix_caching = engine->prefix_caching;
+    options->confinement = !engine->no_confinement;
+    options->core_dumps = engine->core_dumps;
+    if (!engine->core_dumps)
+        forbid_core_dumps();
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);
     interrupts_catch();

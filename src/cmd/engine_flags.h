@@ -14,11 +14,12 @@ struct engine_flags {
     struct colrow_options options;
     const char *kv_offloading_backend;
     bool quiet, verbose;
+    bool no_confinement, core_dumps;
     bool prefix_caching; // on, but for measurements that ask the same again and again
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 26, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 28, SAMPLING_FLAGS = 18 };
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags
 void engine_flags_init(struct engine_flags *engine);
 // Opens the engine for `model` without waiting for it, as colrow_open_begin(). Signals are caught

@@ -23,6 +23,7 @@ static const struct entry variables[] = {
     {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails, or @FILE"},
     {"COLROW_DIE_AT_TOKEN", "for tests: ID, a step with this token kills the ranks"},
     {"COLROW_FAIL_STEP_RESERVATION", "for tests: a rank's first step finds no memory"},
+    {"COLROW_FORBIDDEN_CALL", "for tests: RANK:CALL, a system call that confinement forbids"},
     {"COLROW_SPOIL_WEIGHTS", "for tests: RANK, whose weights change after its first restart"},
     {"COLROW_SEGMENT_FD", "between the owner of a group and its ranks: their shared memory"},
     {"COLROW_KEEPER_FD", "between the owner of a group and its ranks' keepers: their socket"},

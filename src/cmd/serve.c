@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/confinement.h"
 #include "base/log.h"
 #include "cmd/engine_flags.h"
 #include "cmd/http_flags.h"
@@ -99,7 +100,11 @@ static void show_serve_loading(void *context, const struct colrow_gauges *gauges
 static void show_serve_loaded(void *context)
 {
     struct serve *s = context;
+    const char *why;
     engine_flags_loaded(&s->engine, s->opened);
+    // Sockets listen, files are read: what is left to do needs neither programs nor new processes.
+    if (!s->engine.no_confinement && !confine(CONFINE_FRONT_END, &why))
+        log_info("this server is not confined: %s", why);
 }
 
 static void note_signal(void *context, int number)
@@ -115,6 +120,8 @@ static enum status serve_model(struct serve *s)
     TRY(service_manager_open(&s->manager)); // before ranks inherit what it is told
     s->options.manager = &s->manager;
     s->options.http.listen_fd = s->manager.listen_fd;
+    // we shall start no ranks ourselves
+    s->engine.options.launcher = confinement_is_built() && !s->engine.no_confinement;
     TRY(engine_flags_begin(&s->engine, s->options.model, &engine));
     s->opened = engine;
     s->options.loading = show_serve_loading;

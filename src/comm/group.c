@@ -132,8 +132,10 @@ static enum status end_for_exit(struct group *group, int rank)
         snprintf(sentence, sizeof sentence, "%s left with exit status %d%s", name, member->status,
                  place);
     else
-        snprintf(sentence, sizeof sentence, "%s was killed by signal %d (%s)%s", name,
-                 member->status, strsignal(member->status), place);
+        snprintf(sentence, sizeof sentence, "%s was killed by signal %d (%s%s)%s", name,
+                 member->status, strsignal(member->status),
+                 member->status == SIGSYS ? ": it made a call that its confinement forbids" : "",
+                 place);
     return end_group(group, member_exit_status(member), sentence);
 }
 

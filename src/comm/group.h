@@ -16,7 +16,8 @@
 #include "comm/flight_record.h"
 
 struct group;
-struct keepers; // group_keepers.h
+struct keepers;  // group_keepers.h
+struct launcher; // launcher.h
 
 // What a group of `n_ranks` takes of shared memory, beside the `board_bytes` of its owner: what one
 // communicator touches.
@@ -35,7 +36,9 @@ struct group_options {
     int bell_fd;             // an eventfd that ranks find as RANK_BELL_FD (group_spawn.h); 0: none
     bool joins;              // every rank begins with comm_open(): one that has not is starting
     struct keepers *keepers; // that fork the ranks; borrowed; NULL: ranks are started directly
-    bool hasty;              // group_check() does not wait until the ranks that it killed are gone
+    struct launcher *launcher; // that starts processes for us; borrowed; NULL: we do
+    bool as_siblings;          // processes that we start are our parent's children
+    bool hasty; // group_check() does not wait until the ranks that it killed are gone
 };
 
 enum status group_spawn(const struct group_options *options, struct group **out) STATUS_MUST_USE;

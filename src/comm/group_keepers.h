@@ -26,8 +26,8 @@ struct keeper_handle *keepers_at(struct keepers *keepers, int rank);
 // first. Not while the generation before has a process.
 enum status keeper_start_rank(struct keeper_handle *keeper, const struct group_options *options,
                               int rank, const struct rank_fds *fds) STATUS_MUST_USE;
-// The next message; never waits. False: there is none now. At the end of all, as it goes, its socket
-// stays readable, so that nobody misses it: then it is to be hung up.
+// The next message; never waits. False: there is none now. At the end of all, as it goes, its
+// socket stays readable, so that nobody misses it: then it is to be hung up.
 bool keeper_hear(struct keeper_handle *keeper, struct keeper_message *message);
 void keeper_hang_up(struct keeper_handle *keeper);
 

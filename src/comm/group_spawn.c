@@ -2,16 +2,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "comm/keeper.h"
+#include "comm/launcher.h"
 #include "comm/segment.h"
+
+enum { EXEC_FAILED = 127 }; // what shells say
 
 void rank_fds_close(struct rank_fds *fds)
 {
@@ -97,8 +102,7 @@ static enum status fill_environment(struct variables *variables,
     return set_number(variables, LIFE_FD_VARIABLE, RANK_LIFE_FD);
 }
 
-// 0 or an errno value, as posix_spawn's functions return them.
-static int set_attributes(posix_spawnattr_t *attributes)
+int spawn_set_attributes(posix_spawnattr_t *attributes)
 {
     sigset_t none, all;
     sigemptyset(&none);
@@ -114,6 +118,12 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return error ? error : posix_spawnattr_setpgroup(attributes, 0);
 }
 
+static int first_closed(const struct rank_fds *fds)
+{
+    return fds->bell < 0 ? RANK_BELL_FD : fds->keeper < 0 ? RANK_KEEPER_FD : RANK_FDS_END;
+}
+
+// 0 or an errno value, as posix_spawn's functions return them.
 static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin,
                      const struct rank_fds *fds)
 {
@@ -128,10 +138,7 @@ static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin,
         error = posix_spawn_file_actions_adddup2(actions, fds->bell, RANK_BELL_FD);
     if (!error && fds->keeper >= 0)
         error = posix_spawn_file_actions_adddup2(actions, fds->keeper, RANK_KEEPER_FD);
-    int first_closed = fds->bell < 0     ? RANK_BELL_FD
-                       : fds->keeper < 0 ? RANK_KEEPER_FD
-                                         : RANK_FDS_END;
-    return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, first_closed);
+    return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, first_closed(fds));
 }
 
 static int spawn(const struct group_options *options, const char **environment,
@@ -147,7 +154,7 @@ static int spawn(const struct group_options *options, const char **environment,
         posix_spawnattr_destroy(&attributes);
         return error;
     }
-    error = set_attributes(&attributes);
+    error = spawn_set_attributes(&attributes);
     if (!error)
         error = set_files(&actions, options->keep_stdin, fds);
     if (!error) {
@@ -162,14 +169,53 @@ static int spawn(const struct group_options *options, const char **environment,
     return error;
 }
 
+// ---- as our parent's child, which posix_spawn() cannot do ----
+
+static void put_fd(int fd, int where)
+{
+    if (fd >= 0 && dup2(fd, where) < 0)
+        _exit(EXEC_FAILED);
+}
+
+static _Noreturn void become_sibling(const struct group_options *options, const char **environment,
+                                     const struct rank_fds *fds)
+{
+    char *const *arguments, *const *variables;
+    memcpy(&arguments, &options->arguments, sizeof arguments);
+    memcpy(&variables, &environment, sizeof variables);
+    setpgid(0, 0);
+    put_fd(fds->segment, RANK_SEGMENT_FD);
+    put_fd(fds->life, RANK_LIFE_FD);
+    put_fd(fds->bell, RANK_BELL_FD);
+    put_fd(fds->keeper, RANK_KEEPER_FD);
+    if (close_range((unsigned)first_closed(fds), ~0u, 0))
+        _exit(EXEC_FAILED);
+    execvpe(options->program, arguments, variables);
+    _exit(EXEC_FAILED);
+}
+
+// Of a process with one thread and no handlers of its own, whose standard input is /dev/null.
+static int spawn_sibling(const struct group_options *options, const char **environment,
+                         const struct rank_fds *fds, pid_t *out)
+{
+    long pid = syscall(SYS_clone, (long)CLONE_PARENT | SIGCHLD, 0L, 0L, 0L, 0L);
+    if (pid == 0)
+        become_sibling(options, environment, fds);
+    *out = (pid_t)pid;
+    return pid > 0 ? 0 : errno;
+}
+
 enum status spawn_rank(const struct group_options *options, int rank, const struct rank_fds *fds,
                        pid_t *out)
 {
     struct variables variables = {0};
+    if (options->launcher)
+        return launcher_spawn(options->launcher, options, rank, fds, out);
     arena_init(&variables.arena);
     enum status status = fill_environment(&variables, options, rank, fds->keeper >= 0);
     if (status == OK) {
-        int error = spawn(options, variables.entries, fds, out);
+        int error = options->as_siblings ? spawn_sibling(options, variables.entries, fds, out)
+                                         : spawn(options, variables.entries, fds, out);
         if (error)
             status = fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
                           "cannot start rank %d: %s: %s", rank, options->program, strerror(error));

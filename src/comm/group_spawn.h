@@ -2,6 +2,8 @@
 #ifndef COLROW_COMM_GROUP_SPAWN_H
 #define COLROW_COMM_GROUP_SPAWN_H
 
+#include <spawn.h>
+
 #include "comm/group.h"
 
 // What a rank inherits, and where: nothing else is open in it but 0, 1 and 2.
@@ -24,6 +26,10 @@ void rank_fds_close(struct rank_fds *fds);
 enum status spawn_raise_fd(int *fd) STATUS_MUST_USE;
 // The same with a copy of `fd`.
 enum status spawn_copy_fd(int fd, int *out) STATUS_MUST_USE;
+
+// No signal is blocked or ignored in the process, and the terminal's reach its owner alone. 0 or an
+// errno value.
+int spawn_set_attributes(posix_spawnattr_t *attributes);
 
 enum status spawn_rank(const struct group_options *options, int rank, const struct rank_fds *fds,
                        pid_t *out) STATUS_MUST_USE;

@@ -49,6 +49,8 @@ struct board_options {
     int32_t reduction_leaves;
     int32_t threads_per_rank;
     int32_t log_level;
+    int32_t confinement;    // 1: once loaded, ranks and keepers are confined (base/confinement.h)
+    int32_t core_dumps;     // 1: ranks may leave core files
     int64_t kv_pages_first; // touched before a rank is loaded
 };
 

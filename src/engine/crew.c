@@ -12,6 +12,7 @@
 #include "comm/group.h"
 #include "comm/group_keepers.h"
 #include "comm/group_spawn.h"
+#include "comm/launcher.h"
 #include "engine/crew_events.h"
 #include "engine/step_watch.h"
 
@@ -20,7 +21,8 @@ struct crew {
     struct crew_events events;
     enum crew_state state;
     struct keepers *keepers;
-    struct group *group; // NULL: none now
+    struct launcher *launcher; // NULL: we start ranks
+    struct group *group;       // NULL: none now
     struct board board;
     uint64_t generation;
     uint64_t next_step; // number of the next to be posted
@@ -74,20 +76,22 @@ static enum status watch_ranks(struct crew *crew)
     return OK;
 }
 
+static const char *const rank_arguments[] = {"colrow", "rank", NULL};
+
 static enum status start_crew(struct crew *crew)
 {
-    static const char *const arguments[] = {"colrow", "rank", NULL};
     struct board_options *board = &crew->options.board;
     size_t bytes;
     TRY(board_bytes(&crew->options.shape, &bytes));
     struct group_options group = {
         .program = crew->options.program,
-        .arguments = arguments,
+        .arguments = rank_arguments,
         .n_ranks = crew->options.shape.n_ranks,
         .board_bytes = bytes,
         .deadline_seconds = crew->options.deadline_seconds,
         .bell_fd = crew->events.bell_fd,
         .keepers = crew->keepers,
+        .launcher = crew->launcher,
         .joins = true,
         .hasty = true,
     };
@@ -111,6 +115,9 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     enum status status = crew_events_init(&crew->events);
     if (status == OK)
         status = keepers_new(options->shape.n_ranks, &crew->keepers);
+    if (status == OK && *options->launcher)
+        status = launcher_start(crew->options.launcher, crew->options.program, rank_arguments,
+                                &crew->launcher);
     if (status == OK)
         status = start_crew(crew);
     if (status != OK)
@@ -217,6 +224,7 @@ void crew_stop(struct crew *crew)
         dismiss(crew);
     group_close(crew->group, 0);
     keepers_free(crew->keepers);
+    launcher_stop(crew->launcher);
     crew_events_fini(&crew->events);
     free(crew);
 }

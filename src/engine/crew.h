@@ -30,11 +30,12 @@ enum crew_state { CREW_LOADING, CREW_READY, CREW_BROKEN };
 struct crew_options {
     char program[FILE_PATH_MAX]; // that ranks run
     struct board_shape shape;
-    struct board_options board;  // generation, first_step and bell_fd are the crew's to fill
-    double deadline_seconds;     // without progress in a collective
-    double step_timeout_seconds; // of a step; 0: from what steps took (step_watch.h)
-    double canary_seconds;       // an idle crew does a canary step so often; 0: never
-    bool crowded;                // ranks take every CPU: waiting must not take one from them
+    struct board_options board;   // generation, first_step and bell_fd are the crew's to fill
+    double deadline_seconds;      // without progress in a collective
+    double step_timeout_seconds;  // of a step; 0: from what steps took (step_watch.h)
+    double canary_seconds;        // an idle crew does a canary step so often; 0: never
+    char launcher[FILE_PATH_MAX]; // the program that starts ranks (comm/launcher.h); "": we do
+    bool crowded;                 // ranks take every CPU: waiting must not take one from them
 };
 
 // Starts the ranks. `options` are copied.

@@ -39,6 +39,7 @@ static void set_defaults(struct colrow_options *options)
         .collective_timeout = 60,
         .canary_interval = 10,
         .enable_prefix_caching = 1,
+        .confinement = 1,
         .log_level = LOG_WARNING,
         .restarts = 5,
     };
@@ -409,9 +410,15 @@ static enum status start_engine_ranks(struct opening *opening)
         .reduction_leaves = options->reduction_leaves,
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,
+        .confinement = options->confinement != 0,
+        .core_dumps = options->core_dumps != 0,
         .kv_pages_first = engine->pages_wanted,
     };
     char program[FILE_PATH_MAX];
+    if (options->launcher) {
+        TRY(own_program_find(program));
+        TRY(whole_path(program, crew->launcher));
+    }
     TRY(rank_program_find(options->rank_program, program));
     TRY(whole_path(program, crew->program));
     TRY(whole_path(engine->model, to_ranks->model));

@@ -1,12 +1,18 @@
 #include "engine/rank.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/confinement.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "comm/comm.h"
@@ -32,7 +38,8 @@ struct rank {
     struct model_weights *weights;
     struct rank_check *check;
     int cpus[TOPOLOGY_CORES_MAX];
-    int n_cpus; // 0: threads are not bound
+    int n_cpus;                // 0: threads are not bound
+    bool confined, core_dumps; // as the board says
     int64_t begun_ns;
     uint64_t generation;
 
@@ -135,6 +142,8 @@ static enum status load_rank(struct rank *rank)
     TRY(board_attach(memory, bytes, rank->n_ranks, NULL, NULL, &rank->board));
     rank->own = &rank->board.ranks[rank->rank];
     const struct board_options *options = &rank->board.header->options;
+    rank->confined = options->confinement != 0;
+    rank->core_dumps = options->core_dumps != 0;
     struct model_config config;
     struct checkpoint *checkpoint;
     log_set_level(LOG_ERROR); // what is unusual about the files the front-end has said
@@ -185,6 +194,13 @@ static enum status open_rank_model(struct rank *rank)
     return OK;
 }
 
+static void confine_to(enum confinement kind, const struct rank *rank)
+{
+    const char *why;
+    if (rank->confined && !confine(kind, &why))
+        log_debug("rank %d is not confined: %s", rank->rank, why);
+}
+
 static enum status join(struct rank *rank)
 {
     TRY(comm_open(&rank->comm));
@@ -200,6 +216,7 @@ static enum status join(struct rank *rank)
     comm_mark(rank->comm, -1, -1, NULL);
     TRY(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads any more
     TRY(open_rank_model(rank));
+    confine_to(CONFINE_RANK, rank);
     board_arrive(&rank->board, board_loaded(&rank->board));
     return rank_check_start(rank->check, rank->comm);
 }
@@ -239,6 +256,31 @@ static enum status execute_step(struct rank *rank, uint64_t number, int64_t *tot
     return OK;
 }
 
+// For the test of confinement: COLROW_FORBIDDEN_CALL=RANK:socket, execve, fork or open, in the
+// first generation, before its first step.
+static void try_forbidden(const struct rank *rank)
+{
+    const char *asked = getenv("COLROW_FORBIDDEN_CALL");
+    const char *call = asked ? strchr(asked, ':') : NULL;
+    char *nothing[] = {NULL};
+    if (!call || atoi(asked) != rank->rank || rank->generation != 1)
+        return;
+    call++;
+    int result = -1;
+    if (strcmp(call, "socket") == 0)
+        result = socket(AF_INET, SOCK_STREAM, 0);
+    else if (strcmp(call, "execve") == 0)
+        result = execve("/bin/true", nothing, nothing);
+    else if (strcmp(call, "fork") == 0)
+        result = fork();
+    else if (strcmp(call, "open") == 0)
+        result = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    log_warning("rank %d made the call %s: %s", rank->rank, call,
+                result < 0 ? strerror(errno) : "it was let through");
+    if (result == 0)
+        _exit(EXIT_SUCCESS); // forked
+}
+
 // Executes step plans until told to leave. Allocates nothing; for the test that sees to it, a
 // reservation may be made to fail.
 static enum status serve(struct rank *rank)
@@ -256,6 +298,8 @@ static enum status serve(struct rank *rank)
         // relaxed: ordered by the word
         if (atomic_load_explicit(&header->quit, memory_order_relaxed))
             return OK;
+        if (total_ns == 0)
+            try_forbidden(rank);
         if (atomic_load_explicit(&header->canary, memory_order_relaxed))
             TRY(model_canary(rank->model, (int64_t)number));
         else
@@ -279,6 +323,8 @@ static enum status work_as_rank(struct rank *rank)
 {
     if (rank->generation > 1)
         rank->begun_ns = clock_ns();
+    if (!rank->core_dumps)
+        forbid_core_dumps();
     // For the test of rank_check.h: COLROW_SPOIL_WEIGHTS=RANK.
     const char *spoiled = getenv("COLROW_SPOIL_WEIGHTS");
     if (spoiled && atoi(spoiled) == rank->rank && rank->generation == 2)
@@ -309,6 +355,8 @@ int rank_main(void)
     } else {
         log_error("%s", status_message());
     }
+    if (status == OK)
+        confine_to(CONFINE_KEEPER, &rank);
     if (status == OK && keeper_serve(rank.keeper, &rank.generation)) {
         rank.keeper = NULL;
         status = work_as_rank(&rank);

@@ -86,6 +86,11 @@ enum status rank_program_find(const char *given, char *out)
     const char *variable = getenv("COLROW_RANK_PROGRAM");
     if (variable && *variable)
         return program_named(variable, "COLROW_RANK_PROGRAM", out);
+    return own_program_find(out);
+}
+
+enum status own_program_find(char *out)
+{
     if (is_this_program(out) || found_beside_library(out) || found_in_path("colrow", out))
         return OK;
     return fail(ERR_IO, "cannot find the program colrow, which the ranks run: neither beside "

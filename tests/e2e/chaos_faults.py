@@ -3,6 +3,8 @@ import os
 import signal
 import time
 
+import support
+
 MEMORY_CGROUPS = "/sys/fs/cgroup/memory"  # version 1
 CGROUPS = "/sys/fs/cgroup"                # version 2
 
@@ -55,8 +57,8 @@ class Family:
         workers, keepers, others = [], [], []
         for child in children_of(self.pid):
             grandchildren = [pid for pid in children_of(child) if self.note(pid)]
-            if not self.note(child):
-                continue
+            if not self.note(child) or support.name_of(child) == "colrow launcher":
+                continue  # the launcher has no part in the work; only a keeper that is lost needs it
             self.are_keepers |= bool(grandchildren)
             if grandchildren:
                 keepers.append(child)

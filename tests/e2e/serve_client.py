@@ -41,6 +41,12 @@ class Server:
         self.process.wait()
         self.process.stderr.close()
 
+    def children(self):
+        """Those that load: keepers of ranks, or ranks; not the launcher that started them."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split() if support.name_of(int(word)) != "colrow launcher"]
+
     def read_log(self):
         """What the server has said since; also keeps its pipe from filling."""
         while select.select([self.process.stderr], [], [], 0)[0]:

@@ -27,6 +27,15 @@ def skip(why):
     sys.exit(SKIPPED)
 
 
+def name_of(pid):
+    """Of a process; "": there is none."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
 def check(condition, what):
     if not condition:
         failures.append(what)

@@ -37,10 +37,9 @@ def allocated(server, ranks, work):
 
 with Server("-tp", "2", "--max-model-len", "1024", "--kv-cache-memory", "64MB", "--max-num-seqs", "16",
             environment={"LD_PRELOAD": os.path.abspath(LIBRARY), "COUNT_ALLOCATIONS": folder.name}) as server:
-    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children", encoding="ascii") as pids:
-        ranks = [int(word) for word in pids.read().split()]
+    ranks = server.children()
     check(len(ranks) == 2 and set(ranks) <= set(counts()), f"processes: {ranks} {counts()}")
-    check(min(counts().values()) > 100, f"every process allocates while it starts: {counts()}")
+    check(min(counts()[rank] for rank in ranks) > 100, f"every rank allocates while it starts: {counts()}")
     kinds = {
         "greedy": {"temperature": 0},
         "drawn": {"temperature": 1, "top_p": 0.9, "repetition_penalty": 1.1},

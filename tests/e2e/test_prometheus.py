@@ -135,8 +135,7 @@ def alerts_are_evaluated(prometheus):
 
 
 def lost_rank_is_told(prometheus, server):
-    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children", encoding="ascii") as file:
-        os.kill(int(file.read().split()[0]), signal.SIGKILL)
+    os.kill(server.children()[0], signal.SIGKILL)
     prometheus.wait_for("an alert when a rank died",
                         lambda: any(rule["name"] == "ColrowRanksRestarted" and rule["state"] == "firing" for rule in rules_of(prometheus)))
 

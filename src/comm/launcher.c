@@ -1,0 +1,272 @@
+#include "comm/launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "comm/process_handle.h"
+#include "comm/reduction_tree.h"
+
+enum { LAUNCHER_FD = 3, DESCRIPTORS = 4, ARGUMENTS_MAX = 15, PATIENCE_MS = 5000 };
+
+struct launch_message {
+    int32_t rank, n_ranks;
+    int32_t given[DESCRIPTORS]; // as struct rank_fds: 1: a descriptor comes, 0: none
+};
+struct launch_answer {
+    int32_t pid, error; // error: errno, or 0
+};
+
+union launch_descriptors {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+};
+
+// ---- the owner's side ----
+
+struct launcher {
+    struct process_handle process;
+    int socket;
+};
+
+static int spawn_launcher(const char *program, const char **arguments, int socket, pid_t *out)
+{
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawnattr_init(&attributes);
+    if (error)
+        return error;
+    error = posix_spawn_file_actions_init(&actions);
+    if (error) {
+        posix_spawnattr_destroy(&attributes);
+        return error;
+    }
+    error = spawn_set_attributes(&attributes);
+    if (!error)
+        error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!error)
+        error = posix_spawn_file_actions_adddup2(&actions, socket, LAUNCHER_FD);
+    if (!error)
+        error = posix_spawn_file_actions_addclosefrom_np(&actions, LAUNCHER_FD + 1);
+    if (!error) {
+        char *const *argv;
+        memcpy(&argv, &arguments, sizeof argv); // posix_spawn() does not write to the strings
+        error = posix_spawnp(out, program, &actions, &attributes, argv, environ);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+static enum status start_process(struct launcher *launcher, const char *colrow, const char *program,
+                                 const char *const *arguments)
+{
+    enum { OWN = 3 };
+    const char *argv[OWN + ARGUMENTS_MAX + 1] = {"colrow", "launcher", program};
+    for (int i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
+        argv[OWN + i] = arguments[i];
+    int ends[2];
+    pid_t pid = 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return fail_errno("create", "the socket of the process that starts ranks");
+    launcher->socket = ends[0];
+    TRY(spawn_raise_fd(&ends[1])); // above LAUNCHER_FD, so that it is copied there
+    int error = spawn_launcher(colrow, argv, ends[1], &pid);
+    close(ends[1]);
+    if (error)
+        return fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
+                    "cannot start the process that starts ranks: %s: %s", colrow, strerror(error));
+    launcher->process = process_handle_open(pid);
+    return OK;
+}
+
+static void drop_socket(struct launcher *launcher)
+{
+    if (launcher->socket >= 0)
+        close(launcher->socket);
+    launcher->socket = -1;
+}
+
+enum status launcher_start(const char *colrow, const char *program, const char *const *arguments,
+                           struct launcher **out)
+{
+    struct launcher *launcher;
+    TRY(memory_new(1, sizeof *launcher, "a launcher", &launcher));
+    launcher->process = (struct process_handle){0, -1};
+    launcher->socket = -1;
+    enum status status = start_process(launcher, colrow, program, arguments);
+    if (status != OK)
+        launcher_stop(launcher);
+    else
+        *out = launcher;
+    return status;
+}
+
+void launcher_stop(struct launcher *launcher)
+{
+    if (!launcher)
+        return;
+    drop_socket(launcher);
+    if (launcher->process.pid) {
+        siginfo_t info;
+        process_kill(&launcher->process, SIGKILL); // it holds nothing that could be lost
+        while (waitid(P_PID, (id_t)launcher->process.pid, &info, WEXITED) && errno == EINTR)
+            ;
+        process_handle_close(&launcher->process);
+    }
+    free(launcher);
+}
+
+pid_t launcher_pid(const struct launcher *launcher)
+{
+    return launcher->process.pid;
+}
+
+static bool send_request(const struct launcher *launcher, const struct launch_message *message,
+                         const int *fds, size_t n_fds)
+{
+    union launch_descriptors descriptors = {0};
+    struct launch_message copy = *message;
+    struct iovec part = {&copy, sizeof copy};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &descriptors,
+                            .msg_controllen = CMSG_SPACE(n_fds * sizeof *fds)};
+    struct cmsghdr *control = CMSG_FIRSTHDR(&header);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(n_fds * sizeof *fds);
+    memcpy(CMSG_DATA(control), fds, n_fds * sizeof *fds);
+    ssize_t n;
+    do
+        n = sendmsg(launcher->socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof copy;
+}
+
+static bool await_launch(const struct launcher *launcher, struct launch_answer *answer)
+{
+    struct pollfd ready = {.fd = launcher->socket, .events = POLLIN};
+    int n;
+    do
+        n = poll(&ready, 1, PATIENCE_MS);
+    while (n < 0 && errno == EINTR);
+    return n > 0 &&
+           recv(launcher->socket, answer, sizeof *answer, MSG_DONTWAIT) == (ssize_t)sizeof *answer;
+}
+
+enum status launcher_spawn(struct launcher *launcher, const struct group_options *options, int rank,
+                           const struct rank_fds *fds, pid_t *out)
+{
+    const int all[DESCRIPTORS] = {fds->segment, fds->life, fds->bell, fds->keeper};
+    struct launch_message message = {.rank = rank, .n_ranks = options->n_ranks};
+    struct launch_answer answer = {0, 0};
+    int given[DESCRIPTORS];
+    size_t n = 0;
+    for (int i = 0; i < DESCRIPTORS; i++) {
+        message.given[i] = all[i] >= 0;
+        if (all[i] >= 0)
+            given[n++] = all[i];
+    }
+    if (!send_request(launcher, &message, given, n) || !await_launch(launcher, &answer)) {
+        drop_socket(launcher); // an answer that came late would be taken for the next one's
+        return fail(ERR_GROUP,
+                    "cannot start rank %d: the process that starts ranks (pid %d) is gone, and "
+                    "this one may start none",
+                    rank, (int)launcher->process.pid);
+    }
+    if (answer.error)
+        return fail(answer.error == ENOMEM || answer.error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
+                    "cannot start rank %d: %s: %s", rank, options->program, strerror(answer.error));
+    *out = answer.pid;
+    return OK;
+}
+
+// ---- the process ----
+
+// Descriptors to where `fds` wants them; false: not what an owner sends.
+static bool take_descriptors(const struct launch_message *message, struct msghdr *header,
+                             struct rank_fds *fds)
+{
+    int *const all[DESCRIPTORS] = {&fds->segment, &fds->life, &fds->bell, &fds->keeper};
+    const struct cmsghdr *control = CMSG_FIRSTHDR(header);
+    int given[DESCRIPTORS], n = 0, next = 0;
+    for (int i = 0; i < DESCRIPTORS; i++)
+        n += message->given[i] != 0;
+    if (!control || control->cmsg_type != SCM_RIGHTS ||
+        control->cmsg_len != CMSG_LEN((size_t)n * sizeof *given))
+        return false;
+    memcpy(given, CMSG_DATA(control), (size_t)n * sizeof *given);
+    bool good = true;
+    for (int i = 0; i < DESCRIPTORS; i++) {
+        if (!message->given[i])
+            continue;
+        *all[i] = given[next++];
+        good = spawn_raise_fd(all[i]) == OK && good;
+    }
+    return good;
+}
+
+// False: the owner is gone.
+static bool hear_request(struct launch_message *message, struct rank_fds *fds)
+{
+    union launch_descriptors descriptors;
+    struct iovec part = {message, sizeof *message};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &descriptors,
+                            .msg_controllen = sizeof descriptors};
+    ssize_t n;
+    do
+        n = recvmsg(LAUNCHER_FD, &header, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof *message && message->n_ranks >= 1 &&
+           message->n_ranks <= COMM_RANKS_MAX && message->rank >= 0 &&
+           message->rank < message->n_ranks && take_descriptors(message, &header, fds);
+}
+
+int launcher_main(int argc, char **argv)
+{
+    enum { OWN = 2 };
+    const char *arguments[ARGUMENTS_MAX + 1] = {NULL};
+    struct stat file;
+    if (argc <= OWN || argc > OWN + ARGUMENTS_MAX || fstat(LAUNCHER_FD, &file) ||
+        !S_ISSOCK(file.st_mode))
+        return EXIT_FAILURE; // not started by an owner
+    for (int i = OWN; i < argc; i++)
+        arguments[i - OWN] = argv[i];
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    (void)prctl(PR_SET_NAME, "colrow launcher");
+    (void)fcntl(LAUNCHER_FD, F_SETFD, FD_CLOEXEC);
+    for (;;) {
+        struct launch_message message;
+        struct rank_fds fds = {-1, -1, -1, -1};
+        if (!hear_request(&message, &fds))
+            return EXIT_SUCCESS;
+        const struct group_options options = {
+            .program = argv[1],
+            .arguments = arguments,
+            .n_ranks = message.n_ranks,
+            .as_siblings = true,
+        };
+        pid_t pid = 0;
+        struct launch_answer answer = {0, 0};
+        errno = 0;
+        if (spawn_rank(&options, message.rank, &fds, &pid) != OK)
+            answer.error = errno ? errno : ENOMEM;
+        answer.pid = (int32_t)pid;
+        rank_fds_close(&fds);
+        while (send(LAUNCHER_FD, &answer, sizeof answer, MSG_NOSIGNAL) < 0 && errno == EINTR)
+            ;
+    }
+}
