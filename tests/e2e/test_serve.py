@@ -209,8 +209,9 @@ def rank_dies(server):
     body = {"prompt": "Tensor", "max_tokens": 500, "ignore_eos": True, "temperature": 0.8, "seed": 5}
     undisturbed = server.post("/v1/completions", **body)
     thread = threading.Thread(target=lambda: result.append(server.post("/v1/completions", **body)))
+    generated = server.metric("vllm:generation_tokens_total")
     thread.start()
-    server.wait_for(lambda: server.metric("vllm:num_requests_running") > 0)
+    server.wait_for(lambda: server.metric("vllm:generation_tokens_total") > generated)
     os.kill(ranks[-1], signal.SIGKILL)
     thread.join()
     check(result[0][0] == 200 and result[0][1]["choices"] == undisturbed[1]["choices"], f"a request when a rank died: {result}")
