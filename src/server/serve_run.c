@@ -43,10 +43,10 @@ static void note_loading(struct serve_server *server)
     server->loaded = gauges.state == COLROW_READY;
     if (!server->loaded)
         return;
-    if (options->loaded)
-        options->loaded(options->loading_context);
-    if (server->options->http.listen_fd >= 0 && !listen_for_clients(server))
+    if (options->http.listen_fd >= 0 && !listen_for_clients(server))
         return;
+    if (options->loaded) // from here on the process may be confined: it listens already
+        options->loaded(options->loading_context);
     log_info("serving %s at %s", server->model.names[0], http_server_address(server->http));
     serve_notice_tell(server);
 }
