@@ -101,6 +101,9 @@ static enum status start_crew(struct crew *crew)
     board->bell_fd = RANK_BELL_FD;
     TRY(group_spawn(&group, &crew->group));
     TRY(board_post(group_board(crew->group), &crew->options.shape, board, &crew->board));
+    // The last rank rings when it is loaded: until the next tick everybody would wait for nothing.
+    if (!board_listen(&crew->board, board_loaded(&crew->board)))
+        crew_ring(crew);
     return watch_ranks(crew);
 }
 

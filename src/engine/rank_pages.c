@@ -34,8 +34,9 @@ static void touch_until(struct rank_pages *pages, int64_t end)
     atomic_store_explicit(&pages->own->kv_pages_touched, (uint64_t)end, memory_order_release);
 }
 
-// In pieces, so that the front-end can use the first ones soon.
-static void touch_wanted(struct rank_pages *pages)
+// In pieces, so that the front-end can use the first ones soon; it need not hear of each while it
+// waits for the rank to load.
+static void touch_wanted(struct rank_pages *pages, bool rings)
 {
     enum { PIECES = 16, PIECE_MIN = 8 };
     // relaxed: a number on its own
@@ -47,7 +48,8 @@ static void touch_wanted(struct rank_pages *pages)
     while (pages->n_touched < wanted && !is_stopped(pages)) {
         int64_t rest = wanted - pages->n_touched;
         touch_until(pages, pages->n_touched + (rest < piece ? rest : piece));
-        board_ring(pages->board);
+        if (rings)
+            board_ring(pages->board);
     }
 }
 
@@ -59,7 +61,7 @@ static void *touch_in_background(void *context)
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); // this thread's alone, on Linux
     while (pages->n_touched < pages->n_pages && !is_stopped(pages)) {
         signal_sleep(wanted, (uint32_t)pages->n_touched + 1);
-        touch_wanted(pages);
+        touch_wanted(pages, true);
     }
     atomic_store_explicit(&pages->over, true, memory_order_relaxed);
     return NULL;
@@ -74,7 +76,7 @@ enum status rank_pages_start(struct board *board, struct board_rank *own, struct
     pages->own = own;
     pages->model = model;
     pages->n_pages = board->header->shape.kv_pages;
-    touch_wanted(pages);
+    touch_wanted(pages, false);
     if (pages->n_touched < pages->n_pages) {
         int error = pthread_create(&pages->thread, NULL, touch_in_background, pages);
         if (error) {
