@@ -104,10 +104,10 @@ def a_signal_ends_it(number):
     check(line_with(process, "listening at"), "no line says that it listens")
     with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as pids:
         ranks = [int(word) for word in pids.read().split()]
-    until = time.monotonic() + patience(5)  # it gives itself its name
-    while not any(name_of(pid) == "colrow launcher" for pid in ranks) and len(ranks) > 2 and time.monotonic() < until:
+    until = time.monotonic() + patience(5)  # the launcher gives itself its name, and what it starts has that until it runs its program
+    while len(loading := [pid for pid in ranks if name_of(pid) != "colrow launcher"]) != 2 and time.monotonic() < until:
         time.sleep(0.01)
-    check(len([pid for pid in ranks if name_of(pid) != "colrow launcher"]) == 2, f"ranks that load: {ranks}")
+    check(len(loading) == 2, f"ranks that load: {ranks} {loading}")
     begun = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
