@@ -84,6 +84,7 @@ static const int of_ranks[] = {
     SCMP_SYS(close),
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
+    SCMP_SYS(pidfd_open), // to see when another rank is gone; it can be polled and no more
     SCMP_SYS(fstat),
     SCMP_SYS(lseek),
     // memory; what can be executed has a rule of its own

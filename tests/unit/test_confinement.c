@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,6 +96,11 @@ static bool end_others(void)
 static bool ask_for_others(void)
 {
     return kill(getppid(), 0) == 0;
+}
+
+static bool watch_others(void)
+{
+    return syscall(SYS_pidfd_open, getppid(), 0) >= 0;
 }
 
 static bool say_something(void)
@@ -192,6 +198,7 @@ static void ranks(void **state)
     expect(CONFINE_RANK, take_memory_for_code, REFUSED);
     expect(CONFINE_RANK, end_others, REFUSED);
     expect(CONFINE_RANK, ask_for_others, WORKS);
+    expect(CONFINE_RANK, watch_others, WORKS);
     expect(CONFINE_RANK, take_memory, WORKS);
     expect(CONFINE_RANK, make_a_thread, WORKS);
     expect(CONFINE_RANK, say_something, WORKS);
