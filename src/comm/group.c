@@ -139,6 +139,16 @@ static enum status end_for_exit(struct group *group, int rank)
     return end_group(group, member_exit_status(member), sentence);
 }
 
+// How a rank ended its keeper says, and a peer that sees it gone may be faster.
+static void await_word(struct member *member)
+{
+    for (int i = 0; i < LOOK_MS && !member->left && process_is_gone(&member->process); i++) {
+        struct pollfd news = {.fd = member_fd(member), .events = POLLIN};
+        (void)poll(&news, 1, 1);
+        member_look(member);
+    }
+}
+
 // A rank has said what broke the group. Its word is the best there is, but when the culprit is dead
 // the kernel knows more.
 static enum status end_for_verdict(struct group *group, const struct verdict *verdict)
@@ -146,7 +156,8 @@ static enum status end_for_verdict(struct group *group, const struct verdict *ve
     int culprit = verdict->culprit;
     if (culprit < 0 || culprit >= group->n_ranks)
         return end_group(group, 1, verdict->sentence);
-    const struct member *member = &group->member[culprit];
+    struct member *member = &group->member[culprit];
+    await_word(member);
     if (verdict->author != culprit)
         return member_failed(member) ? end_for_exit(group, culprit)
                                      : end_group(group, 1, verdict->sentence);

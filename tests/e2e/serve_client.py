@@ -14,8 +14,10 @@ import support
 class Server:
     """`colrow serve` on a free port, until the block ends."""
 
-    def __init__(self, *flags, model=support.DEMO, name="demo", environment=None):
+    def __init__(self, *flags, model=support.DEMO, name="demo", environment=None, hidden=False):
         names = ["--served-model-name", name] if name else []
+        if not hidden and os.geteuid() != 0:
+            names.append("--core-dumps")  # tests look into /proc, where only root may see processes that hold prompts
         self.command = [support.COLROW, "serve", str(model), "--port", "0", *names, *map(str, flags)]
         self.environment = {**os.environ, **(environment or {})}
         self.log = []

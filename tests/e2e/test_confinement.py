@@ -72,7 +72,7 @@ def shared_names():
 
 def every_process_is_held():
     before = shared_names()
-    with Server(*FLAGS) as server:
+    with Server(*FLAGS, hidden=True) as server:
         found = by_name(server)
         check({name: len(pids) for name, pids in found.items()} == {"colrow": 1, "colrow launcher": 1, "colrow keeper": 2, "colrow rank": 2},
               f"processes: {found}")
@@ -86,13 +86,10 @@ def every_process_is_held():
             for pid in found[name]:
                 with open(f"/proc/{pid}/limits", encoding="ascii") as file:
                     check(any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"] for line in file), f"{name} may leave a core file")
-        check(listening_ports(descendants_of(server.process.pid)) == [server.port], "one port listens")
         check(shared_names() == before, f"shared memory with a name: {shared_names()} {before}")
-        maps = ""
-        for pid in found["colrow rank"]:
-            with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
-                maps += file.read()
-        check("/dev/shm" not in maps and "SYSV" not in maps and "memfd:" in maps, "shared memory without a name")
+        if os.geteuid() != 0:
+            for pid in found["colrow"] + found["colrow rank"]:
+                check(not os.access(f"/proc/{pid}/mem", os.R_OK), "others of the same user may read prompts")
 
         # a rank and a keeper that are lost are replaced, and what replaces them is confined as well
         os.kill(found["colrow keeper"][0], signal.SIGKILL)
@@ -102,6 +99,20 @@ def every_process_is_held():
         for name in ("colrow keeper", "colrow rank"):
             check(all(is_confined(pid) for pid in by_name(server)[name]), f"{name}: the next generation")
         check(server.stop() == 0, "the exit status")
+
+
+def what_is_open():
+    with Server(*FLAGS) as server:
+        found = by_name(server)
+        check(listening_ports(descendants_of(server.process.pid)) == [server.port], "one port listens")
+        maps = ""
+        for pid in found["colrow rank"]:
+            with open(f"/proc/{pid}/maps", encoding="utf-8") as file:
+                maps += file.read()
+        check("/dev/shm" not in maps and "SYSV" not in maps and "memfd:" in maps, "shared memory without a name")
+        for pid in found["colrow rank"]:
+            sockets = [link for link in glob.glob(f"/proc/{pid}/fd/*") if os.readlink(link).startswith("socket:")]
+            check(not sockets, f"a rank has sockets: {sockets}")
 
 
 def the_launcher_is_lost():
@@ -153,7 +164,7 @@ def core_files():
     before = os.getcwd()
     os.chdir(FOLDER.name)
     for flags, expected in ((), False), (("--core-dumps",), True):
-        with Server(*FLAGS, *flags) as server:
+        with Server(*FLAGS, *flags, hidden=True) as server:
             os.kill(by_name(server)["colrow rank"][0], signal.SIGSEGV)
             server.wait_for(lambda: "signal 11" in server.read_log())
             found = server.wait_for(lambda: glob.glob("core*"), 5 if expected else 0.5)
@@ -174,7 +185,7 @@ with Server(*FLAGS) as server:
     unconfined = "this server is not confined" in server.read_log()
 if unconfined:
     skip("colrow was built without libseccomp, or the kernel has none")
-for part in (every_process_is_held, the_launcher_is_lost, forbidden_calls, it_can_be_turned_off, core_files, commands):
+for part in (every_process_is_held, what_is_open, the_launcher_is_lost, forbidden_calls, it_can_be_turned_off, core_files, commands):
     begun = time.time()
     part()
     print(f"{part.__name__}: {time.time() - begun:.1f} s")
