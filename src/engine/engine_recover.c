@@ -68,6 +68,8 @@ static void end_engine(struct colrow_engine *engine)
         next = request->next;
         engine_end_request(engine, request, COLROW_FAILED, fault, sentence);
     }
+    engine->recovery.lost_ns = 0;
+    engine->recovery.reason[0] = '\0';
     engine_hand_over(engine, true);
     (void)engine_fail(engine); // callbacks may have recorded others since
 }

@@ -15,7 +15,8 @@ from support import COLROW, DEMO, check, finish, patience, skip
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
     skip("models/demo is not here")
 random.seed(int(os.environ.get("KILL_SEED", "2")))
-SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGSTOP)
+# in turn: a request that is lost again and again in the same way would be taken for what kills the ranks
+SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signal.SIGSTOP)
 LOST = re.compile(r"^colrow: warning: rank \d+ \(pid \d+\) was (killed|stopped) .*; restarted in [\d.]+ s, (\d+) requests? (goes|go) on$", re.M)
 
 
@@ -40,12 +41,12 @@ def ranks_of(pid):
 def disturb(process, errors, kills):
     while process.poll() is None and "ready after" not in read(errors):  # what dies before is not started again
         time.sleep(0.01)
-    for _ in range(kills):
-        time.sleep(random.uniform(0.02, 0.3))
+    for number in SIGNALS[:kills]:
+        time.sleep(random.uniform(0.02, 0.2))
         ranks = ranks_of(process.pid)
         if process.poll() is None and ranks:
             try:
-                os.kill(random.choice(ranks), random.choice(SIGNALS))
+                os.kill(random.choice(ranks), number)
             except ProcessLookupError:
                 pass
 
@@ -84,11 +85,11 @@ for what, arguments, text in (
     wanted, _, status = run((*arguments, "-tp", 1), text)
     check(status == 0 and wanted, f"{what}: undisturbed, exit status {status}")
     for tp in (1, 2, 3):
-        got, errors, status = run((*arguments, "-tp", tp), text, kills=5)
+        got, errors, status = run((*arguments, "-tp", tp), text, kills=len(SIGNALS))
         told = LOST.findall(errors)
         losses += len(told)
         check(status == 0, f"{what}, {tp} ranks: exit status {status}: {errors[-600:]}")
         check(answers(got) == answers(wanted), f"{what}, {tp} ranks, {len(told)} losses: another answer")
-check(losses >= 12, f"ranks were lost {losses} times only")
+check(losses >= 6, f"ranks were lost {losses} times only")
 print(f"{losses} losses")
 finish("generate and chat recover")
