@@ -37,7 +37,7 @@ static int size_of(const struct step *step)
         work += q->n_tokens * (ROW_WORK + q->position + q->n_tokens / 2);
     }
     int size = 0;
-    while (work >= 2 * ROW_WORK && size < STEP_SIZES - 1) {
+    while (work / 2 >= ROW_WORK && size < STEP_SIZES - 1) {
         work /= 2;
         size++;
     }
