@@ -5,6 +5,7 @@ another answer or a process left behind. `make faults` tries all points; `--samp
 import argparse
 import collections
 import errno
+import http.client
 import json
 import mmap
 import os
@@ -25,7 +26,7 @@ from support import COLROW, DEMO, SANITIZE, patience, skip  # noqa: E402
 LIBRARY = os.path.abspath(os.path.join(os.environ.get("BUILD_DIR") or os.path.dirname(COLROW), "tests", "libinject_faults.so"))
 TP = 2
 HANG = -1  # instead of an error: the call never returns
-HANG_SECONDS = 30  # a point that is not over by then hangs; a rank that hangs is found sooner
+HANG_SECONDS = patience(30)  # a point that is not over by then hangs; a rank that hangs is found sooner
 COLLECTIVE = "collective"
 ERRORS = {
     "malloc": [errno.ENOMEM], "calloc": [errno.ENOMEM], "realloc": [errno.ENOMEM], "memalign": [errno.ENOMEM],
@@ -183,7 +184,7 @@ def ask(server, body):
                 text += event["choices"][0]["text"]
                 reason = event["choices"][0]["finish_reason"] or reason
         return json.dumps([text, reason]) if ended else "the stream has no end"
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
         return f"no answer: {error!r}"
 
 
@@ -477,34 +478,37 @@ def main():
     for needed in (LIBRARY, os.path.join(DEMO, "model.safetensors")):
         if not os.path.exists(needed):
             skip(f"{needed} is not there")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with the table of what was tried
     random.seed(arguments.seed)
     table, expected = Table(), []
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        faults = Faults(folder)
-        serving = Serving(faults, table)
-        wanted = lambda phase: arguments.phase in (None, phase)
-        select = lambda points: [p for p in choose(points, arguments.sample or len(points)) if arguments.call in (None, p.call)]
-        try:
-            if wanted("serving") or wanted("restarting"):
-                points = select(serving_points(serving)) if wanted("serving") else serving.open() or []
-                points += select(restarting_points(serving)) if wanted("restarting") else []
-                print(f"{len(points)} points under load", flush=True)
-                for point in points:
-                    serving.try_point(point)
-        finally:
-            serving.close()
-        if wanted("starting"):
-            for point in select(starting_points(faults, expected)):
-                try_start(faults, table, expected, point)
-        if wanted("kernel") and KernelFaults.work_here():
-            kernel_faults = KernelFaults(folder)
-            for point in select(kernel_points(kernel_faults, expected)):
-                try_start(kernel_faults, table, expected, point)
-        elif wanted("kernel"):
-            print("not tried: faults in the kernel, as strace is not here or may not trace")
-    table.show()
-    print(f"{table.count()} points in {time.monotonic() - begun:.0f} s, {len(table.bad)} of them bad")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            faults = Faults(folder)
+            serving = Serving(faults, table)
+            wanted = lambda phase: arguments.phase in (None, phase)
+            select = lambda points: [p for p in choose(points, arguments.sample or len(points)) if arguments.call in (None, p.call)]
+            try:
+                if wanted("serving") or wanted("restarting"):
+                    points = select(serving_points(serving)) if wanted("serving") else serving.open() or []
+                    points += select(restarting_points(serving)) if wanted("restarting") else []
+                    print(f"{len(points)} points under load", flush=True)
+                    for point in points:
+                        serving.try_point(point)
+            finally:
+                serving.close()
+            if wanted("starting"):
+                for point in select(starting_points(faults, expected)):
+                    try_start(faults, table, expected, point)
+            if wanted("kernel") and KernelFaults.work_here():
+                kernel_faults = KernelFaults(folder)
+                for point in select(kernel_points(kernel_faults, expected)):
+                    try_start(kernel_faults, table, expected, point)
+            elif wanted("kernel"):
+                print("not tried: faults in the kernel, as strace is not here or may not trace")
+    finally:
+        table.show()
+        print(f"{table.count()} points in {time.monotonic() - begun:.0f} s, {len(table.bad)} of them bad")
     sys.exit(1 if table.bad else 0)
 
 
