@@ -148,9 +148,10 @@ static const char *host_or_default(const struct http_site *site)
 static enum status name_tcp(struct http_server *server, const char *host,
                             const struct sockaddr_storage *address)
 {
-    bool six = address->ss_family == AF_INET6, colon = strchr(host, ':') != NULL;
-    int port = ntohs(six ? ((const struct sockaddr_in6 *)address)->sin6_port
-                         : ((const struct sockaddr_in *)address)->sin_port);
+    bool colon = strchr(host, ':') != NULL;
+    struct sockaddr_in four; // an IPv6 address has its port at the same place
+    memcpy(&four, address, sizeof four);
+    int port = ntohs(four.sin_port);
     if (asprintf(&server->address, "%s://%s%s%s:%d", server->tls ? "https" : "http",
                  colon ? "[" : "", host, colon ? "]" : "", port) >= 0)
         return OK;
@@ -182,7 +183,7 @@ static enum status listen_tcp(struct http_server *server)
         return fail(ERR_IO, "cannot listen on %s port %d: %s%s", host, o->port, uv_strerror(result),
                     result == UV_EADDRINUSE ? "; choose another with --port, or 0 for a free one"
                                             : "");
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     int length = sizeof address;
     if (uv_tcp_getsockname(&server->listener.tcp, (struct sockaddr *)&address, &length) < 0)
         return fail(ERR_INTERNAL, "the listener has no address");

@@ -122,13 +122,16 @@ static void take_signal(uv_signal_t *handle, int number)
     struct serve_server *server = handle->data;
     if (server->closed)
         return;
-    if (number == SIGHUP && serve_can_reload(server))
+    if (number == SIGHUP && serve_can_reload(server)) {
         serve_reload(server);
-    else if (!server->loaded) // nothing runs that could finish
-        end_by_signal(server, number);
-    else if (!server->draining)
+        return;
+    }
+    if (server->loaded && !server->draining) {
         begin_to_drain(server, number);
-    else if (name_what_is_cut(server, name_of_signal(number)) > 0)
+        return;
+    }
+    // while it loads nothing runs that could finish
+    if (!server->loaded || name_what_is_cut(server, name_of_signal(number)) > 0)
         end_by_signal(server, number);
     else
         serve_close(server);

@@ -43,7 +43,7 @@ static bool is_for_this_process(const char *name)
 static enum status open_notify(const char *path, int *out)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct timeval patience = {.tv_usec = SAY_MS * 1000};
+    const struct timeval patience = {.tv_usec = (suseconds_t)SAY_MS * 1000};
     size_t length = strlen(path);
     if ((*path != '/' && *path != '@') || length < 2 || length >= sizeof address.sun_path)
         return fail(ERR_INPUT,
@@ -91,7 +91,7 @@ static int option_of(int fd, int name)
 
 static enum status check_passed(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t length = sizeof address;
     if (getsockname(fd, (struct sockaddr *)&address, &length) != 0 ||
         option_of(fd, SO_TYPE) != SOCK_STREAM || option_of(fd, SO_ACCEPTCONN) != 1 ||
