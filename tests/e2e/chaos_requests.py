@@ -194,7 +194,8 @@ class Mix:
                                max_tokens=self.tokens, include_stop_str_in_output=i % 2 == 0)
 
     def min_tokens(self, i):
-        return self.completion("min_tokens", temperature=1, max_tokens=self.tokens, min_tokens=self.tokens // 3, stop=["e", "a"], ignore_eos=False, stream=i % 2 == 0)
+        return self.completion("min_tokens", temperature=1, max_tokens=self.tokens, min_tokens=self.tokens // 3, stop=["e", "a"],
+                               ignore_eos=False, stream=i % 2 == 0)
 
     def prompts(self, _):
         return self.completion("two prompts", prompt=[self.words(2, 40), self.words(2, 40)], n=2, temperature=1, stream=True)

@@ -19,7 +19,11 @@ WARM_UP = 0.2  # of the faults: heaps and caches have their size then
 SAMPLES = 40   # of memory, over a run
 FAULTS_FLAT = 40  # so many are needed to say that memory is flat: every kind of request has come by then
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-MEASURED = {"to_next_token": "to the next token of any stream", "to_health_200": "to /health 200", "pause_of_a_stream": "to the next token of each stream that it met"}
+MEASURED = {
+    "to_next_token": "to the next token of any stream",
+    "to_health_200": "to /health 200",
+    "pause_of_a_stream": "to the next token of each stream that it met",
+}
 
 
 def quantile(values, q):
