@@ -14,7 +14,7 @@ from support import SANITIZE, check, finish, patience, skip
 
 LIBRARY = os.path.abspath(os.path.join(os.environ.get("BUILD_DIR", "build/release"), "tests", "libinject_faults.so"))
 SYS_TGKILL = 234 if os.uname().machine == "x86_64" else 131
-BODY = {"prompt": "Tensor", "max_tokens": 600, "temperature": 0.8, "seed": 7, "ignore_eos": True}
+BODY = {"prompt": "Tensor", "max_tokens": 900, "n": 8, "temperature": 0.8, "seed": 7, "ignore_eos": True}
 if SANITIZE:
     skip("sanitizers have SIGILL for themselves")
 if not os.path.exists(LIBRARY):
@@ -54,14 +54,18 @@ def ranks_of(server):
     return ranks
 
 
-def hang(pid, helper):
-    """The first thread of a process, or one of those that help it."""
+def thread_of(pid, helper):
+    """The first thread of a process, or one of those that help it: (pid, tid)"""
     tid = pid
     for entry in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{entry}/comm", encoding="ascii") as comm:
             if helper and comm.read().startswith("team-"):
                 tid = int(entry)
     check((tid != pid) == helper, "the rank has a thread that helps it")
+    return pid, tid
+
+
+def hang(pid, tid):
     ctypes.CDLL(None).syscall(SYS_TGKILL, pid, tid, signal.SIGILL)
 
 
@@ -76,14 +80,15 @@ def at_work(tp, victims, helper):
     with Server("-tp", tp, *FLAGS, environment=ENVIRONMENT) as server:
         status, expected = server.post("/v1/completions", **BODY)
         check(status == 200, f"{name}: {expected}")
+        ranks = ranks_of(server)
+        hanging = [thread_of(ranks[victim], helper) for victim in victims]  # the request takes half a second
         result = []
         thread = threading.Thread(target=lambda: result.append(server.post("/v1/completions", **BODY)))
         thread.start()
         server.wait_for(lambda: server.metric("vllm:num_requests_running") > 0)
         time.sleep(0.05)
-        ranks = ranks_of(server)
-        for victim in victims:
-            hang(ranks[victim], helper)
+        for pid, tid in hanging:
+            hang(pid, tid)
         begun = time.monotonic()
         found = server.wait_for(lambda: ended(server), 30) and ended(server)
         took = time.monotonic() - begun
@@ -103,7 +108,7 @@ def at_work(tp, victims, helper):
 def idle():
     """A rank hangs while nobody asks: the canary finds it, and no request has to."""
     with Server("-tp", 2, *FLAGS, "--canary-interval", 0.5, "--step-timeout", 1.5, environment=ENVIRONMENT) as server:
-        body = {**BODY, "max_tokens": 20}
+        body = {**BODY, "max_tokens": 20, "n": 1}
         expected = server.post("/v1/completions", **body)[1]["choices"]
         before = server.metric("colrow_rank_last_step", rank=1)
         check(before >= 20, f"steps are counted: {before}")
@@ -113,7 +118,7 @@ def idle():
         check(server.metric("colrow_seconds_since_step") < 0.5 + patience(0.5), "a step was done not long ago")
         check(server.metric("colrow_step_overdue") == 0 and server.metric("colrow_rank_restarts_total") == 0, "nothing is wrong")
         check(server.post("/v1/completions", **body)[1]["choices"] == expected, "canaries change no answer")
-        hang(ranks_of(server)[1], False)
+        hang(*thread_of(ranks_of(server)[1], False))
         seen = {"overdue": False, "unhealthy": False}
 
         def is_over():
