@@ -134,7 +134,7 @@ static void what_is_promised_counts_where_it_must_fit(void **state)
     write_text("proc/meminfo", "MemTotal:  2000 kB\nMemAvailable:     1000 kB\n"
                                "CommitLimit:  1500 kB\nCommitted_AS:   700 kB\n");
     for (int mode = 0; mode <= 2; mode++) {
-        char text[8];
+        char text[16];
         snprintf(text, sizeof text, "%d\n", mode);
         write_text("proc/sys/vm/overcommit_memory", text);
         assert_int_equal(memory_limits_read(root, NULL, &memory), OK);
