@@ -67,7 +67,7 @@ struct flight_record {
 struct rank_record {
     alignas(SEGMENT_ALIGN) _Atomic int32_t pid; // of its process, by the owner; 0 before
     _Atomic int32_t
-        member_pid;          // of the process that called comm_open(): the same, or a child of it
+        member_pid; // of the process that called comm_open(): the same, or a child of it
     _Atomic int32_t keeper_pid; // its parent, where that is not the owner; 0: it is
     _Atomic uint32_t closed;    // it called comm_close(): leaves on purpose
     struct flight_record flight;
