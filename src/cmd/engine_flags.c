@@ -184,7 +184,8 @@ enum status engine_flags_begin(struct engine_flags *engine, const char *model,
             backend);
     TRY(checkpoint_folder_check(model));
     options->model = model;
-    options->enable_prefix_caching = engine->prefix_caching;
+    bool later = !engine->one_request || options->kv_offloading_size > 0;
+    options->enable_prefix_caching = engine->prefix_caching && later;
     options->confinement = !engine->no_confinement;
     options->core_dumps = engine->core_dumps;
     if (!engine->core_dumps)

@@ -16,6 +16,7 @@ struct engine_flags {
     bool quiet, verbose;
     bool no_confinement, core_dumps;
     bool prefix_caching; // on, but for measurements that ask the same again and again
+    bool one_request;    // nothing comes after it: pages that only later ones could use are no use
     struct progress bar;
 };
 

@@ -369,6 +369,7 @@ static int generate_model(struct generate *g, const char *model)
         status = fail(ERR_USAGE, "--logprobs are shown as JSON; expected --json with it");
     if (status == OK && g->template_file)
         status = chat_template_open_file(g->template_file, model, &g->template);
+    g->engine.one_request = g->n_prompts == 1;
     if (status == OK)
         status = engine_flags_open(&g->engine, model, &engine);
     if (status == OK && !g->engine.quiet && !g->json)
