@@ -169,7 +169,7 @@ static int fill_front_end(scmp_filter_ctx filter)
     // descriptors are passed to keepers, and the service manager is told things
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(socket), 1,
-                                 SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+                                 SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
     return error;
 }
 
@@ -205,15 +205,15 @@ static int fill_rank(scmp_filter_ctx filter)
     // signals to its own threads alone, to abort; to others none, which asks whether they live
     if (!error)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
     if (!error)
         error =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, 0));
+            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1, SCMP_A1(SCMP_CMP_EQ, 0, 0));
     // a thread that begins names itself, and wants to hear of its parent's death
     const int of_threads[] = {PR_SET_NAME, PR_SET_PDEATHSIG};
     for (size_t i = 0; i < COUNT(of_threads) && !error; i++)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)of_threads[i]));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)of_threads[i], 0));
     return error;
 }
 

@@ -32,6 +32,7 @@ struct keeper {
     pid_t child;    // 0: none; it stays uncollected until the next, so that its number is its own
     bool child_left;
     uint64_t generation;
+    const _Atomic bool *spoilt; // keeper_end_when(); NULL: never
 };
 
 static enum status number_of(const char *name, long most, int *out)
@@ -104,6 +105,11 @@ void *keeper_board(const struct keeper *keeper, size_t *bytes)
 void keeper_mark(struct keeper *keeper, const char *what)
 {
     flight_mark(&own_record(keeper)->flight, -1, -1, what);
+}
+
+void keeper_end_when(struct keeper *keeper, const _Atomic bool *spoilt)
+{
+    keeper->spoilt = spoilt;
 }
 
 void keeper_abort(struct keeper *keeper, const char *sentence)
@@ -204,6 +210,13 @@ static bool start_rank(struct keeper *keeper)
     return false;
 }
 
+static bool is_spoilt(const struct keeper *keeper)
+{
+    // relaxed: set before the rank left
+    return keeper->child_left && keeper->spoilt &&
+           atomic_load_explicit(keeper->spoilt, memory_order_relaxed);
+}
+
 static void follow_child(struct keeper *keeper)
 {
     struct signalfd_siginfo gone;
@@ -218,6 +231,8 @@ static void follow_child(struct keeper *keeper)
                 return;
             keeper->child_left = true;
         }
+        if (is_spoilt(keeper))
+            return; // the owner sees that this process ends, and asks no more of it
         struct keeper_message message = {KEEPER_LEFT, (int32_t)keeper->child, info.si_code,
                                          info.si_status};
         if (info.si_code == CLD_STOPPED)
@@ -321,7 +336,8 @@ bool keeper_serve(struct keeper *keeper, uint64_t *generation)
             continue;
         if (fds[1].revents)
             follow_child(keeper);
-        if (fds[0].revents)
+        owned = !is_spoilt(keeper);
+        if (fds[0].revents && owned)
             owned = hear_start(keeper);
         if (fds[0].revents && owned) {
             *generation = keeper->generation + 1;

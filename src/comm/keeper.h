@@ -12,6 +12,7 @@
 #ifndef COLROW_COMM_KEEPER_H
 #define COLROW_COMM_KEEPER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,9 @@ void keeper_mark(struct keeper *keeper, const char *what); // for the flight rec
 // Loading has failed: the owner says so.
 void keeper_abort(struct keeper *keeper, const char *sentence);
 
+// Once its rank has left and `*spoilt` is true, the keeper ends, too: what it holds is no longer
+// what was loaded, and the next loads again. Shared with those it forks, and outlives the keeper.
+void keeper_end_when(struct keeper *keeper, const _Atomic bool *spoilt);
 // From here on no thread may be left but the caller. True in a process that was made for a
 // generation: it goes on with comm_open(), and `keeper` is gone there. False in the keeper, at its
 // end: the owner has let go of it, and the rank is gone.

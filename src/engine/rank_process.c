@@ -156,7 +156,8 @@ static enum status load_rank(struct rank *rank)
     TRY_DONE(find_cpus(rank));
     keeper_mark(rank->keeper, "loading");
     TRY_DONE(load_weights(rank, checkpoint));
-    status = rank_check_new(rank->weights, &rank->check);
+    TRY_DONE(rank_check_new(rank->weights, &rank->check));
+    keeper_end_when(rank->keeper, rank_check_spoilt(rank->check));
 done:
     checkpoint_close(checkpoint);
     return status;

@@ -49,7 +49,7 @@ static struct crew *start(int n_ranks, const char *program)
                 .hidden_size = TOY_HIDDEN,
                 .num_hidden_layers = TOY_LAYERS,
             },
-        .board = {.compute = COMPUTE_BF16, .threads_per_rank = 1, .log_level = 3},
+        .board = {.compute = COMPUTE_BF16, .threads_per_rank = 1, .log_level = 3, .confinement = 1},
         .deadline_seconds = 60,
     };
     snprintf(options.program, sizeof options.program, "%s", program);
