@@ -286,7 +286,7 @@ class Chaos:
         if last >= FAULTS_FLAT and late > early * 1.02 + 2 * MIB:
             found.append(f"memory of the front-end grows: {early / MIB:.1f} MiB at most in the first half after warm-up, {late / MIB:.1f} MiB in the second")
         first, end = self.samples[0], self.samples[-1]
-        if end["ranks"] > max(sample["ranks"] for sample in self.samples[:-1]) * 1.02 + 2 * MIB:
+        if last >= FAULTS_FLAT and end["ranks"] > max(sample["ranks"] for sample in self.samples[:-1]) * 1.02 + 2 * MIB:
             found.append(f"memory of the ranks at the end: {end['ranks'] / MIB:.1f} MiB, more than ever before")
         if end["descriptors"] > first["descriptors"] + 1:
             found.append(f"descriptors: {first['descriptors']} at first, {end['descriptors']} at the end")
