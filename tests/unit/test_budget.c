@@ -31,7 +31,7 @@ static struct budget_request request_with(uint64_t available_bytes)
         .n_threads = 1,
         .max_num_seqs = 4,
         .max_model_len = 1024,
-        .device = {available_bytes + available_bytes / 8, available_bytes},
+        .device = {.total = available_bytes + available_bytes / 8, .available = available_bytes},
         .utilization = 0.7,
         .shared_bytes = 3 << 20,
         .front_end_bytes = 5 << 20};
