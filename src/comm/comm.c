@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "comm/environment_number.h"
 #include "comm/flight_record.h"
 #include "comm/rank_watcher.h"
 #include "comm/reduce_points.h"
@@ -18,20 +19,6 @@
 #include "comm/shm_round.h"
 #include "comm/transport.h"
 #include "device/device.h"
-
-static enum status number_from_environment(const char *name, long least, long most, long *out)
-{
-    const char *text = getenv(name);
-    if (!text || !*text)
-        return fail(ERR_INPUT, "%s is not set; start the program with `colrow launch`", name);
-    char *end;
-    errno = 0;
-    *out = strtol(text, &end, 10);
-    if (errno || *end || *out < least || *out > most)
-        return fail(ERR_INPUT, "%s is \"%s\"; expected a number from %ld to %ld", name, text, least,
-                    most);
-    return OK;
-}
 
 static void start_clock(struct comm *comm)
 {
@@ -143,19 +130,19 @@ enum status comm_open(struct comm **out)
     bool has_segment = getenv(SEGMENT_FD_VARIABLE) != NULL;
     if (!has_segment && (!size_text || strcmp(size_text, "1") == 0))
         return comm_open_self(out);
-    long size, rank, segment_fd, life_fd;
-    TRY(number_from_environment("WORLD_SIZE", 1, COMM_RANKS_MAX, &size));
-    TRY(number_from_environment("RANK", 0, size - 1, &rank));
+    int size, rank, segment_fd, life_fd;
+    TRY(environment_number("WORLD_SIZE", 1, COMM_RANKS_MAX, &size));
+    TRY(environment_number("RANK", 0, size - 1, &rank));
     if (!has_segment)
         return fail(ERR_INPUT,
-                    "WORLD_SIZE is %ld, but there is no " SEGMENT_FD_VARIABLE
-                    "; start the program with `colrow launch --nproc-per-node %ld -- PROGRAM`",
+                    "WORLD_SIZE is %d, but there is no " SEGMENT_FD_VARIABLE
+                    "; start the program with `colrow launch --nproc-per-node %d -- PROGRAM`",
                     size, size);
-    TRY(number_from_environment(SEGMENT_FD_VARIABLE, 0, 1 << 20, &segment_fd));
-    TRY(number_from_environment(LIFE_FD_VARIABLE, 0, 1 << 20, &life_fd));
+    TRY(environment_number(SEGMENT_FD_VARIABLE, 0, 1 << 20, &segment_fd));
+    TRY(environment_number(LIFE_FD_VARIABLE, 0, 1 << 20, &life_fd));
     struct comm *comm;
-    TRY(comm_new((int)rank, (int)size, &comm));
-    enum status status = join_group(comm, (int)segment_fd, (int)life_fd);
+    TRY(comm_new(rank, size, &comm));
+    enum status status = join_group(comm, segment_fd, life_fd);
     if (status != OK) {
         comm_close(comm);
         return status;

@@ -273,11 +273,9 @@ static void say_others(const struct segment *segment, int straggler, int64_t ste
     }
 }
 
-void flight_say_step(const struct segment *segment, int64_t step, int *culprit, char *text,
-                     size_t bytes)
+void flight_say_step(const struct segment *segment, int64_t step, char *text, size_t bytes)
 {
     int straggler = find_straggler(segment, step);
-    *culprit = straggler;
     if (straggler >= 0)
         say_straggler(segment, straggler, step, text, bytes);
     else

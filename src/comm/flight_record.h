@@ -62,9 +62,8 @@ bool flight_find_late(const struct segment *segment, int64_t now_ns, struct late
 // One sentence without an end.
 void flight_say_late(const struct segment *segment, const struct lateness *late, char *text,
                      size_t bytes);
-// Who keeps step `step` from its end, and where: likewise. `*culprit`: the rank, or -1.
-void flight_say_step(const struct segment *segment, int64_t step, int *culprit, char *text,
-                     size_t bytes);
+// Who keeps step `step` from its end, and where: likewise.
+void flight_say_step(const struct segment *segment, int64_t step, char *text, size_t bytes);
 
 // Who keeps the others from being ready, likewise.
 void flight_say_start(const struct segment *segment, char *text, size_t bytes);

@@ -47,6 +47,16 @@ static bool all_left(const struct group *group)
     return true;
 }
 
+// Those that have not left, for poll(); returns their number.
+static int fds_of_running(const struct group *group, struct pollfd fds[COMM_RANKS_MAX])
+{
+    int n = 0;
+    for (int r = 0; r < group->n_ranks; r++)
+        if (!group->member[r].left && member_fd(&group->member[r]) >= 0)
+            fds[n++] = (struct pollfd){.fd = member_fd(&group->member[r]), .events = POLLIN};
+    return n;
+}
+
 // Until all have left or `end_ns` has come.
 static void await_exits(struct group *group, int64_t end_ns)
 {
@@ -58,10 +68,7 @@ static void await_exits(struct group *group, int64_t end_ns)
         if (all_left(group) || rest <= 0)
             return;
         struct pollfd fds[COMM_RANKS_MAX];
-        int n = 0, slice = rest / 1000000 < LOOK_MS ? 1 : LOOK_MS;
-        for (int r = 0; r < group->n_ranks; r++)
-            if (!group->member[r].left && member_fd(&group->member[r]) >= 0)
-                fds[n++] = (struct pollfd){.fd = member_fd(&group->member[r]), .events = POLLIN};
+        int n = fds_of_running(group, fds), slice = rest / 1000000 < LOOK_MS ? 1 : LOOK_MS;
         if (poll(fds, (nfds_t)n, slice) < 0 && errno != EINTR)
             return;
     }
@@ -231,8 +238,7 @@ static enum status check_late(struct group *group)
 enum status group_end_late(struct group *group, int64_t step, const char *why)
 {
     char late[VERDICT_BYTES], sentence[VERDICT_BYTES];
-    int culprit;
-    flight_say_step(&group->segment, step, &culprit, late, sizeof late);
+    flight_say_step(&group->segment, step, late, sizeof late);
     snprintf(sentence, sizeof sentence, "%.*s%s", VERDICT_BYTES - 160, late, why);
     return end_group(group, 1, sentence);
 }
@@ -285,10 +291,7 @@ enum status group_check(void *context)
 enum status group_poll(struct group *group, int timeout_ms, int *n_running)
 {
     struct pollfd fds[COMM_RANKS_MAX];
-    int n = 0;
-    for (int r = 0; r < group->n_ranks; r++)
-        if (!group->member[r].left && member_fd(&group->member[r]) >= 0)
-            fds[n++] = (struct pollfd){.fd = member_fd(&group->member[r]), .events = POLLIN};
+    int n = fds_of_running(group, fds);
     if (!group->over && !all_left(group))
         (void)poll(fds, (nfds_t)n,
                    timeout_ms < LOOK_MS || n == group->n_ranks ? timeout_ms : LOOK_MS);

@@ -5,12 +5,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "comm/descriptor_message.h"
 
 struct keepers {
     int n;
@@ -42,24 +41,6 @@ void keeper_hang_up(struct keeper_handle *keeper)
     keeper->socket = -1;
 }
 
-static bool is_gone(const struct keeper_handle *keeper)
-{
-    siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)keeper->process.pid, &info, WEXITED | WNOHANG | WNOWAIT))
-        return true; // somebody has collected it
-    return info.si_pid != 0;
-}
-
-// Of one that is gone, or is about to be.
-static void collect_keeper(struct keeper_handle *keeper)
-{
-    siginfo_t info;
-    while (waitid(P_PID, (id_t)keeper->process.pid, &info, WEXITED) && errno == EINTR)
-        ;
-    process_handle_close(&keeper->process);
-    keeper->loaded = false;
-}
-
 void keepers_free(struct keepers *keepers)
 {
     enum { PATIENCE_MS = 500 };
@@ -73,9 +54,10 @@ void keepers_free(struct keepers *keepers)
             continue;
         // one that is stopped, or reads from a disk that does not answer, hears nothing
         struct pollfd gone = {.fd = keeper->process.fd, .events = POLLIN};
-        if (!is_gone(keeper) && (keeper->process.fd < 0 || poll(&gone, 1, PATIENCE_MS) <= 0))
+        if (!process_is_gone(&keeper->process) &&
+            (keeper->process.fd < 0 || poll(&gone, 1, PATIENCE_MS) <= 0))
             process_kill(&keeper->process, SIGKILL);
-        collect_keeper(keeper);
+        process_collect(&keeper->process);
     }
     free(keepers);
 }
@@ -106,39 +88,23 @@ static enum status spawn_keeper(struct keeper_handle *keeper, const struct group
 
 static bool ask(const struct keeper_handle *keeper, const struct rank_fds *fds)
 {
-    const int given[3] = {fds->segment, fds->life, fds->bell};
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(sizeof given)];
-    } descriptors = {0};
-    struct keeper_message message = {.event = KEEPER_START};
-    struct iovec part = {&message, sizeof message};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &descriptors,
-                            .msg_controllen = sizeof descriptors};
-    struct cmsghdr *control = CMSG_FIRSTHDR(&header);
-    control->cmsg_level = SOL_SOCKET;
-    control->cmsg_type = SCM_RIGHTS;
-    control->cmsg_len = CMSG_LEN(sizeof given);
-    memcpy(CMSG_DATA(control), given, sizeof given);
-    ssize_t n;
-    do
-        n = sendmsg(keeper->socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof message;
+    const int given[] = {fds->segment, fds->life, fds->bell};
+    const struct keeper_message message = {.event = KEEPER_START};
+    return descriptor_message_send(keeper->socket, &message, sizeof message, given,
+                                   sizeof given / sizeof given[0]);
 }
 
 enum status keeper_start_rank(struct keeper_handle *keeper, const struct group_options *options,
                               int rank, const struct rank_fds *fds)
 {
     assert(fds->bell >= 0);
-    if (keeper->socket >= 0 && keeper->loaded && !is_gone(keeper) && ask(keeper, fds))
+    if (keeper->socket >= 0 && keeper->loaded && !process_is_gone(&keeper->process) &&
+        ask(keeper, fds))
         return OK;
     keeper_hang_up(keeper);
     if (keeper->process.pid) {
         process_kill(&keeper->process, SIGKILL);
-        collect_keeper(keeper);
+        process_collect(&keeper->process);
     }
     return spawn_keeper(keeper, options, rank, fds);
 }

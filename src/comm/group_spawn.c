@@ -102,7 +102,8 @@ static enum status fill_environment(struct variables *variables,
     return set_number(variables, LIFE_FD_VARIABLE, RANK_LIFE_FD);
 }
 
-int spawn_set_attributes(posix_spawnattr_t *attributes)
+// 0 or an errno value, as posix_spawn's functions return them.
+static int set_spawn_attributes(posix_spawnattr_t *attributes)
 {
     sigset_t none, all;
     sigemptyset(&none);
@@ -123,12 +124,17 @@ static int first_closed(const struct rank_fds *fds)
     return fds->bell < 0 ? RANK_BELL_FD : fds->keeper < 0 ? RANK_KEEPER_FD : RANK_FDS_END;
 }
 
-// 0 or an errno value, as posix_spawn's functions return them.
-static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin,
-                     const struct rank_fds *fds)
+struct rank_files {
+    bool keep_stdin;
+    const struct rank_fds *fds;
+};
+
+static int set_rank_files(posix_spawn_file_actions_t *actions, const void *context)
 {
+    const struct rank_files *files = context;
+    const struct rank_fds *fds = files->fds;
     int error = 0;
-    if (!keep_stdin)
+    if (!files->keep_stdin)
         error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!error)
         error = posix_spawn_file_actions_adddup2(actions, fds->segment, RANK_SEGMENT_FD);
@@ -141,8 +147,8 @@ static int set_files(posix_spawn_file_actions_t *actions, bool keep_stdin,
     return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, first_closed(fds));
 }
 
-static int spawn(const struct group_options *options, const char **environment,
-                 const struct rank_fds *fds, pid_t *out)
+int spawn_process(const char *program, const char *const *arguments, const char **environment,
+                  spawn_files files, const void *context, pid_t *out)
 {
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_t actions;
@@ -154,15 +160,15 @@ static int spawn(const struct group_options *options, const char **environment,
         posix_spawnattr_destroy(&attributes);
         return error;
     }
-    error = spawn_set_attributes(&attributes);
+    error = set_spawn_attributes(&attributes);
     if (!error)
-        error = set_files(&actions, options->keep_stdin, fds);
+        error = files(&actions, context);
     if (!error) {
         // posix_spawn() does not write to the strings; its type is older than const.
-        char *const *arguments, *const *variables;
-        memcpy(&arguments, &options->arguments, sizeof arguments);
+        char *const *argv, *const *variables;
+        memcpy(&argv, &arguments, sizeof argv);
         memcpy(&variables, &environment, sizeof variables);
-        error = posix_spawnp(out, options->program, &actions, &attributes, arguments, variables);
+        error = posix_spawnp(out, program, &actions, &attributes, argv, variables);
     }
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -214,8 +220,11 @@ enum status spawn_rank(const struct group_options *options, int rank, const stru
     arena_init(&variables.arena);
     enum status status = fill_environment(&variables, options, rank, fds->keeper >= 0);
     if (status == OK) {
-        int error = options->as_siblings ? spawn_sibling(options, variables.entries, fds, out)
-                                         : spawn(options, variables.entries, fds, out);
+        const struct rank_files files = {options->keep_stdin, fds};
+        int error = options->as_siblings
+                        ? spawn_sibling(options, variables.entries, fds, out)
+                        : spawn_process(options->program, options->arguments, variables.entries,
+                                        set_rank_files, &files, out);
         if (error)
             status = fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
                           "cannot start rank %d: %s: %s", rank, options->program, strerror(error));

@@ -27,9 +27,11 @@ enum status spawn_raise_fd(int *fd) STATUS_MUST_USE;
 // The same with a copy of `fd`.
 enum status spawn_copy_fd(int fd, int *out) STATUS_MUST_USE;
 
-// No signal is blocked or ignored in the process, and the terminal's reach its owner alone. 0 or an
-// errno value.
-int spawn_set_attributes(posix_spawnattr_t *attributes);
+// `files` says what is open in the process: 0 or an errno value, as this function returns them,
+// too. No signal is blocked or ignored in it, and the terminal's reach its owner alone.
+typedef int (*spawn_files)(posix_spawn_file_actions_t *actions, const void *context);
+int spawn_process(const char *program, const char *const *arguments, const char **environment,
+                  spawn_files files, const void *context, pid_t *out);
 
 enum status spawn_rank(const struct group_options *options, int rank, const struct rank_fds *fds,
                        pid_t *out) STATUS_MUST_USE;

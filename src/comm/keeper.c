@@ -16,11 +16,16 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "comm/descriptor_message.h"
+#include "comm/environment_number.h"
 #include "comm/flight_record.h"
 #include "comm/group_spawn.h"
 #include "comm/rank_watcher.h"
 #include "comm/reduction_tree.h"
 #include "comm/segment.h"
+
+// Segment, life and bell, which lie side by side.
+enum { GENERATION_FDS = RANK_BELL_FD - RANK_SEGMENT_FD + 1 };
 
 struct keeper {
     struct segment segment; // of the first generation, while loading
@@ -34,19 +39,6 @@ struct keeper {
     uint64_t generation;
     const _Atomic bool *spoilt; // keeper_end_when(); NULL: never
 };
-
-static enum status number_of(const char *name, long most, int *out)
-{
-    const char *text = getenv(name);
-    char *end = NULL;
-    errno = 0;
-    long value = text ? strtol(text, &end, 10) : -1;
-    if (!text || errno || !*text || *end || value < 0 || value > most)
-        return fail(ERR_INPUT, "`colrow rank` is what colrow starts by itself; use `colrow "
-                               "generate`");
-    *out = (int)value;
-    return OK;
-}
 
 static struct rank_record *own_record(const struct keeper *keeper)
 {
@@ -71,9 +63,12 @@ enum status keeper_open(struct keeper **out)
     TRY(memory_new(1, sizeof *keeper, "a keeper", &keeper));
     keeper->signals_fd = -1;
     enum status status;
-    TRY_DONE(number_of(KEEPER_FD_VARIABLE, 1 << 20, &keeper->socket));
-    TRY_DONE(number_of("WORLD_SIZE", COMM_RANKS_MAX, &keeper->size));
-    TRY_DONE(number_of("RANK", keeper->size - 1, &keeper->rank));
+    if (!getenv(KEEPER_FD_VARIABLE))
+        TRY_DONE(fail(ERR_INPUT, "`colrow rank` is what colrow starts by itself; use `colrow "
+                                 "generate`"));
+    TRY_DONE(environment_number(KEEPER_FD_VARIABLE, 0, 1 << 20, &keeper->socket));
+    TRY_DONE(environment_number("WORLD_SIZE", 1, COMM_RANKS_MAX, &keeper->size));
+    TRY_DONE(environment_number("RANK", 0, keeper->size - 1, &keeper->rank));
     unsetenv(KEEPER_FD_VARIABLE);
     TRY_DONE(segment_map(RANK_SEGMENT_FD, keeper->size, &keeper->segment));
     // relaxed: peers look until they find it
@@ -191,10 +186,10 @@ static void go_on_as_rank(struct keeper *keeper)
 }
 
 // The descriptors of the generation lie where ranks have them. True in the new process.
-static bool start_rank(struct keeper *keeper)
+static bool start_rank(struct keeper *keeper, uint64_t *generation)
 {
     collect_child(keeper);
-    keeper->generation++;
+    *generation = ++keeper->generation;
     pid_t pid = fork();
     if (pid == 0) {
         go_on_as_rank(keeper);
@@ -258,26 +253,16 @@ static void end_child(struct keeper *keeper)
 
 // ---- the owner's word ----
 
-union descriptors {
-    struct cmsghdr header;
-    char room[CMSG_SPACE(3 * sizeof(int))];
-};
-
-// Puts three descriptors where ranks have them; those places are free.
-static bool place_descriptors(const int *fds)
+// Puts the descriptors where ranks have them; those places are free.
+static bool place_descriptors(int *fds)
 {
-    int raised[3];
     bool good = true;
-    for (int i = 0; i < 3; i++) {
-        raised[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, RANK_FDS_END);
-        good &= raised[i] >= 0;
-    }
-    for (int i = 0; i < 3; i++)
-        close(fds[i]);
-    for (int i = 0; i < 3; i++) {
-        good = good && dup2(raised[i], RANK_SEGMENT_FD + i) >= 0;
-        if (raised[i] >= 0)
-            close(raised[i]);
+    for (int i = 0; i < GENERATION_FDS; i++)
+        good = spawn_raise_fd(&fds[i]) == OK && good;
+    for (int i = 0; i < GENERATION_FDS; i++) {
+        good = good && dup2(fds[i], RANK_SEGMENT_FD + i) >= 0;
+        if (fds[i] >= 0)
+            close(fds[i]);
     }
     return good;
 }
@@ -286,23 +271,11 @@ static bool place_descriptors(const int *fds)
 static bool hear_start(const struct keeper *keeper)
 {
     struct keeper_message message;
-    union descriptors descriptors;
-    struct iovec part = {&message, sizeof message};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &descriptors,
-                            .msg_controllen = sizeof descriptors};
-    ssize_t n;
-    do
-        n = recvmsg(keeper->socket, &header, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    const struct cmsghdr *control = n > 0 ? CMSG_FIRSTHDR(&header) : NULL;
-    if (n != (ssize_t)sizeof message || message.event != KEEPER_START || !control ||
-        control->cmsg_type != SCM_RIGHTS || control->cmsg_len != CMSG_LEN(3 * sizeof(int)))
-        return false;
-    int fds[3];
-    memcpy(fds, CMSG_DATA(control), sizeof fds);
-    return (keeper->child == 0 || keeper->child_left) && place_descriptors(fds);
+    int fds[MESSAGE_DESCRIPTORS_MAX];
+    size_t n = 0;
+    return descriptor_message_receive(keeper->socket, &message, sizeof message, fds, &n) &&
+           message.event == KEEPER_START && n == GENERATION_FDS &&
+           (keeper->child == 0 || keeper->child_left) && place_descriptors(fds);
 }
 
 static enum status hear_children(struct keeper *keeper)
@@ -326,8 +299,7 @@ bool keeper_serve(struct keeper *keeper, uint64_t *generation)
     }
     tell_owner(keeper, &(struct keeper_message){.event = KEEPER_LOADED});
     bool owned = true;
-    *generation = 1;
-    if (start_rank(keeper))
+    if (start_rank(keeper, generation))
         return true;
     while (owned) {
         struct pollfd fds[] = {{.fd = keeper->socket, .events = POLLIN},
@@ -339,11 +311,8 @@ bool keeper_serve(struct keeper *keeper, uint64_t *generation)
         owned = !is_spoilt(keeper);
         if (fds[0].revents && owned)
             owned = hear_start(keeper);
-        if (fds[0].revents && owned) {
-            *generation = keeper->generation + 1;
-            if (start_rank(keeper))
-                return true;
-        }
+        if (fds[0].revents && owned && start_rank(keeper, generation))
+            return true;
     }
     end_child(keeper);
     return false;

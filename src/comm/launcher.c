@@ -10,14 +10,19 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "comm/descriptor_message.h"
 #include "comm/process_handle.h"
 #include "comm/reduction_tree.h"
 
-enum { LAUNCHER_FD = 3, DESCRIPTORS = 4, ARGUMENTS_MAX = 15, PATIENCE_MS = 5000 };
+enum {
+    LAUNCHER_FD = 3,
+    DESCRIPTORS = MESSAGE_DESCRIPTORS_MAX,
+    ARGUMENTS_MAX = 15,
+    PATIENCE_MS = 5000
+};
 
 struct launch_message {
     int32_t rank, n_ranks;
@@ -27,11 +32,6 @@ struct launch_answer {
     int32_t pid, error; // error: errno, or 0
 };
 
-union launch_descriptors {
-    struct cmsghdr header;
-    char room[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-};
-
 // ---- the owner's side ----
 
 struct launcher {
@@ -39,33 +39,13 @@ struct launcher {
     int socket;
 };
 
-static int spawn_launcher(const char *program, const char **arguments, int socket, pid_t *out)
+static int set_launcher_files(posix_spawn_file_actions_t *actions, const void *context)
 {
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t actions;
-    int error = posix_spawnattr_init(&attributes);
-    if (error)
-        return error;
-    error = posix_spawn_file_actions_init(&actions);
-    if (error) {
-        posix_spawnattr_destroy(&attributes);
-        return error;
-    }
-    error = spawn_set_attributes(&attributes);
+    const int *socket = context;
+    int error = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (!error)
-        error = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    if (!error)
-        error = posix_spawn_file_actions_adddup2(&actions, socket, LAUNCHER_FD);
-    if (!error)
-        error = posix_spawn_file_actions_addclosefrom_np(&actions, LAUNCHER_FD + 1);
-    if (!error) {
-        char *const *argv;
-        memcpy(&argv, &arguments, sizeof argv); // posix_spawn() does not write to the strings
-        error = posix_spawnp(out, program, &actions, &attributes, argv, environ);
-    }
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return error;
+        error = posix_spawn_file_actions_adddup2(actions, *socket, LAUNCHER_FD);
+    return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, LAUNCHER_FD + 1);
 }
 
 static enum status start_process(struct launcher *launcher, const char *colrow, const char *program,
@@ -81,7 +61,9 @@ static enum status start_process(struct launcher *launcher, const char *colrow, 
         return fail_errno("create", "the socket of the process that starts ranks");
     launcher->socket = ends[0];
     TRY(spawn_raise_fd(&ends[1])); // above LAUNCHER_FD, so that it is copied there
-    int error = spawn_launcher(colrow, argv, ends[1], &pid);
+    const char **environment;
+    memcpy(&environment, &environ, sizeof environment);
+    int error = spawn_process(colrow, argv, environment, set_launcher_files, &ends[1], &pid);
     close(ends[1]);
     if (error)
         return fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
@@ -118,11 +100,8 @@ void launcher_stop(struct launcher *launcher)
         return;
     drop_socket(launcher);
     if (launcher->process.pid) {
-        siginfo_t info;
         process_kill(&launcher->process, SIGKILL); // it holds nothing that could be lost
-        while (waitid(P_PID, (id_t)launcher->process.pid, &info, WEXITED) && errno == EINTR)
-            ;
-        process_handle_close(&launcher->process);
+        process_collect(&launcher->process);
     }
     free(launcher);
 }
@@ -130,28 +109,6 @@ void launcher_stop(struct launcher *launcher)
 pid_t launcher_pid(const struct launcher *launcher)
 {
     return launcher->process.pid;
-}
-
-static bool send_request(const struct launcher *launcher, const struct launch_message *message,
-                         const int *fds, size_t n_fds)
-{
-    union launch_descriptors descriptors = {0};
-    struct launch_message copy = *message;
-    struct iovec part = {&copy, sizeof copy};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &descriptors,
-                            .msg_controllen = CMSG_SPACE(n_fds * sizeof *fds)};
-    struct cmsghdr *control = CMSG_FIRSTHDR(&header);
-    control->cmsg_level = SOL_SOCKET;
-    control->cmsg_type = SCM_RIGHTS;
-    control->cmsg_len = CMSG_LEN(n_fds * sizeof *fds);
-    memcpy(CMSG_DATA(control), fds, n_fds * sizeof *fds);
-    ssize_t n;
-    do
-        n = sendmsg(launcher->socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof copy;
 }
 
 static bool await_launch(const struct launcher *launcher, struct launch_answer *answer)
@@ -178,7 +135,8 @@ enum status launcher_spawn(struct launcher *launcher, const struct group_options
         if (all[i] >= 0)
             given[n++] = all[i];
     }
-    if (!send_request(launcher, &message, given, n) || !await_launch(launcher, &answer)) {
+    if (!descriptor_message_send(launcher->socket, &message, sizeof message, given, n) ||
+        !await_launch(launcher, &answer)) {
         drop_socket(launcher); // an answer that came late would be taken for the next one's
         return fail(ERR_GROUP,
                     "cannot start rank %d: the process that starts ranks (pid %d) is gone, and "
@@ -195,44 +153,31 @@ enum status launcher_spawn(struct launcher *launcher, const struct group_options
 // ---- the process ----
 
 // Descriptors to where `fds` wants them; false: not what an owner sends.
-static bool take_descriptors(const struct launch_message *message, struct msghdr *header,
+static bool sort_descriptors(const struct launch_message *message, const int *given, size_t n,
                              struct rank_fds *fds)
 {
     int *const all[DESCRIPTORS] = {&fds->segment, &fds->life, &fds->bell, &fds->keeper};
-    const struct cmsghdr *control = CMSG_FIRSTHDR(header);
-    int given[DESCRIPTORS], n = 0, next = 0;
-    for (int i = 0; i < DESCRIPTORS; i++)
-        n += message->given[i] != 0;
-    if (!control || control->cmsg_type != SCM_RIGHTS ||
-        control->cmsg_len != CMSG_LEN((size_t)n * sizeof *given))
-        return false;
-    memcpy(given, CMSG_DATA(control), (size_t)n * sizeof *given);
+    size_t next = 0;
     bool good = true;
     for (int i = 0; i < DESCRIPTORS; i++) {
         if (!message->given[i])
             continue;
+        if (next == n)
+            return false;
         *all[i] = given[next++];
         good = spawn_raise_fd(all[i]) == OK && good;
     }
-    return good;
+    return good && next == n;
 }
 
 // False: the owner is gone.
 static bool hear_request(struct launch_message *message, struct rank_fds *fds)
 {
-    union launch_descriptors descriptors;
-    struct iovec part = {message, sizeof *message};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &descriptors,
-                            .msg_controllen = sizeof descriptors};
-    ssize_t n;
-    do
-        n = recvmsg(LAUNCHER_FD, &header, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof *message && message->n_ranks >= 1 &&
-           message->n_ranks <= COMM_RANKS_MAX && message->rank >= 0 &&
-           message->rank < message->n_ranks && take_descriptors(message, &header, fds);
+    int given[MESSAGE_DESCRIPTORS_MAX];
+    size_t n = 0;
+    return descriptor_message_receive(LAUNCHER_FD, message, sizeof *message, given, &n) &&
+           message->n_ranks >= 1 && message->n_ranks <= COMM_RANKS_MAX && message->rank >= 0 &&
+           message->rank < message->n_ranks && sort_descriptors(message, given, n, fds);
 }
 
 int launcher_main(int argc, char **argv)

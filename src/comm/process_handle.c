@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 // pidfds are close-on-exec by themselves. SYS_pidfd_* are in the headers of every kernel since 5.3.
@@ -57,4 +58,12 @@ void process_kill(const struct process_handle *handle, int signal)
         syscall(SYS_pidfd_send_signal, handle->fd, signal, NULL, 0);
     else
         kill(handle->pid, signal);
+}
+
+void process_collect(struct process_handle *handle)
+{
+    siginfo_t info;
+    while (waitid(P_PID, (id_t)handle->pid, &info, WEXITED) && errno == EINTR)
+        ;
+    process_handle_close(handle);
 }

@@ -15,6 +15,8 @@ struct process_handle {
 struct process_handle process_handle_open(pid_t pid);
 void process_handle_close(struct process_handle *handle);
 bool process_is_gone(const struct process_handle *handle); // has exited, collected or not
+// Of a child that is gone, or about to be: waits for its end, and closes.
+void process_collect(struct process_handle *handle);
 void process_kill(const struct process_handle *handle, int signal);
 
 #endif
