@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "engine/rank_background.h"
 
 enum { BLOCK_BYTES = 4 << 20 };
 
@@ -76,9 +74,8 @@ static void refuse_block(struct rank_check *check, size_t block)
 
 static void *check_blocks(void *context)
 {
-    enum { NICE = 15 }; // of a core that computes it gets a thirtieth
     struct rank_check *check = context;
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); // this thread's alone, on Linux
+    yield_to_steps();
     for (size_t i = 0; i < check->n; i++) {
         if (atomic_load_explicit(&check->stop, memory_order_relaxed))
             return NULL;

@@ -4,12 +4,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "engine/rank_background.h"
 
 struct rank_pages {
     struct board *board;
@@ -55,10 +53,9 @@ static void touch_wanted(struct rank_pages *pages, bool rings)
 
 static void *touch_in_background(void *context)
 {
-    enum { NICE = 15 }; // of a core that computes it gets a thirtieth
     struct rank_pages *pages = context;
     struct signal_word *wanted = &pages->board->header->kv_wanted;
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); // this thread's alone, on Linux
+    yield_to_steps();
     while (pages->n_touched < pages->n_pages && !is_stopped(pages)) {
         signal_sleep(wanted, (uint32_t)pages->n_touched + 1);
         touch_wanted(pages, true);

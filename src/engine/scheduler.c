@@ -66,13 +66,18 @@ void scheduler_remove(struct scheduler *s, struct sequence *sequence)
     sequence->state = SEQUENCE_OVER;
 }
 
+static void send_back(struct scheduler *s, struct sequence *sequence)
+{
+    sequence_queue_remove(&s->running, sequence);
+    sequence->state = SEQUENCE_WAITING;
+    sequence_queue_insert(&s->waiting, sequence);
+}
+
 static void preempt(struct scheduler *s, struct sequence *sequence)
 {
     assert(sequence->step_tokens == 0);
-    sequence_queue_remove(&s->running, sequence);
     give_pages(s, sequence);
-    sequence->state = SEQUENCE_WAITING;
-    sequence_queue_insert(&s->waiting, sequence);
+    send_back(s, sequence);
     sequence->preemptions++;
     s->preemptions++;
 }
@@ -159,9 +164,7 @@ void scheduler_start_over(struct scheduler *s)
         lose_pages(s, sequence);
     for (struct sequence *sequence; (sequence = s->running.first);) {
         lose_pages(s, sequence);
-        sequence_queue_remove(&s->running, sequence);
-        sequence->state = SEQUENCE_WAITING;
-        sequence_queue_insert(&s->waiting, sequence);
+        send_back(s, sequence);
     }
 }
 

@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -103,13 +102,10 @@ void serve_notice_stopping(struct serve_server *server)
 void serve_notice_reload(struct serve_server *server, bool begins)
 {
     const struct service_manager *manager = manager_of(server);
-    struct timespec now;
     if (!manager || !server->notice.ready)
         return; // READY=1 is not yet to be said
-    clock_gettime(CLOCK_MONOTONIC, &now);
     if (begins)
-        service_manager_say(manager, "RELOADING=1\nMONOTONIC_USEC=%lld",
-                            (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+        service_manager_say(manager, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_ns() / 1000);
     else
         service_manager_say(manager, "READY=1");
 }

@@ -254,8 +254,10 @@ static enum status write_server(const struct serve_server *server, struct bytes 
 {
     struct http_gauges http;
     struct colrow_gauges gauges = gauges_of(server);
+    struct colrow_statistics now;
     char why[STATUS_MESSAGE_MAX];
     http_server_gauges(server->http, &http);
+    colrow_get_statistics(server->engine, &now);
     const struct {
         const char *name, *type, *help;
         double value;
@@ -278,6 +280,11 @@ static enum status write_server(const struct serve_server *server, struct bytes 
          gauges.step_overdue},
         {"colrow_rank_restarts_total", "counter", "How often the ranks were started again.",
          gauges.restarts},
+        {"colrow_replayed_tokens_total", "counter",
+         "Tokens computed once more because ranks were lost.", (double)now.replayed_tokens},
+        {"colrow_requests_given_up_total", "counter",
+         "Requests that failed because ranks were lost with them again and again.",
+         (double)now.requests_given_up},
         {"colrow_paused_sequences", "gauge",
          "Sequences that wait for clients that read slowly; neither running nor waiting.",
          gauges.paused_sequences},
@@ -299,19 +306,11 @@ static enum status write_server(const struct serve_server *server, struct bytes 
     return OK;
 }
 
-// Lost ranks, and how long their loss was felt.
+// How long the loss of ranks was felt.
 static enum status write_recovery(const struct serve_server *server, struct bytes *out)
 {
     struct colrow_statistics now;
     colrow_get_statistics(server->engine, &now);
-    TRY(metrics_write_head(out, "colrow_replayed_tokens_total", "counter",
-                           "Tokens computed once more because ranks were lost."));
-    TRY(metrics_write_sample(out, "colrow_replayed_tokens_total", "", (double)now.replayed_tokens));
-    TRY(metrics_write_head(out, "colrow_requests_given_up_total", "counter",
-                           "Requests that failed because ranks were lost with them again and "
-                           "again."));
-    TRY(metrics_write_sample(out, "colrow_requests_given_up_total", "",
-                             (double)now.requests_given_up));
     TRY(metrics_write_head(out, "colrow_recovery_seconds", "summary",
                            "From the loss of ranks until the next step was complete."));
     TRY(metrics_write_sample(out, "colrow_recovery_seconds_sum", "", now.recovery_seconds));
