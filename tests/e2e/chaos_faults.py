@@ -4,35 +4,10 @@ import signal
 import time
 
 import support
+from processes import children_of, lives, stat_of
 
 MEMORY_CGROUPS = "/sys/fs/cgroup/memory"  # version 1
 CGROUPS = "/sys/fs/cgroup"                # version 2
-
-
-def stat_of(pid):
-    """-> (parent, state, start time), or None: there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return int(fields[1]), fields[0], int(fields[19])
-    except (OSError, IndexError):
-        return None
-
-
-def children_of(pid):
-    pids = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):  # a child belongs to the thread that started it
-            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-                pids += map(int, file.read().split())
-    except OSError:
-        pass
-    return pids
-
-
-def lives(pid):
-    found = stat_of(pid)
-    return found is not None and found[1] not in "ZX"
 
 
 def own_bytes(pid):

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import support
+from processes import children_of
 
 
 class Server:
@@ -45,9 +46,7 @@ class Server:
 
     def children(self):
         """Those that load: keepers of ranks, or ranks; not the launcher that started them."""
-        pid = self.process.pid
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split() if support.name_of(int(word)) != "colrow launcher"]
+        return [pid for pid in children_of(self.process.pid) if support.name_of(pid) != "colrow launcher"]
 
     def read_log(self):
         """What the server has said since; also keeps its pipe from filling."""

@@ -12,6 +12,7 @@ import time
 import uuid
 
 import support
+from processes import children_of, lives
 
 MARK = "COLROW_TEST_MARK"
 
@@ -26,9 +27,8 @@ def processes_with(mark):
             with open(f"/proc/{entry}/environ", "rb") as file:
                 if mark.encode() not in file.read():
                     continue
-            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
-                if file.read().rsplit(")", 1)[1].split()[0] not in "ZX":
-                    found.append(int(entry))
+            if lives(entry):
+                found.append(int(entry))
         except OSError:
             pass
     return found
@@ -112,8 +112,7 @@ class Service:
         self.messages.clear()
 
     def children(self):
-        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as pids:
-            return [int(word) for word in pids.read().split()]
+        return children_of(self.process.pid)
 
     def left(self):
         return processes_with(self.mark)

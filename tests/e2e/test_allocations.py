@@ -37,7 +37,7 @@ def allocated(server, ranks, work):
 
 with Server("-tp", "2", "--max-model-len", "1024", "--kv-cache-memory", "64MB", "--max-num-seqs", "16",
             environment={"LD_PRELOAD": os.path.abspath(LIBRARY), "COUNT_ALLOCATIONS": folder.name}) as server:
-    ranks = server.children()
+    ranks = server.children()  # keepers: the page of a count is shared with the rank that is forked
     check(len(ranks) == 2 and set(ranks) <= set(counts()), f"processes: {ranks} {counts()}")
     check(min(counts()[rank] for rank in ranks) > 100, f"every rank allocates while it starts: {counts()}")
     kinds = {

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import time
 
+from processes import below
 from serve_client import Server
 from support import DEMO, SANITIZE, check, finish, run, skip
 
@@ -21,25 +22,10 @@ def status_of(pid, task=None):
         return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
 
 
-def children_of(pid):
-    found = []
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
-            found += [int(word) for word in file.read().split()]
-    return found
-
-
-def descendants_of(pid):
-    found = [pid]
-    for child in children_of(pid):
-        found += descendants_of(child)
-    return found
-
-
 def by_name(server):
     """-> {name of the process: [pids]}"""
     found = {}
-    for pid in descendants_of(server.process.pid):
+    for pid in [server.process.pid, *below(server.process.pid)]:
         found.setdefault(status_of(pid)["Name"], []).append(pid)
     return found
 
@@ -104,7 +90,7 @@ def every_process_is_held():
 def what_is_open():
     with Server(*FLAGS) as server:
         found = by_name(server)
-        check(listening_ports(descendants_of(server.process.pid)) == [server.port], "one port listens")
+        check(listening_ports([server.process.pid, *below(server.process.pid)]) == [server.port], "one port listens")
         maps = ""
         for pid in found["colrow rank"]:
             with open(f"/proc/{pid}/maps", encoding="utf-8") as file:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 
+from processes import leaves_below
 from support import COLROW, DEMO, check, finish, patience, skip
 
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
@@ -20,30 +21,12 @@ SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signa
 LOST = re.compile(r"^colrow: warning: rank \d+ \(pid \d+\) was (killed|stopped) .*; restarted in [\d.]+ s, (\d+) requests? (goes|go) on$", re.M)
 
 
-def ranks_of(pid):
-    """Processes below `pid` that have no children: the ranks, whoever started them."""
-    parents = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
-                state, parent = file.read().rsplit(")", 1)[1].split()[:2]
-        except OSError:
-            continue
-        if state not in "ZX":
-            parents[int(entry)] = int(parent)
-    below, found = {pid}, {pid}
-    while found:
-        found = {child for child, parent in parents.items() if parent in below} - below
-        below |= found
-    return [p for p in below - {pid} if p not in parents.values()]
-
-
 def disturb(process, errors, kills):
     while process.poll() is None and "ready after" not in read(errors):  # what dies before is not started again
         time.sleep(0.01)
     for number in SIGNALS[:kills]:
         time.sleep(random.uniform(0.02, 0.2))
-        ranks = ranks_of(process.pid)
+        ranks = leaves_below(process.pid)
         if process.poll() is None and ranks:
             try:
                 os.kill(random.choice(ranks), number)

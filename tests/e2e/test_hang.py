@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 
+from processes import ranks_below
 from serve_client import Server
 from support import SANITIZE, check, finish, patience, skip
 
@@ -25,33 +26,6 @@ with open(page, "wb") as file:
     file.truncate(4096)
 ENVIRONMENT = {"LD_PRELOAD": LIBRARY, "FAULTS": page}
 FLAGS = ("--max-model-len", "1024", "--kv-cache-memory", "64MB", "--threads-per-rank", "2", "--no-enable-prefix-caching")
-
-
-def processes():
-    found = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as stat:
-                    found[int(entry)] = int(stat.read().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                pass
-    return found
-
-
-def ranks_of(server):
-    """rank -> pid: of the processes below the server those without a child."""
-    parents, below = processes(), {server.process.pid}
-    for _ in range(3):
-        below |= {pid for pid, parent in parents.items() if parent in below}
-    ranks = {}
-    for pid in below - {server.process.pid} - set(parents[pid] for pid in below if pid in parents):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as environ:
-                ranks[int(re.search(rb"(?:^|\0)RANK=(\d+)", environ.read())[1])] = pid
-        except (OSError, TypeError):
-            pass
-    return ranks
 
 
 def thread_of(pid, helper):
@@ -80,7 +54,7 @@ def at_work(tp, victims, helper):
     with Server("-tp", tp, *FLAGS, environment=ENVIRONMENT) as server:
         status, expected = server.post("/v1/completions", **BODY)
         check(status == 200, f"{name}: {expected}")
-        ranks = ranks_of(server)
+        ranks = ranks_below(server.process.pid)
         hanging = [thread_of(ranks[victim], helper) for victim in victims]  # the request takes half a second
         result = []
         thread = threading.Thread(target=lambda: result.append(server.post("/v1/completions", **BODY)))
@@ -118,7 +92,7 @@ def idle():
         check(server.metric("colrow_seconds_since_step") < 0.5 + patience(0.5), "a step was done not long ago")
         check(server.metric("colrow_step_overdue") == 0 and server.metric("colrow_rank_restarts_total") == 0, "nothing is wrong")
         check(server.post("/v1/completions", **body)[1]["choices"] == expected, "canaries change no answer")
-        hang(*thread_of(ranks_of(server)[1], False))
+        hang(*thread_of(ranks_below(server.process.pid)[1], False))
         seen = {"overdue": False, "unhealthy": False}
 
         def is_over():

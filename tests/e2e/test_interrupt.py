@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 
+from processes import children_of, lives
 from support import COLROW, DEMO, SANITIZE, check, finish, skip
 
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
@@ -19,26 +20,13 @@ with open(slow, "w", encoding="ascii") as file:
 os.chmod(slow, 0o755)
 
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as pids:
-        return [int(word) for word in pids.read().split()]
-
-
-def runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def interrupt(what, arguments, number, wait, output=subprocess.DEVNULL):
     """Signals a command once `wait` is true of its process."""
     process = subprocess.Popen([COLROW, *arguments], stdout=output, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
     end = time.monotonic() + 120
     while not wait(process) and time.monotonic() < end and process.poll() is None:
         time.sleep(0.01)
-    ranks = children(process.pid)
+    ranks = children_of(process.pid)
     check(ranks, f"{what}: no rank had started")
     began = time.monotonic()
     process.send_signal(number)
@@ -53,13 +41,13 @@ def interrupt(what, arguments, number, wait, output=subprocess.DEVNULL):
     check(process.returncode == 128 + number, f"{what}: exit status {process.returncode}")
     check(message.count("\n") == 1 and f"ended by signal {int(number)} " in message, f"{what}: said {message!r}")
     deadline = time.monotonic() + LIMIT
-    while any(runs(pid) for pid in ranks) and time.monotonic() < deadline:
+    while any(lives(pid) for pid in ranks) and time.monotonic() < deadline:
         time.sleep(0.01)
-    check(not [pid for pid in ranks if runs(pid)], f"{what}: ranks are left")
+    check(not [pid for pid in ranks if lives(pid)], f"{what}: ranks are left")
 
 
 def sleeping(process):
-    return len(children(process.pid)) >= 2 and time.sleep(0.1) is None
+    return len(children_of(process.pid)) >= 2 and time.sleep(0.1) is None
 
 
 logits = os.path.join(folder.name, "logits")

@@ -6,9 +6,9 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 
+from processes import children_of, lives
 from support import COLROW, DEMO, check, finish, patience, skip
 
 TIMES = int(os.environ.get("KILL_TIMES", "24"))
@@ -23,35 +23,13 @@ def shared_memory():
     return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
 
 
-def children(pid):
-    pids = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
-                    if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
-                        pids.append(int(entry))
-            except OSError:
-                pass
-    return pids
-
-
 def working(pid):
     """The ranks of an owner: those that their keepers have forked, and keepers that load."""
-    return [rank for keeper in children(pid) for rank in children(keeper) or [keeper]]
+    return [rank for keeper in children_of(pid) for rank in children_of(keeper) or [keeper]]
 
 
 def everybody(pid):
-    return [process for keeper in children(pid) for process in [keeper, *children(keeper)]]
-
-
-def runs(pid):
-    """True unless the process is gone, or dead and only not yet collected by init."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return [process for keeper in children_of(pid) for process in [keeper, *children_of(keeper)]]
 
 
 before = shared_memory()
@@ -79,7 +57,7 @@ for i in range(TIMES):
         continue
     limit = patience(1.0)
     deadline = began + limit
-    while any(runs(pid) for pid in ranks) and time.monotonic() < deadline + 5:
+    while any(lives(pid) for pid in ranks) and time.monotonic() < deadline + 5:
         time.sleep(0.002)
     took = time.monotonic() - began
     if not running:
@@ -91,7 +69,7 @@ for i in range(TIMES):
     check(took <= limit, f"{i}: {name}: took {took:.2f} s")
     if not owner or ranks:
         check(message.strip() != "" or (owner and took < 0.3 and not ranks), f"{i}: {name}: no message")
-    left = [pid for pid in ranks if runs(pid)]
+    left = [pid for pid in ranks if lives(pid)]
     check(not left, f"{i}: {name}: left processes {left}")
 # where a rank was when it died, on any number of ranks: the part of a layer that it computed, or the collective in it
 PARTS = "embed_tokens|attention|q,k,v|o_proj|mlp|gate,up|down_proj|normed rows|normed rows for lm_head|lm_head"
@@ -101,7 +79,7 @@ EARLY = re.compile(r"was killed by signal 9 \(Killed\) (while starting|in (start
 for i in range(8):
     process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "-tp", "2", "--rank-restarts", "0", "-q"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(children(process.pid)) < 2:
+    while process.poll() is None and len(children_of(process.pid)) < 2:
         time.sleep(0.001)
     time.sleep(0.003 * i)
     ranks = working(process.pid)
@@ -117,7 +95,7 @@ for tp in (1, 2):
     for i in range(40):
         process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "128", "--ignore-eos", "-tp", str(tp), "--rank-restarts", "0", "-q", "--json"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and len(children(process.pid)) < tp:
+        while process.poll() is None and len(children_of(process.pid)) < tp:
             time.sleep(0.005)
         time.sleep(wait + 0.01 * i)
         ranks = working(process.pid)

@@ -10,6 +10,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from processes import children_of
 from serve_client import Server
 from support import DEMO, ROOT, check, finish, patience, run
 
@@ -190,11 +191,6 @@ def metrics(server):
     log = server.read_log()
     check("POST /v1/chat/completions 200" in log and "first token after" in log, "a line for each request")
     check("tensor parallelism" not in log.lower(), "no text in the log")
-
-
-def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
 
 
 def ranks_of(server):

@@ -20,6 +20,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+from processes import below, lives, ranks_below  # noqa: E402
 from serve_client import Server  # noqa: E402
 from support import COLROW, DEMO, SANITIZE, patience, skip  # noqa: E402
 
@@ -207,39 +208,6 @@ class Load:
         return not any(thread.is_alive() for thread in self.threads)
 
 
-def below(pid):
-    """The processes under `pid`, children before grandchildren; the dead that nobody has collected are no processes."""
-    parents = collections.defaultdict(list)
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="ascii", errors="replace") as file:
-                    state, parent = file.read().rsplit(")", 1)[1].split()[:2]
-            except OSError:
-                continue
-            if state not in "ZX":
-                parents[int(parent)].append(int(entry))
-    found = list(parents[pid])
-    for child in found:
-        found += parents[child]
-    return found
-
-
-def ranks_of(server):
-    """The processes that compute, in the order of their ranks: those that have no child."""
-    pids = below(server.process.pid)
-    ranks = {}
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                found = [field[5:] for field in file.read().split(b"\0") if field.startswith(b"RANK=")]
-        except OSError:
-            continue
-        if found and not below(pid):
-            ranks[int(found[0])] = pid
-    return ranks
-
-
 class Table:
     def __init__(self):
         self.rows = collections.defaultdict(collections.Counter)
@@ -318,7 +286,7 @@ class Serving:
         begun = time.monotonic()
         self.faults.arm(point)
         if point.phase == "restarting":
-            os.kill(ranks_of(server).get(TP - 1 - point.rank) or ranks_of(server)[0], signal.SIGKILL)
+            os.kill(ranks_below(server.process.pid).get(TP - 1 - point.rank) or ranks_below(server.process.pid)[0], signal.SIGKILL)
         answered = load.wait(HANG_SECONDS)
         ready = answered and server.wait_for(self.is_ready, HANG_SECONDS)
         took = time.monotonic() - begun
@@ -367,7 +335,7 @@ def restarting_points(serving):
     for rank in range(TP):
         def restart():
             load = Load(serving.server)
-            os.kill(ranks_of(serving.server)[TP - 1 - rank], signal.SIGKILL)
+            os.kill(ranks_below(serving.server.process.pid)[TP - 1 - rank], signal.SIGKILL)
             load.wait(60)
             serving.server.wait_for(serving.is_ready, 30)
 
@@ -397,17 +365,9 @@ def generate(faults):
         process.kill()
     out, error = process.communicate()
     until = time.monotonic() + patience(1.0)
-    while time.monotonic() < until and any(is_alive(pid) for pid in seen):
+    while time.monotonic() < until and any(lives(pid) for pid in seen):
         time.sleep(0.01)
-    return status, out, error, time.monotonic() - begun, [pid for pid in seen if is_alive(pid)]
-
-
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
+    return status, out, error, time.monotonic() - begun, [pid for pid in seen if lives(pid)]
 
 
 def starting_points(faults, expected):
