@@ -6,6 +6,8 @@
 #include "testing.h"
 
 #include <colrow/colrow.h>
+#include <poll.h>
+#include <signal.h>
 
 enum { ANSWER_TOKENS = 600 };
 
@@ -109,6 +111,42 @@ static inline void client_run(struct colrow_engine *engine)
     if (alive < 0)
         print_error("colrow_step: %s\n", colrow_error());
     assert_int_equal(alive, 0);
+}
+
+// As an event loop does: nothing but the file descriptor says when to look.
+static inline int client_sleep_and_advance(struct colrow_engine *engine)
+{
+    struct pollfd event = {.fd = colrow_fd(engine), .events = POLLIN};
+    assert_int_equal(poll(&event, 1, 20000), 1);
+    return colrow_advance(engine);
+}
+
+static inline struct colrow_gauges client_gauges(const struct colrow_engine *engine)
+{
+    struct colrow_gauges gauges;
+    colrow_get_gauges(engine, &gauges);
+    return gauges;
+}
+
+static inline struct colrow_statistics client_statistics(const struct colrow_engine *engine)
+{
+    struct colrow_statistics statistics;
+    colrow_get_statistics(engine, &statistics);
+    return statistics;
+}
+
+static inline int client_rank_pid(const struct colrow_engine *engine, int rank)
+{
+    struct colrow_rank_statistics statistics;
+    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
+    return statistics.pid;
+}
+
+static inline void client_kill_rank(const struct colrow_engine *engine, int rank, int signal)
+{
+    int pid = client_rank_pid(engine, rank);
+    assert_true(pid > 0);
+    assert_int_equal(kill(pid, signal), 0);
 }
 
 static inline void client_ask(struct colrow_engine *engine, const char *prompt,

@@ -1,59 +1,19 @@
 // Ranks that start without anybody waiting, do steps, die, and start again.
-#include "testing.h"
-#include "toy_llama.h"
+#include "crew_client.h"
+#include "processes.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "engine/crew.h"
 #include "model/plan.h"
 
-// AddressSanitizer catches SIGSEGV and ends the program in its own way.
-#ifdef COLROW_SANITIZED
-enum { CRASH_SIGNAL = SIGABRT };
-#else
-enum { CRASH_SIGNAL = SIGSEGV };
-#endif
-
-static int open_files(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < 256; fd++)
-        n += fcntl(fd, F_GETFD) != -1;
-    return n;
-}
-
-static void assert_no_children(void)
-{
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-    assert_int_equal(errno, ECHILD);
-}
-
 static struct crew *start(int n_ranks, const char *program)
 {
-    struct crew_options options = {
-        .shape =
-            {
-                .n_ranks = n_ranks,
-                .limits = {.rows_max = 16,
-                           .sequences_max = 4,
-                           .logit_rows_max = 4,
-                           .page_entries_max = 32},
-                .kv_pages = 32,
-                .vocab_size = TOY_VOCAB,
-                .hidden_size = TOY_HIDDEN,
-                .num_hidden_layers = TOY_LAYERS,
-            },
-        .board = {.compute = COMPUTE_BF16, .threads_per_rank = 1, .log_level = 3, .confinement = 1},
-        .deadline_seconds = 60,
-    };
-    snprintf(options.program, sizeof options.program, "%s", program);
-    snprintf(options.board.model, sizeof options.board.model, "%s", toy.folder);
+    struct crew_options options = crew_client_options(n_ranks, program);
+    options.board.confinement = 1;
     struct crew *crew = NULL;
     assert_int_equal(crew_new(&options, &crew), OK);
     return crew;
@@ -76,29 +36,10 @@ static enum crew_state wait_while(struct crew *crew, enum crew_state state)
     return now;
 }
 
-static void post_prompt(struct crew *crew, int64_t number)
-{
-    static const int32_t tokens[] = {TOY_BOS, 'h', 'e', 'l', 'l', 'o'}, pages[] = {3},
-                         logit_rows[] = {5};
-    static const uint8_t logit_full[] = {1};
-    static const struct step_sequence sequence = {0, 6, 0, pages, 1};
-    const struct step step = {
-        .number = number,
-        .n_rows = 6,
-        .tokens = tokens,
-        .n_sequences = 1,
-        .sequences = &sequence,
-        .n_logits = 1,
-        .logit_rows = logit_rows,
-        .logit_full = logit_full,
-    };
-    crew_post(crew, &step);
-}
-
 // Runs a step and gives its logits.
-static void run_prompt(struct crew *crew, int64_t number, float *logits)
+static void run_prompt(struct crew *crew, float *logits)
 {
-    post_prompt(crew, number);
+    crew_client_post(crew);
     crew_listen(crew);
     while (!crew_take(crew))
         assert_int_equal(sleep_and_poll(crew), CREW_READY);
@@ -123,13 +64,13 @@ static void a_crew_does_steps(void **state)
         assert_int_equal(crew_state(crew), CREW_LOADING);
         assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
         assert_true(crew_bytes_read(crew) > 0);
-        run_prompt(crew, 1, n_ranks == 1 ? first : again);
+        run_prompt(crew, n_ranks == 1 ? first : again);
         if (n_ranks > 1)
             assert_memory_equal(again, first, sizeof first);
-        post_prompt(crew, 2); // and with waiting
+        crew_client_post(crew); // and with waiting
         assert_int_equal(crew_await_step(crew), OK);
         assert_memory_equal(crew_results(crew)->logits, first, sizeof first);
-        run_prompt(crew, 3, again);
+        run_prompt(crew, again);
         assert_memory_equal(again, first, sizeof first);
         crew_stop(crew);
         assert_no_children();
@@ -146,12 +87,11 @@ static void a_dead_rank_is_replaced(void **state)
     static float first[TOY_VOCAB], again[TOY_VOCAB];
     struct crew *crew = start(2, COLROW_BINARY);
     assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
-    run_prompt(crew, 1, first);
-    int64_t number = 2;
+    run_prompt(crew, first);
     for (int round = 0; round < 6; round++) {
         int victim = round % 2;
         if (round >= 3)
-            post_prompt(crew, number++);
+            crew_client_post(crew);
         pid_t pid = crew_pid(crew, victim);
         assert_int_equal(kill(pid, round % 3 ? SIGKILL : CRASH_SIGNAL), 0);
         assert_int_equal(wait_while(crew, CREW_READY), CREW_BROKEN);
@@ -167,7 +107,7 @@ static void a_dead_rank_is_replaced(void **state)
             assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
         assert_int_equal(crew_generation(crew), round + 2);
         assert_int_not_equal(crew_pid(crew, victim), pid);
-        run_prompt(crew, number++, again);
+        run_prompt(crew, again);
         assert_memory_equal(again, first, sizeof first);
     }
     crew_stop(crew);
@@ -185,7 +125,7 @@ static void a_rank_may_die_while_loading(void **state)
     crew_restart(crew, 0);
     assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
     static float logits[TOY_VOCAB];
-    run_prompt(crew, 1, logits);
+    run_prompt(crew, logits);
     crew_stop(crew);
     assert_no_children();
 }
@@ -196,7 +136,7 @@ static void a_stopped_rank_is_found(void **state)
     struct crew *crew = start(2, COLROW_BINARY);
     assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
     kill(crew_pid(crew, 0), SIGSTOP);
-    post_prompt(crew, 1);
+    crew_client_post(crew);
     crew_listen(crew);
     assert_int_equal(wait_while(crew, CREW_READY), CREW_BROKEN);
     assert_broken(crew, "stopped");
@@ -228,7 +168,7 @@ static void a_keeper_may_die(void **state)
     static float first[TOY_VOCAB], again[TOY_VOCAB];
     struct crew *crew = start(2, COLROW_BINARY);
     assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
-    run_prompt(crew, 1, first);
+    run_prompt(crew, first);
     for (int stop = 0; stop < 2; stop++) {
         pid_t ranks[] = {crew_pid(crew, 0), crew_pid(crew, 1)};
         pid_t keepers[] = {keeper_of(ranks[0]), keeper_of(ranks[1])};
@@ -244,7 +184,7 @@ static void a_keeper_may_die(void **state)
         assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
         assert_int_equal(keeper_of(crew_pid(crew, 0)), keepers[0]);
         assert_int_not_equal(keeper_of(crew_pid(crew, 1)), keepers[1]);
-        run_prompt(crew, 2 + stop, again);
+        run_prompt(crew, again);
         assert_memory_equal(again, first, sizeof first);
     }
     crew_stop(crew);
@@ -261,7 +201,7 @@ static void spoilt_weights_are_loaded_again(void **state)
     struct crew *crew = start(2, COLROW_BINARY);
     unsetenv("COLROW_SPOIL_WEIGHTS");
     assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
-    run_prompt(crew, 1, first);
+    run_prompt(crew, first);
     struct timespec moment = {0, 300000000}; // for the sums: nothing tells that they are there
     nanosleep(&moment, NULL);
     kill(crew_pid(crew, 0), SIGKILL);
@@ -275,7 +215,7 @@ static void spoilt_weights_are_loaded_again(void **state)
     assert_broken(crew, "rank 1 (pid");
     crew_restart(crew, 0);
     assert_int_equal(wait_while(crew, CREW_LOADING), CREW_READY);
-    run_prompt(crew, 2, again);
+    run_prompt(crew, again);
     assert_memory_equal(again, first, sizeof first);
     crew_stop(crew);
     assert_no_children();
@@ -306,7 +246,7 @@ static void an_idle_crew_is_quiet(void **state)
     struct crew *crew = start(2, COLROW_BINARY);
     assert_int_equal(crew_await_ready(crew, NULL, NULL), OK);
     static float logits[TOY_VOCAB];
-    run_prompt(crew, 1, logits);
+    run_prompt(crew, logits);
     struct pollfd event = {.fd = crew_fd(crew), .events = POLLIN};
     int n_wakes = 0;
     while (poll(&event, 1, 300) > 0) {

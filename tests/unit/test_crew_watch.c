@@ -1,7 +1,6 @@
 // Ranks that hang, idle or at work, in any of their threads, and the canary that finds them. What
 // hangs is a thread that gets SIGILL (tests/faults/inject_faults.c).
-#include "testing.h"
-#include "toy_llama.h"
+#include "crew_client.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -52,29 +51,14 @@ static void hang_call(int rank, const char *name)
 
 static struct crew *start_within(double deadline, int n_ranks, double step_timeout, double canary)
 {
-    struct crew_options options = {
-        .shape =
-            {
-                .n_ranks = n_ranks,
-                .limits = {.rows_max = 16,
-                           .sequences_max = 4,
-                           .logit_rows_max = 4,
-                           .page_entries_max = 32},
-                .kv_pages = 32,
-                .vocab_size = TOY_VOCAB,
-                .hidden_size = TOY_HIDDEN,
-                .num_hidden_layers = TOY_LAYERS,
-            },
-        .board = {.compute = COMPUTE_BF16, .threads_per_rank = 2, .log_level = 3},
-        .deadline_seconds = deadline,
-        .step_timeout_seconds = step_timeout,
-        .canary_seconds = canary,
-        .crowded = true,
-    };
+    struct crew_options options = crew_client_options(n_ranks, COLROW_BINARY);
+    options.board.threads_per_rank = 2;
+    options.deadline_seconds = deadline;
+    options.step_timeout_seconds = step_timeout;
+    options.canary_seconds = canary;
+    options.crowded = true;
     char page[128];
     map_faults(page);
-    snprintf(options.program, sizeof options.program, "%s", COLROW_BINARY);
-    snprintf(options.board.model, sizeof options.board.model, "%s", toy.folder);
     setenv("FAULTS", page, 1);
     setenv("LD_PRELOAD", FAULTS_LIBRARY, 1);
     struct crew *crew = NULL;
@@ -90,28 +74,10 @@ static struct crew *start(int n_ranks, double step_timeout, double canary)
     return start_within(60, n_ranks, step_timeout, canary);
 }
 
-static void post_prompt(struct crew *crew)
-{
-    static const int32_t tokens[] = {TOY_BOS, 'h', 'e', 'l', 'l', 'o'}, pages[] = {3},
-                         logit_rows[] = {5};
-    static const uint8_t logit_full[] = {1};
-    static const struct step_sequence sequence = {0, 6, 0, pages, 1};
-    const struct step step = {
-        .n_rows = 6,
-        .tokens = tokens,
-        .n_sequences = 1,
-        .sequences = &sequence,
-        .n_logits = 1,
-        .logit_rows = logit_rows,
-        .logit_full = logit_full,
-    };
-    crew_post(crew, &step);
-}
-
 static void run_prompt(struct crew *crew, float *logits)
 {
     assert_int_equal(crew_await_free(crew), OK);
-    post_prompt(crew);
+    crew_client_post(crew);
     assert_int_equal(crew_await_step(crew), OK);
     memcpy(logits, crew_results(crew)->logits, TOY_VOCAB * sizeof *logits);
 }
@@ -248,7 +214,7 @@ static void a_step_that_does_not_end_is_found(void **state)
             run_prompt(crew, logits);
         hang_thread(crew_pid(crew, 0), "team-1");
         double begun = clock_seconds();
-        post_prompt(crew);
+        crew_client_post(crew);
         assert_int_equal(crew_await_step(crew), ERR_GROUP);
         double took = clock_seconds() - begun;
         assert_broken(crew, "rank 0 (pid ");

@@ -1,12 +1,10 @@
 // An engine inside somebody's event loop: nothing but its file descriptor says when to call it.
 #include "engine_client.h"
+#include "processes.h"
 #include "toy_llama.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "engine/engine.h"
@@ -67,51 +65,25 @@ static struct colrow_engine *begin(const struct colrow_options *options)
     return engine;
 }
 
-static struct colrow_gauges gauges_of(const struct colrow_engine *engine)
-{
-    struct colrow_gauges gauges;
-    colrow_get_gauges(engine, &gauges);
-    return gauges;
-}
-
 static bool is_readable(struct colrow_engine *engine, int timeout_ms)
 {
     struct pollfd event = {.fd = colrow_fd(engine), .events = POLLIN};
     return poll(&event, 1, timeout_ms) == 1;
 }
 
-static int sleep_and_advance(struct colrow_engine *engine)
-{
-    assert_true(is_readable(engine, 20000));
-    return colrow_advance(engine);
-}
-
 static void loop_until_done(struct colrow_engine *engine)
 {
     int alive;
-    while ((alive = sleep_and_advance(engine)) > 0)
+    while ((alive = client_sleep_and_advance(engine)) > 0)
         ;
     assert_int_equal(alive, 0);
 }
 
 static void loop_until_ready(struct colrow_engine *engine)
 {
-    while (gauges_of(engine).state == COLROW_LOADING)
-        assert_true(sleep_and_advance(engine) >= 0);
-    assert_int_equal(gauges_of(engine).state, COLROW_READY);
-}
-
-static void kill_one(struct colrow_engine *engine, int rank, int signal)
-{
-    struct colrow_rank_statistics statistics;
-    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
-    assert_int_equal(kill(statistics.pid, signal), 0);
-}
-
-static void assert_no_children(void)
-{
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-    assert_int_equal(errno, ECHILD);
+    while (client_gauges(engine).state == COLROW_LOADING)
+        assert_true(client_sleep_and_advance(engine) >= 0);
+    assert_int_equal(client_gauges(engine).state, COLROW_READY);
 }
 
 static void answers_are_the_same(void **state)
@@ -121,13 +93,13 @@ static void answers_are_the_same(void **state)
         struct colrow_options options = client_options(toy.folder, tp);
         options.max_num_batched_tokens = 16;
         struct colrow_engine *engine = begin(&options);
-        assert_int_equal(gauges_of(engine).state, COLROW_LOADING);
+        assert_int_equal(client_gauges(engine).state, COLROW_LOADING);
         submit_all(engine, answers); // waits for the ranks
-        assert_int_equal(gauges_of(engine).waiting_sequences, PROMPTS);
+        assert_int_equal(client_gauges(engine).waiting_sequences, PROMPTS);
         assert_int_equal(colrow_advance(engine), PROMPTS);
         loop_until_done(engine);
         assert_as_expected();
-        struct colrow_gauges gauges = gauges_of(engine);
+        struct colrow_gauges gauges = client_gauges(engine);
         assert_int_equal(gauges.state, COLROW_READY);
         assert_int_equal(gauges.requests + gauges.running_sequences + gauges.waiting_sequences, 0);
         assert_int_equal(gauges.kv_pages_used, 0);
@@ -149,7 +121,7 @@ static void steps_and_advances_mix(void **state)
     int alive = PROMPTS;
     for (int i = 0; alive > 0; i++)
         alive = i % 3 == 1 ? colrow_step(engine)
-                : i % 3    ? sleep_and_advance(engine)
+                : i % 3    ? client_sleep_and_advance(engine)
                            : colrow_advance(engine);
     assert_int_equal(alive, 0);
     assert_as_expected();
@@ -170,19 +142,19 @@ static void requests_ring(void **state)
     client_submit(engine, "hello", &sampling, &answers[0]);
     assert_true(is_readable(engine, 0));
     assert_int_equal(colrow_advance(engine), 1);
-    assert_int_equal(gauges_of(engine).running_sequences, 1);
-    assert_int_equal(gauges_of(engine).kv_pages_used, 1);
+    assert_int_equal(client_gauges(engine).running_sequences, 1);
+    assert_int_equal(client_gauges(engine).kv_pages_used, 1);
     while (answers[0].n_outputs == 0) // a tick of the clock may come first
-        assert_int_equal(sleep_and_advance(engine), 1);
+        assert_int_equal(client_sleep_and_advance(engine), 1);
     assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
     assert_true(is_readable(engine, 0));
     // told at once, whatever the ranks are doing; its pages are free when they are done
     colrow_advance(engine);
     assert_int_equal(answers[0].n_ends, 1);
     assert_int_equal(answers[0].finish, COLROW_CANCELLED);
-    while (gauges_of(engine).requests > 0)
-        sleep_and_advance(engine);
-    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    while (client_gauges(engine).requests > 0)
+        client_sleep_and_advance(engine);
+    assert_int_equal(client_gauges(engine).kv_pages_used, 0);
     colrow_close(engine);
 }
 
@@ -202,7 +174,7 @@ static void cancelling_leaves_the_others_alone(void **state)
     submit_all(engine, answers);
     for (int i = 0; i < 8; i++) {
         for (int k = 0; k < i; k++)
-            sleep_and_advance(engine);
+            client_sleep_and_advance(engine);
         uint64_t number = (uint64_t)i + 1;
         assert_int_equal(colrow_cancel(engine, number), 0);
         colrow_advance(engine);
@@ -213,7 +185,7 @@ static void cancelling_leaves_the_others_alone(void **state)
     }
     loop_until_done(engine);
     assert_as_expected();
-    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    assert_int_equal(client_gauges(engine).kv_pages_used, 0);
     colrow_close(engine);
 }
 
@@ -232,22 +204,22 @@ static void results_are_taken_in_slices(void **state)
     client_submit(engine, "to be cancelled", &long_one, cancelled);
     int n_slices = 0;
     for (int i = 0; i < 60; i++) {
-        assert_true(sleep_and_advance(engine) > 0);
+        assert_true(client_sleep_and_advance(engine) > 0);
         n_slices += engine->taking;
     }
     assert_true(n_slices > 0);
     while (!engine->taking)
-        assert_true(sleep_and_advance(engine) > 0);
+        assert_true(client_sleep_and_advance(engine) > 0);
     assert_int_equal(colrow_cancel(engine, cancelled[0].request), 0);
-    assert_true(sleep_and_advance(engine) >= 0);
+    assert_true(client_sleep_and_advance(engine) >= 0);
     for (int k = 0; k < 3; k++)
         assert_int_equal(cancelled[k].finish, COLROW_CANCELLED);
-    while (!engine->taking && sleep_and_advance(engine) > 0)
+    while (!engine->taking && client_sleep_and_advance(engine) > 0)
         ;
     for (int i = 0, alive = 1; alive > 0; i++) // waiting calls take the rest of a step
-        alive = i % 5 ? sleep_and_advance(engine) : colrow_step(engine);
+        alive = i % 5 ? client_sleep_and_advance(engine) : colrow_step(engine);
     assert_as_expected();
-    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    assert_int_equal(client_gauges(engine).kv_pages_used, 0);
     colrow_close(engine);
 }
 
@@ -280,7 +252,7 @@ static void logits_are_handed_over_in_pieces(void **state)
             client_submit(engine, texts[i], &sampling, &to[i]);
         int n_between = 0;
         for (int alive = 1; alive > 0;) {
-            alive = sleep_and_advance(engine);
+            alive = client_sleep_and_advance(engine);
             n_between += engine->handing != NULL;
         }
         assert_true(sliced ? n_between > 10 : n_between == 0);
@@ -310,23 +282,23 @@ static void pieces_end_with_their_request(void **state)
             sampling.prompt_logits = 1;
             client_submit(engine, "0123456789 0123", &sampling, &answers[0]);
             while (answers[0].n_outputs < 3 || !engine->handing)
-                assert_true(sleep_and_advance(engine) > 0);
+                assert_true(client_sleep_and_advance(engine) > 0);
             if (lost)
-                kill_one(engine, 1, SIGKILL);
+                client_kill_rank(engine, 1, SIGKILL);
             else
                 assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
             while (answers[0].n_ends == 0)
-                sleep_and_advance(engine);
+                client_sleep_and_advance(engine);
             if (!last)
                 assert_int_equal(answers[0].finish, lost ? COLROW_FAILED : COLROW_CANCELLED);
-            while (gauges_of(engine).requests > 0)
-                sleep_and_advance(engine);
+            while (client_gauges(engine).requests > 0)
+                client_sleep_and_advance(engine);
             assert_int_equal(answers[0].n_ends, 1);
-            assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+            assert_int_equal(client_gauges(engine).kv_pages_used, 0);
             client_forget(&answers[0]);
             if (lost) {
-                while (gauges_of(engine).state != COLROW_BROKEN)
-                    sleep_and_advance(engine);
+                while (client_gauges(engine).state != COLROW_BROKEN)
+                    client_sleep_and_advance(engine);
                 colrow_advance(engine);
                 assert_int_equal(colrow_restart(engine), 0);
                 loop_until_ready(engine);
@@ -360,18 +332,18 @@ static void paused_requests_stand_still(void **state)
     loop_until_ready(engine);
     submit_all(engine, answers);
     for (int i = 0; i < 4; i++)
-        sleep_and_advance(engine);
+        client_sleep_and_advance(engine);
     uint64_t slow = answers[5].request, slow_too = answers[4].request;
     assert_int_equal(colrow_pause(engine, slow), 0);
     assert_int_equal(colrow_pause(engine, slow_too), 0);
-    while (gauges_of(engine).requests > 2)
-        sleep_and_advance(engine);
+    while (client_gauges(engine).requests > 2)
+        client_sleep_and_advance(engine);
     int had = answers[5].n_ids;
     assert_true(had > 0 && answers[5].n_ends == 0 && answers[4].n_ends == 0);
     while (is_readable(engine, 50)) // nothing is left to do but the clock's ticks
         assert_int_equal(colrow_advance(engine), 2);
     assert_int_equal(answers[5].n_ids, had);
-    struct colrow_gauges gauges = gauges_of(engine);
+    struct colrow_gauges gauges = client_gauges(engine);
     assert_int_equal(gauges.paused_sequences, 2);
     assert_int_equal(gauges.running_sequences + gauges.waiting_sequences, 0);
     assert_true(gauges.kv_pages_used > 0);
@@ -385,7 +357,7 @@ static void paused_requests_stand_still(void **state)
     assert_as_expected();
     assert_int_equal(colrow_pause(engine, slow), -1);
     assert_int_equal(colrow_error_class(), COLROW_ERROR_INVALID_REQUEST);
-    assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+    assert_int_equal(client_gauges(engine).kv_pages_used, 0);
     colrow_close(engine);
 }
 
@@ -401,21 +373,22 @@ static void paused_requests_can_end(void **state)
         sampling.ignore_eos = 1;
         client_submit(engine, "hello", &sampling, &answers[0]);
         while (answers[0].n_outputs == 0)
-            sleep_and_advance(engine);
+            client_sleep_and_advance(engine);
         assert_int_equal(colrow_pause(engine, answers[0].request), 0);
         while (is_readable(engine, 50))
             assert_int_equal(colrow_advance(engine), 1);
         if (lost)
-            kill_one(engine, 1, SIGKILL);
+            client_kill_rank(engine, 1, SIGKILL);
         else
             assert_int_equal(colrow_cancel(engine, answers[0].request), 0);
         while (answers[0].n_ends == 0)
-            sleep_and_advance(engine);
+            client_sleep_and_advance(engine);
         assert_int_equal(answers[0].finish, lost ? COLROW_FAILED : COLROW_CANCELLED);
-        while (!lost && gauges_of(engine).kv_pages_used) // a busy machine: the step is under way
-            sleep_and_advance(engine);
-        assert_int_equal(gauges_of(engine).kv_pages_used, 0);
-        assert_int_equal(gauges_of(engine).paused_sequences, 0);
+        while (!lost &&
+               client_gauges(engine).kv_pages_used) // a busy machine: the step is under way
+            client_sleep_and_advance(engine);
+        assert_int_equal(client_gauges(engine).kv_pages_used, 0);
+        assert_int_equal(client_gauges(engine).paused_sequences, 0);
     }
     colrow_close(engine);
     assert_no_children();
@@ -429,8 +402,8 @@ static void loading_is_quiet(void **state)
     submit_all(engine, answers);
     int n_calls = 0;
     double begun = clock_seconds();
-    while (gauges_of(engine).state == COLROW_LOADING) {
-        assert_int_equal(sleep_and_advance(engine), PROMPTS);
+    while (client_gauges(engine).state == COLROW_LOADING) {
+        assert_int_equal(client_sleep_and_advance(engine), PROMPTS);
         n_calls++;
     }
     assert_true(n_calls < 10 + 20 * (clock_seconds() - begun)); // ten ticks a second
@@ -448,35 +421,36 @@ static void lost_ranks_start_again(void **state)
     for (int round = 0; round < 4; round++) {
         engine->slice_ns = round == 3 ? 0 : 2000000;
         submit_all(engine, answers);
-        while (round > 0 && gauges_of(engine).state == COLROW_LOADING)
-            sleep_and_advance(engine);
+        while (round > 0 && client_gauges(engine).state == COLROW_LOADING)
+            client_sleep_and_advance(engine);
         for (int i = 0; i < round * 3; i++)
-            sleep_and_advance(engine);
-        kill_one(engine, round % 2, SIGKILL);
+            client_sleep_and_advance(engine);
+        client_kill_rank(engine, round % 2, SIGKILL);
         int alive;
-        while ((alive = sleep_and_advance(engine)) > 0)
+        while ((alive = client_sleep_and_advance(engine)) > 0)
             ;
         assert_int_equal(alive, -1);
         assert_int_equal(colrow_error_class(), COLROW_ERROR_GROUP_LOST);
-        assert_int_equal(gauges_of(engine).state, COLROW_BROKEN);
+        assert_int_equal(client_gauges(engine).state, COLROW_BROKEN);
         for (int i = 0; i < PROMPTS; i++) {
             assert_int_equal(answers[i].n_ends, 1);
             if (answers[i].finish == COLROW_FAILED)
                 assert_non_null(strstr(answers[i].error, "rank"));
         }
-        assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+        assert_int_equal(client_gauges(engine).kv_pages_used, 0);
         struct colrow_prompt prompt = {.text = "too late"};
         struct colrow_sampling sampling = client_sampling(1);
         assert_int_equal(colrow_submit(engine, &prompt, &sampling, NULL, NULL, NULL), -1);
         assert_int_equal(colrow_advance(engine), -1);
         assert_int_equal(colrow_restart(engine), 0);
-        assert_int_equal(gauges_of(engine).state, COLROW_LOADING);
-        assert_int_equal(gauges_of(engine).restarts, round); // the old ones may still be leaving
+        assert_int_equal(client_gauges(engine).state, COLROW_LOADING);
+        assert_int_equal(client_gauges(engine).restarts,
+                         round); // the old ones may still be leaving
     }
     submit_all(engine, answers);
     loop_until_done(engine);
     assert_as_expected();
-    assert_int_equal(gauges_of(engine).restarts, 4);
+    assert_int_equal(client_gauges(engine).restarts, 4);
     assert_int_equal(colrow_restart(engine), -1);
     assert_int_equal(colrow_error_class(), COLROW_ERROR_USAGE);
     colrow_close(engine);
@@ -491,12 +465,12 @@ static void no_call_waits_for_a_rank(void **state)
     options.restarts = 0;
     struct colrow_engine *engine = begin(&options);
     loop_until_ready(engine);
-    kill_one(engine, 1, SIGSTOP);
+    client_kill_rank(engine, 1, SIGSTOP);
     struct colrow_sampling sampling = client_sampling(50);
     client_submit(engine, "hello", &sampling, &answers[0]);
     for (int i = 0; i < 200; i++) // before the second look, 250 ms later
         assert_int_equal(colrow_advance(engine), 1);
-    while (sleep_and_advance(engine) > 0)
+    while (client_sleep_and_advance(engine) > 0)
         ;
     assert_int_equal(answers[0].finish, COLROW_FAILED);
     assert_non_null(strstr(answers[0].error, "stopped"));

@@ -1,31 +1,15 @@
 // Refused before a rank starts, or ended with a sentence and nothing left behind.
 #include "engine_client.h"
+#include "processes.h"
 #include "toy_llama.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/rank_program.h"
 
 static struct answer answers[8];
-
-static int open_files(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < 256; fd++)
-        n += fcntl(fd, F_GETFD) != -1;
-    return n;
-}
-
-static void assert_no_children(void)
-{
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-    assert_int_equal(errno, ECHILD);
-}
 
 static void check_refused(const struct colrow_options *options, const char *sentence)
 {
@@ -136,13 +120,6 @@ static void programs_that_are_no_ranks(void **state)
     }
 }
 
-static void kill_one(struct colrow_engine *engine, int rank, int signal)
-{
-    struct colrow_rank_statistics statistics;
-    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
-    assert_int_equal(kill(statistics.pid, signal), 0);
-}
-
 static void a_dead_rank_fails_every_request(void **state)
 {
     (void)state;
@@ -159,7 +136,7 @@ static void a_dead_rank_fails_every_request(void **state)
         assert_int_equal(colrow_submit(engine, &prompt, &sampling, NULL, NULL, NULL), 0);
         for (int i = 0; i < round * 3; i++)
             assert_int_equal(colrow_step(engine), 4);
-        kill_one(engine, round % o.tensor_parallel_size, round % 3 ? SIGKILL : SIGSEGV);
+        client_kill_rank(engine, round % o.tensor_parallel_size, round % 3 ? SIGKILL : SIGSEGV);
         double begun = clock_seconds();
         while (colrow_step(engine) > 0)
             ;
@@ -193,7 +170,7 @@ static void an_idle_engine_notices_too(void **state)
     o.restarts = 0;
     struct colrow_engine *engine = client_open(&o);
     assert_int_equal(colrow_step(engine), 0);
-    kill_one(engine, 1, SIGKILL);
+    client_kill_rank(engine, 1, SIGKILL);
     double begun = clock_seconds();
     while (colrow_step(engine) == 0)
         assert_true(clock_seconds() - begun < patience(1));
@@ -211,7 +188,7 @@ static void a_stopped_rank_ends_the_group(void **state)
     struct colrow_sampling sampling = client_sampling(400);
     client_submit(engine, "stopped", &sampling, &answers[0]);
     assert_int_equal(colrow_step(engine), 1);
-    kill_one(engine, 0, SIGSTOP);
+    client_kill_rank(engine, 0, SIGSTOP);
     double begun = clock_seconds();
     while (colrow_step(engine) > 0)
         ;

@@ -2,7 +2,6 @@
 #include "engine_client.h"
 #include "toy_llama.h"
 
-#include <poll.h>
 #include <signal.h>
 
 #include "base/clock.h"
@@ -97,34 +96,6 @@ static void assert_neighbours_whole(void)
     client_forget(answers[4]);
 }
 
-static struct colrow_gauges gauges_of(const struct colrow_engine *engine)
-{
-    struct colrow_gauges gauges;
-    colrow_get_gauges(engine, &gauges);
-    return gauges;
-}
-
-static struct colrow_statistics statistics_of(const struct colrow_engine *engine)
-{
-    struct colrow_statistics statistics;
-    colrow_get_statistics(engine, &statistics);
-    return statistics;
-}
-
-static void kill_one(struct colrow_engine *engine, int rank, int signal)
-{
-    struct colrow_rank_statistics statistics;
-    assert_int_equal(colrow_get_rank_statistics(engine, rank, &statistics), 0);
-    assert_int_equal(kill(statistics.pid, signal), 0);
-}
-
-static int sleep_and_advance(struct colrow_engine *engine)
-{
-    struct pollfd event = {.fd = colrow_fd(engine), .events = POLLIN};
-    assert_int_equal(poll(&event, 1, 20000), 1);
-    return colrow_advance(engine);
-}
-
 // ---- deadly requests ----
 
 enum deadly_kind { AT_ONCE, LATE_IN_ITS_PROMPT, IN_ITS_ANSWER, IN_TWO_ANSWERS, DEADLY_KINDS };
@@ -181,20 +152,20 @@ static void a_deadly_request_fails_alone(void **state)
             if (tp != 2)
                 submit_deadly(engine, (enum deadly_kind)kind, deadly[0]);
             if (tp == 3)
-                while (sleep_and_advance(engine) > 0)
+                while (client_sleep_and_advance(engine) > 0)
                     ;
             else
                 client_run(engine);
             for (int k = 0; k < (kind == IN_TWO_ANSWERS ? SEVERAL : 1); k++)
                 assert_given_up(&deadly[0][k]);
             assert_neighbours_whole();
-            struct colrow_statistics statistics = statistics_of(engine);
+            struct colrow_statistics statistics = client_statistics(engine);
             assert_int_equal(statistics.requests_given_up, 1);
             // a second answer may have drawn the token meanwhile
             assert_true(statistics.restarts == 4 ||
                         (kind == IN_TWO_ANSWERS && statistics.restarts < 9));
             assert_null(engine->scheduler.alone);
-            assert_int_equal(gauges_of(engine).kv_pages_used, 0);
+            assert_int_equal(client_gauges(engine).kv_pages_used, 0);
             colrow_close(engine);
         }
 }
@@ -214,9 +185,9 @@ static void two_deadly_requests_fail(void **state)
         assert_given_up(deadly[1]);
         if (with_neighbours)
             assert_neighbours_whole();
-        assert_int_equal(statistics_of(engine).requests_given_up, 2);
+        assert_int_equal(client_statistics(engine).requests_given_up, 2);
         // both in one step, or one after the other
-        assert_int_equal(statistics_of(engine).restarts, with_neighbours ? 8 : 6);
+        assert_int_equal(client_statistics(engine).restarts, with_neighbours ? 8 : 6);
         colrow_close(engine);
     }
 }
@@ -231,21 +202,21 @@ static void a_suspect_may_leave(void **state)
     submit_neighbours(engine, answers);
     submit_deadly(engine, AT_ONCE, deadly[0]);
     while (!engine->scheduler.alone || engine->scheduler.alone->number != number)
-        assert_true(sleep_and_advance(engine) > 0);
+        assert_true(client_sleep_and_advance(engine) > 0);
     assert_int_equal(colrow_pause(engine, number), 0);
-    while (gauges_of(engine).requests > 1) // the others go on
-        sleep_and_advance(engine);
+    while (client_gauges(engine).requests > 1) // the others go on
+        client_sleep_and_advance(engine);
     assert_neighbours_whole();
     assert_int_equal(deadly[0]->n_ends, 0);
     submit_neighbours(engine, answers); // and new ones
     assert_int_equal(colrow_resume(engine, number), 0);
-    while (statistics_of(engine).restarts < 3 && deadly[0]->n_ends == 0)
-        sleep_and_advance(engine);
+    while (client_statistics(engine).restarts < 3 && deadly[0]->n_ends == 0)
+        client_sleep_and_advance(engine);
     assert_int_equal(colrow_cancel(engine, number), 0);
     client_run(engine);
     assert_int_equal(deadly[0]->finish, COLROW_CANCELLED);
     assert_neighbours_whole();
-    assert_int_equal(statistics_of(engine).requests_given_up, 0);
+    assert_int_equal(client_statistics(engine).requests_given_up, 0);
     colrow_close(engine);
 }
 
@@ -253,12 +224,12 @@ static void a_suspect_may_leave(void **state)
 
 static void kill_in_its_first_step(struct colrow_engine *engine, int signal)
 {
-    int n = gauges_of(engine).restarts;
-    while (gauges_of(engine).state != COLROW_READY || !engine->in_flight)
-        assert_true(sleep_and_advance(engine) > 0);
-    kill_one(engine, 1, signal);
-    while (gauges_of(engine).restarts == n)
-        assert_true(sleep_and_advance(engine) > 0);
+    int n = client_gauges(engine).restarts;
+    while (client_gauges(engine).state != COLROW_READY || !engine->in_flight)
+        assert_true(client_sleep_and_advance(engine) > 0);
+    client_kill_rank(engine, 1, signal);
+    while (client_gauges(engine).restarts == n)
+        assert_true(client_sleep_and_advance(engine) > 0);
 }
 
 static void bad_luck_is_no_crime(void **state)
@@ -269,18 +240,18 @@ static void bad_luck_is_no_crime(void **state)
         struct colrow_engine *engine = client_open(&options);
         submit_neighbours(engine, answers);
         while (answers[0]->n_ids < 3)
-            assert_true(sleep_and_advance(engine) > 0);
+            assert_true(client_sleep_and_advance(engine) > 0);
         // the first kill stops all; the second, before anybody got further, makes them suspects;
         // the others hit who runs alone, each time another one
         for (int i = 0; i < n_kills; i++) {
             kill_in_its_first_step(engine, i % 2 ? SIGKILL : SIGTERM);
             while (i > 0 && !engine->scheduler.alone)
-                assert_true(sleep_and_advance(engine) > 0);
+                assert_true(client_sleep_and_advance(engine) > 0);
         }
         client_run(engine);
         assert_neighbours_whole();
-        assert_int_equal(statistics_of(engine).requests_given_up, 0);
-        assert_true(statistics_of(engine).restarts >= (uint64_t)n_kills);
+        assert_int_equal(client_statistics(engine).requests_given_up, 0);
+        assert_true(client_statistics(engine).restarts >= (uint64_t)n_kills);
         assert_null(engine->scheduler.alone);
         colrow_close(engine);
     }
@@ -301,14 +272,14 @@ static void a_machine_that_never_works_ends_the_engine(void **state)
     assert_int_equal(alive, -1);
     assert_int_equal(colrow_error_class(), COLROW_ERROR_GROUP_LOST);
     assert_non_null(strstr(colrow_error(), "without one step completed"));
-    assert_true(statistics_of(engine).restarts >= 5 && statistics_of(engine).restarts < 16);
+    assert_true(client_statistics(engine).restarts >= 5 && client_statistics(engine).restarts < 16);
     int n_lost = 0;
     for (int i = 0; i < NEIGHBOURS; i++) {
         assert_int_equal(answers[i]->finish, COLROW_FAILED);
         n_lost += answers[i]->error_class == COLROW_ERROR_GROUP_LOST;
         client_forget(answers[i]);
     }
-    assert_int_equal(statistics_of(engine).requests_given_up, NEIGHBOURS - n_lost);
+    assert_int_equal(client_statistics(engine).requests_given_up, NEIGHBOURS - n_lost);
     colrow_close(engine);
 }
 

@@ -1,13 +1,11 @@
 // A group whose ranks are killed, stopped, late, leave too early; whose owner is killed. Always:
 // one sentence that names the rank, everything ended within a second, nothing left.
+#include "processes.h"
 #include "ranks.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -116,17 +114,6 @@ static int run_exit(struct comm *comm, const char *argument)
 }
 
 // ---- helpers of the tests
-
-static int open_files(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    int n = 0;
-    while (readdir(folder))
-        n++;
-    closedir(folder);
-    return n;
-}
 
 static void assert_sentence(const char *text)
 {

@@ -74,13 +74,6 @@ static struct colrow_options small_options(int tp)
     return options;
 }
 
-static struct colrow_statistics statistics_of(const struct colrow_engine *engine)
-{
-    struct colrow_statistics statistics;
-    colrow_get_statistics(engine, &statistics);
-    return statistics;
-}
-
 // Prompts with 150 to 300 tokens in common, and the answers of an engine without the cache.
 static int set_up(void **state)
 {
@@ -98,7 +91,7 @@ static int set_up(void **state)
         struct colrow_sampling sampling = sampling_for(i);
         client_ask(engine, prompts[i], &sampling, &expected[i]);
     }
-    assert_int_equal(statistics_of(engine).prefix_cache_hits, 0);
+    assert_int_equal(client_statistics(engine).prefix_cache_hits, 0);
     colrow_close(engine);
     return 0;
 }
@@ -176,8 +169,8 @@ static void the_same_under_pressure(void **state)
             for (int i = 0; i < PROMPTS; i++)
                 assert_as_expected(&answers[i], i);
         }
-        assert_true(statistics_of(engine).prefix_cache_hits > 0);
-        assert_true(statistics_of(engine).preemptions > 0);
+        assert_true(client_statistics(engine).prefix_cache_hits > 0);
+        assert_true(client_statistics(engine).preemptions > 0);
         colrow_close(engine);
     }
 }
@@ -209,7 +202,7 @@ static void offloaded_pages_come_back(void **state)
                 if (round > 0)
                     assert_int_equal(cached.cached_tokens, (int)(strlen(prompts[i])) / PAGE * PAGE);
             }
-        struct colrow_statistics statistics = statistics_of(engine);
+        struct colrow_statistics statistics = client_statistics(engine);
         assert_true(statistics.kv_pages_loaded >= 2 * 2 * PROMPTS);
         assert_true(statistics.kv_pages_offloaded >= statistics.kv_pages_loaded);
         assert_true(statistics.prefix_cache_host_hits > 0);
@@ -251,8 +244,8 @@ static void starting_over_from_host_memory(void **state)
         for (int i = 0; i < PROMPTS; i++)
             assert_as_expected(&answers[i], i);
     }
-    assert_true(statistics_of(engine).preemptions > 0);
-    assert_true(statistics_of(engine).kv_pages_loaded > 0);
+    assert_true(client_statistics(engine).preemptions > 0);
+    assert_true(client_statistics(engine).kv_pages_loaded > 0);
     colrow_close(engine);
 }
 
@@ -291,7 +284,7 @@ static void n_answers_compute_their_prompt_once(void **state)
         sampling.n = 8;
         client_ask(engine, prompts[5], &sampling, many);
         assert_as_expected(&many[0], 5);
-        struct colrow_statistics statistics = statistics_of(engine);
+        struct colrow_statistics statistics = client_statistics(engine);
         uint64_t n_prompt = strlen(prompts[5]) + 1, shared = (n_prompt - 1) / PAGE * PAGE;
         uint64_t computed = statistics.prefill_tokens + statistics.decode_tokens;
         assert_int_equal(computed, n_prompt + 7 * (n_prompt - shared) + 8 * (TOKENS - 1));
@@ -310,7 +303,7 @@ static void logits_of_prompts_are_computed(void **state)
     static struct answer first, second;
     client_ask(engine, prompts[2], &sampling, &first);
     client_ask(engine, prompts[2], &sampling, &second);
-    assert_int_equal(statistics_of(engine).prefix_cache_queries, 0);
+    assert_int_equal(client_statistics(engine).prefix_cache_queries, 0);
     assert_int_equal(second.n_prompt_logits, (int)strlen(prompts[2]) + 1);
     assert_int_equal(first.n_prompt_logits, second.n_prompt_logits);
     assert_memory_equal(first.prompt_logits, second.prompt_logits,
