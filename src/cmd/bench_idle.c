@@ -159,10 +159,7 @@ static int bench_idle_main(int argc, char **argv)
     struct idle b = {.gaps_text = "10,100,1000,10000", .input_len = 8, .repeats = 3};
     bool helped;
     int n_positional;
-    engine_flags_init(&b.engine);
-    b.engine.prefix_caching = false; // what is measured is computed
-    b.engine.options.restarts = 0;   // ... without pauses
-    b.engine.quiet = true;
+    engine_flags_init_to_measure(&b.engine);
     b.rows = json_array();
     table_init(&b.table, 6);
     enum status status =

@@ -232,10 +232,7 @@ static int bench_latency_main(int argc, char **argv)
     bool helped;
     int n_positional;
     const char *model = NULL;
-    engine_flags_init(&b.engine);
-    b.engine.prefix_caching = false; // what is measured is computed
-    b.engine.options.restarts = 0;   // ... without pauses
-    b.engine.quiet = true;
+    engine_flags_init_to_measure(&b.engine);
     enum status status =
         flags_parse(&command_bench_latency, &b, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
@@ -303,10 +300,7 @@ static int bench_throughput_main(int argc, char **argv)
     bool helped;
     int n_positional;
     const char *model = NULL;
-    engine_flags_init(&b.engine);
-    b.engine.prefix_caching = false; // what is measured is computed
-    b.engine.options.restarts = 0;   // ... without pauses
-    b.engine.quiet = true;
+    engine_flags_init_to_measure(&b.engine);
     enum status status =
         flags_parse(&command_bench_throughput, &b, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)

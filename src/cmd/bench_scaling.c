@@ -172,10 +172,7 @@ static int bench_scaling_main(int argc, char **argv)
                         .repeats = 5};
     bool helped;
     int n_positional;
-    engine_flags_init(&s.engine);
-    s.engine.prefix_caching = false; // what is measured is computed
-    s.engine.options.restarts = 0;   // ... without pauses
-    s.engine.quiet = true;
+    engine_flags_init_to_measure(&s.engine);
     s.engine.options.threads_per_rank = 1;
     s.rows = json_array();
     enum status status =
@@ -285,10 +282,7 @@ static int bench_memory_main(int argc, char **argv)
     struct scaling s = {.tp_text = "1,2,4"};
     bool helped;
     int n_positional;
-    engine_flags_init(&s.engine);
-    s.engine.prefix_caching = false; // what is measured is computed
-    s.engine.options.restarts = 0;   // ... without pauses
-    s.engine.quiet = true;
+    engine_flags_init_to_measure(&s.engine);
     s.engine.options.kv_cache_memory = 64 << 20;
     s.engine.options.max_model_len = 256; // fits into it, and no model is shorter
     s.rows = json_array();

@@ -208,10 +208,7 @@ static int bench_split_main(int argc, char **argv)
                       .rounds = 5};
     bool helped;
     int n_positional;
-    engine_flags_init(&s.engine);
-    s.engine.prefix_caching = false; // what is measured is computed
-    s.engine.options.restarts = 0;   // ... without pauses
-    s.engine.quiet = true;
+    engine_flags_init_to_measure(&s.engine);
     s.rows = json_array();
     table_init(&s.table, 7);
     enum status status =

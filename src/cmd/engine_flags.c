@@ -20,6 +20,14 @@ void engine_flags_init(struct engine_flags *engine)
     colrow_options_init(&engine->options);
 }
 
+void engine_flags_init_to_measure(struct engine_flags *engine)
+{
+    engine_flags_init(engine);
+    engine->prefix_caching = false;
+    engine->options.restarts = 0;
+    engine->quiet = true;
+}
+
 #define AT(field) offsetof(struct engine_flags, field)
 const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {.kind = FLAG_HEADING, .help = "engine"},

@@ -23,6 +23,8 @@ struct engine_flags {
 enum { ENGINE_FLAGS = 28, SAMPLING_FLAGS = 18 };
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags
 void engine_flags_init(struct engine_flags *engine);
+// For benchmarks: everything is computed, without pauses, and quietly.
+void engine_flags_init_to_measure(struct engine_flags *engine);
 // Opens the engine for `model` without waiting for it, as colrow_open_begin(). Signals are caught
 // from now on.
 enum status engine_flags_begin(struct engine_flags *engine, const char *model,
