@@ -83,7 +83,7 @@ static enum status add_spec(struct tokenizer *tokenizer, const char *where,
         .normalized = spec->normalized,
         .special = spec->special || special,
     };
-    return added_tokens_add(&tokenizer->added, where, &tokenizer->bpe.vocabulary, &flags,
+    return added_tokens_add(&tokenizer->added, where, tokenizer_vocabulary(tokenizer), &flags,
                             spec->text, spec->length);
 }
 
@@ -138,7 +138,7 @@ enum status tokenizer_config_add_tokens(const struct tokenizer_config *config,
         known[i] = is_known(config, tokenizer,
                             i < config->n_named ? &config->named[i].token
                                                 : &config->extra[i - config->n_named]);
-    added_tokens_begin(&tokenizer->added, &tokenizer->bpe.vocabulary);
+    added_tokens_begin(&tokenizer->added, tokenizer_vocabulary(tokenizer));
     for (size_t i = 0; i < config->n_numbered; i++) {
         const struct token_spec *spec = &config->numbered[i].token;
         TRY_DONE(add_spec(tokenizer, config->where, spec, is_named(config, spec)));

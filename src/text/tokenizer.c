@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "text/model_run.h"
 #include "text/splits.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
@@ -19,7 +20,7 @@ const char *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_
 {
     const struct added_token *added = added_tokens_at(&tokenizer->added, id);
     if (!added)
-        return vocabulary_text(&tokenizer->bpe.vocabulary, id, length);
+        return vocabulary_text(tokenizer_vocabulary(tokenizer), id, length);
     *length = added->content_length;
     return tokenizer->added.text.data + added->content;
 }
@@ -29,7 +30,7 @@ int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *token)
     assert(tokenizer && token);
     size_t length = strlen(token);
     int32_t id = added_tokens_find(&tokenizer->added, token, length);
-    return id >= 0 ? id : vocabulary_find(&tokenizer->bpe.vocabulary, token, length);
+    return id >= 0 ? id : vocabulary_find(tokenizer_vocabulary(tokenizer), token, length);
 }
 
 bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id)
@@ -85,16 +86,16 @@ done:
 static enum status encode_words(const struct tokenizer *tokenizer, const struct splits *words,
                                 struct token_ids *out)
 {
-    struct bpe_run run;
-    TRY(bpe_run_init(&run, &tokenizer->bpe, words->text.length, out));
+    struct model_run run;
+    TRY(model_run_init(&run, tokenizer, words->text.length, out));
     enum status status = OK;
     for (size_t i = 0; i < words->n && status == OK; i++) {
         const struct split *word = &words->items[i];
-        status = word->id >= 0
-                     ? token_ids_push(out, word->id)
-                     : bpe_run_word(&run, words->text.data + word->begin, word->end - word->begin);
+        status = word->id >= 0 ? token_ids_push(out, word->id)
+                               : model_run_word(&run, words->text.data + word->begin,
+                                                word->end - word->begin);
     }
-    bpe_run_fini(&run);
+    model_run_fini(&run);
     return status;
 }
 
@@ -160,7 +161,7 @@ const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id
     const struct added_token *added = added_tokens_at(&tokenizer->added, id);
     *special = false;
     if (!added)
-        return vocabulary_text(&tokenizer->bpe.vocabulary, id, length);
+        return vocabulary_text(tokenizer_vocabulary(tokenizer), id, length);
     const char *text = tokenizer->added.text.data + added->decoded;
     *length = added->decoded_length;
     *special = added_tokens_is_special(&tokenizer->added, text, *length);

@@ -1,9 +1,8 @@
 // HuggingFace's tokenizer.json: text to token ids and back, exactly as the package `tokenizers`
 // does it.
 //
-// Understood: BPE models, byte-level or in SentencePiece's style with byte fallback, and the
-// normalizers, pre-tokenizers, decoders and post-processors that their files use. Everything else
-// is refused by name.
+// Understood: BPE, Unigram, WordPiece and WordLevel models, and the normalizers, pre-tokenizers,
+// decoders and post-processors that their files use. Everything else is refused by name.
 #ifndef COLROW_TEXT_TOKENIZER_H
 #define COLROW_TEXT_TOKENIZER_H
 

@@ -14,6 +14,8 @@ void tokenizer_close(struct tokenizer *tokenizer)
     if (!tokenizer)
         return;
     bpe_fini(&tokenizer->bpe);
+    unigram_fini(&tokenizer->unigram);
+    word_piece_fini(&tokenizer->word_piece);
     normalizer_fini(&tokenizer->normalizer);
     pre_tokenizer_fini(&tokenizer->pre_tokenizer);
     decoder_fini(&tokenizer->decoder);
@@ -44,8 +46,8 @@ static enum status parse_added_token(const json_t *item, const char *where,
     TRY(json_get_string(item, where, "content", &content, &length, NULL));
     TRY(json_get_int(item, where, "id", 0, UINT32_MAX, &id, NULL));
     TRY(parse_flags(item, where, &flags));
-    return added_tokens_add(&tokenizer->added, where, &tokenizer->bpe.vocabulary, &flags, content,
-                            length);
+    return added_tokens_add(&tokenizer->added, where, tokenizer_vocabulary(tokenizer), &flags,
+                            content, length);
 }
 
 static enum status parse_added_tokens(const json_t *root, const char *where,
@@ -56,7 +58,7 @@ static enum status parse_added_tokens(const json_t *root, const char *where,
     size_t i;
     char place[512];
     TRY(json_get_array(root, where, "added_tokens", &list, &found));
-    added_tokens_begin(&tokenizer->added, &tokenizer->bpe.vocabulary);
+    added_tokens_begin(&tokenizer->added, tokenizer_vocabulary(tokenizer));
     if (!found)
         return OK;
     json_array_foreach(list, i, item)
@@ -72,7 +74,7 @@ static enum status end_tokens(struct tokenizer *tokenizer, const char *where)
     assert(tokenizer && where);
     struct added_tokens *added = &tokenizer->added;
     TRY(added_tokens_end(added, &tokenizer->normalizer));
-    tokenizer->n_ids = tokenizer->bpe.vocabulary.n_ids;
+    tokenizer->n_ids = tokenizer_vocabulary(tokenizer)->n_ids;
     if (added->n_ids > tokenizer->n_ids)
         tokenizer->n_ids = added->n_ids;
     if (tokenizer->n_ids > 0)
@@ -110,7 +112,7 @@ static enum status parse_root(json_t *root, const char *where, const char *file,
                     version);
     if (config)
         TRY(tokenizer_config_use(config, root, where));
-    TRY(bpe_parse(root, where, file, vocab, merges, &tokenizer->bpe));
+    TRY(model_parse(root, where, file, vocab, merges, tokenizer));
     TRY(normalizer_parse(root, where, &tokenizer->normalizer));
     TRY(pre_tokenizer_parse(root, where, &tokenizer->pre_tokenizer));
     TRY(decoder_parse(root, where, &tokenizer->decoder));
@@ -161,6 +163,8 @@ static enum status parse_with(const char *name, const char *text, size_t length,
     struct tokenizer *tokenizer;
     TRY(memory_new(1, sizeof *tokenizer, "a tokenizer", &tokenizer));
     bpe_init(&tokenizer->bpe);
+    unigram_init(&tokenizer->unigram);
+    word_piece_init(&tokenizer->word_piece);
     added_tokens_init(&tokenizer->added);
     enum status status;
     TRY_DONE(memory_text(name, &tokenizer->name));

@@ -12,9 +12,16 @@
 #include "text/special_tokens.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_config.h"
+#include "text/unigram.h"
+#include "text/word_piece.h"
+
+enum model_kind { MODEL_BPE, MODEL_UNIGRAM, MODEL_WORD_PIECE };
 
 struct tokenizer {
+    enum model_kind model; // whose part is used of these three
     struct bpe bpe;
+    struct unigram unigram;
+    struct word_piece word_piece;
     struct normalizer normalizer;
     struct pre_tokenizer pre_tokenizer;
     struct decoder decoder;
@@ -32,7 +39,13 @@ enum status tokenizer_config_use(struct tokenizer_config *config, json_t *root,
 enum status tokenizer_config_add_tokens(const struct tokenizer_config *config,
                                         struct tokenizer *tokenizer) STATUS_MUST_USE;
 
-// tokenizer.json's "model" into `bpe`. In `root` its "vocab" and "merges" are null: they are spans
+// The tokens of the model, without added ones.
+const struct vocabulary *tokenizer_vocabulary(const struct tokenizer *tokenizer);
+// tokenizer.json's "model". In `root` its "vocab" and "merges" are null: they are spans of `file`.
+enum status model_parse(const json_t *root, const char *where, const char *file,
+                        struct json_span vocab, struct json_span merges,
+                        struct tokenizer *tokenizer) STATUS_MUST_USE;
+// A BPE model into `bpe`. In `root` its "vocab" and "merges" are null: they are spans
 // of `file`.
 enum status bpe_parse(const json_t *root, const char *where, const char *file,
                       struct json_span vocab, struct json_span merges,

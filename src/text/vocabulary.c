@@ -114,7 +114,7 @@ enum status vocabulary_add(struct vocabulary *v, const char *where, const char *
         TRY(grow_slots(v));
     uint32_t hash = (uint32_t)text_hash(text, length);
     struct vocabulary_slot *slot = find_slot(v, text, length, hash);
-    if (slot->id_plus_1 != 0)
+    if (slot->id_plus_1 != 0 && !v->repeats)
         return fail(ERR_INPUT,
                     "%s: token \"%s\" is there twice, with ids %d and %lld; expected it once",
                     where, text_show(text, length), slot->id_plus_1 - 1, (long long)id);

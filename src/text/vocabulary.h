@@ -30,12 +30,13 @@ struct vocabulary {
     struct vocabulary_slot *slots; // open addressing, a power of two
     size_t n_slots;
     int64_t id_max; // TOKEN_ID_MAX, or less where a file cannot hold that many tokens
+    bool repeats;   // a text may come again, with another id: it is found under the later one
 };
 
 void vocabulary_init(struct vocabulary *vocabulary);
 void vocabulary_fini(struct vocabulary *vocabulary);
-// Adds a token; a text or id that is there already, or an id out of range, is an error. `where` is
-// the file and key.
+// Adds a token; a text (but for `repeats`) or id that is there already, or an id out of range, is
+// an error. `where` is the file and key.
 enum status vocabulary_add(struct vocabulary *vocabulary, const char *where, const char *text,
                            size_t length, int64_t id) STATUS_MUST_USE;
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *text,
