@@ -10,7 +10,7 @@
 
 void bpe_init(struct bpe *bpe)
 {
-    *bpe = (struct bpe){.unk_id = -1, .may_cut = true};
+    *bpe = (struct bpe){.unk_id = -1, .made_last = -1, .may_cut = true};
     vocabulary_init(&bpe->vocabulary);
     memset(bpe->byte_ids, 0xFF, sizeof bpe->byte_ids);
 }
@@ -18,6 +18,7 @@ void bpe_init(struct bpe *bpe)
 void bpe_fini(struct bpe *bpe)
 {
     vocabulary_fini(&bpe->vocabulary);
+    free(bpe->listed);
     free(bpe->merges);
     free(bpe->joints);
     free(bpe->char_ids);
@@ -47,7 +48,7 @@ enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, 
 
 enum status bpe_vocabulary_ends(struct bpe *bpe)
 {
-    assert(bpe && bpe->n_merges == 0); // merges come after
+    assert(bpe && bpe->n_ranks == 0); // merges come after
     for (unsigned byte = 0; byte < 256 && bpe->byte_fallback; byte++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", byte);
@@ -74,6 +75,11 @@ static size_t spread(uint64_t key, size_t n_slots)
     return (size_t)(hash ^ hash >> 32) & (n_slots - 1);
 }
 
+static uint64_t merge_key(int32_t left, int32_t right)
+{
+    return ((uint64_t)left << 32 | (uint32_t)right) + 1;
+}
+
 static struct bpe_merge *merge_slot(const struct bpe *bpe, uint64_t key)
 {
     size_t i = spread(key, bpe->n_merge_slots);
@@ -88,20 +94,6 @@ static uint64_t *joint_slot(const struct bpe *bpe, uint64_t key)
     while (bpe->joints[i] != 0 && bpe->joints[i] != key + 1)
         i = (i + 1) & (bpe->n_joint_slots - 1);
     return &bpe->joints[i];
-}
-
-static enum status grow_merges(struct bpe *bpe)
-{
-    struct bpe_merge *old = bpe->merges, *fresh;
-    size_t n_old = bpe->n_merge_slots, wanted = n_old ? n_old * 2 : 1024;
-    TRY(memory_new(wanted, sizeof *fresh, "the table of merges", &fresh));
-    bpe->merges = fresh;
-    bpe->n_merge_slots = wanted;
-    for (size_t i = 0; i < n_old; i++)
-        if (old[i].key_plus_1 != 0)
-            *merge_slot(bpe, old[i].key_plus_1 - 1) = old[i];
-    free(old);
-    return OK;
 }
 
 static enum status grow_joints(struct bpe *bpe)
@@ -152,58 +144,109 @@ static enum status add_joint(struct bpe *bpe, const char *left, size_t left_leng
     return OK;
 }
 
-static enum status unknown_token(const char *where, uint32_t rank, const char *text, size_t length)
+static enum status unknown_token(const char *where, size_t rank, const char *text, size_t length)
 {
-    return fail(ERR_INPUT, "%s: merge %u has or makes token \"%s\"; expected one of \"vocab\"",
+    return fail(ERR_INPUT, "%s: merge %zu has or makes token \"%s\"; expected one of \"vocab\"",
                 where, rank, text_show(text, length));
 }
 
-enum status bpe_add_merge(struct bpe *bpe, const char *where, const char *left, size_t left_length,
-                          const char *right, size_t right_length)
+// The token that two others make, by its text.
+static enum status find_joined(const struct bpe *bpe, const char *where, size_t rank,
+                               const struct bpe_merge_text *merge, int32_t *id)
 {
-    assert(bpe && where && (left || left_length == 0) && (right || right_length == 0));
-    char both[256];
-    uint32_t rank = bpe->n_ranks;
-    const struct vocabulary *v = &bpe->vocabulary;
+    char both[256], *joined = both;
+    size_t length = merge->left_length + merge->right_length;
+    if (length >= sizeof both)
+        TRY(memory_new(length + 1, 1, "a token", &joined));
+    memcpy(joined, merge->left, merge->left_length);
+    memcpy(joined + merge->left_length, merge->right, merge->right_length);
+    *id = vocabulary_find(&bpe->vocabulary, joined, length);
+    enum status status = *id < 0 ? unknown_token(where, rank, joined, length) : OK;
+    if (joined != both)
+        free(joined);
+    return status;
+}
+
+// Lists of merges go through the vocabulary in order: most make the token that the one before
+// makes, or the next one. That is seen without a search.
+static enum status find_made(const struct bpe *bpe, const char *where, size_t rank,
+                             const struct bpe_merge_text *merge, int32_t *id)
+{
+    for (*id = bpe->made_last; *id <= bpe->made_last + 1; ++*id)
+        if (vocabulary_is_joined(&bpe->vocabulary, *id, merge->left, merge->left_length,
+                                 merge->right, merge->right_length))
+            return OK;
+    return find_joined(bpe, where, rank, merge, id);
+}
+
+static enum status add_merge(struct bpe *bpe, const char *where, const struct bpe_merge_text *merge,
+                             int32_t left, int32_t right)
+{
+    size_t rank = bpe->n_ranks;
+    int32_t made;
     if (rank >= BPE_MERGES_MAX)
         return fail(ERR_INPUT, "%s: has too many entries; at most %d are allowed", where,
                     BPE_MERGES_MAX);
-    int32_t left_id = vocabulary_find(v, left, left_length);
-    if (left_id < 0)
-        return unknown_token(where, rank, left, left_length);
-    int32_t right_id = vocabulary_find(v, right, right_length);
-    if (right_id < 0)
-        return unknown_token(where, rank, right, right_length);
+    if (left < 0)
+        return unknown_token(where, rank, merge->left, merge->left_length);
+    if (right < 0)
+        return unknown_token(where, rank, merge->right, merge->right_length);
+    TRY(find_made(bpe, where, rank, merge, &made));
+    TRY(memory_grow(&bpe->listed, &bpe->listed_capacity, rank + 1, sizeof *bpe->listed,
+                    "the merges"));
+    bpe->listed[bpe->n_ranks++] = (struct bpe_merge){merge_key(left, right), (uint32_t)rank, made};
+    bpe->made_last = made;
+    return add_joint(bpe, merge->left, merge->left_length, left, merge->right, merge->right_length,
+                     right);
+}
 
-    char *joined = both;
-    size_t length = left_length + right_length;
-    if (length >= sizeof both)
-        TRY(memory_new(length + 1, 1, "a token", &joined));
-    memcpy(joined, left, left_length);
-    memcpy(joined + left_length, right, right_length);
-    joined[length] = '\0';
-    int32_t new_id = vocabulary_find(v, joined, length);
-    enum status status = new_id < 0 ? unknown_token(where, rank, joined, length) : OK;
-    if (joined != both)
-        free(joined);
-    TRY(status);
+enum status bpe_add_merges(struct bpe *bpe, const char *where, const struct bpe_merge_text *merges,
+                           size_t n)
+{
+    assert(bpe && where && (merges || n == 0) && n <= BPE_BATCH);
+    struct vocabulary_query sides[2 * BPE_BATCH];
+    for (size_t i = 0; i < n; i++) {
+        sides[2 * i].text = merges[i].left;
+        sides[2 * i].length = merges[i].left_length;
+        sides[2 * i + 1].text = merges[i].right;
+        sides[2 * i + 1].length = merges[i].right_length;
+    }
+    vocabulary_find_all(&bpe->vocabulary, sides, 2 * n);
+    for (size_t i = 0; i < n; i++)
+        TRY(add_merge(bpe, where, &merges[i], sides[2 * i].id, sides[2 * i + 1].id));
+    return OK;
+}
 
-    if (bpe->n_merges * 2 >= bpe->n_merge_slots)
-        TRY(grow_merges(bpe));
-    uint64_t key = (uint64_t)left_id << 32 | (uint32_t)right_id;
-    struct bpe_merge *slot = merge_slot(bpe, key);
-    bpe->n_merges += slot->key_plus_1 == 0;
-    *slot = (struct bpe_merge){key + 1, rank,
-                               new_id}; // given twice: the later one counts, as in `tokenizers`
-    bpe->n_ranks++;
-    return add_joint(bpe, left, left_length, left_id, right, right_length, right_id);
+// The table, at once and of the right size. Of a merge that is given twice the later one counts, as
+// in `tokenizers`.
+enum status bpe_merges_end(struct bpe *bpe)
+{
+    enum { AHEAD = 16 };
+    assert(bpe && !bpe->merges);
+    size_t wanted = 16, n = bpe->n_ranks;
+    while (wanted < n + n / 2)
+        wanted *= 2;
+    if (n == 0)
+        return OK;
+    TRY(memory_new(wanted, sizeof *bpe->merges, "the table of merges", &bpe->merges));
+    bpe->n_merge_slots = wanted;
+    for (size_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            __builtin_prefetch(&bpe->merges[spread(bpe->listed[i + AHEAD].key_plus_1 - 1, wanted)]);
+        struct bpe_merge *slot = merge_slot(bpe, bpe->listed[i].key_plus_1 - 1);
+        bpe->n_merges += slot->key_plus_1 == 0;
+        *slot = bpe->listed[i];
+    }
+    free(bpe->listed);
+    bpe->listed = NULL;
+    return OK;
 }
 
 const struct bpe_merge *bpe_find_merge(const struct bpe *bpe, int32_t left, int32_t right)
 {
     if (bpe->n_merges == 0)
         return NULL;
-    const struct bpe_merge *merge = merge_slot(bpe, (uint64_t)left << 32 | (uint32_t)right);
+    const struct bpe_merge *merge = merge_slot(bpe, merge_key(left, right) - 1);
     return merge->key_plus_1 ? merge : NULL;
 }
 

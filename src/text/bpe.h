@@ -14,14 +14,17 @@
 enum {
     BPE_MERGES_MAX = 8 * 1000 * 1000,
     BPE_CHARS = 0x10000, // characters whose ids stand in a table
+    BPE_BATCH = 32,
 };
 
 struct bpe {
     struct vocabulary vocabulary;
+    struct bpe_merge *listed; // [n_ranks], in the order in which they came; NULL once all are there
+    size_t n_ranks, listed_capacity;
     struct bpe_merge *merges; // open addressing, a power of two
     size_t n_merge_slots, n_merges;
-    uint32_t n_ranks; // merges given so far, twice given ones counted twice
-    uint64_t *joints; // set of (last character, first character) of the two sides of all merges
+    int32_t made_last; // the token that the last merge makes
+    uint64_t *joints;  // set of (last character, first character) of the two sides of all merges
     size_t n_joint_slots, n_joints;
     bool may_cut;          // no merge touches the byte or unknown tokens: `joints` says all
     int32_t *char_ids;     // [BPE_CHARS], -1: not in the vocabulary
@@ -34,12 +37,19 @@ struct bpe {
 void bpe_init(struct bpe *bpe);
 void bpe_fini(struct bpe *bpe);
 
-// Building, in this order: tokens, bpe_vocabulary_ends(), merges in the order of their rank.
+// Building, in this order: tokens, bpe_vocabulary_ends(), merges in the order of their rank,
+// bpe_merges_end().
 enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, size_t length,
                           int64_t id) STATUS_MUST_USE;
 enum status bpe_vocabulary_ends(struct bpe *bpe) STATUS_MUST_USE;
-enum status bpe_add_merge(struct bpe *bpe, const char *where, const char *left, size_t left_length,
-                          const char *right, size_t right_length) STATUS_MUST_USE;
+struct bpe_merge_text {
+    const char *left, *right;
+    size_t left_length, right_length;
+};
+// At most BPE_BATCH: looked up together, since each by itself would wait for memory.
+enum status bpe_add_merges(struct bpe *bpe, const char *where, const struct bpe_merge_text *merges,
+                           size_t n) STATUS_MUST_USE;
+enum status bpe_merges_end(struct bpe *bpe) STATUS_MUST_USE;
 
 // The encoding of many words: scratch memory, and a memory of words seen.
 struct bpe_run {

@@ -38,6 +38,8 @@ static enum status parse_options(const json_t *model, const char *where, struct 
 
 // ---- the two large parts ----
 
+enum { BYTES_LIKELY = 24 }; // of a token, its id, marks and blanks
+
 // {"token": id, ...}
 static enum status parse_vocab(struct json_reader *reader, struct bpe *bpe)
 {
@@ -47,6 +49,8 @@ static enum status parse_vocab(struct json_reader *reader, struct bpe *bpe)
     struct bytes scratch;
     bytes_init(&scratch);
     enum status status;
+    TRY_DONE(
+        vocabulary_expect(&bpe->vocabulary, (size_t)(reader->end - reader->at) / BYTES_LIKELY));
     TRY_DONE(json_reader_expect(reader, '{'));
     if (!json_reader_at(reader, '}')) {
         do {
@@ -66,58 +70,79 @@ done:
     return status;
 }
 
+// Merges that are read but not yet added; their texts lie in the file, or in `scratch` where they
+// have escapes.
+struct merge_batch {
+    struct bytes scratch[2 * BPE_BATCH];
+    struct bpe_merge_text merges[BPE_BATCH];
+    size_t n;
+};
+
 // "a b"
-static enum status parse_merge_text(struct json_reader *reader, struct bytes *scratch,
-                                    struct bpe *bpe)
+static enum status parse_merge_text(struct json_reader *reader, const struct bpe *bpe,
+                                    struct merge_batch *batch)
 {
     const char *text;
     size_t length;
-    TRY(json_reader_string(reader, scratch, &text, &length));
+    TRY(json_reader_string(reader, &batch->scratch[2 * batch->n], &text, &length));
     if (length >= 8 && memcmp(text, "#version", 8) == 0)
         return OK;
     const char *blank = memchr(text, ' ', length), *end = text + length;
     if (!blank || memchr(blank + 1, ' ', (size_t)(end - blank) - 1))
-        return fail(ERR_INPUT, "%s: merge %u is \"%s\"; expected two tokens with one blank between",
-                    reader->where, bpe->n_ranks, text_show(text, length));
-    return bpe_add_merge(bpe, reader->where, text, (size_t)(blank - text), blank + 1,
-                         (size_t)(end - blank) - 1);
+        return fail(ERR_INPUT,
+                    "%s: merge %zu is \"%s\"; expected two tokens with one blank between",
+                    reader->where, bpe->n_ranks + batch->n, text_show(text, length));
+    batch->merges[batch->n++] =
+        (struct bpe_merge_text){text, blank + 1, (size_t)(blank - text), (size_t)(end - blank) - 1};
+    return OK;
 }
 
 // ["a", "b"]
-static enum status parse_merge_pair(struct json_reader *reader, struct bytes scratch[2],
-                                    struct bpe *bpe)
+static enum status parse_merge_pair(struct json_reader *reader, struct merge_batch *batch)
 {
-    const char *left, *right;
-    size_t left_length, right_length;
+    struct bpe_merge_text *merge = &batch->merges[batch->n];
+    struct bytes *scratch = &batch->scratch[2 * batch->n];
     TRY(json_reader_expect(reader, '['));
-    TRY(json_reader_string(reader, &scratch[0], &left, &left_length));
+    TRY(json_reader_string(reader, &scratch[0], &merge->left, &merge->left_length));
     TRY(json_reader_expect(reader, ','));
-    TRY(json_reader_string(reader, &scratch[1], &right, &right_length));
+    TRY(json_reader_string(reader, &scratch[1], &merge->right, &merge->right_length));
     TRY(json_reader_expect(reader, ']'));
-    return bpe_add_merge(bpe, reader->where, left, left_length, right, right_length);
+    batch->n++;
+    return OK;
+}
+
+static enum status parse_merge(struct json_reader *reader, struct merge_batch *batch,
+                               struct bpe *bpe)
+{
+    if (json_reader_at(reader, '['))
+        TRY(parse_merge_pair(reader, batch));
+    else if (json_reader_at(reader, '"'))
+        TRY(parse_merge_text(reader, bpe, batch));
+    else
+        return json_reader_wrong(reader, "a merge \"a b\" or [\"a\", \"b\"]");
+    if (batch->n < BPE_BATCH)
+        return OK;
+    TRY(bpe_add_merges(bpe, reader->where, batch->merges, batch->n));
+    batch->n = 0;
+    return OK;
 }
 
 static enum status parse_merges(struct json_reader *reader, struct bpe *bpe)
 {
-    struct bytes scratch[2];
-    bytes_init(&scratch[0]);
-    bytes_init(&scratch[1]);
+    struct merge_batch batch = {0};
     enum status status;
     TRY_DONE(json_reader_expect(reader, '['));
     if (!json_reader_at(reader, ']')) {
         do {
-            if (json_reader_at(reader, '['))
-                TRY_DONE(parse_merge_pair(reader, scratch, bpe));
-            else if (json_reader_at(reader, '"'))
-                TRY_DONE(parse_merge_text(reader, &scratch[0], bpe));
-            else
-                TRY_DONE(json_reader_wrong(reader, "a merge \"a b\" or [\"a\", \"b\"]"));
+            TRY_DONE(parse_merge(reader, &batch, bpe));
         } while (json_reader_take(reader, ','));
     }
-    status = json_reader_expect(reader, ']');
+    TRY_DONE(json_reader_expect(reader, ']'));
+    TRY_DONE(bpe_add_merges(bpe, reader->where, batch.merges, batch.n));
+    status = bpe_merges_end(bpe);
 done:
-    bytes_fini(&scratch[0]);
-    bytes_fini(&scratch[1]);
+    for (size_t i = 0; i < 2 * BPE_BATCH; i++)
+        bytes_fini(&batch.scratch[i]);
     return status;
 }
 

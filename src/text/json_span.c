@@ -59,17 +59,31 @@ static bool is_key(const char *key, const char *name, size_t length)
     return strlen(key) == length && memcmp(name, key, length) == 0;
 }
 
-// False unless the object is one to its end.
-static bool find_members(struct json_span object, const char *const *keys, size_t n,
-                         struct json_span *found)
+// What is sought: the values of `keys`, in the object at hand or in its member `within`.
+struct sought {
+    const char *within; // NULL: in the object itself
+    const char *const *keys;
+    size_t n;
+    struct json_span *found;
+};
+
+static void keep_member(const struct sought *sought, const char *name, size_t length,
+                        struct json_span value)
 {
-    if (!object.text)
-        return false;
-    const char *end = object.text + object.length, *at = span_skip_blanks(object.text, end);
+    for (size_t i = 0; i < sought->n; i++)
+        if (is_key(sought->keys[i], name, length))
+            sought->found[i] = value;
+}
+
+// Walks the members of the object at `*begin`, which is moved behind it. False unless it is one to
+// its end.
+static bool find_members(const char **begin, const char *end, const struct sought *sought)
+{
+    const char *at = span_skip_blanks(*begin, end);
     if (at == end || *at != '{')
         return false;
-    for (at++;;) {
-        at = span_skip_blanks(at, end);
+    do {
+        at = span_skip_blanks(at + 1, end);
         if (at == end || *at != '"')
             return false;
         const char *name = at + 1;
@@ -78,24 +92,34 @@ static bool find_members(struct json_span object, const char *const *keys, size_
         at = span_skip_blanks(at, end);
         if (at == end || *at != ':')
             return false;
-        const char *value = span_skip_blanks(at + 1, end);
-        at = skip_value(value, end);
-        for (size_t i = 0; i < n; i++)
-            if (is_key(keys[i], name, length))
-                found[i] = (struct json_span){value, (size_t)(at - value)};
+        const char *value = at = span_skip_blanks(at + 1, end);
+        if (sought->within && is_key(sought->within, name, length)) {
+            struct sought inside = *sought;
+            inside.within = NULL;
+            memset(sought->found, 0, sought->n * sizeof *sought->found);
+            if (!find_members(&at, end, &inside))
+                return false;
+        } else {
+            at = skip_value(value, end);
+            if (!sought->within)
+                keep_member(sought, name, length, (struct json_span){value, (size_t)(at - value)});
+        }
         at = span_skip_blanks(at, end);
-        if (at == end || *at != ',')
-            return true;
-        at++;
-    }
+    } while (at < end && *at == ',');
+    if (at == end || *at != '}')
+        return false;
+    *begin = at + 1;
+    return true;
 }
 
-void json_span_members(struct json_span object, const char *const *keys, size_t n,
+void json_span_members(struct json_span file, const char *within, const char *const *keys, size_t n,
                        struct json_span *found)
 {
-    assert(keys && found);
+    assert(within && keys && found && (file.text || file.length == 0));
+    const char *begin = file.text;
     memset(found, 0, n * sizeof *found);
-    if (!find_members(object, keys, n, found))
+    const struct sought sought = {within, keys, n, found};
+    if (!begin || !find_members(&begin, begin + file.length, &sought))
         memset(found, 0, n * sizeof *found);
 }
 

@@ -17,10 +17,10 @@ struct json_span {
     size_t length;
 };
 
-// The values of `n` keys in the object `text` (a span or a whole file), in one pass, by brackets
-// and quotes alone: a value may still be malformed. Of several, the last. NULL where the text is no
-// object or has no such key in its plain spelling.
-void json_span_members(struct json_span object, const char *const *keys, size_t n,
+// The values of `n` keys in the object that is the file's member `within`, in one pass, by brackets
+// and quotes alone: a value may still be malformed. Of several, the last. NULL where the file is no
+// object or has no such member or key in its plain spelling.
+void json_span_members(struct json_span file, const char *within, const char *const *keys, size_t n,
                        struct json_span *found);
 // Appends `text` with each span replaced by null and its newlines, so that lines in messages stay
 // right. The spans lie in the text, one after the other.

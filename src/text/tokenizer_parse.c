@@ -129,10 +129,9 @@ static enum status parse_root(json_t *root, const char *where, const char *file,
 static enum status parse_text(const char *name, struct json_span file,
                               struct tokenizer_config *config, struct tokenizer *tokenizer)
 {
-    static const char *const whole[] = {"model"}, *const large[] = {"vocab", "merges"};
-    struct json_span model, parts[2];
-    json_span_members(file, whole, 1, &model);
-    json_span_members(model, large, 2, parts);
+    static const char *const large[] = {"vocab", "merges"};
+    struct json_span parts[2];
+    json_span_members(file, "model", large, 2, parts);
     struct json_span vocab = parts[0], merges = parts[1];
     if (vocab.text && merges.text && merges.text < vocab.text) {
         parts[0] = merges;

@@ -64,10 +64,10 @@ static struct vocabulary_slot *find_slot(const struct vocabulary *v, const char 
     }
 }
 
-static enum status grow_slots(struct vocabulary *v)
+static enum status grow_slots(struct vocabulary *v, size_t wanted)
 {
     struct vocabulary_slot *slots;
-    size_t wanted = v->n_slots ? v->n_slots * 2 : 1024;
+    assert(wanted > v->n_slots && (wanted & (wanted - 1)) == 0);
     TRY(memory_new(wanted, sizeof *slots, "the vocabulary's table", &slots));
     for (size_t i = 0; i < v->n_slots; i++) { // by the stored hashes: the texts are not looked at
         size_t at = v->slots[i].hash & (wanted - 1);
@@ -111,7 +111,7 @@ enum status vocabulary_add(struct vocabulary *v, const char *where, const char *
     assert(v && where && (text || length == 0));
     TRY(check_token(v, where, text, length, id));
     if (v->n_tokens + v->n_tokens / 2 >= v->n_slots)
-        TRY(grow_slots(v));
+        TRY(grow_slots(v, v->n_slots ? v->n_slots * 2 : 1024));
     uint32_t hash = (uint32_t)text_hash(text, length);
     struct vocabulary_slot *slot = find_slot(v, text, length, hash);
     if (slot->id_plus_1 != 0 && !v->repeats)
@@ -135,11 +135,58 @@ enum status vocabulary_add(struct vocabulary *v, const char *where, const char *
     return OK;
 }
 
+enum status vocabulary_expect(struct vocabulary *v, size_t n)
+{
+    assert(v);
+    size_t wanted = 1024, most = n < VOCABULARY_TOKENS_MAX ? n : VOCABULARY_TOKENS_MAX;
+    while (wanted < most + most / 2)
+        wanted *= 2;
+    return wanted > v->n_slots ? grow_slots(v, wanted) : OK;
+}
+
 int32_t vocabulary_find(const struct vocabulary *v, const char *text, size_t length)
 {
     if (v->n_slots == 0)
         return -1;
     return find_slot(v, text, length, (uint32_t)text_hash(text, length))->id_plus_1 - 1;
+}
+
+// Slot, then token, then text: each says where the next one lies.
+void vocabulary_find_all(const struct vocabulary *v, struct vocabulary_query *queries, size_t n)
+{
+    assert(v && (queries || n == 0));
+    size_t mask = v->n_slots - 1;
+    for (size_t i = 0; i < n; i++) {
+        queries[i].hash = (uint32_t)text_hash(queries[i].text, queries[i].length);
+        queries[i].id = -1;
+        if (v->n_slots > 0)
+            __builtin_prefetch(&v->slots[queries[i].hash & mask]);
+    }
+    if (v->n_slots == 0)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        const struct vocabulary_slot *slot = &v->slots[queries[i].hash & mask];
+        if (slot->id_plus_1 > 0)
+            __builtin_prefetch(&v->tokens[slot->id_plus_1 - 1]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct vocabulary_slot *slot = &v->slots[queries[i].hash & mask];
+        if (slot->id_plus_1 > 0)
+            __builtin_prefetch(v->text.data + v->tokens[slot->id_plus_1 - 1].offset);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct vocabulary_query *q = &queries[i];
+        q->id = find_slot(v, q->text, q->length, q->hash)->id_plus_1 - 1;
+    }
+}
+
+bool vocabulary_is_joined(const struct vocabulary *v, int32_t id, const char *left,
+                          size_t left_length, const char *right, size_t right_length)
+{
+    size_t length;
+    const char *text = vocabulary_text(v, id, &length);
+    return text && length == left_length + right_length && memcmp(text, left, left_length) == 0 &&
+           memcmp(text + left_length, right, right_length) == 0;
 }
 
 const char *vocabulary_text(const struct vocabulary *v, int32_t id, size_t *length)

@@ -39,8 +39,22 @@ void vocabulary_fini(struct vocabulary *vocabulary);
 // an error. `where` is the file and key.
 enum status vocabulary_add(struct vocabulary *vocabulary, const char *where, const char *text,
                            size_t length, int64_t id) STATUS_MUST_USE;
+// Makes room for about `n` tokens at once: growing costs as much as adding.
+enum status vocabulary_expect(struct vocabulary *vocabulary, size_t n) STATUS_MUST_USE;
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *text,
                         size_t length); // -1: none
+// Many at once: what one of them waits for is fetched while the others are looked at.
+struct vocabulary_query {
+    const char *text;
+    size_t length;
+    uint32_t hash;
+    int32_t id; // what is found
+};
+void vocabulary_find_all(const struct vocabulary *vocabulary, struct vocabulary_query *queries,
+                         size_t n);
+// True when the token with that id is `left` and `right` joined.
+bool vocabulary_is_joined(const struct vocabulary *vocabulary, int32_t id, const char *left,
+                          size_t left_length, const char *right, size_t right_length);
 // NULL when no token has that id.
 const char *vocabulary_text(const struct vocabulary *vocabulary, int32_t id, size_t *length);
 
