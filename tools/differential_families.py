@@ -1,0 +1,542 @@
+#!/usr/bin/env python3
+"""Random models of every dense family: colrow beside Transformers.
+
+    python3 tools/differential_families.py [--family llama,qwen3] [--count 20] [--seed 1] [--colrow PATH] [--keep DIR]
+    python3 tools/differential_families.py --replay tests/data/families/CASE.json
+
+Needs torch, safetensors and transformers 5.24 (not part of `make test`). A case is a small random configuration
+(family_configs.py) in one of the spellings that files come in, random weights in float32, bfloat16 or float16, and a
+random text. Transformers computes the logits in float32 with eager attention. `colrow logits --dtype float32` computes them
+twice: with one rank, and with a random number of ranks, tp_plan, chunk and instruction set. A case is
+
+  equal        largest error at most 5e-4, or 2e-4 of the logits' range; the same bits with one rank and with more
+  near         as far from Transformers in float64 as Transformers in float32 is: the model amplifies rounding
+  refused      colrow ends with a sentence; counted by its reason
+  both refuse  so does Transformers
+  different    all else: the script ends with 1
+
+Families that this colrow does not know are named and skipped. --keep DIR has the checkpoint of each case that is
+different, and the file from which tests/e2e/test_families.py makes it again without Transformers, once it lies in
+tests/data/families.
+"""
+import argparse
+import collections
+import json
+import os
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import warnings
+
+os.environ.update(TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+warnings.filterwarnings("ignore")
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../tests/e2e"))
+from family_configs import F, FAMILIES, IMAGE_TOKENS, S  # noqa: E402
+from tiny_checkpoint import write_checkpoint  # noqa: E402
+
+transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)
+LARGEST, OF_RANGE = 5e-4, 2e-4
+ISAS = ["reference", "avx2", "avx512", "avx512bf16", "amx"]
+TYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+
+# ---- the model on disk ----
+
+def weight_rule(rng, name, shape, mean, gain, head):
+    """[centre, spread]: weights large enough that logits spread, norms off their initial value, biases that matter."""
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf in ("beta", "eps"):
+        return [mean, 0.0]
+    if leaf == "bias" or leaf.endswith("_bias"):
+        return [0.0, 0.2]
+    if leaf == "sinks":
+        return [0.0, 0.7]
+    if leaf == "correct_output_scale":
+        return [0.5, 0.2]
+    if leaf in ("alpha_p", "alpha_n"):
+        return [mean, 0.3]
+    if len(shape) <= 1:
+        return [mean, 0.1 if leaf == "layer_scalar" else 0.2]
+    fan_in = shape[-1] ** 0.5
+    if "embed_tokens_per_layer" in name:
+        return [0.0, 1 / fan_in]
+    if any(part in name for part in ("embed", "lm_head")):  # embed_tokens, embed_in, embed_out, word_embeddings
+        return [0.0, head / fan_in]
+    return [0.0, (0.3 if "_coefs" in name else gain) / fan_in]
+
+
+def header_of(path):
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        offset = file.tell()
+        header.pop("__metadata__", None)
+        means = {}
+        for name, entry in header.items():
+            begin, end = entry["data_offsets"]
+            if len(entry["shape"]) <= 1:
+                file.seek(offset + begin)
+                means[name] = torch.frombuffer(bytearray(file.read(end - begin)), dtype=torch.float32).mean().item()
+    return {name: entry["shape"] for name, entry in header.items()}, means
+
+
+def auto_class(family):
+    return AutoModelForImageTextToText if family.wrapper else AutoModelForCausalLM
+
+
+def initial_files(family, fields, folder):
+    """config.json and the names and shapes of weights, as Transformers saves them."""
+    config = AutoConfig.for_model(family.model_type, **fields)
+    model = auto_class(family).from_config(config, dtype=torch.float32, attn_implementation="eager")
+    model.save_pretrained(folder)
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        written = json.load(file)
+    return written, *header_of(os.path.join(folder, "model.safetensors")), type(config)
+
+
+def weight_rows(rng, family, fields, shapes, means):
+    text = fields.get("text_config", fields)
+    head = rng.choice([1.0, 2.0, 3.0]) * text.get("logits_scaling", 1.0) / max(text.get("logit_scale", 1.0), 0.25)
+    gain = rng.choice([0.8, 1.3, 1.3, 1.6])
+    rows = [[name, shape, *weight_rule(rng, name, shape, means.get(name, 0.0), gain, head)] for name,
+            shape in shapes.items()]
+    embedding = next((name for name in shapes if name.endswith("embed_tokens.weight")), None)
+    if embedding and fields.get("tie_word_embeddings") and not any("lm_head" in name
+                                                                   for name in shapes) and rng.random() < 0.2:
+        stored = embedding.replace("model.language_model.embed_tokens", "lm_head").replace("model.embed_tokens",
+                                                                                           "lm_head")
+        rows.append([stored, shapes[embedding], "as", embedding])
+    if rng.random() < 0.1 and any(name.startswith("model.layers.0.self_attn.") for name in shapes):
+        rows.append(["model.layers.0.self_attn.rotary_emb.inv_freq", [4], 0.5,
+                     0.1])  # older files have it; nobody reads it
+    if rng.random() < 0.06 and not family.wrapper:
+        rows = [[row[0].removeprefix("model."), *row[1:]] if row[2] != "as"
+                else [row[0], row[1], "as", row[3].removeprefix("model.")] for row in rows]
+    if rng.random() < 0.3:
+        rng.shuffle(rows)
+    return rows
+
+
+# ---- spellings of config.json ----
+
+def older_rope(rng, c):
+    """rope_theta, rope_scaling and what stands beside them in files of Transformers 4."""
+    r = c.get("rope_parameters")
+    if not isinstance(r, dict):
+        return
+    if c["model_type"] == "gpt_neox":
+        if r["rope_type"] == "default":
+            c.update(rotary_pct=r["partial_rotary_factor"], rotary_emb_base=r["rope_theta"])
+            del c["rope_parameters"]
+        return
+    if S in r:
+        if c["model_type"] in ("gemma3_text", "gemma3n_text") and r[S]["rope_type"] == "default":
+            c["rope_local_base_freq"] = r[S]["rope_theta"]
+        elif c["model_type"] != "olmo3" or r[S] != {"rope_type": "default", "rope_theta": 500000.0}:
+            return  # no older spelling says this
+        r = r[F]
+    del c["rope_parameters"]
+    r = dict(r)
+    c["rope_theta"] = r.pop("rope_theta")
+    partial = r.pop("partial_rotary_factor", None)
+    if partial is not None:
+        c["partial_rotary_factor"] = partial
+    kind = r.pop("rope_type")
+    key = rng.choice(["type", "rope_type"])
+    c["rope_scaling"] = {key: "su" if kind == "longrope" and rng.random() < 0.5 else kind, **r}
+    if kind == "default" and not r:
+        c["rope_scaling"] = None
+
+
+def older_keys(rng, c):
+    older_rope(rng, c)
+    if c["model_type"] == "gemma4_text" and c.get("per_layer_config"):
+        over = list(c.pop("per_layer_config").values())[0]
+        c["global_head_dim"] = over["head_dim"]
+        if "num_key_value_heads" in over:
+            c["num_global_key_value_heads"] = over["num_key_value_heads"]
+    if c["model_type"] == "granitemoehybrid" and "layer_types" in c:
+        c["layer_types"] = ["attention" if t == F else t for t in c["layer_types"]]
+    if c["model_type"] in ("cohere2", "gemma3_text") and "layer_types" in c and rng.random() < 0.5:
+        period = c["layer_types"].index(F) + 1 if F in c["layer_types"] else 0
+        if period and c["layer_types"] == [S if (i + 1) % period else F for i in range(len(c["layer_types"]))]:
+            del c["layer_types"]
+            c["sliding_window_pattern"] = period
+
+
+def drop_defaults(rng, c, kind):
+    """Files leave out what the class says anyway, or did when they were written."""
+    try:
+        default = kind().to_dict()
+    except Exception:  # some classes need arguments
+        return
+    for key in [key for key, value in c.items() if key in default and default[key] == value]:
+        if rng.random() < 0.5 and key not in ("model_type", "architectures", "text_config", "vision_config",
+                                              "audio_config"):
+            del c[key]
+
+
+def spelled(rng, config, kind, dtype):
+    c = json.loads(json.dumps(config))
+    c["dtype"] = TYPES[dtype]
+    texts = [c] + ([c["text_config"]] if "text_config" in c else [])
+    for one in texts:
+        one.pop("transformers_version", None)
+    if rng.random() < 0.5:
+        older_keys(rng, texts[-1])
+        c["torch_dtype"] = c.pop("dtype")
+    if rng.random() < 0.5:
+        drop_defaults(rng, c, kind)
+    implied = c.get("hidden_size", 0) // c.get("num_attention_heads", 1)
+    if rng.random() < 0.1 and c["model_type"] in ("llama", "mistral") and c.get("head_dim") == implied:
+        c["head_dim"] = None
+    return c
+
+
+# ---- both sides ----
+
+class Refused(Exception):
+    pass
+
+
+def reference(family, folder, ids, dtype=torch.float32):
+    """Transformers' logits of the files in `folder`; Refused with its words."""
+    try:
+        model, info = auto_class(family).from_pretrained(folder, dtype=dtype, attn_implementation="eager",
+                                                         output_loading_info=True)
+        missing = [name for name in info["missing_keys"] if not name.endswith("inv_freq")]
+        if missing or info.get("mismatched_keys"):
+            raise Refused(f"random weights: {sorted(missing)[:1] or info['mismatched_keys']}")
+        with torch.no_grad():
+            return model.eval()(input_ids=torch.tensor([ids]), use_cache=False).logits[0].to(dtype), model
+    except Refused:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise Refused(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
+
+
+def run_colrow(colrow, *arguments, isa=None):
+    environment = dict(os.environ, **({"COLROW_ISA": isa} if isa else {}))
+    return subprocess.run([colrow, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=300,
+                          env=environment)
+
+
+def sentence(done, folder):
+    lines = done.stderr.strip().splitlines()
+    text = (lines[-1] if lines else f"status {done.returncode}").replace(folder,
+                                                                         "MODEL").removeprefix("colrow: error: ")
+    if done.returncode < 0 or done.returncode > 2:
+        text = f"CRASH ({done.returncode}) {text}"
+    return text
+
+
+def plan_flags(folder, how):
+    if not how.get("tp_plan"):
+        return []
+    path = os.path.join(folder, "tp_plan.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(how["tp_plan"], file)
+    return ["--tp-plan", path]
+
+
+def colrow_logits(colrow, folder, ids, how):
+    out, text = os.path.join(folder, "out.safetensors"), os.path.join(folder, "ids.txt")
+    with open(text, "w", encoding="ascii") as file:
+        file.write(" ".join(map(str, ids)))
+    flags = ["-tp", how["tp"], "--max-num-batched-tokens", how["chunk"], *plan_flags(folder, how)]
+    done = run_colrow(colrow, "logits", folder, "--input-ids", text, "--output", out, "--dtype", "float32", "-q",
+                      *flags, isa=how.get("isa"))
+    if done.returncode:
+        raise Refused(sentence(done, folder))
+    with open(out, "rb") as file:
+        data = file.read()
+    os.unlink(out)
+    (length,) = struct.unpack("<Q", data[:8])
+    begin, end = json.loads(data[8 : 8 + length])["logits"]["data_offsets"]
+    return torch.frombuffer(bytearray(data[8 + length + begin : 8 + length + end]), dtype=torch.float32).view(len(ids),
+                                                                                                              -1)
+
+
+def tp_plan(rng, plan):
+    """Rules to lay over the family's plan: what is gathered, replicated or split otherwise gives the same bits."""
+    changes = {}
+
+    def style(modules, *styles):
+        for pattern in plan:
+            if pattern.rsplit(".", 1)[-1] in modules and plan[pattern].split("_")[0] in ("colwise", "rowwise"):
+                changes[pattern] = rng.choice(styles)
+    kind = rng.choice(["gather", "kv", "attention", "mlp", "head", "norms", "older"])
+    if kind == "gather":
+        style(("q_proj", "k_proj", "v_proj"), "colwise_gather_output")
+        style(("o_proj", "dense"), "rowwise_split_input")
+    elif kind == "kv":
+        style(("k_proj", "v_proj"), "replicate")
+    elif kind == "attention":
+        style(("q_proj", "k_proj", "v_proj", "o_proj", "dense", "query_key_value", "qkv_proj"), "replicate")
+    elif kind == "mlp":
+        style(("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "c_proj"), "replicate")
+    elif kind == "head":
+        changes.update({name: rng.choice(["colwise", "colwise_gather_output", "rowwise_split_input", "replicate",
+                                          "colwise_rep"]) for name in plan if name in ("lm_head", "embed_out")})
+    elif kind == "norms":
+        changes.update({name: "replicate" for name in plan if "norm" in name})
+    else:
+        older = {"colwise_gather_output": "colwise_rep", "rowwise_split_input": "rowwise_rep"}
+        changes.update({name: older[value] for name, value in plan.items() if value in older})
+    return changes or None
+
+
+def split_of(rng, colrow, folder, model, n_tokens, isas):
+    """How the second run is cut; Refused where colrow does not take the model."""
+    how = {"tp": 1, "chunk": rng.choice([1, 2, 7, 16, 33, 64, 100, 512]), "isa": rng.choice(isas)}
+    if how["chunk"] < 7 and n_tokens > 64:
+        how["chunk"] = 7
+    flags = []
+    if rng.random() < 0.35:
+        how["tp_plan"] = tp_plan(rng, dict(getattr(model, "tp_plan", None) or {}))
+        flags = plan_flags(folder, how)
+    done = run_colrow(colrow, "plan", folder, "--json", *flags)
+    if done.returncode:
+        raise Refused(sentence(done, folder))
+    how["tp"] = rng.choice([n for n in json.loads(done.stdout)["valid_tensor_parallel_sizes"] if n <= 8])
+    return how
+
+
+# ---- one case ----
+
+class Case:
+    def __init__(self, family, seed, index):
+        self.family, self.name = family, f"{family.name}/{seed}/{index}"
+        self.rng = random.Random(f"{family.name} {seed} {index}")
+        self.seed = self.rng.randrange(2**31)
+
+    def draw(self, folder):
+        """Writes the model into `folder`."""
+        rng = self.rng
+        fields = self.family.draw(rng)
+        try:
+            config, shapes, means, kind = initial_files(self.family, fields, folder)
+        except Exception as error:
+            raise Refused(f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}") from error
+        self.dtype = rng.choice(["F32", "F32", "BF16", "BF16", "F16"])
+        self.rows = weight_rows(rng, self.family, fields, shapes, means)
+        self.config = spelled(rng, config, kind, self.dtype)
+        vocabulary = fields.get("text_config", fields)["vocab_size"] - (IMAGE_TOKENS if self.family.wrapper else 0)
+        self.ids = [rng.randrange(vocabulary) for _ in range(rng.choice([20, 20, 33, 64, 65, 100, 130, 200]))]
+        self.write(folder)
+
+    def write(self, folder):
+        write_checkpoint(folder, self.config, self.rows, self.seed, self.dtype)
+
+    def shipped(self, logits, how):
+        """What a test needs to make the case again: some of Transformers' logits."""
+        rows = sorted({0, len(self.ids) // 2, len(self.ids) - 2, len(self.ids) - 1})
+        step = max(1, logits.shape[1] // 32)
+        return {"family": self.family.name, "case": self.name, "seed": self.seed, "dtype": self.dtype,
+                "config": self.config, "weights": self.rows, "ids": self.ids, "how": how,
+                "range": round((logits.max() - logits.min()).item(), 4), "rows": rows, "step": step,
+                "logits": [[round(x, 5) for x in logits[r, ::step].tolist()] for r in rows]}
+
+
+def error_of(found, wanted):
+    return (found.double() - wanted.double()).abs().max().item()
+
+
+def allowed(wanted):
+    return max(LARGEST, OF_RANGE * (wanted.max() - wanted.min()).item())
+
+
+def judge(case, folder, wanted, found, other):
+    """(kind, sentence) of a case that both answered."""
+    if found.shape != wanted.shape:
+        return "different", f"shape {tuple(found.shape)}, Transformers {tuple(wanted.shape)}"
+    if not torch.isfinite(wanted).all():
+        return "not finite", "Transformers' logits are not finite"
+    error = error_of(found, wanted)
+    if error != error:
+        return "different", "logits are not finite"
+    if error <= allowed(wanted) and torch.equal(found, other):
+        return "equal", ""
+    if error <= allowed(wanted):
+        rows = (found != other).any(1).sum().item()
+        return "different", f"bits differ in {rows} rows, by {error_of(found, other):.3g} at most"
+    exact, _ = reference(case.family, folder, case.ids, torch.float64)
+    own, ours = error_of(wanted, exact), error_of(found, exact)
+    if ours <= 3 * own:
+        return "near", f"error {error:.3g}; from float64: Transformers {own:.3g}, colrow {ours:.3g}"
+    first = (found - wanted).abs().max(1).values > allowed(wanted)
+    return "different", (f"largest error {error:.3g}, allowed {allowed(wanted):.3g}, Transformers' own {own:.3g}; "
+                         f"first row {first.nonzero()[0].item()} of {len(case.ids)}")
+
+
+def run_case(case, folder, options):
+    """(kind, sentence, what to keep)"""
+    case.draw(folder)
+    return compare(case, folder, options)
+
+
+def compare(case, folder, options, how=None):
+    try:
+        wanted, model = reference(case.family, folder, case.ids)
+    except Refused as why:
+        wanted, model, refusal = None, None, str(why)
+    case.deviation, case.part = wanted.std().item() if wanted is not None else 0, 0
+    try:
+        if options.no_colrow:
+            return ("both refuse", refusal, None) if wanted is None else ("equal", "", None)
+        how = how or split_of(case.rng, options.colrow, folder, model, len(case.ids), options.isas)
+        found = colrow_logits(options.colrow, folder, case.ids, {"tp": 1, "chunk": 512})
+        other = colrow_logits(options.colrow, folder, case.ids, how)
+    except Refused as why:
+        kind = "different" if str(why).startswith("CRASH") else "both refuse" if wanted is None else "refused"
+        return kind, str(why), {"how": how}
+    if wanted is None:
+        return "lenient", refusal, None
+    kind, why = judge(case, folder, wanted, found, other)
+    case.part = error_of(found, wanted) / allowed(wanted) if found.shape == wanted.shape else 0
+    return kind, f"{why} [{' '.join(f'{k}={v}' for k, v in how.items())}]", case.shipped(wanted, how)
+
+
+# ---- many ----
+
+def isas_here():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        flags = set(next((line for line in file if line.startswith("flags")), "").split())
+    needs = {"reference": set(), "avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512bw", "avx512vl"},
+             "avx512bf16": {"avx512_bf16"}, "amx": {"amx_bf16"}}
+    return [isa for isa in ISAS if needs[isa] <= flags]
+
+
+def pattern_of(text):
+    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "N", re.sub(r"layers\.\d+", "layers.N", text))[:200]
+
+
+def ship(folder, case, kept):
+    """A line for each tensor: short, and a difference shows."""
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, case.name.replace("/", "-") + ".json"), "w", encoding="utf-8") as file:
+        lines = [f"{json.dumps(key)}: {json.dumps(value) if key not in ('weights', 'logits') else rows_of(value)}"
+                 for key, value in kept.items()]
+        file.write("{" + ",\n".join(lines) + "}\n")
+
+
+def rows_of(values):
+    return "[\n" + ",\n".join(json.dumps(row) for row in values) + "]"
+
+
+def keep_case(options, case, folder, kind, why, kept):
+    if not options.keep:
+        return
+    target = os.path.join(options.keep, case.name.replace("/", "-"))
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(folder, target)
+    with open(os.path.join(target, "why.txt"), "w", encoding="utf-8") as file:
+        file.write(f"{kind}: {why}\n")
+    if kept and "logits" in kept:
+        ship(target, case, kept)
+
+
+def run_family(family, options):
+    counts, reasons, spread, largest = collections.Counter(), collections.Counter(), [], 0
+    for index in range(options.first, options.first + options.count):
+        case = Case(family, options.seed, index)
+        folder = tempfile.mkdtemp(prefix="families-")
+        try:
+            try:
+                kind, why, kept = run_case(case, folder, options)
+            except Refused as refusal:  # no such model for Transformers
+                kind, why, kept = "undrawable", str(refusal), None
+            if kind == "refused" and unknown(why):
+                print(f"{family.name}: not known to this colrow ({why[:100]})", flush=True)
+                return None
+            counts[kind] += 1
+            spread.append(getattr(case, "deviation", 0))
+            largest = max(largest, getattr(case, "part", 0))
+            if kind not in ("equal", "near"):
+                reasons[f"({kind}) {pattern_of(why) if kind != 'different' else case.name + ': ' + why}"] += 1
+            if options.ship and kept and "logits" in kept:
+                ship(options.ship, case, kept)
+            if kind == "different":
+                keep_case(options, case, folder, kind, why, kept)
+                print(f"different: {case.name}: {why}", flush=True)
+            elif options.verbose:
+                print(f"{kind}: {case.name}: {why}", flush=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+    print(f"{family.name}: {kinds}; largest error {largest:.2f} of what is allowed, logits deviate by {min(spread):.2g} "
+          f"to {max(spread):.2g}", flush=True)
+    for reason, n in reasons.most_common():
+        print(f"  {n:3} {reason}")
+    return counts
+
+
+def unknown(why):
+    """Whether a refusal is that of a family which this colrow does not have."""
+    return bool(re.search(r'"(architectures|model_type)" (names|is) .*expected one of', why))
+
+
+def replay(path, options):
+    with open(path, encoding="utf-8") as file:
+        kept = json.load(file)
+    case = Case(FAMILIES[kept["family"]], 0, 0)
+    case.name, case.seed, case.dtype, case.config = kept["case"], kept["seed"], kept["dtype"], kept["config"]
+    case.rows, case.ids = kept["weights"], kept["ids"]
+    folder = tempfile.mkdtemp(prefix="families-")
+    case.write(folder)
+    kind, why, _ = compare(case, folder, options, kept["how"])
+    print(f"{kind}: {case.name}: {why}")
+    shutil.rmtree(folder)
+    return kind in ("equal", "near")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--family", help="names, comma-separated (default: all)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=10, help="cases of each family")
+    parser.add_argument("--first", type=int, default=0,
+                        help="number of the first case: --first 7 --count 1 is case 7 alone")
+    parser.add_argument("--colrow", default=os.environ.get("COLROW", os.path.join(HERE, "../build/release/colrow")))
+    parser.add_argument("--keep", help="folder for cases that are different")
+    parser.add_argument("--ship", help="folder for a file of each case that both answered, as in tests/data/families")
+    parser.add_argument("--replay", help="such a file")
+    parser.add_argument("--no-colrow", action="store_true", help="Transformers alone: are the cases sane?")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    options.colrow, options.isas = os.path.abspath(options.colrow), isas_here()
+    return options
+
+
+def main():
+    options = arguments()
+    if options.replay:
+        return 0 if replay(options.replay, options) else 1
+    total, skipped = collections.Counter(), []
+    for name in options.family.split(",") if options.family else FAMILIES:
+        counts = run_family(FAMILIES[name], options)
+        skipped += [] if counts else [name]
+        total.update(counts or {})
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(total.items()))
+    print(f"all: {sum(total.values())} cases, {kinds}")
+    if skipped:
+        print(f"not known to this colrow: {', '.join(skipped)}")
+    return 1 if total["different"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
