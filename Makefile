@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install clean asan tsan fuzz docs format
+.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install clean asan tsan fuzz docs models-doc format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -65,6 +65,10 @@ fuzz: setup-full
 # The page of commands and flags, from the program's own tables.
 docs: program
 	"$(BUILD)/colrow" help --markdown >docs/cli.md
+
+# The table of docs/models.md, from what the goldens of ../shared give.
+models-doc: program
+	COLROW="$(abspath $(BUILD))/colrow" python3 tests/e2e/test_goldens_split.py --write
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
