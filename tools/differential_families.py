@@ -106,6 +106,20 @@ def initial_files(family, fields, folder):
     return written, *header_of(os.path.join(folder, "model.safetensors")), type(config)
 
 
+# Names that the text part of a wrapper has or had on disk; Transformers reads all of them, in some of the wrappers.
+WRAPPER_NAMES = [("model.language_model.", "lm_head."), ("language_model.model.", "language_model.lm_head."),
+                 ("model.", "lm_head.")]
+
+
+def renamed(rows, names):
+    def new(name):
+        bare = re.sub(r"^(model\.language_model|language_model\.model|model)\.(?=embed_tokens|layers\.|norm\.)", names[0],
+                      name)
+        return re.sub(r"^(language_model\.)?lm_head\.", names[1], bare)
+    return [[new(row[0]), *(new(part) if isinstance(part, str) and part != "as" else part for part in row[1:])]
+            for row in rows]
+
+
 def weight_rows(rng, family, fields, shapes, means):
     text = fields.get("text_config", fields)
     head = rng.choice([1.0, 2.0, 3.0]) * text.get("logits_scaling", 1.0) / max(text.get("logit_scale", 1.0), 0.25)
@@ -124,6 +138,8 @@ def weight_rows(rng, family, fields, shapes, means):
     if rng.random() < 0.06 and not family.wrapper:
         rows = [[row[0].removeprefix("model."), *row[1:]] if row[2] != "as"
                 else [row[0], row[1], "as", row[3].removeprefix("model.")] for row in rows]
+    if family.wrapper and rng.random() < 0.25:
+        rows = renamed(rows, rng.choice(WRAPPER_NAMES))
     if rng.random() < 0.3:
         rng.shuffle(rows)
     return rows
@@ -164,7 +180,7 @@ def older_keys(rng, c):
     older_rope(rng, c)
     if c["model_type"] == "gemma4_text" and c.get("per_layer_config"):
         over = list(c.pop("per_layer_config").values())[0]
-        c["global_head_dim"] = over["head_dim"]
+        c["global_head_dim"] = over.get("head_dim", c["head_dim"])
         if "num_key_value_heads" in over:
             c["num_global_key_value_heads"] = over["num_key_value_heads"]
     if c["model_type"] == "granitemoehybrid" and "layer_types" in c:
@@ -174,6 +190,14 @@ def older_keys(rng, c):
         if period and c["layer_types"] == [S if (i + 1) % period else F for i in range(len(c["layer_types"]))]:
             del c["layer_types"]
             c["sliding_window_pattern"] = period
+
+
+def flatten_text(c):
+    """Older files of Qwen 2.5-VL have the keys of text_config beside those of the wrapper."""
+    text = c.pop("text_config")
+    for key, value in text.items():
+        if key != "model_type":
+            c.setdefault(key, value)
 
 
 def drop_defaults(rng, c, kind):
@@ -197,6 +221,8 @@ def spelled(rng, config, kind, dtype):
     if rng.random() < 0.5:
         older_keys(rng, texts[-1])
         c["torch_dtype"] = c.pop("dtype")
+        if c["model_type"] == "qwen2_5_vl" and rng.random() < 0.5:
+            flatten_text(c)
     if rng.random() < 0.5:
         drop_defaults(rng, c, kind)
     implied = c.get("hidden_size", 0) // c.get("num_attention_heads", 1)
@@ -258,6 +284,8 @@ def colrow_logits(colrow, folder, ids, how):
     with open(text, "w", encoding="ascii") as file:
         file.write(" ".join(map(str, ids)))
     flags = ["-tp", how["tp"], "--max-num-batched-tokens", how["chunk"], *plan_flags(folder, how)]
+    if how.get("batch"):
+        flags += ["--batch", how["batch"]]
     done = run_colrow(colrow, "logits", folder, "--input-ids", text, "--output", out, "--dtype", "float32", "-q",
                       *flags, isa=how.get("isa"))
     if done.returncode:
@@ -309,6 +337,8 @@ def split_of(rng, colrow, folder, model, n_tokens, isas):
     if rng.random() < 0.35:
         how["tp_plan"] = tp_plan(rng, dict(getattr(model, "tp_plan", None) or {}))
         flags = plan_flags(folder, how)
+    if rng.random() < 0.2:
+        how["batch"] = rng.choice([2, 3, 5])
     done = run_colrow(colrow, "plan", folder, "--json", *flags)
     if done.returncode:
         raise Refused(sentence(done, folder))

@@ -47,21 +47,23 @@ def maybe(rng, p, **fields):
     return {key: rng.choice(values) for key, values in fields.items() if rng.random() < p}
 
 
-def heads(rng, at_most=16):
+def heads(rng, at_most):
     """(query heads, KV heads): MQA, odd numbers and groups of any size among them."""
+    if at_most > 16 and rng.random() < 0.03:
+        return 200, 1
     while True:
         kv, group = rng.choice([1, 1, 2, 2, 2, 3, 4, 4, 5, 6, 8]), rng.choice([1, 1, 2, 2, 3, 4, 5, 7])
-        if kv * group <= at_most:
+        if kv * group <= 16:
             return kv * group, kv
 
 
 def sizes(rng, *, head_dim="free", divides=False, kv=True, act="hidden_act", usual="silu"):
     """head_dim "free": a key of its own, unlike hidden / heads; "implied": hidden / heads; "either". `divides`: Transformers
     wants hidden_size to be a multiple of the heads."""
-    n, n_kv = heads(rng)
+    n, n_kv = heads(rng, 16 if divides or not kv or head_dim != "free" else 200)
     if not kv:
         n_kv = n
-    d = rng.choice([4, 6, 8, 8, 12, 16, 16, 20, 24, 32])
+    d = 4 if n > 16 else rng.choice([4, 6, 8, 8, 12, 16, 16, 20, 24, 32])
     implied = head_dim == "implied" or head_dim == "either" and rng.random() < 0.4
     if implied:
         while n * d > 160:
@@ -183,9 +185,10 @@ def qwen2(rng):
 
 
 def flagged_window(rng, f):
-    return {"use_sliding_window": rng.random() < 0.5, "sliding_window": window(rng, 0.1),
-            "max_window_layers": rng.choice([0, 1, 2, 28]),
-            **layer_types(rng, f, 0.3)}
+    slides = rng.random() < 0.5
+    types = layer_types(rng, f, 0.3 if slides else 0.05)  # Transformers fails where a layer slides without the flag
+    return {"use_sliding_window": slides, "sliding_window": window(rng, 0.1), "max_window_layers": rng.choice([0, 1, 2, 28]),
+            **types}
 
 
 @family("qwen3", {"head_dim": "128 where absent", "attention_bias": "on q, k, v and o",

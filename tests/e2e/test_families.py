@@ -17,6 +17,8 @@ LARGEST, OF_RANGE = 5e-4, 2e-4
 
 def flags_of(how, folder):
     flags = ["-tp", how["tp"], "--max-num-batched-tokens", how["chunk"]]
+    if how.get("batch"):
+        flags += ["--batch", how["batch"]]
     if how.get("tp_plan"):
         path = os.path.join(folder, "tp_plan.json")
         with open(path, "w", encoding="utf-8") as file:
