@@ -7,8 +7,8 @@
 
 #include "comm/comm.h"
 #include "hf/checkpoint.h"
-#include "hf/model_config.h"
 #include "model/model.h"
+#include "model/model_config.h"
 
 struct runner {
     struct model_config config;
@@ -79,7 +79,8 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
                                          .reduction_leaves = o->reduction_leaves,
                                          .compute = o->compute,
                                          .f32_cache = o->f32_cache,
-                                         .rules = o->rules};
+                                         .rules = o->rules,
+                                         .rules_replace = true};
     RUNNER_TRY(plan_compile(&r->config, &options, &r->plan));
     RUNNER_TRY(team_new(o->n_threads ? o->n_threads : 1, NULL, &r->team));
     r->rows_max = r->logit_rows_max = o->rows_max ? o->rows_max : 64;

@@ -4,6 +4,7 @@
 
 #include "testing.h"
 
+#include "model/describe.h"
 #include "model/plan.h"
 
 struct plan_shape {
@@ -27,23 +28,48 @@ enum { N_PLAN_SHAPES = sizeof plan_shapes / sizeof plan_shapes[0] };
 
 static inline struct model_config plan_config(const struct plan_shape *shape)
 {
-    struct model_config c = {
-        .family = FAMILY_LLAMA,
-        .architecture = "LlamaForCausalLM",
-        .model_type = "llama",
+    const struct plain_keys keys = {
         .hidden_size = 64,
         .intermediate_size = shape->intermediate,
-        .num_hidden_layers = 2,
         .num_attention_heads = shape->heads,
         .num_key_value_heads = shape->kv_heads,
         .head_dim = shape->head_dim,
+        .rms_norm_eps = 1e-5,
+    };
+    struct model_config c = {
+        .family = families[0],
+        .architecture = "LlamaForCausalLM",
+        .model_type = "llama",
+        .hidden_size = 64,
+        .num_hidden_layers = 2,
         .vocab_size = shape->vocab,
         .max_position_embeddings = 1024,
-        .rms_norm_eps = 1e-5,
         .dtype = ELEMENT_BF16,
-        .rope = {.type = ROPE_DEFAULT, .theta = 10000},
+        .final_norm = {.kind = NORM_RMS, .eps = 1e-5f},
+        .n_ropes = 1,
+        .ropes = {{.type = ROPE_DEFAULT, .theta = 10000, .n_dimensions = shape->head_dim}},
+        .n_layer_kinds = 1,
+        .layer_kinds = {describe_layer(&keys)},
     };
+    assert_string_equal(c.family->model_type, "llama");
     return c;
+}
+
+static inline void plan_config_add_biases(struct model_config *c)
+{
+    struct attention_config *a = &c->layer_kinds[0].sublayers[0].attention;
+    struct mlp_config *m = &c->layer_kinds[0].sublayers[1].mlp;
+    a->q_bias = a->k_bias = a->v_bias = a->o_bias = true;
+    m->gate_bias = m->up_bias = m->down_bias = true;
+}
+
+// How the first attention and the first MLP are cut.
+static inline const struct cut *plan_cut_of_kind(const struct plan *plan, enum mix_kind kind)
+{
+    for (int i = 0; i < plan->n_cuts; i++)
+        if (plan->cuts[i].sublayer->kind == kind)
+            return &plan->cuts[i];
+    return NULL;
 }
 
 static inline const struct plan_parameter *plan_parameter_named(const struct plan *plan,

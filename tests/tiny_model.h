@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "device/number.h"
-#include "hf/model_config.h"
+#include "model/model_config.h"
 #include "hf/safetensors.h"
 
 enum { TINY_LAYERS_MAX = 3, TINY_TENSORS_MAX = 64 };

@@ -119,14 +119,28 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
 void model_cost(const struct model_config *c, double bytes_per_weight, double bytes_per_key,
                 struct model_cost *out)
 {
-    double heads = (double)c->num_attention_heads * c->head_dim,
-           kv = (double)c->num_key_value_heads * c->head_dim;
-    double layer = (double)c->hidden_size * (2 * heads + 2 * kv + 3.0 * c->intermediate_size);
-    double head = (double)c->hidden_size * c->vocab_size;
-    out->layer_flops = 2 * layer * c->num_hidden_layers;
+    double weights = 0, kv = 0, hidden = c->hidden_size;
+    for (int layer = 0; layer < c->num_hidden_layers; layer++) {
+        const struct layer_config *l = model_config_layer(c, layer);
+        for (int i = 0; i < l->n_sublayers; i++) {
+            const struct attention_config *a = &l->sublayers[i].attention;
+            double keys = 2.0 * a->num_key_value_heads * a->head_dim;
+            switch (l->sublayers[i].kind) {
+            case MIX_ATTENTION:
+                weights += hidden * (2.0 * a->num_attention_heads * a->head_dim + keys);
+                kv += keys;
+                break;
+            case MIX_MLP:
+                weights += hidden * 3.0 * l->sublayers[i].mlp.intermediate_size;
+                break;
+            }
+        }
+    }
+    double head = hidden * c->vocab_size;
+    out->layer_flops = 2 * weights;
     out->head_flops = 2 * head;
-    out->weight_bytes = (layer * c->num_hidden_layers + head) * bytes_per_weight;
-    out->kv_bytes_per_token = 2 * kv * c->num_hidden_layers * bytes_per_key;
+    out->weight_bytes = (weights + head) * bytes_per_weight;
+    out->kv_bytes_per_token = kv * bytes_per_key;
 }
 
 static int ascending(const void *a, const void *b)

@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "device/peak.h"
-#include "hf/model_config.h"
+#include "model/model_config.h"
 
 // `n` prompts of `input_len` random tokens, each answered with `output_len` tokens, greedily, to
 // the end.

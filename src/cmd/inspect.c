@@ -17,8 +17,8 @@
 #include "device/topology.h"
 #include "hf/checkpoint.h"
 #include "hf/generation_config.h"
-#include "hf/model_config.h"
 #include "hf/rope_config.h"
+#include "model/model_config.h"
 
 struct inspect {
     bool json, tensors, machine;
@@ -92,6 +92,8 @@ static void add_property(struct table *t, const char *name, const char *format, 
 static enum status print_text(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
+    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
+    const struct mlp_config *mlp = &model_config_first(m, MIX_MLP)->mlp;
     struct table t;
     char eos[256] = "none";
     size_t used = 0;
@@ -111,18 +113,19 @@ static enum status print_text(const struct inspect *in)
                                             : element_dtype_name(m->dtype));
     add_property(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
     add_property(&t, "hidden_size", "%d", m->hidden_size);
-    add_property(&t, "intermediate_size", "%d", m->intermediate_size);
-    add_property(&t, "heads", "%d query, %d key/value, head_dim %d", m->num_attention_heads,
-                 m->num_key_value_heads, m->head_dim);
+    add_property(&t, "intermediate_size", "%d", mlp->intermediate_size);
+    add_property(&t, "heads", "%d query, %d key/value, head_dim %d", a->num_attention_heads,
+                 a->num_key_value_heads, a->head_dim);
     add_property(&t, "vocab_size", "%d%s", m->vocab_size,
                  m->tie_word_embeddings ? ", tied embeddings" : "");
     add_property(&t, "max_position_embeddings", "%lld", (long long)m->max_position_embeddings);
-    add_property(&t, "rope", "%s, theta %g%s", rope_type_name(m->rope.type), m->rope.theta,
-                 m->rope.type == ROPE_DEFAULT ? "" : ", scaled");
-    if (m->sliding_window)
-        add_property(&t, "sliding_window", "%lld", (long long)m->sliding_window);
-    add_property(&t, "bias", "attention %s, MLP %s", m->attention_bias ? "yes" : "no",
-                 m->mlp_bias ? "yes" : "no");
+    for (int i = 0; i < m->n_ropes; i++)
+        add_property(&t, "rope", "%s, theta %g%s", rope_type_name(m->ropes[i].type),
+                     m->ropes[i].theta, m->ropes[i].type == ROPE_DEFAULT ? "" : ", scaled");
+    if (a->sliding_window)
+        add_property(&t, "sliding_window", "%lld", (long long)a->sliding_window);
+    add_property(&t, "bias", "attention %s, MLP %s", a->q_bias ? "yes" : "no",
+                 mlp->up_bias ? "yes" : "no");
     add_property(&t, "bos, eos", "%d; %s", in->generation.bos_token_id, eos);
     enum status status = table_print(&t, output());
     table_fini(&t);
@@ -134,6 +137,9 @@ static enum status print_text(const struct inspect *in)
 static enum status print_checkpoint_json(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
+    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
+    const struct mlp_config *mlp = &model_config_first(m, MIX_MLP)->mlp;
+    const struct rope_config *rope = &m->ropes[0];
     json_t *tensors = json_array(), *eos = json_array();
     for (int i = 0; i < in->checkpoint->n_tensors; i++) {
         const struct tensor_info *t = &in->checkpoint->tensors[i];
@@ -155,12 +161,12 @@ static enum status print_checkpoint_json(const struct inspect *in)
         "model", json_foreign(in->model), "architecture", m->architecture, "model_type",
         m->model_type, "dtype", m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype),
         "num_hidden_layers", m->num_hidden_layers, "hidden_size", m->hidden_size,
-        "intermediate_size", m->intermediate_size, "num_attention_heads", m->num_attention_heads,
-        "num_key_value_heads", m->num_key_value_heads, "head_dim", m->head_dim, "vocab_size",
+        "intermediate_size", mlp->intermediate_size, "num_attention_heads", a->num_attention_heads,
+        "num_key_value_heads", a->num_key_value_heads, "head_dim", a->head_dim, "vocab_size",
         m->vocab_size, "max_position_embeddings", (json_int_t)m->max_position_embeddings,
-        "sliding_window", (json_int_t)m->sliding_window, "attention_bias", m->attention_bias,
-        "mlp_bias", m->mlp_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
-        m->rms_norm_eps, "rope", "type", rope_type_name(m->rope.type), "theta", m->rope.theta,
+        "sliding_window", (json_int_t)a->sliding_window, "attention_bias", a->q_bias, "mlp_bias",
+        mlp->up_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
+        (double)m->final_norm.eps, "rope", "type", rope_type_name(rope->type), "theta", rope->theta,
         "bos_token_id", in->generation.bos_token_id, "eos_token_id", eos, "bytes",
         (json_int_t)in->checkpoint->bytes, "tensors", tensors);
     return json_write(root, JSON_INDENT(2), NULL);

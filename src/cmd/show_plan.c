@@ -51,6 +51,7 @@ static enum status prepare(struct plan_command *c)
     if (c->tp_plan) {
         TRY(tp_plan_file(c->tp_plan, &c->rules));
         c->options.rules = &c->rules;
+        c->options.rules_replace = true;
     }
     char path[FILE_PATH_MAX];
     TRY(file_join(c->model, "model.safetensors", path));
@@ -87,6 +88,29 @@ static bool is_repeated_layer(const char *name)
     return layers && layers[7] != '0';
 }
 
+// The rank's rows of a tensor, of all its fused parts.
+static int rows_of_parts(const struct plan_parameter *p, int rank)
+{
+    int rows = 0;
+    for (int i = 0; i < p->n_parts; i++) {
+        struct range part = p->rank_rows[rank * p->n_parts + i];
+        rows += part.end - part.begin;
+    }
+    return rows;
+}
+
+// [begin, end), or a list of one for each fused part.
+static json_t *rows_json(const struct plan_parameter *p, int rank)
+{
+    const struct range *rows = &p->rank_rows[rank * p->n_parts];
+    if (p->n_parts == 1)
+        return range_json(rows[0]);
+    json_t *list = json_array();
+    for (int i = 0; i < p->n_parts; i++)
+        json_array_append_new(list, range_json(rows[i]));
+    return list;
+}
+
 static enum status print_parameters(const struct plan_command *c, const struct plan *plan)
 {
     struct table t;
@@ -113,14 +137,42 @@ static enum status print_parameters(const struct plan_command *c, const struct p
         table_cell(&t, "%s", p->style == TP_NONE ? "-" : tp_style_name(p->style));
         table_cell(&t, "%s", placement_name(p->placement));
         for (int r = 0; r < shown; r++) {
-            struct range rows = p->rank_rows[r], columns = p->rank_columns[r];
-            table_cell(&t, p->columns > 1 ? "[%d, %d]" : "[%d]", rows.end - rows.begin,
+            struct range columns = p->rank_columns[r];
+            table_cell(&t, p->columns > 1 ? "[%d, %d]" : "[%d]", rows_of_parts(p, r),
                        columns.end - columns.begin);
         }
     }
     enum status status = table_print(&t, output());
     table_fini(&t);
     return status;
+}
+
+// A rank's share of the first sublayer of that kind, which stands for all; NULL: there is none.
+static const struct share *share_of(const struct plan *plan, enum mix_kind kind, int rank)
+{
+    for (int i = 0; i < plan->n_cuts; i++)
+        if (plan->cuts[i].sublayer->kind == kind)
+            return &plan->cuts[i].shares[rank];
+    return NULL;
+}
+
+// What the tables say of a rank.
+struct rank_view {
+    struct range heads, kv_heads, intermediate, vocab;
+};
+
+static struct rank_view view_rank(const struct plan *plan, int rank)
+{
+    const struct share *attention = share_of(plan, MIX_ATTENTION, rank),
+                       *mlp = share_of(plan, MIX_MLP, rank);
+    struct rank_view view = {.vocab = plan->shares[rank].dims[DIM_VOCAB]};
+    if (attention) {
+        view.heads = attention->heads;
+        view.kv_heads = attention->kv_heads;
+    }
+    if (mlp)
+        view.intermediate = mlp->dims[DIM_ACTIVATED];
+    return view;
 }
 
 static enum status print_ranks(const struct plan_command *c, const struct plan *plan)
@@ -133,16 +185,16 @@ static enum status print_ranks(const struct plan_command *c, const struct plan *
     for (int i = 0; i < 9; i++)
         table_cell(&t, "%s", heading[i]);
     for (int r = 0; r < plan->n_ranks && status == OK; r++) {
-        const struct rank_share *s = &plan->shares[r];
+        const struct rank_view s = view_rank(plan, r);
         struct plan_memory m;
         char text[4][40];
         status = plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m);
         if (status != OK)
             break;
-        show_range(s->heads, text[0], 40);
-        show_range(s->kv_heads, text[1], 40);
-        show_range(s->intermediate, text[2], 40);
-        show_range(s->vocab, text[3], 40);
+        show_range(s.heads, text[0], 40);
+        show_range(s.kv_heads, text[1], 40);
+        show_range(s.intermediate, text[2], 40);
+        show_range(s.vocab, text[3], 40);
         table_cell(&t, "%d", r);
         for (int k = 0; k < 4; k++)
             table_cell(&t, "%s", text[k]);
@@ -190,11 +242,12 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     const struct model_config *m = &c->config;
     char sizes[512];
     show_sizes(c, sizes, sizeof sizes);
+    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
     output_print(
         "%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · %s\n",
-        c->model, m->architecture, m->num_hidden_layers, m->hidden_size, m->num_attention_heads,
-        m->num_key_value_heads, m->head_dim, m->intermediate_size, m->vocab_size,
-        compute_name(plan->compute));
+        c->model, m->architecture, m->num_hidden_layers, m->hidden_size, a->num_attention_heads,
+        a->num_key_value_heads, a->head_dim, model_config_first(m, MIX_MLP)->mlp.intermediate_size,
+        m->vocab_size, compute_name(plan->compute));
     output_print("tensor parallel size %d of %s; sums have %d leaves\n\n", plan->n_ranks, sizes,
                  plan->reduction_leaves);
     TRY(print_parameters(c, plan));
@@ -221,13 +274,13 @@ static json_t *parameter_json(const struct plan *plan, const struct plan_paramet
     size_t element =
         p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
     for (int r = 0; r < plan->n_ranks; r++) {
-        struct range rows = p->rank_rows[r], columns = p->rank_columns[r];
-        int64_t height = rows.end - rows.begin, width = columns.end - columns.begin;
+        struct range columns = p->rank_columns[r];
+        int64_t height = rows_of_parts(p, r), width = columns.end - columns.begin;
         json_t *shape = p->columns > 1 ? json_pack("[I, I]", (json_int_t)height, (json_int_t)width)
                                        : json_pack("[I]", (json_int_t)height);
         json_array_append_new(ranks,
                               json_pack("{s:o, s:o, s:o, s:I}", "shape", shape, "rows",
-                                        range_json(rows), "columns", range_json(columns), "bytes",
+                                        rows_json(p, r), "columns", range_json(columns), "bytes",
                                         (json_int_t)height * width * (json_int_t)element));
     }
     json_t *shape = p->columns > 1
@@ -257,14 +310,14 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_array_append_new(edges, edge);
     }
     for (int r = 0; plan && r < plan->n_ranks; r++) {
-        const struct rank_share *s = &plan->shares[r];
+        const struct rank_view s = view_rank(plan, r);
         struct plan_memory m;
         TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m));
         json_array_append_new(
             ranks,
             json_pack("{s:i, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "rank", r, "heads",
-                      range_json(s->heads), "kv_heads", range_json(s->kv_heads), "intermediate",
-                      range_json(s->intermediate), "vocab", range_json(s->vocab), "weight_bytes",
+                      range_json(s.heads), "kv_heads", range_json(s.kv_heads), "intermediate",
+                      range_json(s.intermediate), "vocab", range_json(s.vocab), "weight_bytes",
                       (json_int_t)m.weight_bytes, "file_bytes", (json_int_t)m.file_bytes,
                       "kv_bytes_per_token", (json_int_t)m.kv_bytes_per_token,
                       "bytes_sent_per_token", (json_int_t)plan_bytes_sent_per_token(plan, r)));
@@ -304,10 +357,10 @@ static enum status print_all_sizes(struct plan_command *c)
         c->options.n_ranks = sizes[i];
         status = plan_compile(&c->config, &c->options, &plan);
         for (int r = 0; status == OK && r < sizes[i]; r++) {
-            const struct rank_share *s = &plan->shares[r];
+            const struct rank_view s = view_rank(plan, r);
             struct plan_memory m;
             int *pairs[] = {heads, kv, columns};
-            struct range ranges[] = {s->heads, s->kv_heads, s->intermediate};
+            struct range ranges[] = {s.heads, s.kv_heads, s.intermediate};
             for (int k = 0; k < 3; k++) {
                 int size = ranges[k].end - ranges[k].begin;
                 pairs[k][0] = size < pairs[k][0] ? size : pairs[k][0];
@@ -326,8 +379,10 @@ static enum status print_all_sizes(struct plan_command *c)
         plan_free(plan);
     }
     if (status == OK) {
+        const struct attention_config *a =
+            &model_config_first(&c->config, MIX_ATTENTION)->attention;
         output_print("%s · %s · %d/%d heads: valid sizes\n\n", c->model, c->config.architecture,
-                     c->config.num_attention_heads, c->config.num_key_value_heads);
+                     a->num_attention_heads, a->num_key_value_heads);
         status = table_print(&t, output());
     }
     table_fini(&t);

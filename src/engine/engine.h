@@ -17,7 +17,7 @@
 #include "engine/scheduler.h"
 #include "engine/tokenizer_handle.h"
 #include "hf/generation_config.h"
-#include "hf/model_config.h"
+#include "model/model_config.h"
 #include "model/plan.h"
 
 // What the engine knows of lost ranks (engine_recover.c).

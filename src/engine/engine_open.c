@@ -215,6 +215,7 @@ static enum status compile_engine_plan(struct opening *opening)
                                           .compute = opening->compute,
                                           .f32_cache = opening->f32_cache,
                                           .rules = has_rules ? &rules : NULL,
+                                          .rules_replace = true,
                                           .checkpoint = opening->checkpoint,
                                           .head_is_embed = opening->head_is_embed,
                                       },

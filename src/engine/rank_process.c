@@ -79,6 +79,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,
+                                          .rules_replace = true,
                                           .checkpoint = checkpoint,
                                           .head_is_embed = options->head_is_embed != 0,
                                       },

@@ -10,12 +10,17 @@
 #include "base/log.h"
 
 static const char *const type_names[] = {
-    [ROPE_DEFAULT] = "default", [ROPE_LINEAR] = "linear", [ROPE_DYNAMIC] = "dynamic",
-    [ROPE_LLAMA3] = "llama3",   [ROPE_YARN] = "yarn",
+    [ROPE_DEFAULT] = "default",
+    [ROPE_LINEAR] = "linear",
+    [ROPE_DYNAMIC] = "dynamic",
+    [ROPE_LLAMA3] = "llama3",
+    [ROPE_YARN] = "yarn",
+    [ROPE_LONGROPE] = "longrope",
+    [ROPE_PROPORTIONAL] = "proportional",
 };
 enum { N_TYPES = sizeof type_names / sizeof type_names[0] };
 
-static const double theta_default = 10000, theta_max = 1e15, factor_min = 1e-6, factor_max = 1e6;
+static const double theta_max = 1e15, factor_min = 1e-6, factor_max = 1e6;
 
 const char *rope_type_name(enum rope_type type)
 {
@@ -24,17 +29,25 @@ const char *rope_type_name(enum rope_type type)
 }
 
 // The dictionary that counts, with its key for messages; NULL when there is none. Transformers
-// takes rope_scaling where Python's `or` does, so not {}, [] or 0, else rope_parameters.
-static enum status find_parameters(const char *name, const json_t *root, json_t **out,
+// takes rope_scaling where Python's `or` does, so not {}, [] or 0, else rope_parameters. A file of
+// Transformers 5 may have one set for each type of layer.
+static enum status find_parameters(const char *name, const json_t *root,
+                                   const struct rope_reading *reading, json_t **out,
                                    const char **key)
 {
-    json_t *scaling = NULL, *parameters = NULL;
+    json_t *scaling = NULL, *parameters = NULL, *own = NULL;
     bool found, scaled = !json_is_falsy(json_object_get(root, "rope_scaling"));
     if (scaled)
         TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
     TRY(json_get_object(root, name, "rope_parameters", &parameters, &found));
     *out = scaled ? scaling : parameters;
     *key = scaled ? "rope_scaling" : "rope_parameters";
+    if (*out && reading->layer_type)
+        TRY(json_get_object(*out, name, reading->layer_type, &own, &found));
+    if (own)
+        *out = own;
+    else if (reading->ignore_scaling)
+        *out = NULL;
     return OK;
 }
 
@@ -45,6 +58,8 @@ static enum status read_type(const char *where, const json_t *parameters, enum r
     TRY(json_get_text(parameters, where, "rope_type", &text, &found));
     if (!found)
         TRY(json_get_text(parameters, where, "type", &text, &found));
+    if (strcmp(text, "su") == 0) // Phi-3's first name for it
+        text = "longrope";
     for (int i = 0; i < N_TYPES; i++)
         if (strcmp(text, type_names[i]) == 0) {
             *out = (enum rope_type)i;
@@ -52,12 +67,12 @@ static enum status read_type(const char *where, const json_t *parameters, enum r
         }
     return fail(ERR_UNSUPPORTED,
                 "%s: key \"rope_type\" is \"%.80s\"; expected one of default, linear, dynamic, "
-                "llama3, yarn",
+                "llama3, yarn, longrope, proportional",
                 where, text);
 }
 
 // Keys with which Transformers would compute something else than colrow does.
-static enum status refuse_foreign_keys(const char *where, json_t *parameters)
+static enum status refuse_foreign_keys(const char *where, json_t *parameters, bool allow_mrope)
 {
     const char *key;
     json_t *value;
@@ -65,7 +80,7 @@ static enum status refuse_foreign_keys(const char *where, json_t *parameters)
         ERR_UNSUPPORTED,
         "%s: key \"%.80s\" is an object; expected one set of numbers for all layers", where, key);
     value = json_object_get(parameters, "mrope_section");
-    if (value && !json_is_null(value))
+    if (!allow_mrope && value && !json_is_null(value))
         return fail(ERR_UNSUPPORTED,
                     "%s: key \"mrope_section\" is %s; expected it absent (multimodal positions are "
                     "not supported)",
@@ -73,16 +88,11 @@ static enum status refuse_foreign_keys(const char *where, json_t *parameters)
     return OK;
 }
 
-static enum status check_partial(const char *where, const json_t *object)
+static enum status read_partial(const char *where, const json_t *object, struct rope_config *out)
 {
-    double partial = 1;
     bool found;
-    TRY(json_get_number(object, where, "partial_rotary_factor", 0, 1, &partial, &found));
-    if (partial < 1)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: key \"partial_rotary_factor\" is %g; expected 1 (whole heads are rotated)",
-                    where, partial);
-    return OK;
+    return json_get_number(object, where, "partial_rotary_factor", 0, 1,
+                           &out->partial_rotary_factor, &found);
 }
 
 static enum status read_llama3(const char *where, const json_t *parameters, struct rope_config *out)
@@ -126,12 +136,11 @@ static enum status read_yarn(const char *where, const json_t *parameters, struct
 // The length before scaling: beside the dictionary (it wins in Transformers), in it, or
 // max_position_embeddings.
 static enum status read_original_length(const char *name, const char *where, const json_t *root,
-                                        const json_t *parameters, int64_t max_position_embeddings,
-                                        struct rope_config *out)
+                                        const json_t *parameters, struct rope_config *out)
 {
     const char *key = "original_max_position_embeddings";
     bool found;
-    out->original_max_position_embeddings = (double)max_position_embeddings;
+    out->original_max_position_embeddings = (double)out->max_position_embeddings;
     if (out->type == ROPE_DYNAMIC)
         return OK; // Transformers knows no other length for it
     TRY(json_get_number(parameters, where, key, 1, POSITIONS_MAX,
@@ -140,12 +149,13 @@ static enum status read_original_length(const char *name, const char *where, con
                            &out->original_max_position_embeddings, &found);
 }
 
-static enum status read_factor(const char *where, const json_t *parameters,
-                               int64_t max_position_embeddings, struct rope_config *out)
+static enum status read_factor(const char *where, const json_t *parameters, struct rope_config *out)
 {
     const json_t *value = json_object_get(parameters, "factor");
-    double original = out->original_max_position_embeddings, all = (double)max_position_embeddings;
-    if (out->type == ROPE_YARN && json_is_null(value) && original <= all) {
+    double original = out->original_max_position_embeddings,
+           all = (double)out->max_position_embeddings;
+    bool yarn_by_lengths = out->type == ROPE_YARN && json_is_null(value) && original <= all;
+    if (yarn_by_lengths || (out->type == ROPE_LONGROPE && (!value || json_is_null(value)))) {
         out->factor = all / original;
         return OK;
     }
@@ -155,35 +165,81 @@ static enum status read_factor(const char *where, const json_t *parameters,
     return OK;
 }
 
-enum status rope_config_parse(const char *name, const json_t *root, int64_t max_position_embeddings,
-                              struct rope_config *out)
+static enum status read_factor_list(const char *where, const json_t *parameters, const char *key,
+                                    struct rope_config *config, float *out)
 {
-    assert(json_is_object(root) && max_position_embeddings > 0);
-    *out = (struct rope_config){
-        .type = ROPE_DEFAULT, .theta = theta_default, .factor = 1, .truncate = true};
+    json_t *list;
+    TRY(json_get_array(parameters, where, key, &list, NULL));
+    size_t n = json_array_size(list);
+    if (n < 1 || n > HEAD_DIM_MAX / 2 || (config->n_factors && n != (size_t)config->n_factors))
+        return fail(ERR_INPUT,
+                    "%s: key \"%s\" has %zu numbers; expected half of the dimensions "
+                    "of a head that are rotated, in both lists",
+                    where, key, n);
+    config->n_factors = (int32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *item = json_array_get(list, i);
+        double value = json_is_number(item) ? json_number(item) : 0;
+        if (!(value >= factor_min && value <= factor_max))
+            return fail(ERR_INPUT,
+                        "%s: key \"%s\" has %s at place %zu; expected a number from %g "
+                        "to %g",
+                        where, key, json_show(item), i, factor_min, factor_max);
+        out[i] = (float)value;
+    }
+    return OK;
+}
+
+static enum status read_longrope(const char *where, const json_t *parameters,
+                                 struct rope_config *out)
+{
     bool found;
-    json_t *parameters;
-    const char *key;
-    TRY(json_get_number(root, name, "rope_theta", 1, theta_max, &out->theta, &found));
-    TRY(check_partial(name, root));
-    TRY(find_parameters(name, root, &parameters, &key));
-    if (!parameters)
-        return OK;
-    char where[FILE_PATH_MAX + 32];
-    snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, key);
-    TRY(refuse_foreign_keys(where, parameters));
-    TRY(check_partial(where, parameters));
-    TRY(json_get_number(parameters, where, "rope_theta", 1, theta_max, &out->theta, &found));
+    TRY(json_get_number(parameters, where, "attention_factor", 1e-6, 1e3, &out->attention_factor,
+                        &found));
+    TRY(read_factor_list(where, parameters, "short_factor", out, out->short_factor));
+    return read_factor_list(where, parameters, "long_factor", out, out->long_factor);
+}
+
+static enum status read_scaling(const char *name, const char *where, const json_t *root,
+                                const json_t *parameters, struct rope_config *out)
+{
     TRY(read_type(where, parameters, &out->type));
-    if (out->type == ROPE_DEFAULT)
+    if (out->type == ROPE_DEFAULT || out->type == ROPE_PROPORTIONAL)
         return OK;
-    TRY(read_original_length(name, where, root, parameters, max_position_embeddings, out));
+    TRY(read_original_length(name, where, root, parameters, out));
     assert(out->theta >= 1 && out->original_max_position_embeddings >= 1);
-    TRY(read_factor(where, parameters, max_position_embeddings, out));
+    TRY(read_factor(where, parameters, out));
     assert(out->factor > 0);
     if (out->type == ROPE_LLAMA3)
         return read_llama3(where, parameters, out);
     if (out->type == ROPE_YARN)
         return read_yarn(where, parameters, out);
-    return OK;
+    return out->type == ROPE_LONGROPE ? read_longrope(where, parameters, out) : OK;
+}
+
+enum status rope_config_read(const char *name, const json_t *root,
+                             const struct rope_reading *reading, struct rope_config *out)
+{
+    assert(json_is_object(root) && reading->max_position_embeddings > 0);
+    memset(out, 0, sizeof *out); // padding too: equal ones are found by their bytes
+    out->type = ROPE_DEFAULT;
+    out->theta = reading->theta;
+    out->factor = 1;
+    out->truncate = true;
+    out->partial_rotary_factor = reading->partial_rotary_factor;
+    out->max_position_embeddings = reading->max_position_embeddings;
+    bool found;
+    json_t *parameters;
+    const char *key;
+    TRY(json_get_number(root, name, "rope_theta", 1, theta_max, &out->theta, &found));
+    TRY(read_partial(name, root, out));
+    TRY(find_parameters(name, root, reading, &parameters, &key));
+    if (!parameters)
+        return OK;
+    char where[FILE_PATH_MAX + 32];
+    snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, key);
+    TRY(refuse_foreign_keys(where, parameters, reading->allow_mrope));
+    TRY(read_partial(where, parameters, out));
+    TRY(json_get_number(parameters, where, "rope_theta", 1, theta_max, &out->theta, &found));
+    return read_scaling(name, where, root, parameters, out);
 }

@@ -1,14 +1,62 @@
-// The rotary embedding's part of config.json; read through model_config.h.
+// The rotary embedding's part of config.json.
+//
+// Source: Transformers 5.24, modeling_rope_utils.py (RotaryEmbeddingConfigMixin).
 #ifndef COLROW_HF_ROPE_CONFIG_H
 #define COLROW_HF_ROPE_CONFIG_H
 
-#include "base/json.h"
-#include "hf/model_config.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-// Reads rope_parameters (v5) or rope_theta + rope_scaling (v4) from `root`, the whole config.
-// `name` stands in messages.
-enum status rope_config_parse(const char *name, const json_t *root, int64_t max_position_embeddings,
-                              struct rope_config *out) STATUS_MUST_USE;
+#include "base/json.h"
+
+enum { HEAD_DIM_MAX = 512, POSITIONS_MAX = 1 << 27 };
+
+enum rope_type {
+    ROPE_DEFAULT,
+    ROPE_LINEAR,
+    ROPE_DYNAMIC,
+    ROPE_LLAMA3,
+    ROPE_YARN,
+    ROPE_LONGROPE,
+    ROPE_PROPORTIONAL,
+};
+
+// rope_parameters (v5) or rope_theta + rope_scaling (v4).
+struct rope_config {
+    enum rope_type type;
+    double theta;                             // rope_theta
+    double factor;                            // all but default; longrope: of the attention
+    double low_freq_factor, high_freq_factor; // llama3
+    double beta_fast, beta_slow;              // yarn: 32, 1
+    double attention_factor;                  // yarn, longrope; 0: computed from factor
+    double mscale, mscale_all_dim;            // yarn; 0: absent
+    bool truncate;                            // yarn: true unless said otherwise
+    double original_max_position_embeddings;  // llama3, yarn, dynamic, longrope
+    double partial_rotary_factor;             // 1: whole heads are rotated
+    // longrope: of each pair, below original_max_position_embeddings and beyond
+    int32_t n_factors;
+    float short_factor[HEAD_DIM_MAX / 2], long_factor[HEAD_DIM_MAX / 2];
+    // The model's own, not from these keys: set by the family.
+    int32_t n_dimensions; // of a head that turn, from its first on; even
+    int32_t head_dim;     // proportional: of which the exponent is a part
+    bool interleaved;     // pairs (2i, 2i + 1) instead of (i, i + n_dimensions / 2)
+    int64_t max_position_embeddings;
+};
+
+// What an absent key means, and which dictionaries are read.
+struct rope_reading {
+    double theta;                 // rope_theta when absent
+    double partial_rotary_factor; // likewise
+    int64_t max_position_embeddings;
+    const char *layer_type; // "full_attention": the set of a v5 file that has one for each; or NULL
+    bool allow_mrope;       // mrope_section: positions of text are alike in its parts
+    bool ignore_scaling;    // of a layer type that is never scaled
+};
+// Reads from `root`, the whole config. `name` stands in messages. Of `out` the model's own part is
+// zero but for max_position_embeddings.
+enum status rope_config_read(const char *name, const json_t *root,
+                             const struct rope_reading *reading,
+                             struct rope_config *out) STATUS_MUST_USE;
 const char *rope_type_name(enum rope_type type); // "llama3"
 
 #endif

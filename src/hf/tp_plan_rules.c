@@ -47,24 +47,6 @@ static const struct {
 };
 enum { N_NAMES = sizeof names / sizeof names[0], NAME_MAX_BYTES = 1024 };
 
-static const char default_plan[] = "{\"model.layers.*.self_attn.q_proj\": \"colwise\","
-                                   " \"model.layers.*.self_attn.k_proj\": \"colwise\","
-                                   " \"model.layers.*.self_attn.v_proj\": \"colwise\","
-                                   " \"model.layers.*.self_attn.o_proj\": \"rowwise\","
-                                   " \"model.layers.*.mlp.gate_proj\": \"colwise\","
-                                   " \"model.layers.*.mlp.up_proj\": \"colwise\","
-                                   " \"model.layers.*.mlp.down_proj\": \"rowwise\","
-                                   " \"lm_head\": \"colwise_gather_output\"}";
-
-// base_model_tp_plan of the configuration with the model's prefix, and _tp_plan of the CausalLM
-// class.
-static const struct {
-    const char *model_type, *source, *plan;
-} default_plans[] = {
-    {"llama", "the default plan of llama", default_plan},
-    {"mistral", "the default plan of mistral", default_plan},
-};
-
 const char *tp_style_name(enum tp_style style)
 {
     for (int i = 0; i < N_NAMES; i++)
@@ -172,23 +154,6 @@ enum status tp_plan_file(const char *path, struct tp_plan_rules *out)
         status = tp_plan_parse(path, text.data, text.length, out);
     bytes_fini(&text);
     return status;
-}
-
-enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out)
-{
-    start_rules(out);
-    for (size_t i = 0; i < sizeof default_plans / sizeof default_plans[0]; i++)
-        if (strcmp(model_type, default_plans[i].model_type) == 0)
-            return tp_plan_parse(default_plans[i].source, default_plans[i].plan,
-                                 strlen(default_plans[i].plan), out);
-    char known[256] = "";
-    for (size_t i = 0; i < sizeof default_plans / sizeof default_plans[0]; i++)
-        name_list_add(known, sizeof known, default_plans[i].model_type);
-    return fail(
-        ERR_UNSUPPORTED,
-        "model_type \"%.80s\" has no default tensor-parallel plan; expected one of %s, or a "
-        "plan of your own (--tp-plan FILE)",
-        model_type, known);
 }
 
 void tp_plan_close(struct tp_plan_rules *rules)

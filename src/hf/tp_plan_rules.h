@@ -49,7 +49,7 @@ struct tp_rule {
 };
 struct tp_plan_rules {
     struct arena arena;
-    const char *source; // file name, or "the default plan of llama"
+    const char *source; // file name
     struct tp_rule *rules;
     int n_rules;
 };
@@ -60,9 +60,6 @@ enum status tp_plan_parse(const char *name, const char *text, size_t length,
                           struct tp_plan_rules *out) STATUS_MUST_USE;
 // Same, from a file, a pipe or "-".
 enum status tp_plan_file(const char *path, struct tp_plan_rules *out) STATUS_MUST_USE;
-// The default plan of a family ("llama", "mistral"), with full names ("model.layers.*...,
-// lm_head").
-enum status tp_plan_default(const char *model_type, struct tp_plan_rules *out) STATUS_MUST_USE;
 void tp_plan_close(struct tp_plan_rules *rules);
 
 // Matching as HuggingFace does: each ".<digits>." of `name` becomes ".*."; first the full parameter

@@ -1,5 +1,4 @@
 // x += o_proj(attention(q_proj(norm(x)), k_proj(norm(x)), v_proj(norm(x))))
-#include <math.h>
 #include <stddef.h>
 
 #include "model/forward.h"
@@ -7,6 +6,17 @@
 // Queries of one call where threads share a sequence: a tile of the kernels, which read the cache
 // once for each.
 enum { BLOCK_ROWS = 192 };
+
+// The sublayer at work.
+struct attending {
+    const struct worker *w;
+    const struct model *m;
+    const struct attention_config *config;
+    const struct cut *cut;
+    const struct share *share; // of this rank
+    const struct attention_weights *weights;
+    int layer;
+};
 
 // Where q, k and v of this rank's heads lie in the rows that the fused product (or a gather) left.
 struct projected {
@@ -17,73 +27,91 @@ struct projected {
 
 // The heads whose output o_proj reads on this rank. All of a rank's heads, unless o_proj splits a
 // whole input.
-static struct range attended_heads(const struct model *m)
+static struct range attended_heads(const struct attending *a)
 {
-    int head_dim = m->plan->config.head_dim;
-    return (struct range){m->share->o_columns.begin / head_dim, m->share->o_columns.end / head_dim};
+    const struct range columns = a->share->dims[DIM_ATTENDED];
+    return (struct range){columns.begin / a->config->head_dim, columns.end / a->config->head_dim};
 }
 
-static struct projected view_projected(const struct model *m)
+static int heads_per_group(const struct attending *a)
 {
-    const struct model_config *c = &m->plan->config;
-    const struct rank_share *s = m->share;
-    size_t query = (size_t)c->num_attention_heads * (size_t)c->head_dim;
-    size_t key = (size_t)c->num_key_value_heads * (size_t)c->head_dim;
-    if (plan_gathers(m->plan, m->plan->styles.qkv))
-        return (struct projected){m->scratch.gathered, query + 2 * key, (size_t)s->o_columns.begin,
-                                  query, query + key};
-    size_t queries = (size_t)range_width(s->q_rows), keys = (size_t)range_width(s->kv_rows);
-    return (struct projected){m->scratch.outputs, queries + 2 * keys,
-                              (size_t)(s->o_columns.begin - s->q_rows.begin), queries,
-                              queries + keys};
+    return a->config->num_attention_heads / a->config->num_key_value_heads;
 }
 
-static void gather_projected(const struct worker *w, int layer)
+static struct projected view_projected(const struct attending *a)
 {
-    struct run *run = w->run;
-    struct model *m = run->model;
-    const struct model_config *c = &m->plan->config;
+    const struct attention_config *c = a->config;
+    const struct range *dims = a->share->dims;
+    size_t first = (size_t)dims[DIM_ATTENDED].begin,
+           first_key = (size_t)a->share->kv_heads.begin * (size_t)c->head_dim;
+    size_t queries = (size_t)c->num_attention_heads * (size_t)c->head_dim;
+    size_t keys = (size_t)c->num_key_value_heads * (size_t)c->head_dim, values = keys;
+    if (cut_gathers(a->m->plan, a->cut))
+        return (struct projected){a->m->scratch.gathered, queries + keys + values, first,
+                                  queries + first_key, queries + keys + first_key};
+    queries = (size_t)range_width(dims[DIM_QUERY]);
+    keys = (size_t)range_width(dims[DIM_KEY]);
+    values = (size_t)range_width(dims[DIM_VALUE]);
+    return (struct projected){a->m->scratch.outputs, queries + keys + values,
+                              first - (size_t)dims[DIM_QUERY].begin,
+                              queries + first_key - (size_t)dims[DIM_KEY].begin,
+                              queries + keys + first_key - (size_t)dims[DIM_VALUE].begin};
+}
+
+static void gather_projected(const struct attending *a)
+{
+    struct run *run = a->w->run;
+    const struct attention_config *c = a->config;
+    const struct share *shares = a->cut->shares;
     int32_t query = c->num_attention_heads * c->head_dim,
             key = c->num_key_value_heads * c->head_dim;
-    const struct column_part parts[] = {{offsetof(struct rank_share, q_rows), 0},
-                                        {offsetof(struct rank_share, kv_rows), query},
-                                        {offsetof(struct rank_share, kv_rows), query + key}};
-    if (w->thread == 0) {
-        comm_mark(m->comm, run->step->number, layer, "q,k,v");
-        run->status = gather_columns(run, parts, 3, m->scratch.outputs, m->scratch.gathered,
+    const struct column_part parts[] = {
+        {shares, DIM_QUERY, 0}, {shares, DIM_KEY, query}, {shares, DIM_VALUE, query + key}};
+    if (a->w->thread == 0) {
+        comm_mark(a->m->comm, run->step->number, a->layer, "q,k,v");
+        run->status = gather_columns(run, parts, 3, a->m->scratch.outputs, a->m->scratch.gathered,
                                      (size_t)query + 2 * (size_t)key);
     }
-    team_barrier(m->team);
+    team_barrier(a->m->team);
 }
 
-static struct kv_view view_cache(const struct model *m, int layer, int local_head,
+static struct kv_view view_cache(const struct attending *a, int local_head,
                                  const struct step_sequence *sequence)
 {
-    size_t heads = (size_t)range_width(m->share->kv_heads);
-    char *keys = m->kv_memory + ((size_t)layer * heads + (size_t)local_head) * m->head_stride;
+    const struct kv_place *place = &a->m->kv[a->layer];
+    char *keys = a->m->kv_memory + place->offset + (size_t)local_head * place->head_stride;
     return (struct kv_view){
-        .type = m->plan->cache,
-        .head_dim = m->plan->config.head_dim,
+        .type = a->m->plan->cache,
+        .head_dim = a->config->head_dim,
         .keys = keys,
-        .values = keys + m->head_stride / 2,
-        .page_stride = m->page_stride,
+        .values = keys + place->head_stride / 2,
+        .page_stride = a->m->page_stride,
         .pages = sequence->pages,
     };
 }
 
-// Queries of this thread's rows: rotated, and rounded as the attention wants them.
-static void rotate_queries(const struct worker *w, const struct projected *p)
+static void rotate_head(const struct attending *a, float *x, size_t row)
 {
-    const struct model *m = w->run->model;
-    int head_dim = m->plan->config.head_dim, width = range_width(m->share->o_columns), begin, end;
-    size_t half = (size_t)head_dim / 2, item = input_bytes(m->plan->cache);
-    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+    const struct model *m = a->m;
+    if (a->config->rope < 0)
+        return;
+    int half = m->ropes[a->config->rope].half;
+    m->kernels->rope(x, m->scratch.cosines[a->config->rope] + row * (size_t)half,
+                     m->scratch.sines[a->config->rope] + row * (size_t)half, 2 * half);
+}
+
+// Queries of this thread's rows: rotated, and rounded as the attention wants them.
+static void rotate_queries(const struct attending *a, const struct projected *p)
+{
+    const struct model *m = a->m;
+    int head_dim = a->config->head_dim, width = range_width(a->share->dims[DIM_ATTENDED]), begin,
+        end;
+    size_t item = input_bytes(m->plan->cache);
+    team_part(a->w->run->step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
     for (int row = begin; row < end; row++) {
         float *query = p->rows + (size_t)row * p->stride + p->query;
-        const float *cos = m->scratch.cosines + (size_t)row * half,
-                    *sin = m->scratch.sines + (size_t)row * half;
         for (int at = 0; at < width; at += head_dim)
-            m->kernels->rope(query + at, cos, sin, head_dim);
+            rotate_head(a, query + at, (size_t)row);
         m->kernels->round(query, (size_t)width, m->plan->cache,
                           (char *)m->scratch.query + (size_t)row * (size_t)width * item);
     }
@@ -91,64 +119,59 @@ static void rotate_queries(const struct worker *w, const struct projected *p)
 
 // New keys and values go into the cache: by sequence and head, since whoever writes a page's first
 // position clears it.
-static void store_keys(const struct worker *w, int layer, const struct projected *p)
+static void store_keys(const struct attending *a, const struct projected *p)
 {
-    const struct model *m = w->run->model;
-    const struct step *step = w->run->step;
-    int head_dim = m->plan->config.head_dim, heads = range_width(m->share->kv_heads), begin, end;
-    size_t half = (size_t)head_dim / 2;
-    team_part(step->n_sequences * heads, w->thread, w->n_threads, &begin, &end);
+    const struct step *step = a->w->run->step;
+    int heads = range_width(a->share->kv_heads), begin, end;
+    team_part(step->n_sequences * heads, a->w->thread, a->w->n_threads, &begin, &end);
     for (int item = begin; item < end; item++) {
         const struct step_sequence *sequence = &step->sequences[item / heads];
         int head = item % heads;
-        size_t first = (size_t)sequence->first_row, column = (size_t)head * (size_t)head_dim;
+        size_t first = (size_t)sequence->first_row,
+               column = (size_t)head * (size_t)a->config->head_dim;
         float *keys = p->rows + first * p->stride + p->key + column;
         float *values = p->rows + first * p->stride + p->value + column;
         for (int t = 0; t < sequence->n_tokens; t++)
-            m->kernels->rope(keys + (size_t)t * p->stride,
-                             m->scratch.cosines + (first + (size_t)t) * half,
-                             m->scratch.sines + (first + (size_t)t) * half, head_dim);
-        struct kv_view kv = view_cache(m, layer, head, sequence);
-        m->kernels->kv_write(&kv, sequence->position, sequence->n_tokens, keys, values, p->stride);
+            rotate_head(a, keys + (size_t)t * p->stride, first + (size_t)t);
+        struct kv_view kv = view_cache(a, head, sequence);
+        a->m->kernels->kv_write(&kv, sequence->position, sequence->n_tokens, keys, values,
+                                p->stride);
     }
 }
 
 // One call: some query heads of one KV head, some tokens of one sequence.
-static void attend_local_heads(const struct worker *w, int layer,
-                               const struct step_sequence *sequence, struct range heads, int token,
-                               int n_tokens)
+static void attend_local_heads(const struct attending *a, const struct step_sequence *sequence,
+                               struct range heads, int token, int n_tokens)
 {
-    const struct model *m = w->run->model;
-    const struct model_config *c = &m->plan->config;
-    int per_group = c->num_attention_heads / c->num_key_value_heads;
-    size_t stride = (size_t)range_width(m->share->o_columns);
+    const struct model *m = a->m;
+    size_t stride = (size_t)range_width(a->share->dims[DIM_ATTENDED]);
     size_t row = (size_t)sequence->first_row + (size_t)token;
-    size_t column = (size_t)(heads.begin - attended_heads(m).begin) * (size_t)c->head_dim;
+    size_t column = (size_t)(heads.begin - attended_heads(a).begin) * (size_t)a->config->head_dim;
     struct attention attention = {
-        .kv = view_cache(m, layer, heads.begin / per_group - m->share->kv_heads.begin, sequence),
+        .kv = view_cache(a, heads.begin / heads_per_group(a) - a->share->kv_heads.begin, sequence),
         .n_heads = range_width(heads),
         .n_tokens = n_tokens,
         .position = sequence->position + token,
-        .window = c->sliding_window,
-        .scale = (float)(1 / sqrt((double)c->head_dim)),
+        .window = a->config->sliding_window,
+        .scale = a->config->scale,
         .q = (char *)m->scratch.query + (row * stride + column) * input_bytes(m->plan->cache),
         .q_stride = stride,
         .out_type = m->plan->compute,
         .out = (char *)m->scratch.input + (row * stride + column) * input_bytes(m->plan->compute),
         .out_stride = stride,
-        .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
+        .scratch = m->scratch.kernel + (size_t)a->w->thread * MATMUL_SCRATCH_BYTES,
         .order = m->plan->cache == COMPUTE_BF16 ? m->order : ORDER_PAIRS,
     };
     m->kernels->attention(&attention);
 }
 
 // Deals calls out in turn: later tokens see more keys, so that whole runs would be uneven.
-static void attend_all(const struct worker *w, int layer)
+static void attend_all(const struct attending *a)
 {
-    const struct model *m = w->run->model;
+    const struct worker *w = a->w;
     const struct step *step = w->run->step;
-    const struct range all = attended_heads(m);
-    int per_group = m->plan->config.num_attention_heads / m->plan->config.num_key_value_heads;
+    const struct range all = attended_heads(a);
+    int per_group = heads_per_group(a);
     int groups = (all.end - 1) / per_group - all.begin / per_group + 1;
     // A group's heads share what is read of the cache, so they stay together while there is work
     // for all threads.
@@ -165,38 +188,44 @@ static void attend_all(const struct worker *w, int layer)
             for (int token = 0; token < sequence->n_tokens; token += block) {
                 int rest = sequence->n_tokens - token;
                 if (turn++ % w->n_threads == w->thread)
-                    attend_local_heads(w, layer, sequence, (struct range){head, next}, token,
+                    attend_local_heads(a, sequence, (struct range){head, next}, token,
                                        rest < block ? rest : block);
             }
         }
     }
 }
 
-void attention_block(const struct worker *w, int layer)
+void attention_block(const struct worker *w, int layer, int sublayer)
 {
     struct model *m = w->run->model;
-    const struct layer_weights *weights = &m->weights.layers[layer];
-    multiply(w, &(struct column_product){.panels = &weights->qkv,
-                                         .bias = weights->qkv_bias,
+    const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
+    const struct attending a = {
+        .w = w,
+        .m = m,
+        .config = &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].attention,
+        .cut = cut,
+        .share = &cut->shares[m->rank],
+        .weights = &m->weights.layers[layer][sublayer].attention,
+        .layer = layer,
+    };
+    multiply(w, &(struct column_product){.panels = &a.weights->qkv,
+                                         .bias = a.weights->qkv_bias,
                                          .out = m->scratch.outputs,
-                                         .out_stride = (size_t)weights->qkv.n});
+                                         .out_stride = (size_t)a.weights->qkv.n});
     team_barrier(m->team);
-    if (plan_gathers(m->plan, m->plan->styles.qkv))
-        gather_projected(w, layer);
+    if (cut_gathers(m->plan, cut))
+        gather_projected(&a);
     LEAVE_IF_FAILED(w);
-    struct projected projected = view_projected(m);
-    rotate_queries(w, &projected);
-    store_keys(w, layer, &projected);
+    struct projected projected = view_projected(&a);
+    rotate_queries(&a, &projected);
+    store_keys(&a, &projected);
     team_barrier(m->team);
-    attend_all(w, layer);
+    attend_all(&a);
     team_barrier(m->team);
-    struct row_product o_proj = {.what = "o_proj",
-                                 .input = m->scratch.input,
-                                 .input_stride = (size_t)weights->o.k,
-                                 .panels = &weights->o,
-                                 .leaves = &m->attention_leaves,
-                                 .tree = &m->plan->attention_tree,
-                                 .bias = weights->o_bias,
-                                 .next_norm = weights->post_norm};
-    multiply_and_reduce(w, layer, &o_proj);
+    multiply_and_reduce(w, layer, sublayer,
+                        &(struct row_product){.what = "o_proj",
+                                              .input = m->scratch.input,
+                                              .input_stride = (size_t)a.weights->o.k,
+                                              .panels = &a.weights->o,
+                                              .bias = a.weights->o_bias});
 }

@@ -1,12 +1,10 @@
-#include <stddef.h>
-
 #include "model/forward.h"
 
 // This thread's rows, as far as this rank has them. `out` [rows, stride].
 static void look_up_row(const struct worker *w, float *out, size_t stride)
 {
     const struct model *m = w->run->model;
-    const struct range rows = m->share->embed_vocab;
+    const struct range rows = m->share->dims[DIM_EMBED_ROWS];
     int begin, end;
     team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
     for (int row = begin; row < end; row++) {
@@ -18,14 +16,14 @@ static void look_up_row(const struct worker *w, float *out, size_t stride)
 
 void embed_tokens(const struct worker *w)
 {
-    static const struct column_part columns = {offsetof(struct rank_share, embed_columns), 0};
     struct run *run = w->run;
     struct model *m = run->model;
+    const struct column_part columns = {m->plan->shares, DIM_EMBED_COLUMNS, 0};
     size_t hidden = (size_t)m->plan->config.hidden_size;
     bool exchange = m->plan->n_ranks > 1 && m->plan->embed_sharded;
-    bool by_columns = m->plan->styles.embed == TP_EMBEDDING_COLWISE;
+    bool by_columns = m->plan->embed == TP_EMBEDDING_COLWISE;
     if (exchange && by_columns)
-        look_up_row(w, m->scratch.nodes, (size_t)range_width(m->share->embed_columns));
+        look_up_row(w, m->scratch.nodes, (size_t)range_width(m->share->dims[DIM_EMBED_COLUMNS]));
     else
         look_up_row(w, m->scratch.residual, hidden);
     team_barrier(m->team);

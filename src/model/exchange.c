@@ -5,11 +5,9 @@
 
 #include "model/forward.h"
 
-static struct range part_range(const struct plan *plan, int rank, const struct column_part *part)
+static struct range part_range(int rank, const struct column_part *part)
 {
-    struct range range;
-    memcpy(&range, (const char *)&plan->shares[rank] + part->range, sizeof range);
-    return range;
+    return part->shares[rank].dims[part->dim];
 }
 
 // Puts one rank's rows, `width` floats each, where they belong.
@@ -18,7 +16,7 @@ static void place_columns(const struct run *run, int rank, const struct column_p
 {
     for (int row = 0; row < run->step->n_rows; row++)
         for (int i = 0; i < n_parts; i++) {
-            struct range range = part_range(run->model->plan, rank, &parts[i]);
+            struct range range = part_range(rank, &parts[i]);
             size_t count = (size_t)range_width(range);
             memcpy(out + (size_t)row * out_stride + parts[i].base + range.begin, from,
                    count * sizeof *out);
@@ -34,8 +32,7 @@ enum status gather_columns(struct run *run, const struct column_part *parts, int
     for (int rank = 0; rank < m->plan->n_ranks; rank++) {
         bytes[rank] = 0;
         for (int i = 0; i < n_parts; i++)
-            bytes[rank] +=
-                (size_t)range_width(part_range(m->plan, rank, &parts[i])) * rows * sizeof *out;
+            bytes[rank] += (size_t)range_width(part_range(rank, &parts[i])) * rows * sizeof *out;
     }
     TRY(comm_all_gather(m->comm, own, bytes[m->rank], bytes, m->scratch.received));
     const float *next = m->scratch.received;
@@ -67,7 +64,7 @@ enum status gather_rows(struct run *run, const int *counts, size_t row_bytes, vo
 static int owner_of(const struct plan *plan, int32_t token)
 {
     int rank = 0;
-    while (token >= plan->shares[rank].embed_vocab.end)
+    while (token >= plan->shares[rank].dims[DIM_EMBED_ROWS].end)
         rank++;
     assert(rank < plan->n_ranks);
     return rank;

@@ -1,59 +1,60 @@
-// A model family as data: its parameters, the part of a layer each belongs to, and the words for
-// its edges. One file per family; a variant that differs in its config alone is a row of the same
-// table.
+// A model family: how it reads config.json, and the names of its tensors. One file in
+// model/families and one row in families.c for each.
 #ifndef COLROW_MODEL_FAMILY_H
 #define COLROW_MODEL_FAMILY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hf/model_config.h"
-#include "hf/tp_plan_rules.h"
+#include "model/model_config.h"
+#include "model/slot.h"
 
-// The places where a parameter is used. Matrices are [rows = outputs, columns = inputs], as
-// HuggingFace stores them.
-enum part {
-    PART_EMBED,
-    PART_INPUT_NORM,
-    PART_Q,
-    PART_K,
-    PART_V,
-    PART_O,
-    PART_POST_NORM,
-    PART_GATE,
-    PART_UP,
-    PART_DOWN,
-    PART_NORM,
-    PART_LM_HEAD,
-    PARTS,
-};
+enum { FUSED_MAX = 3 }; // slots of one tensor
 
-struct family_parameter {
-    const char *name; // "model.layers.%d.self_attn.q_proj.weight"
-    enum part part;
-    bool bias, per_layer;
+// One tensor, or one in each layer that has its slot. Matrices are [rows = outputs, columns =
+// inputs], as HuggingFace stores them.
+struct parameter_row {
+    const char *name; // "model.layers.%d.self_attn.qkv_proj.weight"
+    int8_t sublayer;  // of each layer, from 0; -1: outside the layers
+    bool bias;
+    uint8_t n_slots; // more than one: fused, the rows of one behind those of the other
+    enum slot slots[FUSED_MAX];
 };
+#define PARAMETER(name, sublayer, slot)                                                            \
+    {                                                                                              \
+        name ".weight", sublayer, false, 1,                                                        \
+        {                                                                                          \
+            slot                                                                                   \
+        }                                                                                          \
+    }
+#define PARAMETER_BIAS(name, sublayer, slot)                                                       \
+    {                                                                                              \
+        name ".bias", sublayer, true, 1,                                                           \
+        {                                                                                          \
+            slot                                                                                   \
+        }                                                                                          \
+    }
+#define PARAMETER_WITH_BIAS(name, sublayer, slot)                                                  \
+    PARAMETER(name, sublayer, slot), PARAMETER_BIAS(name, sublayer, slot)
 
 struct family {
-    enum model_family id;
-    const char *model_type;  // whose default plan of HuggingFace applies
+    const char *model_type, *architecture;
     const char *base_prefix; // "model.": base_model_prefix, which checkpoints may lack or repeat
-    const struct family_parameter *parameters;
+    const struct parameter_row *parameters;
     int n_parameters;
     // tensors of checkpoints that carry nothing we need, by the end of their name; NULL-terminated
     const char *const *ignored;
+    // Fills layers, ropes, norms and numbers; `out` is zero but for names and dtype.
+    enum status (*describe)(const struct config_reader *reader, struct model_config *out);
 };
 
-const struct family *family_of(enum model_family id);
+// families.c: NULL-terminated, in the order in which they are named to users.
+extern const struct family *const families[];
 
-// Does a model of this config have the parameter? A tied lm_head has none of its own but counts:
-// rules may name it.
-bool family_has(const struct family_parameter *parameter, const struct model_config *config);
-void family_shape(const struct family_parameter *parameter, const struct model_config *config,
-                  int64_t *rows, int64_t *columns);
-bool family_is_norm(enum part part); // its weight is a vector
-// May a rule give this style to the part?
-bool family_allows(enum part part, enum tp_style style);
-const char *family_part_name(enum part part); // "q_proj"
+// The row of a slot in a sublayer of this place; NULL: none.
+const struct parameter_row *family_row(const struct family *family, int sublayer, enum slot slot,
+                                       bool bias);
+// The module's own name, "q_proj", for messages; into `out`.
+void family_row_label(const struct parameter_row *row, char *out, size_t room);
 
 #endif

@@ -61,22 +61,30 @@ static enum status check_step(const struct model *m, const struct step *step,
     return check_sequences(m, step);
 }
 
-// cos and sin of this thread's rows.
+// cos and sin of this thread's rows of a sequence.
+static void find_angles_of(const struct model *m, const struct step_sequence *q, int first,
+                           int last)
+{
+    for (int i = 0; i < m->plan->config.n_ropes; i++) {
+        const struct rope *rope = &m->ropes[i];
+        size_t half = (size_t)rope->half;
+        for (int row = first; row < last; row++)
+            rope_angles(rope, q->position + (row - q->first_row), false,
+                        m->scratch.cosines[i] + (size_t)row * half,
+                        m->scratch.sines[i] + (size_t)row * half);
+    }
+}
+
 static void find_angles(const struct worker *w)
 {
-    const struct model *m = w->run->model;
     const struct step *step = w->run->step;
-    size_t half = (size_t)m->rope.half;
     int begin, end;
     team_part(step->n_rows, w->thread, w->n_threads, &begin, &end);
     for (int s = 0; s < step->n_sequences; s++) {
         const struct step_sequence *q = &step->sequences[s];
         int first = begin > q->first_row ? begin : q->first_row;
         int last = end < q->first_row + q->n_tokens ? end : q->first_row + q->n_tokens;
-        for (int row = first; row < last; row++)
-            rope_angles(&m->rope, q->position + (row - q->first_row),
-                        m->scratch.cosines + (size_t)row * half,
-                        m->scratch.sines + (size_t)row * half);
+        find_angles_of(w->run->model, q, first, last);
     }
 }
 
@@ -104,6 +112,7 @@ static void capture(const struct worker *w, int layer)
     const struct run *run = w->run;
     const struct model *m = run->model;
     const struct model_config *c = &m->plan->config;
+    const struct stream_norm norm = {&c->final_norm, &m->weights.final_norm};
     if (!run->step->capture)
         return;
     if (m->plan->residual_sharded && m->plan->n_ranks > 1)
@@ -118,8 +127,7 @@ static void capture(const struct worker *w, int layer)
     for (int row = begin; row < end; row++) {
         const float *x = m->scratch.residual + (size_t)row * hidden;
         if (layer == c->num_hidden_layers)
-            m->kernels->rmsnorm(x, m->weights.norm, (float)c->rms_norm_eps, c->hidden_size,
-                                COMPUTE_F32, out + (size_t)row * hidden);
+            norm_row(m, &norm, x, COMPUTE_F32, out + (size_t)row * hidden);
         else
             memcpy(out + (size_t)row * hidden, x, hidden * sizeof *x);
     }
@@ -132,10 +140,26 @@ static void begin_part(const struct worker *w, int layer, const char *part)
         comm_mark(w->run->model->comm, w->run->step->number, layer, part);
 }
 
+static void run_sublayer(const struct worker *w, int layer, int sublayer)
+{
+    const struct model_config *c = &w->run->model->plan->config;
+    switch (model_config_layer(c, layer)->sublayers[sublayer].kind) {
+    case MIX_ATTENTION:
+        begin_part(w, layer, "attention");
+        attention_block(w, layer, sublayer);
+        return;
+    case MIX_MLP:
+        begin_part(w, layer, "mlp");
+        mlp_block(w, layer, sublayer);
+        return;
+    }
+}
+
 static void forward_work(void *context, int thread, int n_threads)
 {
     struct worker w = {context, thread, n_threads};
     const struct model *m = w.run->model;
+    const struct model_config *c = &m->plan->config;
     number_mode_set();
     copy_pages(&w);
     begin_part(&w, -1, "embed_tokens");
@@ -144,15 +168,14 @@ static void forward_work(void *context, int thread, int n_threads)
     LEAVE_IF_FAILED(&w);
     capture(&w, 0);
     LEAVE_IF_FAILED(&w);
-    norm_rows(&w, 0, m->weights.layers[0].input_norm);
+    const struct stream_norm first = first_norm(m, 0);
+    norm_rows(&w, 0, &first);
     LEAVE_IF_FAILED(&w);
-    for (int layer = 0; layer < m->plan->config.num_hidden_layers; layer++) {
-        begin_part(&w, layer, "attention");
-        attention_block(&w, layer);
-        LEAVE_IF_FAILED(&w);
-        begin_part(&w, layer, "mlp");
-        mlp_block(&w, layer);
-        LEAVE_IF_FAILED(&w);
+    for (int layer = 0; layer < c->num_hidden_layers; layer++) {
+        for (int i = 0; i < model_config_layer(c, layer)->n_sublayers; i++) {
+            run_sublayer(&w, layer, i);
+            LEAVE_IF_FAILED(&w);
+        }
         capture(&w, layer + 1);
         LEAVE_IF_FAILED(&w);
     }

@@ -15,9 +15,14 @@
 #include "model/scratch.h"
 #include "model/weights.h"
 
+// Where a layer's keys and values lie in a page.
+struct kv_place {
+    size_t offset, head_stride; // bytes; of the layer, and from one local head to the next
+};
+
 struct model {
     const struct plan *plan;
-    const struct rank_share *share;
+    const struct share *share; // outside the layers
     const struct kernels *kernels;
     enum product_order order;
     struct comm *comm;
@@ -26,18 +31,20 @@ struct model {
     struct scratch_size size;
     int64_t kv_pages, host_pages;
 
-    struct weights weights; // in the memory of model_options.weights
-    struct rope rope;
+    struct arena arena;
+    struct weights weights;   // in the memory of model_options.weights
+    struct rope *ropes;       // [plan->config.n_ropes]
+    struct kv_place *kv;      // [num_hidden_layers]
+    struct leaf_plan whole;   // of hidden
+    struct leaf_plan *leaves; // [plan->n_cuts], of this rank
     struct scratch scratch;
-    struct leaf_plan whole, attention_leaves,
-        mlp_leaves; // of hidden; of o_columns; of intermediate
 
     void *scratch_memory;
     // [kv_pages][layers][local kv heads][keys, values]: all of a page is in one place, so that
     // pages can move
     char *kv_memory;
-    char *host_memory;               // [host_pages], the same; NULL: none
-    size_t page_stride, head_stride; // bytes; of a page, and of one layer's head in it
+    char *host_memory;  // [host_pages], the same; NULL: none
+    size_t page_stride; // bytes
     struct model_memory memory;
 };
 
@@ -66,21 +73,33 @@ enum status check_copies(const struct model *m, const struct step *step) STATUS_
 void copy_pages(const struct worker *w);
 // embedding.c: the residual stream's first value.
 void embed_tokens(const struct worker *w);
-// attention_block.c: q_proj, k_proj and v_proj of what input_layernorm has left in scratch.input,
-// to the residual addition after o_proj and post_attention_layernorm, which are one pass.
-void attention_block(const struct worker *w, int layer);
-// mlp_block.c: gate_proj and up_proj likewise, to the residual addition after down_proj and the
-// next layer's input_layernorm.
-void mlp_block(const struct worker *w, int layer);
+// attention_block.c: from what the norm before it has left in scratch.input to the residual
+// addition after o_proj and the norm of what follows, which are one pass.
+void attention_block(const struct worker *w, int layer, int sublayer);
+// mlp_block.c: likewise, from gate_proj and up_proj on.
+void mlp_block(const struct worker *w, int layer, int sublayer);
 // logits.c: final norm, lm_head and the largest of each row.
 void compute_logits(const struct worker *w);
 
 // products.c: the operations that several blocks share. They end without a barrier unless said
 // otherwise.
 //
+//
+// A norm of the residual stream, with what it multiplies by.
+struct stream_norm {
+    const struct norm_config *config; // NULL: none
+    const struct norm_weights *weights;
+};
+// What is normed for the first sublayer of a layer, or for the one that follows a sublayer; none
+// after the last.
+struct stream_norm first_norm(const struct model *m, int layer);
+struct stream_norm norm_after(const struct model *m, int layer, int sublayer);
+// y = norm(x), as a product's input.
+void norm_row(const struct model *m, const struct stream_norm *norm, const float *x,
+              enum compute_type type, void *y);
 // The normed residual of all rows, as a product's input, into scratch.input. Ends with a barrier;
 // the run may have failed.
-void norm_rows(const struct worker *w, int layer, const float *weight);
+void norm_rows(const struct worker *w, int layer, const struct stream_norm *norm);
 // This thread's part of [range.begin, range.end).
 struct range range_part(const struct worker *w, struct range range);
 // out [rows, panels.n] = scratch.input [rows, panels.k] times the panels, + bias.
@@ -101,24 +120,24 @@ struct gated_product {
 };
 void multiply_gated(const struct worker *w, const struct gated_product *product);
 // Row-parallel: input [rows, panels.k] times the panels, summed along the tree over all
-// ranks, + bias, is added to the residual, whose norm then is in scratch.input as after
-// norm_rows(). Ends with a barrier; the run may have failed.
+// ranks, + bias, normed where the sublayer says so, is added to the residual, whose norm for what
+// follows then is in scratch.input as after norm_rows(). Ends with a barrier; the run may have
+// failed.
 struct row_product {
     const char *what; // "o_proj"
     const void *input;
     size_t input_stride; // elements
     const struct panels *panels;
-    const struct leaf_plan *leaves;
-    const struct reduction_tree *tree;
-    const float *bias;      // [hidden] or NULL
-    const float *next_norm; // [hidden], of the block that follows, or NULL
+    const float *bias; // [hidden] or NULL
 };
-void multiply_and_reduce(const struct worker *w, int layer, const struct row_product *product);
+void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
+                         const struct row_product *product);
 
 // exchange.c, for thread 0 alone: columns of which each rank has a range, one part after the other
 // in its rows.
 struct column_part {
-    size_t range; // offsetof(struct rank_share, ...)
+    const struct share *shares; // [n_ranks]
+    enum dim dim;
     int32_t base; // where the part begins in a gathered row
 };
 enum status gather_columns(struct run *run, const struct column_part *parts, int n_parts,

@@ -33,13 +33,12 @@ static void norm_logit_rows(const struct worker *w)
 {
     const struct model *m = w->run->model;
     const struct step *step = w->run->step;
-    const struct model_config *c = &m->plan->config;
-    size_t hidden = (size_t)c->hidden_size, item = input_bytes(m->plan->compute);
+    const struct stream_norm norm = {&m->plan->config.final_norm, &m->weights.final_norm};
+    size_t hidden = (size_t)m->plan->config.hidden_size, item = input_bytes(m->plan->compute);
     struct range part = range_part(w, logits_in(step, w->run->own_rows));
     for (int i = part.begin; i < part.end; i++)
-        m->kernels->rmsnorm(m->scratch.residual + (size_t)step->logit_rows[i] * hidden,
-                            m->weights.norm, (float)c->rms_norm_eps, c->hidden_size,
-                            m->plan->compute, (char *)m->scratch.input + (size_t)i * hidden * item);
+        norm_row(m, &norm, m->scratch.residual + (size_t)step->logit_rows[i] * hidden,
+                 m->plan->compute, (char *)m->scratch.input + (size_t)i * hidden * item);
     team_barrier(m->team);
     if (!m->plan->residual_sharded || m->plan->n_ranks == 1)
         return;
@@ -73,10 +72,11 @@ static void take_columns(const struct worker *w, const float *logits, int column
         float largest;
         int at = m->kernels->argmax(row, n, &largest);
         if (best[i].id < 0 || largest > best[i].value) // of equals, the smaller id came first
-            best[i] = (struct step_best){largest, m->share->vocab.begin + column + at};
+            best[i] = (struct step_best){largest, m->share->dims[DIM_VOCAB].begin + column + at};
         if (run->step->logit_full[i])
-            memcpy(run->results->logits + (size_t)i * vocab + m->share->vocab.begin + column, row,
-                   (size_t)n * sizeof *row);
+            memcpy(run->results->logits + (size_t)i * vocab + m->share->dims[DIM_VOCAB].begin +
+                       column,
+                   row, (size_t)n * sizeof *row);
     }
 }
 

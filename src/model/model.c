@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "device/device.h"
 #include "model/forward.h"
+#include "model/kv_layout.h"
 #include "model/model_weights.h"
 #include "model/plan_build.h"
 
@@ -29,15 +30,43 @@ static void leaves_of(const struct reduction_tree *tree, const int32_t *bounds, 
     assert(out->n_leaves == n_present);
 }
 
-static void set_leaves(struct model *m)
+static enum status set_leaves(struct model *m)
 {
     const struct plan *plan = m->plan;
+    TRY(arena_take(&m->arena, (size_t)plan->n_cuts, sizeof *m->leaves, &m->leaves));
     m->whole = (struct leaf_plan){.n_leaves = 1, .n_nodes = 1};
     m->whole.leaf[0].k_end = plan->config.hidden_size;
-    leaves_of(&plan->attention_tree, plan->attention_leaf_bounds,
-              plan->attention_tree.n_ranks > 1 ? m->rank : 0, &m->attention_leaves);
-    leaves_of(&plan->mlp_tree, plan->mlp_leaf_bounds, plan->mlp_tree.n_ranks > 1 ? m->rank : 0,
-              &m->mlp_leaves);
+    for (int i = 0; i < plan->n_cuts; i++) {
+        const struct cut *cut = &plan->cuts[i];
+        leaves_of(&cut->tree, cut->leaf_bounds, cut->tree.n_ranks > 1 ? m->rank : 0, &m->leaves[i]);
+    }
+    return OK;
+}
+
+static enum status set_ropes(struct model *m)
+{
+    const struct model_config *c = &m->plan->config;
+    TRY(arena_take(&m->arena, (size_t)c->n_ropes + 1, sizeof *m->ropes, &m->ropes));
+    for (int i = 0; i < c->n_ropes; i++)
+        rope_init(&m->ropes[i], &c->ropes[i]);
+    return OK;
+}
+
+// Where each layer's keys lie in a page; with it the page's size.
+static enum status place_keys(struct model *m)
+{
+    const struct model_config *c = &m->plan->config;
+    TRY(arena_take(&m->arena, (size_t)c->num_hidden_layers, sizeof *m->kv, &m->kv));
+    m->page_stride = 0;
+    for (int layer = 0; layer < c->num_hidden_layers; layer++) {
+        const struct layer_config *l = model_config_layer(c, layer);
+        m->kv[layer] = (struct kv_place){.offset = m->page_stride};
+        for (int i = 0; i < l->n_sublayers; i++)
+            if (l->sublayers[i].kind == MIX_ATTENTION)
+                m->kv[layer].head_stride = kv_head_bytes(m->plan, &l->sublayers[i].attention);
+        m->page_stride += kv_layer_bytes(m->plan, m->rank, layer);
+    }
+    return OK;
 }
 
 static void touch_memory(char *at, const char *past)
@@ -51,12 +80,8 @@ static void touch_memory(char *at, const char *past)
 
 static enum status reserve_pages(struct model *m)
 {
-    const struct model_config *c = &m->plan->config;
     size_t bytes;
-    m->head_stride =
-        2 * (size_t)KV_PAGE_TOKENS * (size_t)c->head_dim * compute_bytes(m->plan->cache);
-    m->page_stride =
-        m->head_stride * (size_t)c->num_hidden_layers * (size_t)range_width(m->share->kv_heads);
+    TRY(place_keys(m));
     size_t host_bytes;
     if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes) ||
         !checked_mul(m->page_stride, (size_t)m->host_pages, &host_bytes))
@@ -114,9 +139,10 @@ enum status model_open(const struct model_options *options, struct model **out)
     m->host_pages = options->host_pages;
     m->size =
         (struct scratch_size){options->rows_max, options->logit_rows_max, team_size(options->team)};
-    rope_init(&m->rope, &plan->config);
-    set_leaves(m);
+    arena_init(&m->arena);
     enum status status = OK;
+    TRY_DONE(set_ropes(m));
+    TRY_DONE(set_leaves(m));
     TRY_DONE(reserve_pages(m));
     TRY_DONE(reserve_scratch(m));
     *out = m;
@@ -133,6 +159,7 @@ void model_close(struct model *m)
     device_memory_free(m->kv_memory, m->memory.kv_bytes);
     device_memory_free(m->host_memory, m->memory.host_kv_bytes);
     device_memory_free(m->scratch_memory, m->memory.scratch_bytes);
+    arena_fini(&m->arena);
     free(m);
 }
 

@@ -7,25 +7,45 @@
 
 #include "model/plan_build.h"
 
-static enum status check_config(const struct model_config *c)
+static enum status expect_pairs(const char *key, int32_t value)
 {
-    const struct {
-        const char *key;
-        int32_t value;
-    } even[] = {{"hidden_size", c->hidden_size}, {"head_dim", c->head_dim}};
-    for (size_t i = 0; i < sizeof even / sizeof even[0]; i++)
-        if (even[i].value < 2 || even[i].value % 2)
-            return fail(ERR_UNSUPPORTED,
-                        "config.json: \"%s\" is %d; expected an even number: products go in pairs",
-                        even[i].key, even[i].value);
-    if (c->intermediate_size < 1)
-        return fail(ERR_INPUT, "config.json: \"intermediate_size\" is %d; expected 1 or more",
-                    c->intermediate_size);
-    if (c->num_key_value_heads < 1 || c->num_attention_heads % c->num_key_value_heads)
+    if (value >= 2 && value % 2 == 0)
+        return OK;
+    return fail(ERR_UNSUPPORTED,
+                "config.json: \"%s\" is %d; expected an even number: products go in pairs", key,
+                value);
+}
+
+static enum status check_attention(const struct attention_config *a)
+{
+    TRY(expect_pairs("head_dim", a->head_dim));
+    if (a->num_key_value_heads < 1 || a->num_attention_heads % a->num_key_value_heads)
         return fail(ERR_INPUT,
                     "config.json: \"num_attention_heads\" is %d; expected a multiple of "
                     "\"num_key_value_heads\" %d",
-                    c->num_attention_heads, c->num_key_value_heads);
+                    a->num_attention_heads, a->num_key_value_heads);
+    return OK;
+}
+
+static enum status check_sublayer(const struct sublayer_config *sublayer)
+{
+    switch (sublayer->kind) {
+    case MIX_ATTENTION:
+        return check_attention(&sublayer->attention);
+    case MIX_MLP:
+        if (sublayer->mlp.intermediate_size < 1)
+            return fail(ERR_INPUT, "config.json: \"intermediate_size\" is %d; expected 1 or more",
+                        sublayer->mlp.intermediate_size);
+    }
+    return OK;
+}
+
+static enum status check_config(const struct model_config *c)
+{
+    TRY(expect_pairs("hidden_size", c->hidden_size));
+    for (int kind = 0; kind < c->n_layer_kinds; kind++)
+        for (int i = 0; i < c->layer_kinds[kind].n_sublayers; i++)
+            TRY(check_sublayer(&c->layer_kinds[kind].sublayers[i]));
     return OK;
 }
 
@@ -41,6 +61,54 @@ static enum status check_options(const struct plan_options *options)
     return OK;
 }
 
+static bool cut_alike(const struct sublayer_config *a, const struct sublayer_config *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    switch (a->kind) {
+    case MIX_ATTENTION:
+        return a->attention.num_attention_heads == b->attention.num_attention_heads &&
+               a->attention.num_key_value_heads == b->attention.num_key_value_heads &&
+               a->attention.head_dim == b->attention.head_dim;
+    case MIX_MLP:
+        return a->mlp.intermediate_size == b->mlp.intermediate_size;
+    }
+    return false;
+}
+
+static int32_t product_width(const struct sublayer_config *sublayer)
+{
+    switch (sublayer->kind) {
+    case MIX_ATTENTION:
+        return sublayer->attention.num_attention_heads * sublayer->attention.head_dim;
+    case MIX_MLP:
+        return (sublayer->mlp.intermediate_size + 1) / 2 * 2;
+    }
+    return 0;
+}
+
+// One for each size of sublayers.
+static enum status find_cuts(struct plan *plan)
+{
+    struct model_config *c = &plan->config;
+    plan->n_cuts = 0;
+    TRY(arena_take(&plan->arena, CUTS_MAX, sizeof *plan->cuts, &plan->cuts));
+    memset(plan->cuts, 0, CUTS_MAX * sizeof *plan->cuts);
+    for (int kind = 0; kind < c->n_layer_kinds; kind++)
+        for (int i = 0; i < c->layer_kinds[kind].n_sublayers; i++) {
+            const struct sublayer_config *sublayer = &c->layer_kinds[kind].sublayers[i];
+            int at = 0;
+            while (at < plan->n_cuts &&
+                   !(plan->cuts[at].place == i && cut_alike(plan->cuts[at].sublayer, sublayer)))
+                at++;
+            if (at == plan->n_cuts)
+                plan->cuts[plan->n_cuts++] = (struct cut){
+                    .sublayer = sublayer, .place = i, .width = product_width(sublayer)};
+            plan->cut_of[kind][i] = (uint8_t)at;
+        }
+    return OK;
+}
+
 // All up to the shares, for `n_ranks` instead of what the options say.
 static enum status compile_parts(struct plan *plan, const struct model_config *config,
                                  const struct plan_options *options, int n_ranks,
@@ -51,20 +119,18 @@ static enum status compile_parts(struct plan *plan, const struct model_config *c
         plan_ties(config, options->checkpoint, options->head_is_embed);
     plan->head_is_repeated = options->head_is_embed && plan->config.tie_word_embeddings;
     plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
-    plan->intermediate = (config->intermediate_size + 1) / 2 * 2;
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
     plan->n_ranks = n_ranks;
     plan->reduction_leaves =
         options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
-    TRY(plan_resolve_styles(plan, options->rules, styles));
-    plan->attention_sharded = plan->styles.qkv == TP_COLWISE;
-    plan->residual_sharded = plan->styles.norms == TP_SEQUENCE_PARALLEL;
-    plan->mlp_sharded = plan->styles.gate_up == TP_COLWISE;
-    plan->lm_head_sharded = style_is_colwise(plan->styles.lm_head);
-    plan->embed_sharded = plan->styles.embed != TP_REPLICATE;
+    TRY(find_cuts(plan));
+    TRY(plan_resolve_styles(plan, options, styles));
+    plan->residual_sharded = plan->norms == TP_SEQUENCE_PARALLEL;
+    plan->lm_head_sharded = style_is_colwise(plan->lm_head);
+    plan->embed_sharded = plan->embed != TP_REPLICATE;
     plan->lm_head_is_embed = plan->config.tie_word_embeddings &&
-                             plan->styles.embed != TP_EMBEDDING_COLWISE &&
+                             plan->embed != TP_EMBEDDING_COLWISE &&
                              plan->lm_head_sharded == plan->embed_sharded;
     if (n_ranks > COMM_RANKS_MAX)
         return fail(ERR_INPUT, "a group has at most %d ranks", COMM_RANKS_MAX);
@@ -143,8 +209,7 @@ enum status plan_compile(const struct model_config *config, const struct plan_op
     struct resolved_styles styles;
     TRY(plan_new(&plan));
     enum status status = compile_parts(plan, config, options, options->n_ranks, &styles);
-    if (status == ERR_INPUT &&
-        plan->styles.qkv != TP_NONE) { // the styles are fine: it is the number
+    if (status == ERR_INPUT && plan->embed != TP_NONE) { // the styles are fine: it is the number
         char reason[STATUS_MESSAGE_MAX / 2];
         snprintf(reason, sizeof reason, "%s", status_message());
         status = refuse_size(config, options, reason);

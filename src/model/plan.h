@@ -10,18 +10,20 @@
 #include "comm/reduction_tree.h"
 #include "device/number.h"
 #include "hf/checkpoint.h"
-#include "hf/model_config.h"
 #include "hf/tp_plan_rules.h"
+#include "model/family.h"
 #include "model/placement.h"
+#include "model/slot.h"
 
-enum { REDUCTION_LEAVES_DEFAULT = 8 };
+enum { REDUCTION_LEAVES_DEFAULT = 8, CUTS_MAX = LAYER_KINDS_MAX * SUBLAYERS_MAX };
 
 struct plan_options {
     int n_ranks;
     int reduction_leaves;              // 0: REDUCTION_LEAVES_DEFAULT
     enum compute_type compute;         // resolved dtype
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
-    const struct tp_plan_rules *rules; // NULL: the family's default
+    const struct tp_plan_rules *rules; // NULL: colrow's default
+    bool rules_replace;                // what no rule names is replicated, not cut by default
     // What it stores decides whether the embeddings are tied; NULL: config.json alone does.
     const struct checkpoint *checkpoint;
     bool head_is_embed; // what plan_head_is_embed() found
@@ -31,27 +33,29 @@ struct plan_options {
 struct range {
     int32_t begin, end;
 };
-struct rank_share {
-    struct range heads; // query heads
+
+// A rank's share of one cut, or of what lies outside the layers.
+struct share {
+    struct range heads; // query heads that it attends
     // KV heads it computes and caches (shared with neighbours when a group is split)
     struct range kv_heads;
-    struct range attention_leaves;
-    struct range intermediate; // MLP columns
-    struct range mlp_leaves;
-    struct range vocab;       // rows of lm_head
-    struct range embed_vocab; // rows of the embedding (equal to vocab when tied and sharded)
-    // Rows and columns of the weights. They follow from the above except where a style gathers its
+    struct range leaves;
+    // Rows and columns of weights. They follow from the above except where a style gathers its
     // output or splits its input.
-    struct range q_rows, kv_rows; // of q_proj; of k_proj and v_proj each
-    struct range o_columns;       // of o_proj
-    struct range gate_up_rows;    // of gate_proj and up_proj each
-    struct range embed_columns;   // of the embedding
+    struct range dims[DIMS];
 };
 
-// What the forward pass follows: one style for each group of parameters that lie on the same edges.
-struct plan_styles {
-    enum tp_style embed, norms, qkv, o, gate_up, down,
-        lm_head; // TP_REPLICATE where no rule says otherwise
+// How sublayers of one kind and size are cut. Sublayers of many layers share it.
+struct cut {
+    const struct sublayer_config *sublayer; // in plan.config: the first of them
+    int place;                              // which sublayer of a layer it is
+    bool sharded; // a rank attends to its own heads only, or activates its own columns
+    // of the projections before it and of the product after it: TP_REPLICATE without a rule
+    enum tp_style query, key, value, gate_up, out;
+    int32_t width;        // k of the product after it, rounded up to a pair (numerics section 4)
+    int32_t *leaf_bounds; // [leaves + 1], in that k (elements)
+    struct reduction_tree tree; // of one rank where that product is whole on each
+    struct share *shares;       // [n_ranks]
 };
 
 // One parameter as `colrow plan` shows it.
@@ -62,8 +66,13 @@ struct plan_parameter {
     enum element_type stored; // in the checkpoint; ELEMENT_NONE when it is not there (tied lm_head)
     int64_t rows, columns;    // columns 1 for vectors
     bool is_bias, is_vector;  // a bias that the checkpoint lacks is zero
-    // of each rank: which rows and columns; out of the plan's arena
-    struct range *rank_rows, *rank_columns;
+    int8_t sublayer;          // of its layer; -1: outside the layers
+    int n_parts;              // more than one: fused, their rows one behind the other
+    enum slot slots[FUSED_MAX];
+    int32_t part_rows[FUSED_MAX + 1]; // where each begins; the last one is `rows`
+    // Which rows and columns: [n_ranks * n_parts], [n_ranks]; out of the plan's arena. Rows count
+    // from the tensor's first.
+    const struct range *rank_rows, *rank_columns;
 };
 
 struct plan {
@@ -73,24 +82,19 @@ struct plan {
     enum compute_type cache; // of the KV cache, and of attention's products
     int n_ranks;
     int reduction_leaves;
-    struct plan_styles styles;
-    bool attention_sharded; // a rank attends to its own heads only
-    bool residual_sharded;  // sequence_parallel: between blocks a rank has some of the tokens
-    bool mlp_sharded, lm_head_sharded, embed_sharded;
+    enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
+    bool residual_sharded; // sequence_parallel: between blocks a rank has some of the tokens
+    bool lm_head_sharded, embed_sharded;
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory
     bool is_untied;        // config.json ties, but the checkpoint stores both; `config` says no
     bool head_is_repeated; // ... with the same bits: `config` says yes, and one copy is loaded
-    int32_t intermediate;  // intermediate_size, rounded up to a pair (docs/numerics.md section 4)
-    struct rank_share *shares; // [n_ranks]
-    struct reduction_tree attention_tree,
-        mlp_tree;                   // of one rank where o_proj or down_proj is whole on each
-    int32_t *attention_leaf_bounds; // [leaves + 1], in o_proj's k (elements)
-    int32_t *mlp_leaf_bounds;       // [leaves + 1]
+    struct share *shares;  // [n_ranks], outside the layers: of the vocabulary
+    int n_cuts;
+    struct cut *cuts;
+    uint8_t cut_of[LAYER_KINDS_MAX][SUBLAYERS_MAX]; // of each kind's sublayers
     struct plan_parameter *parameters;
     int n_parameters;
-    // for model/: where the parameter of a part stands (of layer 0, where each layer has one), or
-    // -1
-    int32_t parameter_at[32], parameters_per_layer;
+    int32_t *first_of_layer; // [num_hidden_layers + 1] in `parameters`
     // edges of one layer, and those before and after the layers, with their actions, for printing:
     // "o_proj -> residual: all-reduce"
     struct plan_edge {
@@ -108,10 +112,16 @@ struct plan {
 enum status plan_compile(const struct model_config *config, const struct plan_options *options,
                          struct plan **out) STATUS_MUST_USE;
 void plan_free(struct plan *plan); // accepts NULL
-// Whether each rank's columns of a product of this style go to all ranks.
-static inline bool plan_gathers(const struct plan *plan, enum tp_style style)
+static inline const struct cut *plan_cut_of(const struct plan *plan, int layer, int sublayer)
 {
-    return plan->n_ranks > 1 && style == TP_COLWISE_GATHER_OUTPUT;
+    return &plan->cuts[plan->cut_of[plan->config.layer_kind[layer]][sublayer]];
+}
+// Whether each rank's columns of the cut's projections go to all ranks.
+static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
+{
+    return plan->n_ranks > 1 &&
+           (cut->query == TP_COLWISE_GATHER_OUTPUT || cut->key == TP_COLWISE_GATHER_OUTPUT ||
+            cut->value == TP_COLWISE_GATHER_OUTPUT || cut->gate_up == TP_COLWISE_GATHER_OUTPUT);
 }
 // Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing
 // is read. Says what is unusual.

@@ -5,14 +5,17 @@
 #include "model/family.h"
 #include "model/plan.h"
 
-// The style of each parameter, and which rule says so.
+enum { FAMILY_ROWS_MAX = 64 };
+
+// The style of each of the family's rows, and which rule says so.
 struct resolved_styles {
-    enum tp_style weight[PARTS], bias[PARTS]; // TP_NONE: no rule
-    const struct tp_rule *weight_rule[PARTS], *bias_rule[PARTS];
+    enum tp_style style[FAMILY_ROWS_MAX]; // TP_NONE: no rule, and whole by default
+    const struct tp_rule *rule[FAMILY_ROWS_MAX];
 };
 
-// plan_styles.c: matches the rules, refuses unused and contradictory ones, and fills plan->styles.
-enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *rules,
+// plan_styles.c: matches the rules, refuses unused and contradictory ones, and fills the styles of
+// the plan and of its cuts.
+enum status plan_resolve_styles(struct plan *plan, const struct plan_options *options,
                                 struct resolved_styles *out) STATUS_MUST_USE;
 bool style_is_colwise(enum tp_style style); // with or without a gather behind it
 bool style_is_rowwise(enum tp_style style);
@@ -24,10 +27,10 @@ enum status plan_cut(struct plan *plan) STATUS_MUST_USE;
 // plan_parameters.c, after both.
 enum status plan_list_parameters(struct plan *plan,
                                  const struct resolved_styles *styles) STATUS_MUST_USE;
-// The parameter of a part (`layer` is not looked at outside the layers); NULL when the model has
-// none.
-const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias,
-                                                 int layer);
+// The parameter of a slot (`layer` and `sublayer` are not looked at outside the layers), and which
+// of its parts the slot is; NULL when the model has none.
+const struct plan_parameter *plan_find_parameter(const struct plan *plan, int layer, int sublayer,
+                                                 enum slot slot, bool bias, int *part);
 
 // plan_checkpoint.c: whether lm_head is the embedding. config.json says so, and the checkpoint (may
 // be NULL) does not store both, or stores the same bits (`head_is_embed`).

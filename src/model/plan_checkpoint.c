@@ -34,24 +34,20 @@ static const struct tensor_info *find_named(const struct family *family,
     return tensor || !shorter ? tensor : checkpoint_find(checkpoint, shorter);
 }
 
-static const char *name_of_part(const struct family *family, enum part part)
+static const char *name_of_slot(const struct family *family, enum slot slot)
 {
-    for (int i = 0; i < family->n_parameters; i++)
-        if (family->parameters[i].part == part && !family->parameters[i].bias)
-            return family->parameters[i].name;
-    return NULL;
+    const struct parameter_row *row = family_row(family, -1, slot, false);
+    return row ? row->name : NULL;
 }
 
 // False unless both are stored.
 static bool find_both(const struct model_config *config, const struct checkpoint *checkpoint,
                       const struct tensor_info **embed, const struct tensor_info **head)
 {
-    const struct family *family = family_of(config->family);
+    const struct family *family = config->family;
     assert(checkpoint && embed && head);
-    if (!family)
-        return false;
-    *embed = find_named(family, checkpoint, name_of_part(family, PART_EMBED));
-    *head = find_named(family, checkpoint, name_of_part(family, PART_LM_HEAD));
+    *embed = find_named(family, checkpoint, name_of_slot(family, SLOT_EMBED));
+    *head = find_named(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
     return *embed && *head;
 }
 
@@ -107,12 +103,12 @@ const struct tensor_info *plan_find_tensor(const struct plan *plan,
                                            const struct checkpoint *checkpoint,
                                            const struct plan_parameter *p)
 {
-    const struct family *family = family_of(plan->config.family);
+    const struct family *family = plan->config.family;
     const struct tensor_info *tensor = find_named(family, checkpoint, p->name);
-    bool is_embedding = p == plan_find_parameter(plan, PART_EMBED, false, 0);
+    bool is_embedding = p == plan_find_parameter(plan, 0, -1, SLOT_EMBED, false, NULL);
     if (tensor || !is_embedding || !plan->config.tie_word_embeddings)
         return tensor;
-    return find_named(family, checkpoint, name_of_part(family, PART_LM_HEAD));
+    return find_named(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
 }
 
 // ---- checks ----
@@ -159,7 +155,7 @@ static enum status missing(const struct plan *plan, const struct plan_parameter 
                            const struct checkpoint *checkpoint)
 {
     const struct tensor_info *wrapped = find_wrapped(checkpoint, p->name);
-    bool is_head = p == plan_find_parameter(plan, PART_LM_HEAD, false, 0);
+    bool is_head = p == plan_find_parameter(plan, 0, -1, SLOT_LM_HEAD, false, NULL);
     char hint[300] = "";
     if (wrapped)
         snprintf(hint, sizeof hint,
@@ -252,7 +248,7 @@ static void tell_of_repeated(const struct checkpoint *checkpoint)
 // config.json does not mention makes another model.
 static enum status tell_of_others(const struct plan *plan, const struct checkpoint *checkpoint)
 {
-    const struct family *family = family_of(plan->config.family);
+    const struct family *family = plan->config.family;
     const char *first = NULL;
     char *is_ours;
     int n_others = 0;

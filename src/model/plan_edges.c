@@ -10,50 +10,52 @@ enum { EDGES_MAX = 16, FLOAT_BYTES = 4 };
 static const struct placement whole = {PLACE_REPLICATE, 0}, by_rows = {PLACE_SHARD, 0},
                               by_columns = {PLACE_SHARD, 1}, summand = {PLACE_PARTIAL, 0};
 
+// What a rank puts into each collective for one token: of a cut, or (NULL) outside the layers. One
+// rank sends nothing.
+typedef uint64_t count_bytes(const struct plan *plan, const struct cut *cut, int rank);
+
 static uint64_t edge_width(struct range range)
 {
     return (uint64_t)(range.end - range.begin);
 }
 
-// What a rank puts into each collective for one token. One rank sends nothing.
-static uint64_t sum_bytes(const struct plan *plan, const struct reduction_tree *tree, int rank)
-{
-    if (tree->n_ranks == 1)
-        return 0;
-    return (uint64_t)reduction_tree_node_count(tree, rank) * (uint64_t)plan->config.hidden_size *
-           FLOAT_BYTES;
-}
-
-static uint64_t embed_bytes(const struct plan *plan, int rank)
+static uint64_t embed_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
     uint64_t hidden = (uint64_t)plan->config.hidden_size;
-    const struct rank_share *s = &plan->shares[rank];
+    const struct range *dims = plan->shares[rank].dims;
+    assert(!cut);
     if (plan->n_ranks == 1 || !plan->embed_sharded)
         return 0;
-    if (plan->styles.embed == TP_EMBEDDING_COLWISE)
-        return edge_width(s->embed_columns) * FLOAT_BYTES;
+    if (plan->embed == TP_EMBEDDING_COLWISE)
+        return edge_width(dims[DIM_EMBED_COLUMNS]) * FLOAT_BYTES;
     // The owner of a token's row sends it: on average its share of the vocabulary.
-    return hidden * FLOAT_BYTES * edge_width(s->embed_vocab) / (uint64_t)plan->config.vocab_size;
+    return hidden * FLOAT_BYTES * edge_width(dims[DIM_EMBED_ROWS]) /
+           (uint64_t)plan->config.vocab_size;
 }
 
-static uint64_t qkv_bytes(const struct plan *plan, int rank)
+static uint64_t gathered_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
-    const struct rank_share *s = &plan->shares[rank];
-    if (plan->n_ranks == 1 || plan->styles.qkv != TP_COLWISE_GATHER_OUTPUT)
-        return 0;
-    return (edge_width(s->q_rows) + 2 * edge_width(s->kv_rows)) * FLOAT_BYTES;
+    const struct range *dims = cut->shares[rank].dims;
+    uint64_t sum = 0;
+    if (cut->sublayer->kind == MIX_MLP)
+        return cut_gathers(plan, cut) ? 2 * edge_width(dims[DIM_MLP]) * FLOAT_BYTES : 0;
+    if (cut_gathers(plan, cut)) // where one is gathered, all go along
+        sum = edge_width(dims[DIM_QUERY]) + edge_width(dims[DIM_KEY]) + edge_width(dims[DIM_VALUE]);
+    return sum * FLOAT_BYTES;
 }
 
-static uint64_t gate_up_bytes(const struct plan *plan, int rank)
+static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
-    if (plan->n_ranks == 1 || plan->styles.gate_up != TP_COLWISE_GATHER_OUTPUT)
+    if (cut->tree.n_ranks == 1)
         return 0;
-    return 2 * edge_width(plan->shares[rank].gate_up_rows) * FLOAT_BYTES;
+    return (uint64_t)reduction_tree_node_count(&cut->tree, rank) *
+           (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
 }
 
 // With sequence_parallel a normed row, rounded as the product's input, goes from its owner to all.
-static uint64_t norm_bytes(const struct plan *plan, int rank)
+static uint64_t norm_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
+    (void)cut;
     (void)rank;
     if (plan->n_ranks == 1 || !plan->residual_sharded)
         return 0;
@@ -61,93 +63,104 @@ static uint64_t norm_bytes(const struct plan *plan, int rank)
     return (uint64_t)plan->config.hidden_size * item / (uint64_t)plan->n_ranks;
 }
 
-static uint64_t o_bytes(const struct plan *plan, int rank)
+static uint64_t logit_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
-    return sum_bytes(plan, &plan->attention_tree, rank);
-}
-
-static uint64_t down_bytes(const struct plan *plan, int rank)
-{
-    return sum_bytes(plan, &plan->mlp_tree, rank);
-}
-
-static uint64_t logit_bytes(const struct plan *plan, int rank)
-{
+    assert(!cut);
     return plan->n_ranks > 1 && plan->lm_head_sharded
-               ? edge_width(plan->shares[rank].vocab) * FLOAT_BYTES
+               ? edge_width(plan->shares[rank].dims[DIM_VOCAB]) * FLOAT_BYTES
                : 0;
 }
 
-static uint64_t none(const struct plan *plan, int rank)
+static uint64_t no_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
     (void)plan;
+    (void)cut;
     (void)rank;
     return 0;
 }
 
-static enum status add_edge_sum(struct plan *plan, const char *name, bool per_layer,
-                                struct placement have, struct placement need,
-                                uint64_t (*bytes)(const struct plan *plan, int rank))
+static enum status add_edge(struct plan *plan, const struct cut *cut, const char *name,
+                            struct placement have, struct placement need, count_bytes *bytes)
 {
     assert(plan->n_edges < EDGES_MAX);
     struct plan_edge *edge = &plan->edges[plan->n_edges++];
     snprintf(edge->name, sizeof edge->name, "%s", name);
     edge->have = have;
     edge->need = need;
-    edge->per_layer = per_layer;
-    for (int rank = 0; rank < plan->n_ranks; rank++)
-        edge->bytes_per_token =
-            bytes(plan, rank) > edge->bytes_per_token ? bytes(plan, rank) : edge->bytes_per_token;
+    edge->per_layer = cut != NULL;
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        uint64_t sent = bytes(plan, cut, rank);
+        edge->bytes_per_token = sent > edge->bytes_per_token ? sent : edge->bytes_per_token;
+    }
     return placement_action(have, need, &edge->action);
 }
 
-// From a column-parallel product over an element-wise operation to a row-parallel one.
-static enum status add_middle(struct plan *plan, const char *const *names, enum tp_style out,
-                              enum tp_style in,
-                              uint64_t (*gathered)(const struct plan *plan, int rank),
-                              uint64_t (*summed)(const struct plan *plan, int rank))
+// "input_layernorm -> q,k,v", by the family's name for the slot.
+static void name_edge(const struct plan *plan, int place, enum slot slot, const char *rest,
+                      char *out, size_t room)
 {
-    bool split = out == TP_COLWISE, summing = style_is_rowwise(in);
+    const struct parameter_row *row = family_row(plan->config.family, place, slot, false);
+    char label[40] = "residual";
+    if (row)
+        family_row_label(row, label, sizeof label);
+    snprintf(out, room, "%s -> %s", label, rest);
+}
+
+// From the residual stream over a column-parallel product, an operation on its outputs and a
+// row-parallel product back to the stream.
+static enum status add_sublayer(struct plan *plan, const struct cut *cut)
+{
+    bool attends = cut->sublayer->kind == MIX_ATTENTION, summing = style_is_rowwise(cut->out);
+    enum tp_style out = attends ? cut->query : cut->gate_up;
     struct placement residual = plan->residual_sharded ? by_rows : whole;
     struct placement made = style_is_colwise(out) ? by_columns : whole;
-    TRY(add_edge_sum(plan, names[0], true, made, split ? by_columns : whole, gathered));
-    TRY(add_edge_sum(plan, names[1], true, split ? by_columns : whole, summing ? by_columns : whole,
-                     none));
-    return add_edge_sum(plan, names[2], true, summing ? summand : whole, residual, summed);
+    struct placement met = cut->sharded ? by_columns : whole;
+    char name[64];
+    name_edge(plan, cut->place, SLOT_BEFORE_NORM, attends ? "q,k,v" : "gate,up", name, sizeof name);
+    TRY(add_edge(plan, cut, name, residual, whole, norm_bytes));
+    TRY(add_edge(plan, cut, attends ? "q,k,v -> attention" : "gate,up -> activation", made, met,
+                 gathered_bytes));
+    TRY(add_edge(plan, cut, attends ? "attention -> o_proj" : "activation -> down_proj", met,
+                 summing ? by_columns : whole, no_bytes));
+    name_edge(plan, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN, "residual", name, sizeof name);
+    return add_edge(plan, cut, name, summing ? summand : whole, residual, sum_bytes);
 }
 
 enum status plan_list_edges(struct plan *plan)
 {
-    static const char *const attention[] = {"q,k,v -> attention", "attention -> o_proj",
-                                            "o_proj -> residual"};
-    static const char *const mlp[] = {"gate,up -> activation", "activation -> down_proj",
-                                      "down_proj -> residual"};
-    const struct plan_styles *s = &plan->styles;
     struct placement normed = plan->residual_sharded ? by_rows : whole;
+    char name[64];
     TRY(arena_take(&plan->arena, EDGES_MAX, sizeof *plan->edges, &plan->edges));
     memset(plan->edges, 0, EDGES_MAX * sizeof *plan->edges);
     // A looked-up row is with the rank that owns the token's part of the vocabulary: rows, not
     // summands. HuggingFace sums zeros to it; gathering sends each row once and keeps even the sign
     // of a zero.
-    TRY(add_edge_sum(plan, "embed_tokens -> residual", false,
-                     s->embed == TP_EMBEDDING_ROWWISE   ? by_rows
-                     : s->embed == TP_EMBEDDING_COLWISE ? by_columns
-                                                        : whole,
-                     whole, embed_bytes));
-    TRY(add_edge_sum(plan, "input_layernorm -> q,k,v", true, normed, whole, norm_bytes));
-    TRY(add_middle(plan, attention, s->qkv, s->o, qkv_bytes, o_bytes));
-    TRY(add_edge_sum(plan, "post_attention_layernorm -> gate,up", true, normed, whole, norm_bytes));
-    TRY(add_middle(plan, mlp, s->gate_up, s->down, gate_up_bytes, down_bytes));
-    TRY(add_edge_sum(plan, "norm -> lm_head", false, normed, whole, norm_bytes));
-    return add_edge_sum(plan, "lm_head -> logits", false,
-                        plan->lm_head_sharded ? by_columns : whole, whole, logit_bytes);
+    name_edge(plan, -1, SLOT_EMBED, "residual", name, sizeof name);
+    TRY(add_edge(plan, NULL, name,
+                 plan->embed == TP_EMBEDDING_ROWWISE   ? by_rows
+                 : plan->embed == TP_EMBEDDING_COLWISE ? by_columns
+                                                       : whole,
+                 whole, embed_bytes));
+    const struct layer_config *first = model_config_layer(&plan->config, 0);
+    for (int i = 0; i < first->n_sublayers; i++)
+        TRY(add_sublayer(plan, plan_cut_of(plan, 0, i)));
+    name_edge(plan, -1, SLOT_FINAL_NORM, "lm_head", name, sizeof name);
+    TRY(add_edge(plan, NULL, name, normed, whole, norm_bytes));
+    name_edge(plan, -1, SLOT_LM_HEAD, "logits", name, sizeof name);
+    return add_edge(plan, NULL, name, plan->lm_head_sharded ? by_columns : whole, whole,
+                    logit_bytes);
 }
 
 uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)
 {
     assert(rank >= 0 && rank < plan->n_ranks);
-    uint64_t layer = qkv_bytes(plan, rank) + o_bytes(plan, rank) + gate_up_bytes(plan, rank) +
-                     down_bytes(plan, rank) + 2 * norm_bytes(plan, rank);
-    return embed_bytes(plan, rank) + norm_bytes(plan, rank) +
-           layer * (uint64_t)plan->config.num_hidden_layers + logit_bytes(plan, rank);
+    uint64_t sent = embed_bytes(plan, NULL, rank) + norm_bytes(plan, NULL, rank) +
+                    logit_bytes(plan, NULL, rank);
+    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+        for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++) {
+            const struct cut *cut = plan_cut_of(plan, layer, i);
+            sent += norm_bytes(plan, cut, rank) + gathered_bytes(plan, cut, rank) +
+                    sum_bytes(plan, cut, rank);
+        }
+    return sent;
 }

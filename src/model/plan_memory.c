@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "base/checked.h"
+#include "model/kv_layout.h"
 #include "model/plan.h"
 #include "model/scratch.h"
 #include "model/weights.h"
@@ -9,17 +10,15 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
                         int rows_max, int logits_rows_max, int n_threads, struct plan_memory *out)
 {
     assert(rank >= 0 && rank < plan->n_ranks);
-    const struct model_config *c = &plan->config;
-    const struct rank_share *share = &plan->shares[rank];
     struct weights_layout weights;
     struct scratch scratch;
     struct scratch_size size = {rows_max, logits_rows_max, n_threads};
     size_t scratch_bytes;
     TRY(weights_measure(plan, checkpoint, rank, &weights));
     TRY(scratch_place(plan, rank, size, NULL, &scratch, &scratch_bytes));
-    uint64_t kv_heads = (uint64_t)(share->kv_heads.end - share->kv_heads.begin);
-    uint64_t kv = 2 * kv_heads * (uint64_t)c->head_dim * (uint64_t)c->num_hidden_layers *
-                  compute_bytes(plan->cache);
+    uint64_t kv = 0;
+    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+        kv += kv_layer_bytes(plan, rank, layer) / KV_PAGE_TOKENS;
     *out = (struct plan_memory){
         .weight_bytes = weights.bytes,
         .file_bytes = weights.file_bytes,

@@ -5,162 +5,202 @@
 
 #include "model/plan_build.h"
 
-// The rows and columns of each rank; layers share them.
+// The rows and columns of each rank; layers of one kind share them.
 struct parts {
-    struct range *rows, *columns; // [n_ranks]
+    struct range *rows, *columns; // [n_ranks * n_slots], [n_ranks]
 };
 
-static struct placement placement_of(const struct family_parameter *parameter, enum tp_style style)
+static struct placement placement_of(const struct parameter_row *row, enum tp_style style)
 {
     const struct placement whole = {PLACE_REPLICATE, 0}, rows = {PLACE_SHARD, 0},
                            columns = {PLACE_SHARD, 1};
     if (style_is_colwise(style) || style == TP_EMBEDDING_ROWWISE)
         return rows;
     bool cuts_columns = style_is_rowwise(style) || style == TP_EMBEDDING_COLWISE;
-    return cuts_columns && !parameter->bias
-               ? columns
-               : whole; // a row-parallel bias is added once, after the sum
+    return cuts_columns && !row->bias ? columns
+                                      : whole; // a row-parallel bias is added once, after the sum
 }
 
-// The rank's outputs and inputs of a part's weight.
-static void weight_ranges(const struct plan *plan, enum part part, int rank, struct range *rows,
-                          struct range *columns)
+static struct range ranked(const struct plan *plan, const struct cut *cut, int rank, enum dim dim,
+                           int64_t size)
 {
-    const struct rank_share *s = &plan->shares[rank];
-    switch (part) {
-    case PART_EMBED:
-        *rows = s->embed_vocab;
-        *columns = s->embed_columns;
-        return;
-    case PART_Q:
-        *rows = s->q_rows;
-        return;
-    case PART_K:
-    case PART_V:
-        *rows = s->kv_rows;
-        return;
-    case PART_O:
-        *columns = s->o_columns;
-        return;
-    case PART_GATE:
-    case PART_UP:
-        *rows = s->gate_up_rows;
-        return;
-    case PART_DOWN:
-        *columns = s->intermediate;
-        return;
-    case PART_LM_HEAD:
-        *rows = s->vocab;
-        return;
-    case PART_INPUT_NORM:
-    case PART_POST_NORM:
-    case PART_NORM:
-    case PARTS:
-        return;
-    }
+    struct range range = (cut ? cut->shares : plan->shares)[rank].dims[dim];
+    // the pair's zero at the end of an odd intermediate_size is no part of the tensor
+    range.begin = range.begin < size ? range.begin : (int32_t)size;
+    range.end = range.end < size ? range.end : (int32_t)size;
+    return range;
 }
 
-static enum status find_parts(struct plan *plan, const struct family_parameter *parameter,
-                              struct parts *out)
+// `cut` NULL: outside the layers.
+static enum status find_parts(struct plan *plan, const struct parameter_row *row,
+                              const struct cut *cut, struct parts *out)
 {
-    int64_t n_rows, n_columns;
-    family_shape(parameter, &plan->config, &n_rows, &n_columns);
-    TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *out->rows, &out->rows));
-    TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *out->columns, &out->columns));
+    const struct sublayer_config *sublayer = cut ? cut->sublayer : NULL;
+    size_t n = (size_t)plan->n_ranks;
+    TRY(arena_take(&plan->arena, n * row->n_slots, sizeof *out->rows, &out->rows));
+    TRY(arena_take(&plan->arena, n, sizeof *out->columns, &out->columns));
     for (int rank = 0; rank < plan->n_ranks; rank++) {
-        struct range rows = {0, (int32_t)n_rows}, columns = {0, (int32_t)n_columns};
-        weight_ranges(plan, parameter->part, rank, &rows, &columns);
-        // the pair's zero at the end of an odd intermediate_size is no part of the tensor
-        rows.end = rows.end < n_rows ? rows.end : (int32_t)n_rows;
-        columns.end = columns.end < n_columns ? columns.end : (int32_t)n_columns;
-        out->rows[rank] = rows;
-        out->columns[rank] = parameter->bias ? (struct range){0, 1} : columns;
+        int32_t first = 0;
+        for (int i = 0; i < row->n_slots; i++) {
+            const struct slot_info *slot = &slots[row->slots[i]];
+            int64_t size = dim_size(&plan->config, sublayer, slot->rows);
+            struct range rows = ranked(plan, cut, rank, slot->rows, size);
+            out->rows[rank * row->n_slots + i] =
+                (struct range){first + rows.begin, first + rows.end};
+            first += (int32_t)size;
+        }
+        enum dim columns = row->bias ? DIM_ONE : slots[row->slots[0]].columns;
+        out->columns[rank] =
+            ranked(plan, cut, rank, columns, dim_size(&plan->config, sublayer, columns));
     }
     return OK;
 }
 
-static void fill_parameter(struct plan *plan, const struct family_parameter *parameter, int layer,
-                           enum tp_style style, enum tp_style weight_style,
+static enum element_type expected_type(const struct plan *plan)
+{
+    if (plan->config.dtype != ELEMENT_NONE)
+        return plan->config.dtype;
+    switch (plan->compute) {
+    case COMPUTE_F32:
+        return ELEMENT_F32;
+    case COMPUTE_F16:
+        return ELEMENT_F16;
+    case COMPUTE_BF16:
+        break;
+    }
+    return ELEMENT_BF16;
+}
+
+static void fill_parameter(struct plan *plan, const struct resolved_styles *styles,
+                           const struct parameter_row *row, int layer, const struct cut *cut,
                            const struct parts *parts)
 {
+    const struct family *family = plan->config.family;
+    const struct sublayer_config *sublayer = cut ? cut->sublayer : NULL;
+    const struct parameter_row *weight =
+        row->bias ? family_row(family, row->sublayer, row->slots[0], false) : row;
     struct plan_parameter *p = &plan->parameters[plan->n_parameters++];
-    bool absent = parameter->part == PART_LM_HEAD && plan->config.tie_word_embeddings;
-    snprintf(p->name, sizeof p->name, parameter->name, layer);
-    p->style = style;
-    p->placement = placement_of(parameter, weight_style);
-    enum element_type stored = plan->config.dtype;
-    if (stored == ELEMENT_NONE)
-        stored = plan->compute == COMPUTE_F32   ? ELEMENT_F32
-                 : plan->compute == COMPUTE_F16 ? ELEMENT_F16
-                                                : ELEMENT_BF16;
-    p->stored = absent ? ELEMENT_NONE : stored;
-    p->is_bias = parameter->bias;
-    p->is_vector = parameter->bias || family_is_norm(parameter->part);
-    family_shape(parameter, &plan->config, &p->rows, &p->columns);
+    assert(weight);
+    snprintf(p->name, sizeof p->name, row->name, layer);
+    p->style = styles->style[row - family->parameters];
+    p->placement = placement_of(row, styles->style[weight - family->parameters]);
+    bool absent = row->slots[0] == SLOT_LM_HEAD && !row->bias && plan->config.tie_word_embeddings;
+    p->stored = absent ? ELEMENT_NONE : expected_type(plan);
+    p->is_bias = row->bias;
+    p->sublayer = row->sublayer;
+    p->is_vector = row->bias || slot_is_vector(row->slots[0]);
+    p->n_parts = row->n_slots;
+    for (int i = 0; i < row->n_slots; i++) {
+        p->slots[i] = row->slots[i];
+        p->part_rows[i] = (int32_t)p->rows;
+        p->rows += dim_size(&plan->config, sublayer, slots[row->slots[i]].rows);
+    }
+    p->part_rows[row->n_slots] = (int32_t)p->rows;
+    p->columns = p->is_vector ? 1 : dim_size(&plan->config, sublayer, slots[row->slots[0]].columns);
     p->rank_rows = parts->rows;
     p->rank_columns = parts->columns;
 }
 
-static int parameter_slot_of(const struct family_parameter *parameter)
+// The parts of a row in each kind of layer; of those without it nothing.
+struct row_parts {
+    struct parts of_kind[LAYER_KINDS_MAX];
+};
+
+static bool layer_has(const struct plan *plan, int kind, const struct parameter_row *row)
 {
-    return (int)parameter->part * 2 + parameter->bias;
+    const struct layer_config *layer = &plan->config.layer_kinds[kind];
+    return row->sublayer < layer->n_sublayers &&
+           slot_is_present(&plan->config, &layer->sublayers[row->sublayer], row->slots[0],
+                           row->bias);
 }
 
-// Lists family parameters [begin, end): once, or for every layer.
-static void list(struct plan *plan, const struct resolved_styles *styles, const struct parts *parts,
-                 int begin, int end)
+static enum status find_layer_parts(struct plan *plan, const struct parameter_row *row,
+                                    struct row_parts *out)
 {
-    const struct family *family = family_of(plan->config.family);
-    bool per_layer = family->parameters[begin].per_layer;
-    int layers = per_layer ? plan->config.num_hidden_layers : 1, first = plan->n_parameters;
-    for (int layer = 0; layer < layers; layer++) {
-        for (int i = begin; i < end; i++) {
-            const struct family_parameter *parameter = &family->parameters[i];
-            if (!family_has(parameter, &plan->config))
-                continue;
-            if (layer == 0)
-                plan->parameter_at[parameter_slot_of(parameter)] = plan->n_parameters;
-            enum tp_style weight = styles->weight[parameter->part],
-                          bias = styles->bias[parameter->part];
-            fill_parameter(plan, parameter, layer, parameter->bias ? bias : weight, weight,
-                           &parts[i]);
-        }
-        if (per_layer && layer == 0)
-            plan->parameters_per_layer = plan->n_parameters - first;
-    }
+    for (int kind = 0; kind < plan->config.n_layer_kinds; kind++)
+        if (layer_has(plan, kind, row))
+            TRY(find_parts(plan, row, &plan->cuts[plan->cut_of[kind][row->sublayer]],
+                           &out->of_kind[kind]));
+    return OK;
 }
 
-enum status plan_list_parameters(struct plan *plan, const struct resolved_styles *styles)
+static void list_layer(struct plan *plan, const struct resolved_styles *styles, int layer,
+                       const struct row_parts *parts)
 {
-    const struct family *family = family_of(plan->config.family);
-    size_t most = 0;
-    struct parts *parts;
-    static_assert((size_t)2 * PARTS <= sizeof plan->parameter_at / sizeof plan->parameter_at[0],
-                  "a slot for each part");
-    for (int i = 0; i < 2 * PARTS; i++)
-        plan->parameter_at[i] = -1;
-    TRY(arena_take(&plan->arena, (size_t)family->n_parameters, sizeof *parts, &parts));
+    const struct family *family = plan->config.family;
+    int kind = plan->config.layer_kind[layer];
+    plan->first_of_layer[layer] = plan->n_parameters;
     for (int i = 0; i < family->n_parameters; i++) {
-        most += family->parameters[i].per_layer ? (size_t)plan->config.num_hidden_layers : 1;
-        TRY(find_parts(plan, &family->parameters[i], &parts[i]));
+        const struct parameter_row *row = &family->parameters[i];
+        if (row->sublayer >= 0 && layer_has(plan, kind, row))
+            fill_parameter(plan, styles, row, layer, plan_cut_of(plan, layer, row->sublayer),
+                           &parts[i].of_kind[kind]);
     }
-    TRY(arena_take(&plan->arena, most, sizeof *plan->parameters, &plan->parameters));
-    memset(plan->parameters, 0, most * sizeof *plan->parameters);
-    for (int begin = 0, end; begin < family->n_parameters; begin = end) {
-        for (end = begin; end < family->n_parameters; end++)
-            if (family->parameters[end].per_layer != family->parameters[begin].per_layer)
-                break;
-        list(plan, styles, parts, begin, end);
+}
+
+static enum status list_outside(struct plan *plan, const struct resolved_styles *styles, int begin,
+                                int end)
+{
+    for (int i = begin; i < end; i++) {
+        const struct parameter_row *row = &plan->config.family->parameters[i];
+        struct parts parts;
+        if (row->sublayer >= 0 || !slot_is_present(&plan->config, NULL, row->slots[0], row->bias))
+            continue;
+        TRY(find_parts(plan, row, NULL, &parts));
+        fill_parameter(plan, styles, row, 0, NULL, &parts);
     }
     return OK;
 }
 
-const struct plan_parameter *plan_find_parameter(const struct plan *plan, enum part part, bool bias,
-                                                 int layer)
+// In the family's order; what stands after the first row of a layer comes after all layers.
+enum status plan_list_parameters(struct plan *plan, const struct resolved_styles *styles)
 {
-    int32_t at = plan->parameter_at[(int)part * 2 + bias];
-    if (at < 0)
-        return NULL;
-    bool in_layer = part != PART_EMBED && part != PART_NORM && part != PART_LM_HEAD;
-    return &plan->parameters[at + (in_layer ? layer * plan->parameters_per_layer : 0)];
+    const struct family *family = plan->config.family;
+    int n_layers = plan->config.num_hidden_layers, first = 0;
+    size_t most = (size_t)family->n_parameters * (size_t)(n_layers + 1);
+    struct row_parts *parts;
+    while (first < family->n_parameters && family->parameters[first].sublayer < 0)
+        first++;
+    TRY(arena_take(&plan->arena, (size_t)family->n_parameters, sizeof *parts, &parts));
+    memset(parts, 0, (size_t)family->n_parameters * sizeof *parts);
+    TRY(arena_take(&plan->arena, most, sizeof *plan->parameters, &plan->parameters));
+    memset(plan->parameters, 0, most * sizeof *plan->parameters);
+    TRY(arena_take(&plan->arena, (size_t)n_layers + 1, sizeof *plan->first_of_layer,
+                   &plan->first_of_layer));
+    for (int i = 0; i < family->n_parameters; i++)
+        if (family->parameters[i].sublayer >= 0)
+            TRY(find_layer_parts(plan, &family->parameters[i], &parts[i]));
+    TRY(list_outside(plan, styles, 0, first));
+    for (int layer = 0; layer < n_layers; layer++)
+        list_layer(plan, styles, layer, parts);
+    plan->first_of_layer[n_layers] = plan->n_parameters;
+    return list_outside(plan, styles, first, family->n_parameters);
+}
+
+static const struct plan_parameter *find_between(const struct plan *plan, int begin, int end,
+                                                 int sublayer, enum slot slot, bool bias, int *part)
+{
+    for (int i = begin; i < end; i++) {
+        const struct plan_parameter *p = &plan->parameters[i];
+        if (p->is_bias != bias || p->sublayer != sublayer)
+            continue;
+        for (int k = 0; k < p->n_parts; k++)
+            if (p->slots[k] == slot) {
+                *part = k;
+                return p;
+            }
+    }
+    return NULL;
+}
+
+const struct plan_parameter *plan_find_parameter(const struct plan *plan, int layer, int sublayer,
+                                                 enum slot slot, bool bias, int *part)
+{
+    int unused, layers = plan->config.num_hidden_layers;
+    const int32_t *first = plan->first_of_layer;
+    part = part ? part : &unused;
+    if (slots[slot].in_layers)
+        return find_between(plan, first[layer], first[layer + 1], sublayer, slot, bias, part);
+    const struct plan_parameter *p = find_between(plan, 0, first[0], -1, slot, bias, part);
+    return p ? p : find_between(plan, first[layers], plan->n_parameters, -1, slot, bias, part);
 }

@@ -9,7 +9,7 @@ enum { LEAF_UNIT = 2 }; // columns: a product's k goes in pairs
 
 // o_proj's leaves, in elements of its k: whole KV groups where there are enough, else cuts inside
 // them.
-static void attention_bounds(const struct model_config *c, int leaves, int32_t *bounds)
+static void attention_bounds(const struct attention_config *c, int leaves, int32_t *bounds)
 {
     int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads,
             per_group = heads / groups;
@@ -28,9 +28,9 @@ static void attention_bounds(const struct model_config *c, int leaves, int32_t *
     bounds[leaves] = (int32_t)(heads * c->head_dim);
 }
 
-static void mlp_bounds(const struct plan *plan, int leaves, int32_t *bounds)
+static void mlp_bounds(int32_t width, int leaves, int32_t *bounds)
 {
-    int64_t units = plan->intermediate / LEAF_UNIT;
+    int64_t units = width / LEAF_UNIT;
     for (int64_t i = 0; i <= leaves; i++)
         bounds[i] = (int32_t)(LEAF_UNIT * (i * units / leaves));
 }
@@ -174,38 +174,48 @@ static enum status too_few_leaves(const struct plan *plan, const char *what,
                 what, present_leaves(tree), plan->reduction_leaves);
 }
 
-static enum status cut_attention(struct plan *plan, struct cutter *c)
+static enum status cut_attention(const struct plan *plan, struct cut *cut, struct cutter *c)
 {
-    const struct model_config *config = &plan->config;
-    struct reduction_tree *tree = &plan->attention_tree;
-    if (!style_is_rowwise(plan->styles.o))
-        return OK;
-    if (plan->n_ranks > config->num_attention_heads)
+    const struct attention_config *a = &cut->sublayer->attention;
+    if (plan->n_ranks > a->num_attention_heads)
         return fail(ERR_INPUT,
                     "attention has %d query heads, of which each rank needs one of its own",
-                    config->num_attention_heads);
-    if (plan->n_ranks > present_leaves(tree))
-        return too_few_leaves(plan, "attention (o_proj)", tree);
-    c->bounds = plan->attention_leaf_bounds;
-    int32_t group = config->num_attention_heads / config->num_key_value_heads * config->head_dim;
+                    a->num_attention_heads);
+    if (plan->n_ranks > present_leaves(&cut->tree))
+        return too_few_leaves(plan, "attention (o_proj)", &cut->tree);
+    int32_t group = a->num_attention_heads / a->num_key_value_heads * a->head_dim;
     // Whole KV groups as long as there is one for each rank: a group that is split keeps its K and
     // V twice.
     find_cut_points(c->bounds, plan->reduction_leaves, group, &c->points);
     if (plan->n_ranks >= c->points.n)
         find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
-    cut_leaves(c, tree, plan->n_ranks);
     return OK;
 }
 
-static enum status cut_mlp(struct plan *plan, struct cutter *c)
+static enum status cut_mlp(const struct plan *plan, struct cut *cut, struct cutter *c)
 {
-    if (!style_is_rowwise(plan->styles.down))
-        return OK;
-    if (plan->n_ranks > present_leaves(&plan->mlp_tree))
-        return too_few_leaves(plan, "the MLP (down_proj)", &plan->mlp_tree);
-    c->bounds = plan->mlp_leaf_bounds;
+    if (plan->n_ranks > present_leaves(&cut->tree))
+        return too_few_leaves(plan, "the MLP (down_proj)", &cut->tree);
     find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
-    cut_leaves(c, &plan->mlp_tree, plan->n_ranks);
+    return OK;
+}
+
+// The leaves of a product, and which are whose.
+static enum status cut_product(struct plan *plan, struct cut *cut, struct cutter *c)
+{
+    int leaves = plan->reduction_leaves;
+    bool attends = cut->sublayer->kind == MIX_ATTENTION;
+    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof *cut->leaf_bounds, &cut->leaf_bounds));
+    if (attends)
+        attention_bounds(&cut->sublayer->attention, leaves, cut->leaf_bounds);
+    else
+        mlp_bounds(cut->width, leaves, cut->leaf_bounds);
+    tree_of(cut->leaf_bounds, leaves, &cut->tree);
+    if (!style_is_rowwise(cut->out))
+        return OK;
+    c->bounds = cut->leaf_bounds;
+    TRY(attends ? cut_attention(plan, cut, c) : cut_mlp(plan, cut, c));
+    cut_leaves(c, &cut->tree, plan->n_ranks);
     return OK;
 }
 
@@ -241,96 +251,130 @@ static struct range gathered_rows(int heads, int head_dim, int n_ranks, int rank
                     rank);
 }
 
-static void share_attention(const struct plan *plan, int rank, struct rank_share *s)
+// Rows of k_proj or v_proj: of the heads that are cached here, unless the style says otherwise.
+static struct range key_rows(const struct plan *plan, const struct cut *cut, enum tp_style style,
+                             int rank)
 {
-    const struct model_config *c = &plan->config;
-    int32_t head_dim = c->head_dim, per_group = c->num_attention_heads / c->num_key_value_heads;
-    s->attention_leaves = leaf_range(&plan->attention_tree, rank);
-    s->o_columns = leaf_columns(plan->attention_leaf_bounds, s->attention_leaves);
-    s->heads = all_of(c->num_attention_heads);
-    s->kv_heads = all_of(c->num_key_value_heads);
-    if (plan->attention_sharded) {
-        s->heads = (struct range){s->o_columns.begin / head_dim, s->o_columns.end / head_dim};
+    const struct attention_config *a = &cut->sublayer->attention;
+    const struct range heads = cut->shares[rank].kv_heads;
+    if (style == TP_COLWISE_GATHER_OUTPUT)
+        return gathered_rows(a->num_key_value_heads, a->head_dim, plan->n_ranks, rank);
+    if (style == TP_REPLICATE)
+        return all_of((int64_t)a->num_key_value_heads * a->head_dim);
+    return (struct range){heads.begin * a->head_dim, heads.end * a->head_dim};
+}
+
+static void share_attention(const struct plan *plan, const struct cut *cut, int rank)
+{
+    const struct attention_config *a = &cut->sublayer->attention;
+    struct share *s = &cut->shares[rank];
+    int32_t head_dim = a->head_dim, per_group = a->num_attention_heads / a->num_key_value_heads;
+    struct range *columns = &s->dims[DIM_ATTENDED];
+    *columns = leaf_columns(cut->leaf_bounds, s->leaves);
+    s->heads = all_of(a->num_attention_heads);
+    s->kv_heads = all_of(a->num_key_value_heads);
+    if (cut->sharded) {
+        s->heads = (struct range){columns->begin / head_dim, columns->end / head_dim};
         s->kv_heads =
             (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
     }
-    s->q_rows = (struct range){s->heads.begin * head_dim, s->heads.end * head_dim};
-    s->kv_rows = (struct range){s->kv_heads.begin * head_dim, s->kv_heads.end * head_dim};
-    if (plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT) {
-        s->q_rows = gathered_rows(c->num_attention_heads, head_dim, plan->n_ranks, rank);
-        s->kv_rows = gathered_rows(c->num_key_value_heads, head_dim, plan->n_ranks, rank);
-    }
+    s->dims[DIM_QUERY] = (struct range){s->heads.begin * head_dim, s->heads.end * head_dim};
+    if (cut->query == TP_COLWISE_GATHER_OUTPUT)
+        s->dims[DIM_QUERY] = gathered_rows(a->num_attention_heads, head_dim, plan->n_ranks, rank);
+    s->dims[DIM_KEY] = key_rows(plan, cut, cut->key, rank);
+    s->dims[DIM_VALUE] = key_rows(plan, cut, cut->value, rank);
 }
 
-static void share_mlp(const struct plan *plan, int rank, struct rank_share *s)
+static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)
 {
-    s->mlp_leaves = leaf_range(&plan->mlp_tree, rank);
-    s->intermediate = leaf_columns(plan->mlp_leaf_bounds, s->mlp_leaves);
-    s->gate_up_rows = plan->mlp_sharded ? s->intermediate : all_of(plan->intermediate);
-    if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT)
-        s->gate_up_rows = balanced(plan->intermediate, LEAF_UNIT, plan->n_ranks, rank);
+    struct share *s = &cut->shares[rank];
+    struct range columns = leaf_columns(cut->leaf_bounds, s->leaves);
+    s->dims[DIM_ACTIVATED] = columns;
+    s->dims[DIM_MLP] = cut->sharded ? columns : all_of(cut->width);
+    if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT)
+        s->dims[DIM_MLP] = balanced(cut->width, LEAF_UNIT, plan->n_ranks, rank);
 }
 
-static void share_vocabulary(const struct plan *plan, int rank, struct rank_share *s)
+static enum status check_gathered(const struct plan *plan, const struct cut *cut)
+{
+    const struct attention_config *a = &cut->sublayer->attention;
+    int n = plan->n_ranks;
+    if (cut->sublayer->kind == MIX_MLP) {
+        if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT && n > cut->width / LEAF_UNIT)
+            return fail(ERR_INPUT,
+                        "gate_proj has %d pairs of rows, of which each rank needs one of its own",
+                        cut->width / LEAF_UNIT);
+        return OK;
+    }
+    bool gathers = cut->key == TP_COLWISE_GATHER_OUTPUT || cut->value == TP_COLWISE_GATHER_OUTPUT ||
+                   cut->query == TP_COLWISE_GATHER_OUTPUT;
+    if (gathers && n > a->num_key_value_heads * a->head_dim / LEAF_UNIT)
+        return fail(ERR_INPUT,
+                    "k_proj has %d pairs of rows, of which each rank needs one of its own",
+                    a->num_key_value_heads * a->head_dim / LEAF_UNIT);
+    return OK;
+}
+
+static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *cutter)
+{
+    TRY(cut_product(plan, cut, cutter));
+    TRY(check_gathered(plan, cut));
+    TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *cut->shares, &cut->shares));
+    memset(cut->shares, 0, (size_t)plan->n_ranks * sizeof *cut->shares);
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        struct share *s = &cut->shares[rank];
+        s->leaves = leaf_range(&cut->tree, rank);
+        s->dims[DIM_ONE] = all_of(1);
+        s->dims[DIM_HIDDEN] = all_of(plan->config.hidden_size);
+        if (cut->sublayer->kind == MIX_ATTENTION)
+            share_attention(plan, cut, rank);
+        else
+            share_mlp(plan, cut, rank);
+    }
+    return OK;
+}
+
+static void share_vocabulary(const struct plan *plan, int rank, struct share *s)
 {
     int n = plan->n_ranks;
     int64_t vocab = plan->config.vocab_size, hidden = plan->config.hidden_size;
     // Panels are padded to 16 rows; with few rows a rank, balance matters more.
     int64_t unit = vocab >= (int64_t)n * 4 * PANEL_WIDTH_UNIT ? PANEL_WIDTH_UNIT : 1;
     struct range rows = balanced(vocab, unit, n, rank);
-    s->vocab = plan->lm_head_sharded ? rows : all_of(vocab);
-    s->embed_vocab = plan->styles.embed == TP_EMBEDDING_ROWWISE ? rows : all_of(vocab);
-    s->embed_columns = plan->styles.embed == TP_EMBEDDING_COLWISE
-                           ? balanced(hidden, LEAF_UNIT, n, rank)
-                           : all_of(hidden);
+    s->dims[DIM_ONE] = all_of(1);
+    s->dims[DIM_HIDDEN] = all_of(hidden);
+    s->dims[DIM_VOCAB] = plan->lm_head_sharded ? rows : all_of(vocab);
+    s->dims[DIM_EMBED_ROWS] = plan->embed == TP_EMBEDDING_ROWWISE ? rows : all_of(vocab);
+    s->dims[DIM_EMBED_COLUMNS] =
+        plan->embed == TP_EMBEDDING_COLWISE ? balanced(hidden, LEAF_UNIT, n, rank) : all_of(hidden);
 }
 
-static enum status check_rest(const struct plan *plan)
+static enum status check_vocabulary(const struct plan *plan)
 {
     const struct model_config *c = &plan->config;
     int n = plan->n_ranks;
-    if ((plan->lm_head_sharded || plan->styles.embed == TP_EMBEDDING_ROWWISE) && n > c->vocab_size)
+    if ((plan->lm_head_sharded || plan->embed == TP_EMBEDDING_ROWWISE) && n > c->vocab_size)
         return fail(ERR_INPUT,
                     "the vocabulary has %d rows, of which each rank needs one of its own",
                     c->vocab_size);
-    if (plan->styles.embed == TP_EMBEDDING_COLWISE && n > c->hidden_size / LEAF_UNIT)
+    if (plan->embed == TP_EMBEDDING_COLWISE && n > c->hidden_size / LEAF_UNIT)
         return fail(
             ERR_INPUT,
             "the embedding has %d pairs of columns, of which each rank needs one of its own",
             c->hidden_size / LEAF_UNIT);
-    if (plan->styles.qkv == TP_COLWISE_GATHER_OUTPUT &&
-        n > c->num_key_value_heads * c->head_dim / LEAF_UNIT)
-        return fail(ERR_INPUT,
-                    "k_proj has %d pairs of rows, of which each rank needs one of its own",
-                    c->num_key_value_heads * c->head_dim / LEAF_UNIT);
-    if (plan->styles.gate_up == TP_COLWISE_GATHER_OUTPUT && n > plan->intermediate / LEAF_UNIT)
-        return fail(ERR_INPUT,
-                    "gate_proj has %d pairs of rows, of which each rank needs one of its own",
-                    plan->intermediate / LEAF_UNIT);
     return OK;
 }
 
 enum status plan_cut(struct plan *plan)
 {
-    int leaves = plan->reduction_leaves;
     struct cutter *cutter;
-    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t),
-                   &plan->attention_leaf_bounds));
-    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof(int32_t), &plan->mlp_leaf_bounds));
     TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *plan->shares, &plan->shares));
     TRY(arena_take(&plan->arena, 1, sizeof *cutter, &cutter));
-    attention_bounds(&plan->config, leaves, plan->attention_leaf_bounds);
-    mlp_bounds(plan, leaves, plan->mlp_leaf_bounds);
-    tree_of(plan->attention_leaf_bounds, leaves, &plan->attention_tree);
-    tree_of(plan->mlp_leaf_bounds, leaves, &plan->mlp_tree);
-    TRY(cut_attention(plan, cutter));
-    TRY(cut_mlp(plan, cutter));
-    TRY(check_rest(plan));
+    for (int i = 0; i < plan->n_cuts; i++)
+        TRY(share_cut(plan, &plan->cuts[i], cutter));
+    TRY(check_vocabulary(plan));
     memset(plan->shares, 0, (size_t)plan->n_ranks * sizeof *plan->shares);
-    for (int rank = 0; rank < plan->n_ranks; rank++) {
-        share_attention(plan, rank, &plan->shares[rank]);
-        share_mlp(plan, rank, &plan->shares[rank]);
+    for (int rank = 0; rank < plan->n_ranks; rank++)
         share_vocabulary(plan, rank, &plan->shares[rank]);
-    }
     return OK;
 }

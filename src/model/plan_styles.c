@@ -25,6 +25,14 @@ static enum tp_style plain(enum tp_style style)
     return style == TP_NONE || style == TP_REPLICATED_WITH_GRAD_ALLREDUCE ? TP_REPLICATE : style;
 }
 
+// The style of fused parameters says the same: they are cut inside each of their parts.
+static enum tp_style unpacked(enum tp_style style)
+{
+    return style == TP_PACKED_COLWISE   ? TP_COLWISE
+           : style == TP_PACKED_ROWWISE ? TP_ROWWISE
+                                        : style;
+}
+
 static const char *why_not(enum tp_style style)
 {
     switch (style) {
@@ -38,7 +46,7 @@ static const char *why_not(enum tp_style style)
         return "is for multi-head latent attention, which this family does not have";
     case TP_PACKED_COLWISE:
     case TP_PACKED_ROWWISE:
-        return "is for fused parameters; this family stores its projections one by one";
+        return "is for fused parameters; this one is stored by itself";
     case TP_SEQUENCE_PARALLEL:
         return "cuts activations by tokens; possible for the norms (all of them or none)";
     case TP_EMBEDDING_ROWWISE:
@@ -69,65 +77,86 @@ static const char *why_not(enum tp_style style)
     return "is not possible here";
 }
 
-// `o_proj "rowwise" (rule "layers.*.self_attn.o_proj")`, or `o_proj "replicate" (no rule names it)`
-static void describe(char *out, size_t bytes, enum part part, enum tp_style style,
-                     const struct tp_rule *rule)
+struct resolving {
+    const struct plan *plan;
+    const struct family *family;
+    const struct tp_plan_rules *rules; // or NULL
+    struct resolved_styles *out;
+};
+
+static int index_of(const struct resolving *r, const struct parameter_row *row)
 {
-    if (rule)
-        snprintf(out, bytes, "%s \"%s\" (rule \"%.160s\")", family_part_name(part),
-                 rule->style_name, rule->pattern);
-    else
-        snprintf(out, bytes, "%s \"%s\" (no rule names it)", family_part_name(part),
-                 tp_style_name(plain(style)));
+    return (int)(row - r->family->parameters);
 }
 
-static enum status contradiction(const struct tp_plan_rules *rules, const struct resolved_styles *s,
-                                 enum part a, enum part b, const char *edge, const char *advice)
+// `o_proj "rowwise" (rule "layers.*.self_attn.o_proj")`, or `o_proj "replicate" (no rule names it)`
+static void say_style(const struct resolving *r, const struct parameter_row *row, char *out,
+                     size_t bytes)
+{
+    const struct tp_rule *rule = r->out->rule[index_of(r, row)];
+    char label[64];
+    family_row_label(row, label, sizeof label);
+    if (rule)
+        snprintf(out, bytes, "%s \"%s\" (rule \"%.160s\")", label, rule->style_name, rule->pattern);
+    else
+        snprintf(out, bytes, "%s \"%s\" (no rule names it)", label,
+                 tp_style_name(plain(r->out->style[index_of(r, row)])));
+}
+
+static enum status contradiction(const struct resolving *r, const struct parameter_row *a,
+                                 const struct parameter_row *b, const char *edge,
+                                 const char *advice)
 {
     char one[256], other[256];
-    describe(one, sizeof one, a, s->weight[a], s->weight_rule[a]);
-    describe(other, sizeof other, b, s->weight[b], s->weight_rule[b]);
-    return fail(ERR_INPUT, "%s: %s contradicts %s on the edge \"%s\": %s", rules->source, one,
-                other, edge, advice);
+    say_style(r, a, one, sizeof one);
+    say_style(r, b, other, sizeof other);
+    return fail(ERR_INPUT, "%s: %s contradicts %s on the edge \"%s\": %s",
+                r->rules ? r->rules->source : "the default plan", one, other, edge, advice);
 }
 
-static enum status match_parameter(const struct plan *plan, const struct tp_plan_rules *rules,
-                                   const struct family_parameter *parameter,
-                                   struct resolved_styles *out, bool *used)
+static enum status match_row(const struct resolving *r, const struct parameter_row *row, bool *used)
 {
-    char name[160];
+    char name[160], label[64];
     // Layers are alike: HuggingFace's matching puts a star for their number.
-    snprintf(name, sizeof name, parameter->name, 0);
-    int index = tp_plan_match(rules, name);
+    snprintf(name, sizeof name, row->name, 0);
+    int index = tp_plan_match(r->rules, name);
     if (index < 0)
         return OK;
-    const struct tp_rule *rule = &rules->rules[index];
+    const struct tp_rule *rule = &r->rules->rules[index];
+    enum tp_style style = row->n_slots > 1 ? unpacked(rule->style) : rule->style;
     used[index] = true;
-    if (!family_allows(parameter->part, rule->style))
+    family_row_label(row, label, sizeof label);
+    if (!slot_allows(row->slots[0], style))
         return fail(ERR_UNSUPPORTED, "%s: rule \"%.200s\": \"%s\" on %s of %s: this style %s",
-                    rules->source, rule->pattern, rule->style_name,
-                    family_part_name(parameter->part), plan->config.architecture,
-                    why_not(rule->style));
-    if (parameter->bias) {
-        out->bias[parameter->part] = rule->style;
-        out->bias_rule[parameter->part] = rule;
-    } else {
-        out->weight[parameter->part] = rule->style;
-        out->weight_rule[parameter->part] = rule;
-    }
+                    r->rules->source, rule->pattern, rule->style_name, label,
+                    r->plan->config.architecture, why_not(rule->style));
+    r->out->style[index_of(r, row)] = style;
+    r->out->rule[index_of(r, row)] = rule;
     return OK;
 }
 
-static enum status match_all(struct plan *plan, const struct tp_plan_rules *rules,
-                             struct resolved_styles *out)
+static bool row_is_present(const struct model_config *config, const struct parameter_row *row)
 {
-    const struct family *family = family_of(plan->config.family);
+    if (row->sublayer < 0)
+        return slot_is_present(config, NULL, row->slots[0], row->bias);
+    for (int kind = 0; kind < config->n_layer_kinds; kind++) {
+        const struct layer_config *layer = &config->layer_kinds[kind];
+        if (row->sublayer < layer->n_sublayers &&
+            slot_is_present(config, &layer->sublayers[row->sublayer], row->slots[0], row->bias))
+            return true;
+    }
+    return false;
+}
+
+static enum status match_all(struct plan *plan, const struct resolving *r)
+{
+    const struct tp_plan_rules *rules = r->rules;
     bool *used;
     TRY(arena_take(&plan->arena, (size_t)rules->n_rules + 1, sizeof *used, &used));
     memset(used, 0, (size_t)rules->n_rules + 1);
-    for (int i = 0; i < family->n_parameters; i++)
-        if (family_has(&family->parameters[i], &plan->config))
-            TRY(match_parameter(plan, rules, &family->parameters[i], out, used));
+    for (int i = 0; i < r->family->n_parameters; i++)
+        if (row_is_present(&plan->config, &r->family->parameters[i]))
+            TRY(match_row(r, &r->family->parameters[i], used));
     for (int i = 0; i < rules->n_rules; i++)
         if (!used[i])
             return fail(ERR_INPUT,
@@ -140,42 +169,55 @@ static enum status match_all(struct plan *plan, const struct tp_plan_rules *rule
 }
 
 // A bias lies as its weight's output does: a rule of its own may only say the same, or nothing.
-static enum status check_biases(const struct tp_plan_rules *rules, const struct resolved_styles *s)
+static enum status check_biases(const struct resolving *r)
 {
-    for (int part = 0; part < PARTS; part++)
-        if (plain(s->bias[part]) != TP_REPLICATE &&
-            plain(s->bias[part]) != plain(s->weight[part])) {
-            char weight[256];
-            describe(weight, sizeof weight, (enum part)part, s->weight[part], s->weight_rule[part]);
-            return fail(ERR_INPUT,
-                        "%s: rule \"%.160s\" gives the bias of %s the style \"%s\", which "
-                        "contradicts its weight: %s",
-                        rules->source, s->bias_rule[part]->pattern,
-                        family_part_name((enum part)part), s->bias_rule[part]->style_name, weight);
-        }
+    for (int i = 0; i < r->family->n_parameters; i++) {
+        const struct parameter_row *bias = &r->family->parameters[i], *weight;
+        if (!bias->bias || !r->out->rule[i] || plain(r->out->style[i]) == TP_REPLICATE)
+            continue;
+        weight = family_row(r->family, bias->sublayer, bias->slots[0], false);
+        assert(weight);
+        if (plain(r->out->style[i]) == plain(r->out->style[index_of(r, weight)]))
+            continue;
+        char text[256], label[64];
+        say_style(r, weight, text, sizeof text);
+        family_row_label(weight, label, sizeof label);
+        return fail(ERR_INPUT,
+                    "%s: rule \"%.160s\" gives the bias of %s the style \"%s\", which "
+                    "contradicts its weight: %s",
+                    r->rules->source, r->out->rule[i]->pattern, label, r->out->rule[i]->style_name,
+                    text);
+    }
     return OK;
+}
+
+static enum tp_style style_at(const struct resolving *r, int place, enum slot slot)
+{
+    const struct parameter_row *row = family_row(r->family, place, slot, false);
+    return row ? plain(r->out->style[index_of(r, row)]) : TP_REPLICATE;
 }
 
 // The edge from column-parallel outputs (q, k, v or gate, up) to the row-parallel input (o or
 // down).
-static enum status check_middle(const struct tp_plan_rules *rules, const struct resolved_styles *s,
-                                enum part out, enum part in, const char *edge)
+static enum status check_middle(const struct resolving *r, const struct parameter_row *out,
+                                const struct parameter_row *in, const char *edge)
 {
     const struct placement split = {PLACE_SHARD, 1}, whole = {PLACE_REPLICATE, 0};
-    struct placement have = plain(s->weight[out]) == TP_COLWISE ? split : whole;
-    struct placement need = plain(s->weight[in]) == TP_ROWWISE ? split : whole;
+    enum tp_style from = plain(r->out->style[index_of(r, out)]),
+                  to = plain(r->out->style[index_of(r, in)]);
     enum edge_action action;
-    TRY(placement_action(have, need, &action));
+    TRY(placement_action(from == TP_COLWISE ? split : whole, to == TP_ROWWISE ? split : whole,
+                         &action));
     switch (action) {
     case EDGE_NOTHING:
         return OK;
     case EDGE_SLICE:
         return contradiction(
-            rules, s, in, out, edge,
+            r, in, out, edge,
             "the input is whole on every rank; write \"rowwise_split_input\" to cut it there, or "
             "\"colwise\" for the other side");
     case EDGE_ALL_GATHER:
-        return contradiction(rules, s, out, in, edge,
+        return contradiction(r, out, in, edge,
                              "the output stays split over the ranks; write "
                              "\"colwise_gather_output\" to gather it, or "
                              "\"rowwise\" for the other side");
@@ -186,79 +228,118 @@ static enum status check_middle(const struct tp_plan_rules *rules, const struct 
     return fail(ERR_INTERNAL, "edge \"%s\" asks for %s", edge, edge_action_name(action));
 }
 
-static enum status check_edges(const struct tp_plan_rules *rules, const struct resolved_styles *s)
+// Query heads that are split need the keys of their groups, which each rank has that computes all
+// of them; whole query heads need all keys on every rank.
+static enum status check_heads(const struct resolving *r, int place)
 {
-    static const char *const heads = "their heads meet in attention and must be cut alike";
-    static const char *const stream = "the residual stream lies one way for all norms";
-    static const struct {
-        enum part a, b;
-        const char *edge, *why;
-    } siblings[] = {
-        {PART_Q, PART_K, "q,k,v -> attention", heads},
-        {PART_Q, PART_V, "q,k,v -> attention", heads},
-        {PART_GATE, PART_UP, "gate,up -> activation",
-         "they meet element by element and must be cut alike"},
-        {PART_INPUT_NORM, PART_POST_NORM, "o_proj -> residual", stream},
-        {PART_INPUT_NORM, PART_NORM, "down_proj -> residual", stream},
-    };
-    for (size_t i = 0; i < sizeof siblings / sizeof siblings[0]; i++)
-        if (plain(s->weight[siblings[i].a]) != plain(s->weight[siblings[i].b]))
-            return contradiction(rules, s, siblings[i].a, siblings[i].b, siblings[i].edge,
-                                 siblings[i].why);
-    TRY(check_middle(rules, s, PART_Q, PART_O, "attention -> o_proj"));
-    return check_middle(rules, s, PART_GATE, PART_DOWN, "activation -> down_proj");
+    static const enum slot keys[] = {SLOT_KEY, SLOT_VALUE};
+    const struct parameter_row *query = family_row(r->family, place, SLOT_QUERY, false);
+    const struct parameter_row *out = family_row(r->family, place, SLOT_ATTENDED, false);
+    if (!query)
+        return OK;
+    for (int i = 0; i < 2; i++) {
+        const struct parameter_row *key = family_row(r->family, place, keys[i], false);
+        if (key && plain(r->out->style[index_of(r, query)]) != TP_COLWISE &&
+            plain(r->out->style[index_of(r, key)]) == TP_COLWISE)
+            return contradiction(r, query, key, "q,k,v -> attention",
+                                 "every rank attends with all query heads and needs all keys and "
+                                 "values; write \"colwise_gather_output\" to gather them");
+    }
+    return check_middle(r, query, out, "attention -> o_proj");
 }
 
-// What we add to HuggingFace's plan. Its default leaves the embedding whole on each rank; with a
-// tied lm_head a rank would then hold the vocabulary once and a share of it again. We cut the
-// embedding by vocabulary rows, as lm_head is: one tensor is held once, and an untied model saves
-// (n - 1)/n of its embedding for one small exchange a step. A plan of the user's own is followed to
-// the letter, but for a tied embedding that no rule names: it is lm_head's tensor and lies as that
-// one does.
-static enum tp_style embed_style(const struct plan *plan, const struct resolved_styles *s,
-                                 bool is_default)
+static enum status check_mlp(const struct resolving *r, int place)
 {
-    if (s->weight_rule[PART_EMBED])
-        return plain(s->weight[PART_EMBED]);
-    bool tied = plan->config.tie_word_embeddings && style_is_colwise(s->weight[PART_LM_HEAD]);
-    return is_default || tied ? TP_EMBEDDING_ROWWISE : TP_REPLICATE;
+    const struct parameter_row *gate = family_row(r->family, place, SLOT_GATE, false);
+    const struct parameter_row *up = family_row(r->family, place, SLOT_UP, false);
+    const struct parameter_row *down = family_row(r->family, place, SLOT_DOWN, false);
+    if (!up)
+        return OK;
+    if (gate && style_at(r, place, SLOT_GATE) != style_at(r, place, SLOT_UP))
+        return contradiction(r, gate, up, "gate,up -> activation",
+                             "they meet element by element and must be cut alike");
+    return check_middle(r, gate ? gate : up, down, "activation -> down_proj");
 }
 
-enum status plan_resolve_styles(struct plan *plan, const struct tp_plan_rules *rules,
+static enum status check_norms(const struct resolving *r)
+{
+    const struct parameter_row *first = NULL;
+    for (int i = 0; i < r->family->n_parameters; i++) {
+        const struct parameter_row *row = &r->family->parameters[i];
+        if (slots[row->slots[0]].role != ROLE_NORM || row->bias ||
+            !row_is_present(&r->plan->config, row))
+            continue;
+        first = first ? first : row;
+        if (plain(r->out->style[i]) != plain(r->out->style[index_of(r, first)]))
+            return contradiction(r, first, row,
+                                 row->slots[0] == SLOT_FINAL_NORM ? "down_proj -> residual"
+                                                                  : "o_proj -> residual",
+                                 "the residual stream lies one way for all norms");
+    }
+    return OK;
+}
+
+static enum status check_edges(const struct resolving *r)
+{
+    TRY(check_norms(r));
+    for (int place = 0; place < SUBLAYERS_MAX; place++) {
+        TRY(check_heads(r, place));
+        TRY(check_mlp(r, place));
+    }
+    return OK;
+}
+
+// HuggingFace's default plans leave the embedding whole on each rank; with a tied lm_head a rank
+// would then hold the vocabulary once and a share of it again. We cut the embedding by vocabulary
+// rows, as lm_head is: one tensor is held once, and an untied model saves (n - 1)/n of its
+// embedding for one small exchange a step. A plan that replaces ours is followed to the letter, but
+// for a tied embedding that no rule names: it is lm_head's tensor and lies as that one does.
+static void choose_embed(const struct resolving *r, bool replace)
+{
+    const struct parameter_row *row = family_row(r->family, -1, SLOT_EMBED, false);
+    enum tp_style *style = &r->out->style[index_of(r, row)];
+    bool tied =
+        r->plan->config.tie_word_embeddings && style_is_colwise(style_at(r, -1, SLOT_LM_HEAD));
+    if (replace && !r->out->rule[index_of(r, row)] && tied)
+        *style = TP_EMBEDDING_ROWWISE;
+}
+
+// Set once all is well: plan_compile() looks at that.
+static void fill_styles(struct plan *plan, const struct resolving *r)
+{
+    for (int i = 0; i < plan->n_cuts; i++) {
+        struct cut *cut = &plan->cuts[i];
+        bool attends = cut->sublayer->kind == MIX_ATTENTION;
+        cut->query = style_at(r, cut->place, SLOT_QUERY);
+        cut->key = style_at(r, cut->place, SLOT_KEY);
+        cut->value = style_at(r, cut->place, SLOT_VALUE);
+        cut->gate_up = style_at(r, cut->place, SLOT_UP);
+        cut->out = style_at(r, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN);
+        cut->sharded = (attends ? cut->query : cut->gate_up) == TP_COLWISE;
+    }
+    plan->norms = style_at(r, -1, SLOT_FINAL_NORM);
+    plan->lm_head = style_at(r, -1, SLOT_LM_HEAD);
+    plan->embed = style_at(r, -1, SLOT_EMBED);
+}
+
+enum status plan_resolve_styles(struct plan *plan, const struct plan_options *options,
                                 struct resolved_styles *out)
 {
-    const struct family *family = family_of(plan->config.family);
-    if (!family)
-        return fail(ERR_UNSUPPORTED, "%s is not a family that colrow runs",
-                    plan->config.architecture);
-    struct tp_plan_rules defaults = {0};
-    bool is_default = !rules;
-    if (is_default) {
-        TRY(tp_plan_default(family->model_type, &defaults));
-        rules = &defaults;
-    }
+    const struct resolving r = {plan, plan->config.family, options->rules, out};
+    bool replace = options->rules && options->rules_replace;
+    assert(r.family && r.family->n_parameters <= FAMILY_ROWS_MAX);
     *out = (struct resolved_styles){0};
+    for (int i = 0; i < r.family->n_parameters && !replace; i++)
+        out->style[i] = slot_default_style(r.family->parameters[i].slots[0]);
     enum status status = OK;
-    TRY_DONE(match_all(plan, rules, out));
-    TRY_DONE(check_biases(rules, out));
-    TRY_DONE(check_edges(rules, out));
-    enum tp_style embed = embed_style(plan, out, is_default);
-    if (embed != TP_REPLICATE)
-        out->weight[PART_EMBED] = embed;
-    plan->styles = (struct plan_styles){
-        // set once all is well: plan_compile() looks at that
-        .embed = embed,
-        .norms = plain(out->weight[PART_INPUT_NORM]),
-        .qkv = plain(out->weight[PART_Q]),
-        .o = plain(out->weight[PART_O]),
-        .gate_up = plain(out->weight[PART_GATE]),
-        .down = plain(out->weight[PART_DOWN]),
-        .lm_head = plain(out->weight[PART_LM_HEAD]),
-    };
+    if (options->rules)
+        TRY_DONE(match_all(plan, &r));
+    TRY_DONE(check_biases(&r));
+    TRY_DONE(check_edges(&r));
+    choose_embed(&r, replace);
+    fill_styles(plan, &r);
 done:
-    // The rules may be ours and go; what outlives this call is the styles alone.
-    memset(out->weight_rule, 0, sizeof out->weight_rule);
-    memset(out->bias_rule, 0, sizeof out->bias_rule);
-    tp_plan_close(&defaults);
+    // The rules are the caller's and may go; what outlives this call is the styles alone.
+    memset(out->rule, 0, sizeof out->rule);
     return status;
 }

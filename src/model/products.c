@@ -22,20 +22,52 @@ static void gather_normed(const struct worker *w, int layer)
                               m->scratch.input);
 }
 
-static void norm_row(const struct model *m, const float *weight, size_t row)
+struct stream_norm first_norm(const struct model *m, int layer)
 {
-    const struct model_config *c = &m->plan->config;
-    size_t hidden = (size_t)c->hidden_size;
-    m->kernels->rmsnorm(m->scratch.residual + row * hidden, weight, (float)c->rms_norm_eps,
-                        c->hidden_size, m->plan->compute,
-                        (char *)m->scratch.input + row * hidden * input_bytes(m->plan->compute));
+    return (struct stream_norm){&model_config_layer(&m->plan->config, layer)->sublayers[0].before,
+                                &m->weights.layers[layer][0].before};
 }
 
-static void norm_own_rows(const struct worker *w, const float *weight)
+struct stream_norm norm_after(const struct model *m, int layer, int sublayer)
+{
+    const struct layer_config *l = model_config_layer(&m->plan->config, layer);
+    if (sublayer + 1 < l->n_sublayers)
+        return (struct stream_norm){&l->sublayers[sublayer + 1].before,
+                                    &m->weights.layers[layer][sublayer + 1].before};
+    if (layer + 1 < m->plan->config.num_hidden_layers)
+        return first_norm(m, layer + 1);
+    return (struct stream_norm){0};
+}
+
+void norm_row(const struct model *m, const struct stream_norm *norm, const float *x,
+              enum compute_type type, void *y)
+{
+    int n = m->plan->config.hidden_size;
+    switch (norm->config->kind) {
+    case NORM_NONE:
+        m->kernels->round(x, (size_t)n, type, y);
+        return;
+    case NORM_RMS:
+        m->kernels->rmsnorm(x, norm->weights->weight, norm->config->eps, n, type, y);
+        return;
+    case NORM_LAYER:
+        break;
+    }
+}
+
+// A row of the residual, as the next product's input.
+static void norm_residual(const struct model *m, const struct stream_norm *norm, size_t row)
+{
+    size_t hidden = (size_t)m->plan->config.hidden_size;
+    norm_row(m, norm, m->scratch.residual + row * hidden, m->plan->compute,
+             (char *)m->scratch.input + row * hidden * input_bytes(m->plan->compute));
+}
+
+static void norm_own_rows(const struct worker *w, const struct stream_norm *norm)
 {
     struct range rows = range_part(w, w->run->own_rows);
     for (int row = rows.begin; row < rows.end; row++)
-        norm_row(w->run->model, weight, (size_t)row);
+        norm_residual(w->run->model, norm, (size_t)row);
     team_barrier(w->run->model->team);
 }
 
@@ -50,9 +82,9 @@ static void share_normed_rows(const struct worker *w, int layer)
     team_barrier(m->team);
 }
 
-void norm_rows(const struct worker *w, int layer, const float *weight)
+void norm_rows(const struct worker *w, int layer, const struct stream_norm *norm)
 {
-    norm_own_rows(w, weight);
+    norm_own_rows(w, norm);
     share_normed_rows(w, layer);
 }
 
@@ -103,13 +135,16 @@ void multiply_gated(const struct worker *w, const struct gated_product *product)
     run_part(w, &matmul);
 }
 
-// Where a sum goes: residual += sum, or, with a bias, residual += (sum + bias). With a norm, each
-// row is normed as soon as its last number is there: the rest of it is in the first-level cache
-// still. A row's numbers come in pieces, in any order and between those of other rows.
+// Where a sum goes: residual += sum, or, with a bias, residual += (sum + bias). A sum that is
+// normed is kept until it is whole. What is done with whole rows is done as soon as a row's last
+// number is there: the rest of it is in the first-level cache still. A row's numbers come in
+// pieces, in any order and between those of other rows.
 struct sink {
     const struct model *m;
-    const float *bias; // [hidden] or NULL
-    const float *norm; // [hidden] or NULL
+    const float *bias;        // [hidden] or NULL
+    struct stream_norm after; // of the sum
+    struct stream_norm next;
+    bool ends_rows; // here, not by all threads afterwards
 };
 
 static void add_product_piece(const struct sink *sink, size_t row, size_t column, const float *sum,
@@ -117,9 +152,15 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
 {
     enum { BLOCK = 1024 };
     const struct kernels *kernels = sink->m->kernels;
-    float *residual =
-        sink->m->scratch.residual + row * (size_t)sink->m->plan->config.hidden_size + column;
-    float biased[BLOCK];
+    const size_t at = row * (size_t)sink->m->plan->config.hidden_size + column;
+    float *residual = sink->m->scratch.residual + at, biased[BLOCK];
+    if (sink->after.config) {
+        if (sink->bias)
+            kernels->add_to(sink->m->scratch.sums + at, sum, sink->bias + column, count);
+        else
+            kernels->copy(sink->m->scratch.sums + at, sum, count);
+        return;
+    }
     if (!sink->bias) {
         kernels->add(residual, sum, count);
         return;
@@ -131,6 +172,19 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
     }
 }
 
+static void end_row(const struct sink *sink, size_t row)
+{
+    const struct model *m = sink->m;
+    size_t hidden = (size_t)m->plan->config.hidden_size;
+    if (sink->after.config) {
+        float *sum = m->scratch.sums + row * hidden;
+        norm_row(m, &sink->after, sum, COMPUTE_F32, sum);
+        m->kernels->add(m->scratch.residual + row * hidden, sum, hidden);
+    }
+    if (sink->next.config)
+        norm_residual(m, &sink->next, row);
+}
+
 static void add_sum(void *context, size_t offset, const float *sum, size_t count)
 {
     const struct sink *sink = context;
@@ -139,15 +193,23 @@ static void add_sum(void *context, size_t offset, const float *sum, size_t count
     for (size_t n; count; sum += n, count -= n, row++, column = 0) {
         n = hidden - column < count ? hidden - column : count;
         add_product_piece(sink, row, column, sum, n);
-        if (!sink->norm)
+        if (!sink->ends_rows)
             continue;
         int32_t *summed = &sink->m->scratch.summed[row];
         *summed += (int32_t)n;
         if (*summed == (int32_t)hidden) {
             *summed = 0;
-            norm_row(sink->m, sink->norm, row);
+            end_row(sink, row);
         }
     }
+}
+
+static void end_own_rows(const struct worker *w, const struct sink *sink)
+{
+    struct range rows = range_part(w, w->run->own_rows);
+    for (int row = rows.begin; row < rows.end; row++)
+        end_row(sink, (size_t)row);
+    team_barrier(w->run->model->team);
 }
 
 // sequence_parallel: each rank gets the sums of its own rows.
@@ -164,47 +226,62 @@ static enum status reduce_own_rows(const struct run *run, const struct reduction
 }
 
 // The sums of the nodes of all ranks, into the residual.
-static void reduce_nodes(const struct worker *w, int layer, const struct row_product *product,
-                         struct sink *sink)
+static void reduce_nodes(const struct worker *w, int layer, const char *what,
+                         const struct reduction_tree *tree, struct sink *sink)
 {
     struct run *run = w->run;
     const struct model *m = run->model;
     size_t hidden = (size_t)m->plan->config.hidden_size, n = (size_t)run->step->n_rows * hidden;
-    if (product->tree->n_ranks == 1) { // this rank's only node is the sum
-        assert(product->leaves->n_nodes == 1);
+    if (tree->n_ranks == 1) { // this rank's only node is the sum
         struct range rows = range_part(w, run->own_rows);
         size_t begin = (size_t)rows.begin * hidden, count = (size_t)range_width(rows) * hidden;
         add_sum(sink, begin, m->scratch.nodes + begin, count);
     } else if (w->thread == 0) {
-        comm_mark(m->comm, run->step->number, layer, product->what);
-        run->status =
-            m->plan->residual_sharded
-                ? reduce_own_rows(run, product->tree, sink)
-                : comm_all_reduce_into(m->comm, product->tree, m->scratch.nodes, n, add_sum, sink);
+        comm_mark(m->comm, run->step->number, layer, what);
+        run->status = m->plan->residual_sharded
+                          ? reduce_own_rows(run, tree, sink)
+                          : comm_all_reduce_into(m->comm, tree, m->scratch.nodes, n, add_sum, sink);
     }
 }
 
-void multiply_and_reduce(const struct worker *w, int layer, const struct row_product *product)
+static struct sink sink_of(const struct worker *w, int layer, int sublayer,
+                           const struct row_product *product, const struct reduction_tree *tree)
+{
+    const struct model *m = w->run->model;
+    const struct sublayer_config *config =
+        &model_config_layer(&m->plan->config, layer)->sublayers[sublayer];
+    struct sink sink = {.m = m, .bias = product->bias, .next = norm_after(m, layer, sublayer)};
+    if (config->after.kind != NORM_NONE)
+        sink.after =
+            (struct stream_norm){&config->after, &m->weights.layers[layer][sublayer].after};
+    // Thread 0 alone hears of other ranks. Where there are rows for all threads, they end them
+    // afterwards.
+    sink.ends_rows =
+        (sink.after.config || sink.next.config) &&
+        (tree->n_ranks == 1 || w->n_threads == 1 || w->run->step->n_rows < w->n_threads);
+    return sink;
+}
+
+void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
+                         const struct row_product *product)
 {
     struct run *run = w->run;
     struct model *m = run->model;
-    struct matmul matmul = product_of(w, product->panels, product->leaves);
+    const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
+    const struct leaf_plan *leaves = &m->leaves[cut - m->plan->cuts];
+    assert(cut->tree.n_ranks > 1 || leaves->n_nodes == 1);
+    struct matmul matmul = product_of(w, product->panels, leaves);
     matmul.a = product->input;
     matmul.a_stride = product->input_stride;
     matmul.out = m->scratch.nodes;
     matmul.node_stride = (size_t)run->step->n_rows * (size_t)m->plan->config.hidden_size;
     run_part(w, &matmul);
     team_barrier(m->team);
-    // Thread 0 alone hears of other ranks. Where there are rows for all threads, they norm them
-    // afterwards.
-    bool norms =
-        product->tree->n_ranks == 1 || w->n_threads == 1 || run->step->n_rows < w->n_threads;
-    struct sink sink = {m, product->bias, norms ? product->next_norm : NULL};
-    reduce_nodes(w, layer, product, &sink);
+    struct sink sink = sink_of(w, layer, sublayer, product, &cut->tree);
+    reduce_nodes(w, layer, product->what, &cut->tree, &sink);
     team_barrier(m->team);
-    if (!product->next_norm)
-        return;
-    if (!sink.norm)
-        norm_own_rows(w, product->next_norm);
-    share_normed_rows(w, layer);
+    if (!sink.ends_rows && (sink.after.config || sink.next.config))
+        end_own_rows(w, &sink);
+    if (sink.next.config)
+        share_normed_rows(w, layer);
 }

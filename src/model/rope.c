@@ -22,51 +22,50 @@ static double logarithm(double x)
     return exponent * LN2 + 2 * s * series;
 }
 
-static double base_frequency(const struct model_config *c, int i)
+static double base_frequency(const struct rope_config *c, int i)
 {
-    return 1 / number_pow(c->rope.theta, 2.0 * i / c->head_dim);
+    return 1 / number_pow(c->theta, 2.0 * i / c->n_dimensions);
 }
 
 // _compute_llama3_parameters
-static double llama3_frequency(const struct model_config *c, int i)
+static double llama3_frequency(const struct rope_config *c, int i)
 {
-    const struct rope_config *r = &c->rope;
     double frequency = base_frequency(c, i), wavelength = 2 * PI / frequency;
-    double context = r->original_max_position_embeddings;
-    if (wavelength > context / r->low_freq_factor)
-        return frequency / r->factor;
-    if (wavelength < context / r->high_freq_factor || r->high_freq_factor == r->low_freq_factor)
+    double context = c->original_max_position_embeddings;
+    if (wavelength > context / c->low_freq_factor)
+        return frequency / c->factor;
+    if (wavelength < context / c->high_freq_factor || c->high_freq_factor == c->low_freq_factor)
         return frequency;
     double smooth =
-        (context / wavelength - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
-    return (1 - smooth) * frequency / r->factor + smooth * frequency;
+        (context / wavelength - c->low_freq_factor) / (c->high_freq_factor - c->low_freq_factor);
+    return (1 - smooth) * frequency / c->factor + smooth * frequency;
 }
 
-static double yarn_factor(const struct model_config *c)
+static double yarn_factor(const struct rope_config *c)
 {
-    if (c->rope.factor != 0)
-        return c->rope.factor;
-    return (double)c->max_position_embeddings / c->rope.original_max_position_embeddings;
+    if (c->factor != 0)
+        return c->factor;
+    return (double)c->max_position_embeddings / c->original_max_position_embeddings;
 }
 
 // find_correction_dim: which dimension turns `rotations` times over the original context.
-static double yarn_dimension(const struct model_config *c, double rotations)
+static double yarn_dimension(const struct rope_config *c, double rotations)
 {
-    double context = c->rope.original_max_position_embeddings;
-    return c->head_dim * logarithm(context / (rotations * 2 * PI)) / (2 * logarithm(c->rope.theta));
+    double context = c->original_max_position_embeddings;
+    return c->n_dimensions * logarithm(context / (rotations * 2 * PI)) / (2 * logarithm(c->theta));
 }
 
 // _compute_yarn_parameters: between dimensions `low` and `high` from the frequency as it is to the
 // interpolated one.
-static double yarn_frequency(const struct model_config *c, int i)
+static double yarn_frequency(const struct rope_config *c, int i)
 {
-    double low = yarn_dimension(c, c->rope.beta_fast), high = yarn_dimension(c, c->rope.beta_slow);
-    if (c->rope.truncate) {
+    double low = yarn_dimension(c, c->beta_fast), high = yarn_dimension(c, c->beta_slow);
+    if (c->truncate) {
         low = floor(low);
         high = ceil(high);
     }
     low = low > 0 ? low : 0;
-    high = high < c->head_dim - 1 ? high : c->head_dim - 1;
+    high = high < c->n_dimensions - 1 ? high : c->n_dimensions - 1;
     if (low == high)
         high += 0.001;
     double ramp = (i - low) / (high - low);
@@ -80,49 +79,72 @@ static double yarn_mscale(double factor, double mscale)
     return factor <= 1 ? 1 : 0.1 * mscale * logarithm(factor) + 1;
 }
 
-static double scaling(const struct model_config *c)
+// _compute_longrope_parameters
+static double longrope_scaling(const struct rope_config *c)
 {
-    const struct rope_config *r = &c->rope;
-    if (r->type != ROPE_YARN)
+    if (c->factor <= 1)
         return 1;
-    if (r->attention_factor != 0)
-        return r->attention_factor;
-    if (r->mscale != 0 && r->mscale_all_dim != 0)
-        return yarn_mscale(yarn_factor(c), r->mscale) /
-               yarn_mscale(yarn_factor(c), r->mscale_all_dim);
+    return sqrt(1 + logarithm(c->factor) / logarithm(c->original_max_position_embeddings));
+}
+
+static double scaling(const struct rope_config *c)
+{
+    if (c->type != ROPE_YARN && c->type != ROPE_LONGROPE)
+        return 1;
+    if (c->attention_factor != 0)
+        return c->attention_factor;
+    if (c->type == ROPE_LONGROPE)
+        return longrope_scaling(c);
+    if (c->mscale != 0 && c->mscale_all_dim != 0)
+        return yarn_mscale(yarn_factor(c), c->mscale) /
+               yarn_mscale(yarn_factor(c), c->mscale_all_dim);
     return yarn_mscale(yarn_factor(c), 1);
 }
 
-static double frequency_of(const struct model_config *c, int i)
+// _compute_proportional_parameters: the first pairs turn, at frequencies of whole heads.
+static double proportional_frequency(const struct rope_config *c, int i)
 {
-    switch (c->rope.type) {
+    return i < (int)(c->partial_rotary_factor * c->head_dim / 2) ? base_frequency(c, i) : 0;
+}
+
+static double frequency_of(const struct rope_config *c, int i, bool is_long)
+{
+    switch (c->type) {
     case ROPE_DEFAULT:
     case ROPE_DYNAMIC: // grows only beyond max_position_embeddings, where no request gets
         return base_frequency(c, i);
     case ROPE_LINEAR:
-        return base_frequency(c, i) / c->rope.factor;
+        return base_frequency(c, i) / c->factor;
     case ROPE_LLAMA3:
         return llama3_frequency(c, i);
     case ROPE_YARN:
         return yarn_frequency(c, i);
+    case ROPE_LONGROPE:
+        return base_frequency(c, i) / (double)(is_long ? c->long_factor : c->short_factor)[i];
+    case ROPE_PROPORTIONAL:
+        return proportional_frequency(c, i);
     }
     return 0;
 }
 
-void rope_init(struct rope *rope, const struct model_config *config)
+void rope_init(struct rope *rope, const struct rope_config *config)
 {
-    assert(config->head_dim > 0 && config->head_dim % 2 == 0 && config->head_dim <= HEAD_DIM_MAX);
-    rope->half = config->head_dim / 2;
+    assert(config->n_dimensions > 0 && config->n_dimensions % 2 == 0 &&
+           config->n_dimensions <= HEAD_DIM_MAX);
+    rope->half = config->n_dimensions / 2;
     rope->scaling = scaling(config);
-    for (int i = 0; i < rope->half; i++)
-        rope->inv_freq[i] = (float)frequency_of(config, i);
+    for (int i = 0; i < rope->half; i++) {
+        rope->inv_freq[i] = (float)frequency_of(config, i, false);
+        rope->long_freq[i] = (float)frequency_of(config, i, true);
+    }
 }
 
-void rope_angles(const struct rope *rope, int64_t position, float *cos, float *sin)
+void rope_angles(const struct rope *rope, int64_t position, bool is_long, float *cos, float *sin)
 {
+    const float *frequencies = is_long ? rope->long_freq : rope->inv_freq;
     assert(position >= 0);
     for (int i = 0; i < rope->half; i++) {
-        float angle = (float)position * rope->inv_freq[i];
+        float angle = (float)position * frequencies[i];
         double sine, cosine;
         number_sin_cos((double)angle, &sine, &cosine);
         cos[i] = (float)(cosine * rope->scaling);

@@ -34,55 +34,115 @@ static size_t most_floats(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void place_exchange(struct walk *w, const struct plan *plan, size_t rows,
+// The widest of what the sublayers need, in numbers of a row.
+struct widths {
+    size_t input, outputs, query, nodes, gathered, received;
+    bool sums;
+};
+
+// What all ranks send: what is whole on each comes from each.
+static void widen_for_gathering(const struct plan *plan, const struct cut *cut, struct widths *w)
+{
+    size_t all = 0;
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        const struct range *dims = cut->shares[rank].dims;
+        all += scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
+               scratch_width(dims[DIM_VALUE]);
+    }
+    w->received = most_floats(w->received, all);
+}
+
+static void widen_for_attention(const struct plan *plan, const struct cut *cut, int rank,
+                                struct widths *w)
+{
+    const struct range *dims = cut->shares[rank].dims;
+    const struct attention_config *a = &cut->sublayer->attention;
+    size_t attended = scratch_width(dims[DIM_ATTENDED]);
+    w->query = most_floats(w->query, attended);
+    w->input = most_floats(w->input, attended);
+    w->outputs =
+        most_floats(w->outputs, scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
+                                    scratch_width(dims[DIM_VALUE]));
+    if (cut_gathers(plan, cut)) {
+        size_t heads = (size_t)(a->num_attention_heads + 2 * a->num_key_value_heads);
+        w->gathered = most_floats(w->gathered, heads * (size_t)a->head_dim);
+        widen_for_gathering(plan, cut, w);
+    }
+}
+
+static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,
+                          struct widths *w)
+{
+    const struct range *dims = cut->shares[rank].dims;
+    w->input = most_floats(w->input, scratch_width(dims[DIM_ACTIVATED]));
+    w->outputs = most_floats(w->outputs, 2 * scratch_width(dims[DIM_MLP]));
+    if (cut_gathers(plan, cut)) {
+        w->gathered = most_floats(w->gathered, 2 * (size_t)cut->width);
+        w->received = most_floats(w->received, 2 * (size_t)cut->width);
+    }
+}
+
+static struct widths find_widths(const struct plan *plan, int rank)
+{
+    size_t hidden = (size_t)plan->config.hidden_size;
+    struct widths w = {.input = hidden};
+    if (plan->n_ranks > 1 && (plan->embed_sharded || plan->residual_sharded))
+        w.received = hidden;
+    for (int i = 0; i < plan->n_cuts; i++) {
+        const struct cut *cut = &plan->cuts[i];
+        int tree_rank = cut->tree.n_ranks > 1 ? rank : 0;
+        w.nodes = most_floats(w.nodes, (size_t)reduction_tree_node_count(&cut->tree, tree_rank));
+        switch (cut->sublayer->kind) {
+        case MIX_ATTENTION:
+            widen_for_attention(plan, cut, rank, &w);
+            break;
+        case MIX_MLP:
+            widen_for_mlp(plan, cut, rank, &w);
+            break;
+        }
+    }
+    for (int kind = 0; kind < plan->config.n_layer_kinds; kind++)
+        for (int i = 0; i < plan->config.layer_kinds[kind].n_sublayers; i++)
+            w.sums = w.sums || plan->config.layer_kinds[kind].sublayers[i].after.kind != NORM_NONE;
+    return w;
+}
+
+static void place_exchange(struct walk *w, const struct widths *widths, size_t rows,
                            struct scratch *out)
 {
-    const struct model_config *c = &plan->config;
-    size_t qkv =
-        (size_t)(c->num_attention_heads + 2 * c->num_key_value_heads) * (size_t)c->head_dim;
-    size_t gathered = 0, received = 0;
-    if (plan_gathers(plan, plan->styles.qkv))
-        gathered = most_floats(gathered, qkv);
-    if (plan_gathers(plan, plan->styles.gate_up))
-        gathered = most_floats(gathered, 2 * (size_t)plan->intermediate);
-    if (plan->n_ranks > 1 && plan->embed_sharded)
-        received = (size_t)c->hidden_size;
-    if (plan->n_ranks > 1 && plan->residual_sharded)
-        received = most_floats(received, (size_t)c->hidden_size);
-    received = most_floats(received, gathered);
+    size_t received = widths->received, gathered = widths->gathered;
     out->received = received ? reserve_floats(w, rows, received, sizeof(float)) : NULL;
     out->gathered = gathered ? reserve_floats(w, rows, gathered, sizeof(float)) : NULL;
+}
+
+static void place_angles(struct walk *w, const struct model_config *c, size_t rows,
+                         struct scratch *out)
+{
+    for (int i = 0; i < c->n_ropes; i++) {
+        size_t half = (size_t)c->ropes[i].n_dimensions / 2;
+        out->cosines[i] = reserve_floats(w, rows, half, sizeof(float));
+        out->sines[i] = reserve_floats(w, rows, half, sizeof(float));
+    }
 }
 
 enum status scratch_place(const struct plan *plan, int rank, struct scratch_size size, void *memory,
                           struct scratch *out, size_t *bytes)
 {
     assert(size.rows_max > 0 && size.logit_rows_max >= 0 && size.n_threads > 0);
-    const struct rank_share *s = &plan->shares[rank];
-    const struct model_config *c = &plan->config;
     struct walk w = {.memory = memory};
-    size_t rows = (size_t)size.rows_max, hidden = (size_t)c->hidden_size,
+    const struct widths widths = find_widths(plan, rank);
+    size_t rows = (size_t)size.rows_max, hidden = (size_t)plan->config.hidden_size,
            threads = (size_t)size.n_threads;
-    size_t attended = scratch_width(s->o_columns), activated = scratch_width(s->intermediate),
-           item = input_bytes(plan->compute);
-    size_t fused = most_floats(scratch_width(s->q_rows) + 2 * scratch_width(s->kv_rows),
-                               2 * scratch_width(s->gate_up_rows));
-    int attention_rank = plan->attention_tree.n_ranks > 1 ? rank : 0,
-        mlp_rank = plan->mlp_tree.n_ranks > 1 ? rank : 0;
-    size_t nodes =
-        most_floats((size_t)reduction_tree_node_count(&plan->attention_tree, attention_rank),
-                    (size_t)reduction_tree_node_count(&plan->mlp_tree, mlp_rank));
     out->kernel = reserve_floats(&w, threads, MATMUL_SCRATCH_BYTES, 1);
     out->residual = reserve_floats(&w, rows, hidden, sizeof(float));
-    out->input =
-        reserve_floats(&w, rows, most_floats(hidden, most_floats(attended, activated)), item);
-    out->outputs = reserve_floats(&w, rows, fused, sizeof(float));
-    out->query = reserve_floats(&w, rows, attended, input_bytes(plan->cache));
-    out->nodes = reserve_floats(&w, rows, nodes * hidden, sizeof(float));
+    out->input = reserve_floats(&w, rows, widths.input, input_bytes(plan->compute));
+    out->outputs = reserve_floats(&w, rows, widths.outputs, sizeof(float));
+    out->query = reserve_floats(&w, rows, widths.query, input_bytes(plan->cache));
+    out->nodes = reserve_floats(&w, rows, widths.nodes * hidden, sizeof(float));
+    out->sums = widths.sums ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->summed = reserve_floats(&w, rows, 1, sizeof(int32_t));
-    out->cosines = reserve_floats(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
-    out->sines = reserve_floats(&w, rows, (size_t)c->head_dim / 2, sizeof(float));
-    place_exchange(&w, plan, rows, out);
+    place_angles(&w, &plan->config, rows, out);
+    place_exchange(&w, &widths, rows, out);
     out->logits =
         reserve_floats(&w, threads * (size_t)size.logit_rows_max, LOGIT_COLUMNS, sizeof(float));
     out->best = reserve_floats(&w, threads, (size_t)size.logit_rows_max, sizeof *out->best);

@@ -9,13 +9,14 @@
 enum { LOGIT_PANELS = 16, LOGIT_COLUMNS = LOGIT_PANELS * PANEL_WIDTH };
 
 struct scratch {
-    float *residual;        // [rows, hidden]
-    void *input;            // of a product, in the compute type (f16 as f32): [rows, widest]
-    float *outputs;         // of the fused column-parallel products: [rows, widest]
-    void *query;            // [rows, o_columns], like `input`
-    float *nodes;           // of row-parallel products: [nodes, rows, hidden]
-    int32_t *summed;        // [rows] numbers of the row whose sums have come; 0 between products
-    float *cosines, *sines; // [rows, head_dim / 2]
+    float *residual; // [rows, hidden]
+    void *input;     // of a product, in the compute type (f16 as f32): [rows, widest]
+    float *outputs;  // of the fused column-parallel products: [rows, widest]
+    void *query;     // [rows, attended columns], like `input`
+    float *sums;     // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *nodes;    // of row-parallel products: [nodes, rows, hidden]
+    int32_t *summed; // [rows] numbers of the row whose sums have come; 0 between products
+    float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered
     float *gathered; // in order: [rows, widest]; NULL likewise

@@ -7,23 +7,35 @@
 #include "hf/checkpoint.h"
 #include "model/plan.h"
 
-struct layer_weights {
-    const float *input_norm, *post_norm; // [hidden]
-    // Fused so that one pass over the input serves all: rows of q, then of k, then of v; panels of
-    // gate and of up in turn.
-    struct panels qkv;                    // [q_rows + 2 kv_rows, hidden]
-    struct panels gate, up;               // [gate_up_rows, hidden]
-    struct panels o;                      // [hidden, o_columns]
-    struct panels down;                   // [hidden, intermediate]
-    const float *qkv_bias, *gate_up_bias; // [q_rows + 2 kv_rows], [2 gate_up_rows], or NULL
-    const float *o_bias, *down_bias;      // [hidden] or NULL
+struct norm_weights {
+    const float *weight, *bias; // or NULL
+};
+
+struct attention_weights {
+    // Fused so that one pass over the input serves all: rows of q, then of k, then of v.
+    struct panels qkv;              // [query + key + value rows, hidden]
+    struct panels o;                // [hidden, attended columns]
+    const float *qkv_bias, *o_bias; // [rows of qkv], [hidden], or NULL
+};
+
+struct mlp_weights {
+    struct panels gate, up;           // [mlp rows, hidden], panel by panel in turn
+    struct panels down;               // [hidden, activated columns]
+    const float *gate_bias, *up_bias; // [mlp rows] or NULL
+    const float *down_bias;           // [hidden] or NULL
+};
+
+struct sublayer_weights {
+    struct norm_weights before, after;
+    struct attention_weights attention; // of MIX_ATTENTION
+    struct mlp_weights mlp;             // of MIX_MLP
 };
 
 struct weights {
-    struct panels embed;   // [embed_vocab, embed_columns]
+    struct panels embed;   // [embed rows, embed columns]
     struct panels lm_head; // [vocab, hidden]; the embedding itself where it is tied and cut alike
-    const float *norm;     // [hidden]
-    struct layer_weights *layers; // [num_hidden_layers]
+    struct norm_weights final_norm;
+    struct sublayer_weights (*layers)[SUBLAYERS_MAX]; // [num_hidden_layers]
 };
 
 // One slice of a tensor and its place: rows of panels, or a vector.
@@ -32,6 +44,7 @@ struct weight_piece {
     struct panels panels; // panels.data NULL: a vector
     int32_t row;          // of the panels
     float *vector;
+    float added; // to each number of a vector
 };
 
 // The weights' places relative to `memory`, and what goes there. With memory NULL only sizes are

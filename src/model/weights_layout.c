@@ -13,7 +13,8 @@ struct walk {
     const struct plan *plan;
     const struct checkpoint *checkpoint; // NULL: types are as the config says
     int rank;
-    char *memory; // NULL: only sizes
+    int layer, sublayer; // being placed
+    char *memory;        // NULL: only sizes
     struct weights_layout *layout;
 };
 
@@ -28,13 +29,31 @@ static enum status reserve_weights(struct walk *w, size_t bytes, void **out)
     return OK;
 }
 
-// The tensor behind a parameter; one without a place in the checkpoint is a tied lm_head, which is
-// the embedding.
-static const struct plan_parameter *stored_parameter(const struct walk *w, enum part part,
-                                                     bool bias, int layer)
+// One slot's part of a parameter, and this rank's rows and columns of it, in the tensor.
+struct slot_part {
+    const struct plan_parameter *parameter; // NULL: the model has none
+    struct range rows, columns;
+};
+
+static struct slot_part find_part(const struct walk *w, enum slot slot, bool bias)
 {
-    const struct plan_parameter *p = plan_find_parameter(w->plan, part, bias, layer);
-    return p && p->stored == ELEMENT_NONE ? plan_find_parameter(w->plan, PART_EMBED, false, 0) : p;
+    int part;
+    const struct plan_parameter *p =
+        plan_find_parameter(w->plan, w->layer, w->sublayer, slot, bias, &part);
+    if (!p)
+        return (struct slot_part){0};
+    return (struct slot_part){p, p->rank_rows[w->rank * p->n_parts + part],
+                              p->rank_columns[w->rank]};
+}
+
+// The tensor behind it; a parameter without a place in the checkpoint is a tied lm_head, which is
+// the embedding.
+static const struct plan_parameter *stored_parameter(const struct walk *w,
+                                                     const struct plan_parameter *p)
+{
+    if (p && p->stored == ELEMENT_NONE)
+        return plan_find_parameter(w->plan, 0, -1, SLOT_EMBED, false, NULL);
+    return p;
 }
 
 // ELEMENT_NONE: a bias that the checkpoint lacks.
@@ -62,19 +81,20 @@ static int64_t even_width(struct range range)
 }
 
 // Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice.
-static enum status add_layout_piece(struct walk *w, const struct plan_parameter *p,
-                                    struct range rows, struct range columns,
+static enum status add_layout_piece(struct walk *w, const struct slot_part *part,
                                     struct weight_piece place)
 {
+    const struct plan_parameter *p = stored_parameter(w, part->parameter);
     enum element_type type = ELEMENT_NONE;
     TRY(stored_type(w, p, &type));
     if (type == ELEMENT_NONE)
         return OK;
     w->layout->file_bytes +=
-        (uint64_t)(stored_width(rows) * stored_width(columns)) * element_bytes(type);
+        (uint64_t)(stored_width(part->rows) * stored_width(part->columns)) * element_bytes(type);
     if (w->layout->pieces) {
-        place.slice = (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p), rows.begin,
-                                            rows.end, columns.begin, columns.end};
+        place.slice =
+            (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p), part->rows.begin,
+                                  part->rows.end, part->columns.begin, part->columns.end};
         w->layout->pieces[w->layout->n_pieces] = place;
     }
     w->layout->n_pieces++;
@@ -83,8 +103,8 @@ static enum status add_layout_piece(struct walk *w, const struct plan_parameter 
 
 // The format in memory (docs/numerics.md section 2). In float32 nothing is rounded: parts of
 // different types meet in f32.
-static enum status panel_format(const struct walk *w, const enum part *parts, int n_parts,
-                                int layer, enum panel_format *out)
+static enum status panel_format(const struct walk *w, const struct slot_part *parts, int n_parts,
+                                enum panel_format *out)
 {
     static const enum panel_format formats[] = {
         [COMPUTE_BF16] = PANELS_BF16, [COMPUTE_F16] = PANELS_F16, [COMPUTE_F32] = PANELS_F32};
@@ -93,7 +113,7 @@ static enum status panel_format(const struct walk *w, const enum part *parts, in
         return OK;
     enum element_type first = ELEMENT_NONE, type = ELEMENT_NONE;
     for (int i = 0; i < n_parts; i++) {
-        TRY(stored_type(w, stored_parameter(w, parts[i], false, layer), &type));
+        TRY(stored_type(w, stored_parameter(w, parts[i].parameter), &type));
         if (i && type != first)
             return OK;
         first = type;
@@ -102,31 +122,31 @@ static enum status panel_format(const struct walk *w, const enum part *parts, in
     return OK;
 }
 
-// Panels of one or more parts, stacked by rows.
-static enum status place_panels(struct walk *w, const enum part *parts, int n_parts, int layer,
+// Panels of one or more slots, stacked by rows.
+static enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
                                 struct panels *out)
 {
     enum panel_format format;
+    struct slot_part parts[STACK_MAX];
     int64_t n = 0, k = 0;
     size_t bytes;
     void *data = NULL;
-    TRY(panel_format(w, parts, n_parts, layer, &format));
+    assert(n_parts <= STACK_MAX);
     for (int i = 0; i < n_parts; i++) {
-        const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], false, layer);
-        n += stored_width(p->rank_rows[w->rank]);
-        k = even_width(p->rank_columns[w->rank]);
+        parts[i] = find_part(w, of[i], false);
+        assert(parts[i].parameter);
+        n += stored_width(parts[i].rows);
+        k = even_width(parts[i].columns);
     }
+    TRY(panel_format(w, parts, n_parts, &format));
     TRY(panels_bytes(format, n, k, &bytes));
     TRY(reserve_weights(w, bytes, &data));
     if (w->memory)
         panels_init(out, format, (int32_t)n, (int32_t)k, data);
     int32_t row = 0;
     for (int i = 0; i < n_parts; i++) {
-        const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], false, layer);
-        struct weight_piece place = {.panels = *out, .row = row};
-        TRY(add_layout_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
-                             p->rank_columns[w->rank], place));
-        row += (int32_t)stored_width(p->rank_rows[w->rank]);
+        TRY(add_layout_piece(w, &parts[i], (struct weight_piece){.panels = *out, .row = row}));
+        row += (int32_t)stored_width(parts[i].rows);
     }
     return OK;
 }
@@ -142,16 +162,16 @@ static void zero_rows(const struct panels *w, int32_t row)
                         COLUMNS);
 }
 
-// Two parts of one size, side by side.
-static enum status place_pair(struct walk *w, const enum part *parts, int layer,
-                              struct panels *first, struct panels *second)
+// Two slots of one size, side by side.
+static enum status place_pair(struct walk *w, const enum slot of[2], struct panels *first,
+                              struct panels *second)
 {
     enum panel_format format;
     size_t bytes;
     void *data = NULL;
-    TRY(panel_format(w, parts, 2, layer, &format));
-    const struct plan_parameter *p = plan_find_parameter(w->plan, parts[0], false, layer);
-    int64_t n = even_width(p->rank_rows[w->rank]), k = even_width(p->rank_columns[w->rank]);
+    const struct slot_part parts[] = {find_part(w, of[0], false), find_part(w, of[1], false)};
+    int64_t n = even_width(parts[0].rows), k = even_width(parts[0].columns);
+    TRY(panel_format(w, parts, 2, &format));
     TRY(panels_bytes(format, n, k, &bytes));
     if (!checked_mul(bytes, 2, &bytes))
         return fail(ERR_INPUT, "two weight matrices of [%lld, %lld] do not fit into memory",
@@ -160,72 +180,110 @@ static enum status place_pair(struct walk *w, const enum part *parts, int layer,
     if (w->memory)
         panels_init_pair(first, second, format, (int32_t)n, (int32_t)k, data);
     for (int i = 0; i < 2; i++) {
-        p = plan_find_parameter(w->plan, parts[i], false, layer);
         struct weight_piece place = {.panels = *(i ? second : first)};
         if (w->memory)
-            zero_rows(&place.panels, (int32_t)stored_width(p->rank_rows[w->rank]));
-        TRY(add_layout_piece(w, stored_parameter(w, parts[i], false, layer), p->rank_rows[w->rank],
-                             p->rank_columns[w->rank], place));
+            zero_rows(&place.panels, (int32_t)stored_width(parts[i].rows));
+        TRY(add_layout_piece(w, &parts[i], place));
     }
     return OK;
 }
 
-// A vector of one or more parts, one behind the other. `*out` stays NULL where the model has none.
-static enum status place_vector(struct walk *w, const enum part *parts, int n_parts, bool bias,
-                                int layer, const float **out)
+// A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
+// stays NULL where the model has none of them; of one that lacks a part that part is zero.
+static enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias,
+                                float added, const float **out)
 {
+    struct slot_part parts[STACK_MAX];
     int64_t n = 0;
+    bool is_there = false;
     void *data = NULL;
     *out = NULL;
+    assert(n_parts <= STACK_MAX);
     for (int i = 0; i < n_parts; i++) {
-        const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], bias, layer);
-        if (!p)
-            return OK; // the parts of a fused bias are there together or not at all
-        n += even_width(p->rank_rows[w->rank]);
+        parts[i] = find_part(w, of[i], bias);
+        is_there = is_there || parts[i].parameter;
+        n += even_width(parts[i].parameter ? parts[i].rows : find_part(w, of[i], false).rows);
     }
+    if (!is_there)
+        return OK;
     TRY(reserve_weights(w, (size_t)n * sizeof(float), &data));
     if (data)
         memset(data, 0, (size_t)n * sizeof(float)); // what the file lacks
     float *next = data;
     for (int i = 0; i < n_parts; i++) {
-        const struct plan_parameter *p = plan_find_parameter(w->plan, parts[i], bias, layer);
-        TRY(add_layout_piece(w, p, p->rank_rows[w->rank], p->rank_columns[w->rank],
-                             (struct weight_piece){.vector = next}));
+        if (parts[i].parameter)
+            TRY(add_layout_piece(w, &parts[i],
+                                 (struct weight_piece){.vector = next, .added = added}));
         if (next)
-            next += even_width(p->rank_rows[w->rank]);
+            next +=
+                even_width(parts[i].parameter ? parts[i].rows : find_part(w, of[i], false).rows);
     }
     *out = data;
     return OK;
 }
 
-static enum status place_layer(struct walk *w, int layer, struct layer_weights *out)
+static enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
+                              struct norm_weights *out)
 {
-    static const enum part qkv[STACK_MAX] = {PART_Q, PART_K, PART_V},
-                           gate_up[] = {PART_GATE, PART_UP};
-    static const enum part o[] = {PART_O}, down[] = {PART_DOWN};
-    static const enum part input_norm[] = {PART_INPUT_NORM}, post_norm[] = {PART_POST_NORM};
-    TRY(place_vector(w, input_norm, 1, false, layer, &out->input_norm));
-    TRY(place_panels(w, qkv, 3, layer, &out->qkv));
-    TRY(place_vector(w, qkv, 3, true, layer, &out->qkv_bias));
-    TRY(place_panels(w, o, 1, layer, &out->o));
-    TRY(place_vector(w, o, 1, true, layer, &out->o_bias));
-    TRY(place_vector(w, post_norm, 1, false, layer, &out->post_norm));
-    TRY(place_pair(w, gate_up, layer, &out->gate, &out->up));
-    TRY(place_vector(w, gate_up, 2, true, layer, &out->gate_up_bias));
-    TRY(place_panels(w, down, 1, layer, &out->down));
-    return place_vector(w, down, 1, true, layer, &out->down_bias);
+    TRY(place_vector(w, &slot, 1, false, norm->plus_one ? 1 : 0, &out->weight));
+    return place_vector(w, &slot, 1, true, 0, &out->bias);
+}
+
+static enum status place_attention(struct walk *w, struct attention_weights *out)
+{
+    static const enum slot qkv[STACK_MAX] = {SLOT_QUERY, SLOT_KEY, SLOT_VALUE},
+                           o[] = {SLOT_ATTENDED};
+    TRY(place_panels(w, qkv, 3, &out->qkv));
+    TRY(place_vector(w, qkv, 3, true, 0, &out->qkv_bias));
+    TRY(place_panels(w, o, 1, &out->o));
+    return place_vector(w, o, 1, true, 0, &out->o_bias);
+}
+
+static enum status place_mlp(struct walk *w, struct mlp_weights *out)
+{
+    static const enum slot pair[] = {SLOT_GATE, SLOT_UP}, down[] = {SLOT_DOWN};
+    TRY(place_pair(w, pair, &out->gate, &out->up));
+    TRY(place_vector(w, &pair[0], 1, true, 0, &out->gate_bias));
+    TRY(place_vector(w, &pair[1], 1, true, 0, &out->up_bias));
+    TRY(place_panels(w, down, 1, &out->down));
+    return place_vector(w, down, 1, true, 0, &out->down_bias);
+}
+
+static enum status place_sublayer(struct walk *w, const struct sublayer_config *config,
+                                  struct sublayer_weights *out)
+{
+    TRY(place_norm(w, &config->before, SLOT_BEFORE_NORM, &out->before));
+    TRY(place_norm(w, &config->after, SLOT_AFTER_NORM, &out->after));
+    switch (config->kind) {
+    case MIX_ATTENTION:
+        return place_attention(w, &out->attention);
+    case MIX_MLP:
+        return place_mlp(w, &out->mlp);
+    }
+    return OK;
+}
+
+static enum status place_layers(struct walk *w, struct weights *out)
+{
+    const struct model_config *c = &w->plan->config;
+    struct sublayer_weights unused = {0};
+    for (w->layer = 0; w->layer < c->num_hidden_layers; w->layer++) {
+        const struct layer_config *layer = model_config_layer(c, w->layer);
+        for (w->sublayer = 0; w->sublayer < layer->n_sublayers; w->sublayer++)
+            TRY(place_sublayer(w, &layer->sublayers[w->sublayer],
+                               w->memory ? &out->layers[w->layer][w->sublayer] : &unused));
+    }
+    return OK;
 }
 
 static enum status place_all(struct walk *w, struct weights *out)
 {
-    static const enum part embed[] = {PART_EMBED}, norm[] = {PART_NORM}, lm_head[] = {PART_LM_HEAD};
-    struct layer_weights unused = {0};
-    TRY(place_panels(w, embed, 1, 0, &out->embed));
-    for (int layer = 0; layer < w->plan->config.num_hidden_layers; layer++)
-        TRY(place_layer(w, layer, w->memory ? &out->layers[layer] : &unused));
-    TRY(place_vector(w, norm, 1, false, 0, &out->norm));
+    static const enum slot embed[] = {SLOT_EMBED}, lm_head[] = {SLOT_LM_HEAD};
+    TRY(place_panels(w, embed, 1, &out->embed));
+    TRY(place_layers(w, out));
+    TRY(place_norm(w, &w->plan->config.final_norm, SLOT_FINAL_NORM, &out->final_norm));
     out->lm_head = out->embed;
-    return w->plan->lm_head_is_embed ? OK : place_panels(w, lm_head, 1, 0, &out->lm_head);
+    return w->plan->lm_head_is_embed ? OK : place_panels(w, lm_head, 1, &out->lm_head);
 }
 
 enum status weights_measure(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
@@ -233,7 +291,8 @@ enum status weights_measure(const struct plan *plan, const struct checkpoint *ch
 {
     struct weights unused = {0};
     *out = (struct weights_layout){0};
-    struct walk w = {.plan = plan, .checkpoint = checkpoint, .rank = rank, .layout = out};
+    struct walk w = {
+        .plan = plan, .checkpoint = checkpoint, .rank = rank, .sublayer = -1, .layout = out};
     return place_all(&w, &unused);
 }
 
@@ -244,11 +303,16 @@ enum status weights_place(const struct plan *plan, const struct checkpoint *chec
     assert(memory && checkpoint && layout->n_pieces > 0);
     size_t bytes = layout->bytes;
     struct weights_layout again = {0};
-    struct walk w = {
-        .plan = plan, .checkpoint = checkpoint, .rank = rank, .memory = memory, .layout = &again};
+    struct walk w = {.plan = plan,
+                     .checkpoint = checkpoint,
+                     .rank = rank,
+                     .sublayer = -1,
+                     .memory = memory,
+                     .layout = &again};
     *out = (struct weights){0};
     TRY(arena_take(arena, (size_t)plan->config.num_hidden_layers, sizeof *out->layers,
                    &out->layers));
+    memset(out->layers, 0, (size_t)plan->config.num_hidden_layers * sizeof *out->layers);
     TRY(arena_take(arena, (size_t)layout->n_pieces, sizeof *again.pieces, &again.pieces));
     TRY(place_all(&w, out));
     assert(again.bytes == bytes && again.n_pieces == layout->n_pieces);

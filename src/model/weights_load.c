@@ -210,6 +210,8 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
     enum element_type type = p->slice.tensor->type;
     if (!p->panels.data) {
         widen_rows(source, type, part->n_rows, p->vector + part->row);
+        for (int64_t i = 0; i < part->n_rows && p->added != 0; i++)
+            p->vector[part->row + i] += p->added;
         return;
     }
     if (type == ELEMENT_F64) {

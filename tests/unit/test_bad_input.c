@@ -4,7 +4,7 @@
 #include <jansson.h>
 
 #include "hf/generation_config.h"
-#include "hf/model_config.h"
+#include "model/model_config.h"
 #include "hf/tp_plan_rules.h"
 
 // ---- config.json ----
@@ -102,8 +102,10 @@ static void bad_configs_are_refused(void **state)
         {"{\"rope_scaling\": \"linear\"}", {"\"rope_scaling\"", "\"linear\"", "an object"}},
         {"{\"rope_scaling\": {\"type\": \"magic\"}}", {"rope_scaling", "\"magic\"", "llama3"}},
         {"{\"rope_scaling\": {\"type\": 1}}", {"rope_scaling: key \"type\"", "is 1", "a string"}},
+        {"{\"rope_parameters\": {\"rope_type\": \"spiral\"}}",
+         {"rope_parameters", "\"spiral\"", "yarn"}},
         {"{\"rope_parameters\": {\"rope_type\": \"longrope\"}}",
-         {"rope_parameters", "\"longrope\"", "yarn"}},
+         {"rope_parameters", "\"short_factor\"", "missing"}},
         {"{\"rope_scaling\": {\"type\": \"linear\"}}", {"rope_scaling: key \"factor\"", "missing"}},
         {"{\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 1e9}}",
          {"key \"factor\"", "1e9", "1e+06"}},

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "hf/model_config.h"
+#include "model/family.h"
 
 #define LLAMA                                                                                      \
     "\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 64, \"intermediate_size\": 172,"  \
@@ -24,6 +24,22 @@ static struct model_config parse(const char *text)
     return config;
 }
 
+static const struct attention_config *attention_of(const struct model_config *config)
+{
+    return &model_config_first(config, MIX_ATTENTION)->attention;
+}
+
+static const struct mlp_config *mlp_of(const struct model_config *config)
+{
+    return &model_config_first(config, MIX_MLP)->mlp;
+}
+
+static int64_t window_of(const char *text)
+{
+    struct model_config config = parse(text);
+    return attention_of(&config)->sliding_window;
+}
+
 static void assert_close(double a, double b)
 {
     assert_true(fabs(a - b) <= 1e-12 * fabs(b));
@@ -33,24 +49,25 @@ static void absent_keys_follow_transformers(void **state)
 {
     (void)state;
     struct model_config config = parse("{" LLAMA "}");
-    assert_int_equal(config.family, FAMILY_LLAMA);
+    assert_string_equal(config.family->model_type, "llama");
     assert_string_equal(config.architecture, "LlamaForCausalLM");
     assert_string_equal(config.model_type, "llama");
-    assert_int_equal(config.num_key_value_heads, 8);
-    assert_int_equal(config.head_dim, 8);
+    assert_int_equal(attention_of(&config)->num_key_value_heads, 8);
+    assert_int_equal(attention_of(&config)->head_dim, 8);
     assert_int_equal(config.max_position_embeddings, 2048);
-    assert_int_equal(config.sliding_window, 0);
+    assert_int_equal(attention_of(&config)->sliding_window, 0);
     assert_int_equal(config.dtype, ELEMENT_NONE);
-    assert_close(config.rms_norm_eps, 1e-6);
-    assert_close(config.rope.theta, 10000);
-    assert_int_equal(config.rope.type, ROPE_DEFAULT);
-    assert_false(config.tie_word_embeddings || config.attention_bias || config.mlp_bias);
+    assert_close((double)config.final_norm.eps, (double)1e-6f);
+    assert_close(config.ropes[0].theta, 10000);
+    assert_int_equal(config.ropes[0].type, ROPE_DEFAULT);
+    assert_false(config.tie_word_embeddings || attention_of(&config)->q_bias ||
+                 mlp_of(&config)->up_bias);
 
     config = parse("{" MISTRAL "}");
-    assert_int_equal(config.family, FAMILY_MISTRAL);
-    assert_int_equal(config.num_key_value_heads, 8); // MistralConfig's own default
+    assert_string_equal(config.family->model_type, "mistral");
+    assert_int_equal(attention_of(&config)->num_key_value_heads, 8); // MistralConfig's own default
     assert_int_equal(config.max_position_embeddings, 131072);
-    assert_int_equal(config.sliding_window, 4096);
+    assert_int_equal(attention_of(&config)->sliding_window, 4096);
 }
 
 static void null_is_not_absent(void **state)
@@ -59,9 +76,9 @@ static void null_is_not_absent(void **state)
     struct model_config config =
         parse("{" MISTRAL ", \"sliding_window\": null, \"num_key_value_heads\": null,"
               "\"head_dim\": null, \"rope_scaling\": null, \"torch_dtype\": null}");
-    assert_int_equal(config.sliding_window, 0);
-    assert_int_equal(config.num_key_value_heads, 16);
-    assert_int_equal(config.head_dim, 8);
+    assert_int_equal(attention_of(&config)->sliding_window, 0);
+    assert_int_equal(attention_of(&config)->num_key_value_heads, 16);
+    assert_int_equal(attention_of(&config)->head_dim, 8);
     assert_int_equal(config.dtype, ELEMENT_NONE);
 }
 
@@ -72,10 +89,11 @@ static void keys_are_read(void **state)
                                        "\"attention_bias\": true, \"mlp_bias\": true,"
                                        "\"tie_word_embeddings\": true, \"rms_norm_eps\": 1e-5, "
                                        "\"max_position_embeddings\": 4096}");
-    assert_int_equal(config.num_key_value_heads, 2);
-    assert_int_equal(config.head_dim, 16);
-    assert_true(config.tie_word_embeddings && config.attention_bias && config.mlp_bias);
-    assert_close(config.rms_norm_eps, 1e-5);
+    assert_int_equal(attention_of(&config)->num_key_value_heads, 2);
+    assert_int_equal(attention_of(&config)->head_dim, 16);
+    assert_true(config.tie_word_embeddings && attention_of(&config)->o_bias &&
+                mlp_of(&config)->down_bias);
+    assert_close((double)config.final_norm.eps, (double)1e-5f);
     assert_int_equal(config.max_position_embeddings, 4096);
 }
 
@@ -138,7 +156,7 @@ static void both_spellings_of_rope(void **state)
     const char *new =
         "{" LLAMA ", \"rope_parameters\": {\"rope_type\": \"linear\", \"rope_theta\": 500000.0,"
         "\"factor\": 2.0}}";
-    struct rope_config a = parse(old).rope, b = parse(new).rope;
+    struct rope_config a = parse(old).ropes[0], b = parse(new).ropes[0];
     assert_int_equal(a.type, ROPE_LINEAR);
     assert_int_equal(b.type, ROPE_LINEAR);
     assert_close(a.theta, 500000);
@@ -153,15 +171,16 @@ static void both_spellings_of_rope(void **state)
                  "{" LLAMA ", \"rope_scaling\": %s, \"rope_parameters\": {\"rope_type\": "
                  "\"dynamic\", \"factor\": 2}}",
                  empty[i]);
-        assert_int_equal(parse(text).rope.type, ROPE_DYNAMIC);
+        assert_int_equal(parse(text).ropes[0].type, ROPE_DYNAMIC);
         snprintf(text, sizeof text, "{" LLAMA ", \"rope_scaling\": %s}", empty[i]);
-        assert_int_equal(parse(text).rope.type, ROPE_DEFAULT);
+        assert_int_equal(parse(text).ropes[0].type, ROPE_DEFAULT);
     }
     assert_int_equal(
         parse("{" LLAMA
               ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rope_parameters\":"
               "{\"rope_type\": \"dynamic\", \"factor\": 2}}")
-            .rope.type,
+            .ropes[0]
+            .type,
         ROPE_LINEAR);
 }
 
@@ -173,7 +192,7 @@ static void llama3_and_dynamic_rope(void **state)
               ", \"max_position_embeddings\": 131072, \"rope_scaling\": {\"rope_type\": \"llama3\","
               "\"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0,"
               "\"original_max_position_embeddings\": 8192}}")
-            .rope;
+            .ropes[0];
     assert_int_equal(rope.type, ROPE_LLAMA3);
     assert_close(rope.low_freq_factor, 1);
     assert_close(rope.high_freq_factor, 4);
@@ -182,7 +201,7 @@ static void llama3_and_dynamic_rope(void **state)
     rope = parse("{" LLAMA
                  ", \"max_position_embeddings\": 1024, \"rope_scaling\": {\"type\": \"dynamic\","
                  "\"factor\": 2, \"original_max_position_embeddings\": 64}}")
-               .rope;
+               .ropes[0];
     assert_int_equal(rope.type, ROPE_DYNAMIC);
     assert_int_equal(rope.original_max_position_embeddings,
                      1024); // the other key is not read for it
@@ -194,7 +213,7 @@ static void yarn_rope(void **state)
     struct rope_config rope =
         parse("{" LLAMA ", \"max_position_embeddings\": 1024, \"rope_parameters\":"
               "{\"rope_type\": \"yarn\", \"factor\": 4}}")
-            .rope;
+            .ropes[0];
     assert_int_equal(rope.type, ROPE_YARN);
     assert_int_equal(rope.original_max_position_embeddings, 1024);
     assert_close(rope.beta_fast, 32);
@@ -209,7 +228,7 @@ static void yarn_rope(void **state)
               "\"beta_slow\": 2,"
               "\"attention_factor\": 1.25, \"mscale\": 1, \"mscale_all_dim\": 0.5, \"truncate\": "
               "false}}")
-            .rope;
+            .ropes[0];
     assert_close(rope.factor, 8); // max_position_embeddings / original
     assert_close(rope.beta_fast, 16);
     assert_close(rope.beta_slow, 2);
@@ -219,14 +238,14 @@ static void yarn_rope(void **state)
     // mscale alone does not count.
     rope =
         parse("{" LLAMA ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"mscale\": 1}}")
-            .rope;
+            .ropes[0];
     assert_true(rope.mscale <= 0);
     // A length beside the dictionary goes before the one in it.
     rope =
         parse("{" LLAMA
               ", \"original_max_position_embeddings\": 256, \"rope_scaling\": {\"type\": \"yarn\","
               "\"factor\": 4, \"original_max_position_embeddings\": 128}}")
-            .rope;
+            .ropes[0];
     assert_int_equal(rope.original_max_position_embeddings, 256);
 }
 
@@ -234,11 +253,11 @@ static void a_window_of_llama_is_ignored(void **state)
 {
     (void)state;
     log_set_level(LOG_ERROR);
-    assert_int_equal(parse("{" LLAMA ", \"sliding_window\": 4096}").sliding_window, 0);
+    assert_int_equal(window_of("{" LLAMA ", \"sliding_window\": 4096}"), 0);
     log_set_level(LOG_INFO);
     assert_int_equal(
-        parse("{" MISTRAL ", \"sliding_window\": 48, \"layer_types\": [\"sliding_attention\"]}")
-            .sliding_window,
+        window_of("{" MISTRAL
+                  ", \"sliding_window\": 48, \"layer_types\": [\"sliding_attention\"]}"),
         48);
 }
 
@@ -305,7 +324,7 @@ static void golden_folders_parse(void **state)
         struct model_config config;
         snprintf(path, sizeof path, SHARED_DIR "/goldens/%s", folders[i].folder);
         assert_int_equal(model_config_read(path, &config), OK);
-        assert_int_equal(config.rope.type, folders[i].rope);
+        assert_int_equal(config.ropes[0].type, folders[i].rope);
         assert_int_equal(config.dtype, folders[i].dtype);
         assert_int_equal(config.num_hidden_layers, folders[i].layers);
     }

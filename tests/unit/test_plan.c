@@ -5,6 +5,16 @@
 static const int leaf_counts[] = {8, 1, 2, 4, 16, 64};
 enum { N_LEAF_COUNTS = sizeof leaf_counts / sizeof leaf_counts[0] };
 
+static const struct cut *attention_of(const struct plan *plan)
+{
+    return plan_cut_of_kind(plan, MIX_ATTENTION);
+}
+
+static const struct cut *mlp_of(const struct plan *plan)
+{
+    return plan_cut_of_kind(plan, MIX_MLP);
+}
+
 static int width(struct range range)
 {
     return range.end - range.begin;
@@ -49,64 +59,67 @@ static void check_leaves(const struct plan *plan, const struct plan_shape *s)
 {
     int leaves = plan->reduction_leaves, units = s->intermediate / 2;
     for (int i = 0; i <= leaves; i++) {
-        assert_int_equal(plan->attention_leaf_bounds[i], expected_attention_bound(s, leaves, i));
-        assert_int_equal(plan->mlp_leaf_bounds[i], 2 * (int)((long long)i * units / leaves));
+        assert_int_equal(attention_of(plan)->leaf_bounds[i],
+                         expected_attention_bound(s, leaves, i));
+        assert_int_equal(mlp_of(plan)->leaf_bounds[i], 2 * (int)((long long)i * units / leaves));
     }
     for (int i = 0; i < leaves; i++) {
-        assert_int_equal(plan->attention_tree.present >> i & 1,
-                         plan->attention_leaf_bounds[i] < plan->attention_leaf_bounds[i + 1]);
-        assert_int_equal(plan->mlp_tree.present >> i & 1,
-                         plan->mlp_leaf_bounds[i] < plan->mlp_leaf_bounds[i + 1]);
+        assert_int_equal(attention_of(plan)->tree.present >> i & 1,
+                         attention_of(plan)->leaf_bounds[i] <
+                             attention_of(plan)->leaf_bounds[i + 1]);
+        assert_int_equal(mlp_of(plan)->tree.present >> i & 1,
+                         mlp_of(plan)->leaf_bounds[i] < mlp_of(plan)->leaf_bounds[i + 1]);
     }
 }
 
 // Consecutive, from 0 to all, none empty.
-static void check_cover(const struct plan *plan, size_t offset, int all)
+static void check_cover(const struct plan *plan, const struct share *shares, size_t offset, int all)
 {
     int next = 0;
     for (int r = 0; r < plan->n_ranks; r++) {
         struct range range;
-        memcpy(&range, (const char *)&plan->shares[r] + offset, sizeof range);
+        memcpy(&range, (const char *)&shares[r] + offset, sizeof range);
         assert_int_equal(range.begin, next);
         assert_true(range.end > range.begin);
         next = range.end;
     }
     assert_int_equal(next, all);
 }
+#define DIM_OFFSET(dim) (offsetof(struct share, dims) + (dim) * sizeof(struct range))
 
 static void check_shares(const struct plan *plan, const struct plan_shape *s)
 {
     int q = s->heads / s->kv_heads;
-    check_cover(plan, offsetof(struct rank_share, heads), s->heads);
-    check_cover(plan, offsetof(struct rank_share, attention_leaves), plan->reduction_leaves);
-    check_cover(plan, offsetof(struct rank_share, o_columns), s->heads * s->head_dim);
-    check_cover(plan, offsetof(struct rank_share, q_rows), s->heads * s->head_dim);
-    check_cover(plan, offsetof(struct rank_share, intermediate), s->intermediate);
-    check_cover(plan, offsetof(struct rank_share, gate_up_rows), s->intermediate);
-    check_cover(plan, offsetof(struct rank_share, mlp_leaves), plan->reduction_leaves);
-    check_cover(plan, offsetof(struct rank_share, vocab), s->vocab);
-    check_cover(plan, offsetof(struct rank_share, embed_vocab), s->vocab);
+    const struct cut *attention = attention_of(plan), *mlp = mlp_of(plan);
+    const struct share *a = attention->shares, *m = mlp->shares;
+    check_cover(plan, a, offsetof(struct share, heads), s->heads);
+    check_cover(plan, a, offsetof(struct share, leaves), plan->reduction_leaves);
+    check_cover(plan, a, DIM_OFFSET(DIM_ATTENDED), s->heads * s->head_dim);
+    check_cover(plan, a, DIM_OFFSET(DIM_QUERY), s->heads * s->head_dim);
+    check_cover(plan, m, DIM_OFFSET(DIM_ACTIVATED), s->intermediate);
+    check_cover(plan, m, DIM_OFFSET(DIM_MLP), s->intermediate);
+    check_cover(plan, m, offsetof(struct share, leaves), plan->reduction_leaves);
+    check_cover(plan, plan->shares, DIM_OFFSET(DIM_VOCAB), s->vocab);
+    check_cover(plan, plan->shares, DIM_OFFSET(DIM_EMBED_ROWS), s->vocab);
     for (int r = 0; r < plan->n_ranks; r++) {
-        const struct rank_share *share = &plan->shares[r];
-        assert_int_equal(share->o_columns.begin,
-                         plan->attention_leaf_bounds[share->attention_leaves.begin]);
-        assert_int_equal(share->o_columns.end,
-                         plan->attention_leaf_bounds[share->attention_leaves.end]);
-        assert_int_equal(share->heads.begin * s->head_dim, share->o_columns.begin);
-        assert_int_equal(share->intermediate.begin, plan->mlp_leaf_bounds[share->mlp_leaves.begin]);
-        assert_int_equal(share->kv_heads.begin, share->heads.begin / q);
-        assert_int_equal(share->kv_heads.end, (share->heads.end + q - 1) / q);
-        assert_int_equal(plan->attention_tree.first_leaf[r], share->attention_leaves.begin);
-        assert_int_equal(plan->mlp_tree.first_leaf[r], share->mlp_leaves.begin);
-        assert_true(reduction_tree_node_count(&plan->attention_tree, r) >= 1);
-        assert_true(reduction_tree_node_count(&plan->mlp_tree, r) >= 1);
+        const struct range columns = a[r].dims[DIM_ATTENDED];
+        assert_int_equal(columns.begin, attention->leaf_bounds[a[r].leaves.begin]);
+        assert_int_equal(columns.end, attention->leaf_bounds[a[r].leaves.end]);
+        assert_int_equal(a[r].heads.begin * s->head_dim, columns.begin);
+        assert_int_equal(m[r].dims[DIM_ACTIVATED].begin, mlp->leaf_bounds[m[r].leaves.begin]);
+        assert_int_equal(a[r].kv_heads.begin, a[r].heads.begin / q);
+        assert_int_equal(a[r].kv_heads.end, (a[r].heads.end + q - 1) / q);
+        assert_int_equal(attention->tree.first_leaf[r], a[r].leaves.begin);
+        assert_int_equal(mlp->tree.first_leaf[r], m[r].leaves.begin);
+        assert_true(reduction_tree_node_count(&attention->tree, r) >= 1);
+        assert_true(reduction_tree_node_count(&mlp->tree, r) >= 1);
     }
-    assert_int_equal(plan->attention_tree.n_ranks, plan->n_ranks);
-    assert_int_equal(plan->attention_tree.first_leaf[plan->n_ranks], plan->reduction_leaves);
+    assert_int_equal(attention_of(plan)->tree.n_ranks, plan->n_ranks);
+    assert_int_equal(attention_of(plan)->tree.first_leaf[plan->n_ranks], plan->reduction_leaves);
     // A KV group is split only where there are not enough of them.
     int kv = 0;
     for (int r = 0; r < plan->n_ranks; r++)
-        kv += width(plan->shares[r].kv_heads);
+        kv += width(attention_of(plan)->shares[r].kv_heads);
     if (plan->n_ranks <= s->kv_heads)
         assert_int_equal(kv, s->kv_heads);
 }
@@ -140,16 +153,18 @@ static void check_balance(const struct plan *plan, const struct plan_shape *s)
     int32_t points[LEAVES_MAX + 1];
     int heads = 0, columns = 0, n, group = s->heads / s->kv_heads * s->head_dim;
     for (int r = 0; r < plan->n_ranks; r++) {
-        heads = width(plan->shares[r].o_columns) > heads ? width(plan->shares[r].o_columns) : heads;
-        columns = width(plan->shares[r].intermediate) > columns
-                      ? width(plan->shares[r].intermediate)
+        heads = width(attention_of(plan)->shares[r].dims[DIM_ATTENDED]) > heads
+                    ? width(attention_of(plan)->shares[r].dims[DIM_ATTENDED])
+                    : heads;
+        columns = width(mlp_of(plan)->shares[r].dims[DIM_ACTIVATED]) > columns
+                      ? width(mlp_of(plan)->shares[r].dims[DIM_ACTIVATED])
                       : columns;
     }
-    n = find_points(plan->mlp_leaf_bounds, plan->reduction_leaves, 1, points);
+    n = find_points(mlp_of(plan)->leaf_bounds, plan->reduction_leaves, 1, points);
     assert_int_equal(columns, best_largest(points, n, plan->n_ranks));
-    n = find_points(plan->attention_leaf_bounds, plan->reduction_leaves, group, points);
+    n = find_points(attention_of(plan)->leaf_bounds, plan->reduction_leaves, group, points);
     if (plan->n_ranks >= n)
-        n = find_points(plan->attention_leaf_bounds, plan->reduction_leaves, 1, points);
+        n = find_points(attention_of(plan)->leaf_bounds, plan->reduction_leaves, 1, points);
     assert_int_equal(heads, best_largest(points, n, plan->n_ranks));
 }
 
@@ -186,8 +201,8 @@ static void test_all_sizes(void **state)
             const struct plan_options options = {.n_ranks = 1, .reduction_leaves = leaf_counts[l]};
             int sizes[COMM_RANKS_MAX];
             struct plan *one = compile(&config, 1, leaf_counts[l]);
-            int most = distinct(one->attention_leaf_bounds, leaf_counts[l]);
-            int mlp = distinct(one->mlp_leaf_bounds, leaf_counts[l]);
+            int most = distinct(attention_of(one)->leaf_bounds, leaf_counts[l]);
+            int mlp = distinct(mlp_of(one)->leaf_bounds, leaf_counts[l]);
             most = mlp < most ? mlp : most;
             most = s->vocab < most ? s->vocab : most;
             plan_free(one);
@@ -215,8 +230,8 @@ static void check_heads(int heads, int kv_heads, int n_ranks, const int *expecte
     struct model_config config = plan_config(&shape);
     struct plan *plan = compile(&config, n_ranks, 0);
     for (int r = 0; r < n_ranks; r++) {
-        assert_int_equal(width(plan->shares[r].heads), expected[r]);
-        assert_int_equal(width(plan->shares[r].kv_heads), expected_kv[r]);
+        assert_int_equal(width(attention_of(plan)->shares[r].heads), expected[r]);
+        assert_int_equal(width(attention_of(plan)->shares[r].kv_heads), expected_kv[r]);
     }
     plan_free(plan);
 }
@@ -254,7 +269,7 @@ static void test_bytes_sent(void **state)
     plan_free(plan);
     plan = compile(&config, 8, 0);
     for (int r = 0; r < 8; r++)
-        assert_int_equal(reduction_tree_node_count(&plan->mlp_tree, r), 1);
+        assert_int_equal(reduction_tree_node_count(&mlp_of(plan)->tree, r), 1);
     plan_free(plan);
 }
 

@@ -16,13 +16,14 @@ static enum status compile(const char *rules_text, int n_ranks, bool bias, bool 
 {
     struct tp_plan_rules rules;
     struct model_config config = plan_config(&plan_shapes[0]);
-    config.attention_bias = config.mlp_bias = bias;
+    if (bias)
+        plan_config_add_biases(&config);
     config.tie_word_embeddings = tied;
     char text[4096];
     snprintf(text, sizeof text, "{%s}", rules_text);
     assert_int_equal(tp_plan_parse("plan.json", text, strlen(text), &rules), OK);
     const struct plan_options options = {
-        .n_ranks = n_ranks, .compute = COMPUTE_BF16, .rules = &rules};
+        .n_ranks = n_ranks, .compute = COMPUTE_BF16, .rules = &rules, .rules_replace = true};
     enum status status = plan_compile(&config, &options, out);
     tp_plan_close(&rules);
     return status;
@@ -50,12 +51,12 @@ static void check_refused(const char *rules, enum status expected, const char *c
 static void test_contradictions(void **state)
 {
     (void)state;
-    REFUSED(ATTENTION("colwise", "replicate", "colwise", "rowwise"), ERR_INPUT, "plan.json",
-            "q_proj \"colwise\"", "k_proj \"replicate\"", "layers.*.self_attn.k_proj",
+    REFUSED(ATTENTION("replicate", "colwise", "replicate", "rowwise_split_input"), ERR_INPUT,
+            "plan.json", "q_proj \"replicate\"", "k_proj \"colwise\"", "layers.*.self_attn.k_proj",
             "q,k,v -> attention");
-    REFUSED("\"layers.*.self_attn.q_proj\": \"colwise\"", ERR_INPUT, "k_proj", "no rule names it");
-    REFUSED(ATTENTION("colwise", "colwise", "colwise_gather_output", "rowwise"), ERR_INPUT,
-            "v_proj");
+    REFUSED(ATTENTION("colwise_gather_output", "replicate", "colwise", "rowwise_split_input"),
+            ERR_INPUT, "v_proj");
+    REFUSED("\"layers.*.self_attn.q_proj\": \"colwise\"", ERR_INPUT, "o_proj", "no rule names it");
     REFUSED(ATTENTION("replicate", "replicate", "replicate", "rowwise"), ERR_INPUT,
             "o_proj \"rowwise\"", "attention -> o_proj", "rowwise_split_input");
     REFUSED(ATTENTION("colwise_gather_output", "colwise_gather_output", "colwise_gather_output",
@@ -70,7 +71,7 @@ static void test_contradictions(void **state)
     REFUSED(MLP("colwise", "replicate", "rowwise"), ERR_INPUT, "gate_proj", "up_proj",
             "gate,up -> activation");
     REFUSED(DEFAULTS ", \"norm\": \"sequence_parallel\"", ERR_INPUT, "norm \"sequence_parallel\"",
-            "input_layernorm \"replicate\"", "residual");
+            "input_layernorm", "residual");
     REFUSED("\"layers.*.mlp.down_proj\": \"rowwise\"", ERR_INPUT, "down_proj",
             "rowwise_split_input");
 }
@@ -167,8 +168,8 @@ static void check_flags(const char *rules, bool tied, bool attention, bool mlp, 
         print_error("{%s}: %s\n", rules, status_message());
         assert_true(0);
     }
-    assert_int_equal(plan->attention_sharded, attention);
-    assert_int_equal(plan->mlp_sharded, mlp);
+    assert_int_equal(plan_cut_of_kind(plan, MIX_ATTENTION)->sharded, attention);
+    assert_int_equal(plan_cut_of_kind(plan, MIX_MLP)->sharded, mlp);
     assert_int_equal(plan->lm_head_sharded, lm_head);
     assert_int_equal(plan->embed_sharded, embed);
     plan_free(plan);
@@ -190,6 +191,14 @@ static void test_accepted(void **state)
                 false, false, false);
     check_flags(ATTENTION("replicate", "replicate", "replicate", "rowwise_split_input"), false,
                 false, false, false, false);
+    // Keys and values may be whole on every rank, whatever becomes of the queries.
+    check_flags(ATTENTION("colwise", "replicate", "replicate", "rowwise"), false, true, false,
+                false, false);
+    check_flags(ATTENTION("colwise", "colwise", "colwise_gather_output", "rowwise"), false, true,
+                false, false, false);
+    check_flags(ATTENTION("colwise_gather_output", "replicate", "colwise_gather_output",
+                          "rowwise_split_input"),
+                false, false, false, false, false);
     check_flags(MLP("colwise_gather_output", "colwise_gather_output", "replicate"), false, false,
                 false, false, false);
     check_flags(MLP("local_colwise", "local_colwise", "local_rowwise"), false, false, true, false,

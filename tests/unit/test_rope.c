@@ -222,9 +222,10 @@ static const struct rope_case cases[] = {
 
 static struct rope rope_of(const struct rope_case *c)
 {
-    struct model_config config = {
-        .head_dim = c->head_dim, .max_position_embeddings = c->positions, .rope = c->rope};
+    struct rope_config config = c->rope;
     struct rope rope;
+    config.head_dim = config.n_dimensions = c->head_dim;
+    config.max_position_embeddings = c->positions;
     rope_init(&rope, &config);
     return rope;
 }
@@ -272,7 +273,7 @@ static void test_angles(void **state)
     struct rope rope = rope_of(&cases[5]);
     float cos[32], sin[32];
     for (int p = 0; p < 3; p++) {
-        rope_angles(&rope, expected[p].position, cos, sin);
+        rope_angles(&rope, expected[p].position, false, cos, sin);
         for (int k = 0; k < 3; k++) {
             int i = k == 0 ? 0 : k == 1 ? 3 : 31;
             // An error of one unit in inv_freq grows with the position; frequency 0 is 1 in both.
@@ -290,14 +291,14 @@ static void test_contract(void **state)
     struct rope rope = rope_of(&cases[3]);
     float cosines[64], sines[64];
     for (int64_t position = 0; position < 131072; position += 977) {
-        rope_angles(&rope, position, cosines, sines);
+        rope_angles(&rope, position, false, cosines, sines);
         for (int i = 0; i < rope.half; i++) {
             volatile float angle = (float)position * rope.inv_freq[i];
             assert_true(fabs((double)cosines[i] - cos((double)angle)) <= 6e-8);
             assert_true(fabs((double)sines[i] - sin((double)angle)) <= 6e-8);
         }
     }
-    rope_angles(&rope, 0, cosines, sines);
+    rope_angles(&rope, 0, false, cosines, sines);
     for (int i = 0; i < rope.half; i++) {
         assert_true(cosines[i] == 1.0f);
         assert_true(sines[i] == 0.0f);

@@ -109,27 +109,6 @@ static void long_names_match_nothing(void **state)
     tp_plan_close(&rules);
 }
 
-static void families_have_default_plans(void **state)
-{
-    (void)state;
-    static const char *const families[] = {"llama", "mistral"};
-    for (int i = 0; i < 2; i++) {
-        struct tp_plan_rules rules;
-        assert_int_equal(tp_plan_default(families[i], &rules), OK);
-        assert_int_equal(rules.n_rules, 8);
-        int o_proj = tp_plan_match(&rules, "model.layers.4.self_attn.o_proj.weight");
-        assert_int_equal(rules.rules[o_proj].style, TP_ROWWISE);
-        assert_int_equal(rules.rules[tp_plan_match(&rules, "lm_head.weight")].style,
-                         TP_COLWISE_GATHER_OUTPUT);
-        assert_int_equal(tp_plan_match(&rules, "model.norm.weight"), -1);
-        tp_plan_close(&rules);
-    }
-    struct tp_plan_rules rules;
-    assert_int_equal(tp_plan_default("gpt2", &rules), ERR_UNSUPPORTED);
-    assert_non_null(strstr(status_message(), "\"gpt2\" has no default"));
-    tp_plan_close(&rules);
-}
-
 static void too_many_rules_are_refused(void **state)
 {
     (void)state;
@@ -186,7 +165,6 @@ int main(void)
         cmocka_unit_test(rules_keep_their_order),
         cmocka_unit_test(names_match_as_in_transformers),
         cmocka_unit_test(long_names_match_nothing),
-        cmocka_unit_test(families_have_default_plans),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(plans_of_transformers_parse),
     };

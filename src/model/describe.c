@@ -1,0 +1,216 @@
+#include "model/describe.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+static const double eps_max = 1;
+
+static enum status read_heads(const struct config_reader *reader, struct plain_keys *keys)
+{
+    int64_t value;
+    bool found;
+    TRY(config_read_size(reader, "num_attention_heads", 1, HEADS_MAX, keys->num_attention_heads,
+                         &keys->num_attention_heads));
+    bool absent = config_is_absent(reader, "num_key_value_heads") && keys->num_key_value_heads;
+    value = absent ? keys->num_key_value_heads : keys->num_attention_heads;
+    TRY(json_get_int(reader->root, reader->name, "num_key_value_heads", 1, HEADS_MAX, &value,
+                     &found));
+    keys->num_key_value_heads = (int32_t)value;
+    if (keys->num_attention_heads % keys->num_key_value_heads != 0)
+        return fail(
+            ERR_INPUT,
+            "%s: key \"num_key_value_heads\" is %d%s; expected a divisor of num_attention_heads, "
+            "which is %d",
+            reader->name, (int)keys->num_key_value_heads, found ? "" : " (absent, the default)",
+            (int)keys->num_attention_heads);
+    return OK;
+}
+
+static enum status read_head_dim(const struct config_reader *reader, struct plain_keys *keys)
+{
+    bool found, fixed = config_is_absent(reader, "head_dim") && keys->head_dim;
+    int64_t value = fixed ? keys->head_dim : keys->hidden_size / keys->num_attention_heads;
+    TRY(json_get_int(reader->root, reader->name, "head_dim", 2, HEAD_DIM_MAX, &value, &found));
+    if (!found && !fixed && keys->hidden_size % keys->num_attention_heads != 0)
+        return fail(
+            ERR_INPUT,
+            "%s: key \"hidden_size\" is %d; expected a multiple of num_attention_heads, which is "
+            "%d, or a key \"head_dim\"",
+            reader->name, (int)keys->hidden_size, (int)keys->num_attention_heads);
+    if (value < 2 || value > HEAD_DIM_MAX)
+        return fail(
+            ERR_INPUT,
+            "%s: key \"hidden_size\" is %d, so that each of %d heads has %lld elements; expected 2 "
+            "to %d",
+            reader->name, (int)keys->hidden_size, (int)keys->num_attention_heads, (long long)value,
+            HEAD_DIM_MAX);
+    keys->head_dim = (int32_t)value;
+    return config_expect_even(reader, "head_dim", keys->head_dim);
+}
+
+static enum status read_shape(const struct config_reader *reader, struct plain_keys *keys)
+{
+    TRY(config_read_size(reader, "hidden_size", 2, HIDDEN_SIZE_MAX, keys->hidden_size,
+                         &keys->hidden_size));
+    TRY(config_read_size(reader, "intermediate_size", 1, INTERMEDIATE_SIZE_MAX,
+                         keys->intermediate_size, &keys->intermediate_size));
+    TRY(config_read_size(reader, "num_hidden_layers", 1, LAYERS_MAX, keys->num_hidden_layers,
+                         &keys->num_hidden_layers));
+    TRY(config_read_size(reader, "vocab_size", 1, VOCAB_MAX, keys->vocab_size, &keys->vocab_size));
+    TRY(config_expect_even(reader, "hidden_size", keys->hidden_size));
+    TRY(read_heads(reader, keys));
+    assert(keys->num_key_value_heads > 0 && keys->num_attention_heads >= keys->num_key_value_heads);
+    return read_head_dim(reader, keys);
+}
+
+enum status describe_plain(const struct config_reader *reader, struct plain_keys *keys,
+                           struct model_config *out)
+{
+    TRY(read_shape(reader, keys));
+    TRY(config_read_int(reader, "max_position_embeddings", 1, POSITIONS_MAX,
+                        &keys->max_position_embeddings));
+    TRY(config_read_number(reader, keys->eps_key ? keys->eps_key : "rms_norm_eps", 0, eps_max,
+                           &keys->rms_norm_eps));
+    TRY(config_read_flag(reader, "tie_word_embeddings", &keys->tie_word_embeddings));
+    out->hidden_size = keys->hidden_size;
+    out->num_hidden_layers = keys->num_hidden_layers;
+    out->vocab_size = keys->vocab_size;
+    out->max_position_embeddings = keys->max_position_embeddings;
+    out->tie_word_embeddings = keys->tie_word_embeddings;
+    out->final_norm = (struct norm_config){.kind = NORM_RMS, .eps = (float)keys->rms_norm_eps};
+    return OK;
+}
+
+static enum status check_rope(const struct config_reader *reader, int32_t head_dim,
+                              const struct rope_config *rope)
+{
+    if (rope->type == ROPE_DYNAMIC && head_dim <= 2) // its exponent is head_dim / (head_dim - 2)
+        return fail(ERR_INPUT,
+                    "%s: key \"head_dim\" is %d; expected at least 4 with rope_type dynamic",
+                    reader->name, (int)head_dim);
+    if (rope->n_dimensions < 2 || rope->n_dimensions % 2)
+        return fail(ERR_INPUT,
+                    "%s: %d of the %d dimensions of a head are rotated (partial_rotary_factor %g); "
+                    "expected an even number, 2 or more",
+                    reader->name, (int)rope->n_dimensions, (int)head_dim,
+                    rope->partial_rotary_factor);
+    if (rope->type == ROPE_LONGROPE && rope->n_factors != rope->n_dimensions / 2)
+        return fail(ERR_INPUT,
+                    "%s: keys \"short_factor\" and \"long_factor\" have %d numbers; expected %d, "
+                    "one for each pair of dimensions that is rotated",
+                    reader->name, (int)rope->n_factors, (int)rope->n_dimensions / 2);
+    return OK;
+}
+
+enum status describe_rope(const struct config_reader *reader, const struct plain_keys *keys,
+                          const char *layer_type, bool interleaved, struct model_config *out,
+                          int32_t *index)
+{
+    const struct rope_reading reading = {
+        .theta = keys->rope_theta > 0 ? keys->rope_theta : 10000,
+        .partial_rotary_factor = keys->partial_rotary_factor > 0 ? keys->partial_rotary_factor : 1,
+        .max_position_embeddings = keys->max_position_embeddings,
+        .layer_type = layer_type,
+        .allow_mrope = keys->allow_mrope,
+    };
+    struct rope_config rope;
+    TRY(rope_config_read(reader->name, reader->root, &reading, &rope));
+    if (keys->partial_rotary_factor <= 0 && rope.partial_rotary_factor < 1)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"partial_rotary_factor\" is %g; expected 1 (whole heads are rotated "
+                    "in %s)",
+                    reader->name, rope.partial_rotary_factor, reader->architecture);
+    rope.interleaved = interleaved;
+    rope.head_dim = keys->head_dim;
+    rope.n_dimensions = rope.type == ROPE_PROPORTIONAL
+                            ? keys->head_dim
+                            : (int32_t)(keys->head_dim * rope.partial_rotary_factor);
+    TRY(check_rope(reader, keys->head_dim, &rope));
+    return describe_add_rope(reader, &rope, out, index);
+}
+
+enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
+                              struct model_config *out, int32_t *index)
+{
+    for (*index = 0; *index < out->n_ropes; ++*index)
+        if (memcmp(&out->ropes[*index], rope, sizeof *rope) == 0)
+            return OK;
+    if (out->n_ropes == ROPES_MAX)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: layers have more than %d different rotary embeddings; expected fewer",
+                    reader->name, ROPES_MAX);
+    out->ropes[out->n_ropes++] = *rope;
+    return OK;
+}
+
+enum status describe_silu(const struct config_reader *reader, const char *key)
+{
+    const char *act = "silu"; // by its names in Transformers' ACT2FN
+    bool found;
+    TRY(json_get_text(reader->root, reader->name, key, &act, &found));
+    if (strcmp(act, "silu") == 0 || strcmp(act, "swish") == 0)
+        return OK;
+    return fail(ERR_UNSUPPORTED,
+                "%s: key \"%s\" is \"%.80s\"; expected \"silu\" (or \"swish\") for %s",
+                reader->name, key, act, reader->architecture);
+}
+
+struct layer_config describe_layer(const struct plain_keys *keys)
+{
+    struct layer_config layer;
+    const struct norm_config norm = {.kind = NORM_RMS, .eps = (float)keys->rms_norm_eps};
+    memset(&layer, 0, sizeof layer); // padding too: kinds are compared by bytes
+    layer.n_sublayers = 2;
+    layer.sublayers[0].kind = MIX_ATTENTION;
+    layer.sublayers[1].kind = MIX_MLP;
+    layer.sublayers[0].before = layer.sublayers[1].before = norm;
+    struct attention_config *a = &layer.sublayers[0].attention;
+    a->num_attention_heads = keys->num_attention_heads;
+    a->num_key_value_heads = keys->num_key_value_heads;
+    a->head_dim = keys->head_dim;
+    a->scale = (float)(1 / sqrt((double)keys->head_dim));
+    layer.sublayers[1].mlp.intermediate_size = keys->intermediate_size;
+    return layer;
+}
+
+enum status describe_add_layer(const struct config_reader *reader, struct model_config *out,
+                               int32_t layer, const struct layer_config *kind)
+{
+    int found = 0;
+    assert(layer >= 0 && layer < out->num_hidden_layers && kind->n_sublayers > 0);
+    while (found < out->n_layer_kinds && memcmp(&out->layer_kinds[found], kind, sizeof *kind) != 0)
+        found++;
+    if (found == LAYER_KINDS_MAX)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: layer %d is of a %dth kind; expected at most %d different kinds of layers",
+                    reader->name, (int)layer, LAYER_KINDS_MAX + 1, LAYER_KINDS_MAX);
+    if (found == out->n_layer_kinds)
+        memcpy(&out->layer_kinds[out->n_layer_kinds++], kind, sizeof *kind);
+    out->layer_kind[layer] = (uint8_t)found;
+    return OK;
+}
+
+enum status describe_all_layers(const struct config_reader *reader, struct model_config *out,
+                                const struct layer_config *kind)
+{
+    for (int32_t layer = 0; layer < out->num_hidden_layers; layer++)
+        TRY(describe_add_layer(reader, out, layer, kind));
+    return OK;
+}
+
+enum status describe_same_layer_types(const struct config_reader *reader, const char *wanted)
+{
+    json_t *list;
+    bool found;
+    TRY(json_get_array(reader->root, reader->name, "layer_types", &list, &found));
+    for (size_t i = 0; found && i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        if (!json_is_string(item) || strcmp(json_string_value(item), wanted) != 0)
+            return fail(ERR_UNSUPPORTED,
+                        "%s: key \"layer_types\" has %s for layer %zu; expected \"%s\" for every "
+                        "layer of this %s",
+                        reader->name, json_show(item), i, wanted, reader->architecture);
+    }
+    return OK;
+}

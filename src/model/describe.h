@@ -1,0 +1,49 @@
+// What families have in common when they read config.json: the keys that nearly all have, and the
+// layers that nearly all are made of.
+#ifndef COLROW_MODEL_DESCRIBE_H
+#define COLROW_MODEL_DESCRIBE_H
+
+#include "model/family.h"
+
+// Before reading: what an absent key means in this family. After it: what the file says.
+struct plain_keys {
+    int32_t hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, vocab_size;
+    int32_t num_key_value_heads; // absent, 0: as many as heads
+    int32_t head_dim;            // absent, 0: hidden_size / num_attention_heads
+    int64_t max_position_embeddings;
+    double rms_norm_eps;
+    const char *eps_key; // NULL: "rms_norm_eps"
+    bool tie_word_embeddings;
+    double rope_theta;            // 0: 10000
+    double partial_rotary_factor; // 0: whole heads, and no key may say otherwise
+    bool allow_mrope;             // mrope_section has no effect on text
+};
+// Fills the numbers of `out` that stand outside its layers, and final_norm as an RMSNorm.
+enum status describe_plain(const struct config_reader *reader, struct plain_keys *keys,
+                           struct model_config *out) STATUS_MUST_USE;
+// Reads the rope of one type of layer (NULL: of all), and adds it to out->ropes unless one like it
+// is there.
+enum status describe_rope(const struct config_reader *reader, const struct plain_keys *keys,
+                          const char *layer_type, bool interleaved, struct model_config *out,
+                          int32_t *index) STATUS_MUST_USE;
+// `rope` zeroed before it was filled: equal ones are found by their bytes.
+enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
+                              struct model_config *out, int32_t *index) STATUS_MUST_USE;
+// Refuses what is not silu.
+enum status describe_silu(const struct config_reader *reader, const char *key) STATUS_MUST_USE;
+
+// layer_types, where every layer is of one kind: may only repeat what the other keys say.
+enum status describe_same_layer_types(const struct config_reader *reader,
+                                      const char *wanted) STATUS_MUST_USE;
+
+// x += o_proj(attention(norm(x))); x += down_proj(silu(gate_proj(norm(x))) · up_proj(norm(x))),
+// without biases, rope 0 and no window.
+struct layer_config describe_layer(const struct plain_keys *keys);
+// Appends layer number `layer`, which must be the next; equal ones share a kind.
+enum status describe_add_layer(const struct config_reader *reader, struct model_config *out,
+                               int32_t layer, const struct layer_config *kind) STATUS_MUST_USE;
+// All layers alike.
+enum status describe_all_layers(const struct config_reader *reader, struct model_config *out,
+                                const struct layer_config *kind) STATUS_MUST_USE;
+
+#endif

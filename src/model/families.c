@@ -1,0 +1,40 @@
+#include "model/family.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+extern const struct family family_llama, family_mistral;
+
+const struct family *const families[] = {
+    &family_llama,
+    &family_mistral,
+    NULL,
+};
+
+const struct parameter_row *family_row(const struct family *family, int sublayer, enum slot slot,
+                                       bool bias)
+{
+    for (int i = 0; i < family->n_parameters; i++) {
+        const struct parameter_row *row = &family->parameters[i];
+        if (row->sublayer != sublayer || row->bias != bias)
+            continue;
+        for (int k = 0; k < row->n_slots; k++)
+            if (row->slots[k] == slot)
+                return row;
+    }
+    return NULL;
+}
+
+void family_row_label(const struct parameter_row *row, char *out, size_t room)
+{
+    const char *end = strrchr(row->name, '.'), *begin = end;
+    assert(end && room > 0);
+    if (strcmp(end, ".weight") != 0 && strcmp(end, ".bias") != 0) {
+        snprintf(out, room, "%s", end + 1);
+        return;
+    }
+    while (begin > row->name && begin[-1] != '.')
+        begin--;
+    snprintf(out, room, "%.*s", (int)(end - begin), begin);
+}

@@ -1,0 +1,95 @@
+// What config.json says, as a program: a list of layers, each a list of sublayers on the residual
+// stream, x += multiplier · after(mix(before(x))), each with its own numbers. A family's file makes
+// it (model/families); plan, memory, loading and the forward pass walk it and know no family.
+#ifndef COLROW_MODEL_MODEL_CONFIG_H
+#define COLROW_MODEL_MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "hf/config_reader.h"
+#include "hf/element_type.h"
+#include "hf/rope_config.h"
+
+enum {
+    ROPES_MAX = 8,
+    LAYER_KINDS_MAX = 16,
+    SUBLAYERS_MAX = 3,
+};
+
+enum norm_kind { NORM_NONE, NORM_RMS, NORM_LAYER };
+struct norm_config {
+    enum norm_kind kind;
+    bool plus_one; // the weight counts from 1
+    bool weightless;
+    bool has_bias; // of NORM_LAYER
+    float eps;
+};
+
+enum mix_kind { MIX_ATTENTION, MIX_MLP };
+
+struct attention_config {
+    int32_t num_attention_heads, num_key_value_heads, head_dim;
+    int64_t sliding_window; // 0: none. Key j is seen from query i when i - j < sliding_window
+    float scale;            // of the scores
+    int32_t rope;           // index in model_config.ropes; -1: none
+    bool q_bias, k_bias, v_bias, o_bias;
+};
+
+struct mlp_config {
+    int32_t intermediate_size;
+    bool gate_bias, up_bias, down_bias;
+};
+
+struct sublayer_config {
+    enum mix_kind kind;
+    struct norm_config before, after;
+    struct attention_config attention; // of MIX_ATTENTION
+    struct mlp_config mlp;             // of MIX_MLP
+};
+
+// Zeroed before it is filled: equal kinds are found by their bytes.
+struct layer_config {
+    int32_t n_sublayers;
+    struct sublayer_config sublayers[SUBLAYERS_MAX];
+};
+
+struct model_config {
+    const struct family *family; // its names; of the program's life
+    char architecture[64];       // "LlamaForCausalLM"
+    char model_type[32];         // "llama"
+    int32_t hidden_size, num_hidden_layers, vocab_size;
+    int64_t max_position_embeddings;
+    bool tie_word_embeddings;
+    enum element_type dtype;  // torch_dtype / dtype; ELEMENT_NONE when absent
+    char unusable_dtype[160]; // 'key "dtype" is "bf16"': no type to compute in. Empty: no such key
+    struct norm_config final_norm;
+    int32_t n_ropes;
+    struct rope_config ropes[ROPES_MAX];
+    int32_t n_layer_kinds;
+    struct layer_config layer_kinds[LAYER_KINDS_MAX];
+    uint8_t layer_kind[LAYERS_MAX]; // [num_hidden_layers], of each layer
+};
+
+// Reads `folder`/config.json. Every key that colrow cannot honour (another hidden_act,
+// quantization_config, ...) is refused by name rather than ignored.
+enum status model_config_read(const char *folder, struct model_config *out) STATUS_MUST_USE;
+// Same, from text; `name` stands in messages. The fuzz target and `colrow synth` use it.
+enum status model_config_parse(const char *name, const char *text, size_t length,
+                               struct model_config *out) STATUS_MUST_USE;
+// Whether config.json leaves a type to compute in to be found: refuses a dtype that names none
+// ("bf16", "int8"), which model_config_read() lets pass because --dtype overrules it.
+enum status model_config_check_dtype(const struct model_config *config,
+                                     const char *name) STATUS_MUST_USE;
+
+static inline const struct layer_config *model_config_layer(const struct model_config *config,
+                                                            int layer)
+{
+    return &config->layer_kinds[config->layer_kind[layer]];
+}
+// The first sublayer of that kind of the first layer that has one; NULL: none. For summaries.
+const struct sublayer_config *model_config_first(const struct model_config *config,
+                                                 enum mix_kind kind);
+
+#endif

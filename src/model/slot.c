@@ -1,0 +1,150 @@
+#include "model/slot.h"
+
+#include <assert.h>
+
+const struct slot_info slots[SLOTS] = {
+    [SLOT_EMBED] = {"embed_tokens", ROLE_EMBED, DIM_EMBED_ROWS, DIM_EMBED_COLUMNS, false},
+    [SLOT_FINAL_NORM] = {"norm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, false},
+    [SLOT_LM_HEAD] = {"lm_head", ROLE_OUTPUTS, DIM_VOCAB, DIM_HIDDEN, false},
+    [SLOT_BEFORE_NORM] = {"input_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_AFTER_NORM] = {"post_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_QUERY] = {"q_proj", ROLE_OUTPUTS, DIM_QUERY, DIM_HIDDEN, true},
+    [SLOT_KEY] = {"k_proj", ROLE_OUTPUTS, DIM_KEY, DIM_HIDDEN, true},
+    [SLOT_VALUE] = {"v_proj", ROLE_OUTPUTS, DIM_VALUE, DIM_HIDDEN, true},
+    [SLOT_ATTENDED] = {"o_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_ATTENDED, true},
+    [SLOT_GATE] = {"gate_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
+    [SLOT_UP] = {"up_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
+    [SLOT_DOWN] = {"down_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_ACTIVATED, true},
+};
+
+static bool has_norm(const struct norm_config *norm, bool bias)
+{
+    return norm->kind != NORM_NONE && !norm->weightless && (!bias || norm->has_bias);
+}
+
+static bool attention_has(const struct attention_config *a, enum slot slot, bool bias)
+{
+    switch (slot) {
+    case SLOT_QUERY:
+        return !bias || a->q_bias;
+    case SLOT_KEY:
+        return !bias || a->k_bias;
+    case SLOT_VALUE:
+        return !bias || a->v_bias;
+    case SLOT_ATTENDED:
+        return !bias || a->o_bias;
+    default:
+        return false;
+    }
+}
+
+static bool mlp_has(const struct mlp_config *m, enum slot slot, bool bias)
+{
+    switch (slot) {
+    case SLOT_GATE:
+        return !bias || m->gate_bias;
+    case SLOT_UP:
+        return !bias || m->up_bias;
+    case SLOT_DOWN:
+        return !bias || m->down_bias;
+    default:
+        return false;
+    }
+}
+
+bool slot_is_present(const struct model_config *config, const struct sublayer_config *sublayer,
+                     enum slot slot, bool bias)
+{
+    assert(slots[slot].in_layers == (sublayer != NULL));
+    switch (slot) {
+    case SLOT_EMBED:
+    case SLOT_LM_HEAD:
+        return !bias;
+    case SLOT_FINAL_NORM:
+        return has_norm(&config->final_norm, bias);
+    case SLOT_BEFORE_NORM:
+        return has_norm(&sublayer->before, bias);
+    case SLOT_AFTER_NORM:
+        return has_norm(&sublayer->after, bias);
+    default:
+        break;
+    }
+    switch (sublayer->kind) {
+    case MIX_ATTENTION:
+        return attention_has(&sublayer->attention, slot, bias);
+    case MIX_MLP:
+        return mlp_has(&sublayer->mlp, slot, bias);
+    }
+    return false;
+}
+
+int64_t dim_size(const struct model_config *config, const struct sublayer_config *sublayer,
+                 enum dim dim)
+{
+    const struct attention_config *a = sublayer ? &sublayer->attention : NULL;
+    switch (dim) {
+    case DIM_ONE:
+        return 1;
+    case DIM_HIDDEN:
+    case DIM_EMBED_COLUMNS:
+        return config->hidden_size;
+    case DIM_VOCAB:
+    case DIM_EMBED_ROWS:
+        return config->vocab_size;
+    case DIM_QUERY:
+    case DIM_ATTENDED:
+        return (int64_t)a->num_attention_heads * a->head_dim;
+    case DIM_KEY:
+    case DIM_VALUE:
+        return (int64_t)a->num_key_value_heads * a->head_dim;
+    case DIM_MLP:
+    case DIM_ACTIVATED:
+        return sublayer->mlp.intermediate_size;
+    case DIMS:
+        break;
+    }
+    return 0;
+}
+
+bool slot_allows(enum slot slot, enum tp_style style)
+{
+    // Training's gradient all-reduce means nothing here: the parameter is replicated.
+    if (style == TP_NONE || style == TP_REPLICATE || style == TP_REPLICATED_WITH_GRAD_ALLREDUCE)
+        return true;
+    switch (slots[slot].role) {
+    case ROLE_WHOLE:
+        return false;
+    case ROLE_NORM:
+        return style == TP_SEQUENCE_PARALLEL;
+    case ROLE_OUTPUTS:
+        return style == TP_COLWISE || style == TP_COLWISE_GATHER_OUTPUT;
+    case ROLE_INPUTS:
+        return style == TP_ROWWISE || style == TP_ROWWISE_SPLIT_INPUT;
+    case ROLE_EMBED:
+        return style == TP_EMBEDDING_ROWWISE || style == TP_EMBEDDING_COLWISE;
+    }
+    return false;
+}
+
+enum tp_style slot_default_style(enum slot slot)
+{
+    if (slot == SLOT_LM_HEAD)
+        return TP_COLWISE_GATHER_OUTPUT;
+    switch (slots[slot].role) {
+    case ROLE_WHOLE:
+    case ROLE_NORM:
+        break;
+    case ROLE_OUTPUTS:
+        return TP_COLWISE;
+    case ROLE_INPUTS:
+        return TP_ROWWISE;
+    case ROLE_EMBED:
+        return TP_EMBEDDING_ROWWISE;
+    }
+    return TP_NONE;
+}
+
+bool slot_is_vector(enum slot slot)
+{
+    return slots[slot].columns == DIM_ONE;
+}

@@ -1,0 +1,73 @@
+// The places where parameters are used, as one table: whose rows and columns follow which numbers
+// of the model, and how a tensor-parallel plan may cut them.
+#ifndef COLROW_MODEL_SLOT_H
+#define COLROW_MODEL_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hf/tp_plan_rules.h"
+#include "model/model_config.h"
+
+enum slot {
+    SLOT_EMBED,
+    SLOT_FINAL_NORM,
+    SLOT_LM_HEAD,
+    SLOT_BEFORE_NORM, // of a sublayer, as all below
+    SLOT_AFTER_NORM,
+    SLOT_QUERY,
+    SLOT_KEY,
+    SLOT_VALUE,
+    SLOT_ATTENDED, // o_proj
+    SLOT_GATE,
+    SLOT_UP,
+    SLOT_DOWN,
+    SLOTS,
+};
+
+// The sizes of which shapes are made. A rank's range of one is its share of it.
+enum dim {
+    DIM_ONE,
+    DIM_HIDDEN,
+    DIM_VOCAB, // rows of lm_head
+    DIM_EMBED_ROWS,
+    DIM_EMBED_COLUMNS,
+    DIM_QUERY, // rows of q_proj, k_proj, v_proj
+    DIM_KEY,
+    DIM_VALUE,
+    DIM_ATTENDED,  // columns of o_proj
+    DIM_MLP,       // rows of gate_proj and up_proj
+    DIM_ACTIVATED, // columns of down_proj
+    DIMS,
+};
+
+enum slot_role {
+    ROLE_WHOLE,   // nothing can be cut
+    ROLE_NORM,    // of the residual stream: may be computed by tokens
+    ROLE_OUTPUTS, // column-parallel: its outputs are cut
+    ROLE_INPUTS,  // row-parallel: its inputs are cut, its outputs are summands
+    ROLE_EMBED,
+};
+
+struct slot_info {
+    const char *name; // HuggingFace's most common one, for messages
+    enum slot_role role;
+    enum dim rows, columns;
+    bool in_layers;
+};
+extern const struct slot_info slots[SLOTS];
+
+// Does the sublayer (NULL: the model outside its layers) have the slot's weight, or its bias? A
+// tied lm_head has none of its own but counts: rules may name it.
+bool slot_is_present(const struct model_config *config, const struct sublayer_config *sublayer,
+                     enum slot slot, bool bias);
+// The whole size. An odd intermediate_size is as it is.
+int64_t dim_size(const struct model_config *config, const struct sublayer_config *sublayer,
+                 enum dim dim);
+// May a rule give this style to the slot?
+bool slot_allows(enum slot slot, enum tp_style style);
+// What colrow does without a rule.
+enum tp_style slot_default_style(enum slot slot);
+bool slot_is_vector(enum slot slot);
+
+#endif
