@@ -166,7 +166,16 @@ static void elementwise(void)
     fill(x, 3 << 20);
     float largest;
     TIME("rmsnorm 2048 to bf16", 1000, kernels->rmsnorm(x, y, 1e-5f, 2048, COMPUTE_BF16, z));
-    TIME("silu_mul 8192 to bf16", 1000, kernels->silu_mul(x, y, 8192, COMPUTE_BF16, z));
+    static const char *const activations[ACTIVATION_COUNT] = {
+        "silu", "gelu_tanh", "gelu_erf", "quick_gelu", "relu", "relu_squared", "xielu"};
+    for (int kind = 0; kind < ACTIVATION_COUNT; kind++) {
+        const struct activation_args args = {(enum activation)kind, 0.8f, 0.8f, 0.5f, -1e-6f};
+        char name[64];
+        snprintf(name, sizeof name, "%s, 8192 times up, to bf16", activations[kind]);
+        TIME(name, 1000, kernels->activate_mul(&args, x, y, 8192, COMPUTE_BF16, z));
+    }
+    TIME("layernorm 2048 to bf16", 1000, kernels->layernorm(x, y, y, 1e-5f, 2048, COMPUTE_BF16, z));
+    TIME("softcap 128256", 20, kernels->softcap(z, 30, 128256));
     TIME("round 2048 to bf16", 1000, kernels->round(x, 2048, COMPUTE_BF16, z));
     TIME("rope 64", 1000, kernels->rope(z, x, y, 64));
     TIME("rope 128", 1000, kernels->rope(z, x, y, 128));

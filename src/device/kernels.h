@@ -35,9 +35,30 @@ struct leaf_plan {
     } leaf[LEAVES_MAX];
 };
 
-// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end). With `up`, a matrix of
-// w's size, instead
-//   activated[m][n] = silu(a · w + bias) · (a · up + up_bias)
+// What an MLP does to its projected rows (section 8), with the names that Transformers has for it
+// (ACT2FN; config.json's hidden_act, hidden_activation or activation_function).
+enum activation {
+    ACTIVATION_SILU,         // silu, swish
+    ACTIVATION_GELU_TANH,    // gelu_pytorch_tanh, gelu_python_tanh, gelu_new, gelu_fast,
+                             // gelu_accurate; BLOOM's own
+    ACTIVATION_GELU_ERF,     // gelu, gelu_python
+    ACTIVATION_QUICK_GELU,   // quick_gelu
+    ACTIVATION_RELU,         // relu
+    ACTIVATION_RELU_SQUARED, // relu2
+    ACTIVATION_XIELU,        // xielu
+    ACTIVATION_COUNT,
+};
+
+struct activation_args {
+    enum activation kind;
+    // of xIELU: softplus(alpha_p) and beta + softplus(alpha_n) of the checkpoint; beta; eps (<= 0)
+    float alpha_p, alpha_n, beta, eps;
+};
+
+// out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end). With `activated`,
+// instead
+//   activated[m][n] = act(a · w + bias) · (a · up + up_bias)      with `up`, a matrix of w's size
+//   activated[m][n] = act(a · w + bias)                           without
 // as the next product's input: bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16).
 // Column-parallel only.
 struct matmul {
@@ -47,15 +68,16 @@ struct matmul {
     int m;         // rows of a
     const void *a; // [m][a_stride]: bf16 where `a_is_bf16` (only with PANELS_BF16), else f32
     bool a_is_bf16;
-    size_t a_stride;          // elements
-    float *out;               // node 0, row 0, column 0 of the whole matrix
-    size_t out_stride;        // elements between rows, of out or of activated
-    size_t node_stride;       // floats between nodes
-    const float *bias;        // [n] added to node 0 after its chain, or NULL (column-parallel only)
-    const struct panels *up;  // or NULL
-    const float *up_bias;     // [n] or NULL
-    enum compute_type type;   // of activated
-    void *activated;          // row 0, column 0 of the whole matrix
+    size_t a_stride;         // elements
+    float *out;              // node 0, row 0, column 0 of the whole matrix
+    size_t out_stride;       // elements between rows, of out or of activated
+    size_t node_stride;      // floats between nodes
+    const float *bias;       // [n] added to node 0 after its chain, or NULL (column-parallel only)
+    const struct panels *up; // or NULL
+    const float *up_bias;    // [n] or NULL
+    enum compute_type type;  // of activated
+    void *activated;         // row 0, column 0 of the whole matrix; or NULL
+    struct activation_args activation;
     void *scratch;            // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
     enum product_order order; // ORDER_TILES only where `a_is_bf16`
 };
@@ -79,6 +101,9 @@ struct attention {
     int64_t position; // absolute, of the first token; the cache has all up to the last one
     int64_t window;   // sliding window; 0: none
     float scale;
+    float softcap;       // of scores: softcap · tanh(score / softcap); 0: none
+    const float *sinks;  // [n_heads] one more column of the softmax, without a value; or NULL
+    const float *slopes; // [n_heads] ALiBi: score + slope · absolute position of the key; or NULL
     const void *q; // bf16 with a bf16 cache, else f32 (already rounded): [n_tokens][q_stride]; head
                    // h at h * head_dim
     size_t q_stride;            // elements
@@ -114,11 +139,26 @@ struct kernels {
     // COMPUTE_F32 f32.
     void (*rmsnorm)(const float *x, const float *weight, float eps, int n, enum compute_type type,
                     void *out);
-    void (*silu_mul)(const float *gate, const float *up, int n, enum compute_type type, void *out);
+    // `bias` may be NULL.
+    void (*layernorm)(const float *x, const float *weight, const float *bias, float eps, int n,
+                      enum compute_type type, void *out);
+    // act(gate[i]) · up[i]; act(gate[i]) where `up` is NULL.
+    void (*activate_mul)(const struct activation_args *args, const float *gate, const float *up,
+                         int n, enum compute_type type, void *out);
     void (*round)(const float *x, size_t n, enum compute_type type, void *out);
 
-    // In place, one head of `head_dim` numbers; cos and sin [head_dim/2].
-    void (*rope)(float *x, const float *cos, const float *sin, int head_dim);
+    // In place, the n numbers of a head that are rotated, n even; cos and sin [n/2]. Pairs are
+    // (i, i + n/2), or, interleaved, (2i, 2i + 1).
+    void (*rope)(float *x, const float *cos, const float *sin, int n);
+    void (*rope_interleaved)(float *x, const float *cos, const float *sin, int n);
+
+    // In place: x[i] *= factor;  x[i] = cap · tanh(x[i] / cap);  x[i] = (x[i] · r) · weight[i].
+    void (*scale)(float *x, float factor, size_t n);
+    void (*softcap)(float *x, float cap, size_t n);
+    void (*scale_weighted)(float *x, float r, const float *weight, size_t n);
+    // The sum of squares in the lane order of section 5: for a norm over a width that spans ranks.
+    float (*squares)(const float *x, size_t n);
+
     // x[i] += y[i];  out[i] = a[i] + b[i];  out[i] = copy[i] = a[i] + b[i]. Sums may take the place
     // of summands.
     void (*add)(float *x, const float *y, size_t n);
@@ -172,6 +212,9 @@ void kernels_amx(struct kernels *table);
 // The scalar functions of the contract, for those who need one value.
 float number_exp(float x);
 float number_log(float x); // natural logarithm, f32, our own (sampling)
+float number_tanh(float x);
+float number_erf(float x);
+float number_activation(const struct activation_args *args, float x);
 void number_sin_cos(double angle, double *sine, double *cosine);
 double number_pow(double base, double exponent); // base > 0
 

@@ -51,7 +51,8 @@ static void activate_gate(const struct activating *a)
     for (; row < row_end && begin < end; row++) {
         const float *gate = rows + (size_t)row * 2 * half + first + (size_t)begin;
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
-        m->kernels->silu_mul(gate, gate + half, end - begin, m->plan->compute, out);
+        m->kernels->activate_mul(&(struct activation_args){.kind = ACTIVATION_SILU}, gate,
+                                 gate + half, end - begin, m->plan->compute, out);
     }
 }
 

@@ -10,6 +10,8 @@
 #include "device/cpu/x86/x86.h"
 #endif
 
+enum { PER_HEAD_MAX = 400 };
+
 struct problem {
     enum compute_type type;
     bool f32_cache; // keys, values and queries in f32, whatever `type` is
@@ -17,6 +19,8 @@ struct problem {
     int64_t position, window;
     int n_tokens;
     enum data_kind kind;
+    float softcap;      // 0: none
+    bool sinks, slopes; // of each head
 };
 
 struct world { // a sequence: its inputs, and its cache with pages in random order, all against
@@ -26,6 +30,8 @@ struct world { // a sequence: its inputs, and its cache with pages in random ord
     size_t row, out_element; // floats of a query's row, bytes of an output element
     float *k, *v;            // [n_positions][head_dim]
     int32_t pages[64];
+    float per_head[2][PER_HEAD_MAX]; // sinks, slopes
+    int head;                        // the first one
     struct guarded keys, values, q, scratch;
     struct kv_view view;
 };
@@ -91,6 +97,11 @@ static void world_new(struct world *w, const struct problem *p)
     w->v = malloc(n * sizeof *w->v);
     random_values(w->k, n, p->kind);
     random_values(w->v, n, p->kind);
+    assert_true(p->n_heads <= PER_HEAD_MAX);
+    for (int i = 0; i < p->n_heads; i++) {
+        w->per_head[0][i] = random_value(p->kind) * 3;
+        w->per_head[1][i] = random_value(p->kind) * (p->kind == ORDINARY ? 0.1f : 1);
+    }
     w->row = (size_t)(p->n_heads * p->head_dim) + (size_t)random_between(0, 3) * 5;
     w->out_element = p->type == COMPUTE_BF16 ? 2 : 4;
     size_t elements = query_elements(w);
@@ -123,6 +134,9 @@ static void attend(struct world *w, void (*attention)(const struct attention *),
                              .n_tokens = to - from,
                              .position = w->p.position + from,
                              .window = w->p.window,
+                             .softcap = w->p.softcap,
+                             .sinks = w->p.sinks ? w->per_head[0] + w->head : NULL,
+                             .slopes = w->p.slopes ? w->per_head[1] + w->head : NULL,
                              .scale = 1.0f / sqrtf((float)w->p.head_dim),
                              .q = (char *)w->q.data + q_bytes(w, (size_t)from * w->row),
                              .q_stride = w->row,
@@ -142,9 +156,12 @@ static struct guarded out_new(const struct world *w)
 
 static void describe(const struct problem *p, const char *kernel, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "%s: %s%s head_dim %d heads %d position %d tokens %d window %d data %d",
+    snprintf(text, bytes,
+             "%s: %s%s head_dim %d heads %d position %d tokens %d window %d data %d cap %g sinks "
+             "%d slopes %d",
              kernel, compute_name(p->type), p->f32_cache ? " over f32" : "", p->head_dim,
-             p->n_heads, (int)p->position, p->n_tokens, (int)p->window, (int)p->kind);
+             p->n_heads, (int)p->position, p->n_tokens, (int)p->window, (int)p->kind,
+             (double)p->softcap, p->sinks, p->slopes);
 }
 
 // The kernels to test: of every level that this machine has, and the one with vdpbf16ps, which the
@@ -181,7 +198,7 @@ static void check(const struct problem *p)
     for (int i = 0; i < n_kernels; i++) {
         struct guarded got = out_new(&w);
         attend(&w, kernels[i].attention, 0, p->n_tokens, got.data);
-        char text[200];
+        char text[240];
         describe(p, kernels[i].name, text, sizeof text);
         assert_same(got.data, expected.data, query_elements(&w), p->type == COMPUTE_BF16, text);
         guarded_free(&got);
@@ -317,7 +334,7 @@ static void check_chunks_of(const struct kernel *kernel, const struct problem *p
         cache_fill(&w, p->position + from, p->position + to);
         attend(&w, kernel->attention, from, to, parts.data);
     }
-    char text[200];
+    char text[240];
     describe(p, kernel->name, text, sizeof text);
     assert_same(parts.data, whole.data, query_elements(&w), p->type == COMPUTE_BF16, text);
     guarded_free(&whole);
@@ -364,10 +381,12 @@ static void check_heads(const struct kernel *kernel, const struct problem *p)
     for (int head = 0; head < p->n_heads; head++) {
         size_t at = (size_t)(head * p->head_dim);
         w.p.n_heads = 1;
+        w.head = head;
         w.q.data = (char *)q + q_bytes(&w, at);
         attend(&w, kernel->attention, 0, p->n_tokens, (char *)alone.data + at * w.out_element);
     }
     w.p.n_heads = p->n_heads;
+    w.head = 0;
     w.q.data = q;
     assert_same(alone.data, all.data, query_elements(&w), p->type == COMPUTE_BF16, kernel->name);
     guarded_free(&all);
@@ -391,46 +410,112 @@ static void heads_do_not_matter(void **state)
                                                            .n_tokens = n_tokens});
 }
 
-// The reference itself against softmax(q k^T) v in f64.
+// Soft-capped scores, sinks and ALiBi, one of them or several.
+static struct problem random_extras(int type, enum data_kind kind)
+{
+    const int which = random_between(1, 7);
+    return (struct problem){.type = (enum compute_type)(type % 3),
+                            .f32_cache = type >= 3,
+                            .head_dim = 2 * random_between(1, 40),
+                            .n_heads = random_between(1, 7),
+                            .position = random_between(0, 1) * random_between(1, 1200),
+                            .n_tokens = random_between(1, 30),
+                            .window = random_between(0, 1) * random_between(1, 300),
+                            .kind = kind,
+                            .softcap = which & 1 ? (float)random_between(1, 50) : 0,
+                            .sinks = which & 2,
+                            .slopes = which & 4};
+}
+
+static void extras(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int round = 0; round < rounds(40); round++)
+        for (int kind = 0; kind < DATA_KINDS; kind++)
+            for (int type = 0; type < 5; type++) {
+                struct problem p = random_extras(type, (enum data_kind)kind);
+                check(&p);
+            }
+    check(&(struct problem){.head_dim = 8, // heads in several parts
+                            .n_heads = 400,
+                            .position = 70,
+                            .n_tokens = 2,
+                            .softcap = 20,
+                            .sinks = true,
+                            .slopes = true});
+    struct kernel kernels[ISA_COUNT + 1];
+    int n_kernels = all_kernels(kernels);
+    for (int i = 0; i < n_kernels; i++)
+        for (int round = 0; round < rounds(10); round++) {
+            struct problem p = random_extras(round % 5, round % 2 ? SMALL : ORDINARY);
+            check_chunks_of(&kernels[i], &p, random_between(1, 9));
+            check_heads(&kernels[i], &p);
+        }
+}
+
+// Head h's output for token t in f64: softmax(q k^T) v.
+static void attend_in_f64(const struct world *w, int t, int h, double o[32])
+{
+    const struct problem *p = &w->p;
+    const float *q = (const float *)w->q.data + (size_t)t * w->row + (size_t)(h * 32);
+    const int last = (int)p->position + t;
+    double l = p->sinks ? exp((double)w->per_head[0][h]) : 0;
+    for (int d = 0; d < 32; d++)
+        o[d] = 0;
+    for (int j = last - (int)p->window + 1; j <= last; j++) {
+        double s = 0;
+        for (int d = 0; d < 32; d++)
+            s += (double)q[d] * (double)w->k[j * 32 + d];
+        s /= sqrt(32);
+        if (p->softcap != 0)
+            s = (double)p->softcap * tanh(s / (double)p->softcap);
+        if (p->slopes)
+            s += (double)w->per_head[1][h] * j;
+        double e = exp(s);
+        l += e;
+        for (int d = 0; d < 32; d++)
+            o[d] += e * (double)w->v[j * 32 + d];
+    }
+    for (int d = 0; d < 32; d++)
+        o[d] /= l;
+}
+
+// The reference itself.
 static void reference_is_attention(void **state)
 {
     (void)state;
     number_mode_set();
-    struct problem p = {.type = COMPUTE_F32,
-                        .head_dim = 32,
-                        .n_heads = 2,
-                        .position = 1000,
-                        .n_tokens = 30,
-                        .window = 900};
-    struct world w;
-    world_new(&w, &p);
-    cache_fill(&w, 0, w.n_positions);
-    struct guarded out = out_new(&w);
-    attend(&w, reference_attention, 0, p.n_tokens, out.data);
-    double worst = 0;
-    for (int t = 0; t < p.n_tokens; t++)
-        for (int h = 0; h < 2; h++) {
-            const float *q = (const float *)w.q.data + (size_t)t * w.row + (size_t)(h * 32);
-            double o[32] = {0}, l = 0;
-            for (int j = (int)p.position + t - 899; j <= (int)p.position + t; j++) {
-                double s = 0;
+    for (int which = 0; which < 8; which++) {
+        struct problem p = {.type = COMPUTE_F32,
+                            .head_dim = 32,
+                            .n_heads = 2,
+                            .position = 1000,
+                            .n_tokens = 30,
+                            .window = 900,
+                            .softcap = which & 1 ? 5 : 0,
+                            .sinks = which & 2,
+                            .slopes = which & 4};
+        struct world w;
+        world_new(&w, &p);
+        w.per_head[1][0] /= 8; // keep all of the window in sight
+        w.per_head[1][1] /= 8;
+        cache_fill(&w, 0, w.n_positions);
+        struct guarded out = out_new(&w);
+        attend(&w, reference_attention, 0, p.n_tokens, out.data);
+        double worst = 0, o[32];
+        for (int t = 0; t < p.n_tokens; t++)
+            for (int h = 0; h < 2; h++) {
+                attend_in_f64(&w, t, h, o);
+                const float *got = (const float *)out.data + (size_t)t * w.row + (size_t)(h * 32);
                 for (int d = 0; d < 32; d++)
-                    s += (double)q[d] * (double)w.k[j * 32 + d];
-                double e = exp(s / sqrt(32));
-                l += e;
-                for (int d = 0; d < 32; d++)
-                    o[d] += e * (double)w.v[j * 32 + d];
+                    worst = fmax(worst, fabs(o[d] - (double)got[d]));
             }
-            for (int d = 0; d < 32; d++)
-                worst = fmax(
-                    worst,
-                    fabs(o[d] / l -
-                         (double)((float *)out.data)[(size_t)t * w.row + (size_t)(h * 32 + d)]));
-        }
-    printf("largest error of the f32 reference: %.3g\n", worst);
-    assert_true(worst < 1e-5);
-    guarded_free(&out);
-    world_free(&w);
+        printf("largest error of the f32 reference: %.3g\n", worst);
+        assert_true(worst < (p.slopes ? 5e-5 : 1e-5)); // with slopes scores are in the hundreds
+        guarded_free(&out);
+        world_free(&w);
+    }
 }
 
 // Says which levels the tests above covered.
@@ -452,6 +537,7 @@ int main(void)
         cmocka_unit_test(random_shapes),
         cmocka_unit_test(chunks_do_not_matter),
         cmocka_unit_test(heads_do_not_matter),
+        cmocka_unit_test(extras),
         TEST_LEVELS(level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,9 +7,13 @@
 
 #include "device/cpu/reference.h"
 
+enum { PER_HEAD_MAX = 400 };
+
 struct problem {
     int head_dim, n_heads, position, n_tokens, window;
     enum data_kind kind;
+    float softcap;      // 0: none
+    bool sinks, slopes; // of each head
 };
 
 struct world { // a sequence with its pages in random order, all against guard pages
@@ -18,6 +22,7 @@ struct world { // a sequence with its pages in random order, all against guard p
     size_t row; // elements of a query's row
     float *k, *v;
     int32_t pages[64];
+    float per_head[2][PER_HEAD_MAX]; // sinks, slopes
     struct guarded keys, values, q, scratch;
     struct kv_view view;
 };
@@ -70,6 +75,11 @@ static void world_new(struct world *w, const struct problem *p)
     w->v = malloc(n * sizeof *w->v);
     random_values(w->k, n, p->kind);
     random_values(w->v, n, p->kind);
+    assert_true(p->n_heads <= PER_HEAD_MAX);
+    for (int i = 0; i < p->n_heads; i++) {
+        w->per_head[0][i] = random_value(p->kind) * 3;
+        w->per_head[1][i] = random_value(p->kind) * (p->kind == ORDINARY ? 0.1f : 1);
+    }
     w->row = (size_t)(p->n_heads * p->head_dim) + (size_t)random_between(0, 3) * 5;
     w->q = guarded_new(elements(w) * sizeof(bf16), 2);
     for (size_t i = 0; i < elements(w); i++)
@@ -98,6 +108,9 @@ static void attend(struct world *w, const struct kernels *kernels, int from, int
                              .n_tokens = to - from,
                              .position = w->p.position + from,
                              .window = w->p.window,
+                             .softcap = w->p.softcap,
+                             .sinks = w->p.sinks ? w->per_head[0] + head : NULL,
+                             .slopes = w->p.slopes ? w->per_head[1] + head : NULL,
                              .scale = 1.0f / sqrtf((float)w->p.head_dim),
                              .q = (const bf16 *)w->q.data + at,
                              .q_stride = w->row,
@@ -120,9 +133,12 @@ static void compare(const struct world *w, const struct guarded *got,
                     const struct guarded *expected)
 {
     const struct problem *p = &w->p;
-    char text[160];
-    snprintf(text, sizeof text, "head_dim %d heads %d position %d tokens %d window %d data %d",
-             p->head_dim, p->n_heads, p->position, p->n_tokens, p->window, (int)p->kind);
+    char text[240];
+    snprintf(
+        text, sizeof text,
+        "head_dim %d heads %d position %d tokens %d window %d data %d cap %g sinks %d slopes %d",
+        p->head_dim, p->n_heads, p->position, p->n_tokens, p->window, (int)p->kind,
+        (double)p->softcap, p->sinks, p->slopes);
     assert_same(got->data, expected->data, elements(w), true, text);
 }
 
@@ -191,7 +207,8 @@ static void head_sizes(void **state)
                                64, 66, 80, 96, 112, 126, 128, 130, 256, 512};
     for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
         for (int n_tokens = 1; n_tokens <= 23; n_tokens += 11)
-            check(&(struct problem){dims[i], 1 + n_tokens % 3, 100, n_tokens, 0, ORDINARY}, 5);
+            check(&(struct problem){dims[i], 1 + n_tokens % 3, 100, n_tokens, 0, .kind = ORDINARY},
+                  5);
 }
 
 static void group_sizes(void **state)
@@ -200,7 +217,9 @@ static void group_sizes(void **state)
     number_mode_set();
     for (int n_heads = 1; n_heads <= 64; n_heads += n_heads < 18 ? 1 : 23)
         for (int n_tokens = 1; n_tokens <= 40; n_tokens = n_tokens * 3 + 1)
-            check(&(struct problem){n_heads < 18 ? 32 : 16, n_heads, 60, n_tokens, 0, ORDINARY}, 7);
+            check(&(struct problem){n_heads < 18 ? 32 : 16, n_heads, 60, n_tokens, 0,
+                                    .kind = ORDINARY},
+                  7);
 }
 
 static void positions_and_windows(void **state)
@@ -211,7 +230,9 @@ static void positions_and_windows(void **state)
     static const int windows[] = {0, 1, 17, 64, 65, 512, 513, 700};
     for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
         for (size_t k = 0; k < sizeof windows / sizeof *windows; k++)
-            check(&(struct problem){16, 2, positions[i], k % 2 ? 70 : 3, windows[k], ORDINARY}, 33);
+            check(&(struct problem){16, 2, positions[i], k % 2 ? 70 : 3, windows[k],
+                                    .kind = ORDINARY},
+                  33);
 }
 
 static void extreme_data(void **state)
@@ -223,8 +244,26 @@ static void extreme_data(void **state)
             check(&(struct problem){2 * random_between(1, 64), random_between(1, 6),
                                     random_between(0, 600), random_between(1, 30),
                                     random_between(0, 1) * random_between(1, 300),
-                                    (enum data_kind)kind},
+                                    .kind = (enum data_kind)kind},
                   random_between(1, 20));
+}
+
+// Soft-capped scores, sinks and ALiBi, one of them or several.
+static void extras(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int round = 0; round < rounds(25); round++)
+        for (int kind = 0; kind < DATA_KINDS; kind++) {
+            const int which = random_between(1, 7);
+            check(&(struct problem){2 * random_between(1, 64), random_between(1, 6),
+                                    random_between(0, 600), random_between(1, 30),
+                                    random_between(0, 1) * random_between(1, 300),
+                                    (enum data_kind)kind,
+                                    which & 1 ? (float)random_between(1, 50) : 0, which & 2,
+                                    which & 4},
+                  random_between(1, 20));
+        }
 }
 
 // Says which levels the tests above covered.
@@ -240,6 +279,7 @@ int main(void)
         cmocka_unit_test(group_sizes),
         cmocka_unit_test(positions_and_windows),
         cmocka_unit_test(extreme_data),
+        cmocka_unit_test(extras),
         TEST_LEVELS(level),
         {"level amx", level, NULL, NULL, &levels[ISA_AMX]},
     };

@@ -1,6 +1,6 @@
-// Norm, activation, rounding, rotary embedding, additions, cache writes and vocabulary kernels:
-// every level gives the reference's bits, at all tail sizes, on ordinary and extreme data, against
-// guard pages.
+// Norms, activations, rounding, rotary embedding, operations on rows, cache writes and vocabulary
+// kernels: every level gives the reference's bits, at all tail sizes, on ordinary and extreme data,
+// against guard pages.
 #include "kernels/kernel_data.h"
 
 #include <math.h>
@@ -73,14 +73,57 @@ static void check_rmsnorm(const struct kernels *kernels, struct case_of *c)
     case_check(c, "rmsnorm");
 }
 
-static void check_silu_mul(const struct kernels *kernels, struct case_of *c)
+static void check_layernorm(const struct kernels *kernels, struct case_of *c)
+{
+    const float eps = c->n % 2 ? 1e-5f : 0.0f, *bias = c->n % 3 ? (const float *)c->b.data : NULL;
+    kernels->layernorm(c->a.data, c->b.data, bias, eps, c->n, c->type, c->got.data);
+    reference_layernorm(c->a.data, c->b.data, bias, eps, c->n, c->type, c->expected.data);
+    case_check(c, "layernorm");
+}
+
+static void check_activations(const struct kernels *kernels, struct case_of *c)
 {
     if (c->n % 3 == 0) // where exp does its work
         for (int i = 0; i < c->n; i++)
-            ((float *)c->a.data)[i] = random_value(ORDINARY) * 40;
-    kernels->silu_mul(c->a.data, c->b.data, c->n, c->type, c->got.data);
-    reference_silu_mul(c->a.data, c->b.data, c->n, c->type, c->expected.data);
-    case_check(c, "silu_mul");
+            ((float *)c->a.data)[i] = random_value(ORDINARY) * (random_bits() % 2 ? 40 : 4);
+    for (int kind = 0; kind < ACTIVATION_COUNT; kind++) {
+        const struct activation_args args = {(enum activation)kind, random_value(ORDINARY),
+                                             random_value(ORDINARY), random_value(ORDINARY),
+                                             -1e-6f};
+        const float *up = random_bits() % 3 ? (const float *)c->b.data : NULL;
+        char text[64];
+        snprintf(text, sizeof text, "activation %d%s", kind, up ? ", times up" : "");
+        kernels->activate_mul(&args, c->a.data, up, c->n, c->type, c->got.data);
+        reference_activate_mul(&args, c->a.data, up, c->n, c->type, c->expected.data);
+        assert_same(c->got.data, c->expected.data, (size_t)c->n, c->type == COMPUTE_BF16, text);
+    }
+    case_check(c, "");
+}
+
+// What changes a row of f32 in place.
+static void check_in_place(const struct kernels *kernels, struct case_of *c)
+{
+    const size_t n = (size_t)c->n;
+    float *got = c->got.data, *expected = c->expected.data;
+    if (c->type == COMPUTE_F32) {
+        const float factor = random_value(ORDINARY), cap = c->n % 2 ? 30.0f : 2.5f;
+        memcpy(got, c->a.data, n * sizeof *got);
+        memcpy(expected, c->a.data, n * sizeof *got);
+        kernels->scale(got, factor, n);
+        reference_scale(expected, factor, n);
+        assert_same(got, expected, n, false, "scale");
+        kernels->softcap(got, cap, n);
+        reference_softcap(expected, cap, n);
+        assert_same(got, expected, n, false, "softcap");
+        memcpy(got, c->a.data, n * sizeof *got);
+        memcpy(expected, c->a.data, n * sizeof *got);
+        kernels->scale_weighted(got, factor, c->b.data, n);
+        reference_scale_weighted(expected, factor, c->b.data, n);
+        assert_same(got, expected, n, false, "scale_weighted");
+        const float sums[] = {kernels->squares(c->a.data, n), reference_squares(c->a.data, n)};
+        assert_same(&sums[0], &sums[1], 1, false, "squares");
+    }
+    case_check(c, "");
 }
 
 static void check_round(const struct kernels *kernels, struct case_of *c)
@@ -158,9 +201,19 @@ static void rmsnorm(void **state)
     for_all(kernels_under_test(state), check_rmsnorm);
 }
 
-static void silu_mul(void **state)
+static void layernorm(void **state)
 {
-    for_all(kernels_under_test(state), check_silu_mul);
+    for_all(kernels_under_test(state), check_layernorm);
+}
+
+static void activations(void **state)
+{
+    for_all(kernels_under_test(state), check_activations);
+}
+
+static void in_place(void **state)
+{
+    for_all(kernels_under_test(state), check_in_place);
 }
 
 static void rounding(void **state)
@@ -191,6 +244,30 @@ static void copy(void **state)
 static void exp_sum(void **state)
 {
     for_all(kernels_under_test(state), check_exp_sum);
+}
+
+// tanh and erf over all floats, through the vector code: a step of the sign, of each edge between
+// their formulas, and a sweep.
+static void tanh_and_erf_of_all_ranges(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    const struct activation_args gelu = {.kind = ACTIVATION_GELU_ERF};
+    static const uint32_t edges[] = {0x3f200000u, 0x3f800000u, 0x40800000u, 0x3fb504f3u};
+    enum { N = 4096 };
+    static float x[N], got[N], expected[N];
+    for (uint32_t block = 0; block < 308; block++) {
+        for (uint32_t i = 0; i < N; i++)
+            x[i] = float_of_bits(block < 300 ? (block * N + i) * 3499u
+                                             : (edges[block % 4] + i - N / 2) ^ (block & 4) << 29);
+        memcpy(got, x, sizeof x);
+        memcpy(expected, x, sizeof x);
+        kernels->softcap(got, 1, N);
+        reference_softcap(expected, 1, N);
+        assert_same(got, expected, N, false, "tanh");
+        kernels->activate_mul(&gelu, x, NULL, N, COMPUTE_F32, got);
+        reference_activate_mul(&gelu, x, NULL, N, COMPUTE_F32, expected);
+        assert_same(got, expected, N, false, "erf");
+    }
 }
 
 // Every float near exp's edges and a sweep of all others, through the vector code.
@@ -255,25 +332,74 @@ static void weigh(void **state)
     }
 }
 
+// In f64, on a row far from zero.
+static void reference_layernorm_is_layer_norm(void **state)
+{
+    (void)state;
+    number_mode_set();
+    enum { N = 100 };
+    float x[N], weight[N], bias[N], got[N];
+    random_values(x, N, ORDINARY);
+    random_values(weight, N, ORDINARY);
+    random_values(bias, N, ORDINARY);
+    double mean = 0, variance = 0;
+    for (int i = 0; i < N; i++)
+        mean += (double)(x[i] += 10) / N;
+    for (int i = 0; i < N; i++)
+        variance += ((double)x[i] - mean) * ((double)x[i] - mean) / N;
+    for (int with_bias = 0; with_bias < 2; with_bias++) {
+        reference_layernorm(x, weight, with_bias ? bias : NULL, 1e-5f, N, COMPUTE_F32, got);
+        for (int i = 0; i < N; i++) {
+            double y = ((double)x[i] - mean) / sqrt(variance + 1e-5) * (double)weight[i] +
+                       (with_bias ? (double)bias[i] : 0);
+            assert_true(fabs((double)got[i] - y) < 1e-5);
+        }
+    }
+}
+
+static void check_rope(const struct kernels *kernels, int n_rotated, enum data_kind kind)
+{
+    const size_t n = (size_t)n_rotated;
+    struct guarded got = random_buffer(n, kind), expected = guarded_new(n * 4, 4);
+    struct guarded cosines = random_buffer(n / 2, kind), sines = random_buffer(n / 2, kind);
+    memcpy(expected.data, got.data, n * 4);
+    kernels->rope(got.data, cosines.data, sines.data, n_rotated);
+    reference_rope(expected.data, cosines.data, sines.data, n_rotated);
+    assert_same(got.data, expected.data, n, false, "rope");
+    kernels->rope_interleaved(got.data, cosines.data, sines.data, n_rotated);
+    reference_rope_interleaved(expected.data, cosines.data, sines.data, n_rotated);
+    assert_same(got.data, expected.data, n, false, "rope_interleaved");
+    guarded_free(&got);
+    guarded_free(&expected);
+    guarded_free(&cosines);
+    guarded_free(&sines);
+}
+
 static void rope(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
-    for (int head_dim = 2; head_dim <= 512; head_dim += head_dim < 140 ? 2 : 62)
-        for (int kind = 0; kind < DATA_KINDS; kind++) {
-            size_t n = (size_t)head_dim;
-            struct guarded got = random_buffer(n, (enum data_kind)kind),
-                           expected = guarded_new(n * 4, 4);
-            struct guarded cosines = random_buffer(n / 2, (enum data_kind)kind);
-            struct guarded sines = random_buffer(n / 2, (enum data_kind)kind);
-            memcpy(expected.data, got.data, n * 4);
-            kernels->rope(got.data, cosines.data, sines.data, head_dim);
-            reference_rope(expected.data, cosines.data, sines.data, head_dim);
-            assert_same(got.data, expected.data, n, false, "rope");
-            guarded_free(&got);
-            guarded_free(&expected);
-            guarded_free(&cosines);
-            guarded_free(&sines);
-        }
+    for (int n = 2; n <= 512; n += n < 140 ? 2 : 62)
+        for (int kind = 0; kind < DATA_KINDS; kind++)
+            check_rope(kernels, n, (enum data_kind)kind);
+}
+
+// The interleaved one is the other one on numbers in another order.
+static void interleaved_rope_is_rope(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int n = 2; n <= 32; n += 2) {
+        float x[32], halves[32], cosines[16], sines[16];
+        random_values(x, (size_t)n, ORDINARY);
+        random_values(cosines, 16, ORDINARY);
+        random_values(sines, 16, ORDINARY);
+        for (int i = 0; i < n; i++)
+            halves[i / 2 + i % 2 * (n / 2)] = x[i];
+        reference_rope(halves, cosines, sines, n);
+        reference_rope_interleaved(x, cosines, sines, n);
+        for (int i = 0; i < n; i++)
+            assert_true(x[i] == halves[i / 2 + i % 2 * (n / 2)]);
+    }
 }
 
 static void argmax(void **state)
@@ -371,8 +497,12 @@ static void kv_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(interleaved_rope_is_rope),
+        cmocka_unit_test(reference_layernorm_is_layer_norm),
         TEST_LEVELS(rmsnorm),
-        TEST_LEVELS(silu_mul),
+        TEST_LEVELS(layernorm),
+        TEST_LEVELS(activations),
+        TEST_LEVELS(in_place),
         TEST_LEVELS(rounding),
         TEST_LEVELS(rope),
         TEST_LEVELS(add),
@@ -382,6 +512,7 @@ int main(void)
         TEST_LEVELS(argmax),
         TEST_LEVELS(exp_sum),
         TEST_LEVELS(exp_of_all_ranges),
+        TEST_LEVELS(tanh_and_erf_of_all_ranges),
         TEST_LEVELS(weigh),
         TEST_LEVELS(kv_write),
     };

@@ -1,6 +1,6 @@
-// Gated products, silu(a · w + bias) · (a · up + up_bias): the reference is made of what it is
-// written with, and every ISA gives its bits, in both orders, with every buffer against a guard
-// page.
+// Activated products, act(a · w + bias) · (a · up + up_bias) or without `up`: the reference is made
+// of what it is written with, and every ISA gives its bits, in both orders, with every buffer
+// against a guard page.
 #include "testing.h"
 
 #include "kernels/matmul_data.h"
@@ -12,6 +12,8 @@ struct problem {
     enum data_kind kind;
     int m, n, k;
     bool bias;
+    enum activation activation;
+    bool plain; // without `up`
 };
 
 struct buffers {
@@ -54,6 +56,7 @@ static struct matmul set_up(const struct problem *p, struct buffers *b)
                           .m = p->m,
                           .a_is_bf16 = p->type == COMPUTE_BF16,
                           .type = p->type,
+                          .activation = {p->activation, 0.8f, 1.3f, 0.5f, -1e-6f},
                           .order = p->order};
     args.a_stride = (size_t)p->k + 2 * (size_t)random_between(0, 9);
     set_up_input(p, b, &args);
@@ -68,6 +71,12 @@ static struct matmul set_up(const struct problem *p, struct buffers *b)
     args.up_bias = p->bias ? args.bias + n : NULL;
     b->scratch = guarded_new(MATMUL_SCRATCH_BYTES, 64);
     args.scratch = b->scratch.data;
+    if (p->plain) {
+        panels_init(&b->gate, p->format, p->n, p->k, b->weights.data);
+        fill_panels(&b->gate, p->kind);
+        args.up = NULL;
+        args.up_bias = NULL;
+    }
     return args;
 }
 
@@ -91,9 +100,10 @@ static void multiply(const struct kernels *kernels, struct matmul args, struct g
 static void compare(const struct problem *p, const struct buffers *b, const char *what)
 {
     char text[200];
-    snprintf(text, sizeof text, "%s: %s, format %d, type %d, m %d, n %d, k %d, data %d, bias %d",
+    snprintf(text, sizeof text,
+             "%s: %s, format %d, type %d, m %d, n %d, k %d, data %d, bias %d, activation %d%s",
              what, product_order_name(p->order), (int)p->format, (int)p->type, p->m, p->n, p->k,
-             (int)p->kind, p->bias);
+             (int)p->kind, p->bias, (int)p->activation, p->plain ? " alone" : "");
     assert_same(b->out.data, b->expected.data, b->out_bytes / item_bytes(p->type),
                 p->type == COMPUTE_BF16, text);
 }
@@ -122,8 +132,11 @@ static void check_sizes(const struct kernels *kernels, int m, int n, int k)
     };
     for (int kind = 0; kind < DATA_KINDS; kind++)
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-            check(kernels, &(struct problem){cases[i].order, cases[i].format, cases[i].type,
-                                             (enum data_kind)kind, m, n, k, random_bits() % 2});
+            check(kernels,
+                  &(struct problem){cases[i].order, cases[i].format, cases[i].type,
+                                    (enum data_kind)kind, m, n, k, random_bits() % 2,
+                                    (enum activation)random_between(0, ACTIVATION_COUNT - 1),
+                                    random_bits() % 3 == 0});
 }
 
 static void columns(void **state)
@@ -145,47 +158,66 @@ static void large(void **state)
 {
     const struct kernels *kernels = kernels_under_test(state);
     static const struct problem problems[] = {
-        {ORDER_TILES, PANELS_BF16, COMPUTE_BF16, ORDINARY, 9, 97, 4300, true},
-        {ORDER_TILES, PANELS_BF16, COMPUTE_BF16, ORDINARY, 258, 50, 4300, false},
-        {ORDER_TILES, PANELS_BF16, COMPUTE_BF16, ORDINARY, 530, 49, 1100, true},
-        {ORDER_PAIRS, PANELS_BF16, COMPUTE_BF16, ORDINARY, 9, 97, 4300, true},
-        {ORDER_PAIRS, PANELS_BF16, COMPUTE_BF16, ORDINARY, 140, 50, 4300, false},
-        {ORDER_PAIRS, PANELS_BF16, COMPUTE_BF16, ORDINARY, 132, 50, 300, false},
-        {ORDER_PAIRS, PANELS_F16, COMPUTE_F16, ORDINARY, 129, 50, 300, false},
-        {ORDER_PAIRS, PANELS_F16, COMPUTE_F16, ORDINARY, 1, 900, 70, true},
-        {ORDER_PAIRS, PANELS_F32, COMPUTE_F32, ORDINARY, 300, 49, 34, true},
+        {ORDER_TILES, PANELS_BF16, COMPUTE_BF16, ORDINARY, 9, 97, 4300, true, ACTIVATION_SILU,
+         false},
+        {ORDER_TILES, PANELS_BF16, COMPUTE_BF16, ORDINARY, 258, 50, 4300, false,
+         ACTIVATION_GELU_TANH, false},
+        {ORDER_TILES, PANELS_BF16, COMPUTE_BF16, ORDINARY, 530, 49, 1100, true, ACTIVATION_XIELU,
+         true},
+        {ORDER_PAIRS, PANELS_BF16, COMPUTE_BF16, ORDINARY, 9, 97, 4300, true, ACTIVATION_SILU,
+         false},
+        {ORDER_PAIRS, PANELS_BF16, COMPUTE_BF16, ORDINARY, 140, 50, 4300, false,
+         ACTIVATION_GELU_ERF, false},
+        {ORDER_PAIRS, PANELS_BF16, COMPUTE_BF16, ORDINARY, 132, 50, 300, false,
+         ACTIVATION_RELU_SQUARED, true},
+        {ORDER_PAIRS, PANELS_F16, COMPUTE_F16, ORDINARY, 129, 50, 300, false, ACTIVATION_SILU,
+         false},
+        {ORDER_PAIRS, PANELS_F16, COMPUTE_F16, ORDINARY, 1, 900, 70, true, ACTIVATION_QUICK_GELU,
+         false},
+        {ORDER_PAIRS, PANELS_F32, COMPUTE_F32, ORDINARY, 300, 49, 34, true, ACTIVATION_RELU, true},
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         check(kernels, &problems[i]);
 }
 
-// Two products and silu_mul, one after the other.
+// One or two products and activate_mul, one after the other.
 static void reference_is_what_it_is_made_of(void **state)
 {
     (void)state;
     number_mode_set();
     const struct kernels *kernels = kernels_for(ISA_REFERENCE);
-    for (int order = ORDER_PAIRS; order < ORDER_COUNT; order++) {
-        struct problem p = {
-            (enum product_order)order, PANELS_BF16, COMPUTE_BF16, ORDINARY, 3, 110, 70, true};
+    for (int i = 0; i < ORDER_COUNT * ACTIVATION_COUNT * 2; i++) {
+        struct problem p = {(enum product_order)(i % ORDER_COUNT),
+                            PANELS_BF16,
+                            COMPUTE_BF16,
+                            ORDINARY,
+                            3,
+                            110,
+                            70,
+                            true,
+                            (enum activation)(i / ORDER_COUNT % ACTIVATION_COUNT),
+                            i >= ORDER_COUNT * ACTIVATION_COUNT};
         struct buffers b;
         struct matmul args = set_up(&p, &b), single = args;
         multiply(kernels, args, &b.out, b.out_bytes);
-        float gate[3 * 110], up[3 * 110];
+        float gate[3 * 110], up[3 * 110] = {0};
         single.up = NULL;
         single.panel_end = args.w->n_panels;
         single.out_stride = 110;
         single.out = gate;
         kernels->matmul(&single);
-        single.w = args.up;
-        single.bias = args.up_bias;
-        single.out = up;
-        kernels->matmul(&single);
+        if (args.up) {
+            single.w = args.up;
+            single.bias = args.up_bias;
+            single.out = up;
+            kernels->matmul(&single);
+        }
         memset(b.expected.data, 0x5a, b.out_bytes);
         for (size_t row = 0; row < 3; row++)
-            kernels->silu_mul(gate + row * 110, up + row * 110, 110, p.type,
-                              (bf16 *)b.expected.data + row * args.out_stride);
-        compare(&p, &b, "two products and silu_mul");
+            kernels->activate_mul(&args.activation, gate + row * 110,
+                                  args.up ? up + row * 110 : NULL, 110, p.type,
+                                  (bf16 *)b.expected.data + row * args.out_stride);
+        compare(&p, &b, "products and activate_mul");
         tear_down(&b);
     }
 }

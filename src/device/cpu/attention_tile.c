@@ -49,7 +49,14 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
                                     .out_type = args->out_type,
                                     .head_dim = args->kv.head_dim,
                                     .width = (int)width,
-                                    .scale = args->scale};
+                                    .n_heads = args->n_heads,
+                                    .adjusts = args->softcap != 0 || args->slopes,
+                                    .scale = args->scale,
+                                    .product_scale = args->scale,
+                                    .softcap = args->softcap,
+                                    .slopes = args->slopes};
+    if (tile->adjusts)
+        tile->scale = 1;
     size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - width * 2 * KV_PAGE_TOKENS;
     size_t rows = floats / (FLOATS_PER_ROW + 3 * width) / 16 * 16;
     rows = rows < TILE_ROWS_MAX ? rows : TILE_ROWS_MAX;
@@ -102,6 +109,8 @@ static void add_chunk(const struct attention_steps *steps, struct attention_tile
 {
     tile->ahead = keys->ahead;
     steps->scores(tile, row, end, keys->data, keys->form);
+    if (tile->adjusts)
+        steps->adjust(tile, row, end);
     steps->weights(tile, row, end);
     tile->ahead = values->ahead;
     steps->add_values(tile, row, end, values->data, values->form, values->stride);
@@ -161,6 +170,7 @@ static void add_group(const struct attention *args, const struct attention_steps
         }
         tile->fresh =
             page_begin == begin || page_begin <= first_visible(args, args->position + see.begin);
+        tile->position = page_begin;
         int64_t page = page_begin / KV_PAGE_TOKENS,
                 last_page = (args->position + whole.end - 1) / KV_PAGE_TOKENS;
         add_page(args, steps, tile, first_row, i, args->kv.pages[page],
@@ -194,6 +204,13 @@ static void finish_group(const struct attention *args, const struct attention_st
         take_group(tile, split, end);
 }
 
+// One more column of each row's softmax.
+static void add_sinks(const float *sinks, const struct attention_tile *tile, int n_rows)
+{
+    for (int row = 0; row < n_rows; row++)
+        tile->all_l[row] += number_exp(sinks[row % tile->n_heads] - tile->all_m[row]);
+}
+
 static void attend_tile(const struct attention *args, const struct attention_steps *steps,
                         struct attention_tile *tile, struct span whole)
 {
@@ -207,6 +224,8 @@ static void attend_tile(const struct attention *args, const struct attention_ste
         add_group(args, steps, tile, whole, tokens, begin);
         finish_group(args, steps, tile, whole, tokens, begin);
     }
+    if (args->sinks)
+        add_sinks(args->sinks, tile, (whole.end - whole.begin) * args->n_heads);
     size_t element = args->out_type == COMPUTE_BF16 ? 2 : 4;
     int row = 0;
     for (int i = whole.begin; i < whole.end; i++)
@@ -256,6 +275,8 @@ void attention_run(const struct attention *args, const struct attention_steps *s
         part.n_heads = args->n_heads - head < tile.rows_max ? args->n_heads - head : tile.rows_max;
         part.q = (const char *)args->q + column * q_item;
         part.out = (char *)args->out + column * out_item;
+        part.sinks = args->sinks ? args->sinks + head : NULL;
+        part.slopes = args->slopes ? args->slopes + head : NULL;
         attend_heads(&part, steps);
     }
 }

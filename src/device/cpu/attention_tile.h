@@ -25,7 +25,13 @@ struct attention_tile {
     int *shape;          // 0, then what AMX's registers were last told; the steps' own
     int rows_max;        // TILE_ROWS_MAX, fewer with large heads
     int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
-    float scale;
+    int n_heads;         // row i is of head i % n_heads
+    // Scores are products times `scale`. Where `adjusts`, `scale` is 1 and adjust() has made them
+    // of the products: `product_scale`, `softcap` or 0, `slopes` or NULL.
+    bool adjusts;
+    float scale, product_scale, softcap;
+    const float *slopes;
+    int64_t position; // of the page's first key
     // as many bytes as scores() or add_values() reads, wanted next; NULL for none
     const char *ahead;
     bool fresh; // the group's first page: o counts as zero, whatever it holds
@@ -50,6 +56,8 @@ struct attention_steps {
     // p = q . k
     void (*scores)(const struct attention_tile *tile, int row, int end, const void *keys,
                    enum page_form form);
+    // p = the scores, where they are more than the products times a scale
+    void (*adjust)(const struct attention_tile *tile, int row, int end);
     // p = the weights of the visible scores p * scale, 0 elsewhere; m, l and c go on
     void (*weights)(const struct attention_tile *tile, int row, int end);
     // o = o * c + p . v; called with whole blocks of TILE_COLUMNS, except in PAGE_F32 where

@@ -12,10 +12,17 @@ enum { TILE_BLOCK = 32 };
 float reference_tile_block(const float *x, const float *w, int n, float acc);
 void reference_rmsnorm(const float *x, const float *weight, float eps, int n,
                        enum compute_type type, void *out);
-void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type,
-                        void *out);
+void reference_layernorm(const float *x, const float *weight, const float *bias, float eps, int n,
+                         enum compute_type type, void *out);
+void reference_activate_mul(const struct activation_args *args, const float *gate, const float *up,
+                            int n, enum compute_type type, void *out);
 void reference_round(const float *x, size_t n, enum compute_type type, void *out);
-void reference_rope(float *x, const float *cos, const float *sin, int head_dim);
+void reference_rope(float *x, const float *cos, const float *sin, int n);
+void reference_rope_interleaved(float *x, const float *cos, const float *sin, int n);
+void reference_scale(float *x, float factor, size_t n);
+void reference_softcap(float *x, float cap, size_t n);
+void reference_scale_weighted(float *x, float r, const float *weight, size_t n);
+float reference_squares(const float *x, size_t n);
 void reference_add(float *x, const float *y, size_t n);
 void reference_add_to(float *out, const float *a, const float *b, size_t n);
 void reference_add_to_both(float *out, float *copy, const float *a, const float *b, size_t n);

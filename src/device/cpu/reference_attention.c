@@ -45,7 +45,12 @@ static float rounded(float x, enum compute_type type)
     return type == COMPUTE_F16 ? float_of_f16(f16_of_float(x)) : x;
 }
 
-static float score_of_tiles(const struct attention *args, const void *keys, const float *q, int j)
+struct query {
+    float q[HEAD_DIM_MAX];
+    int head;
+};
+
+static float product_of_tiles(const struct attention *args, const void *keys, const float *q, int j)
 {
     float s = 0, k[TILE_BLOCK];
     for (int d = 0; d < args->kv.head_dim; d += TILE_BLOCK) {
@@ -54,7 +59,7 @@ static float score_of_tiles(const struct attention *args, const void *keys, cons
             k[i] = key(&args->kv, keys, j, d + i);
         s = reference_tile_block(q + d, k, n, s);
     }
-    return s * args->scale;
+    return s;
 }
 
 static float add_values_of_tiles(const struct attention *args, const void *values, const float *p,
@@ -68,16 +73,26 @@ static float add_values_of_tiles(const struct attention *args, const void *value
     return o;
 }
 
-static float score(const struct attention *args, const void *keys, const float *q, int j)
+static float product(const struct attention *args, const void *keys, const float *q, int j)
 {
     float s = 0;
     if (args->order == ORDER_TILES)
-        return score_of_tiles(args, keys, q, j);
+        return product_of_tiles(args, keys, q, j);
     for (int d = 0; d < args->kv.head_dim; d += 2) {
         s = fmaf(q[d + 1], key(&args->kv, keys, j, d + 1), s);
         s = fmaf(q[d], key(&args->kv, keys, j, d), s);
     }
-    return s * args->scale;
+    return s;
+}
+
+// `position`: of the page's first key.
+static float score(const struct attention *args, const void *keys, int64_t position, int j,
+                   const struct query *query)
+{
+    float s = product(args, keys, query->q, j) * args->scale;
+    if (args->softcap != 0)
+        reference_softcap(&s, args->softcap, 1);
+    return args->slopes ? fmaf(args->slopes[query->head], (float)(position + j), s) : s;
 }
 
 static float sum_of_page(const float p[KV_PAGE_TOKENS])
@@ -90,14 +105,14 @@ static float sum_of_page(const float p[KV_PAGE_TOKENS])
 
 // Positions [first, last) of the page are visible. The group's first page has state.m = -inf, l = o
 // = +0.
-static void add_page(const struct attention *args, int32_t page, int first, int last,
-                     const float *q, bool is_first, struct softmax *state)
+static void add_page(const struct attention *args, int64_t page, int first, int last,
+                     const struct query *q, bool is_first, struct softmax *state)
 {
-    const char *keys = args->kv.keys + (size_t)page * args->kv.page_stride;
-    const char *values = args->kv.values + (size_t)page * args->kv.page_stride;
+    const size_t at = (size_t)args->kv.pages[page] * args->kv.page_stride;
+    const char *keys = args->kv.keys + at, *values = args->kv.values + at;
     float p[KV_PAGE_TOKENS] = {0}, m = state->m;
     for (int j = first; j < last; j++) {
-        p[j] = score(args, keys, q, j);
+        p[j] = score(args, keys, page * KV_PAGE_TOKENS, j, q);
         if (p[j] > m)
             m = p[j];
     }
@@ -123,15 +138,15 @@ static void add_page(const struct attention *args, int32_t page, int first, int 
 }
 
 // Positions [first, last) of the sequence, all in one group of pages.
-static void add_group(const struct attention *args, int64_t first, int64_t last, const float *q,
-                      struct softmax *state)
+static void add_group(const struct attention *args, int64_t first, int64_t last,
+                      const struct query *q, struct softmax *state)
 {
     *state = (struct softmax){.m = -INFINITY};
     for (int64_t page = first / KV_PAGE_TOKENS; page * KV_PAGE_TOKENS < last; page++) {
         int64_t begin = page * KV_PAGE_TOKENS, end = begin + KV_PAGE_TOKENS;
         int from = first > begin ? (int)(first - begin) : 0;
         int to = last < end ? (int)(last - begin) : KV_PAGE_TOKENS;
-        add_page(args, args->kv.pages[page], from, to, q, begin <= first, state);
+        add_page(args, page, from, to, q, begin <= first, state);
     }
 }
 
@@ -145,7 +160,7 @@ static void merge(struct softmax *all, const struct softmax *group, int head_dim
     all->m = m;
 }
 
-static void attend(const struct attention *args, int64_t t, const float *q, void *out,
+static void attend(const struct attention *args, int64_t t, const struct query *q, void *out,
                    size_t out_index)
 {
     struct softmax all, group;
@@ -161,6 +176,8 @@ static void attend(const struct attention *args, int64_t t, const float *q, void
         begin = end;
     }
     assert(!is_first);
+    if (args->sinks)
+        all.l += number_exp(args->sinks[q->head] - all.m);
     float r = 1.0f / all.l;
     for (int d = 0; d < args->kv.head_dim; d++)
         store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
@@ -173,13 +190,13 @@ void reference_attention(const struct attention *args)
     assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
     for (int i = 0; i < args->n_tokens; i++)
         for (int h = 0; h < args->n_heads; h++) {
-            float q[HEAD_DIM_MAX];
+            struct query q = {.head = h};
             for (int d = 0; d < head_dim; d++) {
                 size_t at = (size_t)i * args->q_stride + (size_t)(h * head_dim + d);
-                q[d] = args->kv.type == COMPUTE_BF16 ? float_of_bf16(((const bf16 *)args->q)[at])
-                                                     : ((const float *)args->q)[at];
+                q.q[d] = args->kv.type == COMPUTE_BF16 ? float_of_bf16(((const bf16 *)args->q)[at])
+                                                       : ((const float *)args->q)[at];
             }
-            attend(args, args->position + i, q, args->out,
+            attend(args, args->position + i, &q, args->out,
                    (size_t)i * args->out_stride + (size_t)(h * head_dim));
         }
 }

@@ -3,23 +3,46 @@
 #include "device/cpu/lanes.h"
 #include "device/cpu/reference.h"
 
+float reference_squares(const float *x, size_t n)
+{
+    float lanes[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        lanes[i % LANES] = fmaf(x[i], x[i], lanes[i % LANES]);
+    return fold_lanes(lanes);
+}
+
 void reference_rmsnorm(const float *x, const float *weight, float eps, int n,
                        enum compute_type type, void *out)
 {
-    float lanes[LANES] = {0};
-    for (int i = 0; i < n; i++)
-        lanes[i % LANES] = fmaf(x[i], x[i], lanes[i % LANES]);
-    float r = 1.0f / sqrtf(fold_lanes(lanes) / (float)n + eps);
+    float r = 1.0f / sqrtf(reference_squares(x, (size_t)n) / (float)n + eps);
     for (int i = 0; i < n; i++)
         store_rounded(out, (size_t)i, (x[i] * r) * weight[i], type);
 }
 
-void reference_silu_mul(const float *gate, const float *up, int n, enum compute_type type,
-                        void *out)
+void reference_layernorm(const float *x, const float *weight, const float *bias, float eps, int n,
+                         enum compute_type type, void *out)
+{
+    float sums[LANES] = {0}, squares[LANES] = {0};
+    for (int i = 0; i < n; i++)
+        sums[i % LANES] += x[i];
+    float mean = fold_lanes(sums) / (float)n;
+    for (int i = 0; i < n; i++) {
+        float d = x[i] - mean;
+        squares[i % LANES] = fmaf(d, d, squares[i % LANES]);
+    }
+    float r = 1.0f / sqrtf(fold_lanes(squares) / (float)n + eps);
+    for (int i = 0; i < n; i++) {
+        float y = (x[i] - mean) * r;
+        store_rounded(out, (size_t)i, bias ? fmaf(y, weight[i], bias[i]) : y * weight[i], type);
+    }
+}
+
+void reference_activate_mul(const struct activation_args *args, const float *gate, const float *up,
+                            int n, enum compute_type type, void *out)
 {
     for (int i = 0; i < n; i++) {
-        float silu = gate[i] / (1.0f + number_exp(-gate[i]));
-        store_rounded(out, (size_t)i, silu * up[i], type);
+        float y = number_activation(args, gate[i]);
+        store_rounded(out, (size_t)i, up ? y * up[i] : y, type);
     }
 }
 
@@ -29,14 +52,41 @@ void reference_round(const float *x, size_t n, enum compute_type type, void *out
         store_rounded(out, i, x[i], type);
 }
 
-void reference_rope(float *x, const float *cos, const float *sin, int head_dim)
+void reference_rope(float *x, const float *cos, const float *sin, int n)
 {
-    int h = head_dim / 2;
+    int h = n / 2;
     for (int i = 0; i < h; i++) {
         float a = x[i], b = x[i + h];
         x[i] = fmaf(a, cos[i], -(b * sin[i]));
         x[i + h] = fmaf(b, cos[i], a * sin[i]);
     }
+}
+
+void reference_rope_interleaved(float *x, const float *cos, const float *sin, int n)
+{
+    for (int i = 0; i < n / 2; i++, x += 2) {
+        float a = x[0], b = x[1];
+        x[0] = fmaf(a, cos[i], -(b * sin[i]));
+        x[1] = fmaf(b, cos[i], a * sin[i]);
+    }
+}
+
+void reference_scale(float *x, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= factor;
+}
+
+void reference_softcap(float *x, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = cap * number_tanh(x[i] / cap);
+}
+
+void reference_scale_weighted(float *x, float r, const float *weight, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = (x[i] * r) * weight[i];
 }
 
 void reference_add(float *x, const float *y, size_t n)

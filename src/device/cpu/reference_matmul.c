@@ -85,9 +85,11 @@ static void element(const struct matmul *args, int row, int n)
     find_nodes(&(struct operands){args, args->w}, row, n, args->bias, nodes);
     size_t at = (size_t)row * args->out_stride + (size_t)n,
            item = args->type == COMPUTE_BF16 ? 2 : 4;
-    if (args->up) {
+    if (args->up)
         find_nodes(&(struct operands){args, args->up}, row, n, args->up_bias, up);
-        reference_silu_mul(nodes, up, 1, args->type, (char *)args->activated + at * item);
+    if (args->activated) {
+        reference_activate_mul(&args->activation, nodes, args->up ? up : NULL, 1, args->type,
+                               (char *)args->activated + at * item);
         return;
     }
     for (int node = 0; node < args->leaves->n_nodes; node++)
@@ -98,8 +100,9 @@ void reference_matmul(const struct matmul *args)
 {
     assert(!args->a_is_bf16 || args->w->format == PANELS_BF16);
     assert(args->order == ORDER_PAIRS || args->a_is_bf16);
+    assert(!args->activated || args->leaves->n_leaves == 1);
     assert(!args->up ||
-           (args->leaves->n_leaves == 1 && args->up->n == args->w->n && args->up->k == args->w->k));
+           (args->activated && args->up->n == args->w->n && args->up->k == args->w->k));
     for (int n = args->panel_begin * PANEL_WIDTH;
          n < args->panel_end * PANEL_WIDTH && n < args->w->n; n++)
         for (int row = 0; row < args->m; row++)

@@ -6,9 +6,15 @@ void kernels_reference(struct kernels *table)
     table->matmul = reference_matmul;
     table->attention = reference_attention;
     table->rmsnorm = reference_rmsnorm;
-    table->silu_mul = reference_silu_mul;
+    table->layernorm = reference_layernorm;
+    table->activate_mul = reference_activate_mul;
     table->round = reference_round;
     table->rope = reference_rope;
+    table->rope_interleaved = reference_rope_interleaved;
+    table->scale = reference_scale;
+    table->softcap = reference_softcap;
+    table->scale_weighted = reference_scale_weighted;
+    table->squares = reference_squares;
     table->add = reference_add;
     table->add_to = reference_add_to;
     table->add_to_both = reference_add_to_both;

@@ -12,14 +12,17 @@ INLINE __m512 biased(__m512 x, const float *bias, int i)
     return bias ? _mm512_add_ps(x, _mm512_loadu_ps(bias + i)) : x;
 }
 
-INLINE struct row row_of(const struct tiles_activation *a, int row)
+INLINE struct row row_of(enum activation kind, const struct tiles_activation *a, int row)
 {
-    const float *gate = a->gate + row * PANEL_WIDTH, *up = a->up + row * PANEL_WIDTH;
+    const float *gate = a->gate + row * PANEL_WIDTH, *up = a->up ? a->up + row * PANEL_WIDTH : NULL;
     struct row out;
-    UNROLLED_FOR (i, 3)
-        out.part[i] =
-            bf16_16(silu_mul_16(biased(_mm512_load_ps(gate + 16 * i), a->gate_bias, 16 * i),
-                                biased(_mm512_load_ps(up + 16 * i), a->up_bias, 16 * i)));
+    UNROLLED_FOR (i, 3) {
+        vec y = vec_activation(kind, a->args,
+                               biased(_mm512_load_ps(gate + 16 * i), a->gate_bias, 16 * i));
+        if (up)
+            y = _mm512_mul_ps(y, biased(_mm512_load_ps(up + 16 * i), a->up_bias, 16 * i));
+        out.part[i] = bf16_16(y);
+    }
     return out;
 }
 
@@ -33,15 +36,14 @@ INLINE void store_half(bf16 *to, __m256i half)
     _mm256_storeu_si256((__m256i *)(void *)to, half);
 }
 
-// A fence has to follow (matmul_tiles()'s callers).
-void activate_avx512bf16(const struct tiles_activation *a)
+INLINE void activate_strip(enum activation kind, const struct tiles_activation *a)
 {
     enum { LINE = 64, LINE_ITEMS = LINE / sizeof(bf16) };
     const size_t begin = (uintptr_t)a->to % LINE;
     const bool lines = a->to_stride % LINE_ITEMS == 0 && begin % (LINE / 2) == 0;
     bf16 *to = a->to, *half = a->half;
     for (int i = 0; i < a->rows; i++, to += a->to_stride, half += HALF_LINE) {
-        const struct row row = row_of(a, i);
+        const struct row row = row_of(kind, a, i);
         if (!lines) {
             UNROLLED_FOR (part, 3)
                 store_half(to + 16 * part, row.part[part]);
@@ -57,4 +59,10 @@ void activate_avx512bf16(const struct tiles_activation *a)
             stream_line(to + HALF_LINE, row.part[1], row.part[2]);
         }
     }
+}
+
+// A fence has to follow (matmul_tiles()'s callers).
+void activate_avx512bf16(const struct tiles_activation *a)
+{
+    FOR_ACTIVATION(a->args->kind, activate_strip, a)
 }

@@ -167,6 +167,7 @@ void attention_tiles_amx(const struct attention *args)
                                                  .load_query = attention_tiles_load_query,
                                                  .widen_values = attention_tiles_widen_values,
                                                  .scores = scores,
+                                                 .adjust = attention_adjust_avx512,
                                                  .weights = weights,
                                                  .add_values = add_values,
                                                  .merge = attention_merge_avx512,

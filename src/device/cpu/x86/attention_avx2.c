@@ -299,6 +299,7 @@ void attention_avx2(const struct attention *args)
                                                  .widen_keys = widen_keys,
                                                  .widen_values = widen_values,
                                                  .scores = scores,
+                                                 .adjust = attention_adjust_avx2,
                                                  .weights = weights,
                                                  .add_values = add_values,
                                                  .merge = merge,

@@ -181,6 +181,7 @@ void attention_avx512(const struct attention *args)
                                                  .widen_keys = widen_keys,
                                                  .widen_values = widen_values,
                                                  .scores = scores,
+                                                 .adjust = attention_adjust_avx512,
                                                  .weights = weights,
                                                  .add_values = add_values,
                                                  .merge = attention_merge_avx512,

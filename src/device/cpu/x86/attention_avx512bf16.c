@@ -46,6 +46,7 @@ void attention_avx512bf16(const struct attention *args)
                                                  .load_query = attention_tiles_load_query,
                                                  .widen_values = attention_tiles_widen_values,
                                                  .scores = scores,
+                                                 .adjust = attention_adjust_avx512,
                                                  .weights = attention_tiles_weights,
                                                  .add_values = add_values,
                                                  .merge = attention_merge_avx512,

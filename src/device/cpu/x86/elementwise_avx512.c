@@ -7,9 +7,16 @@ void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum 
     rmsnorm_of(x, weight, eps, n, type, out);
 }
 
-void silu_mul_avx512(const float *gate, const float *up, int n, enum compute_type type, void *out)
+void layernorm_avx512(const float *x, const float *weight, const float *bias, float eps, int n,
+                      enum compute_type type, void *out)
 {
-    silu_mul_of(gate, up, n, type, out);
+    layernorm_of(x, weight, bias, eps, n, type, out);
+}
+
+void activate_mul_avx512(const struct activation_args *args, const float *gate, const float *up,
+                         int n, enum compute_type type, void *out)
+{
+    activate_mul_of(args, gate, up, n, type, out);
 }
 
 void round_avx512(const float *x, size_t n, enum compute_type type, void *out)
@@ -17,9 +24,9 @@ void round_avx512(const float *x, size_t n, enum compute_type type, void *out)
     round_of(x, n, type, out);
 }
 
-void rope_avx512(float *x, const float *cos, const float *sin, int head_dim)
+void rope_avx512(float *x, const float *cos, const float *sin, int n)
 {
-    size_t h = (size_t)head_dim / 2;
+    size_t h = (size_t)n / 2;
     for (size_t i = 0; i < h; i += 16) {
         __mmask16 mask = mask_at(i, h);
         __m512 a = _mm512_maskz_loadu_ps(mask, x + i), b = _mm512_maskz_loadu_ps(mask, x + h + i);
@@ -27,6 +34,56 @@ void rope_avx512(float *x, const float *cos, const float *sin, int head_dim)
         _mm512_mask_storeu_ps(x + i, mask, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
         _mm512_mask_storeu_ps(x + h + i, mask, _mm512_fmadd_ps(b, c, _mm512_mul_ps(a, s)));
     }
+}
+
+void rope_interleaved_avx512(float *x, const float *cos, const float *sin, int n)
+{
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    const size_t count = (size_t)n;
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 mask = mask_at(i, count);
+        const __mmask8 half = (__mmask8)(count - i >= 16 ? 0xff : (1u << (count - i) / 2) - 1);
+        const __m256 cos_8 = _mm256_maskz_loadu_ps(half, cos + i / 2),
+                     sin_8 = _mm256_maskz_loadu_ps(half, sin + i / 2);
+        const __m512 c = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(cos_8)),
+                     s = _mm512_permutexvar_ps(twice, _mm512_castps256_ps512(sin_8)),
+                     a = _mm512_maskz_loadu_ps(mask, x + i), b = _mm512_permute_ps(a, 0xb1);
+        // Even places: a c - b s; odd places: a c + b s.
+        _mm512_mask_storeu_ps(x + i, mask, _mm512_fmaddsub_ps(a, c, _mm512_mul_ps(b, s)));
+    }
+}
+
+void scale_avx512(float *x, float factor, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 mask = mask_at(i, n);
+        const __m512 y = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), _mm512_set1_ps(factor));
+        _mm512_mask_storeu_ps(x + i, mask, y);
+    }
+}
+
+void softcap_avx512(float *x, float cap, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 mask = mask_at(i, n);
+        const __m512 y = vec_softcap(_mm512_maskz_loadu_ps(mask, x + i), _mm512_set1_ps(cap));
+        _mm512_mask_storeu_ps(x + i, mask, y);
+    }
+}
+
+void scale_weighted_avx512(float *x, float r, const float *weight, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 mask = mask_at(i, n);
+        const __m512 y = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), _mm512_set1_ps(r));
+        _mm512_mask_storeu_ps(x + i, mask,
+                              _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, weight + i)));
+    }
+}
+
+float squares_avx512(const float *x, size_t n)
+{
+    return sum_of_squares(x, n);
 }
 
 void add_to_avx512(float *out, const float *a, const float *b, size_t n)

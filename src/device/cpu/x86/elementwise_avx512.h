@@ -5,8 +5,7 @@
 
 #include <math.h>
 
-#include "device/cpu/x86/math_avx512.h"
-#include "device/cpu/x86/unrolled.h"
+#include "device/cpu/x86/vectors_avx512.h"
 
 // All loops run over blocks of 16 with a mask: all lanes but in the last block.
 static inline __mmask16 mask_at(size_t i, size_t n)
@@ -42,23 +41,48 @@ INLINE void rmsnorm_of(const float *x, const float *weight, float eps, int n,
     }
 }
 
-INLINE __m512 silu_mul_16(__m512 gate, __m512 up)
+INLINE void layernorm_of(const float *x, const float *weight, const float *bias, float eps, int n,
+                         enum compute_type type, void *out)
 {
-    const __m512 one = _mm512_set1_ps(1.0f), minus = _mm512_xor_ps(gate, _mm512_set1_ps(-0.0f));
-    return _mm512_mul_ps(_mm512_div_ps(gate, _mm512_add_ps(one, exp_16(minus))), up);
-}
-
-INLINE void silu_mul_of(const float *gate, const float *up, int n, enum compute_type type,
-                        void *out)
-{
-    size_t count = (size_t)n;
+    const size_t count = (size_t)n;
+    __m512 sums = _mm512_setzero_ps(), squares = sums;
+    for (size_t i = 0; i < count; i += 16) // -0 leaves a lane as it is
+        sums = _mm512_add_ps(sums,
+                             _mm512_mask_loadu_ps(_mm512_set1_ps(-0.0f), mask_at(i, count), x + i));
+    const __m512 mean = _mm512_set1_ps(fold_16(sums) / (float)n);
     for (size_t i = 0; i < count; i += 16) {
         __mmask16 mask = mask_at(i, count);
-        __m512 y =
-            silu_mul_16(_mm512_maskz_loadu_ps(mask, gate + i), _mm512_maskz_loadu_ps(mask, up + i));
+        __m512 d = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, x + i), mean);
+        squares = _mm512_fmadd_ps(d, d, squares);
+    }
+    const __m512 r = _mm512_set1_ps(1.0f / sqrtf(fold_16(squares) / (float)n + eps));
+    for (size_t i = 0; i < count; i += 16) {
+        __mmask16 mask = mask_at(i, count);
+        __m512 y = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + i), mean), r);
+        const __m512 w = _mm512_maskz_loadu_ps(mask, weight + i);
+        y = bias ? _mm512_fmadd_ps(y, w, _mm512_maskz_loadu_ps(mask, bias + i))
+                 : _mm512_mul_ps(y, w);
         store_rounded_16(out, i, mask, y, type);
     }
 }
+
+// act(gate) · up, or act(gate) where there is no `up`.
+INLINE void activate_rows_of(enum activation kind, const struct activation_args *args,
+                             const float *gate, const float *up, size_t n, enum compute_type type,
+                             void *out)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 mask = mask_at(i, n);
+        vec y = vec_activation(kind, args, _mm512_maskz_loadu_ps(mask, gate + i));
+        if (up)
+            y = _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, up + i));
+        store_rounded_16(out, i, mask, y, type);
+    }
+}
+
+INLINE void activate_mul_of(const struct activation_args *args, const float *gate, const float *up,
+                            int n, enum compute_type type, void *out){
+    FOR_ACTIVATION(args->kind, activate_rows_of, args, gate, up, (size_t)n, type, out)}
 
 INLINE void round_of(const float *x, size_t n, enum compute_type type, void *out)
 {

@@ -28,12 +28,12 @@ static inline struct item item_at(const struct matmul *args, int i)
                          second};
 }
 
-typedef void (*silu_mul_kernel)(const float *gate, const float *up, int n, enum compute_type type,
-                                void *out);
+typedef void (*activate_mul_kernel)(const struct activation_args *args, const float *gate,
+                                    const float *up, int n, enum compute_type type, void *out);
 
 // Rows [row, row + n_rows) of a panel: gate and up [n_rows][PANEL_WIDTH] are the sums without
-// biases.
-void emit_activated(const struct matmul *args, silu_mul_kernel silu_mul, int panel, int row,
+// biases; `up` is NULL where there is no such matrix.
+void emit_activated(const struct matmul *args, activate_mul_kernel activate_mul, int panel, int row,
                     int n_rows, const float *gate, const float *up);
 
 #endif

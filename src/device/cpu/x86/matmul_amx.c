@@ -205,7 +205,7 @@ void matmul_tiles_amx(const struct matmul *args)
                                         .multiply = multiply_tile,
                                         .add = add_avx512,
                                         .emit = emit_avx512,
-                                        .silu_mul = silu_mul_avx512bf16,
+                                        .activate_mul = activate_mul_avx512bf16,
                                         .activate = activate_avx512bf16};
     matmul_tiles(args, &kernel);
     _mm_sfence();

@@ -269,7 +269,7 @@ void matmul_avx2(const struct matmul *args)
                                   .pack = pack,
                                   .widen = widen,
                                   .tile = run_tile,
-                                  .silu_mul = silu_mul_avx2};
+                                  .activate_mul = activate_mul_avx2};
     kernel.block_k = args->m <= 16 ? 64 : 128; // measured
     // 3 and 4 rows read a block twice, half the columns each time: it has to stay in the first
     // cache meanwhile.

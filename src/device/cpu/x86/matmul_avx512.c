@@ -179,6 +179,6 @@ void matmul_avx512(const struct matmul *args)
                                                .pack = pack,
                                                .widen = widen,
                                                .tile = run_tile,
-                                               .silu_mul = silu_mul_avx512};
+                                               .activate_mul = activate_mul_avx512};
     matmul_blocks(args, &kernel);
 }

@@ -71,7 +71,7 @@ void matmul_avx512bf16(const struct matmul *args)
                                                .block_k = 256,
                                                .pack = pack,
                                                .tile = run_tile,
-                                               .silu_mul = silu_mul_avx512bf16};
+                                               .activate_mul = activate_mul_avx512bf16};
     if (args->a_is_bf16)
         matmul_blocks(args, &kernel);
     else

@@ -99,7 +99,7 @@ static void run_block(const struct product *product, const struct block *block)
     const size_t packed_element = product->kernel->a_is_pairs ? 2 : 4;
     const bool leaf_ends = block->k_end == leaves->leaf[place.leaf].k_end;
     // Straight into the output where nothing is left to do with the sums.
-    const bool straight = !args->up && leaf_ends && place.leaf == leaves->n_leaves - 1 &&
+    const bool straight = !args->activated && leaf_ends && place.leaf == leaves->n_leaves - 1 &&
                           leaves->n_nodes == 1 && (block->panel + 1) * PANEL_WIDTH <= args->w->n;
 
     struct tile tile = {
@@ -176,10 +176,11 @@ static void emit(const struct product *product, struct item item, const float *s
     const struct matmul *args = product->args;
     const int panel = item.panel;
     const size_t level = (size_t)product->rows * PANEL_WIDTH;
-    if (args->up) {
-        if (item.ends_pair)
-            emit_activated(args, product->kernel->silu_mul, panel, product->m_begin,
-                           product->m_end - product->m_begin, sums - level, sums);
+    if (args->activated) {
+        if (item.ends_pair || !args->up)
+            emit_activated(args, product->kernel->activate_mul, panel, product->m_begin,
+                           product->m_end - product->m_begin, args->up ? sums - level : sums,
+                           args->up ? sums : NULL);
         return;
     }
     const size_t column = (size_t)panel * PANEL_WIDTH;

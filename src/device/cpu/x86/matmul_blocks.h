@@ -42,7 +42,7 @@ struct block_kernel {
     // f32 [k][columns] of a block of weights (not for PANELS_F32, nor where a_is_pairs).
     void (*widen)(const char *b, enum panel_format format, int columns, int k, float *out);
     void (*tile)(const struct tile *tile, enum panel_format format, bool widened);
-    silu_mul_kernel silu_mul;
+    activate_mul_kernel activate_mul;
 };
 
 void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel);

@@ -168,21 +168,23 @@ static void run_piece(const struct product *product, const struct strip *strip, 
     }
 }
 
-// A strip of a gated product, of which both sums are there.
+// A strip of an activated product, of which all sums are there.
 static void activate(const struct product *product, const struct strip *strip)
 {
     const struct matmul *args = product->args;
+    const float *gate = args->up ? strip->gate_sums : strip->sums;
+    const float *up = args->up ? strip->sums : NULL;
     const int panel = strip->item.panel, column = panel * PANEL_WIDTH;
     const int row = product->m_begin + strip->row, n_full = args->w->n / PANEL_WIDTH;
     if (!product->kernel->activate || panel >= n_full) {
-        emit_activated(args, product->kernel->silu_mul, panel, row, strip->rows, strip->gate_sums,
-                       strip->sums);
+        emit_activated(args, product->kernel->activate_mul, panel, row, strip->rows, gate, up);
         return;
     }
     bf16 *halves = (bf16 *)(void *)((char *)args->scratch + SUMS_BYTES);
     const struct tiles_activation activation = {
-        .gate = strip->gate_sums,
-        .up = strip->sums,
+        .args = &args->activation,
+        .gate = gate,
+        .up = up,
         .gate_bias = args->bias ? args->bias + column : NULL,
         .up_bias = args->up_bias ? args->up_bias + column : NULL,
         .rows = strip->rows,
@@ -200,8 +202,8 @@ static void emit(const struct product *product, const struct strip *strip)
 {
     const struct matmul *args = product->args;
     const int column = strip->item.panel * PANEL_WIDTH;
-    if (args->up) {
-        if (strip->item.ends_pair)
+    if (args->activated) {
+        if (strip->item.ends_pair || !args->up)
             activate(product, strip);
         return;
     }

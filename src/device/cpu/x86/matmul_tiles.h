@@ -27,10 +27,12 @@ struct tiles_part {
     size_t step;       // Any address will do: what is not mapped is ignored.
 };
 
-// Rows of a panel of a gated product on their way into its output. Its rows are lines and halves of
-// lines: a half goes out with the next panel's first half where that comes right after it.
+// Rows of a panel of an activated product on their way into its output. Its rows are lines and
+// halves of lines: a half goes out with the next panel's first half where that comes right after
+// it.
 struct tiles_activation {
-    const float *gate, *up;           // [rows][PANEL_WIDTH]
+    const struct activation_args *args;
+    const float *gate, *up;           // [rows][PANEL_WIDTH]; `up` or NULL
     const float *gate_bias, *up_bias; // [PANEL_WIDTH] or NULL
     int rows;
     bf16 *to; // [rows][to_stride], PANEL_WIDTH columns
@@ -48,8 +50,8 @@ struct tiles_kernel {
     void (*add)(float *x, const float *y, size_t n); // x += y
     // Sums [rows][PANEL_WIDTH] into the output, `columns` of them.
     void (*emit)(float *to, size_t to_stride, const float *from, int rows, int columns);
-    silu_mul_kernel silu_mul;
-    // Instead of silu_mul, or NULL.
+    activate_mul_kernel activate_mul;
+    // Instead of activate_mul, or NULL.
     void (*activate)(const struct tiles_activation *activation);
 };
 

@@ -39,6 +39,6 @@ void matmul_tiles_avx2(const struct matmul *args)
                                                .multiply = multiply_tile,
                                                .add = add,
                                                .emit = emit,
-                                               .silu_mul = silu_mul_avx2};
+                                               .activate_mul = activate_mul_avx2};
     matmul_tiles(args, &kernel);
 }

@@ -50,7 +50,7 @@ void matmul_tiles_avx512(const struct matmul *args)
                                                .multiply = multiply_tile,
                                                .add = add_avx512,
                                                .emit = emit_avx512,
-                                               .silu_mul = silu_mul_avx512};
+                                               .activate_mul = activate_mul_avx512};
     matmul_tiles(args, &kernel);
     _mm_sfence();
 }

@@ -55,9 +55,15 @@ void kernels_avx2(struct kernels *table)
     table->matmul = matmul_either_avx2;
     table->attention = attention_either_avx2;
     table->rmsnorm = rmsnorm_avx2;
-    table->silu_mul = silu_mul_avx2;
+    table->layernorm = layernorm_avx2;
+    table->activate_mul = activate_mul_avx2;
     table->round = round_avx2;
     table->rope = rope_avx2;
+    table->rope_interleaved = rope_interleaved_avx2;
+    table->scale = scale_avx2;
+    table->softcap = softcap_avx2;
+    table->scale_weighted = scale_weighted_avx2;
+    table->squares = squares_avx2;
     table->add = add_avx2;
     table->add_to = add_to_avx2;
     table->add_to_both = add_to_both_avx2;
@@ -76,9 +82,15 @@ void kernels_avx512(struct kernels *table)
     table->matmul = matmul_either_avx512;
     table->attention = attention_either_avx512;
     table->rmsnorm = rmsnorm_avx512;
-    table->silu_mul = silu_mul_avx512;
+    table->layernorm = layernorm_avx512;
+    table->activate_mul = activate_mul_avx512;
     table->round = round_avx512;
     table->rope = rope_avx512;
+    table->rope_interleaved = rope_interleaved_avx512;
+    table->scale = scale_avx512;
+    table->softcap = softcap_avx512;
+    table->scale_weighted = scale_weighted_avx512;
+    table->squares = squares_avx512;
     table->add = add_avx512;
     table->add_to = add_to_avx512;
     table->add_to_both = add_to_both_avx512;
@@ -95,7 +107,8 @@ void kernels_avx512bf16(struct kernels *table)
 {
     table->isa = "avx512bf16";
     table->rmsnorm = rmsnorm_avx512bf16;
-    table->silu_mul = silu_mul_avx512bf16;
+    table->layernorm = layernorm_avx512bf16;
+    table->activate_mul = activate_mul_avx512bf16;
     table->round = round_avx512bf16;
     if (x86_bf16_dot_is_fast()) { // else the FMA kernels do the same work sooner
         table->matmul = matmul_either_avx512bf16;

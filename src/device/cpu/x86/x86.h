@@ -34,6 +34,9 @@ bool x86_bf16_dot_is_exact(void); // only where avx512bf16 is there
 bool x86_bf16_dot_is_fast(
     void); // faster than f32 FMA: true on Zen 4, false on Intel up to Granite Rapids
 
+struct attention_tile;
+void attention_adjust_avx2(const struct attention_tile *tile, int row, int end);
+void attention_adjust_avx512(const struct attention_tile *tile, int row, int end);
 void attention_avx2(const struct attention *args);
 void attention_avx512(const struct attention *args);
 void attention_avx512bf16(const struct attention *args);
@@ -44,15 +47,33 @@ void rmsnorm_avx512(const float *x, const float *weight, float eps, int n, enum 
                     void *out);
 void rmsnorm_avx512bf16(const float *x, const float *weight, float eps, int n,
                         enum compute_type type, void *out);
-void silu_mul_avx2(const float *gate, const float *up, int n, enum compute_type type, void *out);
-void silu_mul_avx512(const float *gate, const float *up, int n, enum compute_type type, void *out);
-void silu_mul_avx512bf16(const float *gate, const float *up, int n, enum compute_type type,
-                         void *out);
+void layernorm_avx2(const float *x, const float *weight, const float *bias, float eps, int n,
+                    enum compute_type type, void *out);
+void layernorm_avx512(const float *x, const float *weight, const float *bias, float eps, int n,
+                      enum compute_type type, void *out);
+void layernorm_avx512bf16(const float *x, const float *weight, const float *bias, float eps, int n,
+                          enum compute_type type, void *out);
+void activate_mul_avx2(const struct activation_args *args, const float *gate, const float *up,
+                       int n, enum compute_type type, void *out);
+void activate_mul_avx512(const struct activation_args *args, const float *gate, const float *up,
+                         int n, enum compute_type type, void *out);
+void activate_mul_avx512bf16(const struct activation_args *args, const float *gate, const float *up,
+                             int n, enum compute_type type, void *out);
 void round_avx2(const float *x, size_t n, enum compute_type type, void *out);
 void round_avx512(const float *x, size_t n, enum compute_type type, void *out);
 void round_avx512bf16(const float *x, size_t n, enum compute_type type, void *out);
-void rope_avx2(float *x, const float *cos, const float *sin, int head_dim);
-void rope_avx512(float *x, const float *cos, const float *sin, int head_dim);
+void rope_avx2(float *x, const float *cos, const float *sin, int n);
+void rope_avx512(float *x, const float *cos, const float *sin, int n);
+void rope_interleaved_avx2(float *x, const float *cos, const float *sin, int n);
+void scale_avx2(float *x, float factor, size_t n);
+void softcap_avx2(float *x, float cap, size_t n);
+void scale_weighted_avx2(float *x, float r, const float *weight, size_t n);
+float squares_avx2(const float *x, size_t n);
+void rope_interleaved_avx512(float *x, const float *cos, const float *sin, int n);
+void scale_avx512(float *x, float factor, size_t n);
+void softcap_avx512(float *x, float cap, size_t n);
+void scale_weighted_avx512(float *x, float r, const float *weight, size_t n);
+float squares_avx512(const float *x, size_t n);
 void add_avx2(float *x, const float *y, size_t n);
 void add_avx512(float *x, const float *y, size_t n);
 void add_to_avx2(float *out, const float *a, const float *b, size_t n);

@@ -1,0 +1,9 @@
+#include "device/cpu/x86/vectors_avx512.h"
+
+#include "device/cpu/x86/attention_adjust.h"
+#include "device/cpu/x86/x86.h"
+
+void attention_adjust_avx512(const struct attention_tile *tile, int row, int end)
+{
+    adjust_rows(tile, row, end);
+}

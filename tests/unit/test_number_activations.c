@@ -1,0 +1,129 @@
+// tanh, erf and the activations against the C library's long doubles.
+#include "testing.h"
+
+#include <math.h>
+
+#include "device/kernels.h"
+
+// In units of the last place of `expected`, or of the smallest normal number.
+static double ulps_of_f32(float got, long double expected)
+{
+    int exponent;
+    frexpl(expected, &exponent);
+    exponent = exponent < -125 ? -125 : exponent;
+    return (double)fabsl(((long double)got - expected) / ldexpl(1.0L, exponent - 24));
+}
+
+static double worst_ulps(float (*function)(float), long double (*exact)(long double))
+{
+    double worst = 0;
+    for (uint32_t bits = 0x00800000; bits < 0x7f800000; bits += 997) {
+        float x = float_of_bits(bits), y = function(x);
+        assert_int_equal(bits_of_float(function(-x)), bits_of_float(y) ^ 0x80000000u); // odd
+        worst = fmax(worst, ulps_of_f32(y, exact((long double)x)));
+    }
+    assert_int_equal(bits_of_float(function(0.0f)), 0);
+    assert_int_equal(bits_of_float(function(-0.0f)), 0x80000000u);
+    assert_int_equal(bits_of_float(function(float_of_bits(0x80000001u))), 0x80000000u); // denormal
+    assert_true(function(INFINITY) == 1.0f && function(-INFINITY) == -1.0f);
+    assert_true(isnan(function(NAN)));
+    return worst;
+}
+
+static void tanh_is_within_two_ulps(void **state)
+{
+    (void)state;
+    number_mode_set();
+    double worst = worst_ulps(number_tanh, tanhl);
+    printf("tanh: %.3f ulp\n", worst);
+    assert_true(worst < 2);
+}
+
+static void erf_is_within_two_ulps(void **state)
+{
+    (void)state;
+    number_mode_set();
+    double worst = worst_ulps(number_erf, erfl);
+    printf("erf: %.3f ulp\n", worst);
+    assert_true(worst < 2);
+}
+
+static const struct activation_args xielu = {ACTIVATION_XIELU, 0.8f, 1.3f, 0.5f, -1e-6f};
+
+static long double exact(enum activation kind, long double x)
+{
+    const long double root = sqrtl(2 / acosl(-1)), u = root * (x + 0.044715L * x * x * x);
+    switch (kind) {
+    case ACTIVATION_SILU:
+        return x / (1 + expl(-x));
+    case ACTIVATION_GELU_TANH:
+        return x / 2 * (1 + tanhl(u));
+    case ACTIVATION_GELU_ERF:
+        return x / 2 * (1 + erfl(x / sqrtl(2)));
+    case ACTIVATION_QUICK_GELU:
+        return x / (1 + expl(-1.702L * x));
+    case ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case ACTIVATION_RELU_SQUARED:
+        return x > 0 ? x * x : 0;
+    case ACTIVATION_XIELU:
+        if (x > 0)
+            return (long double)xielu.alpha_p * x * x + (long double)xielu.beta * x;
+        return (expm1l(fminl(x, (long double)xielu.eps)) - x) * (long double)xielu.alpha_n +
+               (long double)xielu.beta * x;
+    case ACTIVATION_COUNT:
+        break;
+    }
+    return 0;
+}
+
+// The error beside the larger of |x| and |y|: what is subtracted to nearly nothing, as below zero,
+// is no worse than the numbers were.
+static void activations_are_what_they_say(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int kind = 0; kind < ACTIVATION_COUNT; kind++) {
+        struct activation_args args = xielu;
+        args.kind = (enum activation)kind;
+        double worst = 0;
+        for (uint32_t bits = 0x20000000; bits < 0x43000000; bits += 997)
+            for (int sign = 0; sign < 2; sign++) {
+                float x = sign ? -float_of_bits(bits) : float_of_bits(bits);
+                float y = number_activation(&args, x);
+                long double z = exact(args.kind, (long double)x);
+                long double size = fmaxl(fabsl((long double)x), fabsl(z));
+                worst = fmax(worst, (double)(fabsl((long double)y - z) / size));
+            }
+        printf("activation %d: error %.2f * 2^-24\n", kind, worst * 0x1p24);
+        assert_true(worst < 4 * 0x1p-24);
+        assert_true(isnan(number_activation(&args, NAN)));
+        if (kind != ACTIVATION_XIELU) // which has a step of its eps there
+            assert_true(number_activation(&args, 0.0f) == 0.0f);
+        assert_true(isinf(number_activation(&args, INFINITY)));
+    }
+}
+
+// Where it is large and negative nothing is left: no product of an infinity and a zero.
+static void large_negative_numbers_vanish(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int kind = 0; kind < ACTIVATION_XIELU; kind++)
+        for (float x = -100; x > -1e30f; x *= 10)
+            assert_true(number_activation(&(struct activation_args){.kind = (enum activation)kind},
+                                          x) == 0.0f);
+    // xIELU goes on as a line.
+    assert_true(fabsf(number_activation(&xielu, -1e6f) - (0.8e6f - 1.3f)) < 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tanh_is_within_two_ulps),
+        cmocka_unit_test(erf_is_within_two_ulps),
+        cmocka_unit_test(activations_are_what_they_say),
+        cmocka_unit_test(large_negative_numbers_vanish),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
