@@ -202,7 +202,8 @@ static enum status end_token(struct added_tokens *added, const struct normalizer
     size_t length = token->content_length;
     enum status status;
     if (token->ever_normalized) {
-        TRY_DONE(normalizer_apply(normalizer, content, length, &normal));
+        size_t start = 0;
+        TRY_DONE(normalizer_apply(normalizer, content, length, &start, &normal));
         decoded = normal.data ? normal.data : "";
         length = normal.length;
     }
@@ -294,7 +295,7 @@ static size_t spaces_after(const char *text, size_t length, size_t begin)
 // `tokenizers` goes on searching right behind the token's own text, even when rstrip has taken
 // blanks behind it; `written` may therefore go back, and so it does here.
 enum status added_tokens_split(const struct added_tokens *added, bool normalized, const char *text,
-                               size_t length, bool at_start, struct splits *out)
+                               size_t length, size_t start, struct splits *out)
 {
     assert(added && out && (text || length == 0));
     const struct token_trie *trie = normalized ? &added->normalized : &added->raw;
@@ -323,12 +324,13 @@ enum status added_tokens_split(const struct added_tokens *added, bool normalized
             end = spaces_after(text, length, end);
         if (written < begin)
             TRY(splits_add_text(out, text + written, begin - written, -1,
-                                at_start && written == 0));
+                                splits_start_of(start, written, begin)));
         size_t shown = end > begin ? end - begin : 0;
-        TRY(splits_add_text(out, text + begin, shown, token->id, at_start && begin == 0));
+        TRY(splits_add_text(out, text + begin, shown, token->id, 0));
         written = end;
     }
     if (written != length)
-        TRY(splits_add_text(out, text + written, length - written, -1, at_start && written == 0));
+        TRY(splits_add_text(out, text + written, length - written, -1,
+                            splits_start_of(start, written, length)));
     return OK;
 }

@@ -70,8 +70,9 @@ int32_t added_tokens_find(const struct added_tokens *added, const char *content,
 bool added_tokens_is_special(const struct added_tokens *added, const char *text, size_t length);
 
 struct splits;
-// Appends `text` to `out`, cut at the tokens found in it.
+// Appends `text` to `out`, cut at the tokens found in it. `start`: of its first bytes, those that
+// stand for the begin of what the user wrote.
 enum status added_tokens_split(const struct added_tokens *added, bool normalized, const char *text,
-                               size_t length, bool at_start, struct splits *out) STATUS_MUST_USE;
+                               size_t length, size_t start, struct splits *out) STATUS_MUST_USE;
 
 #endif

@@ -23,6 +23,8 @@ void bpe_fini(struct bpe *bpe)
     free(bpe->joints);
     free(bpe->char_ids);
     free(bpe->unk_token);
+    bytes_fini(&bpe->continuing_subword_prefix);
+    bytes_fini(&bpe->end_of_word_suffix);
     bpe_init(bpe);
 }
 
@@ -54,6 +56,9 @@ enum status bpe_vocabulary_ends(struct bpe *bpe)
         snprintf(name, sizeof name, "<0x%02X>", byte);
         bpe->byte_ids[byte] = vocabulary_find(&bpe->vocabulary, name, 6);
     }
+    // What a character is depends on its place in the word then.
+    if (bpe->continuing_subword_prefix.length > 0 || bpe->end_of_word_suffix.length > 0)
+        bpe->may_cut = false;
     if (bpe->unk_token)
         bpe->unk_id = vocabulary_find(&bpe->vocabulary, bpe->unk_token, strlen(bpe->unk_token));
     return OK;
@@ -191,7 +196,15 @@ static enum status add_merge(struct bpe *bpe, const char *where, const struct bp
         return unknown_token(where, rank, merge->left, merge->left_length);
     if (right < 0)
         return unknown_token(where, rank, merge->right, merge->right_length);
-    TRY(find_made(bpe, where, rank, merge, &made));
+    struct bpe_merge_text sides = *merge; // of the right one without its prefix
+    size_t prefix = bpe->continuing_subword_prefix.length;
+    if (sides.right_length < prefix)
+        return fail(
+            ERR_INPUT, "%s: merge %zu has \"%s\" on the right; expected a token with \"%s\"", where,
+            rank, text_show(sides.right, sides.right_length), bpe->continuing_subword_prefix.data);
+    sides.right += prefix;
+    sides.right_length -= prefix;
+    TRY(find_made(bpe, where, rank, &sides, &made));
     TRY(memory_grow(&bpe->listed, &bpe->listed_capacity, rank + 1, sizeof *bpe->listed,
                     "the merges"));
     bpe->listed[bpe->n_ranks++] = (struct bpe_merge){merge_key(left, right), (uint32_t)rank, made};

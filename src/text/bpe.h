@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/memory.h"
 #include "base/status.h"
 #include "text/token_ids.h"
 #include "text/vocabulary.h"
@@ -31,14 +32,17 @@ struct bpe {
     int32_t byte_ids[256]; // "<0x00>" to "<0xFF>", -1: none
     char *unk_token;       // NULL: none
     int32_t unk_id;        // -1: none
+    // The vocabulary has characters with this before all but a word's first one, and that behind
+    // its last one; both are usually empty.
+    struct bytes continuing_subword_prefix, end_of_word_suffix;
     bool fuse_unk, byte_fallback, ignore_merges;
 };
 
 void bpe_init(struct bpe *bpe);
 void bpe_fini(struct bpe *bpe);
 
-// Building, in this order: tokens, bpe_vocabulary_ends(), merges in the order of their rank,
-// bpe_merges_end().
+// Building, in this order: options, tokens, bpe_vocabulary_ends(), merges in the order of their
+// rank, bpe_merges_end().
 enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, size_t length,
                           int64_t id) STATUS_MUST_USE;
 enum status bpe_vocabulary_ends(struct bpe *bpe) STATUS_MUST_USE;
@@ -60,6 +64,7 @@ struct bpe_run {
     uint64_t *heap; // rank << 32 | position, smallest first
     size_t n_heap, heap_capacity;
     struct bpe_memory *memory; // NULL for short texts
+    struct bytes spelled;      // a character with prefix or suffix
     bool unk_pending;
 };
 // `text_length`: of all words together; it decides whether words are remembered.

@@ -6,16 +6,26 @@
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
 
-// A key that must be absent, null or empty.
-static enum status check_absent(const json_t *model, const char *where, const char *key)
+// With dropout `tokenizers` leaves out merges at random, also when it serves.
+static enum status refuse_dropout(const json_t *model, const char *where)
 {
-    const json_t *value = json_object_get(model, key);
-    if (!value || json_is_null(value) || (json_is_string(value) && json_string_length(value) == 0))
+    const json_t *value = json_object_get(model, "dropout");
+    if (!value || json_is_null(value) || (json_is_number(value) && json_number_value(value) == 0))
         return OK;
-    if (json_is_number(value) && json_number_value(value) == 0)
-        return OK;
-    return fail(ERR_UNSUPPORTED, "%s: key \"%s\" is %s, which is not supported; expected null",
-                where, key, json_show(value));
+    return fail(ERR_UNSUPPORTED,
+                "%s: key \"dropout\" is %s, with which the same text has other tokens each time; "
+                "expected null",
+                where, json_show(value));
+}
+
+static enum status parse_affix(const json_t *model, const char *where, const char *key,
+                               struct bytes *out)
+{
+    const char *text;
+    size_t length;
+    bool found;
+    TRY(json_get_string(model, where, key, &text, &length, &found));
+    return found ? bytes_append(out, text, length) : OK;
 }
 
 static enum status parse_options(const json_t *model, const char *where, struct bpe *bpe)
@@ -26,9 +36,9 @@ static enum status parse_options(const json_t *model, const char *where, struct 
     if (strcmp(type, "BPE") != 0)
         return fail(ERR_UNSUPPORTED, "%s: key \"type\" is \"%.60s\"; expected \"BPE\"", where,
                     type);
-    TRY(check_absent(model, where, "dropout"));
-    TRY(check_absent(model, where, "continuing_subword_prefix"));
-    TRY(check_absent(model, where, "end_of_word_suffix"));
+    TRY(refuse_dropout(model, where));
+    TRY(parse_affix(model, where, "continuing_subword_prefix", &bpe->continuing_subword_prefix));
+    TRY(parse_affix(model, where, "end_of_word_suffix", &bpe->end_of_word_suffix));
     TRY(json_get_bool(model, where, "fuse_unk", &bpe->fuse_unk, &found));
     TRY(json_get_bool(model, where, "byte_fallback", &bpe->byte_fallback, &found));
     TRY(json_get_bool(model, where, "ignore_merges", &bpe->ignore_merges, &found));

@@ -48,6 +48,7 @@ void bpe_run_fini(struct bpe_run *run)
     free(run->symbols);
     free(run->heap);
     free(run->memory);
+    bytes_fini(&run->spelled);
     *run = (struct bpe_run){0};
 }
 
@@ -266,14 +267,8 @@ static enum status repeat(struct bpe_run *run, const struct remembered_word *wor
     return OK;
 }
 
-// Text between two places where nothing can be joined: encoded by itself.
-static enum status encode_segment(struct bpe_run *run, const char *text, size_t length)
+static enum status add_character_symbols(struct bpe_run *run, const char *text, size_t length)
 {
-    bool known;
-    struct remembered_word *word = recall(run, text, length, &known);
-    if (known)
-        return repeat(run, word);
-    size_t begin = run->out->n;
     for (size_t i = 0, bytes; i < length; i += bytes) {
         uint32_t code;
         utf8_next(text + i, length - i, &code, &bytes);
@@ -285,6 +280,54 @@ static enum status encode_segment(struct bpe_run *run, const char *text, size_t 
         TRY(write_unk(run));
         TRY(add_symbol(run, id));
     }
+    return OK;
+}
+
+// The character at text[i] as the vocabulary spells it, into run->spelled.
+static enum status spell(struct bpe_run *run, const char *text, size_t i, size_t bytes,
+                         size_t length)
+{
+    const struct bytes *prefix = &run->bpe->continuing_subword_prefix,
+                       *suffix = &run->bpe->end_of_word_suffix;
+    bytes_clear(&run->spelled);
+    if (i > 0)
+        TRY(bytes_append(&run->spelled, prefix->data, prefix->length));
+    TRY(bytes_append(&run->spelled, text + i, bytes));
+    if (i + bytes == length)
+        TRY(bytes_append(&run->spelled, suffix->data, suffix->length));
+    return OK;
+}
+
+// The word of a model whose characters have a prefix or a suffix.
+static enum status add_spelled_symbols(struct bpe_run *run, const char *text, size_t length)
+{
+    for (size_t i = 0, bytes; i < length; i += bytes) {
+        uint32_t code;
+        utf8_next(text + i, length - i, &code, &bytes);
+        TRY(spell(run, text, i, bytes, length));
+        int32_t id = vocabulary_find(&run->bpe->vocabulary, run->spelled.data, run->spelled.length);
+        if (id < 0) {
+            TRY(add_unknown(run, run->spelled.data, run->spelled.length));
+            continue;
+        }
+        TRY(write_unk(run));
+        TRY(add_symbol(run, id));
+    }
+    return OK;
+}
+
+// Text between two places where nothing can be joined: encoded by itself.
+static enum status encode_segment(struct bpe_run *run, const char *text, size_t length)
+{
+    bool known;
+    struct remembered_word *word = recall(run, text, length, &known);
+    if (known)
+        return repeat(run, word);
+    size_t begin = run->out->n;
+    if (run->bpe->continuing_subword_prefix.length > 0 || run->bpe->end_of_word_suffix.length > 0)
+        TRY(add_spelled_symbols(run, text, length));
+    else
+        TRY(add_character_symbols(run, text, length));
     TRY(write_unk(run));
     TRY(end_segment(run));
     if (word) {
@@ -298,18 +341,21 @@ static enum status encode_segment(struct bpe_run *run, const char *text, size_t 
 // A long word, such as a whole text of a SentencePiece-style model, falls into segments: the result
 // is the same, because a merge across the cut would have to join the two characters there, and no
 // merge does.
+// Characters that are no tokens count as if they were not there, which some are not in the end:
+// they may fuse, or be dropped, and then the characters around them are neighbours.
 static enum status encode_in_segments(struct bpe_run *run, const char *text, size_t length)
 {
     uint32_t before = 0, code;
     size_t begin = 0;
-    for (size_t i = 0, bytes; i < length; i += bytes, before = code) {
+    for (size_t i = 0, bytes; i < length; i += bytes) {
         utf8_next(text + i, length - i, &code, &bytes);
-        if (i == 0 || bpe_may_join(run->bpe, before, code))
-            continue;
         if (bpe_char_id(run->bpe, code, text + i, bytes) < 0)
-            continue; // unknown characters may fuse with what is before them
-        TRY(encode_segment(run, text + begin, i - begin));
-        begin = i;
+            continue;
+        if (i > 0 && !bpe_may_join(run->bpe, before, code)) {
+            TRY(encode_segment(run, text + begin, i - begin));
+            begin = i;
+        }
+        before = code;
     }
     return encode_segment(run, text + begin, length - begin);
 }

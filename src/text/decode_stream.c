@@ -24,9 +24,10 @@ static bool find_shape(const struct decoder *decoder, struct shape *shape)
     while (i < decoder->n && decoder_step_is_local(&decoder->steps[i]))
         i++;
     shape->n_local = i;
-    if (i < decoder->n && decoder->steps[i].kind != DECODER_FUSE) {
+    enum decoder_kind kind = i < decoder->n ? decoder->steps[i].kind : DECODER_FUSE;
+    if (kind == DECODER_BYTE_LEVEL || kind == DECODER_BYTE_FALLBACK) {
         shape->joined = true;
-        shape->letters = decoder->steps[i].kind == DECODER_BYTE_LEVEL;
+        shape->letters = kind == DECODER_BYTE_LEVEL;
         i++;
     }
     bool fused = shape->letters;

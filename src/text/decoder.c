@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "text/decoder_words.h"
 #include "text/normalizer.h"
 #include "text/pattern.h"
 #include "text/splits.h"
@@ -21,6 +22,7 @@ void decoder_fini(struct decoder *decoder)
 {
     for (size_t i = 0; i < decoder->n; i++) {
         bytes_fini(&decoder->steps[i].content);
+        bytes_fini(&decoder->steps[i].delimiter);
         pattern_free(decoder->steps[i].pattern);
     }
     free(decoder->steps);
@@ -68,21 +70,25 @@ static enum status parse_decoder_step(const json_t *object, const char *where, c
                  {"Fuse", DECODER_FUSE},
                  {"Strip", DECODER_STRIP},
                  {"Replace", DECODER_REPLACE},
-                 {"Metaspace", DECODER_METASPACE}};
+                 {"Metaspace", DECODER_METASPACE},
+                 {"WordPiece", DECODER_WORD_PIECE},
+                 {"BPEDecoder", DECODER_BPE},
+                 {"CTC", DECODER_CTC}};
     size_t i = 0, n = sizeof types / sizeof *types;
     while (i < n && strcmp(type, types[i].name) != 0)
         i++;
     if (i == n)
         return fail(ERR_UNSUPPORTED,
-                    "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, "
-                    "ByteFallback, Fuse, Strip, "
-                    "Replace, Metaspace",
+                    "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, ByteFallback, "
+                    "Fuse, Strip, Replace, Metaspace, WordPiece, BPEDecoder or CTC",
                     where, type);
     step->kind = types[i].kind;
     if (step->kind == DECODER_STRIP)
         return parse_decoder_strip(object, where, step);
     if (step->kind == DECODER_METASPACE)
         return metaspace_parse(object, where, &step->metaspace);
+    if (step->kind >= DECODER_WORD_PIECE)
+        return decoder_words_parse(object, where, step);
     if (step->kind != DECODER_REPLACE)
         return OK;
     TRY(parse_content(object, where, step));
@@ -124,7 +130,7 @@ enum status decoder_parse(const json_t *root, const char *where, struct decoder 
 bool decoder_step_is_local(const struct decoder_step *step)
 {
     return step->kind == DECODER_STRIP || step->kind == DECODER_REPLACE ||
-           step->kind == DECODER_METASPACE;
+           step->kind == DECODER_METASPACE || step->kind == DECODER_WORD_PIECE;
 }
 
 static enum status decode_strip(const struct decoder_step *step, const char *text, size_t length,
@@ -197,9 +203,13 @@ enum status decoder_step_token(const struct decoder_step *step, size_t index, co
         return decode_replace(step, text, length, out);
     case DECODER_METASPACE:
         return decode_metaspace(&step->metaspace, index, text, length, out);
+    case DECODER_WORD_PIECE:
+        return decode_word_piece(step, index, text, length, out);
     case DECODER_BYTE_LEVEL:
     case DECODER_BYTE_FALLBACK:
     case DECODER_FUSE:
+    case DECODER_BPE:
+    case DECODER_CTC:
         break;
     }
     return fail(ERR_INTERNAL, "this decoder step does not look at single tokens");
@@ -213,7 +223,7 @@ int decoder_byte_token(const char *text, size_t length)
     if (length != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>')
         return -1;
     int value = 0;
-    for (int i = 3; i < 5; i++) {
+    for (int i = 3 + (text[3] == '+'); i < 5; i++) { // Rust's numbers may have a sign
         char c = text[i];
         int digit = c >= '0' && c <= '9'   ? c - '0'
                     : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -252,11 +262,11 @@ static enum status end_run(struct bytes *run, struct splits *out)
         return OK;
     if (utf8_check(run->data, run->length, &at)) {
         TRY(bytes_append(&out->text, run->data, run->length));
-        TRY(splits_push(out, -1, false));
+        TRY(splits_push(out, -1, 0));
     } else {
         for (size_t i = 0; i < run->length; i++) {
             TRY(bytes_text(&out->text, REPLACEMENT_CHARACTER));
-            TRY(splits_push(out, -1, false));
+            TRY(splits_push(out, -1, 0));
         }
     }
     bytes_clear(run);
@@ -278,7 +288,7 @@ static enum status byte_fallback(const struct splits *in, struct bytes *run, str
         }
         TRY(end_run(run, out));
         TRY(bytes_append(&out->text, text, length));
-        TRY(splits_push(out, -1, false));
+        TRY(splits_push(out, -1, 0));
     }
     return end_run(run, out);
 }
@@ -292,7 +302,7 @@ static enum status decode_byte_level(const struct splits *in, struct bytes *byte
         TRY(decoder_letters(in->text.data + in->items[i].begin,
                             in->items[i].end - in->items[i].begin, bytes));
     TRY(utf8_append_lossy(&out->text, bytes->data, bytes->length));
-    return splits_push(out, -1, false);
+    return splits_push(out, -1, 0);
 }
 
 static enum status decoder_apply_step(const struct decoder_step *step, const struct splits *in,
@@ -303,14 +313,18 @@ static enum status decoder_apply_step(const struct decoder_step *step, const str
         return byte_fallback(in, scratch, out);
     if (step->kind == DECODER_BYTE_LEVEL)
         return decode_byte_level(in, scratch, out);
+    if (step->kind == DECODER_BPE)
+        return decode_bpe_words(step, in, out);
+    if (step->kind == DECODER_CTC)
+        return decode_ctc(step, in, scratch, out);
     if (step->kind == DECODER_FUSE) {
         TRY(bytes_append(&out->text, in->text.data, in->text.length));
-        return splits_push(out, -1, false);
+        return splits_push(out, -1, 0);
     }
     for (size_t i = 0; i < in->n; i++) {
         const struct split *s = &in->items[i];
         TRY(decoder_step_token(step, i, in->text.data + s->begin, s->end - s->begin, &out->text));
-        TRY(splits_push(out, -1, false));
+        TRY(splits_push(out, -1, 0));
     }
     return OK;
 }

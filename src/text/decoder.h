@@ -17,11 +17,17 @@ enum decoder_kind {
     DECODER_STRIP, // up to `start` times `content` at the front of each token, `stop` at its end
     DECODER_REPLACE,
     DECODER_METASPACE,
+    DECODER_WORD_PIECE, // a blank before each token but those that go on a word
+    DECODER_BPE,        // the suffix that ends a word becomes a blank
+    DECODER_CTC,
 };
 
 struct decoder_step {
     enum decoder_kind kind;
-    struct bytes content; // DECODER_STRIP (one character), DECODER_REPLACE
+    // DECODER_STRIP: one character; DECODER_REPLACE; the prefix, the suffix, the padding
+    struct bytes content;
+    struct bytes delimiter; // DECODER_CTC
+    bool cleanup;           // DECODER_WORD_PIECE, DECODER_CTC
     size_t start, stop;
     struct pattern *pattern;
     struct metaspace metaspace;
@@ -45,7 +51,7 @@ enum status decoder_apply(const struct decoder *decoder, struct decode_buffers *
                           struct bytes *out) STATUS_MUST_USE;
 
 // For decode_stream.c. True for steps that look at one token only: DECODER_STRIP, _REPLACE,
-// _METASPACE.
+// _METASPACE, _WORD_PIECE.
 bool decoder_step_is_local(const struct decoder_step *step);
 // Appends what such a step makes of the `index`-th token.
 enum status decoder_step_token(const struct decoder_step *step, size_t index, const char *text,

@@ -19,8 +19,9 @@ void normalizer_fini(struct normalizer *normalizer);
 // `root` is the whole tokenizer.json, `where` its path.
 enum status normalizer_parse(const json_t *root, const char *where,
                              struct normalizer *normalizer) STATUS_MUST_USE;
-// Appends the normalised form of valid UTF-8.
+// Appends the normalised form of valid UTF-8. `*start`: how many of the text's first bytes stand
+// for the begin of what the user wrote, before and after (splits.h).
 enum status normalizer_apply(const struct normalizer *normalizer, const char *text, size_t length,
-                             struct bytes *out) STATUS_MUST_USE;
+                             size_t *start, struct bytes *out) STATUS_MUST_USE;
 
 #endif

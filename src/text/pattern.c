@@ -46,9 +46,6 @@ static enum status pattern_literal(const char *where, const char *text, size_t l
                                    struct pattern **out)
 {
     *out = NULL;
-    if (length == 0)
-        return fail(ERR_UNSUPPORTED, "%s: the pattern is empty; expected a text to search for",
-                    where);
     if (length > PATTERN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: the pattern has %zu bytes; at most %d are allowed", where,
                     length, PATTERN_BYTES_MAX);
@@ -121,10 +118,10 @@ enum status pattern_regex(const char *where, const char *regex, size_t length, s
 {
     assert(where && (regex || length == 0) && out);
     *out = NULL;
-    if (length == 0)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: the regular expression is empty; expected one that matches something",
-                    where);
+    if (length == 0) { // found around every character
+        regex = "(?:)";
+        length = 4;
+    }
     if (length > PATTERN_BYTES_MAX)
         return fail(ERR_INPUT, "%s: the regular expression has %zu bytes; at most %d are allowed",
                     where, length, PATTERN_BYTES_MAX);
@@ -154,8 +151,9 @@ enum status pattern_parse(const json_t *object, const char *where, const char *k
     snprintf(place, sizeof place, "%.400s: key \"%.80s\"", where, key);
     const char *data = json_string_value(either);
     size_t length = json_string_length(either);
-    return text ? pattern_literal(place, data, length, out)
-                : pattern_regex(place, data, length, out);
+    // An empty text is found where an empty expression is.
+    return text && length > 0 ? pattern_literal(place, data, length, out)
+                              : pattern_regex(place, data, length, out);
 }
 
 void pattern_free(struct pattern *pattern)

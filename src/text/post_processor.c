@@ -10,18 +10,18 @@
 // `tokenizers` keeps what a processor has made as a list of encodings, which the next processor in
 // a Sequence takes for the sequences A and B of its template. Templates are worked out once, on
 // layouts instead of encodings.
-enum { ENCODINGS_MAX = 2 };
+enum { ENCODINGS_MAX = 256 };
 
 struct encodings {
     struct token_ids items[ENCODINGS_MAX];
-    size_t n; // more than ENCODINGS_MAX: no template can come behind; all are joined in items[0]
+    size_t n;
 };
 
 static void encodings_fini(struct encodings *encodings)
 {
-    for (size_t i = 0; i < ENCODINGS_MAX; i++)
+    for (size_t i = 0; i < encodings->n; i++)
         token_ids_fini(&encodings->items[i]);
-    *encodings = (struct encodings){0};
+    encodings->n = 0;
 }
 
 void post_processor_fini(struct post_processor *post)
@@ -37,22 +37,15 @@ static enum status add_ids(const char *where, const struct token_ids *from, stru
     return token_ids_append(to, from->ids, from->n);
 }
 
-// One more encoding, whose ids are taken over. From the third on they are joined.
+// One more encoding, whose ids are taken over.
 static enum status add_encoding(const char *where, struct encodings *to, struct token_ids *ids)
 {
-    enum status status = OK;
-    if (to->n < ENCODINGS_MAX) {
-        to->items[to->n++] = *ids;
-        *ids = (struct token_ids){0};
-        return OK;
-    }
-    if (to->n++ == ENCODINGS_MAX) {
-        TRY(add_ids(where, &to->items[1], &to->items[0]));
-        to->items[1].n = 0;
-    }
-    status = add_ids(where, ids, &to->items[0]);
-    token_ids_fini(ids);
-    return status;
+    if (to->n == ENCODINGS_MAX)
+        return fail(ERR_INPUT, "%s: makes more than %d parts; expected fewer", where,
+                    ENCODINGS_MAX);
+    to->items[to->n++] = *ids;
+    *ids = (struct token_ids){0};
+    return OK;
 }
 
 static enum status push_special(const char *where, const json_t *id, struct token_ids *out)
@@ -84,7 +77,7 @@ static enum status special_ids(const json_t *specials, const char *where, const 
 static enum status sequence_ids(const struct encodings *in, const char *where, const char *key,
                                 const char *id, struct token_ids *out)
 {
-    size_t index = strcmp(id, "A") == 0 ? 0 : strcmp(id, "B") == 0 ? 1 : ENCODINGS_MAX;
+    size_t index = strcmp(id, "A") == 0 ? 0 : strcmp(id, "B") == 0 ? 1 : SIZE_MAX;
     if (index >= in->n)
         return fail(ERR_UNSUPPORTED,
                     "%s: key \"%s\" holds the sequence \"%.20s\"; expected \"A\"%s", where, key, id,
@@ -148,7 +141,7 @@ static enum status apply_classic(const json_t *object, const char *where, bool s
     enum status status;
     TRY_DONE(pair_id(object, where, "cls", &begin));
     TRY_DONE(pair_id(object, where, "sep", &end));
-    for (size_t i = 0; i < in->n && i < ENCODINGS_MAX; i++) {
+    for (size_t i = 0; i < in->n; i++) {
         if (special && (i == 0 || roberta))
             TRY_DONE(add_ids(where, i == 0 ? &begin : &end, &ids));
         TRY_DONE(add_ids(where, &in->items[i], &ids));
@@ -171,19 +164,20 @@ static enum status apply_one(const json_t *object, const char *where, const char
 {
     struct encodings next = {0};
     enum status status;
-    bool roberta = strcmp(type, "RobertaProcessing") == 0;
-    if (encodings->n != 1 && encodings->n != 2)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: takes what the processors before it made for %zu sequences; expected one "
-                    "or two",
-                    where, encodings->n);
-    if (strcmp(type, "TemplateProcessing") == 0)
+    // `tokenizers` tells these two apart by their keys, not by their type.
+    bool roberta =
+        json_object_get(object, "trim_offsets") && json_object_get(object, "add_prefix_space");
+    if (strcmp(type, "TemplateProcessing") != 0)
+        status = apply_classic(object, where, special, roberta, encodings, &next);
+    else if (encodings->n == 1 || encodings->n == 2)
         status = apply_template(object, where, special, encodings, &next);
     else
-        status = apply_classic(object, where, special, roberta, encodings, &next);
-    struct encodings before = *encodings;
+        status = fail(ERR_UNSUPPORTED,
+                      "%s: takes what the processors before it made for %zu sequences; expected "
+                      "one or two",
+                      where, encodings->n);
+    encodings_fini(encodings);
     *encodings = next;
-    encodings_fini(&before);
     return status;
 }
 
@@ -219,7 +213,7 @@ static enum status work_out(const json_t *object, const char *where, bool specia
     TRY_DONE(token_ids_push(&encodings.items[0], POST_PROCESSOR_TEXT));
     if (object)
         TRY_DONE(apply_processors(object, where, special, &encodings));
-    for (size_t i = 0; i < ENCODINGS_MAX; i++)
+    for (size_t i = 0; i < encodings.n; i++)
         TRY_DONE(add_ids(where, &encodings.items[i], out));
     status = OK;
 done:

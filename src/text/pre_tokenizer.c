@@ -10,6 +10,7 @@
 #include "text/pattern.h"
 #include "text/splits.h"
 #include "text/unicode.h"
+#include "text/unicode_tables.h"
 
 enum step_kind {
     STEP_BYTE_LEVEL,
@@ -17,7 +18,8 @@ enum step_kind {
     STEP_METASPACE,
     STEP_CHARACTERS,
     STEP_WORDS,
-    STEP_LENGTH
+    STEP_LENGTH,
+    STEP_SCRIPTS
 };
 
 // What becomes of the pieces that match.
@@ -173,6 +175,20 @@ static enum status parse_length(const json_t *object, const char *where,
     return OK;
 }
 
+// Those without keys; false when `type` is none of them.
+static bool plain_cut(const char *type, struct pre_tokenizer_step *step)
+{
+    *step = (struct pre_tokenizer_step){.kind = STEP_WORDS, .behavior = REMOVED};
+    if (strcmp(type, "Whitespace") == 0)
+        return true;
+    step->kind = STEP_CHARACTERS;
+    step->matches = unicode_is_space;
+    if (strcmp(type, "WhitespaceSplit") == 0)
+        return true;
+    *step = (struct pre_tokenizer_step){.kind = STEP_SCRIPTS, .behavior = REMOVED};
+    return strcmp(type, "UnicodeScripts") == 0;
+}
+
 static enum status parse_pre_tokenizer_step(const json_t *object, const char *where,
                                             const char *type, struct pre_tokenizer_step *step)
 {
@@ -192,23 +208,17 @@ static enum status parse_pre_tokenizer_step(const json_t *object, const char *wh
         return parse_delimiter(object, where, step);
     if (strcmp(type, "FixedLength") == 0)
         return parse_length(object, where, step);
-    if (strcmp(type, "Whitespace") == 0) {
-        step->kind = STEP_WORDS;
-        step->behavior = REMOVED;
-        return OK;
-    }
-    step->kind = STEP_CHARACTERS;
-    step->matches = unicode_is_punctuation;
-    if (strcmp(type, "Punctuation") == 0)
+    if (strcmp(type, "Punctuation") == 0) {
+        *step =
+            (struct pre_tokenizer_step){.kind = STEP_CHARACTERS, .matches = unicode_is_punctuation};
         return parse_behavior(object, where, &step->behavior, &found);
-    step->matches = unicode_is_space;
-    step->behavior = REMOVED;
-    if (strcmp(type, "WhitespaceSplit") == 0)
+    }
+    if (plain_cut(type, step))
         return OK;
     return fail(ERR_UNSUPPORTED,
                 "%s: key \"type\" is \"%.60s\"; expected Sequence, ByteLevel, Split, Metaspace, "
                 "Digits, Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer, "
-                "CharDelimiterSplit or FixedLength",
+                "CharDelimiterSplit, FixedLength or UnicodeScripts",
                 where, type);
 }
 
@@ -371,6 +381,26 @@ static enum status find_lengths(struct cutter *cutter, const char *text, size_t 
     return begin < length ? add_split_piece(cutter, begin, length, true) : OK;
 }
 
+// A cut wherever the script changes. Characters of any script go with those before them; in front
+// of all others they are lost, as in `tokenizers`.
+static enum status find_scripts(struct cutter *cutter, const char *text, size_t length)
+{
+    size_t begin = 0, bytes;
+    uint32_t code, script, before = 0;
+    cutter->n = 0;
+    for (size_t i = 0; i < length; i += bytes) {
+        utf8_next(text + i, length - i, &code, &bytes);
+        script = unicode_class_of(unicode_scripts, n_unicode_scripts, code);
+        if (script == 0 || script == before)
+            continue;
+        if (i > begin)
+            TRY(add_split_piece(cutter, begin, i, before == 0));
+        begin = i;
+        before = script;
+    }
+    return begin < length ? add_split_piece(cutter, begin, length, before == 0) : OK;
+}
+
 // Joins pieces as the behaviour says; the pieces left are the words, in place.
 static void join_pieces(struct cutter *cutter, enum behavior behavior)
 {
@@ -415,23 +445,27 @@ static void join_pieces(struct cutter *cutter, enum behavior behavior)
 }
 
 static enum status write_words(const struct cutter *cutter, const char *text, bool letters,
-                               bool at_start, struct splits *out)
+                               size_t start, struct splits *out)
 {
     for (size_t i = 0; i < cutter->n; i++) {
         const struct piece *p = &cutter->pieces[i];
-        bool first = at_start && p->begin == 0;
+        size_t from_start = splits_start_of(start, p->begin, p->end);
         if (!letters) {
-            TRY(splits_add_text(out, text + p->begin, p->end - p->begin, -1, first));
+            TRY(splits_add_text(out, text + p->begin, p->end - p->begin, -1, from_start));
             continue;
         }
-        TRY(byte_letters_append(&out->text, text + p->begin, p->end - p->begin));
-        TRY(splits_add(out, -1, first));
+        size_t before = out->text.length;
+        TRY(byte_letters_append(&out->text, text + p->begin, from_start));
+        size_t letters_from_start = out->text.length - before;
+        TRY(byte_letters_append(&out->text, text + p->begin + from_start,
+                                p->end - p->begin - from_start));
+        TRY(splits_add(out, -1, letters_from_start));
     }
     return OK;
 }
 
 static enum status split_byte_level(struct cutter *cutter, const struct pre_tokenizer_step *step,
-                                    const char *text, size_t length, bool at_start,
+                                    const char *text, size_t length, size_t start,
                                     struct splits *out)
 {
     if (step->add_prefix_space && text[0] != ' ') {
@@ -440,6 +474,7 @@ static enum status split_byte_level(struct cutter *cutter, const struct pre_toke
         TRY(bytes_append(&cutter->text, text, length));
         text = cutter->text.data;
         length++;
+        start += start > 0;
     }
     if (step->pattern) {
         TRY(find_by_pattern(cutter, text, length, false));
@@ -447,19 +482,22 @@ static enum status split_byte_level(struct cutter *cutter, const struct pre_toke
         cutter->n = 0;
         TRY(add_split_piece(cutter, 0, length, true));
     }
-    return write_words(cutter, text, true, at_start, out);
+    return write_words(cutter, text, true, start, out);
 }
 
 static enum status split_metaspace(struct cutter *cutter, const struct pre_tokenizer_step *step,
-                                   const char *text, size_t length, bool at_start,
+                                   const char *text, size_t length, size_t start,
                                    struct splits *out)
 {
     const struct metaspace *m = &step->metaspace;
     bool there =
         text[0] == ' ' || (length >= m->length && memcmp(text, m->replacement, m->length) == 0);
     bytes_clear(&cutter->text);
-    if (!there && (m->prepend == PREPEND_ALWAYS || (m->prepend == PREPEND_FIRST && at_start)))
+    if (!there && (m->prepend == PREPEND_ALWAYS || (m->prepend == PREPEND_FIRST && start > 0)))
         TRY(bytes_append(&cutter->text, m->replacement, m->length));
+    size_t from_start = start > 0 ? cutter->text.length + start : 0;
+    for (size_t i = 0; i < start; i++)
+        from_start += text[i] == ' ' ? m->length - 1 : 0;
     for (size_t i = 0; i < length;) {
         const char *blank = memchr(text + i, ' ', length - i);
         size_t end = blank ? (size_t)(blank - text) : length;
@@ -475,18 +513,18 @@ static enum status split_metaspace(struct cutter *cutter, const struct pre_token
     } else {
         TRY(add_split_piece(cutter, 0, cutter->text.length, true));
     }
-    return write_words(cutter, cutter->text.data, false, at_start, out);
+    return write_words(cutter, cutter->text.data, false, from_start, out);
 }
 
 static enum status cut_split(struct cutter *cutter, const struct pre_tokenizer_step *step,
-                             const char *text, size_t length, bool at_start, struct splits *out)
+                             const char *text, size_t length, size_t start, struct splits *out)
 {
     assert(length > 0);
     switch (step->kind) {
     case STEP_BYTE_LEVEL:
-        return split_byte_level(cutter, step, text, length, at_start, out);
+        return split_byte_level(cutter, step, text, length, start, out);
     case STEP_METASPACE:
-        return split_metaspace(cutter, step, text, length, at_start, out);
+        return split_metaspace(cutter, step, text, length, start, out);
     case STEP_SPLIT:
         TRY(find_by_pattern(cutter, text, length, step->invert));
         break;
@@ -499,9 +537,12 @@ static enum status cut_split(struct cutter *cutter, const struct pre_tokenizer_s
     case STEP_LENGTH:
         TRY(find_lengths(cutter, text, length, step->characters));
         break;
+    case STEP_SCRIPTS:
+        TRY(find_scripts(cutter, text, length));
+        break;
     }
     join_pieces(cutter, step->behavior);
-    return write_words(cutter, text, false, at_start, out);
+    return write_words(cutter, text, false, start, out);
 }
 
 static enum status pre_tokenizer_apply_step(const struct pre_tokenizer_step *step,
@@ -517,8 +558,8 @@ static enum status pre_tokenizer_apply_step(const struct pre_tokenizer_step *ste
         const struct split *s = &in->items[i];
         const char *text = in->text.data + s->begin;
         size_t length = s->end - s->begin;
-        status = s->id >= 0 ? splits_add_text(out, text, length, s->id, s->at_start)
-                            : cut_split(cutter, step, text, length, s->at_start, out);
+        status = s->id >= 0 ? splits_add_text(out, text, length, s->id, s->start)
+                            : cut_split(cutter, step, text, length, s->start, out);
     }
     pattern_walk_fini(&cutter->walk);
     return status;

@@ -15,7 +15,7 @@
 struct split {
     uint32_t begin, end; // into the list's text
     int32_t id;          // an added token; -1: text still to be encoded
-    bool at_start;       // begins where the user's text begins
+    uint32_t start; // its bytes, from the first on, that stand for the begin of the user's text
 };
 
 struct splits {
@@ -29,10 +29,14 @@ void splits_fini(struct splits *splits);
 void splits_clear(struct splits *splits);
 // The item covers the text appended since the item before it, which may be none (push) or is left
 // out then (add).
-enum status splits_push(struct splits *splits, int32_t id, bool at_start) STATUS_MUST_USE;
-enum status splits_add(struct splits *splits, int32_t id, bool at_start) STATUS_MUST_USE;
+enum status splits_push(struct splits *splits, int32_t id, size_t start) STATUS_MUST_USE;
+enum status splits_add(struct splits *splits, int32_t id, size_t start) STATUS_MUST_USE;
 enum status splits_add_text(struct splits *splits, const char *text, size_t length, int32_t id,
-                            bool at_start) STATUS_MUST_USE;
+                            size_t start) STATUS_MUST_USE;
+
+// Of a text whose first `start` bytes stand for the begin of the user's text, the part from `begin`
+// to `end`: how many of its first bytes do.
+size_t splits_start_of(size_t start, size_t begin, size_t end);
 
 // What decoding works in: whoever decodes often keeps it, and then, once it has grown, nothing is
 // allocated. It holds nothing between two calls; two threads must not use one.

@@ -56,25 +56,31 @@ static enum status cut_into_words(const struct tokenizer *tokenizer, const char 
 {
     struct splits raw;
     struct bytes normal;
+    size_t start = 0; // the first character's bytes
     splits_init(&raw);
     bytes_init(&normal);
     enum status status;
-    TRY_DONE(added_tokens_split(&tokenizer->added, false, text, length, true, &raw));
+    if (length > 0) {
+        uint32_t code;
+        utf8_next(text, length, &code, &start);
+    }
+    TRY_DONE(added_tokens_split(&tokenizer->added, false, text, length, start, &raw));
     for (size_t i = 0; i < raw.n; i++) {
         const struct split *part = &raw.items[i];
         const char *data = raw.text.data + part->begin;
         size_t n = part->end - part->begin;
         if (part->id >= 0) {
-            TRY_DONE(splits_add_text(out, data, n, part->id, part->at_start));
+            TRY_DONE(splits_add_text(out, data, n, part->id, 0));
             continue;
         }
+        start = part->start;
         if (tokenizer->normalizer.n > 0) {
             bytes_clear(&normal);
-            TRY_DONE(normalizer_apply(&tokenizer->normalizer, data, n, &normal));
+            TRY_DONE(normalizer_apply(&tokenizer->normalizer, data, n, &start, &normal));
             data = normal.data;
             n = normal.length;
         }
-        TRY_DONE(added_tokens_split(&tokenizer->added, true, data, n, part->at_start, out));
+        TRY_DONE(added_tokens_split(&tokenizer->added, true, data, n, start, out));
     }
     status = pre_tokenizer_apply(&tokenizer->pre_tokenizer, out);
 done:
@@ -160,8 +166,14 @@ const char *tokenizer_decoder_text(const struct tokenizer *tokenizer, int32_t id
     assert(tokenizer && length && special);
     const struct added_token *added = added_tokens_at(&tokenizer->added, id);
     *special = false;
-    if (!added)
-        return vocabulary_text(tokenizer_vocabulary(tokenizer), id, length);
+    if (!added) {
+        const struct vocabulary *vocabulary = tokenizer_vocabulary(tokenizer);
+        const char *piece = vocabulary_text(vocabulary, id, length);
+        // The same text may be an added token's under another id.
+        *special = piece && vocabulary->repeats &&
+                   added_tokens_is_special(&tokenizer->added, piece, *length);
+        return piece;
+    }
     const char *text = tokenizer->added.text.data + added->decoded;
     *length = added->decoded_length;
     *special = added_tokens_is_special(&tokenizer->added, text, *length);
@@ -193,7 +205,7 @@ enum status tokenizer_decode_in(const struct tokenizer *tokenizer, const int32_t
         if (!text || (special && skip_special_tokens))
             continue;
         TRY(bytes_append(&tokens->text, text, length));
-        TRY(splits_push(tokens, -1, false));
+        TRY(splits_push(tokens, -1, 0));
     }
     return decoder_apply(&tokenizer->decoder, buffers, out);
 }
