@@ -45,6 +45,8 @@ static inline struct model_config plan_config(const struct plan_shape *shape)
         .vocab_size = shape->vocab,
         .max_position_embeddings = 1024,
         .dtype = ELEMENT_BF16,
+        .embed_multiplier = 1,
+        .logit_multiplier = 1,
         .final_norm = {.kind = NORM_RMS, .eps = 1e-5f},
         .n_ropes = 1,
         .ropes = {{.type = ROPE_DEFAULT, .theta = 10000, .n_dimensions = shape->head_dim}},

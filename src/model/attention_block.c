@@ -1,5 +1,7 @@
 // x += o_proj(attention(q_proj(norm(x)), k_proj(norm(x)), v_proj(norm(x))))
+#include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "model/forward.h"
 
@@ -58,6 +60,32 @@ static struct projected view_projected(const struct attending *a)
                               queries + keys + first_key - (size_t)dims[DIM_VALUE].begin};
 }
 
+// Rows are as wide as if the layer had all three projections.
+static void project(const struct attending *a, const void *input)
+{
+    const struct range *dims = a->share->dims;
+    const struct panels *qkv = &a->weights->qkv;
+    size_t queries = (size_t)range_width(dims[DIM_QUERY]),
+           keys = (size_t)range_width(dims[DIM_KEY]), values = (size_t)range_width(dims[DIM_VALUE]),
+           stride = queries + keys + values;
+    struct model *m = a->w->run->model;
+    multiply(a->w, &(struct column_product){.input = input,
+                                            .panels = qkv,
+                                            .bias = a->weights->qkv_bias,
+                                            .out = m->scratch.outputs,
+                                            .out_stride = stride});
+    team_barrier(m->team);
+    if (!a->config->value_is_key)
+        return;
+    int begin, end;
+    team_part(a->w->run->step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
+    for (int row = begin; row < end; row++) {
+        float *key = m->scratch.outputs + (size_t)row * stride + queries;
+        memcpy(key + keys, key, keys * sizeof *key);
+    }
+    team_barrier(m->team);
+}
+
 static void gather_projected(const struct attending *a)
 {
     struct run *run = a->w->run;
@@ -78,7 +106,7 @@ static void gather_projected(const struct attending *a)
 static struct kv_view view_cache(const struct attending *a, int local_head,
                                  const struct step_sequence *sequence)
 {
-    const struct kv_place *place = &a->m->kv[a->layer];
+    const struct kv_place *place = &a->m->kv[a->m->plan->config.kv_layer[a->layer]];
     char *keys = a->m->kv_memory + place->offset + (size_t)local_head * place->head_stride;
     return (struct kv_view){
         .type = a->m->plan->cache,
@@ -90,30 +118,177 @@ static struct kv_view view_cache(const struct attending *a, int local_head,
     };
 }
 
+// ---- norms over all heads together: sums of squares of heads, of which ranks have some ----
+
+// Squares of a row: of all query heads, then of all KV heads.
+static size_t squares_stride(const struct attending *a)
+{
+    return (size_t)(a->config->num_attention_heads + a->config->num_key_value_heads);
+}
+
+// Of `n` heads, one number each.
+static void square_heads(const struct attending *a, const float *x, int n, float *out)
+{
+    size_t head_dim = (size_t)a->config->head_dim;
+    for (int head = 0; head < n; head++)
+        out[head] = a->m->kernels->squares(x + (size_t)head * head_dim, head_dim);
+}
+
+// The heads that a rank has for its own, and all of them where each rank has all.
+static void find_squares(const struct attending *a, const struct projected *p)
+{
+    struct run *run = a->w->run;
+    struct model *m = run->model;
+    const struct range *dims = a->share->dims;
+    bool shares = a->cut->sharded && m->plan->n_ranks > 1;
+    struct range heads = dims[DIM_HEADS], own = dims[DIM_OWN_KEY_HEADS];
+    size_t head_dim = (size_t)a->config->head_dim, stride = squares_stride(a);
+    // p is at the first attended head and at the first cached KV head
+    size_t query = p->query, key = p->key;
+    if (shares) {
+        key += (size_t)(own.begin - a->share->kv_heads.begin) * head_dim;
+        stride = (size_t)(range_width(heads) + range_width(own));
+    } else {
+        query -= (size_t)heads.begin * head_dim;
+        key -= (size_t)a->share->kv_heads.begin * head_dim;
+        heads = (struct range){0, a->config->num_attention_heads};
+        own = (struct range){0, a->config->num_key_value_heads};
+    }
+    float *out = shares ? m->scratch.own_squares : m->scratch.squares;
+    int begin, end;
+    team_part(run->step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
+    for (int row = begin; row < end; row++) {
+        const float *x = p->rows + (size_t)row * p->stride;
+        square_heads(a, x + query, range_width(heads), out + (size_t)row * stride);
+        square_heads(a, x + key, range_width(own), out + (size_t)row * stride + range_width(heads));
+    }
+    team_barrier(m->team);
+    if (!shares)
+        return;
+    const struct column_part parts[] = {
+        {a->cut->shares, DIM_HEADS, 0},
+        {a->cut->shares, DIM_OWN_KEY_HEADS, a->config->num_attention_heads}};
+    if (a->w->thread == 0) {
+        comm_mark(m->comm, run->step->number, a->layer, "squares of q,k");
+        run->status = gather_columns(run, parts, 2, m->scratch.own_squares, m->scratch.squares,
+                                     squares_stride(a));
+    }
+    team_barrier(m->team);
+}
+
+// 1 / sqrt(mean + eps), the heads summed in ascending order.
+static float whole_factor(const struct attending *a, const float *squares, int n_heads, float eps)
+{
+    float sum = 0;
+    for (int head = 0; head < n_heads; head++)
+        sum += squares[head];
+    return 1.0f / sqrtf(sum / (float)(n_heads * a->config->head_dim) + eps);
+}
+
+static float query_factor(const struct attending *a, size_t row)
+{
+    return whole_factor(a, a->m->scratch.squares + row * squares_stride(a),
+                        a->config->num_attention_heads, a->config->q_norm.eps);
+}
+
+static float key_factor(const struct attending *a, size_t row)
+{
+    const float *squares = a->m->scratch.squares + row * squares_stride(a);
+    return whole_factor(a, squares + a->config->num_attention_heads, a->config->num_key_value_heads,
+                        a->config->k_norm.eps);
+}
+
+// ---- queries and keys ----
+
 static void rotate_head(const struct attending *a, float *x, size_t row)
 {
     const struct model *m = a->m;
     if (a->config->rope < 0)
         return;
-    int half = m->ropes[a->config->rope].half;
-    m->kernels->rope(x, m->scratch.cosines[a->config->rope] + row * (size_t)half,
-                     m->scratch.sines[a->config->rope] + row * (size_t)half, 2 * half);
+    size_t half = (size_t)m->ropes[a->config->rope].half;
+    const float *cos = m->scratch.cosines[a->config->rope] + row * half,
+                *sin = m->scratch.sines[a->config->rope] + row * half;
+    if (m->plan->config.ropes[a->config->rope].interleaved)
+        m->kernels->rope_interleaved(x, cos, sin, (int)(2 * half));
+    else
+        m->kernels->rope(x, cos, sin, (int)(2 * half));
 }
 
-// Queries of this thread's rows: rotated, and rounded as the attention wants them.
-static void rotate_queries(const struct attending *a, const struct projected *p)
+// One head, or of a norm over all heads together this head's part of it. `head` counts from the
+// first that the weights have; `r` is of the whole norm.
+static void norm_head(const struct attending *a, const struct norm_config *norm,
+                      const struct norm_weights *weights, int head, float r, float *x)
+{
+    int n = a->config->head_dim;
+    size_t first = a->config->qk_norm_width == QK_NORM_HEAD ? 0 : (size_t)head * (size_t)n;
+    const struct norm_weights part = {
+        .weight = weights->weight ? weights->weight + first : a->m->ones,
+        .bias = weights->bias ? weights->bias + first : NULL,
+    };
+    if (norm->kind == NORM_NONE)
+        return;
+    if (a->config->qk_norm_width == QK_NORM_WHOLE)
+        a->m->kernels->scale_weighted(x, r, part.weight, (size_t)n);
+    else
+        apply_norm(a->m, norm, &part, x, n, COMPUTE_F32, x);
+}
+
+static void norm_and_rotate(const struct attending *a, const struct norm_config *norm,
+                            const struct norm_weights *weights, int head, float r, size_t row,
+                            float *x)
+{
+    if (!a->config->qk_norm_after_rope)
+        norm_head(a, norm, weights, head, r, x);
+    rotate_head(a, x, row);
+    if (a->config->qk_norm_after_rope)
+        norm_head(a, norm, weights, head, r, x);
+}
+
+// 1 + beta · ln(1 + floor(position / length))
+static float temperature(const struct attention_config *c, int64_t position)
+{
+    int64_t turns = position / c->temperature_length;
+    return 1.0f + c->temperature_beta * number_log((float)(1 + turns));
+}
+
+static void heat_queries(const struct attending *a, const struct step_sequence *sequence, int token,
+                         float *query, size_t width)
+{
+    a->m->kernels->scale(query, temperature(a->config, sequence->position + token), width);
+}
+
+// Queries of a sequence's rows [begin, end): normed, rotated, and rounded as the attention wants
+// them.
+static void rotate_queries_of(const struct attending *a, const struct projected *p,
+                              const struct step_sequence *sequence, int begin, int end)
 {
     const struct model *m = a->m;
-    int head_dim = a->config->head_dim, width = range_width(a->share->dims[DIM_ATTENDED]), begin,
-        end;
+    int head_dim = a->config->head_dim, width = range_width(a->share->dims[DIM_ATTENDED]);
     size_t item = input_bytes(m->plan->cache);
-    team_part(a->w->run->step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
     for (int row = begin; row < end; row++) {
         float *query = p->rows + (size_t)row * p->stride + p->query;
-        for (int at = 0; at < width; at += head_dim)
-            rotate_head(a, query + at, (size_t)row);
+        float r = a->config->qk_norm_width == QK_NORM_WHOLE ? query_factor(a, (size_t)row) : 0;
+        for (int head = 0; head * head_dim < width; head++)
+            norm_and_rotate(a, &a->config->q_norm, &a->weights->q_norm, head, r, (size_t)row,
+                            query + head * head_dim);
+        if (a->config->temperature_length)
+            heat_queries(a, sequence, row - sequence->first_row, query, (size_t)width);
         m->kernels->round(query, (size_t)width, m->plan->cache,
                           (char *)m->scratch.query + (size_t)row * (size_t)width * item);
+    }
+}
+
+// Of this thread's rows.
+static void rotate_queries(const struct attending *a, const struct projected *p)
+{
+    const struct step *step = a->w->run->step;
+    int begin, end;
+    team_part(step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
+    for (int s = 0; s < step->n_sequences; s++) {
+        const struct step_sequence *q = &step->sequences[s];
+        int first = begin > q->first_row ? begin : q->first_row;
+        int last = end < q->first_row + q->n_tokens ? end : q->first_row + q->n_tokens;
+        rotate_queries_of(a, p, q, first, last);
     }
 }
 
@@ -122,6 +297,7 @@ static void rotate_queries(const struct attending *a, const struct projected *p)
 static void store_keys(const struct attending *a, const struct projected *p)
 {
     const struct step *step = a->w->run->step;
+    const struct norm_weights none = {0};
     int heads = range_width(a->share->kv_heads), begin, end;
     team_part(step->n_sequences * heads, a->w->thread, a->w->n_threads, &begin, &end);
     for (int item = begin; item < end; item++) {
@@ -131,8 +307,13 @@ static void store_keys(const struct attending *a, const struct projected *p)
                column = (size_t)head * (size_t)a->config->head_dim;
         float *keys = p->rows + first * p->stride + p->key + column;
         float *values = p->rows + first * p->stride + p->value + column;
-        for (int t = 0; t < sequence->n_tokens; t++)
-            rotate_head(a, keys + (size_t)t * p->stride, first + (size_t)t);
+        for (int t = 0; t < sequence->n_tokens; t++) {
+            size_t row = first + (size_t)t;
+            float r = a->config->qk_norm_width == QK_NORM_WHOLE ? key_factor(a, row) : 0;
+            norm_and_rotate(a, &a->config->k_norm, &a->weights->k_norm, head, r, row,
+                            keys + (size_t)t * p->stride);
+            norm_head(a, &a->config->v_norm, &none, head, 0, values + (size_t)t * p->stride);
+        }
         struct kv_view kv = view_cache(a, head, sequence);
         a->m->kernels->kv_write(&kv, sequence->position, sequence->n_tokens, keys, values,
                                 p->stride);
@@ -146,7 +327,8 @@ static void attend_local_heads(const struct attending *a, const struct step_sequ
     const struct model *m = a->m;
     size_t stride = (size_t)range_width(a->share->dims[DIM_ATTENDED]);
     size_t row = (size_t)sequence->first_row + (size_t)token;
-    size_t column = (size_t)(heads.begin - attended_heads(a).begin) * (size_t)a->config->head_dim;
+    size_t first = (size_t)(heads.begin - attended_heads(a).begin);
+    size_t column = first * (size_t)a->config->head_dim;
     struct attention attention = {
         .kv = view_cache(a, heads.begin / heads_per_group(a) - a->share->kv_heads.begin, sequence),
         .n_heads = range_width(heads),
@@ -154,6 +336,9 @@ static void attend_local_heads(const struct attending *a, const struct step_sequ
         .position = sequence->position + token,
         .window = a->config->sliding_window,
         .scale = a->config->scale,
+        .softcap = a->config->softcap,
+        .sinks = a->weights->sinks ? a->weights->sinks + first : NULL,
+        .slopes = a->config->alibi ? a->m->slopes + heads.begin : NULL,
         .q = (char *)m->scratch.query + (row * stride + column) * input_bytes(m->plan->cache),
         .q_stride = stride,
         .out_type = m->plan->compute,
@@ -208,17 +393,17 @@ void attention_block(const struct worker *w, int layer, int sublayer)
         .weights = &m->weights.layers[layer][sublayer].attention,
         .layer = layer,
     };
-    multiply(w, &(struct column_product){.panels = &a.weights->qkv,
-                                         .bias = a.weights->qkv_bias,
-                                         .out = m->scratch.outputs,
-                                         .out_stride = (size_t)a.weights->qkv.n});
-    team_barrier(m->team);
+    project(&a, sublayer_input(m, layer, sublayer));
     if (cut_gathers(m->plan, cut))
         gather_projected(&a);
     LEAVE_IF_FAILED(w);
     struct projected projected = view_projected(&a);
+    if (a.config->qk_norm_width == QK_NORM_WHOLE)
+        find_squares(&a, &projected);
+    LEAVE_IF_FAILED(w);
     rotate_queries(&a, &projected);
-    store_keys(&a, &projected);
+    if (!a.config->keys_of_earlier)
+        store_keys(&a, &projected);
     team_barrier(m->team);
     attend_all(&a);
     team_barrier(m->team);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/name_list.h"
+
 static const double eps_max = 1;
 
 static enum status read_heads(const struct config_reader *reader, struct plain_keys *keys)
@@ -78,6 +80,7 @@ enum status describe_plain(const struct config_reader *reader, struct plain_keys
     out->vocab_size = keys->vocab_size;
     out->max_position_embeddings = keys->max_position_embeddings;
     out->tie_word_embeddings = keys->tie_word_embeddings;
+    out->embed_multiplier = out->logit_multiplier = 1;
     out->final_norm = (struct norm_config){.kind = NORM_RMS, .eps = (float)keys->rms_norm_eps};
     return OK;
 }
@@ -144,16 +147,59 @@ enum status describe_add_rope(const struct config_reader *reader, const struct r
     return OK;
 }
 
-enum status describe_silu(const struct config_reader *reader, const char *key)
+enum status describe_activation(const struct config_reader *reader, const char *key,
+                                const char *absent, enum activation *out)
 {
-    const char *act = "silu"; // by its names in Transformers' ACT2FN
+    static const struct {
+        const char *name;
+        enum activation activation;
+    } known[] = {
+        {"silu", ACTIVATION_SILU},
+        {"swish", ACTIVATION_SILU},
+        {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+        {"gelu_python_tanh", ACTIVATION_GELU_TANH},
+        {"gelu_new", ACTIVATION_GELU_TANH},
+        {"gelu_fast", ACTIVATION_GELU_TANH},
+        {"gelu_accurate", ACTIVATION_GELU_TANH},
+        {"gelu", ACTIVATION_GELU_ERF},
+        {"gelu_python", ACTIVATION_GELU_ERF},
+        {"quick_gelu", ACTIVATION_QUICK_GELU},
+        {"relu", ACTIVATION_RELU},
+        {"relu2", ACTIVATION_RELU_SQUARED},
+        {"xielu", ACTIVATION_XIELU},
+    };
+    char names[256] = "";
     bool found;
-    TRY(json_get_text(reader->root, reader->name, key, &act, &found));
-    if (strcmp(act, "silu") == 0 || strcmp(act, "swish") == 0)
+    TRY(json_get_text(reader->root, reader->name, key, &absent, &found));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(absent, known[i].name) == 0) {
+            *out = known[i].activation;
+            return OK;
+        }
+        name_list_add(names, sizeof names, known[i].name);
+    }
+    return fail(ERR_UNSUPPORTED, "%s: key \"%s\" is \"%.80s\"; expected one of %s for %s",
+                reader->name, key, absent, names, reader->architecture);
+}
+
+enum status describe_slides(const struct config_reader *reader, int32_t layer, bool absent,
+                            bool *out)
+{
+    json_t *list;
+    bool found;
+    *out = absent;
+    TRY(json_get_array(reader->root, reader->name, "layer_types", &list, &found));
+    if (!found)
         return OK;
-    return fail(ERR_UNSUPPORTED,
-                "%s: key \"%s\" is \"%.80s\"; expected \"silu\" (or \"swish\") for %s",
-                reader->name, key, act, reader->architecture);
+    const json_t *item = json_array_get(list, (size_t)layer);
+    const char *text = json_is_string(item) ? json_string_value(item) : "";
+    *out = strcmp(text, "sliding_attention") == 0;
+    if (*out || strcmp(text, "full_attention") == 0)
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: key \"layer_types\" has %s for layer %d; expected \"full_attention\" or "
+                "\"sliding_attention\" for each of the layers",
+                reader->name, item ? json_show(item) : "nothing", (int)layer);
 }
 
 struct layer_config describe_layer(const struct plain_keys *keys)
@@ -165,12 +211,15 @@ struct layer_config describe_layer(const struct plain_keys *keys)
     layer.sublayers[0].kind = MIX_ATTENTION;
     layer.sublayers[1].kind = MIX_MLP;
     layer.sublayers[0].before = layer.sublayers[1].before = norm;
+    layer.sublayers[0].multiplier = layer.sublayers[1].multiplier = 1;
     struct attention_config *a = &layer.sublayers[0].attention;
     a->num_attention_heads = keys->num_attention_heads;
     a->num_key_value_heads = keys->num_key_value_heads;
     a->head_dim = keys->head_dim;
     a->scale = (float)(1 / sqrt((double)keys->head_dim));
     layer.sublayers[1].mlp.intermediate_size = keys->intermediate_size;
+    layer.sublayers[1].mlp.gated = true;
+    layer.sublayers[1].mlp.activation = ACTIVATION_SILU;
     return layer;
 }
 
@@ -188,6 +237,7 @@ enum status describe_add_layer(const struct config_reader *reader, struct model_
     if (found == out->n_layer_kinds)
         memcpy(&out->layer_kinds[out->n_layer_kinds++], kind, sizeof *kind);
     out->layer_kind[layer] = (uint8_t)found;
+    out->kv_layer[layer] = (int16_t)layer;
     return OK;
 }
 

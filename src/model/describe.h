@@ -29,12 +29,18 @@ enum status describe_rope(const struct config_reader *reader, const struct plain
 // `rope` zeroed before it was filled: equal ones are found by their bytes.
 enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
                               struct model_config *out, int32_t *index) STATUS_MUST_USE;
-// Refuses what is not silu.
-enum status describe_silu(const struct config_reader *reader, const char *key) STATUS_MUST_USE;
+// One of Transformers' ACT2FN; `absent` where the key is not there.
+enum status describe_activation(const struct config_reader *reader, const char *key,
+                                const char *absent, enum activation *out) STATUS_MUST_USE;
 
 // layer_types, where every layer is of one kind: may only repeat what the other keys say.
 enum status describe_same_layer_types(const struct config_reader *reader,
                                       const char *wanted) STATUS_MUST_USE;
+
+// Whether a layer attends within a window: what layer_types says ("sliding_attention",
+// "full_attention"), else `absent`.
+enum status describe_slides(const struct config_reader *reader, int32_t layer, bool absent,
+                            bool *out) STATUS_MUST_USE;
 
 // x += o_proj(attention(norm(x))); x += down_proj(silu(gate_proj(norm(x))) · up_proj(norm(x))),
 // without biases, rope 0 and no window.

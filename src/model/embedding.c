@@ -14,11 +14,54 @@ static void look_up_row(const struct worker *w, float *out, size_t stride)
     }
 }
 
-void embed_tokens(const struct worker *w)
+static void exchange_embedded(const struct worker *w, bool by_columns)
 {
     struct run *run = w->run;
     struct model *m = run->model;
     const struct column_part columns = {m->plan->shares, DIM_EMBED_COLUMNS, 0};
+    if (w->thread == 0) {
+        comm_mark(m->comm, run->step->number, -1, "embed_tokens");
+        run->status = by_columns
+                          ? gather_columns(run, &columns, 1, m->scratch.nodes, m->scratch.residual,
+                                           (size_t)m->plan->config.hidden_size)
+                          : gather_embedded_rows(run);
+    }
+    team_barrier(m->team);
+}
+
+// In the type that is computed in, as Transformers' buffer is.
+static float embed_multiplier(const struct model *m)
+{
+    float factor = m->plan->config.embed_multiplier;
+    if (!m->plan->config.round_embed_multiplier || m->plan->compute == COMPUTE_F32)
+        return factor;
+    return m->plan->compute == COMPUTE_BF16 ? float_of_bf16(bf16_of_float(factor))
+                                            : float_of_f16(f16_of_float(factor));
+}
+
+static void finish_rows(const struct worker *w)
+{
+    const struct model *m = w->run->model;
+    const struct stream_norm norm = {&m->plan->config.embed_norm, &m->weights.embed_norm};
+    size_t hidden = (size_t)m->plan->config.hidden_size;
+    float factor = embed_multiplier(m);
+    int begin, end;
+    if (factor == 1 && norm.config->kind == NORM_NONE)
+        return;
+    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+    for (int row = begin; row < end; row++) {
+        float *x = m->scratch.residual + (size_t)row * hidden;
+        if (factor != 1)
+            m->kernels->scale(x, factor, hidden);
+        if (norm.config->kind != NORM_NONE)
+            norm_row(m, &norm, x, COMPUTE_F32, x);
+    }
+    team_barrier(m->team);
+}
+
+void embed_tokens(const struct worker *w)
+{
+    struct model *m = w->run->model;
     size_t hidden = (size_t)m->plan->config.hidden_size;
     bool exchange = m->plan->n_ranks > 1 && m->plan->embed_sharded;
     bool by_columns = m->plan->embed == TP_EMBEDDING_COLWISE;
@@ -27,13 +70,8 @@ void embed_tokens(const struct worker *w)
     else
         look_up_row(w, m->scratch.residual, hidden);
     team_barrier(m->team);
-    if (!exchange)
-        return;
-    if (w->thread == 0) {
-        comm_mark(m->comm, run->step->number, -1, "embed_tokens");
-        run->status = by_columns ? gather_columns(run, &columns, 1, m->scratch.nodes,
-                                                  m->scratch.residual, hidden)
-                                 : gather_embedded_rows(run);
-    }
-    team_barrier(m->team);
+    if (exchange)
+        exchange_embedded(w, by_columns);
+    LEAVE_IF_FAILED(w);
+    finish_rows(w);
 }

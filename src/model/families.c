@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct family family_llama, family_mistral;
+extern const struct family family_llama, family_mistral, family_olmo2, family_qwen2, family_qwen3;
 
 const struct family *const families[] = {
-    &family_llama,
-    &family_mistral,
-    NULL,
+    &family_llama, &family_mistral, &family_olmo2, &family_qwen2, &family_qwen3, NULL,
 };
 
 const struct parameter_row *family_row(const struct family *family, int sublayer, enum slot slot,

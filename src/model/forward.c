@@ -168,7 +168,7 @@ static void forward_work(void *context, int thread, int n_threads)
     LEAVE_IF_FAILED(&w);
     capture(&w, 0);
     LEAVE_IF_FAILED(&w);
-    const struct stream_norm first = first_norm(m, 0);
+    const struct next_inputs first = first_inputs(m, 0);
     norm_rows(&w, 0, &first);
     LEAVE_IF_FAILED(&w);
     for (int layer = 0; layer < c->num_hidden_layers; layer++) {

@@ -35,6 +35,8 @@ struct model {
     struct weights weights;   // in the memory of model_options.weights
     struct rope *ropes;       // [plan->config.n_ropes]
     struct kv_place *kv;      // [num_hidden_layers]
+    const float *ones;        // as wide as any norm: the weight of one that has none
+    const float *slopes;      // [query heads] ALiBi's, or NULL
     struct leaf_plan whole;   // of hidden
     struct leaf_plan *leaves; // [plan->n_cuts], of this rank
     struct scratch scratch;
@@ -90,29 +92,42 @@ struct stream_norm {
     const struct norm_config *config; // NULL: none
     const struct norm_weights *weights;
 };
-// What is normed for the first sublayer of a layer, or for the one that follows a sublayer; none
-// after the last.
-struct stream_norm first_norm(const struct model *m, int layer);
-struct stream_norm norm_after(const struct model *m, int layer, int sublayer);
-// y = norm(x), as a product's input.
+// What a sublayer reads, and the one beside it that runs in parallel.
+struct next_inputs {
+    struct stream_norm input, held; // into scratch.input and scratch.held
+};
+// For the first sublayer of a layer, or for what follows a sublayer: none after the last, and none
+// before one that runs in parallel, whose input is there.
+struct next_inputs first_inputs(const struct model *m, int layer);
+struct next_inputs inputs_after(const struct model *m, int layer, int sublayer);
+// What a sublayer's projections read.
+const void *sublayer_input(const struct model *m, int layer, int sublayer);
+// y = norm(x) of n numbers; y may be x when it is f32.
+void apply_norm(const struct model *m, const struct norm_config *config,
+                const struct norm_weights *weights, const float *x, int n, enum compute_type type,
+                void *y);
+// y = norm(x) of a row of the stream.
 void norm_row(const struct model *m, const struct stream_norm *norm, const float *x,
               enum compute_type type, void *y);
-// The normed residual of all rows, as a product's input, into scratch.input. Ends with a barrier;
-// the run may have failed.
-void norm_rows(const struct worker *w, int layer, const struct stream_norm *norm);
+// The normed residual of all rows, as products' inputs. Ends with a barrier; the run may have
+// failed.
+void norm_rows(const struct worker *w, int layer, const struct next_inputs *next);
 // This thread's part of [range.begin, range.end).
 struct range range_part(const struct worker *w, struct range range);
-// out [rows, panels.n] = scratch.input [rows, panels.k] times the panels, + bias.
+// out [rows, panels.n] = input [rows, panels.k] times the panels, + bias.
 struct column_product {
+    const void *input;
     const struct panels *panels;
     const float *bias; // [panels.n] or NULL
     float *out;
     size_t out_stride; // floats
 };
 void multiply(const struct worker *w, const struct column_product *product);
-// out [rows, gate.n] = silu(scratch.input times gate, + its bias) · (scratch.input times up, + its
-// bias), as the next product's input.
+// out [rows, gate.n] = act(input times gate, + its bias) · (input times up, + its bias), as the
+// next product's input; without `up` the first factor alone.
 struct gated_product {
+    const void *input;
+    struct activation_args activation;
     const struct panels *gate, *up;
     const float *gate_bias, *up_bias; // [gate.n] or NULL
     void *out;

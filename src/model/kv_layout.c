@@ -12,7 +12,7 @@ size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)
     const struct layer_config *l = model_config_layer(&plan->config, layer);
     size_t bytes = 0;
     for (int i = 0; i < l->n_sublayers; i++) {
-        if (l->sublayers[i].kind != MIX_ATTENTION)
+        if (l->sublayers[i].kind != MIX_ATTENTION || l->sublayers[i].attention.keys_of_earlier)
             continue;
         const struct range heads = plan_cut_of(plan, layer, i)->shares[rank].kv_heads;
         bytes +=

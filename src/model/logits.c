@@ -80,6 +80,19 @@ static void take_columns(const struct worker *w, const float *logits, int column
     }
 }
 
+static void finish_logits(const struct worker *w, float *logits, int n)
+{
+    const struct model *m = w->run->model;
+    const struct model_config *c = &m->plan->config;
+    for (int i = 0; i < w->run->step->n_logits; i++) {
+        float *row = logits + (size_t)i * LOGIT_COLUMNS;
+        if (c->logit_multiplier != 1)
+            m->kernels->scale(row, c->logit_multiplier, (size_t)n);
+        if (c->logit_softcap > 0)
+            m->kernels->softcap(row, c->logit_softcap, (size_t)n);
+    }
+}
+
 // This thread's panels, some at a time, so that their logits stay in its cache until they are
 // looked at.
 static void compute_part(const struct worker *w)
@@ -109,7 +122,10 @@ static void compute_part(const struct worker *w)
             .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
             .order = m->order,
         };
+        if (m->weights.lm_head_bias)
+            product.bias = m->weights.lm_head_bias + panel * PANEL_WIDTH;
         m->kernels->matmul(&product);
+        finish_logits(w, logits, part.n);
         take_columns(w, logits, panel * PANEL_WIDTH, part.n, best);
     }
 }

@@ -1,4 +1,4 @@
-// x += down_proj(silu(gate_proj(norm(x))) · up_proj(norm(x)))
+// x += down_proj(act(gate_proj(norm(x))) · up_proj(norm(x))), or without a gate
 #include <stddef.h>
 
 #include "model/forward.h"
@@ -12,6 +12,9 @@ struct activating {
     const struct cut *cut;
     const struct share *share; // of this rank
     const struct mlp_weights *weights;
+    const void *input;
+    struct activation_args activation;
+    bool gated;
     int layer;
 };
 
@@ -20,15 +23,16 @@ static void gather_gate_up(const struct activating *a)
     struct run *run = a->w->run;
     const struct share *shares = a->cut->shares;
     const struct column_part parts[] = {{shares, DIM_MLP, 0}, {shares, DIM_MLP, a->cut->width}};
+    int n_parts = a->gated ? 2 : 1;
     if (a->w->thread == 0) {
         comm_mark(a->m->comm, run->step->number, a->layer, "gate,up");
-        run->status = gather_columns(run, parts, 2, a->m->scratch.outputs, a->m->scratch.gathered,
-                                     2 * (size_t)a->cut->width);
+        run->status = gather_columns(run, parts, n_parts, a->m->scratch.outputs,
+                                     a->m->scratch.gathered, (size_t)(n_parts * a->cut->width));
     }
     team_barrier(a->m->team);
 }
 
-// silu(gate) · up of down_proj's columns. Few rows are split by columns, many by rows.
+// act(gate) · up of down_proj's columns. Few rows are split by columns, many by rows.
 static void activate_gate(const struct activating *a)
 {
     const struct worker *w = a->w;
@@ -49,10 +53,10 @@ static void activate_gate(const struct activating *a)
     if (by_rows)
         team_part(n_rows, w->thread, w->n_threads, &row, &row_end);
     for (; row < row_end && begin < end; row++) {
-        const float *gate = rows + (size_t)row * 2 * half + first + (size_t)begin;
+        const float *gate = rows + (size_t)row * (a->gated ? 2 : 1) * half + first + (size_t)begin;
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
-        m->kernels->activate_mul(&(struct activation_args){.kind = ACTIVATION_SILU}, gate,
-                                 gate + half, end - begin, m->plan->compute, out);
+        m->kernels->activate_mul(&a->activation, gate, a->gated ? gate + half : NULL, end - begin,
+                                 m->plan->compute, out);
     }
 }
 
@@ -72,8 +76,10 @@ static size_t project_and_activate(const struct activating *a)
     const bool aliased = width * item % PAGE_BYTES == 0;
     const size_t stride = width + (aliased ? LINE_BYTES / item : 0);
     const struct gated_product product = {
+        .input = a->input,
+        .activation = a->activation,
         .gate = &a->weights->gate,
-        .up = &a->weights->up,
+        .up = a->gated ? &a->weights->up : NULL,
         .gate_bias = a->weights->gate_bias,
         .up_bias = a->weights->up_bias,
         .out = m->scratch.outputs,
@@ -89,15 +95,17 @@ static void project_then_activate(const struct activating *a)
 {
     struct model *m = a->m;
     const size_t width = (size_t)a->weights->gate.n;
-    struct column_product product = {.panels = &a->weights->gate,
+    struct column_product product = {.input = a->input,
+                                     .panels = &a->weights->gate,
                                      .bias = a->weights->gate_bias,
                                      .out = m->scratch.outputs,
-                                     .out_stride = 2 * width};
+                                     .out_stride = (a->gated ? 2 : 1) * width};
     multiply(a->w, &product);
     product.panels = &a->weights->up;
     product.bias = a->weights->up_bias;
     product.out += width;
-    multiply(a->w, &product);
+    if (a->gated)
+        multiply(a->w, &product);
     team_barrier(m->team);
     if (cut_gathers(m->plan, a->cut))
         gather_gate_up(a);
@@ -106,16 +114,39 @@ static void project_then_activate(const struct activating *a)
     team_barrier(m->team);
 }
 
+static float softplus(float x)
+{
+    return x > 20 ? x : number_log(1.0f + number_exp(x));
+}
+
+static struct activation_args activation_of(const struct mlp_config *config,
+                                            const struct mlp_weights *weights)
+{
+    struct activation_args out = {.kind = config->activation};
+    if (config->activation != ACTIVATION_XIELU)
+        return out;
+    out.beta = weights->xielu[2][0];
+    out.eps = weights->xielu[3][0];
+    out.alpha_p = softplus(weights->xielu[0][0]);
+    out.alpha_n = out.beta + softplus(weights->xielu[1][0]);
+    return out;
+}
+
 void mlp_block(const struct worker *w, int layer, int sublayer)
 {
     struct model *m = w->run->model;
     const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
     const struct mlp_weights *weights = &m->weights.layers[layer][sublayer].mlp;
+    const struct mlp_config *config =
+        &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].mlp;
     const struct activating a = {.w = w,
                                  .m = m,
                                  .cut = cut,
                                  .share = &cut->shares[m->rank],
                                  .weights = weights,
+                                 .input = sublayer_input(m, layer, sublayer),
+                                 .activation = activation_of(config, weights),
+                                 .gated = config->gated,
                                  .layer = layer};
     struct row_product down_proj = {.what = "down_proj",
                                     .input = m->scratch.input,

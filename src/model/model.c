@@ -52,6 +52,37 @@ static enum status set_ropes(struct model *m)
     return OK;
 }
 
+// ALiBi's of n = 2^k heads: 2^(-8/n), and its powers; of another number those of the next smaller
+// power of two, then every other one of the next larger.
+static void fill_slopes(float *slopes, int n)
+{
+    int power = 1;
+    while (2 * power <= n)
+        power *= 2;
+    for (int i = 0; i < n; i++)
+        slopes[i] = (float)(i < power ? number_pow(2, -8.0 * (i + 1) / power)
+                                      : number_pow(2, -4.0 * (2 * (i - power) + 1) / power));
+}
+
+static enum status set_constants(struct model *m)
+{
+    const struct model_config *c = &m->plan->config;
+    int n = c->hidden_size > HEAD_DIM_MAX ? c->hidden_size : HEAD_DIM_MAX;
+    float *ones, *slopes;
+    TRY(arena_take(&m->arena, (size_t)n, sizeof *ones, &ones));
+    for (int i = 0; i < n; i++)
+        ones[i] = 1;
+    m->ones = ones;
+    const struct sublayer_config *first = model_config_first(c, MIX_ATTENTION);
+    if (!first || !first->attention.alibi)
+        return OK;
+    n = first->attention.num_attention_heads;
+    TRY(arena_take(&m->arena, (size_t)n, sizeof *slopes, &slopes));
+    fill_slopes(slopes, n);
+    m->slopes = slopes;
+    return OK;
+}
+
 // Where each layer's keys lie in a page; with it the page's size.
 static enum status place_keys(struct model *m)
 {
@@ -143,6 +174,7 @@ enum status model_open(const struct model_options *options, struct model **out)
     enum status status = OK;
     TRY_DONE(set_ropes(m));
     TRY_DONE(set_leaves(m));
+    TRY_DONE(set_constants(m));
     TRY_DONE(reserve_pages(m));
     TRY_DONE(reserve_scratch(m));
     *out = m;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "device/kernels.h"
 #include "hf/config_reader.h"
 #include "hf/element_type.h"
 #include "hf/rope_config.h"
@@ -21,9 +22,9 @@ enum {
 enum norm_kind { NORM_NONE, NORM_RMS, NORM_LAYER };
 struct norm_config {
     enum norm_kind kind;
-    bool plus_one; // the weight counts from 1
-    bool weightless;
-    bool has_bias; // of NORM_LAYER
+    bool plus_one;   // the weight counts from 1
+    bool weightless; // the weight is 1
+    bool has_bias;   // of NORM_LAYER
     float eps;
 };
 
@@ -33,18 +34,36 @@ struct attention_config {
     int32_t num_attention_heads, num_key_value_heads, head_dim;
     int64_t sliding_window; // 0: none. Key j is seen from query i when i - j < sliding_window
     float scale;            // of the scores
+    float softcap;          // softcap · tanh(score / softcap); 0: none
+    bool sinks;             // a parameter for each query head: one more score without a value
+    bool alibi;             // scores grow with the key's position, by a slope for each query head
     int32_t rope;           // index in model_config.ropes; -1: none
     bool q_bias, k_bias, v_bias, o_bias;
+    // Of queries and keys, before the rope turns them (or after it), and of values. Over each head
+    // with one weight for all heads, or one for each; or over all heads together.
+    struct norm_config q_norm, k_norm, v_norm;
+    enum { QK_NORM_HEAD, QK_NORM_EACH_HEAD, QK_NORM_WHOLE } qk_norm_width;
+    bool qk_norm_after_rope;
+    bool value_is_key;    // no v_proj: values are the projected keys, before norm and rope
+    bool keys_of_earlier; // no k_proj and v_proj: those of layer model_config.kv_layer[]
+    // Queries times 1 + beta · ln(1 + floor(position / length)); 0: none
+    float temperature_beta;
+    int64_t temperature_length;
 };
 
 struct mlp_config {
     int32_t intermediate_size;
+    bool gated; // down(act(gate x) · up x); else down(act(up x))
+    enum activation activation;
     bool gate_bias, up_bias, down_bias;
 };
 
 struct sublayer_config {
     enum mix_kind kind;
     struct norm_config before, after;
+    float multiplier; // of what is added to the stream
+    bool has_scalar;  // a parameter that the stream is multiplied by afterwards
+    bool parallel;    // reads the stream as the sublayer before it did, without that one's sum
     struct attention_config attention; // of MIX_ATTENTION
     struct mlp_config mlp;             // of MIX_MLP
 };
@@ -64,12 +83,19 @@ struct model_config {
     bool tie_word_embeddings;
     enum element_type dtype;  // torch_dtype / dtype; ELEMENT_NONE when absent
     char unusable_dtype[160]; // 'key "dtype" is "bf16"': no type to compute in. Empty: no such key
+    float embed_multiplier;
+    bool round_embed_multiplier; // to the type that is computed in
+    struct norm_config embed_norm;
     struct norm_config final_norm;
+    bool lm_head_bias;
+    float logit_multiplier;
+    float logit_softcap; // 0: none
     int32_t n_ropes;
     struct rope_config ropes[ROPES_MAX];
     int32_t n_layer_kinds;
     struct layer_config layer_kinds[LAYER_KINDS_MAX];
     uint8_t layer_kind[LAYERS_MAX]; // [num_hidden_layers], of each layer
+    int16_t kv_layer[LAYERS_MAX];   // [num_hidden_layers] whose keys and values it reads
 };
 
 // Reads `folder`/config.json. Every key that colrow cannot honour (another hidden_act,

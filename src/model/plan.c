@@ -69,7 +69,8 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
     case MIX_ATTENTION:
         return a->attention.num_attention_heads == b->attention.num_attention_heads &&
                a->attention.num_key_value_heads == b->attention.num_key_value_heads &&
-               a->attention.head_dim == b->attention.head_dim;
+               a->attention.head_dim == b->attention.head_dim &&
+               a->attention.qk_norm_width == b->attention.qk_norm_width;
     case MIX_MLP:
         return a->mlp.intermediate_size == b->mlp.intermediate_size;
     }

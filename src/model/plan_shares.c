@@ -283,6 +283,15 @@ static void share_attention(const struct plan *plan, const struct cut *cut, int 
         s->dims[DIM_QUERY] = gathered_rows(a->num_attention_heads, head_dim, plan->n_ranks, rank);
     s->dims[DIM_KEY] = key_rows(plan, cut, cut->key, rank);
     s->dims[DIM_VALUE] = key_rows(plan, cut, cut->value, rank);
+    s->dims[DIM_HEADS] = (struct range){columns->begin / head_dim, columns->end / head_dim};
+    // the rank with a group's first query head
+    s->dims[DIM_OWN_KEY_HEADS] = (struct range){(s->heads.begin + per_group - 1) / per_group,
+                                                (s->heads.end + per_group - 1) / per_group};
+    bool each_head = a->qk_norm_width != QK_NORM_HEAD;
+    s->dims[DIM_QUERY_NORM] = each_head ? *columns : all_of(head_dim);
+    s->dims[DIM_KEY_NORM] =
+        each_head ? (struct range){s->kv_heads.begin * head_dim, s->kv_heads.end * head_dim}
+                  : all_of(head_dim);
 }
 
 static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)

@@ -91,7 +91,7 @@ static int index_of(const struct resolving *r, const struct parameter_row *row)
 
 // `o_proj "rowwise" (rule "layers.*.self_attn.o_proj")`, or `o_proj "replicate" (no rule names it)`
 static void say_style(const struct resolving *r, const struct parameter_row *row, char *out,
-                     size_t bytes)
+                      size_t bytes)
 {
     const struct tp_rule *rule = r->out->rule[index_of(r, row)];
     char label[64];

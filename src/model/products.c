@@ -9,7 +9,7 @@ struct range range_part(const struct worker *w, struct range range)
     return (struct range){range.begin + begin, range.begin + end};
 }
 
-static void gather_normed(const struct worker *w, int layer)
+static void gather_normed(const struct worker *w, int layer, void *rows)
 {
     struct run *run = w->run;
     const struct model *m = run->model;
@@ -17,75 +17,106 @@ static void gather_normed(const struct worker *w, int layer)
     for (int rank = 0; rank < m->plan->n_ranks; rank++)
         counts[rank] = range_width(rows_of_rank(run, rank));
     comm_mark(m->comm, run->step->number, layer, "normed rows");
-    run->status = gather_rows(run, counts,
-                              (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute),
-                              m->scratch.input);
+    run->status = gather_rows(
+        run, counts, (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute), rows);
 }
 
-struct stream_norm first_norm(const struct model *m, int layer)
+static struct stream_norm norm_before(const struct model *m, int layer, int sublayer)
 {
-    return (struct stream_norm){&model_config_layer(&m->plan->config, layer)->sublayers[0].before,
-                                &m->weights.layers[layer][0].before};
+    return (struct stream_norm){
+        &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].before,
+        &m->weights.layers[layer][sublayer].before};
 }
 
-struct stream_norm norm_after(const struct model *m, int layer, int sublayer)
+// For a sublayer that does not run in parallel.
+static struct next_inputs inputs_of(const struct model *m, int layer, int sublayer)
 {
     const struct layer_config *l = model_config_layer(&m->plan->config, layer);
+    struct next_inputs next = {.input = norm_before(m, layer, sublayer)};
+    if (sublayer + 1 < l->n_sublayers && l->sublayers[sublayer + 1].parallel)
+        next.held = norm_before(m, layer, sublayer + 1);
+    return next;
+}
+
+struct next_inputs first_inputs(const struct model *m, int layer)
+{
+    return inputs_of(m, layer, 0);
+}
+
+struct next_inputs inputs_after(const struct model *m, int layer, int sublayer)
+{
+    const struct layer_config *l = model_config_layer(&m->plan->config, layer);
+    const struct next_inputs none = {{NULL, NULL}, {NULL, NULL}};
     if (sublayer + 1 < l->n_sublayers)
-        return (struct stream_norm){&l->sublayers[sublayer + 1].before,
-                                    &m->weights.layers[layer][sublayer + 1].before};
-    if (layer + 1 < m->plan->config.num_hidden_layers)
-        return first_norm(m, layer + 1);
-    return (struct stream_norm){0};
+        return l->sublayers[sublayer + 1].parallel ? none : inputs_of(m, layer, sublayer + 1);
+    return layer + 1 < m->plan->config.num_hidden_layers ? first_inputs(m, layer + 1) : none;
+}
+
+const void *sublayer_input(const struct model *m, int layer, int sublayer)
+{
+    const struct layer_config *l = model_config_layer(&m->plan->config, layer);
+    return l->sublayers[sublayer].parallel ? m->scratch.held : m->scratch.input;
+}
+
+void apply_norm(const struct model *m, const struct norm_config *config,
+                const struct norm_weights *weights, const float *x, int n, enum compute_type type,
+                void *y)
+{
+    const float *weight = weights->weight ? weights->weight : m->ones;
+    switch (config->kind) {
+    case NORM_NONE:
+        m->kernels->round(x, (size_t)n, type, y);
+        return;
+    case NORM_RMS:
+        m->kernels->rmsnorm(x, weight, config->eps, n, type, y);
+        return;
+    case NORM_LAYER:
+        m->kernels->layernorm(x, weight, weights->bias, config->eps, n, type, y);
+        return;
+    }
 }
 
 void norm_row(const struct model *m, const struct stream_norm *norm, const float *x,
               enum compute_type type, void *y)
 {
-    int n = m->plan->config.hidden_size;
-    switch (norm->config->kind) {
-    case NORM_NONE:
-        m->kernels->round(x, (size_t)n, type, y);
-        return;
-    case NORM_RMS:
-        m->kernels->rmsnorm(x, norm->weights->weight, norm->config->eps, n, type, y);
-        return;
-    case NORM_LAYER:
-        break;
-    }
+    apply_norm(m, norm->config, norm->weights, x, m->plan->config.hidden_size, type, y);
 }
 
-// A row of the residual, as the next product's input.
-static void norm_residual(const struct model *m, const struct stream_norm *norm, size_t row)
+static void norm_into(const struct model *m, const struct stream_norm *norm, size_t row, void *rows)
 {
     size_t hidden = (size_t)m->plan->config.hidden_size;
-    norm_row(m, norm, m->scratch.residual + row * hidden, m->plan->compute,
-             (char *)m->scratch.input + row * hidden * input_bytes(m->plan->compute));
+    if (norm->config)
+        norm_row(m, norm, m->scratch.residual + row * hidden, m->plan->compute,
+                 (char *)rows + row * hidden * input_bytes(m->plan->compute));
 }
 
-static void norm_own_rows(const struct worker *w, const struct stream_norm *norm)
+// A row of the residual, as the next products' inputs.
+static void norm_residual(const struct model *m, const struct next_inputs *next, size_t row)
 {
-    struct range rows = range_part(w, w->run->own_rows);
-    for (int row = rows.begin; row < rows.end; row++)
-        norm_residual(w->run->model, norm, (size_t)row);
-    team_barrier(w->run->model->team);
+    norm_into(m, &next->input, row, m->scratch.input);
+    norm_into(m, &next->held, row, m->scratch.held);
 }
 
 // Where rows are cut among ranks, each has normed its own.
-static void share_normed_rows(const struct worker *w, int layer)
+static void share_normed_rows(const struct worker *w, int layer, const struct next_inputs *next)
 {
     const struct model *m = w->run->model;
     if (!m->plan->residual_sharded || m->plan->n_ranks == 1)
         return;
     if (w->thread == 0 && w->run->status == OK)
-        gather_normed(w, layer);
+        gather_normed(w, layer, m->scratch.input);
+    if (w->thread == 0 && w->run->status == OK && next->held.config)
+        gather_normed(w, layer, m->scratch.held);
     team_barrier(m->team);
 }
 
-void norm_rows(const struct worker *w, int layer, const struct stream_norm *norm)
+void norm_rows(const struct worker *w, int layer, const struct next_inputs *next)
 {
-    norm_own_rows(w, norm);
-    share_normed_rows(w, layer);
+    struct range rows = range_part(w, w->run->own_rows);
+    for (int row = rows.begin; row < rows.end; row++)
+        norm_residual(w->run->model, next, (size_t)row);
+    team_barrier(w->run->model->team);
+    share_normed_rows(w, layer, next);
 }
 
 static struct matmul product_of(const struct worker *w, const struct panels *panels,
@@ -96,7 +127,6 @@ static struct matmul product_of(const struct worker *w, const struct panels *pan
         .w = panels,
         .leaves = leaves,
         .m = w->run->step->n_rows,
-        .a = m->scratch.input,
         .a_is_bf16 = m->plan->compute == COMPUTE_BF16,
         .a_stride = (size_t)panels->k,
         .out_stride = (size_t)panels->n,
@@ -116,6 +146,7 @@ static void run_part(const struct worker *w, const struct matmul *matmul)
 void multiply(const struct worker *w, const struct column_product *product)
 {
     struct matmul matmul = product_of(w, product->panels, &w->run->model->whole);
+    matmul.a = product->input;
     matmul.out = product->out;
     matmul.out_stride = product->out_stride;
     matmul.bias = product->bias;
@@ -126,6 +157,8 @@ void multiply_gated(const struct worker *w, const struct gated_product *product)
 {
     const struct model *m = w->run->model;
     struct matmul matmul = product_of(w, product->gate, &m->whole);
+    matmul.a = product->input;
+    matmul.activation = product->activation;
     matmul.bias = product->gate_bias;
     matmul.up = product->up;
     matmul.up_bias = product->up_bias;
@@ -135,17 +168,24 @@ void multiply_gated(const struct worker *w, const struct gated_product *product)
     run_part(w, &matmul);
 }
 
-// Where a sum goes: residual += sum, or, with a bias, residual += (sum + bias). A sum that is
-// normed is kept until it is whole. What is done with whole rows is done as soon as a row's last
-// number is there: the rest of it is in the first-level cache still. A row's numbers come in
-// pieces, in any order and between those of other rows.
+// Where a sum goes: residual += multiplier · (sum + bias). A sum that is normed is kept until it is
+// whole. What is done with whole rows is done as soon as a row's last number is there: the rest of
+// it is in the first-level cache still. A row's numbers come in pieces, in any order and between
+// those of other rows.
 struct sink {
     const struct model *m;
     const float *bias;        // [hidden] or NULL
     struct stream_norm after; // of the sum
-    struct stream_norm next;
+    float multiplier;
+    const float *scalar; // of the residual afterwards, or NULL
+    struct next_inputs next;
     bool ends_rows; // here, not by all threads afterwards
 };
+
+static bool has_row_end(const struct sink *sink)
+{
+    return sink->after.config || sink->next.input.config || sink->scalar;
+}
 
 static void add_product_piece(const struct sink *sink, size_t row, size_t column, const float *sum,
                               size_t count)
@@ -153,7 +193,7 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
     enum { BLOCK = 1024 };
     const struct kernels *kernels = sink->m->kernels;
     const size_t at = row * (size_t)sink->m->plan->config.hidden_size + column;
-    float *residual = sink->m->scratch.residual + at, biased[BLOCK];
+    float *residual = sink->m->scratch.residual + at, changed[BLOCK];
     if (sink->after.config) {
         if (sink->bias)
             kernels->add_to(sink->m->scratch.sums + at, sum, sink->bias + column, count);
@@ -161,14 +201,19 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
             kernels->copy(sink->m->scratch.sums + at, sum, count);
         return;
     }
-    if (!sink->bias) {
+    if (!sink->bias && sink->multiplier == 1) {
         kernels->add(residual, sum, count);
         return;
     }
     for (size_t done = 0, n; done < count; done += n) {
         n = count - done < BLOCK ? count - done : BLOCK;
-        kernels->add_to(biased, sum + done, sink->bias + column + done, n);
-        kernels->add(residual + done, biased, n);
+        if (sink->bias)
+            kernels->add_to(changed, sum + done, sink->bias + column + done, n);
+        else
+            kernels->copy(changed, sum + done, n);
+        if (sink->multiplier != 1)
+            kernels->scale(changed, sink->multiplier, n);
+        kernels->add(residual + done, changed, n);
     }
 }
 
@@ -176,13 +221,17 @@ static void end_row(const struct sink *sink, size_t row)
 {
     const struct model *m = sink->m;
     size_t hidden = (size_t)m->plan->config.hidden_size;
+    float *residual = m->scratch.residual + row * hidden;
     if (sink->after.config) {
         float *sum = m->scratch.sums + row * hidden;
         norm_row(m, &sink->after, sum, COMPUTE_F32, sum);
-        m->kernels->add(m->scratch.residual + row * hidden, sum, hidden);
+        if (sink->multiplier != 1)
+            m->kernels->scale(sum, sink->multiplier, hidden);
+        m->kernels->add(residual, sum, hidden);
     }
-    if (sink->next.config)
-        norm_residual(m, &sink->next, row);
+    if (sink->scalar)
+        m->kernels->scale(residual, *sink->scalar, hidden);
+    norm_residual(m, &sink->next, row);
 }
 
 static void add_sum(void *context, size_t offset, const float *sum, size_t count)
@@ -250,15 +299,18 @@ static struct sink sink_of(const struct worker *w, int layer, int sublayer,
     const struct model *m = w->run->model;
     const struct sublayer_config *config =
         &model_config_layer(&m->plan->config, layer)->sublayers[sublayer];
-    struct sink sink = {.m = m, .bias = product->bias, .next = norm_after(m, layer, sublayer)};
+    const struct sublayer_weights *weights = &m->weights.layers[layer][sublayer];
+    struct sink sink = {.m = m,
+                        .bias = product->bias,
+                        .multiplier = config->multiplier,
+                        .scalar = weights->scalar,
+                        .next = inputs_after(m, layer, sublayer)};
     if (config->after.kind != NORM_NONE)
-        sink.after =
-            (struct stream_norm){&config->after, &m->weights.layers[layer][sublayer].after};
+        sink.after = (struct stream_norm){&config->after, &weights->after};
     // Thread 0 alone hears of other ranks. Where there are rows for all threads, they end them
     // afterwards.
-    sink.ends_rows =
-        (sink.after.config || sink.next.config) &&
-        (tree->n_ranks == 1 || w->n_threads == 1 || w->run->step->n_rows < w->n_threads);
+    sink.ends_rows = has_row_end(&sink) && (tree->n_ranks == 1 || w->n_threads == 1 ||
+                                            w->run->step->n_rows < w->n_threads);
     return sink;
 }
 
@@ -280,8 +332,8 @@ void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
     struct sink sink = sink_of(w, layer, sublayer, product, &cut->tree);
     reduce_nodes(w, layer, product->what, &cut->tree, &sink);
     team_barrier(m->team);
-    if (!sink.ends_rows && (sink.after.config || sink.next.config))
+    if (!sink.ends_rows && has_row_end(&sink))
         end_own_rows(w, &sink);
-    if (sink.next.config)
-        share_normed_rows(w, layer);
+    if (sink.next.input.config)
+        share_normed_rows(w, layer, &sink.next);
 }

@@ -37,7 +37,8 @@ static size_t most_floats(size_t a, size_t b)
 // The widest of what the sublayers need, in numbers of a row.
 struct widths {
     size_t input, outputs, query, nodes, gathered, received;
-    bool sums;
+    size_t squares;
+    bool sums, held;
 };
 
 // What all ranks send: what is whole on each comes from each.
@@ -63,6 +64,11 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
     w->outputs =
         most_floats(w->outputs, scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
                                     scratch_width(dims[DIM_VALUE]));
+    if (a->qk_norm_width == QK_NORM_WHOLE) {
+        w->squares =
+            most_floats(w->squares, (size_t)(a->num_attention_heads + a->num_key_value_heads));
+        w->received = most_floats(w->received, w->squares);
+    }
     if (cut_gathers(plan, cut)) {
         size_t heads = (size_t)(a->num_attention_heads + 2 * a->num_key_value_heads);
         w->gathered = most_floats(w->gathered, heads * (size_t)a->head_dim);
@@ -102,8 +108,11 @@ static struct widths find_widths(const struct plan *plan, int rank)
         }
     }
     for (int kind = 0; kind < plan->config.n_layer_kinds; kind++)
-        for (int i = 0; i < plan->config.layer_kinds[kind].n_sublayers; i++)
-            w.sums = w.sums || plan->config.layer_kinds[kind].sublayers[i].after.kind != NORM_NONE;
+        for (int i = 0; i < plan->config.layer_kinds[kind].n_sublayers; i++) {
+            const struct sublayer_config *s = &plan->config.layer_kinds[kind].sublayers[i];
+            w.sums = w.sums || s->after.kind != NORM_NONE;
+            w.held = w.held || s->parallel;
+        }
     return w;
 }
 
@@ -139,6 +148,12 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     out->outputs = reserve_floats(&w, rows, widths.outputs, sizeof(float));
     out->query = reserve_floats(&w, rows, widths.query, input_bytes(plan->cache));
     out->nodes = reserve_floats(&w, rows, widths.nodes * hidden, sizeof(float));
+    out->held = widths.held ? reserve_floats(&w, rows, hidden, input_bytes(plan->compute)) : NULL;
+    out->squares = out->own_squares = NULL;
+    if (widths.squares) {
+        out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
+        out->squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
+    }
     out->sums = widths.sums ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->summed = reserve_floats(&w, rows, 1, sizeof(int32_t));
     place_angles(&w, &plan->config, rows, out);

@@ -13,6 +13,9 @@ struct scratch {
     void *input;     // of a product, in the compute type (f16 as f32): [rows, widest]
     float *outputs;  // of the fused column-parallel products: [rows, widest]
     void *query;     // [rows, attended columns], like `input`
+    void *held;      // like `input`: of a sublayer that runs in parallel; NULL: none does
+    float *own_squares,
+        *squares;    // of heads, where q and k are normed whole: [rows, heads]; or NULL
     float *sums;     // [rows, hidden] what is normed before it is added; NULL: nothing is
     float *nodes;    // of row-parallel products: [nodes, rows, hidden]
     int32_t *summed; // [rows] numbers of the row whose sums have come; 0 between products

@@ -4,17 +4,26 @@
 
 const struct slot_info slots[SLOTS] = {
     [SLOT_EMBED] = {"embed_tokens", ROLE_EMBED, DIM_EMBED_ROWS, DIM_EMBED_COLUMNS, false},
+    [SLOT_EMBED_NORM] = {"embed_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, false},
     [SLOT_FINAL_NORM] = {"norm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, false},
     [SLOT_LM_HEAD] = {"lm_head", ROLE_OUTPUTS, DIM_VOCAB, DIM_HIDDEN, false},
     [SLOT_BEFORE_NORM] = {"input_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_AFTER_NORM] = {"post_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_LAYER_SCALAR] = {"layer_scalar", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
     [SLOT_QUERY] = {"q_proj", ROLE_OUTPUTS, DIM_QUERY, DIM_HIDDEN, true},
     [SLOT_KEY] = {"k_proj", ROLE_OUTPUTS, DIM_KEY, DIM_HIDDEN, true},
     [SLOT_VALUE] = {"v_proj", ROLE_OUTPUTS, DIM_VALUE, DIM_HIDDEN, true},
     [SLOT_ATTENDED] = {"o_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_ATTENDED, true},
+    [SLOT_QUERY_NORM] = {"q_norm", ROLE_WHOLE, DIM_QUERY_NORM, DIM_ONE, true},
+    [SLOT_KEY_NORM] = {"k_norm", ROLE_WHOLE, DIM_KEY_NORM, DIM_ONE, true},
+    [SLOT_SINKS] = {"sinks", ROLE_WHOLE, DIM_HEADS, DIM_ONE, true},
     [SLOT_GATE] = {"gate_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
     [SLOT_UP] = {"up_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
     [SLOT_DOWN] = {"down_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_ACTIVATED, true},
+    [SLOT_XIELU_ALPHA_P] = {"alpha_p", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
+    [SLOT_XIELU_ALPHA_N] = {"alpha_n", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
+    [SLOT_XIELU_BETA] = {"beta", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
+    [SLOT_XIELU_EPS] = {"eps", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
@@ -28,11 +37,17 @@ static bool attention_has(const struct attention_config *a, enum slot slot, bool
     case SLOT_QUERY:
         return !bias || a->q_bias;
     case SLOT_KEY:
-        return !bias || a->k_bias;
+        return !a->keys_of_earlier && (!bias || a->k_bias);
     case SLOT_VALUE:
-        return !bias || a->v_bias;
+        return !a->keys_of_earlier && !a->value_is_key && (!bias || a->v_bias);
     case SLOT_ATTENDED:
         return !bias || a->o_bias;
+    case SLOT_QUERY_NORM:
+        return has_norm(&a->q_norm, bias);
+    case SLOT_KEY_NORM:
+        return !a->keys_of_earlier && has_norm(&a->k_norm, bias);
+    case SLOT_SINKS:
+        return a->sinks && !bias;
     default:
         return false;
     }
@@ -42,11 +57,16 @@ static bool mlp_has(const struct mlp_config *m, enum slot slot, bool bias)
 {
     switch (slot) {
     case SLOT_GATE:
-        return !bias || m->gate_bias;
+        return m->gated && (!bias || m->gate_bias);
     case SLOT_UP:
         return !bias || m->up_bias;
     case SLOT_DOWN:
         return !bias || m->down_bias;
+    case SLOT_XIELU_ALPHA_P:
+    case SLOT_XIELU_ALPHA_N:
+    case SLOT_XIELU_BETA:
+    case SLOT_XIELU_EPS:
+        return m->activation == ACTIVATION_XIELU && !bias;
     default:
         return false;
     }
@@ -58,14 +78,19 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
     assert(slots[slot].in_layers == (sublayer != NULL));
     switch (slot) {
     case SLOT_EMBED:
-    case SLOT_LM_HEAD:
         return !bias;
+    case SLOT_LM_HEAD:
+        return !bias || config->lm_head_bias;
+    case SLOT_EMBED_NORM:
+        return has_norm(&config->embed_norm, bias);
     case SLOT_FINAL_NORM:
         return has_norm(&config->final_norm, bias);
     case SLOT_BEFORE_NORM:
         return has_norm(&sublayer->before, bias);
     case SLOT_AFTER_NORM:
         return has_norm(&sublayer->after, bias);
+    case SLOT_LAYER_SCALAR:
+        return sublayer->has_scalar && !bias;
     default:
         break;
     }
@@ -97,6 +122,16 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_KEY:
     case DIM_VALUE:
         return (int64_t)a->num_key_value_heads * a->head_dim;
+    case DIM_HEADS:
+        return a->num_attention_heads;
+    case DIM_OWN_KEY_HEADS:
+        return a->num_key_value_heads;
+    case DIM_QUERY_NORM:
+        return a->qk_norm_width == QK_NORM_HEAD ? a->head_dim
+                                                : (int64_t)a->num_attention_heads * a->head_dim;
+    case DIM_KEY_NORM:
+        return a->qk_norm_width == QK_NORM_HEAD ? a->head_dim
+                                                : (int64_t)a->num_key_value_heads * a->head_dim;
     case DIM_MLP:
     case DIM_ACTIVATED:
         return sublayer->mlp.intermediate_size;
@@ -112,8 +147,8 @@ bool slot_allows(enum slot slot, enum tp_style style)
     if (style == TP_NONE || style == TP_REPLICATE || style == TP_REPLICATED_WITH_GRAD_ALLREDUCE)
         return true;
     switch (slots[slot].role) {
-    case ROLE_WHOLE:
-        return false;
+    case ROLE_WHOLE: // sinks follow their heads, which is what colwise says of them
+        return slot == SLOT_SINKS && style == TP_COLWISE;
     case ROLE_NORM:
         return style == TP_SEQUENCE_PARALLEL;
     case ROLE_OUTPUTS:

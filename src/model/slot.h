@@ -11,17 +11,26 @@
 
 enum slot {
     SLOT_EMBED,
+    SLOT_EMBED_NORM,
     SLOT_FINAL_NORM,
     SLOT_LM_HEAD,
     SLOT_BEFORE_NORM, // of a sublayer, as all below
     SLOT_AFTER_NORM,
+    SLOT_LAYER_SCALAR,
     SLOT_QUERY,
     SLOT_KEY,
     SLOT_VALUE,
     SLOT_ATTENDED, // o_proj
+    SLOT_QUERY_NORM,
+    SLOT_KEY_NORM,
+    SLOT_SINKS,
     SLOT_GATE,
     SLOT_UP,
     SLOT_DOWN,
+    SLOT_XIELU_ALPHA_P, // parameters of ACTIVATION_XIELU
+    SLOT_XIELU_ALPHA_N,
+    SLOT_XIELU_BETA,
+    SLOT_XIELU_EPS,
     SLOTS,
 };
 
@@ -35,14 +44,18 @@ enum dim {
     DIM_QUERY, // rows of q_proj, k_proj, v_proj
     DIM_KEY,
     DIM_VALUE,
-    DIM_ATTENDED,  // columns of o_proj
+    DIM_ATTENDED,      // columns of o_proj
+    DIM_HEADS,         // one for each query head that is attended
+    DIM_OWN_KEY_HEADS, // of KV heads that several ranks compute, one has it for its own
+    DIM_QUERY_NORM,
+    DIM_KEY_NORM,
     DIM_MLP,       // rows of gate_proj and up_proj
     DIM_ACTIVATED, // columns of down_proj
     DIMS,
 };
 
 enum slot_role {
-    ROLE_WHOLE,   // nothing can be cut
+    ROLE_WHOLE,   // nothing is cut by a style
     ROLE_NORM,    // of the residual stream: may be computed by tokens
     ROLE_OUTPUTS, // column-parallel: its outputs are cut
     ROLE_INPUTS,  // row-parallel: its inputs are cut, its outputs are summands

@@ -13,9 +13,11 @@ struct norm_weights {
 
 struct attention_weights {
     // Fused so that one pass over the input serves all: rows of q, then of k, then of v.
-    struct panels qkv;              // [query + key + value rows, hidden]
-    struct panels o;                // [hidden, attended columns]
-    const float *qkv_bias, *o_bias; // [rows of qkv], [hidden], or NULL
+    struct panels qkv;                  // [query + key + value rows, hidden]
+    struct panels o;                    // [hidden, attended columns]
+    const float *qkv_bias, *o_bias;     // [rows of qkv], [hidden], or NULL
+    struct norm_weights q_norm, k_norm; // [head_dim], or [attended columns], [cached columns]
+    const float *sinks;                 // [attended heads] or NULL
 };
 
 struct mlp_weights {
@@ -23,10 +25,12 @@ struct mlp_weights {
     struct panels down;               // [hidden, activated columns]
     const float *gate_bias, *up_bias; // [mlp rows] or NULL
     const float *down_bias;           // [hidden] or NULL
+    const float *xielu[4];            // alpha_p, alpha_n, beta, eps, one number each, or NULL
 };
 
 struct sublayer_weights {
     struct norm_weights before, after;
+    const float *scalar;                // one number or NULL
     struct attention_weights attention; // of MIX_ATTENTION
     struct mlp_weights mlp;             // of MIX_MLP
 };
@@ -34,7 +38,8 @@ struct sublayer_weights {
 struct weights {
     struct panels embed;   // [embed rows, embed columns]
     struct panels lm_head; // [vocab, hidden]; the embedding itself where it is tied and cut alike
-    struct norm_weights final_norm;
+    const float *lm_head_bias; // [vocab] or NULL
+    struct norm_weights embed_norm, final_norm;
     struct sublayer_weights (*layers)[SUBLAYERS_MAX]; // [num_hidden_layers]
 };
 

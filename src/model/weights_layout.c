@@ -229,23 +229,56 @@ static enum status place_norm(struct walk *w, const struct norm_config *norm, en
     return place_vector(w, &slot, 1, true, 0, &out->bias);
 }
 
-static enum status place_attention(struct walk *w, struct attention_weights *out)
+static enum status place_attention(struct walk *w, const struct attention_config *config,
+                                   struct attention_weights *out)
 {
     static const enum slot qkv[STACK_MAX] = {SLOT_QUERY, SLOT_KEY, SLOT_VALUE},
-                           o[] = {SLOT_ATTENDED};
-    TRY(place_panels(w, qkv, 3, &out->qkv));
-    TRY(place_vector(w, qkv, 3, true, 0, &out->qkv_bias));
+                           o[] = {SLOT_ATTENDED}, sinks[] = {SLOT_SINKS};
+    int n = config->keys_of_earlier ? 1 : config->value_is_key ? 2 : 3;
+    TRY(place_panels(w, qkv, n, &out->qkv));
+    TRY(place_vector(w, qkv, n, true, 0, &out->qkv_bias));
     TRY(place_panels(w, o, 1, &out->o));
-    return place_vector(w, o, 1, true, 0, &out->o_bias);
+    TRY(place_vector(w, o, 1, true, 0, &out->o_bias));
+    TRY(place_norm(w, &config->q_norm, SLOT_QUERY_NORM, &out->q_norm));
+    TRY(place_norm(w, &config->k_norm, SLOT_KEY_NORM, &out->k_norm));
+    return place_vector(w, sinks, 1, false, 0, &out->sinks);
 }
 
-static enum status place_mlp(struct walk *w, struct mlp_weights *out)
+// An MLP without a gate: the rows added to an odd number are zero.
+static enum status place_up(struct walk *w, struct panels *out)
+{
+    enum panel_format format;
+    size_t bytes;
+    void *data = NULL;
+    const struct slot_part up = find_part(w, SLOT_UP, false);
+    int64_t n = even_width(up.rows), k = even_width(up.columns);
+    TRY(panel_format(w, &up, 1, &format));
+    TRY(panels_bytes(format, n, k, &bytes));
+    TRY(reserve_weights(w, bytes, &data));
+    if (w->memory) {
+        panels_init(out, format, (int32_t)n, (int32_t)k, data);
+        zero_rows(out, (int32_t)stored_width(up.rows));
+    }
+    return add_layout_piece(w, &up, (struct weight_piece){.panels = *out});
+}
+
+static enum status place_mlp(struct walk *w, const struct mlp_config *config,
+                             struct mlp_weights *out)
 {
     static const enum slot pair[] = {SLOT_GATE, SLOT_UP}, down[] = {SLOT_DOWN};
-    TRY(place_pair(w, pair, &out->gate, &out->up));
-    TRY(place_vector(w, &pair[0], 1, true, 0, &out->gate_bias));
-    TRY(place_vector(w, &pair[1], 1, true, 0, &out->up_bias));
+    static const enum slot xielu[] = {SLOT_XIELU_ALPHA_P, SLOT_XIELU_ALPHA_N, SLOT_XIELU_BETA,
+                                      SLOT_XIELU_EPS};
+    if (config->gated) {
+        TRY(place_pair(w, pair, &out->gate, &out->up));
+        TRY(place_vector(w, &pair[0], 1, true, 0, &out->gate_bias));
+        TRY(place_vector(w, &pair[1], 1, true, 0, &out->up_bias));
+    } else {
+        TRY(place_up(w, &out->gate));
+        TRY(place_vector(w, &pair[1], 1, true, 0, &out->gate_bias));
+    }
     TRY(place_panels(w, down, 1, &out->down));
+    for (int i = 0; i < 4; i++)
+        TRY(place_vector(w, &xielu[i], 1, false, 0, &out->xielu[i]));
     return place_vector(w, down, 1, true, 0, &out->down_bias);
 }
 
@@ -254,11 +287,13 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
 {
     TRY(place_norm(w, &config->before, SLOT_BEFORE_NORM, &out->before));
     TRY(place_norm(w, &config->after, SLOT_AFTER_NORM, &out->after));
+    static const enum slot scalar[] = {SLOT_LAYER_SCALAR};
+    TRY(place_vector(w, scalar, 1, false, 0, &out->scalar));
     switch (config->kind) {
     case MIX_ATTENTION:
-        return place_attention(w, &out->attention);
+        return place_attention(w, &config->attention, &out->attention);
     case MIX_MLP:
-        return place_mlp(w, &out->mlp);
+        return place_mlp(w, &config->mlp, &out->mlp);
     }
     return OK;
 }
@@ -280,8 +315,10 @@ static enum status place_all(struct walk *w, struct weights *out)
 {
     static const enum slot embed[] = {SLOT_EMBED}, lm_head[] = {SLOT_LM_HEAD};
     TRY(place_panels(w, embed, 1, &out->embed));
+    TRY(place_norm(w, &w->plan->config.embed_norm, SLOT_EMBED_NORM, &out->embed_norm));
     TRY(place_layers(w, out));
     TRY(place_norm(w, &w->plan->config.final_norm, SLOT_FINAL_NORM, &out->final_norm));
+    TRY(place_vector(w, lm_head, 1, true, 0, &out->lm_head_bias));
     out->lm_head = out->embed;
     return w->plan->lm_head_is_embed ? OK : place_panels(w, lm_head, 1, &out->lm_head);
 }

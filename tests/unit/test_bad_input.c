@@ -79,7 +79,7 @@ static void bad_configs_are_refused(void **state)
         {"{\"max_position_embeddings\": 1e30}", {"\"max_position_embeddings\"", "1e30", "integer"}},
         {"{\"rms_norm_eps\": -1e-5}", {"\"rms_norm_eps\"", "-1e-5"}},
         {"{\"rms_norm_eps\": \"1e-5\"}", {"\"rms_norm_eps\"", "\"1e-5\"", "a number"}},
-        {"{\"hidden_act\": \"gelu\"}", {"\"hidden_act\"", "\"gelu\"", "\"silu\""}},
+        {"{\"hidden_act\": \"mish\"}", {"\"hidden_act\"", "\"mish\"", "silu"}},
         {"{\"hidden_act\": 3}", {"\"hidden_act\"", "is 3", "a string"}},
         {"{\"quantization_config\": {\"quant_method\": \"gptq\"}}",
          {"\"quantization_config\"", "gptq"}},

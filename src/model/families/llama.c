@@ -32,12 +32,12 @@ static enum status describe_llama(const struct config_reader *reader, struct mod
                               .max_position_embeddings = 2048,
                               .rms_norm_eps = 1e-6};
     bool attention_bias = false, mlp_bias = false;
-    TRY(describe_silu(reader, "hidden_act"));
     TRY(describe_plain(reader, &keys, out));
     TRY(config_read_flag(reader, "attention_bias", &attention_bias));
     TRY(config_read_flag(reader, "mlp_bias", &mlp_bias));
     TRY(check_unread_keys(reader));
     struct layer_config layer = describe_layer(&keys);
+    TRY(describe_activation(reader, "hidden_act", "silu", &layer.sublayers[1].mlp.activation));
     struct attention_config *attention = &layer.sublayers[0].attention;
     struct mlp_config *mlp = &layer.sublayers[1].mlp;
     attention->q_bias = attention->k_bias = attention->v_bias = attention->o_bias = attention_bias;

@@ -31,13 +31,13 @@ static enum status describe_mistral(const struct config_reader *reader, struct m
                               .max_position_embeddings = 131072,
                               .rms_norm_eps = 1e-6};
     int64_t window = config_is_absent(reader, "sliding_window") ? 4096 : 0;
-    TRY(describe_silu(reader, "hidden_act"));
     TRY(describe_plain(reader, &keys, out));
     TRY(refuse_bias(reader, "attention_bias"));
     TRY(refuse_bias(reader, "mlp_bias"));
     TRY(config_read_int(reader, "sliding_window", 1, POSITIONS_MAX, &window));
     TRY(describe_same_layer_types(reader, window ? "sliding_attention" : "full_attention"));
     struct layer_config layer = describe_layer(&keys);
+    TRY(describe_activation(reader, "hidden_act", "silu", &layer.sublayers[1].mlp.activation));
     struct attention_config *attention = &layer.sublayers[0].attention;
     attention->sliding_window = window;
     TRY(describe_rope(reader, &keys, NULL, false, out, &attention->rope));
