@@ -342,7 +342,8 @@ def split_of(rng, colrow, folder, model, n_tokens, isas):
     done = run_colrow(colrow, "plan", folder, "--json", *flags)
     if done.returncode:
         raise Refused(sentence(done, folder))
-    how["tp"] = rng.choice([n for n in json.loads(done.stdout)["valid_tensor_parallel_sizes"] if n <= 8])
+    valid = [n for n in json.loads(done.stdout)["valid_tensor_parallel_sizes"] if n <= 8]
+    how["tp"] = rng.choice(valid or [1])  # none: `colrow logits` says which rule is why
     return how
 
 
