@@ -17,6 +17,7 @@
 #include "cmd/json_output.h"
 #include "hf/checkpoint.h"
 #include "text/chat_template.h"
+#include "text/tokenizer.h"
 
 enum { PROMPTS_BYTES_MAX = 64 << 20, PROMPTS_MAX = 65536 };
 
@@ -349,7 +350,7 @@ static enum status tokenizer_file_check(const char *model)
 {
     char path[FILE_PATH_MAX];
     TRY(file_join(model, "tokenizer.json", path));
-    return file_exists(path)
+    return tokenizer_there(model)
                ? OK
                : fail(ERR_INPUT, "%s: is missing; expected it for prompts of text", path);
 }

@@ -9,9 +9,7 @@
 
 static enum status read_files(struct colrow_tokenizer *handle)
 {
-    char path[FILE_PATH_MAX];
-    TRY(file_join(handle->model, "tokenizer.json", path));
-    if (file_exists(path)) // prompts may come as ids
+    if (tokenizer_there(handle->model)) // prompts may come as ids
         TRY(tokenizer_open(handle->model, &handle->tokenizer));
     if (chat_template_open(handle->model, &handle->chat) == OK)
         return OK;

@@ -28,7 +28,7 @@ static enum status parse_affix(const json_t *model, const char *where, const cha
     return found ? bytes_append(out, text, length) : OK;
 }
 
-static enum status parse_options(const json_t *model, const char *where, struct bpe *bpe)
+enum status bpe_parse_options(const json_t *model, const char *where, struct bpe *bpe)
 {
     bool found;
     const char *type = "BPE", *unk = NULL;
@@ -51,7 +51,7 @@ static enum status parse_options(const json_t *model, const char *where, struct 
 enum { BYTES_LIKELY = 24 }; // of a token, its id, marks and blanks
 
 // {"token": id, ...}
-static enum status parse_vocab(struct json_reader *reader, struct bpe *bpe)
+enum status bpe_parse_vocab(struct json_reader *reader, struct bpe *bpe)
 {
     // Ids are dense but for some padding; a table for one far away would only waste memory.
     int64_t likely = 65536 + (int64_t)(reader->end - reader->at);
@@ -177,11 +177,11 @@ enum status bpe_parse(const json_t *root, const char *where, const char *file,
     char place[448], part[512];
     snprintf(place, sizeof place, "%.400s: model", where);
     TRY(json_get_object(root, where, "model", &model, NULL));
-    TRY(parse_options(model, place, bpe));
+    TRY(bpe_parse_options(model, place, bpe));
     TRY(open_part(model, place, "vocab", vocab, file, &reader));
     snprintf(part, sizeof part, "%s: key \"vocab\"", place);
     reader.where = part;
-    TRY(parse_vocab(&reader, bpe));
+    TRY(bpe_parse_vocab(&reader, bpe));
     TRY(open_part(model, place, "merges", merges, file, &reader));
     snprintf(part, sizeof part, "%s: key \"merges\"", place);
     reader.where = part;

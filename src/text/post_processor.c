@@ -242,3 +242,9 @@ enum status post_processor_prepend(struct post_processor *post, int32_t id)
     layout->ids[0] = id;
     return OK;
 }
+
+enum status post_processor_append(struct post_processor *post, int32_t id)
+{
+    assert(id >= 0 && post->with_special.n > 0);
+    return token_ids_push(&post->with_special, id);
+}

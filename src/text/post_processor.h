@@ -23,7 +23,8 @@ void post_processor_fini(struct post_processor *post);
 // `root` is the whole tokenizer.json, `where` its path.
 enum status post_processor_parse(const json_t *root, const char *where,
                                  struct post_processor *post) STATUS_MUST_USE;
-// Puts `id` in front of everything, where special tokens are asked for.
+// Puts `id` in front of everything, or behind it, where special tokens are asked for.
 enum status post_processor_prepend(struct post_processor *post, int32_t id) STATUS_MUST_USE;
+enum status post_processor_append(struct post_processor *post, int32_t id) STATUS_MUST_USE;
 
 #endif

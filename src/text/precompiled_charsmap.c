@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "text/grapheme.h"
 #include "text/splits.h"
 #include "text/unicode.h"
@@ -49,44 +50,15 @@ enum status precompiled_charsmap_read(struct precompiled_charsmap *map, const ch
     return bytes_append(&map->texts, data + used, length - used);
 }
 
-static int base64_digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-static enum status decode_base64(const char *where, const char *text, size_t length,
-                                 struct bytes *out)
-{
-    uint32_t bits = 0;
-    size_t n = 0;
-    if (length % 4 != 0)
-        return wrong_charsmap(where, "is not base64");
-    while (length > 0 && n < 2 && text[length - 1] == '=') {
-        length--;
-        n++;
-    }
-    for (size_t i = 0; i < length; i++) {
-        int digit = base64_digit(text[i]);
-        if (digit < 0)
-            return wrong_charsmap(where, "is not base64");
-        bits = bits << 6 | (uint32_t)digit;
-        if (i % 4 == 0)
-            continue;
-        char byte = (char)(bits >> (6 - i % 4 * 2) & 0xFF);
-        TRY(bytes_append(out, &byte, 1));
-    }
-    return OK;
-}
-
 enum status precompiled_charsmap_decode(struct precompiled_charsmap *map, const char *where,
                                         const char *base64, size_t length)
 {
     struct bytes data;
+    bool valid;
     bytes_init(&data);
     enum status status;
-    TRY_DONE(decode_base64(where, base64, length, &data));
+    TRY_DONE(base64_decode(base64, length, &data, &valid));
+    TRY_DONE(valid ? OK : wrong_charsmap(where, "is not base64"));
     status = precompiled_charsmap_read(map, where, data.data, data.length);
 done:
     bytes_fini(&data);

@@ -9,6 +9,7 @@
 #include "text/added_tokens.h"
 #include "text/tokenizer_config.h"
 #include "text/tokenizer_parts.h"
+#include "text/vocab_files.h"
 #include "text/vocabulary.h"
 
 void special_tokens_fini(struct special_tokens *tokens)
@@ -36,6 +37,21 @@ static enum status copy_named(const struct tokenizer_config *config, struct spec
     return OK;
 }
 
+// Where there is no tokenizer.json, tokenizer.model may name some.
+static enum status read_model_tokens(const char *folder, struct tokenizer_config *config)
+{
+    char path[FILE_PATH_MAX];
+    struct vocab_files files = {0};
+    TRY(file_join(folder, "tokenizer.json", path));
+    if (file_exists(path) || !vocab_files_there(folder))
+        return OK;
+    enum status status = vocab_files_read(folder, &files);
+    if (status == OK)
+        status = vocab_files_tokens(&files, config);
+    vocab_files_fini(&files);
+    return status;
+}
+
 enum status special_tokens_read(const char *folder, struct special_tokens *out)
 {
     assert(folder && out);
@@ -53,6 +69,7 @@ enum status special_tokens_read(const char *folder, struct special_tokens *out)
         TRY_DONE(file_read(path, TOKENIZER_FILE_BYTES_MAX, &text));
         TRY_DONE(tokenizer_config_choose(&config, text.data ? text.data : "", text.length));
     }
+    TRY_DONE(read_model_tokens(folder, &config));
     TRY_DONE(tokenizer_config_resolve(&config, NULL, path));
     status = copy_named(&config, out);
 done:
@@ -69,6 +86,11 @@ enum status tokenizer_config_use(struct tokenizer_config *config, json_t *root, 
 {
     assert(config && root && file);
     TRY(tokenizer_config_resolve(config, root, file));
+    return tokenizer_class_use(config, root);
+}
+
+enum status tokenizer_class_use(const struct tokenizer_config *config, json_t *root)
+{
     const struct token_spec *unk = tokenizer_config_named(config, "unk_token");
     return tokenizer_class_apply(config->class, config->config, unk ? unk->text : NULL, root);
 }
@@ -151,11 +173,6 @@ enum status tokenizer_config_add_tokens(const struct tokenizer_config *config,
                 add_spec(tokenizer, config->where, spec, spec->plain || is_named(config, spec)));
     }
     TRY_DONE(mark_special(config, tokenizer));
-    const struct token_spec *bos = tokenizer_config_named(config, "bos_token");
-    if (config->class->post == POST_BOS && bos)
-        TRY_DONE(
-            post_processor_prepend(&tokenizer->post_processor,
-                                   added_tokens_find(&tokenizer->added, bos->text, bos->length)));
     status = copy_named(config, &tokenizer->special);
 done:
     free(known);

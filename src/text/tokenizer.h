@@ -18,8 +18,10 @@ enum { TOKENIZER_TEXT_BYTES_MAX = 256 * 1024 * 1024 }; // of one text to encode
 
 struct tokenizer; // immutable after opening: any number of threads may use it
 
-// Reads `folder`/tokenizer.json, and what the files beside it say about tokens and class
-// (tokenizer_config.h).
+// True when the folder has one of the files from which a tokenizer can be made.
+bool tokenizer_there(const char *folder);
+// Reads `folder`/tokenizer.json, or what stands for it (vocab_files.h), and what the files beside
+// it say about tokens and class (tokenizer_config.h).
 enum status tokenizer_open(const char *folder, struct tokenizer **out) STATUS_MUST_USE;
 // tokenizer.json alone, from memory; `name` stands in messages.
 enum status tokenizer_parse(const char *name, const char *text, size_t length,
@@ -28,6 +30,11 @@ enum status tokenizer_parse(const char *name, const char *text, size_t length,
 // each of which may be NULL.
 enum status tokenizer_parse_files(const char *name, const char *text, size_t length,
                                   const char *const files[4],
+                                  struct tokenizer **out) STATUS_MUST_USE;
+// From what stands for a tokenizer.json: a text by the name of a tokenizer.model, ... or
+// vocab.json, which has merges beside it (else NULL).
+enum status tokenizer_parse_vocab(const char *name, const struct bytes *text,
+                                  const struct bytes *merges, const char *const config_files[4],
                                   struct tokenizer **out) STATUS_MUST_USE;
 void tokenizer_close(struct tokenizer *tokenizer); // accepts NULL
 

@@ -33,6 +33,8 @@ void tokenizer_config_fini(struct tokenizer_config *config)
     json_decref(config->added);
     json_decref(config->model_config);
     json_decref(config->collected);
+    json_decref(config->model_tokens);
+    json_decref(config->usual_names);
     free(config->named);
     free(config->extra);
     free(config->numbered);
@@ -545,6 +547,16 @@ static void sort_numbered(struct tokenizer_config *config)
     config->n_numbered = n;
 }
 
+static enum status take_model_tokens(struct tokenizer_config *config)
+{
+    if (config->model_tokens &&
+        json_object_set(config->config, "additional_special_tokens", config->model_tokens) != 0)
+        return fail_memory(0, "the special tokens");
+    if (config->usual_names && json_object_update_missing(config->config, config->usual_names) != 0)
+        return fail_memory(0, "the special tokens");
+    return OK;
+}
+
 enum status tokenizer_config_resolve(struct tokenizer_config *config, const json_t *root,
                                      const char *file)
 {
@@ -559,9 +571,12 @@ enum status tokenizer_config_resolve(struct tokenizer_config *config, const json
         TRY(read_decoder(config, decoder));
     else
         TRY(read_older_files(config, root, file));
+    TRY(take_model_tokens(config));
     TRY(resolve_standard(config, root));
     TRY(resolve_specific(config, config->collected));
     TRY(resolve_extra(config));
     sort_numbered(config);
+    for (size_t i = 0; i < config->n_numbered && config->numbered_raw; i++)
+        config->numbered[i].token.normalized = false;
     return OK;
 }

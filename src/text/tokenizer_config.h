@@ -38,6 +38,10 @@ struct tokenizer_config {
     json_t *collected;            // tokens with names of their own
     const struct tokenizer_class *class;
     bool split_special_tokens; // special tokens are not looked for in texts
+    // What the files in place of a tokenizer.json bring along (vocab_files.h), NULL: nothing.
+    json_t *model_tokens; // without a name; they count where extra_special_tokens does not
+    json_t *usual_names;  // name to text, where the folder does not say
+    bool numbered_raw;    // tokens by number are looked for in the text before it is normalised
     // Filled by tokenizer_config_resolve().
     struct named_token *named;
     size_t n_named, named_capacity;

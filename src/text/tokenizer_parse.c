@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "text/tokenizer_parts.h"
 #include "text/unicode.h"
+#include "text/vocab_files.h"
 
 void tokenizer_close(struct tokenizer *tokenizer)
 {
@@ -98,6 +99,23 @@ static enum status check_post_processor(const struct tokenizer *tokenizer, const
     return OK;
 }
 
+static enum status parse_steps(const json_t *root, const char *where, struct tokenizer *tokenizer)
+{
+    TRY(normalizer_parse(root, where, &tokenizer->normalizer));
+    TRY(pre_tokenizer_parse(root, where, &tokenizer->pre_tokenizer));
+    TRY(decoder_parse(root, where, &tokenizer->decoder));
+    return post_processor_parse(root, where, &tokenizer->post_processor);
+}
+
+static enum status prepend_bos(const struct tokenizer_config *config, struct tokenizer *tokenizer)
+{
+    const struct token_spec *bos = tokenizer_config_named(config, "bos_token");
+    return bos ? post_processor_prepend(
+                     &tokenizer->post_processor,
+                     added_tokens_find(&tokenizer->added, bos->text, bos->length))
+               : OK;
+}
+
 // `config` may be NULL: tokenizer.json alone.
 static enum status parse_root(json_t *root, const char *where, const char *file,
                               struct json_span vocab, struct json_span merges,
@@ -113,14 +131,13 @@ static enum status parse_root(json_t *root, const char *where, const char *file,
     if (config)
         TRY(tokenizer_config_use(config, root, where));
     TRY(model_parse(root, where, file, vocab, merges, tokenizer));
-    TRY(normalizer_parse(root, where, &tokenizer->normalizer));
-    TRY(pre_tokenizer_parse(root, where, &tokenizer->pre_tokenizer));
-    TRY(decoder_parse(root, where, &tokenizer->decoder));
-    TRY(post_processor_parse(root, where, &tokenizer->post_processor));
+    TRY(parse_steps(root, where, tokenizer));
     if (!config || !config->class->model)
         TRY(parse_added_tokens(root, where, tokenizer));
     if (config)
         TRY(tokenizer_config_add_tokens(config, tokenizer));
+    if (config && config->class->post == POST_BOS)
+        TRY(prepend_bos(config, tokenizer));
     TRY(end_tokens(tokenizer, where));
     return check_post_processor(tokenizer, where);
 }
@@ -152,6 +169,23 @@ done:
     return status;
 }
 
+static enum status new_tokenizer(const char *name, struct tokenizer **out)
+{
+    struct tokenizer *tokenizer;
+    *out = NULL;
+    TRY(memory_new(1, sizeof *tokenizer, "a tokenizer", &tokenizer));
+    bpe_init(&tokenizer->bpe);
+    unigram_init(&tokenizer->unigram);
+    word_piece_init(&tokenizer->word_piece);
+    added_tokens_init(&tokenizer->added);
+    enum status status = memory_text(name, &tokenizer->name);
+    if (status == OK)
+        *out = tokenizer;
+    else
+        tokenizer_close(tokenizer);
+    return status;
+}
+
 static enum status parse_with(const char *name, const char *text, size_t length,
                               struct tokenizer_config *config, struct tokenizer **out)
 {
@@ -159,19 +193,12 @@ static enum status parse_with(const char *name, const char *text, size_t length,
     if (length > TOKENIZER_FILE_BYTES_MAX)
         return fail(ERR_INPUT, "%s: has %zu bytes, at most %d are allowed", name, length,
                     TOKENIZER_FILE_BYTES_MAX);
-    struct tokenizer *tokenizer;
-    TRY(memory_new(1, sizeof *tokenizer, "a tokenizer", &tokenizer));
-    bpe_init(&tokenizer->bpe);
-    unigram_init(&tokenizer->unigram);
-    word_piece_init(&tokenizer->word_piece);
-    added_tokens_init(&tokenizer->added);
-    enum status status;
-    TRY_DONE(memory_text(name, &tokenizer->name));
-    TRY_DONE(parse_text(name, (struct json_span){text, length}, config, tokenizer));
-    *out = tokenizer;
-    tokenizer = NULL;
-done:
-    tokenizer_close(tokenizer);
+    TRY(new_tokenizer(name, out));
+    enum status status = parse_text(name, (struct json_span){text, length}, config, *out);
+    if (status == OK)
+        return OK;
+    tokenizer_close(*out);
+    *out = NULL;
     return status;
 }
 
@@ -195,6 +222,80 @@ enum status tokenizer_parse_files(const char *name, const char *text, size_t len
     return status;
 }
 
+// ---- without a tokenizer.json ----
+
+static enum status fill_from_vocab(const struct vocab_files *files, struct tokenizer_config *config,
+                                   struct tokenizer *tokenizer)
+{
+    json_t *root = NULL;
+    enum status status;
+    TRY_DONE(vocab_files_root(files, config, &root));
+    TRY_DONE(vocab_files_model(files, config, root, tokenizer));
+    TRY_DONE(parse_steps(root, files->where, tokenizer));
+    TRY_DONE(parse_added_tokens(root, files->where, tokenizer));
+    TRY_DONE(tokenizer_config_add_tokens(config, tokenizer));
+    TRY_DONE(vocab_files_ends(config, tokenizer));
+    status = end_tokens(tokenizer, files->where);
+done:
+    json_decref(root);
+    return status;
+}
+
+static enum status open_from_vocab(const struct vocab_files *files, struct tokenizer_config *config,
+                                   struct tokenizer **out)
+{
+    TRY(new_tokenizer(files->where, out));
+    enum status status = fill_from_vocab(files, config, *out);
+    if (status == OK)
+        return OK;
+    tokenizer_close(*out);
+    *out = NULL;
+    return status;
+}
+
+enum status tokenizer_parse_vocab(const char *name, const struct bytes *text,
+                                  const struct bytes *merges, const char *const config_files[4],
+                                  struct tokenizer **out)
+{
+    assert(name && text && config_files && out);
+    struct tokenizer_config config;
+    struct vocab_files files;
+    *out = NULL;
+    tokenizer_config_init(&config);
+    enum status status = vocab_files_parse(name, text, merges, &files);
+    if (status == OK)
+        status = tokenizer_config_parse(name, config_files, "", 0, &config);
+    if (status == OK)
+        status = open_from_vocab(&files, &config, out);
+    tokenizer_config_fini(&config);
+    vocab_files_fini(&files);
+    return status;
+}
+
+static enum status open_vocab_folder(const char *folder, struct tokenizer **out)
+{
+    struct tokenizer_config config;
+    struct vocab_files files;
+    tokenizer_config_init(&config);
+    enum status status = vocab_files_read(folder, &files);
+    if (status == OK)
+        status = tokenizer_config_read(folder, "", 0, &config);
+    if (status == OK)
+        status = open_from_vocab(&files, &config, out);
+    tokenizer_config_fini(&config);
+    vocab_files_fini(&files);
+    return status;
+}
+
+// ---- a folder ----
+
+bool tokenizer_there(const char *folder)
+{
+    char path[FILE_PATH_MAX];
+    return file_join(folder, "tokenizer.json", path) == OK &&
+           (file_exists(path) || vocab_files_there(folder));
+}
+
 enum status tokenizer_open(const char *folder, struct tokenizer **out)
 {
     assert(folder && out);
@@ -204,9 +305,7 @@ enum status tokenizer_open(const char *folder, struct tokenizer **out)
     *out = NULL;
     TRY(file_join(folder, "tokenizer.json", path));
     if (!file_exists(path))
-        return fail(ERR_INPUT,
-                    "%s: is missing; expected it in a HuggingFace model folder (a fast tokenizer)",
-                    path);
+        return open_vocab_folder(folder, out);
     bytes_init(&text);
     tokenizer_config_init(&config);
     enum status status;

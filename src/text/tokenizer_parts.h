@@ -35,6 +35,9 @@ struct tokenizer {
 // Puts into `root` what the folder's class builds itself, and works out the tokens.
 enum status tokenizer_config_use(struct tokenizer_config *config, json_t *root,
                                  const char *file) STATUS_MUST_USE;
+// The second half of that: what the class of a resolved `config` builds.
+enum status tokenizer_class_use(const struct tokenizer_config *config,
+                                json_t *root) STATUS_MUST_USE;
 // Adds the tokens of the files beside tokenizer.json.
 enum status tokenizer_config_add_tokens(const struct tokenizer_config *config,
                                         struct tokenizer *tokenizer) STATUS_MUST_USE;
@@ -50,6 +53,12 @@ enum status model_parse(const json_t *root, const char *where, const char *file,
 enum status bpe_parse(const json_t *root, const char *where, const char *file,
                       struct json_span vocab, struct json_span merges,
                       struct bpe *bpe) STATUS_MUST_USE;
+
+// Its two parts that do not need a whole tokenizer.json: the keys beside vocabulary and merges, and
+// {"token": id, ...}, which is all that is read of `reader`.
+enum status bpe_parse_options(const json_t *model, const char *where,
+                              struct bpe *bpe) STATUS_MUST_USE;
+enum status bpe_parse_vocab(struct json_reader *reader, struct bpe *bpe) STATUS_MUST_USE;
 
 // The text that decoding begins with, NULL when no token has the id; `*special` when it may be
 // skipped.
