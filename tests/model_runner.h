@@ -31,6 +31,7 @@ struct runner_options {
     bool f32_cache;
     int n_threads, rows_max, n_pages, reduction_leaves;
     const struct tp_plan_rules *rules;
+    bool rules_over;               // laid over the default, not in its place
     const struct kernels *kernels; // NULL: the machine's
     enum product_order order;
 };
@@ -80,7 +81,7 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
                                          .compute = o->compute,
                                          .f32_cache = o->f32_cache,
                                          .rules = o->rules,
-                                         .rules_replace = true};
+                                         .rules_replace = !o->rules_over};
     RUNNER_TRY(plan_compile(&r->config, &options, &r->plan));
     RUNNER_TRY(team_new(o->n_threads ? o->n_threads : 1, NULL, &r->team));
     r->rows_max = r->logit_rows_max = o->rows_max ? o->rows_max : 64;

@@ -70,7 +70,8 @@ struct colrow_options {
     int64_t kv_cache_memory;    // bytes for KV over all ranks of this machine; 0: from the budget
     const char *kv_cache_dtype; // NULL: "auto", which is dtype | "float32": attention is computed
                                 // in f32; other bits
-    const char *tp_plan;        // file with a tp_plan, NULL: the family's
+    const char *tp_plan;        // file with rules that are laid over colrow's plan for the family;
+                                // NULL, "auto": that plan
     int reduction_leaves;       // 0: 8
     const char *product_order;  // NULL: "auto" | "pairs" | "tiles": the order of sums made for AMX
                                 // (bfloat16 only); other bits. auto: tiles where the CPU has AMX,
@@ -116,6 +117,8 @@ struct colrow_options {
     // 1: a small process of its own starts the ranks, now and again, so that the program may forbid
     // itself to start any (`colrow serve` does)
     int launcher;
+    // NULL, or a file with rules in place of tp_plan's: what they do not name is on every rank
+    const char *tp_plan_replace;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

@@ -20,7 +20,13 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 28, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 29, SAMPLING_FLAGS = 18 };
+#define TP_PLAN_HELP                                                                               \
+    "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
+    "named "                                                                                       \
+    "(default auto: that plan)"
+#define TP_PLAN_REPLACE_HELP                                                                       \
+    "the same in place of colrow's plan: what is not named is on every rank"
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags
 void engine_flags_init(struct engine_flags *engine);
 // For benchmarks: everything is computed, without pauses, and quietly.

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/json_output.h"
+#include "cmd/layer_kinds.h"
 #include "device/cpu_limits.h"
 #include "device/device.h"
 #include "device/topology.h"
@@ -131,6 +132,10 @@ static enum status print_text(const struct inspect *in)
     table_fini(&t);
     TRY(status);
     output_print("\n");
+    if (m->n_layer_kinds > 1) {
+        TRY(layer_kinds_print(m));
+        output_print("\n");
+    }
     return print_tensors(in);
 }
 
@@ -157,7 +162,7 @@ static enum status print_checkpoint_json(const struct inspect *in)
     json_t *root = json_pack(
         "{s:o, s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:b, s:b, s:f, "
         "s:{s:s, s:f}, s:i, "
-        "s:o, s:I, s:o}",
+        "s:o, s:I, s:o, s:o}",
         "model", json_foreign(in->model), "architecture", m->architecture, "model_type",
         m->model_type, "dtype", m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype),
         "num_hidden_layers", m->num_hidden_layers, "hidden_size", m->hidden_size,
@@ -168,7 +173,7 @@ static enum status print_checkpoint_json(const struct inspect *in)
         mlp->up_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
         (double)m->final_norm.eps, "rope", "type", rope_type_name(rope->type), "theta", rope->theta,
         "bos_token_id", in->generation.bos_token_id, "eos_token_id", eos, "bytes",
-        (json_int_t)in->checkpoint->bytes, "tensors", tensors);
+        (json_int_t)in->checkpoint->bytes, "layer_kinds", layer_kinds_json(m), "tensors", tensors);
     return json_write(root, JSON_INDENT(2), NULL);
 }
 

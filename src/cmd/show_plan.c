@@ -6,24 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
+#include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
-#include "model/plan.h"
-
-struct plan_command {
-    int tensor_parallel_size, reduction_leaves, rows;
-    const char *dtype, *kv_cache_dtype, *tp_plan;
-    bool json, all_layers;
-    const char *model;
-    struct model_config config;
-    struct tp_plan_rules rules;
-    struct plan_options options;
-    struct checkpoint *checkpoint; // NULL when the folder has a config only
-};
+#include "cmd/layer_kinds.h"
+#include "cmd/plan_command.h"
 
 static enum status choose_compute(struct plan_command *c)
 {
@@ -45,14 +37,39 @@ static enum status choose_compute(struct plan_command *c)
     return OK;
 }
 
+static enum status read_rules(struct plan_command *c)
+{
+    const char *path = c->tp_plan && strcmp(c->tp_plan, "auto") != 0 ? c->tp_plan : NULL;
+    if (c->tp_plan && c->tp_plan_replace)
+        return fail(ERR_USAGE, "--tp-plan and --tp-plan-replace are both given; expected one");
+    c->options.rules_replace = c->tp_plan_replace != NULL;
+    path = c->tp_plan_replace ? c->tp_plan_replace : path;
+    if (!path)
+        return OK;
+    TRY(tp_plan_file(path, MODEL_TYPES(&c->config), &c->rules));
+    c->options.rules = &c->rules;
+    return OK;
+}
+
+// A folder, or a config.json by itself under any name.
+static enum status read_config(struct plan_command *c)
+{
+    struct stat info;
+    struct bytes text;
+    if (stat(c->model, &info) != 0 || !S_ISREG(info.st_mode))
+        return model_config_read(c->model, &c->config);
+    bytes_init(&text);
+    enum status status = file_read_given(c->model, CONFIG_BYTES_MAX, &text);
+    if (status == OK)
+        status = model_config_parse(c->model, text.data ? text.data : "", text.length, &c->config);
+    bytes_fini(&text);
+    return status;
+}
+
 static enum status prepare(struct plan_command *c)
 {
-    TRY(model_config_read(c->model, &c->config));
-    if (c->tp_plan) {
-        TRY(tp_plan_file(c->tp_plan, &c->rules));
-        c->options.rules = &c->rules;
-        c->options.rules_replace = true;
-    }
+    TRY(read_config(c));
+    TRY(read_rules(c));
     char path[FILE_PATH_MAX];
     TRY(file_join(c->model, "model.safetensors", path));
     bool weights = file_exists(path);
@@ -71,21 +88,29 @@ static enum status prepare(struct plan_command *c)
     return choose_compute(c);
 }
 
-static void show_range(struct range r, char *out, size_t bytes)
+void show_range(struct range r, char *out, size_t bytes)
 {
     snprintf(out, bytes, r.end - r.begin == 1 ? "%d" : "%d-%d", r.begin, r.end - 1);
 }
 
-static json_t *range_json(struct range r)
+json_t *range_json(struct range r)
 {
     return json_pack("[i, i]", r.begin, r.end);
 }
 
-// "model.layers.7.x" -> is it of another layer than the first? Those look alike and are shown once.
-static bool is_repeated_layer(const char *name)
+void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes)
 {
-    const char *layers = strstr(name, "layers.");
-    return layers && layers[7] != '0';
+    snprintf(out, bytes, p->columns > 1 ? "[%lld, %lld]" : "[%lld]", (long long)p->rows,
+             (long long)p->columns);
+}
+
+// Layers of one kind look alike: their parameters share the ranges, and are shown once.
+static bool looks_like_earlier(const struct plan *plan, int at)
+{
+    for (int i = 0; i < at; i++)
+        if (plan->parameters[i].rank_rows == plan->parameters[at].rank_rows)
+            return true;
+    return false;
 }
 
 // The rank's rows of a tensor, of all its fused parts.
@@ -124,16 +149,17 @@ static enum status print_parameters(const struct plan_command *c, const struct p
         table_cell(&t, shown < ranks && r == shown - 1 ? "rank %d ..." : "rank %d", r);
     for (int i = 0; i < plan->n_parameters; i++) {
         const struct plan_parameter *p = &plan->parameters[i];
-        if (!c->all_layers && is_repeated_layer(p->name))
+        if (!c->all_layers && looks_like_earlier(plan, i))
             continue;
-        char name[sizeof p->name + 8];
-        const char *layer = c->all_layers ? NULL : strstr(p->name, "layers.0.");
+        char name[sizeof p->name + 8], shape[64];
+        show_shape_of(p, shape, sizeof shape);
+        // with several kinds of layers the first of each stands for it
+        bool one_kind = !c->all_layers && plan->config.n_layer_kinds == 1;
+        const char *layer = one_kind ? strstr(p->name, ".0.") : NULL;
         if (layer)
-            snprintf(name, sizeof name, "%.*slayers.*.%s", (int)(layer - p->name), p->name,
-                     layer + 9);
+            snprintf(name, sizeof name, "%.*s.*.%s", (int)(layer - p->name), p->name, layer + 3);
         table_cell(&t, "%s", layer ? name : p->name);
-        table_cell(&t, p->columns > 1 ? "[%lld, %lld]" : "[%lld]", (long long)p->rows,
-                   (long long)p->columns);
+        table_cell(&t, "%s", shape);
         table_cell(&t, "%s", p->style == TP_NONE ? "-" : tp_style_name(p->style));
         table_cell(&t, "%s", placement_name(p->placement));
         for (int r = 0; r < shown; r++) {
@@ -212,9 +238,9 @@ static enum status print_ranks(const struct plan_command *c, const struct plan *
 static enum status print_edges(const struct plan *plan)
 {
     struct table t;
-    table_init(&t, 5);
-    const char *heading[] = {"edge", "have", "need", "action", "sent/token"};
-    for (int i = 0; i < 5; i++)
+    table_init(&t, 6);
+    const char *heading[] = {"edge", "have", "need", "action", "sent/token", "a step"};
+    for (int i = 0; i < 6; i++)
         table_cell(&t, "%s", heading[i]);
     for (int i = 0; i < plan->n_edges; i++) {
         table_cell(&t, "%s", plan->edges[i].name);
@@ -222,6 +248,7 @@ static enum status print_edges(const struct plan *plan)
         table_cell(&t, "%s", placement_name(plan->edges[i].need));
         table_cell(&t, "%s", edge_action_name(plan->edges[i].action));
         table_cell(&t, "%s", show_bytes((double)plan->edges[i].bytes_per_token));
+        table_cell(&t, "%d", plan->edges[i].n_times);
     }
     enum status status = table_print(&t, output());
     table_fini(&t);
@@ -237,19 +264,39 @@ static void show_sizes(const struct plan_command *c, char *out, size_t bytes)
         used += (size_t)snprintf(out + used, bytes - used, "%s%d", i ? ", " : "", sizes[i]);
 }
 
+static void print_model(const struct model_config *m, const char *name, const struct plan *plan)
+{
+    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
+    output_print("%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · "
+                 "%lld parameters · %s\n",
+                 name, m->architecture, m->num_hidden_layers, m->hidden_size,
+                 a->num_attention_heads, a->num_key_value_heads, a->head_dim,
+                 model_config_first(m, MIX_MLP)->mlp.intermediate_size, m->vocab_size,
+                 (long long)plan_count_parameters(plan), compute_name(plan->compute));
+}
+
 static enum status print_plan(const struct plan_command *c, const struct plan *plan)
 {
     const struct model_config *m = &c->config;
     char sizes[512];
     show_sizes(c, sizes, sizeof sizes);
-    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
-    output_print(
-        "%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · %s\n",
-        c->model, m->architecture, m->num_hidden_layers, m->hidden_size, a->num_attention_heads,
-        a->num_key_value_heads, a->head_dim, model_config_first(m, MIX_MLP)->mlp.intermediate_size,
-        m->vocab_size, compute_name(plan->compute));
-    output_print("tensor parallel size %d of %s; sums have %d leaves\n\n", plan->n_ranks, sizes,
+    print_model(m, c->model, plan);
+    output_print("tensor parallel size %d of %s; sums have %d leaves", plan->n_ranks, sizes,
                  plan->reduction_leaves);
+    if (c->more_leaves)
+        output_print(", as so many ranks need: start them with --reduction-leaves %d",
+                     c->more_leaves);
+    output_print("\n");
+    if (plan->rules_source)
+        output_print("rules of %s %s colrow's own\n", plan->rules_source,
+                     plan->rules_replace ? "replace" : "are laid over");
+    for (int i = 0; i < plan->n_idle_rules; i++)
+        output_print("the rule \"%s\" names nothing that this model has\n", plan->idle_rules[i]);
+    output_print("\n");
+    if (m->n_layer_kinds > 1) {
+        TRY(layer_kinds_print(m));
+        output_print("\n");
+    }
     TRY(print_parameters(c, plan));
     output_print("\n");
     TRY(print_edges(plan));
@@ -268,28 +315,41 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     return OK;
 }
 
+int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank)
+{
+    struct range columns = p->rank_columns[rank];
+    size_t element =
+        p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
+    return (int64_t)rows_of_parts(p, rank) * (columns.end - columns.begin) * (int64_t)element;
+}
+
 static json_t *parameter_json(const struct plan *plan, const struct plan_parameter *p)
 {
     json_t *ranks = json_array();
-    size_t element =
-        p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
     for (int r = 0; r < plan->n_ranks; r++) {
         struct range columns = p->rank_columns[r];
         int64_t height = rows_of_parts(p, r), width = columns.end - columns.begin;
         json_t *shape = p->columns > 1 ? json_pack("[I, I]", (json_int_t)height, (json_int_t)width)
                                        : json_pack("[I]", (json_int_t)height);
-        json_array_append_new(ranks,
-                              json_pack("{s:o, s:o, s:o, s:I}", "shape", shape, "rows",
-                                        rows_json(p, r), "columns", range_json(columns), "bytes",
-                                        (json_int_t)height * width * (json_int_t)element));
+        json_array_append_new(ranks, json_pack("{s:o, s:o, s:o, s:I}", "shape", shape, "rows",
+                                               rows_json(p, r), "columns", range_json(columns),
+                                               "bytes", (json_int_t)bytes_of_part(plan, p, r)));
     }
     json_t *shape = p->columns > 1
                         ? json_pack("[I, I]", (json_int_t)p->rows, (json_int_t)p->columns)
                         : json_pack("[I]", (json_int_t)p->rows);
-    return json_pack("{s:s, s:o, s:s?, s:s, s:s?, s:o}", "name", p->name, "shape", shape, "style",
-                     p->style == TP_NONE ? NULL : tp_style_name(p->style), "placement",
-                     placement_name(p->placement), "dtype",
+    return json_pack("{s:s, s:o, s:s?, s:s?, s:s, s:s?, s:o}", "name", p->name, "shape", shape,
+                     "style", p->style == TP_NONE ? NULL : tp_style_name(p->style), "rule", p->rule,
+                     "placement", placement_name(p->placement), "dtype",
                      p->stored == ELEMENT_NONE ? NULL : element_name(p->stored), "ranks", ranks);
+}
+
+static json_t *idle_rules_json(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < plan->n_idle_rules; i++)
+        json_array_append_new(list, json_foreign(plan->idle_rules[i]));
+    return list;
 }
 
 static enum status print_plan_json(const struct plan_command *c, const struct plan *plan)
@@ -307,6 +367,7 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
                                  placement_name(e->have), "action", edge_action_name(e->action),
                                  "bytes_sent_per_token", (json_int_t)e->bytes_per_token);
         json_object_set_new(edge, "need", json_string(placement_name(e->need)));
+        json_object_set_new(edge, "times_per_step", json_integer(e->n_times));
         json_array_append_new(edges, edge);
     }
     for (int r = 0; plan && r < plan->n_ranks; r++) {
@@ -329,6 +390,9 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
     if (plan) {
         json_object_set_new(root, "tensor_parallel_size", json_integer(plan->n_ranks));
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
+        json_object_set_new(root, "parameter_count", json_integer(plan_count_parameters(plan)));
+        json_object_set_new(root, "layer_kinds", layer_kinds_json(&plan->config));
+        json_object_set_new(root, "idle_rules", idle_rules_json(plan));
         json_object_set(root, "parameters", parameters);
         json_object_set(root, "edges", edges);
         json_object_set(root, "ranks", ranks);
@@ -389,17 +453,36 @@ static enum status print_all_sizes(struct plan_command *c)
     return status;
 }
 
+// More ranks than a sum has leaves by default are shown with as many as they need, which is said.
+static enum status compile_plan(struct plan_command *c, struct plan **out)
+{
+    if (c->reduction_leaves == 0)
+        c->more_leaves = plan_leaves_needed(&c->config, &c->options);
+    if (c->more_leaves)
+        c->options.reduction_leaves = c->more_leaves;
+    return plan_compile(&c->config, &c->options, out);
+}
+
+static enum status explain(const struct plan_command *c, const struct plan *plan)
+{
+    if (!plan)
+        return fail(ERR_USAGE, "flag --explain: expected --tensor-parallel-size N beside it");
+    return c->json ? explain_plan_json(plan, c->explain) : explain_plan(plan, c->explain);
+}
+
 static enum status run_plan(struct plan_command *c)
 {
     struct plan *plan = NULL;
     enum status status = OK;
     TRY_DONE(prepare(c));
     if (c->tensor_parallel_size > 0) {
-        TRY_DONE(plan_compile(&c->config, &c->options, &plan));
+        TRY_DONE(compile_plan(c, &plan));
         if (c->checkpoint)
             TRY_DONE(plan_check_checkpoint(plan, c->checkpoint));
     }
-    if (c->json)
+    if (c->explain)
+        status = explain(c, plan);
+    else if (c->json)
         status = print_plan_json(c, plan);
     else
         status = plan ? print_plan(c, plan) : print_all_sizes(c);
@@ -420,8 +503,11 @@ static const struct flag plan_flags[] = {
      "auto, bfloat16, float16 or float32 (default auto)"},
     {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(kv_cache_dtype), 0, 0, "TYPE",
      "auto (--dtype) or float32 (default auto)"},
-    {FLAG_TEXT, "--tp-plan", NULL, AT(tp_plan), 0, 0, "FILE",
-     "JSON: module pattern -> style (default: the family's plan)"},
+    {FLAG_TEXT, "--tp-plan", NULL, AT(tp_plan), 0, 0, "FILE", TP_PLAN_HELP},
+    {FLAG_TEXT, "--tp-plan-replace", NULL, AT(tp_plan_replace), 0, 0, "FILE", TP_PLAN_REPLACE_HELP},
+    {FLAG_TEXT, "--explain", NULL, AT(explain), 0, 0, "PARAM",
+     "which rule a parameter follows, where it lies, what its edges cost; a name, a module, or a "
+     "pattern with *"},
     {FLAG_INT, "--reduction-leaves", NULL, AT(reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8)"},
     {FLAG_ON, "--all-layers", NULL, AT(all_layers), 0, 0, NULL,
@@ -437,7 +523,7 @@ const struct command command_plan = {
                "each rank holds, reads, caches and sends. Reads config.json and safetensors "
                "headers, no weights.",
     .examples = "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
-                "models/demo -tp 2 --json",
+                "models/demo -tp 2 --json\n  colrow plan models/demo -tp 2 --explain k_proj",
     .sections = {FLAG_SECTION(plan_flags, 0)},
     .run = plan_main,
 };

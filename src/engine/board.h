@@ -24,7 +24,7 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 7, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum { BOARD_VERSION = 8, BOARD_LINE = 128 }; // bytes that two writers must not share
 
 // What sizes the board.
 struct board_shape {
@@ -41,7 +41,8 @@ struct board_options {
     uint64_t first_step; // number of the first step, at least 1
     int32_t bell_fd;     // of the rank: an eventfd; 0: none
     char model[FILE_PATH_MAX];
-    char tp_plan[FILE_PATH_MAX]; // "": the family's
+    char tp_plan[FILE_PATH_MAX]; // "": colrow's own for the family
+    int32_t tp_plan_replaces;    // 1: what it does not name is replicated; 0: keeps its rule
     int32_t compute;             // enum compute_type
     int32_t f32_cache;           // 1: keys and values in f32
     int32_t head_is_embed;       // what plan_head_is_embed() found

@@ -104,11 +104,24 @@ static enum status resolve_policy(const struct colrow_options *o, struct colrow_
                 name);
 }
 
+// The file with the plan's rules; NULL: none.
+static const char *plan_path(const struct colrow_options *o)
+{
+    if (o->tp_plan_replace)
+        return o->tp_plan_replace;
+    return o->tp_plan && strcmp(o->tp_plan, "auto") != 0 ? o->tp_plan : NULL;
+}
+
 static enum status check_engine_options(const struct colrow_options *o)
 {
+    const char *plan = plan_path(o);
     if (!o->model || !*o->model)
         return fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
-    if (strlen(o->model) >= FILE_PATH_MAX || (o->tp_plan && strlen(o->tp_plan) >= FILE_PATH_MAX))
+    if (o->tp_plan && o->tp_plan_replace)
+        return fail(ERR_USAGE,
+                    "tp_plan is \"%.200s\" and tp_plan_replace \"%.200s\"; expected one of them",
+                    o->tp_plan, o->tp_plan_replace);
+    if (strlen(o->model) >= FILE_PATH_MAX || (plan && strlen(plan) >= FILE_PATH_MAX))
         return fail(ERR_USAGE, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
     TRY(check_range("tensor_parallel_size", o->tensor_parallel_size, 1, COMM_RANKS_MAX));
     TRY(check_range("max_model_len", (double)o->max_model_len, -1, POSITIONS_MAX));
@@ -203,10 +216,11 @@ static enum status compile_engine_plan(struct opening *opening)
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
     struct tp_plan_rules rules;
-    bool has_rules = options->tp_plan != NULL;
+    const char *path = plan_path(options);
+    bool has_rules = path != NULL;
     if (has_rules) {
-        TRY(kept_file(options->tp_plan, TP_PLAN_BYTES_MAX, opening->tp_plan, &engine->tp_plan_fd));
-        TRY(tp_plan_file(opening->tp_plan, &rules));
+        TRY(kept_file(path, TP_PLAN_BYTES_MAX, opening->tp_plan, &engine->tp_plan_fd));
+        TRY(tp_plan_file(opening->tp_plan, MODEL_TYPES(&engine->config), &rules));
     }
     enum status status = plan_compile(&engine->config,
                                       &(struct plan_options){
@@ -215,13 +229,16 @@ static enum status compile_engine_plan(struct opening *opening)
                                           .compute = opening->compute,
                                           .f32_cache = opening->f32_cache,
                                           .rules = has_rules ? &rules : NULL,
-                                          .rules_replace = true,
+                                          .rules_replace = options->tp_plan_replace != NULL,
                                           .checkpoint = opening->checkpoint,
                                           .head_is_embed = opening->head_is_embed,
                                       },
                                       &engine->plan);
     if (has_rules)
         tp_plan_close(&rules);
+    for (int i = 0; status == OK && i < engine->plan->n_idle_rules; i++)
+        log_debug("%s: rule \"%s\" names nothing that this model has", engine->plan->rules_source,
+                  engine->plan->idle_rules[i]);
     return status;
 }
 
@@ -414,6 +431,7 @@ static enum status start_engine_ranks(struct opening *opening)
         .confinement = options->confinement != 0,
         .core_dumps = options->core_dumps != 0,
         .kv_pages_first = engine->pages_wanted,
+        .tp_plan_replaces = options->tp_plan_replace != NULL,
     };
     char program[FILE_PATH_MAX];
     if (options->launcher) {

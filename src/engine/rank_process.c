@@ -71,7 +71,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
     struct tp_plan_rules rules;
     bool has_rules = options->tp_plan[0] != '\0';
     if (has_rules)
-        TRY(tp_plan_file(options->tp_plan, &rules));
+        TRY(tp_plan_file(options->tp_plan, MODEL_TYPES(config), &rules));
     enum status status = plan_compile(config,
                                       &(struct plan_options){
                                           .n_ranks = rank->n_ranks,
@@ -79,7 +79,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,
-                                          .rules_replace = true,
+                                          .rules_replace = options->tp_plan_replaces != 0,
                                           .checkpoint = checkpoint,
                                           .head_is_embed = options->head_is_embed != 0,
                                       },

@@ -1,7 +1,6 @@
 #include "hf/tp_plan_rules.h"
 
 #include <assert.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +8,7 @@
 #include "base/json.h"
 #include "base/name_list.h"
 
-// Every spelling; the first of a style is its newest name. Transformers 4.46 to 5.23,
+// Every spelling; the first of a style is its newest name. Transformers 4.46 to 5.24,
 // distributed/tensor_parallel.py, expert_parallel.py and, before, integrations/tensor_parallel.py.
 static const struct {
     const char *name;
@@ -99,27 +98,98 @@ static enum status read_rule(struct tp_plan_rules *out, const char *name, const 
     return OK;
 }
 
-static enum status read_rules(const char *name, json_t *root, struct tp_plan_rules *out)
+static enum status add_rules(struct tp_plan_rules *out, const char *name, json_t *rules)
+{
+    const char *pattern;
+    size_t length;
+    json_t *value;
+    json_object_keylen_foreach(rules, pattern, length, value)
+        TRY(read_rule(out, name, pattern, length, value));
+    return OK;
+}
+
+// Room for those of two objects (either may be NULL or null).
+static enum status take_rules(struct tp_plan_rules *out, const char *name, const json_t *first,
+                              const json_t *second, size_t more)
+{
+    size_t n = json_object_size(first) + json_object_size(second) + more;
+    if (n > TP_PLAN_RULES_MAX)
+        return fail(ERR_INPUT, "%s: the plan has %zu rules; expected at most %d", name, n,
+                    TP_PLAN_RULES_MAX);
+    return arena_take(&out->arena, n, sizeof *out->rules, &out->rules);
+}
+
+static const char base_key[] = "base_model_tp_plan", head_key[] = "causal_lm_tp_plan";
+
+static enum status check_part(const char *name, const char *key, const json_t *part)
+{
+    if (!part || json_is_null(part) || json_is_object(part))
+        return OK;
+    return fail(ERR_INPUT, "%s: \"%s\" is %s; expected an object of rules \"pattern\": \"style\"",
+                name, key, json_kind(part));
+}
+
+// Transformers adds the embedding by itself wherever the base model has a plan.
+static enum status read_familys(const char *name, json_t *entry, struct tp_plan_rules *out)
+{
+    json_t *base = json_object_get(entry, base_key), *head = json_object_get(entry, head_key);
+    if (!json_is_object(entry))
+        return fail(ERR_INPUT, "%s: a family's plan is %s; expected an object with \"%s\"", name,
+                    json_kind(entry), base_key);
+    TRY(check_part(name, base_key, base));
+    TRY(check_part(name, head_key, head));
+    TRY(take_rules(out, name, base, head, 1));
+    TRY(add_rules(out, name, base));
+    TRY(add_rules(out, name, head));
+    if (json_object_size(base) && !json_object_get(base, "embed_tokens")) {
+        json_t *style = json_string("embedding_rowwise");
+        enum status status =
+            style ? read_rule(out, name, "embed_tokens", 12, style) : fail_memory(1, "a rule");
+        json_decref(style);
+        TRY(status);
+    }
+    out->is_familys = true;
+    return OK;
+}
+
+static json_t *find_familys(json_t *plans, const char *const *model_types)
+{
+    for (; *model_types; model_types++) {
+        char of_text[NAME_MAX_BYTES];
+        json_t *entry = json_object_get(plans, *model_types);
+        snprintf(of_text, sizeof of_text, "%s_text", *model_types);
+        entry = entry ? entry : json_object_get(plans, of_text);
+        if (entry)
+            return entry;
+    }
+    return NULL;
+}
+
+static enum status read_plan(const char *name, json_t *root, const char *const *model_types,
+                             struct tp_plan_rules *out)
 {
     if (!json_is_object(root))
         return fail(ERR_INPUT,
                     "%s: the plan is %s; expected an object of rules \"pattern\": \"style\"", name,
                     json_kind(root));
-    size_t n = json_object_size(root);
-    if (n > TP_PLAN_RULES_MAX)
-        return fail(ERR_INPUT, "%s: the plan has %zu rules; expected at most %d", name, n,
-                    TP_PLAN_RULES_MAX);
     char *source;
     TRY(arena_text(&out->arena, name, strlen(name), &source));
     out->source = source;
-    TRY(arena_take(&out->arena, n, sizeof *out->rules, &out->rules));
-    const char *pattern;
-    size_t length;
-    json_t *value;
-    json_object_keylen_foreach(root, pattern, length, value)
-        TRY(read_rule(out, name, pattern, length, value));
-    assert((size_t)out->n_rules == n);
-    return OK;
+    json_t *plans = json_object_get(root, "plans");
+    if (json_is_object(plans)) {
+        json_t *entry = find_familys(plans, model_types);
+        if (!entry)
+            return fail(ERR_INPUT,
+                        "%s: has %zu families' plans, but none for model_type \"%s\"; give a file "
+                        "with rules \"pattern\": \"style\", or none for colrow's own plan",
+                        name, json_object_size(plans), *model_types ? *model_types : "");
+        return read_familys(name, entry, out);
+    }
+    const json_t *base = json_object_get(root, base_key);
+    if (base && !json_is_string(base))
+        return read_familys(name, root, out);
+    TRY(take_rules(out, name, root, NULL, 0));
+    return add_rules(out, name, root);
 }
 
 static void start_rules(struct tp_plan_rules *out)
@@ -129,7 +199,7 @@ static void start_rules(struct tp_plan_rules *out)
 }
 
 enum status tp_plan_parse(const char *name, const char *text, size_t length,
-                          struct tp_plan_rules *out)
+                          const char *const *model_types, struct tp_plan_rules *out)
 {
     json_t *root;
     start_rules(out);
@@ -137,21 +207,22 @@ enum status tp_plan_parse(const char *name, const char *text, size_t length,
         return fail(ERR_INPUT, "%s: has %zu bytes; expected at most %d", name, length,
                     TP_PLAN_BYTES_MAX);
     TRY(json_parse(name, text, length, &root));
-    enum status status = read_rules(name, root, out);
+    enum status status = read_plan(name, root, model_types, out);
     json_decref(root);
     if (status != OK)
         tp_plan_close(out);
     return status;
 }
 
-enum status tp_plan_file(const char *path, struct tp_plan_rules *out)
+enum status tp_plan_file(const char *path, const char *const *model_types,
+                         struct tp_plan_rules *out)
 {
     struct bytes text;
     start_rules(out);
     bytes_init(&text);
     enum status status = file_read_given(path, TP_PLAN_BYTES_MAX, &text);
     if (status == OK)
-        status = tp_plan_parse(path, text.data, text.length, out);
+        status = tp_plan_parse(path, text.data, text.length, model_types, out);
     bytes_fini(&text);
     return status;
 }
@@ -187,15 +258,28 @@ static bool generalise(const char *name, char *out)
     return true;
 }
 
+// What stands before the names of a base model, in checkpoints and in plans made of whole models.
+static const char *without_prefixes(const char *name)
+{
+    static const char *const prefixes[] = {"model.", "language_model.", "transformer.",
+                                           "gpt_neox."};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0];) {
+        size_t length = strlen(prefixes[i]);
+        bool is_there = strncmp(name, prefixes[i], length) == 0;
+        name += is_there ? length : 0;
+        i = is_there ? 0 : i + 1;
+    }
+    return name;
+}
+
 static int find_pattern(const struct tp_plan_rules *rules, const char *name)
 {
-    const char *prefix = "model.";
-    const char *base = strncmp(name, prefix, strlen(prefix)) == 0 ? name + strlen(prefix) : NULL;
+    const char *base = without_prefixes(name);
     int found = -1;
     for (int i = 0; i < rules->n_rules; i++) {
         if (strcmp(rules->rules[i].pattern, name) == 0)
             return i; // the whole name goes before the one without its prefix
-        if (base && strcmp(rules->rules[i].pattern, base) == 0)
+        if (*base && strcmp(without_prefixes(rules->rules[i].pattern), base) == 0)
             found = i;
     }
     return found;
@@ -213,4 +297,14 @@ int tp_plan_match(const struct tp_plan_rules *rules, const char *parameter_name)
         return found;
     *dot = '\0';
     return find_pattern(rules, name);
+}
+
+bool tp_plan_names_module(const char *pattern, const char *parameter_name)
+{
+    char name[NAME_MAX_BYTES];
+    if (!generalise(parameter_name, name))
+        return false;
+    const char *module = without_prefixes(pattern), *base = without_prefixes(name);
+    size_t length = strlen(module);
+    return length > 0 && strncmp(base, module, length) == 0 && base[length] == '.';
 }

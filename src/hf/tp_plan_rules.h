@@ -1,11 +1,12 @@
 // HuggingFace's tp_plan as data: module pattern -> style. The meaning of a style is model/'s
 // business.
 //
-// Source: Transformers 5.23, integrations/tensor_parallel.py and the `base_model_tp_plan` of each
+// Source: Transformers 5.24, distributed/tensor_parallel.py and the `base_model_tp_plan` of each
 // configuration.
 #ifndef COLROW_HF_TP_PLAN_RULES_H
 #define COLROW_HF_TP_PLAN_RULES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/memory.h"
@@ -52,19 +53,28 @@ struct tp_plan_rules {
     const char *source; // file name
     struct tp_rule *rules;
     int n_rules;
+    // What Transformers ships for a family: its rules may name what a model of it does not have.
+    bool is_familys;
 };
 
-// A flat JSON object pattern -> style. Unknown styles and empty patterns are errors that name the
-// rule.
+// A flat JSON object pattern -> style; or what Transformers has for a family, in an object with
+// "base_model_tp_plan" and "causal_lm_tp_plan"; or many of these by model_type, in an object with
+// "plans", of which the first of `model_types` (NULL-terminated) that is there is taken, or that
+// name with "_text" behind it. Unknown styles and empty patterns are errors that name the rule.
 enum status tp_plan_parse(const char *name, const char *text, size_t length,
+                          const char *const *model_types,
                           struct tp_plan_rules *out) STATUS_MUST_USE;
 // Same, from a file, a pipe or "-".
-enum status tp_plan_file(const char *path, struct tp_plan_rules *out) STATUS_MUST_USE;
+enum status tp_plan_file(const char *path, const char *const *model_types,
+                         struct tp_plan_rules *out) STATUS_MUST_USE;
 void tp_plan_close(struct tp_plan_rules *rules);
 
 // Matching as HuggingFace does: each ".<digits>." of `name` becomes ".*."; first the full parameter
-// name, then its module (name without the last part), are looked up. A pattern may leave out the
-// leading "model.". Returns the index of the rule, or -1.
+// name, then its module (name without the last part), are looked up. Name and pattern may each lack
+// "model.", "language_model." or what else stands before the layers' names; the same letters go
+// first. Returns the index of the rule, or -1.
 int tp_plan_match(const struct tp_plan_rules *rules, const char *parameter_name);
+// Whether the pattern names a module that the parameter lies in, at any depth.
+bool tp_plan_names_module(const char *pattern, const char *parameter_name);
 
 #endif

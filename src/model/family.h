@@ -44,9 +44,16 @@ struct family {
     int n_parameters;
     // tensors of checkpoints that carry nothing we need, by the end of their name; NULL-terminated
     const char *const *ignored;
+    // what Transformers' own tp_plan of the family names and no model of ours has a parameter for;
+    // NULL-terminated, or NULL
+    const char *const *idle_rules;
     // Fills layers, ropes, norms and numbers; `out` is zero but for names and dtype.
     enum status (*describe)(const struct config_reader *reader, struct model_config *out);
 };
+
+// Under which a file of many families' plans may have this model's (tp_plan_file()).
+#define MODEL_TYPES(config)                                                                        \
+    ((const char *const[]){(config)->model_type, (config)->family->model_type, NULL})
 
 // families.c: NULL-terminated, in the order in which they are named to users.
 extern const struct family *const families[];

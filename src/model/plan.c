@@ -70,7 +70,8 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
         return a->attention.num_attention_heads == b->attention.num_attention_heads &&
                a->attention.num_key_value_heads == b->attention.num_key_value_heads &&
                a->attention.head_dim == b->attention.head_dim &&
-               a->attention.qk_norm_width == b->attention.qk_norm_width;
+               a->attention.qk_norm_width == b->attention.qk_norm_width &&
+               a->attention.value_is_key == b->attention.value_is_key;
     case MIX_MLP:
         return a->mlp.intermediate_size == b->mlp.intermediate_size;
     }
@@ -180,6 +181,14 @@ static int leaves_that_fit(const struct model_config *config, const struct plan_
         if (is_valid_size(config, &more, options->n_ranks))
             return more.reduction_leaves;
     return 0;
+}
+
+int plan_leaves_needed(const struct model_config *config, const struct plan_options *options)
+{
+    if (check_config(config) != OK || check_options(options) != OK ||
+        options->n_ranks > COMM_RANKS_MAX || is_valid_size(config, options, options->n_ranks))
+        return 0;
+    return leaves_that_fit(config, options);
 }
 
 // `reason` is what plan_cut() said; adds which sizes would do.

@@ -23,7 +23,8 @@ struct plan_options {
     enum compute_type compute;         // resolved dtype
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: colrow's default
-    bool rules_replace;                // what no rule names is replicated, not cut by default
+    // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
+    bool rules_replace;
     // What it stores decides whether the embeddings are tied; NULL: config.json alone does.
     const struct checkpoint *checkpoint;
     bool head_is_embed; // what plan_head_is_embed() found
@@ -49,7 +50,7 @@ struct share {
 struct cut {
     const struct sublayer_config *sublayer; // in plan.config: the first of them
     int place;                              // which sublayer of a layer it is
-    bool sharded; // a rank attends to its own heads only, or activates its own columns
+    bool sharded; // a rank caches and attends to its own heads only, or activates its own columns
     // of the projections before it and of the product after it: TP_REPLICATE without a rule
     enum tp_style query, key, value, gate_up, out;
     int32_t width;        // k of the product after it, rounded up to a pair (numerics section 4)
@@ -62,6 +63,7 @@ struct cut {
 struct plan_parameter {
     char name[160];
     enum tp_style style; // TP_NONE: no rule names it, replicated
+    const char *rule;    // the pattern that says so; NULL: none
     struct placement placement;
     enum element_type stored; // in the checkpoint; ELEMENT_NONE when it is not there (tied lm_head)
     int64_t rows, columns;    // columns 1 for vectors
@@ -73,6 +75,16 @@ struct plan_parameter {
     // Which rows and columns: [n_ranks * n_parts], [n_ranks]; out of the plan's arena. Rows count
     // from the tensor's first.
     const struct range *rank_rows, *rank_columns;
+};
+
+enum edge_place {
+    EDGE_OF_EMBED,   // embedding -> residual
+    EDGE_OF_OUTPUTS, // norm -> column-parallel products
+    EDGE_OF_MIX,     // those -> attention or activation
+    EDGE_OF_INPUTS,  // that -> row-parallel product
+    EDGE_OF_SUM,     // that -> residual
+    EDGE_OF_LM_HEAD, // norm -> lm_head
+    EDGE_OF_LOGITS,  // lm_head -> logits
 };
 
 struct plan {
@@ -95,14 +107,22 @@ struct plan {
     struct plan_parameter *parameters;
     int n_parameters;
     int32_t *first_of_layer; // [num_hidden_layers + 1] in `parameters`
-    // edges of one layer, and those before and after the layers, with their actions, for printing:
-    // "o_proj -> residual: all-reduce"
+    // Where the styles come from: a file's name; NULL: all are colrow's own.
+    const char *rules_source;
+    bool rules_replace;
+    // Rules that name what Transformers' models of this family have, and this one has not.
+    const char **idle_rules;
+    int n_idle_rules;
+    // Of the sublayers, each way of cutting once, and those before and after the layers, with their
+    // actions, for printing: "o_proj -> residual: all-reduce"
     struct plan_edge {
         char name[64];
+        enum edge_place place;
+        const struct cut *cut; // NULL: outside the layers
+        int n_times;           // in a step: sublayers that are cut so, or 1
         struct placement have, need;
         enum edge_action action;
-        uint64_t bytes_per_token; // sent by the rank that sends most
-        bool per_layer;           // false: once a step (embedding, lm_head)
+        uint64_t bytes_per_token; // sent by the rank that sends most, each time
     } * edges;
     int n_edges;
 };
@@ -136,6 +156,12 @@ enum status plan_head_is_embed(const struct model_config *config,
 // Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).
 int plan_valid_sizes(const struct model_config *config, const struct plan_options *options,
                      int *sizes, int max);
+
+// The leaves that so many ranks need, where the options' do not suffice but more would; 0: there is
+// no need, or no use.
+int plan_leaves_needed(const struct model_config *config, const struct plan_options *options);
+// As Transformers counts a model's parameters: each once, also where two tie, and no buffers.
+int64_t plan_count_parameters(const struct plan *plan);
 
 // What the plan predicts for a rank. Activations are for `rows_max` batch rows. `checkpoint` NULL:
 // all parameters have the type that config.json names.

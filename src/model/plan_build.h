@@ -9,8 +9,9 @@ enum { FAMILY_ROWS_MAX = 64 };
 
 // The style of each of the family's rows, and which rule says so.
 struct resolved_styles {
-    enum tp_style style[FAMILY_ROWS_MAX]; // TP_NONE: no rule, and whole by default
-    const struct tp_rule *rule[FAMILY_ROWS_MAX];
+    enum tp_style style[FAMILY_ROWS_MAX];        // TP_NONE: no rule, and whole by default
+    const struct tp_rule *rule[FAMILY_ROWS_MAX]; // the caller's
+    const char *pattern[FAMILY_ROWS_MAX];        // its, in the plan's arena
 };
 
 // plan_styles.c: matches the rules, refuses unused and contradictory ones, and fills the styles of

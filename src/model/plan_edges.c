@@ -5,7 +5,7 @@
 
 #include "model/plan_build.h"
 
-enum { EDGES_MAX = 16, FLOAT_BYTES = 4 };
+enum { EDGES_OF_CUT = 5, EDGES_OUTSIDE = 3, FLOAT_BYTES = 4 };
 
 static const struct placement whole = {PLACE_REPLICATE, 0}, by_rows = {PLACE_SHARD, 0},
                               by_columns = {PLACE_SHARD, 1}, summand = {PLACE_PARTIAL, 0};
@@ -44,6 +44,21 @@ static uint64_t gathered_bytes(const struct plan *plan, const struct cut *cut, i
     return sum * FLOAT_BYTES;
 }
 
+static bool gathers_squares(const struct plan *plan, const struct cut *cut)
+{
+    return cut->sublayer->kind == MIX_ATTENTION && cut->sharded && plan->n_ranks > 1 &&
+           cut->sublayer->attention.qk_norm_width == QK_NORM_WHOLE;
+}
+
+// Of a norm over all heads: one number for each head that a rank has for its own.
+static uint64_t squares_bytes(const struct plan *plan, const struct cut *cut, int rank)
+{
+    const struct range *dims = cut->shares[rank].dims;
+    if (!gathers_squares(plan, cut))
+        return 0;
+    return (edge_width(dims[DIM_HEADS]) + edge_width(dims[DIM_OWN_KEY_HEADS])) * FLOAT_BYTES;
+}
+
 static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
     if (cut->tree.n_ranks == 1)
@@ -79,15 +94,27 @@ static uint64_t no_bytes(const struct plan *plan, const struct cut *cut, int ran
     return 0;
 }
 
-static enum status add_edge(struct plan *plan, const struct cut *cut, const char *name,
-                            struct placement have, struct placement need, count_bytes *bytes)
+// How many sublayers of the model are cut so.
+static int count_sublayers(const struct plan *plan, const struct cut *cut)
 {
-    assert(plan->n_edges < EDGES_MAX);
+    int n = 0;
+    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+        for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++)
+            n += plan_cut_of(plan, layer, i) == cut;
+    return n;
+}
+
+static enum status add_edge(struct plan *plan, enum edge_place place, const struct cut *cut,
+                            const char *name, struct placement have, struct placement need,
+                            count_bytes *bytes)
+{
     struct plan_edge *edge = &plan->edges[plan->n_edges++];
     snprintf(edge->name, sizeof edge->name, "%s", name);
+    edge->place = place;
+    edge->cut = cut;
+    edge->n_times = cut ? count_sublayers(plan, cut) : 1;
     edge->have = have;
     edge->need = need;
-    edge->per_layer = cut != NULL;
     for (int rank = 0; rank < plan->n_ranks; rank++) {
         uint64_t sent = bytes(plan, cut, rank);
         edge->bytes_per_token = sent > edge->bytes_per_token ? sent : edge->bytes_per_token;
@@ -111,44 +138,52 @@ static void name_edge(const struct plan *plan, int place, enum slot slot, const 
 static enum status add_sublayer(struct plan *plan, const struct cut *cut)
 {
     bool attends = cut->sublayer->kind == MIX_ATTENTION, summing = style_is_rowwise(cut->out);
+    bool gathers = cut_gathers(plan, cut);
     enum tp_style out = attends ? cut->query : cut->gate_up;
     struct placement residual = plan->residual_sharded ? by_rows : whole;
-    struct placement made = style_is_colwise(out) ? by_columns : whole;
+    struct placement made = style_is_colwise(out) || gathers ? by_columns : whole;
     struct placement met = cut->sharded ? by_columns : whole;
     char name[64];
     name_edge(plan, cut->place, SLOT_BEFORE_NORM, attends ? "q,k,v" : "gate,up", name, sizeof name);
-    TRY(add_edge(plan, cut, name, residual, whole, norm_bytes));
-    TRY(add_edge(plan, cut, attends ? "q,k,v -> attention" : "gate,up -> activation", made, met,
-                 gathered_bytes));
-    TRY(add_edge(plan, cut, attends ? "attention -> o_proj" : "activation -> down_proj", met,
+    TRY(add_edge(plan, EDGE_OF_OUTPUTS, cut, name, residual, whole, norm_bytes));
+    // where one is gathered, all are, and each rank takes its heads of it
+    TRY(add_edge(plan, EDGE_OF_MIX, cut, attends ? "q,k,v -> attention" : "gate,up -> activation",
+                 made, gathers ? whole : met, gathered_bytes));
+    if (gathers_squares(plan, cut))
+        TRY(add_edge(plan, EDGE_OF_MIX, cut, "squares of q,k -> their norms", by_columns, whole,
+                     squares_bytes));
+    TRY(add_edge(plan, EDGE_OF_INPUTS, cut,
+                 attends ? "attention -> o_proj" : "activation -> down_proj", met,
                  summing ? by_columns : whole, no_bytes));
     name_edge(plan, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN, "residual", name, sizeof name);
-    return add_edge(plan, cut, name, summing ? summand : whole, residual, sum_bytes);
+    return add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes);
 }
 
 enum status plan_list_edges(struct plan *plan)
 {
     struct placement normed = plan->residual_sharded ? by_rows : whole;
+    size_t most = EDGES_OUTSIDE + (size_t)plan->n_cuts * EDGES_OF_CUT;
     char name[64];
-    TRY(arena_take(&plan->arena, EDGES_MAX, sizeof *plan->edges, &plan->edges));
-    memset(plan->edges, 0, EDGES_MAX * sizeof *plan->edges);
+    TRY(arena_take(&plan->arena, most, sizeof *plan->edges, &plan->edges));
+    memset(plan->edges, 0, most * sizeof *plan->edges);
     // A looked-up row is with the rank that owns the token's part of the vocabulary: rows, not
     // summands. HuggingFace sums zeros to it; gathering sends each row once and keeps even the sign
     // of a zero.
     name_edge(plan, -1, SLOT_EMBED, "residual", name, sizeof name);
-    TRY(add_edge(plan, NULL, name,
+    TRY(add_edge(plan, EDGE_OF_EMBED, NULL, name,
                  plan->embed == TP_EMBEDDING_ROWWISE   ? by_rows
                  : plan->embed == TP_EMBEDDING_COLWISE ? by_columns
                                                        : whole,
                  whole, embed_bytes));
-    const struct layer_config *first = model_config_layer(&plan->config, 0);
-    for (int i = 0; i < first->n_sublayers; i++)
-        TRY(add_sublayer(plan, plan_cut_of(plan, 0, i)));
+    for (int i = 0; i < plan->n_cuts; i++)
+        TRY(add_sublayer(plan, &plan->cuts[i]));
     name_edge(plan, -1, SLOT_FINAL_NORM, "lm_head", name, sizeof name);
-    TRY(add_edge(plan, NULL, name, normed, whole, norm_bytes));
+    TRY(add_edge(plan, EDGE_OF_LM_HEAD, NULL, name, normed, whole, norm_bytes));
     name_edge(plan, -1, SLOT_LM_HEAD, "logits", name, sizeof name);
-    return add_edge(plan, NULL, name, plan->lm_head_sharded ? by_columns : whole, whole,
-                    logit_bytes);
+    TRY(add_edge(plan, EDGE_OF_LOGITS, NULL, name, plan->lm_head_sharded ? by_columns : whole,
+                 whole, logit_bytes));
+    assert((size_t)plan->n_edges <= most);
+    return OK;
 }
 
 uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)
@@ -160,7 +195,7 @@ uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)
         for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++) {
             const struct cut *cut = plan_cut_of(plan, layer, i);
             sent += norm_bytes(plan, cut, rank) + gathered_bytes(plan, cut, rank) +
-                    sum_bytes(plan, cut, rank);
+                    squares_bytes(plan, cut, rank) + sum_bytes(plan, cut, rank);
         }
     return sent;
 }

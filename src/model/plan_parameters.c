@@ -82,7 +82,10 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     struct plan_parameter *p = &plan->parameters[plan->n_parameters++];
     assert(weight);
     snprintf(p->name, sizeof p->name, row->name, layer);
-    p->style = styles->style[row - family->parameters];
+    // a bias without a rule of its own lies as its weight does
+    const struct parameter_row *said = styles->rule[row - family->parameters] ? row : weight;
+    p->style = styles->style[said - family->parameters];
+    p->rule = styles->pattern[said - family->parameters];
     p->placement = placement_of(row, styles->style[weight - family->parameters]);
     bool absent = row->slots[0] == SLOT_LM_HEAD && !row->bias && plan->config.tie_word_embeddings;
     p->stored = absent ? ELEMENT_NONE : expected_type(plan);
@@ -175,6 +178,17 @@ enum status plan_list_parameters(struct plan *plan, const struct resolved_styles
         list_layer(plan, styles, layer, parts);
     plan->first_of_layer[n_layers] = plan->n_parameters;
     return list_outside(plan, styles, first, family->n_parameters);
+}
+
+int64_t plan_count_parameters(const struct plan *plan)
+{
+    int64_t n = 0;
+    for (int i = 0; i < plan->n_parameters; i++) {
+        const struct plan_parameter *p = &plan->parameters[i];
+        bool counts = p->stored != ELEMENT_NONE && !slot_is_buffer(p->slots[0]);
+        n += counts ? p->rows * p->columns : 0;
+    }
+    return n;
 }
 
 static const struct plan_parameter *find_between(const struct plan *plan, int begin, int end,

@@ -279,6 +279,8 @@ static void share_attention(const struct plan *plan, const struct cut *cut, int 
             (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
     }
     s->dims[DIM_QUERY] = (struct range){s->heads.begin * head_dim, s->heads.end * head_dim};
+    if (cut->query == TP_REPLICATE)
+        s->dims[DIM_QUERY] = all_of((int64_t)a->num_attention_heads * head_dim);
     if (cut->query == TP_COLWISE_GATHER_OUTPUT)
         s->dims[DIM_QUERY] = gathered_rows(a->num_attention_heads, head_dim, plan->n_ranks, rank);
     s->dims[DIM_KEY] = key_rows(plan, cut, cut->key, rank);

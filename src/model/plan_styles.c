@@ -81,6 +81,7 @@ struct resolving {
     const struct plan *plan;
     const struct family *family;
     const struct tp_plan_rules *rules; // or NULL
+    bool replace;                      // ... say all: what they do not name has no rule
     struct resolved_styles *out;
 };
 
@@ -114,22 +115,45 @@ static enum status contradiction(const struct resolving *r, const struct paramet
                 r->rules ? r->rules->source : "the default plan", one, other, edge, advice);
 }
 
-static enum status match_row(const struct resolving *r, const struct parameter_row *row, bool *used)
+static int find_rule(const struct tp_plan_rules *rules, const struct parameter_row *row)
 {
-    char name[160], label[64];
+    char name[160];
     // Layers are alike: HuggingFace's matching puts a star for their number.
     snprintf(name, sizeof name, row->name, 0);
-    int index = tp_plan_match(r->rules, name);
+    int index = tp_plan_match(rules, name);
+    // whatever a checkpoint calls it, in Transformers' plans it is this
+    if (index < 0 && row->slots[0] == SLOT_LM_HEAD)
+        index = tp_plan_match(rules, row->bias ? "lm_head.bias" : "lm_head.weight");
+    return index;
+}
+
+static enum status refuse_style(const struct resolving *r, const struct parameter_row *row,
+                                const struct tp_rule *rule)
+{
+    char label[64];
+    family_row_label(row, label, sizeof label);
+    return fail(ERR_UNSUPPORTED, "%s: rule \"%.200s\": \"%s\" on %s of %s: this style %s",
+                r->rules->source, rule->pattern, rule->style_name, label,
+                r->plan->config.architecture,
+                row->slots[0] == SLOT_LM_HEAD && style_is_rowwise(rule->style)
+                    ? "would add up each logit over the ranks, in another order than one rank "
+                      "does; write \"colwise_gather_output\" or \"replicate\""
+                    : why_not(rule->style));
+}
+
+static enum status match_row(const struct resolving *r, const struct parameter_row *row, bool *used)
+{
+    int index = find_rule(r->rules, row);
     if (index < 0)
         return OK;
     const struct tp_rule *rule = &r->rules->rules[index];
     enum tp_style style = row->n_slots > 1 ? unpacked(rule->style) : rule->style;
     used[index] = true;
-    family_row_label(row, label, sizeof label);
+    // of its module, whose parameters are its rank's own business: sinks follow their heads anyway
+    if (style == TP_LOCAL && row->slots[0] == SLOT_SINKS)
+        return OK;
     if (!slot_allows(row->slots[0], style))
-        return fail(ERR_UNSUPPORTED, "%s: rule \"%.200s\": \"%s\" on %s of %s: this style %s",
-                    r->rules->source, rule->pattern, rule->style_name, label,
-                    r->plan->config.architecture, why_not(rule->style));
+        return refuse_style(r, row, rule);
     r->out->style[index_of(r, row)] = style;
     r->out->rule[index_of(r, row)] = rule;
     return OK;
@@ -148,23 +172,60 @@ static bool row_is_present(const struct model_config *config, const struct param
     return false;
 }
 
+// Does the rule name what models of this family have, though this one has it not? Or a module
+// whose parameters are no business of others.
+static bool is_idle(const struct resolving *r, struct tp_rule *rule)
+{
+    struct tp_plan_rules one = {.rules = rule, .n_rules = 1};
+    if (r->rules->is_familys)
+        return true;
+    for (const char *const *idle = r->family->idle_rules; idle && *idle; idle++)
+        if (tp_plan_match(&one, *idle) == 0)
+            return true;
+    for (int i = 0; i < r->family->n_parameters; i++) {
+        const struct parameter_row *row = &r->family->parameters[i];
+        char name[160];
+        snprintf(name, sizeof name, row->name, 0);
+        if (rule->style == TP_LOCAL && tp_plan_names_module(rule->pattern, name))
+            return true;
+        if (!row->bias && find_rule(&one, row) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum status note_idle_rule(struct plan *plan, const struct tp_rule *rule)
+{
+    char *pattern;
+    TRY(arena_text(&plan->arena, rule->pattern, strlen(rule->pattern), &pattern));
+    plan->idle_rules[plan->n_idle_rules++] = pattern;
+    return OK;
+}
+
 static enum status match_all(struct plan *plan, const struct resolving *r)
 {
     const struct tp_plan_rules *rules = r->rules;
+    size_t room = (size_t)rules->n_rules + 1;
     bool *used;
-    TRY(arena_take(&plan->arena, (size_t)rules->n_rules + 1, sizeof *used, &used));
-    memset(used, 0, (size_t)rules->n_rules + 1);
+    TRY(arena_take(&plan->arena, room, sizeof *used, &used));
+    TRY(arena_take(&plan->arena, room, sizeof *plan->idle_rules, &plan->idle_rules));
+    memset(used, 0, room);
+    plan->n_idle_rules = 0;
     for (int i = 0; i < r->family->n_parameters; i++)
         if (row_is_present(&plan->config, &r->family->parameters[i]))
             TRY(match_row(r, &r->family->parameters[i], used));
-    for (int i = 0; i < rules->n_rules; i++)
-        if (!used[i])
+    for (int i = 0; i < rules->n_rules; i++) {
+        if (used[i])
+            continue;
+        if (!is_idle(r, &rules->rules[i]))
             return fail(ERR_INPUT,
                         "%s: rule \"%.200s\": \"%s\" matches no parameter of %s; names look like "
                         "\"model.layers.*.self_attn.q_proj\", \"model.layers.*.mlp.down_proj\", "
                         "\"lm_head\"",
                         rules->source, rules->rules[i].pattern, rules->rules[i].style_name,
                         plan->config.architecture);
+        TRY(note_idle_rule(plan, &rules->rules[i]));
+    }
     return OK;
 }
 
@@ -197,6 +258,14 @@ static enum tp_style style_at(const struct resolving *r, int place, enum slot sl
     return row ? plain(r->out->style[index_of(r, row)]) : TP_REPLICATE;
 }
 
+// Whether rules say both: where one of them keeps its default, it was not written to go with the
+// other's rule.
+static bool both_are_said(const struct resolving *r, const struct parameter_row *a,
+                          const struct parameter_row *b)
+{
+    return r->replace || (r->out->rule[index_of(r, a)] && r->out->rule[index_of(r, b)]);
+}
+
 // The edge from column-parallel outputs (q, k, v or gate, up) to the row-parallel input (o or
 // down).
 static enum status check_middle(const struct resolving *r, const struct parameter_row *out,
@@ -211,7 +280,9 @@ static enum status check_middle(const struct resolving *r, const struct paramete
     switch (action) {
     case EDGE_NOTHING:
         return OK;
-    case EDGE_SLICE:
+    case EDGE_SLICE: // costs nothing
+        if (!both_are_said(r, out, in))
+            return OK;
         return contradiction(
             r, in, out, edge,
             "the input is whole on every rank; write \"rowwise_split_input\" to cut it there, or "
@@ -229,7 +300,7 @@ static enum status check_middle(const struct resolving *r, const struct paramete
 }
 
 // Query heads that are split need the keys of their groups, which each rank has that computes all
-// of them; whole query heads need all keys on every rank.
+// of them; whole query heads need all keys on every rank, unless o_proj reads a rank's own heads.
 static enum status check_heads(const struct resolving *r, int place)
 {
     static const enum slot keys[] = {SLOT_KEY, SLOT_VALUE};
@@ -237,10 +308,13 @@ static enum status check_heads(const struct resolving *r, int place)
     const struct parameter_row *out = family_row(r->family, place, SLOT_ATTENDED, false);
     if (!query)
         return OK;
+    bool reads_own = style_is_rowwise(r->out->style[index_of(r, out)]);
     for (int i = 0; i < 2; i++) {
         const struct parameter_row *key = family_row(r->family, place, keys[i], false);
-        if (key && plain(r->out->style[index_of(r, query)]) != TP_COLWISE &&
-            plain(r->out->style[index_of(r, key)]) == TP_COLWISE)
+        if (!key || plain(r->out->style[index_of(r, query)]) == TP_COLWISE ||
+            plain(r->out->style[index_of(r, key)]) != TP_COLWISE)
+            continue;
+        if (!reads_own || both_are_said(r, query, key))
             return contradiction(r, query, key, "q,k,v -> attention",
                                  "every rank attends with all query heads and needs all keys and "
                                  "values; write \"colwise_gather_output\" to gather them");
@@ -312,34 +386,54 @@ static void fill_styles(struct plan *plan, const struct resolving *r)
         bool attends = cut->sublayer->kind == MIX_ATTENTION;
         cut->query = style_at(r, cut->place, SLOT_QUERY);
         cut->key = style_at(r, cut->place, SLOT_KEY);
-        cut->value = style_at(r, cut->place, SLOT_VALUE);
+        cut->value = attends && cut->sublayer->attention.value_is_key
+                         ? cut->key
+                         : style_at(r, cut->place, SLOT_VALUE);
         cut->gate_up = style_at(r, cut->place, SLOT_UP);
         cut->out = style_at(r, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN);
-        cut->sharded = (attends ? cut->query : cut->gate_up) == TP_COLWISE;
+        bool own_keys = cut->key == TP_COLWISE || cut->value == TP_COLWISE;
+        cut->sharded = attends
+                           ? cut->query == TP_COLWISE || (own_keys && style_is_rowwise(cut->out))
+                           : cut->gate_up == TP_COLWISE;
     }
     plan->norms = style_at(r, -1, SLOT_FINAL_NORM);
     plan->lm_head = style_at(r, -1, SLOT_LM_HEAD);
     plan->embed = style_at(r, -1, SLOT_EMBED);
 }
 
+// The rules are the caller's and may go: what outlives them is copied.
+static enum status note_rules(struct plan *plan, const struct resolving *r)
+{
+    char *text;
+    TRY(arena_text(&plan->arena, r->rules->source, strlen(r->rules->source), &text));
+    plan->rules_source = text;
+    plan->rules_replace = r->replace;
+    for (int i = 0; i < r->family->n_parameters; i++) {
+        const struct tp_rule *rule = r->out->rule[i];
+        if (!rule)
+            continue;
+        TRY(arena_text(&plan->arena, rule->pattern, strlen(rule->pattern), &text));
+        r->out->pattern[i] = text;
+    }
+    return OK;
+}
+
 enum status plan_resolve_styles(struct plan *plan, const struct plan_options *options,
                                 struct resolved_styles *out)
 {
-    const struct resolving r = {plan, plan->config.family, options->rules, out};
     bool replace = options->rules && options->rules_replace;
+    const struct resolving r = {plan, plan->config.family, options->rules, replace, out};
     assert(r.family && r.family->n_parameters <= FAMILY_ROWS_MAX);
     *out = (struct resolved_styles){0};
     for (int i = 0; i < r.family->n_parameters && !replace; i++)
         out->style[i] = slot_default_style(r.family->parameters[i].slots[0]);
-    enum status status = OK;
-    if (options->rules)
-        TRY_DONE(match_all(plan, &r));
-    TRY_DONE(check_biases(&r));
-    TRY_DONE(check_edges(&r));
+    if (options->rules) {
+        TRY(match_all(plan, &r));
+        TRY(note_rules(plan, &r));
+    }
+    TRY(check_biases(&r));
+    TRY(check_edges(&r));
     choose_embed(&r, replace);
     fill_styles(plan, &r);
-done:
-    // The rules are the caller's and may go; what outlives this call is the styles alone.
-    memset(out->rule, 0, sizeof out->rule);
-    return status;
+    return OK;
 }

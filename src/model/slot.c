@@ -183,3 +183,8 @@ bool slot_is_vector(enum slot slot)
 {
     return slots[slot].columns == DIM_ONE;
 }
+
+bool slot_is_buffer(enum slot slot)
+{
+    return slot == SLOT_LAYER_SCALAR || slot == SLOT_XIELU_BETA || slot == SLOT_XIELU_EPS;
+}

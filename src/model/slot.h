@@ -82,5 +82,7 @@ bool slot_allows(enum slot slot, enum tp_style style);
 // What colrow does without a rule.
 enum tp_style slot_default_style(enum slot slot);
 bool slot_is_vector(enum slot slot);
+// No parameter in Transformers, though checkpoints have it.
+bool slot_is_buffer(enum slot slot);
 
 #endif

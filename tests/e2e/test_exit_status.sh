@@ -73,8 +73,9 @@ done
 printf 'Hi {{ messages[0].content }}' >"$work/template"
 echo '{"layers.*.mlp.gate_proj": "replicate", "layers.*.mlp.up_proj": "replicate"}' >"$work/plan"
 "$COLROW" generate "$model" -q -n 3 -p you --chat --chat-template "$work/template" >"$work/wanted" || failed=1
-"$COLROW" plan "$model" -tp 2 --tp-plan "$work/plan" >"$work/wanted-plan" 2>/dev/null
+"$COLROW" plan "$model" -tp 2 --tp-plan "$work/plan" 2>/dev/null >"$work/out"
 planned=$?
+grep -v "^rules of" "$work/out" >"$work/wanted-plan" # names the file
 # A pipe, not a file: it can be read once.
 piped() { cat "$1"; }
 for file in - /dev/stdin /dev/fd/0; do
@@ -82,7 +83,7 @@ for file in - /dev/stdin /dev/fd/0; do
         { echo "--chat-template $file"; failed=1; }
     piped "$work/plan" | "$COLROW" plan "$model" -tp 2 --tp-plan $file 2>/dev/null >"$work/piped"
     [ $? -eq $planned ] || { echo "plan --tp-plan $file: another exit status"; failed=1; }
-    cmp "$work/piped" "$work/wanted-plan" || { echo "plan --tp-plan $file"; failed=1; }
+    grep -v "^rules of" "$work/piped" | cmp - "$work/wanted-plan" || { echo "plan --tp-plan $file"; failed=1; }
     piped "$work/plan" | "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan $file >"$work/piped" 2>&1
     "$COLROW" generate "$model" -q -n 3 -p you -tp 2 --tp-plan "$work/plan" >"$work/out" 2>&1
     cmp "$work/piped" "$work/out" || { echo "generate --tp-plan $file"; failed=1; }

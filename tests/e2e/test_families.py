@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 
-from support import ROOT, check, finish, logits_file
+from support import ROOT, check, finish, logits_file, run
 from tiny_checkpoint import write_checkpoint
 
 LARGEST, OF_RANGE = 5e-4, 2e-4
@@ -23,8 +23,14 @@ def flags_of(how, folder):
         path = os.path.join(folder, "tp_plan.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(how["tp_plan"], file)
-        flags += ["--tp-plan", path]
+        flags += [plan_flag(how, folder, path), path]
     return flags
+
+
+def plan_flag(how, folder, path):
+    """Some were drawn when rules replaced colrow's plan, and for more ranks than it has heads for."""
+    sizes = json.loads(run("plan", folder, "--json", "--tp-plan", path).stdout)["valid_tensor_parallel_sizes"]
+    return "--tp-plan" if how["tp"] in sizes else "--tp-plan-replace"
 
 
 def check_case(path, folder):

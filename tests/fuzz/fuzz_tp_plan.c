@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         "model.layers.12",
                                         "model."};
     struct tp_plan_rules rules;
-    if (tp_plan_parse("fuzz", (const char *)data, size, &rules) != OK)
+    static const char *const model_types[] = {"llama", NULL};
+    if (tp_plan_parse("fuzz", (const char *)data, size, model_types, &rules) != OK)
         return 0;
     for (int i = 0; i < rules.n_rules; i++) {
         assert(rules.rules[i].style > TP_NONE && rules.rules[i].style < TP_STYLES);

@@ -4,8 +4,8 @@
 #include <jansson.h>
 
 #include "hf/generation_config.h"
-#include "model/model_config.h"
 #include "hf/tp_plan_rules.h"
+#include "model/model_config.h"
 
 // ---- config.json ----
 
@@ -247,7 +247,7 @@ static enum status open_plan(const char *path)
     char file[FILE_PATH_MAX];
     struct tp_plan_rules rules;
     TRY(file_join(path, "plan.json", file));
-    enum status status = tp_plan_file(file, &rules);
+    enum status status = tp_plan_file(file, (const char *const[]){"llama", NULL}, &rules);
     tp_plan_close(&rules);
     return status;
 }

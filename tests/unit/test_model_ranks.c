@@ -45,8 +45,21 @@ static const char *const plans[] = {
     "{" ATTENTION("colwise", "rowwise") ", " MLP(
         "colwise", "rowwise") ", " NORMS ", \"lm_head\": \"colwise\"}",
     "{" ATTENTION("colwise_rep", "replicate") ", " MLP("replicate", "rowwise_rep") ", " NORMS "}",
+    // from here on laid over the default
+    "{\"layers.*.self_attn.k_proj\": \"replicate\"}",
+    "{\"layers.*.self_attn.k_proj\": \"replicate\", \"layers.*.self_attn.v_proj\": \"replicate\"}",
+    "{\"model.layers.*.self_attn.q_proj.weight\": \"colwise_gather_output\"}",
+    "{\"layers.*.self_attn.q_proj\": \"replicate\"}",
+    "{\"layers.*.self_attn.q_proj\": \"colwise_rep\", \"layers.*.self_attn.k_proj\": "
+    "\"replicate\", "
+    "\"lm_head\": \"colwise\"}",
+    "{" ATTENTION("replicate", "replicate") "}",
+    "{" MLP("replicate", "replicate") ", \"lm_head\": \"replicate\"}",
+    "{\"layers.*.mlp.gate_proj\": \"replicate\", \"layers.*.mlp.up_proj\": \"replicate\"}",
+    "{\"layers.*.self_attn.v_proj\": \"colwise_gather_output\", \"embed_tokens\": \"replicate\"}",
+    "{" NORMS "}",
 };
-enum { N_PLANS = sizeof plans / sizeof plans[0] };
+enum { N_PLANS = sizeof plans / sizeof plans[0], FIRST_OVER = 12 };
 
 static const struct tiny_spec specs[] = {
     {8, 4, 8, 48, 96, 100, 2, false, false, 0, ELEMENT_BF16, false},
@@ -77,8 +90,10 @@ static int rank_main(struct comm *comm, const char *argument)
     struct board *board = comm_board(comm, &board_bytes);
     RANK_CHECK(board && board_bytes >= sizeof *board);
     struct tp_plan_rules rules;
+    static const char *const model_types[] = {"llama", NULL};
     if (plans[o.plan])
-        RANK_CHECK(tp_plan_parse("plan", plans[o.plan], strlen(plans[o.plan]), &rules) == OK);
+        RANK_CHECK(
+            tp_plan_parse("plan", plans[o.plan], strlen(plans[o.plan]), model_types, &rules) == OK);
     const struct runner_options options = {.folder = o.folder,
                                            .compute = (enum compute_type)o.compute,
                                            .f32_cache = o.f32_cache,
@@ -86,7 +101,8 @@ static int rank_main(struct comm *comm, const char *argument)
                                            .rows_max = TOKENS,
                                            .reduction_leaves = o.leaves,
                                            .order = o.tiles ? ORDER_TILES : ORDER_PAIRS,
-                                           .rules = plans[o.plan] ? &rules : NULL};
+                                           .rules = plans[o.plan] ? &rules : NULL,
+                                           .rules_over = o.plan >= FIRST_OVER};
     const struct step_results results = {.logits = board->step_logits,
                                          .best = board->best,
                                          .logit_rows_max = TOKENS,
@@ -252,8 +268,10 @@ static void test_every_size(void **state)
 static void test_every_plan(void **state)
 {
     (void)state;
-    for (int s = 0; s < 2; s++) {
+    static const int some_specs[] = {0, 1, 3}; // the last one has one KV head
+    for (size_t i = 0; i < sizeof some_specs / sizeof some_specs[0]; i++) {
         struct tiny_model m;
+        int s = some_specs[i];
         tiny_make(&m, &specs[s], (uint64_t)s + 30);
         for (int plan = 0; plan < N_PLANS; plan++) {
             struct order o = order_for(&m);

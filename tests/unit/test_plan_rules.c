@@ -11,8 +11,8 @@
 #define DEFAULTS                                                                                   \
     ATTENTION("colwise", "colwise", "colwise", "rowwise") ", " MLP("colwise", "colwise", "rowwise")
 
-static enum status compile(const char *rules_text, int n_ranks, bool bias, bool tied,
-                           struct plan **out)
+static enum status compile_rules(const char *rules_text, bool replace, int n_ranks, bool bias,
+                                 bool tied, struct plan **out)
 {
     struct tp_plan_rules rules;
     struct model_config config = plan_config(&plan_shapes[0]);
@@ -21,18 +21,25 @@ static enum status compile(const char *rules_text, int n_ranks, bool bias, bool 
     config.tie_word_embeddings = tied;
     char text[4096];
     snprintf(text, sizeof text, "{%s}", rules_text);
-    assert_int_equal(tp_plan_parse("plan.json", text, strlen(text), &rules), OK);
+    assert_int_equal(tp_plan_parse("plan.json", text, strlen(text), MODEL_TYPES(&config), &rules),
+                     OK);
     const struct plan_options options = {
-        .n_ranks = n_ranks, .compute = COMPUTE_BF16, .rules = &rules, .rules_replace = true};
+        .n_ranks = n_ranks, .compute = COMPUTE_BF16, .rules = &rules, .rules_replace = replace};
     enum status status = plan_compile(&config, &options, out);
     tp_plan_close(&rules);
     return status;
 }
 
-static void check_refused(const char *rules, enum status expected, const char *const *words)
+static enum status compile(const char *rules, int n_ranks, bool bias, bool tied, struct plan **out)
+{
+    return compile_rules(rules, true, n_ranks, bias, tied, out);
+}
+
+static void check_refused(const char *rules, bool replace, enum status expected,
+                          const char *const *words)
 {
     struct plan *plan;
-    enum status status = compile(rules, 2, false, false, &plan);
+    enum status status = compile_rules(rules, replace, 2, false, false, &plan);
     const char *message = status_message();
     if (status != expected)
         print_error("{%s}: status %s: %s\n", rules, status_name(status), message);
@@ -46,7 +53,9 @@ static void check_refused(const char *rules, enum status expected, const char *c
 }
 
 #define REFUSED(rules, status, ...)                                                                \
-    check_refused(rules, status, (const char *const[]){__VA_ARGS__, NULL})
+    check_refused(rules, true, status, (const char *const[]){__VA_ARGS__, NULL})
+#define REFUSED_OVER(rules, status, ...)                                                           \
+    check_refused(rules, false, status, (const char *const[]){__VA_ARGS__, NULL})
 
 static void test_contradictions(void **state)
 {
@@ -235,6 +244,124 @@ static void test_sequence_parallel(void **state)
     plan_free(plan);
 }
 
+static const struct plan_parameter *layer_parameter(const struct plan *plan, const char *rest)
+{
+    char name[160];
+    snprintf(name, sizeof name, "model.layers.1.%s.weight", rest);
+    return plan_parameter_named(plan, name);
+}
+
+// What no rule names keeps its own: the styles of all seven matrices of a layer, and lm_head's.
+static void check_over(const char *rules, const char *styles)
+{
+    static const char *const names[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                        "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                        "mlp.down_proj"};
+    struct plan *plan;
+    char found[256] = "";
+    if (compile_rules(rules, false, 2, false, false, &plan) != OK) {
+        print_error("{%s}: %s\n", rules, status_message());
+        assert_true(0);
+    }
+    for (int i = 0; i < 7; i++)
+        snprintf(found + strlen(found), sizeof found - strlen(found), "%s ",
+                 tp_style_name(layer_parameter(plan, names[i])->style));
+    snprintf(found + strlen(found), sizeof found - strlen(found), "%s",
+             tp_style_name(plan_parameter_named(plan, "lm_head.weight")->style));
+    assert_string_equal(found, styles);
+    assert_string_equal(plan->rules_source, "plan.json");
+    plan_free(plan);
+}
+
+#define QKV "layers.*.self_attn."
+#define DEFAULT_MLP " colwise colwise rowwise "
+#define DEFAULT_HEAD "colwise_gather_output"
+
+static void test_laid_over(void **state)
+{
+    (void)state;
+    check_over("", "colwise colwise colwise rowwise" DEFAULT_MLP DEFAULT_HEAD);
+    check_over("\"" QKV "k_proj\": \"replicate\"",
+               "colwise replicate colwise rowwise" DEFAULT_MLP DEFAULT_HEAD);
+    check_over("\"model." QKV "q_proj.weight\": \"colwise_rep\"",
+               "colwise_gather_output colwise colwise rowwise" DEFAULT_MLP DEFAULT_HEAD);
+    check_over("\"" QKV "q_proj\": \"replicate\", \"lm_head\": \"replicate\"",
+               "replicate colwise colwise rowwise" DEFAULT_MLP "replicate");
+    check_over(ATTENTION("replicate", "replicate", "replicate", "replicate"),
+               "replicate replicate replicate replicate" DEFAULT_MLP DEFAULT_HEAD);
+    check_over("\"layers.*.mlp.gate_proj\": \"replicate\", \"layers.*.mlp.up_proj\": \"replicate\"",
+               "colwise colwise colwise rowwise replicate replicate rowwise " DEFAULT_HEAD);
+    check_over("\"layers.*.mlp.down_proj\": \"local_rowwise\", \"lm_head\": \"colwise\"",
+               "colwise colwise colwise rowwise" DEFAULT_MLP "colwise");
+    check_over("\"norm\": \"replicate\", \"layers.*.input_layernorm.weight\": "
+               "\"replicated_with_grad_allreduce\"",
+               "colwise colwise colwise rowwise" DEFAULT_MLP DEFAULT_HEAD);
+    // A module's business alone: nothing is said of what lies in it.
+    check_over("\"layers.*.self_attn\": \"local_params\"",
+               "colwise colwise colwise rowwise" DEFAULT_MLP DEFAULT_HEAD);
+}
+
+// Whole queries of heads that are attended elsewhere: a rank takes its own, and keeps its own keys.
+static void test_own_heads_of_whole_queries(void **state)
+{
+    (void)state;
+    struct plan *plan;
+    static const char *const styles[] = {"replicate", "colwise_gather_output"};
+    for (int i = 0; i < 2; i++) {
+        char rules[100];
+        snprintf(rules, sizeof rules, "\"" QKV "q_proj\": \"%s\"", styles[i]);
+        assert_int_equal(compile_rules(rules, false, 2, false, false, &plan), OK);
+        const struct cut *cut = plan_cut_of_kind(plan, MIX_ATTENTION);
+        assert_true(cut->sharded);
+        assert_int_equal(cut->shares[1].heads.begin, 6);
+        assert_int_equal(cut->shares[1].kv_heads.begin, 2);
+        assert_int_equal(cut->shares[0].dims[DIM_QUERY].end, i ? 6 * 16 : 12 * 16);
+        assert_int_equal(cut->shares[0].dims[DIM_KEY].end, 2 * 16);
+        assert_int_equal(cut->shares[1].dims[DIM_ATTENDED].begin, 6 * 16);
+        assert_int_equal(action_of(plan, "q,k,v -> attention"), i ? EDGE_ALL_GATHER : EDGE_SLICE);
+        plan_free(plan);
+    }
+}
+
+static void test_laid_over_refused(void **state)
+{
+    (void)state;
+    REFUSED_OVER("\"" QKV "o_proj\": \"replicate\"", ERR_INPUT, "o_proj \"replicate\"",
+                 "q_proj \"colwise\" (no rule names it)", "colwise_gather_output");
+    REFUSED_OVER("\"layers.*.mlp.gate_proj\": \"replicate\"", ERR_INPUT, "gate_proj", "up_proj",
+                 "cut alike");
+    REFUSED_OVER("\"norm\": \"sequence_parallel\"", ERR_INPUT, "norm", "residual stream");
+    REFUSED_OVER("\"lm_head\": \"rowwise_split_input\"", ERR_UNSUPPORTED, "lm_head",
+                 "rowwise_split_input", "another order than one rank");
+    REFUSED_OVER("\"layers.*.self_attn.q_norm\": \"replicate\"", ERR_INPUT, "q_norm",
+                 "matches no parameter");
+    REFUSED_OVER(ATTENTION("replicate", "colwise", "colwise", "rowwise_split_input"), ERR_INPUT,
+                 "q_proj \"replicate\"", "k_proj \"colwise\"");
+    REFUSED_OVER(ATTENTION("replicate", "replicate", "replicate", "rowwise"), ERR_INPUT,
+                 "rowwise_split_input");
+}
+
+// What Transformers ships for a family may name what this model has not; a plan of one's own not.
+static void test_idle_rules(void **state)
+{
+    (void)state;
+    struct plan *plan;
+    const char *rules = "\"layers.*.experts.up_proj\": \"packed_colwise\", "
+                        "\"layers.*.mlp.up_proj\": \"colwise\", \"layers.*.self_attn.q_norm\": "
+                        "\"replicated_with_grad_allreduce\"";
+    char familys[512];
+    snprintf(familys, sizeof familys, "\"base_model_tp_plan\": {%s}, \"causal_lm_tp_plan\": null",
+             rules);
+    REFUSED_OVER(rules, ERR_INPUT, "layers.*.experts.up_proj", "matches no parameter");
+    assert_int_equal(compile_rules(familys, false, 2, false, false, &plan), OK);
+    assert_int_equal(plan->n_idle_rules, 2);
+    assert_string_equal(plan->idle_rules[0], "layers.*.experts.up_proj");
+    assert_string_equal(plan->idle_rules[1], "layers.*.self_attn.q_norm");
+    assert_string_equal(layer_parameter(plan, "mlp.up_proj")->rule, "layers.*.mlp.up_proj");
+    assert_null(layer_parameter(plan, "mlp.gate_proj")->rule);
+    plan_free(plan);
+}
+
 // Sizes: the message lists those that do and says why this one does not.
 static void test_sizes_refused(void **state)
 {
@@ -302,6 +429,8 @@ int main(void)
         cmocka_unit_test(test_unused_rules),   cmocka_unit_test(test_biases),
         cmocka_unit_test(test_accepted),       cmocka_unit_test(test_sizes_refused),
         cmocka_unit_test(test_out_of_memory),  cmocka_unit_test(test_sequence_parallel),
+        cmocka_unit_test(test_laid_over),      cmocka_unit_test(test_own_heads_of_whole_queries),
+        cmocka_unit_test(test_idle_rules),     cmocka_unit_test(test_laid_over_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

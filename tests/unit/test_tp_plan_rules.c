@@ -5,14 +5,21 @@
 #include "base/memory.h"
 #include "hf/tp_plan_rules.h"
 
-static struct tp_plan_rules parse(const char *text)
+static const char *const llama[] = {"llama", NULL};
+
+static struct tp_plan_rules parse_for(const char *text, const char *const *model_types)
 {
     struct tp_plan_rules rules;
-    enum status status = tp_plan_parse("plan.json", text, strlen(text), &rules);
+    enum status status = tp_plan_parse("plan.json", text, strlen(text), model_types, &rules);
     if (status != OK)
         print_error("%s\n", status_message());
     assert_int_equal(status, OK);
     return rules;
+}
+
+static struct tp_plan_rules parse(const char *text)
+{
+    return parse_for(text, llama);
 }
 
 static void every_style_has_its_names(void **state)
@@ -71,7 +78,9 @@ static void names_match_as_in_transformers(void **state)
         {"model.layers.0.self_attn.q_proj.weight", 0},
         {"model.layers.31.self_attn.q_proj.bias", 0},
         {"model.layers.31.self_attn.q_proj", 0},
-        {"layers.31.self_attn.q_proj.weight", -1}, // patterns may be short, names are whole
+        {"layers.31.self_attn.q_proj.weight", 0}, // both may lack what stands before the layers
+        {"model.language_model.layers.31.self_attn.q_proj.weight", 0},
+        {"language_model.model.layers.7.mlp.up_proj.weight", 1},
         {"model.layers.7.mlp.up_proj.weight", 1},
         {"model.layers.7.mlp.up_proj.bias", 2}, // the parameter goes before its module
         {"model.layers.7.mlp.up_proj.weight.x", -1},
@@ -99,6 +108,65 @@ static void names_match_as_in_transformers(void **state)
     tp_plan_close(&rules);
 }
 
+static void modules_are_named_at_any_depth(void **state)
+{
+    (void)state;
+    const char *name = "model.layers.3.self_attn.q_proj.weight";
+    assert_true(tp_plan_names_module("layers.*.self_attn", name));
+    assert_true(tp_plan_names_module("model.layers.*", name));
+    assert_true(tp_plan_names_module("model.layers.*.self_attn.q_proj", name));
+    assert_false(tp_plan_names_module("layers.*.self", name));
+    assert_false(tp_plan_names_module("layers.*.mlp", name));
+    assert_false(tp_plan_names_module("", name));
+    assert_false(tp_plan_names_module("model.", name));
+}
+
+// As Transformers ships them: for a family in two parts, and for all families in one file.
+static void plans_of_families_are_found(void **state)
+{
+    (void)state;
+    static const char family[] =
+        "{\"base_model_tp_plan\": {\"layers.*.mlp.up_proj\": \"colwise\"}, \"base_model_pp_plan\": "
+        "{\"norm\": [[\"hidden_states\"], [\"hidden_states\"]]}, \"base_model_ep_plan\": null, "
+        "\"causal_lm_tp_plan\": {\"lm_head\": \"colwise_rep\"}}";
+    struct tp_plan_rules rules = parse(family);
+    assert_int_equal(rules.n_rules, 3); // and the embedding, which Transformers adds by itself
+    assert_true(rules.is_familys);
+    assert_int_equal(tp_plan_match(&rules, "model.layers.0.mlp.up_proj.weight"), 0);
+    assert_int_equal(tp_plan_match(&rules, "lm_head.weight"), 1);
+    assert_int_equal(rules.rules[2].style, TP_EMBEDDING_ROWWISE);
+    assert_string_equal(rules.rules[2].pattern, "embed_tokens");
+    tp_plan_close(&rules);
+
+    char all[1024];
+    snprintf(all, sizeof all,
+             "{\"transformers\": \"5.24.0\", \"plans\": {\"llama\": %s, \"gemma3_text\": "
+             "{\"base_model_tp_plan\": null, \"causal_lm_tp_plan\": null}}}",
+             family);
+    rules = parse(all);
+    assert_int_equal(rules.n_rules, 3);
+    tp_plan_close(&rules);
+    rules = parse_for(all, (const char *const[]){"gemma3", "llama", NULL});
+    assert_int_equal(rules.n_rules, 0);
+    assert_true(rules.is_familys);
+    tp_plan_close(&rules);
+    rules = parse_for(all, (const char *const[]){"smollm", "llama", NULL});
+    assert_int_equal(rules.n_rules, 3);
+    tp_plan_close(&rules);
+
+    static const char *const bloom[] = {"bloom", NULL};
+    assert_int_equal(tp_plan_parse("all.json", all, strlen(all), bloom, &rules), ERR_INPUT);
+    assert_non_null(strstr(status_message(), "all.json: has 2 families' plans, but none for"));
+    assert_non_null(strstr(status_message(), "\"bloom\""));
+    static const char *const wrong[] = {
+        "{\"plans\": {\"llama\": 3}}", "{\"base_model_tp_plan\": [1]}",
+        "{\"base_model_tp_plan\": {\"norm\": 1}}", "{\"plans\": 1}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(tp_plan_parse("x", wrong[i], strlen(wrong[i]), llama, &rules), ERR_INPUT);
+        tp_plan_close(&rules);
+    }
+}
+
 static void long_names_match_nothing(void **state)
 {
     (void)state;
@@ -118,9 +186,9 @@ static void too_many_rules_are_refused(void **state)
     for (int i = 0; i <= TP_PLAN_RULES_MAX; i++)
         assert_int_equal(bytes_format(&text, "%c\"a%d\":\"colwise\"", i ? ',' : '{', i), OK);
     assert_int_equal(bytes_text(&text, "}"), OK);
-    assert_int_equal(tp_plan_parse("plan.json", text.data, text.length, &rules), ERR_INPUT);
+    assert_int_equal(tp_plan_parse("plan.json", text.data, text.length, llama, &rules), ERR_INPUT);
     assert_non_null(strstr(status_message(), "4097 rules; expected at most 4096"));
-    assert_int_equal(tp_plan_parse("plan.json", text.data, TP_PLAN_BYTES_MAX + 1, &rules),
+    assert_int_equal(tp_plan_parse("plan.json", text.data, TP_PLAN_BYTES_MAX + 1, llama, &rules),
                      ERR_INPUT);
     bytes_fini(&text);
 }
@@ -135,7 +203,7 @@ static void plans_of_transformers_parse(void **state)
     }
     static const char *const kinds[] = {"base_model_tp_plan", "base_model_ep_plan",
                                         "causal_lm_tp_plan"};
-    json_t *root = json_load_file(SHARED_DIR "/data/tp_plans/transformers-5.23.json", 0, NULL),
+    json_t *root = json_load_file(SHARED_DIR "/data/tp_plans/transformers-5.24.json", 0, NULL),
            *plans;
     assert_non_null(root);
     const char *family;
@@ -164,6 +232,8 @@ int main(void)
         cmocka_unit_test(every_style_has_its_names),
         cmocka_unit_test(rules_keep_their_order),
         cmocka_unit_test(names_match_as_in_transformers),
+        cmocka_unit_test(modules_are_named_at_any_depth),
+        cmocka_unit_test(plans_of_families_are_found),
         cmocka_unit_test(long_names_match_nothing),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(plans_of_transformers_parse),

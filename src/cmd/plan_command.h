@@ -1,0 +1,35 @@
+// What the files of `colrow plan` share.
+#ifndef COLROW_CMD_PLAN_COMMAND_H
+#define COLROW_CMD_PLAN_COMMAND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "model/plan.h"
+
+struct plan_command {
+    int tensor_parallel_size, reduction_leaves, rows;
+    const char *dtype, *kv_cache_dtype, *tp_plan, *tp_plan_replace, *explain;
+    bool json, all_layers;
+    int more_leaves; // that so many ranks need, where none were asked for; 0: no more than usual
+    const char *model;
+    struct model_config config;
+    struct tp_plan_rules rules;
+    struct plan_options options;
+    struct checkpoint *checkpoint; // NULL when the folder has a config only
+};
+
+// show_plan.c: "7", or "0-6"
+void show_range(struct range r, char *out, size_t bytes);
+json_t *range_json(struct range r);
+// "[4096, 1024]", of a vector "[4096]"
+void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes);
+// The bytes of a rank's part in the checkpoint.
+int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank);
+
+// explain_plan.c: --explain PARAM. A name that no parameter has is refused with the nearest ones.
+enum status explain_plan(const struct plan *plan, const char *wanted) STATUS_MUST_USE;
+enum status explain_plan_json(const struct plan *plan, const char *wanted) STATUS_MUST_USE;
+
+#endif
