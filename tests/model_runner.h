@@ -100,11 +100,12 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
                                         .team = r->team,
                                         .rows_max = r->rows_max,
                                         .logit_rows_max = r->logit_rows_max,
-                                        .kv_pages = r->n_pages};
+                                        .kv_pages = r->n_pages * r->plan->kv.n_groups};
     RUNNER_TRY(model_open(&model, &r->model));
-    RUNNER_TRY(memory_new((size_t)r->n_pages, sizeof *r->pages, "pages", &r->pages));
-    for (int i = 0; i < r->n_pages; i++)
-        r->pages[i] = r->n_pages - 1 - i; // not in order
+    int n_entries = r->n_pages * r->plan->kv.n_groups;
+    RUNNER_TRY(memory_new((size_t)n_entries, sizeof *r->pages, "pages", &r->pages));
+    for (int i = 0; i < n_entries; i++)
+        r->pages[i] = n_entries - 1 - i; // not in order
     return OK;
 }
 
@@ -150,7 +151,8 @@ static inline enum status runner_step(struct runner *r, const int32_t *tokens, i
                                            .n_tokens = n,
                                            .position = position,
                                            .pages = r->pages,
-                                           .n_pages = r->n_pages};
+                                           .n_pages = r->n_pages,
+                                           .pages_stride = r->n_pages};
     const struct step step = {.number = r->steps++,
                               .n_rows = n,
                               .tokens = tokens,

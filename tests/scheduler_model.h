@@ -20,14 +20,32 @@ struct fixture {
     int n_host;           // host pages; their tokens lie behind those of the pool
     int n_common;         // of the tokens of each prompt: the same as of all others
     int64_t n_rows;
+    int sees; // of the tokens before the next one, where all layers have a window; 0: all
 };
 
 static inline void fixture_init(struct fixture *f, int n_pages, struct scheduler_limits limits)
 {
     memset(f, 0, sizeof *f);
     assert_int_equal(kv_pool_new(n_pages, &f->pool), OK);
-    assert_int_equal(scheduler_init(&f->scheduler, &limits, f->pool, NULL), OK);
+    assert_int_equal(scheduler_init(&f->scheduler, &limits, NULL, f->pool, NULL), OK);
     f->cache = calloc((size_t)n_pages, sizeof *f->cache);
+}
+
+// Layers in groups; before any sequence is added.
+static inline void fixture_group(struct fixture *f, const struct kv_layout *kv)
+{
+    struct scheduler_limits limits = f->scheduler.limits;
+    scheduler_fini(&f->scheduler);
+    assert_int_equal(scheduler_init(&f->scheduler, &limits, kv, f->pool, f->known), OK);
+}
+
+// What lies at a position in a group's page.
+static inline int32_t *cell(const struct fixture *f, const struct step_sequence *s, int group,
+                            int64_t position)
+{
+    int32_t page = s->pages[group * s->pages_stride + position / 64];
+    assert_true(page >= 0);
+    return &f->cache[page][position % 64];
 }
 
 static inline void fixture_share(struct fixture *f, bool retains, int n_common)
@@ -63,7 +81,7 @@ static inline struct sequence *add(struct fixture *f, int n_prompt, int n_genera
                            .prompt_logits = prompt_logits};
     s->pages_max = (int32_t)kv_pages_for(s->tokens_max);
     s->tokens = calloc((size_t)s->tokens_max, sizeof *s->tokens);
-    s->pages = calloc((size_t)s->pages_max, sizeof *s->pages);
+    s->pages = calloc((size_t)(s->pages_max * f->scheduler.kv.n_groups), sizeof *s->pages);
     for (int i = 0; i < n_prompt; i++)
         s->tokens[i] = i < f->n_common ? i : 1000 * (1 + f->n_sequences) + i;
     f->n_sequences++;
@@ -79,6 +97,12 @@ static inline int32_t next_token(const int32_t *tokens, int32_t n)
     return (int32_t)(hash >> 8);
 }
 
+static inline int32_t token_after(const struct fixture *f, const struct sequence *s, int32_t n)
+{
+    int32_t first = f->sees && n > f->sees ? n - f->sees : 0;
+    return next_token(s->tokens + first, n - first);
+}
+
 // What the model would see for row `row`: the tokens in the cache up to its position.
 static inline int32_t model(struct fixture *f, const struct step *step, int32_t row)
 {
@@ -88,9 +112,15 @@ static inline int32_t model(struct fixture *f, const struct step *step, int32_t 
             continue;
         int32_t n = (int32_t)s->position + row - s->first_row + 1,
                 *tokens = calloc((size_t)n, sizeof *tokens);
-        for (int32_t p = 0; p < n; p++)
-            tokens[p] = f->cache[s->pages[p / 64]][p % 64];
-        int32_t token = next_token(tokens, n);
+        int32_t first = f->sees && n > f->sees ? n - f->sees : 0;
+        for (int32_t p = first; p < n; p++)
+            tokens[p] = *cell(f, s, 0, p);
+        for (int group = 1; group < f->scheduler.kv.n_groups; group++) {
+            int64_t window = f->scheduler.kv.windows[group];
+            for (int64_t p = window && n > window ? n - window : 0; p < n; p++)
+                assert_int_equal(*cell(f, s, group, p), tokens[p]);
+        }
+        int32_t token = next_token(tokens + first, n - first);
         free(tokens);
         return token;
     }
@@ -113,11 +143,19 @@ static inline void execute(struct fixture *f)
     for (int i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *s = &step->sequences[i];
         assert_int_equal(s->n_pages, kv_pages_for(s->position + s->n_tokens));
-        for (int32_t t = 0; t < s->n_tokens; t++)
-            f->cache[s->pages[(s->position + t) / 64]][(s->position + t) % 64] =
-                step->tokens[s->first_row + t];
+        for (int group = 0; group < sched->kv.n_groups; group++)
+            for (int32_t t = 0; t < s->n_tokens; t++)
+                *cell(f, s, group, s->position + t) = step->tokens[s->first_row + t];
     }
+    // as they were posted: a table loses what its sequence gives back
+    int32_t *posted[SEQUENCES];
     int n_members = step->n_sequences;
+    for (int i = 0; i < n_members; i++) {
+        size_t n = (size_t)sched->kv.n_groups * (size_t)sched->sequences[i].pages_stride;
+        posted[i] = calloc(n, sizeof *posted[i]);
+        memcpy(posted[i], sched->sequences[i].pages, n * sizeof *posted[i]);
+        sched->sequences[i].pages = posted[i];
+    }
     for (int i = 0; i < n_members; i++) {
         struct sequence *s = sched->members[i];
         scheduler_member_done(sched, s);
@@ -126,18 +164,20 @@ static inline void execute(struct fixture *f)
             assert_int_equal(p, s->n_prompt_logits++);
             int32_t index = logits->first + p - logits->prompt_begin;
             assert_int_equal(step->logit_full[index], 1);
-            assert_int_equal(model(f, step, step->logit_rows[index]), next_token(s->tokens, p + 1));
+            assert_int_equal(model(f, step, step->logit_rows[index]), token_after(f, s, p + 1));
         }
         if (!logits->samples)
             continue;
         int32_t token = model(f, step, step->logit_rows[logits->first + logits->n - 1]);
-        assert_int_equal(token, next_token(s->tokens, s->n_tokens));
+        assert_int_equal(token, token_after(f, s, s->n_tokens));
         s->tokens[s->n_tokens++] = token;
         if (s->n_tokens == s->tokens_max) {
             scheduler_remove(sched, s);
             f->n_over++;
         }
     }
+    for (int i = 0; i < n_members; i++)
+        free(posted[i]);
 }
 
 static inline void check_plan(const struct fixture *f)

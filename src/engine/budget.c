@@ -28,6 +28,12 @@ static uint64_t bytes_of_pages(const struct budget *budget, int64_t pages)
            (budget->kv_page_bytes + KV_PAGE_TOKENS * sizeof(int32_t) + RECORD_BYTES);
 }
 
+// Of a sequence, at most.
+static int64_t pages_of(const struct budget_request *request, int64_t n_tokens)
+{
+    return kv_pages_of_sequence(&request->plan->kv, n_tokens, request->rows_max);
+}
+
 // The second pool is of the same memory on a CPU, and so has its part of what may be taken.
 static enum status add_host_pages(const struct budget_request *request, struct budget *out)
 {
@@ -53,6 +59,7 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
                            .device = request->device,
                            .shared_bytes = request->shared_bytes,
                            .front_end_bytes = request->front_end_bytes,
+                           .kv_groups = request->plan->kv.n_groups,
                            .max_model_len = request->max_model_len};
     out->fixed_bytes = out->shared_bytes + out->front_end_bytes;
     for (int r = 0; r < out->n_ranks; r++) {
@@ -101,7 +108,7 @@ static const char *describe_device(const struct budget *budget,
 static enum status too_large(const struct budget *budget, const struct budget_request *request)
 {
     char advice[256], device[160];
-    uint64_t one_sequence = bytes_of_pages(budget, kv_pages_for(request->max_model_len));
+    uint64_t one_sequence = bytes_of_pages(budget, pages_of(request, request->max_model_len));
     advise(budget, request, budget->fixed_bytes - budget->allowed_bytes + one_sequence, 0, advice,
            sizeof advice);
     return fail(ERR_MEMORY,
@@ -116,7 +123,8 @@ static enum status too_large(const struct budget *budget, const struct budget_re
 static enum status too_few_pages(const struct budget *budget, const struct budget_request *request,
                                  int64_t pages)
 {
-    int64_t needed = kv_pages_for(request->max_model_len), fits = pages * KV_PAGE_TOKENS;
+    int64_t needed = pages_of(request, request->max_model_len);
+    int64_t fits = kv_tokens_of_pages(&request->plan->kv, pages, request->rows_max);
     double needed_bytes = (double)needed * (double)budget->kv_page_bytes;
     char advice[256], device[160];
     if (request->kv_cache_memory) {
@@ -156,14 +164,16 @@ enum status budget_compute(const struct budget_request *request, struct budget *
                     show_bytes((double)request->device.available));
     uint64_t one_page = request->kv_cache_memory ? out->kv_page_bytes : bytes_of_pages(out, 1);
     int64_t pages = (int64_t)(kv_bytes / one_page);
-    if (pages < kv_pages_for(out->max_model_len)) {
-        if (!request->fit_model_len || pages < 1)
+    if (pages < pages_of(request, out->max_model_len)) {
+        int64_t fits = kv_tokens_of_pages(&request->plan->kv, pages, request->rows_max);
+        if (!request->fit_model_len || fits < 1)
             return too_few_pages(out, request, pages);
-        out->max_model_len = pages * KV_PAGE_TOKENS;
+        out->max_model_len = fits;
     }
     // More than all sequences can use is of use to the prefix cache alone. It costs nothing before
     // it is used (engine_pages.c).
-    int64_t all = kv_pages_for(out->max_model_len) * request->max_num_seqs;
+    out->sequence_pages = pages_of(request, out->max_model_len);
+    int64_t all = out->sequence_pages * request->max_num_seqs;
     pages = pages < all || request->prefix_caching ? pages : all;
     pages = pages < KV_POOL_PAGES_MAX ? pages : KV_POOL_PAGES_MAX;
     out->kv_pages = pages;
@@ -176,7 +186,12 @@ enum status budget_compute(const struct budget_request *request, struct budget *
 
 double budget_full_requests(const struct budget *budget)
 {
-    return (double)budget->kv_pages / (double)kv_pages_for(budget->max_model_len);
+    return (double)budget->kv_pages / (double)budget->sequence_pages;
+}
+
+int64_t budget_kv_tokens(const struct budget *budget)
+{
+    return budget->kv_pages * KV_PAGE_TOKENS / budget->kv_groups;
 }
 
 static void add_budget_row(struct table *table, const char *name, uint64_t weights, uint64_t kv,
@@ -221,8 +236,8 @@ void budget_print(const struct budget *budget)
     fprintf(stderr,
             "KV cache: %lld tokens (%lld pages of %d): %.1f requests of max_model_len %lld at "
             "once\n%s may be taken of %s, of which %s are free\n",
-            (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages,
-            KV_PAGE_TOKENS, budget_full_requests(budget), (long long)budget->max_model_len,
+            (long long)budget_kv_tokens(budget), (long long)budget->kv_pages, KV_PAGE_TOKENS,
+            budget_full_requests(budget), (long long)budget->max_model_len,
             show_bytes((double)budget->allowed_bytes), show_bytes((double)budget->device.total),
             show_bytes((double)budget->device.available));
 }
@@ -248,6 +263,6 @@ void budget_print_json(const struct budget *budget)
             "],\"board_and_slot_bytes\":%llu,\"front_end_bytes\":%llu,\"kv_tokens\":%lld,"
             "\"kv_pages\":%lld,\"max_model_len\":%lld,\"full_length_requests\":%.2f}}\n",
             (unsigned long long)budget->shared_bytes, (unsigned long long)budget->front_end_bytes,
-            (long long)(budget->kv_pages * KV_PAGE_TOKENS), (long long)budget->kv_pages,
+            (long long)budget_kv_tokens(budget), (long long)budget->kv_pages,
             (long long)budget->max_model_len, budget_full_requests(budget));
 }

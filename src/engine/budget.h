@@ -43,8 +43,13 @@ struct budget {
     uint64_t kv_page_bytes;   // of one page, over all ranks
     uint64_t file_bytes;      // to be read, over all ranks
     int64_t kv_pages, host_pages;
-    int64_t max_model_len; // as requested, or what fits
+    int32_t kv_groups;      // of layers: a token has a page in each (model/kv_layout.h)
+    int64_t max_model_len;  // as requested, or what fits
+    int64_t sequence_pages; // that one of max_model_len holds at most
 };
+
+// Tokens that all pages hold together, each in all its layers.
+int64_t budget_kv_tokens(const struct budget *budget);
 
 // How many sequences of max_model_len fit at once.
 double budget_full_requests(const struct budget *budget);

@@ -318,7 +318,9 @@ static enum status choose_sizes(struct opening *opening)
         .sequences_max = options->max_num_seqs,
         .logit_rows_max = logit_rows < rows ? logit_rows : rows,
         // may be more than there are pages: sequences share them
-        .page_entries_max = kv_pages_for(engine->max_model_len) * options->max_num_seqs,
+        .kv_groups = engine->plan->kv.n_groups,
+        .page_entries_max =
+            kv_pages_for(engine->max_model_len) * options->max_num_seqs * engine->plan->kv.n_groups,
         .copies_max = options->kv_offloading_size > 0 ? 2 * HOST_COPIES_MAX : 0,
     };
     return OK;
@@ -389,7 +391,8 @@ static enum status reserve_engine(struct opening *opening)
     if (!engine->capture)
         TRY(prefix_cache_new(engine->pool, opening->options->enable_prefix_caching != 0,
                              opening->budget.host_pages, &engine->cache));
-    TRY(scheduler_init(&engine->scheduler, &limits, engine->pool, engine->cache));
+    TRY(scheduler_init(&engine->scheduler, &limits, &engine->plan->kv, engine->pool,
+                       engine->cache));
     return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX,
                        engine->kernels, &engine->sampler);
 }

@@ -37,7 +37,8 @@ static int64_t pages_in_demand(const struct colrow_engine *engine)
     int n = 0;
     for (const struct sequence *waiting = engine->scheduler.waiting.first;
          waiting && n < WAITING_MAX && needed < size; waiting = waiting->next, n++)
-        needed += kv_pages_for(waiting->n_tokens);
+        needed +=
+            kv_pages_of_sequence(&engine->plan->kv, waiting->n_tokens, engine->limits.rows_max);
     return needed < size ? needed : size;
 }
 

@@ -89,7 +89,9 @@ static enum status make_request(struct colrow_engine *engine, const struct token
     struct request_limits limits = {
         .vocab_size = engine->config.vocab_size,
         .max_model_len = engine->max_model_len,
-        .kv_pool_tokens = kv_pool_size(engine->pool) * KV_PAGE_TOKENS,
+        .kv_pool_tokens = kv_tokens_of_pages(&engine->plan->kv, kv_pool_size(engine->pool),
+                                             engine->limits.rows_max),
+        .kv_groups = engine->plan->kv.n_groups,
         .prompt_logits = engine->prompt_logits,
         .seed = engine->seed,
         .generation = &engine->generation,

@@ -303,23 +303,51 @@ int32_t prefix_cache_find(const struct prefix_cache *cache, struct page_chain *c
     return n;
 }
 
+// A page is known from now on, unless another one is already; returns the content's id.
+static uint64_t put_known(struct prefix_cache *cache, struct known_page known,
+                          const int32_t *tokens, int32_t page)
+{
+    int32_t other = known_place_of(cache, known.parent, known.hash, tokens);
+    if (other == NO_PAGE) {
+        known.id = ++cache->last_id;
+        know_place(cache, page, known, tokens);
+        kv_pool_keep(cache->pool, page);
+        return known.id;
+    }
+    known.id = cache->places[other].id;
+    if (prefix_cache_is_host(cache, other)) { // computed once more: no copy is needed
+        move_known(cache, other, page);
+        kv_pool_keep(cache->pool, page);
+        kv_pool_forget(cache->host, other - cache->n_pages);
+    }
+    return known.id;
+}
+
 void prefix_cache_put(struct prefix_cache *cache, struct page_chain *chain, const int32_t *tokens,
                       int32_t page)
 {
     struct known_page known = {.parent = chain->id};
     hash_page(cache, chain, tokens, known.hash);
-    int32_t other = known_place_of(cache, chain->id, known.hash, tokens);
-    if (other == NO_PAGE) {
-        known.id = ++cache->last_id;
-        know_place(cache, page, known, tokens);
-        kv_pool_keep(cache->pool, page);
-    } else {
-        known.id = cache->places[other].id;
-        if (prefix_cache_is_host(cache, other)) { // computed once more: no copy is needed
-            move_known(cache, other, page);
-            kv_pool_keep(cache->pool, page);
-            kv_pool_forget(cache->host, other - cache->n_pages);
-        }
-    }
-    go_on(chain, known.hash, known.id);
+    go_on(chain, known.hash, put_known(cache, known, tokens, page));
+}
+
+// The content's own hash, with the group's number: its parent is the content of the first group.
+static struct known_page page_beside(const uint64_t hash[2], uint64_t id, int group)
+{
+    static const uint64_t odd = 0x9e3779b97f4a7c15u;
+    assert(group > 0 && id);
+    return (struct known_page){.hash = {hash[0] + odd * (uint64_t)group, hash[1]}, .parent = id};
+}
+
+int32_t prefix_cache_beside(const struct prefix_cache *cache, int32_t place, int group)
+{
+    const struct known_page *first = &cache->places[place];
+    const struct known_page known = page_beside(first->hash, first->id, group);
+    return known_place_of(cache, known.parent, known.hash, cache->tokens[place]);
+}
+
+void prefix_cache_put_beside(struct prefix_cache *cache, const struct page_chain *chain, int group,
+                             const int32_t *tokens, int32_t page)
+{
+    put_known(cache, page_beside(chain->hash, chain->id, group), tokens, page);
 }

@@ -75,6 +75,14 @@ void prefix_cache_copied(struct prefix_cache *cache);
 void prefix_cache_put(struct prefix_cache *cache, struct page_chain *chain, const int32_t *tokens,
                       int32_t page);
 
+// Pages of other groups of layers (model/kv_layout.h) with the same tokens: they stand beside those
+// of the first group, by which they are found. `place` is what prefix_cache_find() gave; -1: none
+// is known.
+int32_t prefix_cache_beside(const struct prefix_cache *cache, int32_t place, int group);
+// After prefix_cache_put() has moved `chain` on.
+void prefix_cache_put_beside(struct prefix_cache *cache, const struct page_chain *chain, int group,
+                             const int32_t *tokens, int32_t page);
+
 // For the test that makes all hashes equal.
 typedef void page_hash(const uint64_t key[2], const void *data, size_t bytes, uint64_t out[2]);
 void prefix_cache_hash_with(struct prefix_cache *cache, page_hash *hash);

@@ -197,7 +197,7 @@ static enum status check_size(struct request *request, const struct request_limi
 {
     int32_t tokens_max = request->n_prompt + request->max_tokens;
     size_t one = sizeof(struct completion) + (size_t)tokens_max * sizeof(int32_t) +
-                 (size_t)kv_pages_for(tokens_max) * sizeof(int32_t);
+                 (size_t)kv_pages_for(tokens_max) * (size_t)limits->kv_groups * sizeof(int32_t);
     bool penalties = request->sampling.penalties;
     if (penalties)
         one += token_counts_bytes(different_tokens(limits, tokens_max));
@@ -236,7 +236,8 @@ static enum status completion_init(struct request *request, const struct request
     completion->stop_token = -1;
     TRY(decode_stream_prime(&completion->stream, ids, (size_t)n));
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *sequence->tokens, &sequence->tokens));
-    TRY(arena_take(arena, (size_t)sequence->pages_max, sizeof *sequence->pages, &sequence->pages));
+    TRY(arena_take(arena, (size_t)sequence->pages_max * (size_t)limits->kv_groups,
+                   sizeof *sequence->pages, &sequence->pages));
     memcpy(sequence->tokens, ids, (size_t)n * sizeof *ids);
     if (request->sampling.penalties) {
         TRY(token_counts_init(&completion->counts, arena, different_tokens(limits, tokens_max)));

@@ -80,7 +80,8 @@ struct request {
 struct request_limits {
     int32_t vocab_size;
     int64_t max_model_len;
-    int64_t kv_pool_tokens;
+    int64_t kv_pool_tokens;                     // of the longest sequence that has room
+    int32_t kv_groups;                          // tables of pages of each sequence
     bool prompt_logits;                         // there is room for them
     uint64_t seed;                              // the engine's
     const struct generation_config *generation; // borrowed for the request's life

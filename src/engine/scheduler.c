@@ -6,14 +6,20 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "engine/scheduler_pages.h"
 
 enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
-                           struct kv_pool *pool, struct prefix_cache *cache)
+                           const struct kv_layout *kv, struct kv_pool *pool,
+                           struct prefix_cache *cache)
 {
     assert(limits->sequences_max > 0 && limits->rows_max > 0);
     assert(limits->logit_rows_max >= limits->sequences_max ||
            limits->logit_rows_max >= limits->rows_max);
     *s = (struct scheduler){.limits = *limits, .pool = pool, .cache = cache};
+    if (kv)
+        s->kv = *kv;
+    else
+        s->kv.n_groups = 1;
     const char *what = "the scheduler";
     size_t sequences = (size_t)limits->sequences_max, logit_rows = (size_t)limits->logit_rows_max;
     enum status status;
@@ -41,17 +47,11 @@ void scheduler_fini(struct scheduler *s)
 void scheduler_add(struct scheduler *s, struct sequence *sequence)
 {
     assert(sequence->state == SEQUENCE_NEW && sequence->n_tokens > 0 && sequence->n_computed == 0);
-    assert(sequence->pages_max <= kv_pool_size(s->pool)); // alone it always fits
+    assert(kv_pages_of_sequence(&s->kv, (int64_t)sequence->pages_max * KV_PAGE_TOKENS,
+                                s->limits.rows_max) <= kv_pool_size(s->pool)); // alone it fits
     sequence->state = SEQUENCE_WAITING;
     sequence->n_cached = -1;
     sequence_queue_insert(&s->waiting, sequence);
-}
-
-static void give_pages(struct scheduler *s, struct sequence *sequence)
-{
-    kv_pool_give(s->pool, sequence->pages, sequence->n_pages);
-    sequence->n_pages = 0;
-    sequence->n_computed = 0;
 }
 
 void scheduler_remove(struct scheduler *s, struct sequence *sequence)
@@ -62,7 +62,7 @@ void scheduler_remove(struct scheduler *s, struct sequence *sequence)
         sequence_queue_remove(&s->running, sequence);
     if (sequence->state == SEQUENCE_PARKED)
         sequence_queue_remove(&s->parked, sequence);
-    give_pages(s, sequence);
+    sequence_give_pages(s, sequence);
     sequence->state = SEQUENCE_OVER;
 }
 
@@ -76,7 +76,7 @@ static void send_back(struct scheduler *s, struct sequence *sequence)
 static void preempt(struct scheduler *s, struct sequence *sequence)
 {
     assert(sequence->step_tokens == 0);
-    give_pages(s, sequence);
+    sequence_give_pages(s, sequence);
     send_back(s, sequence);
     sequence->preemptions++;
     s->preemptions++;
@@ -113,16 +113,16 @@ void scheduler_resume(struct scheduler *s, struct sequence *sequence)
         return;
     sequence_queue_remove(&s->parked, sequence);
     bool may_run = s->running.n < s->limits.sequences_max && !stands_back(s, sequence);
-    if (sequence->n_pages > 0 && may_run) {
+    if (sequence_has_pages(s, sequence) && may_run) {
         sequence->state = SEQUENCE_RUNNING;
         sequence_queue_insert(&s->running, sequence);
         return;
     }
-    if (sequence->n_pages > 0) { // others have its place in the batch
+    if (sequence_has_pages(s, sequence)) { // others have its place in the batch
         sequence->preemptions++;
         s->preemptions++;
     }
-    give_pages(s, sequence);
+    sequence_give_pages(s, sequence);
     sequence->state = SEQUENCE_WAITING;
     sequence_queue_insert(&s->waiting, sequence);
 }
@@ -154,7 +154,7 @@ static void lose_pages(struct scheduler *s, struct sequence *sequence)
     assert(sequence->step_tokens == 0);
     if (sequence->replay_end < sequence->n_computed)
         sequence->replay_end = sequence->n_computed;
-    give_pages(s, sequence);
+    sequence_give_pages(s, sequence);
 }
 
 void scheduler_start_over(struct scheduler *s)
@@ -172,11 +172,11 @@ void scheduler_start_over(struct scheduler *s)
 static bool reclaim_parked(struct scheduler *s)
 {
     struct sequence *sequence = s->parked.last;
-    while (sequence && sequence->n_pages == 0)
+    while (sequence && !sequence_has_pages(s, sequence))
         sequence = sequence->previous;
     if (!sequence)
         return false;
-    give_pages(s, sequence);
+    sequence_give_pages(s, sequence);
     sequence->preemptions++;
     s->preemptions++;
     return true;
@@ -224,11 +224,7 @@ static void join_queue(struct scheduler *s, struct room *room, struct sequence *
 // Pages for one more token of a decoding sequence. False when it had to give way itself.
 static bool grow(struct scheduler *s, struct sequence *sequence)
 {
-    int32_t missing = (int32_t)kv_pages_for(sequence->n_tokens) - sequence->n_pages;
-    assert(missing <= 1 && sequence->n_pages + missing <= sequence->pages_max);
-    if (missing <= 0)
-        return true;
-    while (!kv_pool_take(s->pool, 1, sequence->pages + sequence->n_pages)) {
+    while (!sequence_take_missing(s, sequence, sequence->n_tokens)) {
         if (reclaim_parked(s))
             continue;
         struct sequence *newest = s->running.last;
@@ -236,7 +232,6 @@ static bool grow(struct scheduler *s, struct sequence *sequence)
         if (newest == sequence)
             return false;
     }
-    sequence->n_pages++;
     return true;
 }
 
@@ -263,56 +258,21 @@ static void plan_chunk(struct scheduler *s, struct room *room, struct sequence *
     n = n < room->rows ? n : room->rows;
     for (int32_t excess; n > 0 && (excess = logits_of(sequence, n).n - room->logit_rows) > 0;)
         n -= excess; // rows that want logits stand at the end
+    // of layers with windows pages are taken as the window moves on
+    while (n > 0 && !sequence_take_missing(s, sequence, sequence->n_computed + n))
+        n -= (sequence->n_computed + n - 1) % KV_PAGE_TOKENS + 1;
     if (n > 0)
         join_queue(s, room, sequence, n);
 }
 
-static bool may_grow(const struct sequence *sequence)
-{
-    return sequence->n_pages < sequence->pages_max;
-}
-
-// A page in reserve for each that runs and may grow: a start that pushes itself out again would be
+// Pages in reserve for each that runs and may grow: a start that pushes itself out again would be
 // for nothing.
 static int64_t pages_in_reserve(const struct scheduler *s)
 {
     int64_t reserve = 0;
     for (const struct sequence *other = s->running.first; other; other = other->next)
-        reserve += may_grow(other);
+        reserve += sequence_reserve(s, other);
     return reserve;
-}
-
-// What a waiting sequence need not compute. The pages stand in its table already, unheld.
-struct known_prefix {
-    int32_t n_pages;
-    int32_t n_host; // of these: to be copied into pages that are taken
-    int32_t n_free; // ... free pages, which are taken by holding them
-    struct page_chain chain;
-};
-
-// Tokens that a sequence could do without computing: not the last one, whose logits it needs, and
-// none of a prompt whose logits are still to be handed out.
-static int32_t dispensable_tokens(const struct sequence *sequence)
-{
-    bool all = !sequence->prompt_logits || sequence->n_prompt_logits == sequence->n_prompt;
-    return all ? sequence->n_tokens - 1 : sequence->n_prompt_logits;
-}
-
-static struct known_prefix find_known_prefix(const struct scheduler *s, struct sequence *sequence)
-{
-    struct known_prefix prefix = {0};
-    page_chain_begin(&prefix.chain, sequence->scope);
-    if (!s->cache)
-        return prefix;
-    prefix.n_pages =
-        prefix_cache_find(s->cache, &prefix.chain, sequence->tokens,
-                          dispensable_tokens(sequence) / KV_PAGE_TOKENS, sequence->pages);
-    for (int32_t i = 0; i < prefix.n_pages; i++)
-        if (prefix_cache_is_host(s->cache, sequence->pages[i]))
-            prefix.n_host++;
-        else
-            prefix.n_free += kv_pool_is_free(s->pool, sequence->pages[i]);
-    return prefix;
 }
 
 static bool same_page(const struct sequence *a, const struct sequence *b, int32_t page)
@@ -325,7 +285,7 @@ static bool same_page(const struct sequence *a, const struct sequence *b, int32_
 static int32_t pages_in_the_making(const struct sequence *running, const struct sequence *waiting,
                                    int32_t n_known)
 {
-    int32_t most = dispensable_tokens(waiting) / KV_PAGE_TOKENS;
+    int32_t most = sequence_dispensable(waiting) / KV_PAGE_TOKENS;
     if (most > running->n_tokens / KV_PAGE_TOKENS)
         most = running->n_tokens / KV_PAGE_TOKENS;
     if (running->scope != waiting->scope || sequence_remaining(running) <= 1 || n_known >= most ||
@@ -353,9 +313,7 @@ static bool is_in_the_making(const struct scheduler *s, const struct sequence *w
 static bool may_start(const struct scheduler *s, const struct sequence *sequence,
                       const struct known_prefix *prefix, int64_t reserve)
 {
-    int32_t shared = prefix->n_pages - prefix->n_host - prefix->n_free; // held by others, too
-    int64_t taken = kv_pages_for(sequence->n_tokens) - shared;
-    return taken + reserve <= kv_pool_available(s->pool);
+    return sequence_start_takes(s, sequence, prefix) + reserve <= kv_pool_available(s->pool);
 }
 
 static bool make_room(struct scheduler *s, struct sequence *sequence, struct known_prefix *prefix,
@@ -364,7 +322,7 @@ static bool make_room(struct scheduler *s, struct sequence *sequence, struct kno
     while (!may_start(s, sequence, prefix, reserve)) {
         if (!reclaim_parked(s))
             return false;
-        *prefix = find_known_prefix(s, sequence); // pages of it may be free now, or forgotten
+        *prefix = sequence_known_prefix(s, sequence); // pages of it may be free now, or forgotten
     }
     return true;
 }
@@ -386,22 +344,7 @@ static void note_first_start(struct scheduler *s, struct sequence *sequence,
 static void start_sequence(struct scheduler *s, struct sequence *sequence,
                            const struct known_prefix *prefix)
 {
-    int32_t n_pages = (int32_t)kv_pages_for(sequence->n_tokens);
-    if (prefix->n_pages)
-        prefix_cache_hold(s->cache, sequence->pages, prefix->n_pages); // first, lest they are taken
-    bool taken = true;
-    for (int32_t i = 0; i < prefix->n_pages && prefix->n_host; i++)
-        if (prefix_cache_is_host(s->cache, sequence->pages[i])) {
-            int32_t place = sequence->pages[i];
-            taken = kv_pool_take(s->pool, 1, &sequence->pages[i]) && taken;
-            prefix_cache_load(s->cache, place, sequence->pages[i]);
-        }
-    taken = kv_pool_take(s->pool, n_pages - prefix->n_pages, sequence->pages + prefix->n_pages) &&
-            taken;
-    assert(taken && n_pages <= sequence->pages_max);
-    sequence->n_pages = n_pages;
-    sequence->n_computed = prefix->n_pages * KV_PAGE_TOKENS;
-    sequence->chain = prefix->chain;
+    sequence_take_first(s, sequence, prefix);
     note_first_start(s, sequence, prefix);
     s->host_loads += (uint64_t)prefix->n_host;
     sequence_queue_remove(&s->waiting, sequence);
@@ -444,13 +387,13 @@ static void start_waiting(struct scheduler *s, struct room *room)
         if (room->rows < 1 || room->logit_rows < 1 || s->running.n >= s->limits.sequences_max ||
             n_seen++ >= s->limits.sequences_max)
             return;
-        struct known_prefix prefix = find_known_prefix(s, sequence);
+        struct known_prefix prefix = sequence_known_prefix(s, sequence);
         if (is_in_the_making(s, sequence, &prefix))
             continue;
         if (!make_room(s, sequence, &prefix, reserve))
             return;
         start_sequence(s, sequence, &prefix);
-        reserve += may_grow(sequence);
+        reserve += sequence_reserve(s, sequence);
         plan_chunk(s, room, sequence);
     }
 }
@@ -484,6 +427,7 @@ static void lay_out(struct scheduler *s)
             .position = sequence->n_computed,
             .pages = sequence->pages,
             .n_pages = (int32_t)kv_pages_for(sequence->n_computed + sequence->step_tokens),
+            .pages_stride = sequence->pages_max,
         };
         memcpy(s->tokens + row, sequence->tokens + sequence->n_computed,
                (size_t)sequence->step_tokens * sizeof *s->tokens);
@@ -504,6 +448,17 @@ static void add_copies(struct scheduler *s, uint64_t loads_before)
     s->host_stores += (uint64_t)s->step.n_copies - (s->host_loads - loads_before);
 }
 
+static void fill_step(struct scheduler *s)
+{
+    struct room room = {s->limits.rows_max, s->limits.logit_rows_max};
+    uint64_t preemptions = s->preemptions;
+    plan_decoding(s, &room);
+    spare_decoding(s, &room);
+    plan_prompts(s, &room);
+    if (s->preemptions == preemptions) // else what starts would be pushed out again
+        start_waiting(s, &room);
+}
+
 int32_t scheduler_plan(struct scheduler *s)
 {
     if (s->cache)
@@ -517,14 +472,14 @@ int32_t scheduler_plan(struct scheduler *s)
         .logit_full = s->logit_full,
     };
     s->n_prefill_rows = 0;
-    struct room room = {s->limits.rows_max, s->limits.logit_rows_max};
     park_paused(s);
-    uint64_t preemptions = s->preemptions;
-    plan_decoding(s, &room);
-    spare_decoding(s, &room);
-    plan_prompts(s, &room);
-    if (s->preemptions == preemptions) // else what starts would be pushed out again
-        start_waiting(s, &room);
+    fill_step(s);
+    // Prompts that wait for each other's pages would wait for ever: the newest starts over.
+    while (s->step.n_sequences == 0 && s->running.n > 0) {
+        if (!reclaim_parked(s))
+            preempt(s, s->running.last);
+        fill_step(s);
+    }
     lay_out(s);
     if (s->cache)
         add_copies(s, loads);
@@ -532,15 +487,6 @@ int32_t scheduler_plan(struct scheduler *s)
     if (s->step.n_rows > 0)
         s->step.number++;
     return s->step.n_rows;
-}
-
-static void share_whole_pages(struct scheduler *s, struct sequence *member)
-{
-    while ((member->chain.n_pages + 1) * KV_PAGE_TOKENS <= member->n_computed) {
-        int32_t page = member->chain.n_pages;
-        prefix_cache_put(s->cache, &member->chain, member->tokens + (size_t)page * KV_PAGE_TOKENS,
-                         member->pages[page]);
-    }
 }
 
 static void count_replayed(struct scheduler *s, const struct sequence *member)
@@ -560,7 +506,8 @@ void scheduler_member_done(struct scheduler *s, struct sequence *member)
     if (member->n_computed > member->computed_most)
         member->computed_most = member->n_computed;
     if (s->cache)
-        share_whole_pages(s, member);
+        sequence_share_whole(s, member);
+    sequence_release_behind(s, member);
 }
 
 void scheduler_member_lost(struct sequence *member)

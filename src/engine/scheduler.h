@@ -3,7 +3,8 @@
 // Sequences that decode go first, one token each. Prompts get a part of what is left of the budget,
 // so that a step does not hold up who decodes, and all of it where nobody does: in chunks, by
 // priority, and first come first served among equals. A sequence takes the pages of all its known
-// tokens when it starts, so only decoding takes further ones; when none is left, the last one in
+// tokens when it starts, so only decoding takes further ones (of layers with a window as many as it
+// ever holds, and gives back what the window has left behind); when none is left, the last one in
 // that order gives its pages back and starts over later from its tokens (preemption by recompute).
 // Whole pages that the prefix cache knows are shared instead of computed, also by a sequence that
 // starts over. Results do not depend on any of this (docs/numerics.md).
@@ -25,6 +26,7 @@ struct scheduler_limits {
 
 struct scheduler {
     struct scheduler_limits limits;
+    struct kv_layout kv;
     struct kv_pool *pool;       // borrowed
     struct prefix_cache *cache; // borrowed; NULL: no page is shared
     struct sequence_queue waiting, running, parked;
@@ -44,8 +46,10 @@ struct scheduler {
     int32_t n_prefill_rows; // of the step: rows of prompts or of sequences that start over
 };
 
+// `kv` NULL: all layers are one group that keeps everything.
 enum status scheduler_init(struct scheduler *scheduler, const struct scheduler_limits *limits,
-                           struct kv_pool *pool, struct prefix_cache *cache) STATUS_MUST_USE;
+                           const struct kv_layout *kv, struct kv_pool *pool,
+                           struct prefix_cache *cache) STATUS_MUST_USE;
 void scheduler_fini(struct scheduler *scheduler); // sequences are the caller's
 
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "engine/prefix_cache.h"
+#include "model/kv_layout.h"
 
 enum sequence_state {
     SEQUENCE_NEW,
@@ -40,8 +41,13 @@ struct sequence {
     int32_t n_losses;         // so many in a row were with it, and it got no further in between
     int32_t computed_at_loss; // computed_most then
 
-    int32_t *pages; // [pages_max]
-    int32_t n_pages, pages_max;
+    // Page ids of each group of layers: [n_groups][pages_max]. Of group g those of spans[g] are
+    // held; those before it are behind the group's window, and given back.
+    int32_t *pages;
+    int32_t pages_max;
+    struct page_span {
+        int32_t begin, end;
+    } spans[KV_GROUPS_MAX];
 
     uint64_t scope;          // whose pages it may share (prefix_cache.h)
     struct page_chain chain; // of its pages that the prefix cache has been told of

@@ -21,6 +21,11 @@ struct places {
     size_t sequences, tokens, logit_rows, logit_full, pages, copies, end;
 };
 
+static int32_t groups_of(const struct step_limits *limits)
+{
+    return limits->kv_groups > 0 ? limits->kv_groups : 1;
+}
+
 static bool place_array(size_t *end, size_t count, size_t item_bytes, size_t *out)
 {
     size_t bytes;
@@ -86,7 +91,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
     int64_t n_pages = 0;
     for (int32_t i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *in = &step->sequences[i];
-        assert(n_pages + in->n_pages <= limits->page_entries_max);
+        assert(n_pages + (int64_t)groups_of(limits) * in->n_pages <= limits->page_entries_max);
         out[i] = (struct plan_sequence){
             .position = in->position,
             .first_page = n_pages,
@@ -94,9 +99,12 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
             .n_tokens = in->n_tokens,
             .n_pages = in->n_pages,
         };
-        copy_array(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->pages, in->n_pages,
-                   sizeof(int32_t));
-        n_pages += in->n_pages;
+        for (int group = 0; group < groups_of(limits); group++) {
+            copy_array(base + places.pages + (size_t)n_pages * sizeof(int32_t),
+                       in->pages + (size_t)group * (size_t)in->pages_stride, in->n_pages,
+                       sizeof(int32_t));
+            n_pages += in->n_pages;
+        }
     }
 }
 
@@ -115,8 +123,10 @@ static enum status wrong_plan(const char *what, int64_t found, int64_t least, in
 static enum status check_sequence(const struct plan_sequence *sequence,
                                   const struct step_limits *limits)
 {
+    int64_t n_pages = (int64_t)sequence->n_pages * groups_of(limits);
     CHECK(sequence->n_pages, 1, limits->page_entries_max);
-    CHECK(sequence->first_page, 0, limits->page_entries_max - sequence->n_pages);
+    CHECK(n_pages, 1, limits->page_entries_max);
+    CHECK(sequence->first_page, 0, limits->page_entries_max - n_pages);
     return OK;
 }
 
@@ -168,6 +178,7 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
             .position = in[i].position,
             .pages = pages + in[i].first_page,
             .n_pages = in[i].n_pages,
+            .pages_stride = in[i].n_pages,
         };
     }
     return OK;

@@ -12,7 +12,8 @@
 
 struct step_limits {
     int32_t rows_max, sequences_max, logit_rows_max;
-    int64_t page_entries_max; // page ids of all sequences of a step together
+    int32_t kv_groups;        // tables of pages of a sequence; 0: one
+    int64_t page_entries_max; // page ids of all sequences and groups of a step together
     int32_t copies_max;       // pages that move before a step
 };
 

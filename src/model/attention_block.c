@@ -114,7 +114,7 @@ static struct kv_view view_cache(const struct attending *a, int local_head,
         .keys = keys,
         .values = keys + place->head_stride / 2,
         .page_stride = a->m->page_stride,
-        .pages = sequence->pages,
+        .pages = sequence->pages + (size_t)place->group * (size_t)sequence->pages_stride,
     };
 }
 

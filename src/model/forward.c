@@ -4,6 +4,19 @@
 #include <assert.h>
 #include <string.h>
 
+static enum status check_pages(const struct model *m, const struct step *step, int sequence,
+                               int group)
+{
+    const struct step_sequence *q = &step->sequences[sequence];
+    const int32_t *pages = q->pages + (size_t)group * (size_t)q->pages_stride;
+    int64_t i = kv_first_page(m->plan->kv.windows[group], q->position);
+    for (; i * KV_PAGE_TOKENS < q->position + q->n_tokens; i++)
+        if (pages[i] < 0 || pages[i] >= m->kv_pages)
+            return fail(ERR_INTERNAL, "step %lld: sequence %d has page %d; expected one of %lld",
+                        (long long)step->number, sequence, pages[i], (long long)m->kv_pages);
+    return OK;
+}
+
 // A step comes from our own engine, but through memory that ranks share: what would reach beyond
 // our buffers ends the group instead.
 static enum status check_sequences(const struct model *m, const struct step *step)
@@ -21,11 +34,8 @@ static enum status check_sequences(const struct model *m, const struct step *ste
                         "and pages for all positions up to %lld",
                         (long long)step->number, s, q->first_row, q->n_tokens,
                         (long long)q->position, q->n_pages, next, (long long)last);
-        for (int64_t i = 0; i * KV_PAGE_TOKENS < q->position + q->n_tokens; i++)
-            if (q->pages[i] < 0 || q->pages[i] >= m->kv_pages)
-                return fail(ERR_INTERNAL,
-                            "step %lld: sequence %d has page %d; expected one of %lld",
-                            (long long)step->number, s, q->pages[i], (long long)m->kv_pages);
+        for (int group = 0; group < m->plan->kv.n_groups; group++)
+            TRY(check_pages(m, step, s, group));
         next += q->n_tokens;
     }
     if (next != step->n_rows)

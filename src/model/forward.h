@@ -18,6 +18,7 @@
 // Where a layer's keys and values lie in a page.
 struct kv_place {
     size_t offset, head_stride; // bytes; of the layer, and from one local head to the next
+    int group;                  // whose table of pages counts
 };
 
 struct model {
@@ -42,8 +43,8 @@ struct model {
     struct scratch scratch;
 
     void *scratch_memory;
-    // [kv_pages][layers][local kv heads][keys, values]: all of a page is in one place, so that
-    // pages can move
+    // [kv_pages][layers of a group][local kv heads][keys, values]: all of a page is in one place,
+    // so that pages can move
     char *kv_memory;
     char *host_memory;  // [host_pages], the same; NULL: none
     size_t page_stride; // bytes

@@ -1,15 +1,38 @@
-// How much of a page of keys and values each layer has. A page holds KV_PAGE_TOKENS positions of
-// all layers: [layers][local kv heads][keys, values].
+// Which layers' keys and values lie in which pages.
+//
+// Layers that keep all positions and layers that look back within a window are apart: of the latter
+// a sequence holds only the pages of its window. So layers form groups, each of one window, of as
+// many layers as fill a page of one size, and a sequence has a table of pages for each group. All
+// pages are alike and come from one pool. A page holds KV_PAGE_TOKENS positions of its group's
+// layers: [layers][local kv heads][keys, values].
 #ifndef COLROW_MODEL_KV_LAYOUT_H
 #define COLROW_MODEL_KV_LAYOUT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-#include "model/plan.h"
+#include "model/model_config.h"
 
-// Of one KV head, keys and values.
-size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention);
-// Of a layer on a rank; 0 where it has no attention.
-size_t kv_layer_bytes(const struct plan *plan, int rank, int layer);
+enum { KV_GROUPS_MAX = 16 };
+
+struct kv_layout {
+    int32_t n_groups;
+    int64_t windows[KV_GROUPS_MAX]; // of each group; 0: all positions are kept. Those come first
+    uint8_t group_of[LAYERS_MAX];   // of each layer with keys of its own
+};
+
+// From the config alone: all ranks and the front-end find the same.
+void kv_layout_init(struct kv_layout *layout, const struct model_config *config);
+
+// The first page that a query at `position` looks into.
+int64_t kv_first_page(int64_t window, int64_t position);
+// Pages that a sequence of `n_tokens` holds at most, of all groups, when it is computed in chunks
+// of at most `rows_max` tokens.
+int64_t kv_pages_of_sequence(const struct kv_layout *layout, int64_t n_tokens, int32_t rows_max);
+// Of one group.
+int64_t kv_pages_of_group(const struct kv_layout *layout, int group, int64_t n_tokens,
+                          int32_t rows_max);
+// The longest sequence for which `n_pages` are enough.
+int64_t kv_tokens_of_pages(const struct kv_layout *layout, int64_t n_pages, int32_t rows_max);
 
 #endif

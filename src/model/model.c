@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "device/device.h"
 #include "model/forward.h"
-#include "model/kv_layout.h"
+#include "model/kv_bytes.h"
 #include "model/model_weights.h"
 #include "model/plan_build.h"
 
@@ -88,14 +88,16 @@ static enum status place_keys(struct model *m)
 {
     const struct model_config *c = &m->plan->config;
     TRY(arena_take(&m->arena, (size_t)c->num_hidden_layers, sizeof *m->kv, &m->kv));
-    m->page_stride = 0;
+    size_t used[KV_GROUPS_MAX] = {0};
+    m->page_stride = kv_page_bytes(m->plan, m->rank);
     for (int layer = 0; layer < c->num_hidden_layers; layer++) {
         const struct layer_config *l = model_config_layer(c, layer);
-        m->kv[layer] = (struct kv_place){.offset = m->page_stride};
+        int group = m->plan->kv.group_of[layer];
+        m->kv[layer] = (struct kv_place){.offset = used[group], .group = group};
         for (int i = 0; i < l->n_sublayers; i++)
             if (l->sublayers[i].kind == MIX_ATTENTION)
                 m->kv[layer].head_stride = kv_head_bytes(m->plan, &l->sublayers[i].attention);
-        m->page_stride += kv_layer_bytes(m->plan, m->rank, layer);
+        used[group] += kv_layer_bytes(m->plan, m->rank, layer);
     }
     return OK;
 }

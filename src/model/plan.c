@@ -126,6 +126,7 @@ static enum status compile_parts(struct plan *plan, const struct model_config *c
     plan->n_ranks = n_ranks;
     plan->reduction_leaves =
         options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
+    kv_layout_init(&plan->kv, &plan->config);
     TRY(find_cuts(plan));
     TRY(plan_resolve_styles(plan, options, styles));
     plan->residual_sharded = plan->norms == TP_SEQUENCE_PARALLEL;

@@ -12,6 +12,7 @@
 #include "hf/checkpoint.h"
 #include "hf/tp_plan_rules.h"
 #include "model/family.h"
+#include "model/kv_layout.h"
 #include "model/placement.h"
 #include "model/slot.h"
 
@@ -101,6 +102,7 @@ struct plan {
     bool is_untied;        // config.json ties, but the checkpoint stores both; `config` says no
     bool head_is_repeated; // ... with the same bits: `config` says yes, and one copy is loaded
     struct share *shares;  // [n_ranks], outside the layers: of the vocabulary
+    struct kv_layout kv;
     int n_cuts;
     struct cut *cuts;
     uint8_t cut_of[LAYER_KINDS_MAX][SUBLAYERS_MAX]; // of each kind's sublayers
@@ -166,10 +168,10 @@ int64_t plan_count_parameters(const struct plan *plan);
 // What the plan predicts for a rank. Activations are for `rows_max` batch rows. `checkpoint` NULL:
 // all parameters have the type that config.json names.
 struct plan_memory {
-    uint64_t weight_bytes; // packed, in memory
-    uint64_t file_bytes;   // to be read from the checkpoint
-    uint64_t kv_bytes_per_token;
-    uint64_t kv_page_bytes;
+    uint64_t weight_bytes;       // packed, in memory
+    uint64_t file_bytes;         // to be read from the checkpoint
+    uint64_t kv_bytes_per_token; // while all layers keep it
+    uint64_t kv_page_bytes;      // of each page, of which a token has one for each group
     uint64_t scratch_bytes;
 };
 enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint, int rank,

@@ -1,7 +1,7 @@
 #include <assert.h>
 
 #include "base/checked.h"
-#include "model/kv_layout.h"
+#include "model/kv_bytes.h"
 #include "model/plan.h"
 #include "model/scratch.h"
 #include "model/weights.h"
@@ -23,7 +23,7 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
         .weight_bytes = weights.bytes,
         .file_bytes = weights.file_bytes,
         .kv_bytes_per_token = kv,
-        .kv_page_bytes = kv * KV_PAGE_TOKENS,
+        .kv_page_bytes = kv_page_bytes(plan, rank),
         .scratch_bytes = scratch_bytes,
     };
     return OK;

@@ -10,8 +10,10 @@
 struct step_sequence {
     int32_t first_row, n_tokens; // rows [first_row, first_row + n_tokens) of the batch
     int64_t position;            // of its first new token
-    const int32_t *pages;        // page ids; enough for position + n_tokens
-    int32_t n_pages;
+    // Page ids, of each group of layers (model/kv_layout.h): [groups][n_pages], enough for position
+    // + n_tokens. Those behind a group's window are not looked at.
+    const int32_t *pages;
+    int32_t n_pages, pages_stride; // from one group's to the next one's
 };
 
 // A page that moves before anything is computed. Numbers from the model's kv_pages on are pages in

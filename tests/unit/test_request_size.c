@@ -11,6 +11,7 @@ static enum status request_with(struct colrow_sampling sampling, size_t *bytes)
     const struct request_limits limits = {.vocab_size = 128256,
                                           .max_model_len = 131072,
                                           .kv_pool_tokens = 131072,
+                                          .kv_groups = 1,
                                           .generation = &generation};
     const int32_t ids[] = {1, 2, 3};
     struct request *request = NULL;

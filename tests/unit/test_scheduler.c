@@ -139,7 +139,7 @@ static void paused_sequences_take_no_part(void **state)
     scheduler_pause(&f.scheduler, slow);
     assert_int_equal(slow->state, SEQUENCE_RUNNING);
     execute(&f);
-    int32_t had = slow->n_tokens, n_pages = slow->n_pages;
+    int32_t had = slow->n_tokens, n_pages = slow->spans[0].end;
     struct sequence *third = add(&f, 5, 5, false); // gets its place in the batch
     while (scheduler_plan(&f.scheduler) > 0) {
         check_plan(&f);
@@ -150,7 +150,7 @@ static void paused_sequences_take_no_part(void **state)
     assert_true(other->state == SEQUENCE_OVER && third->state == SEQUENCE_OVER);
     assert_int_equal(slow->state, SEQUENCE_PARKED);
     assert_int_equal(slow->n_tokens, had);
-    assert_true(slow->n_pages == n_pages && n_pages > 0 && f.scheduler.preemptions == 0);
+    assert_true(slow->spans[0].end == n_pages && n_pages > 0 && f.scheduler.preemptions == 0);
     scheduler_resume(&f.scheduler, slow);
     scheduler_resume(&f.scheduler, slow);
     assert_int_equal(scheduler_plan(&f.scheduler), 1); // nothing is computed again
@@ -186,7 +186,7 @@ static void paused_sequences_give_way(void **state)
     execute(&f);
     while (long_one->state != SEQUENCE_OVER && scheduler_plan(&f.scheduler) > 0)
         execute(&f);
-    assert_true(slow->n_pages == 0 && slow->state == SEQUENCE_PARKED);
+    assert_true(slow->spans[0].end == 0 && slow->state == SEQUENCE_PARKED);
     assert_true(f.scheduler.preemptions > 0);
     struct sequence *a = add(&f, 5, 5, false), *b = add(&f, 5, 5, false);
     assert_true(scheduler_plan(&f.scheduler) > 0);
@@ -265,7 +265,7 @@ static void failed_reservations_leave_nothing(void **state)
     for (long n = 1; n <= 5; n++) {
         memory_fail_after(n);
         assert_int_equal(
-            scheduler_init(&scheduler, &(struct scheduler_limits){4, 16, 4}, NULL, NULL),
+            scheduler_init(&scheduler, &(struct scheduler_limits){4, 16, 4}, NULL, NULL, NULL),
             ERR_MEMORY);
         memory_fail_after(0);
     }

@@ -1,0 +1,221 @@
+#include "engine/scheduler_pages.h"
+
+#include <assert.h>
+
+static int32_t *table_of(const struct sequence *sequence, int group)
+{
+    return sequence->pages + (size_t)group * (size_t)sequence->pages_max;
+}
+
+static int32_t first_page(const struct scheduler *s, int group, int32_t n_computed)
+{
+    return (int32_t)kv_first_page(s->kv.windows[group], n_computed);
+}
+
+void sequence_give_pages(struct scheduler *s, struct sequence *sequence)
+{
+    for (int group = s->kv.n_groups - 1; group >= 0; group--) {
+        struct page_span *span = &sequence->spans[group];
+        kv_pool_give(s->pool, table_of(sequence, group) + span->begin, span->end - span->begin);
+        *span = (struct page_span){0, 0};
+    }
+    sequence->n_computed = 0;
+}
+
+bool sequence_has_pages(const struct scheduler *s, const struct sequence *sequence)
+{
+    for (int group = 0; group < s->kv.n_groups; group++)
+        if (sequence->spans[group].begin < sequence->spans[group].end)
+            return true;
+    return false;
+}
+
+void sequence_release_behind(struct scheduler *s, struct sequence *sequence)
+{
+    for (int group = 0; group < s->kv.n_groups; group++) {
+        struct page_span *span = &sequence->spans[group];
+        int32_t *pages = table_of(sequence, group);
+        int32_t first = first_page(s, group, sequence->n_computed);
+        first = first < span->end ? first : span->end;
+        if (first <= span->begin)
+            continue;
+        kv_pool_give(s->pool, pages + span->begin, first - span->begin);
+        for (; span->begin < first; span->begin++)
+            pages[span->begin] = -1;
+    }
+}
+
+bool sequence_take_missing(struct scheduler *s, struct sequence *sequence, int32_t n_tokens)
+{
+    int32_t end = (int32_t)kv_pages_for(n_tokens);
+    int64_t missing = 0;
+    assert(end <= sequence->pages_max);
+    for (int group = 0; group < s->kv.n_groups; group++)
+        if (sequence->spans[group].end < end)
+            missing += end - sequence->spans[group].end;
+    if (missing > kv_pool_available(s->pool))
+        return false;
+    for (int group = 0; missing && group < s->kv.n_groups; group++) {
+        struct page_span *span = &sequence->spans[group];
+        if (span->end >= end)
+            continue;
+        bool taken = kv_pool_take(s->pool, end - span->end, table_of(sequence, group) + span->end);
+        assert(taken);
+        (void)taken;
+        span->end = end;
+    }
+    return true;
+}
+
+int64_t sequence_reserve(const struct scheduler *s, const struct sequence *sequence)
+{
+    return sequence->spans[0].end < sequence->pages_max ? s->kv.n_groups : 0;
+}
+
+// ---- known prefixes ----
+
+int32_t sequence_dispensable(const struct sequence *sequence)
+{
+    bool all = !sequence->prompt_logits || sequence->n_prompt_logits == sequence->n_prompt;
+    return all ? sequence->n_tokens - 1 : sequence->n_prompt_logits;
+}
+
+// How many of the first `n` pages are of use when a group but the first needs those of its window:
+// fills its table, and goes back until they are all known.
+static int32_t find_beside(const struct scheduler *s, struct sequence *sequence, int group,
+                           int32_t n)
+{
+    const int32_t *first = table_of(sequence, 0);
+    int32_t *pages = table_of(sequence, group);
+    for (int32_t i = n; i > first_page(s, group, n * KV_PAGE_TOKENS);) {
+        i--;
+        pages[i] = prefix_cache_beside(s->cache, first[i], group);
+        if (pages[i] < 0)
+            n = i; // nothing behind it is of use either
+    }
+    return n;
+}
+
+// Until all groups agree.
+static int32_t find_common(const struct scheduler *s, struct sequence *sequence, int32_t n)
+{
+    for (int32_t before = -1; before != n;) {
+        before = n;
+        for (int group = 1; group < s->kv.n_groups; group++)
+            n = find_beside(s, sequence, group, n);
+    }
+    return n;
+}
+
+static void count_places(const struct scheduler *s, const struct sequence *sequence,
+                         struct known_prefix *prefix)
+{
+    for (int group = 0; group < s->kv.n_groups; group++) {
+        const int32_t *pages = table_of(sequence, group);
+        int32_t i = first_page(s, group, prefix->n_pages * KV_PAGE_TOKENS);
+        for (; i < prefix->n_pages; i++) {
+            prefix->n_held++;
+            if (prefix_cache_is_host(s->cache, pages[i]))
+                prefix->n_host++;
+            else
+                prefix->n_free += kv_pool_is_free(s->pool, pages[i]);
+        }
+    }
+}
+
+struct known_prefix sequence_known_prefix(const struct scheduler *s, struct sequence *sequence)
+{
+    struct known_prefix prefix = {0};
+    page_chain_begin(&prefix.chain, sequence->scope);
+    if (!s->cache)
+        return prefix;
+    int32_t most = sequence_dispensable(sequence) / KV_PAGE_TOKENS;
+    prefix.n_pages =
+        prefix_cache_find(s->cache, &prefix.chain, sequence->tokens, most, table_of(sequence, 0));
+    int32_t common = find_common(s, sequence, prefix.n_pages);
+    if (common < prefix.n_pages) {
+        page_chain_begin(&prefix.chain, sequence->scope);
+        prefix.n_pages = prefix_cache_find(s->cache, &prefix.chain, sequence->tokens, common,
+                                           table_of(sequence, 0));
+        assert(prefix.n_pages == common);
+    }
+    count_places(s, sequence, &prefix);
+    return prefix;
+}
+
+// Where a group's pages end when the sequence starts behind `n_known` pages: all of its tokens', or
+// as many as it ever holds.
+static int32_t first_end(const struct scheduler *s, const struct sequence *sequence, int group,
+                         int32_t n_known)
+{
+    int32_t all = (int32_t)kv_pages_for(sequence->n_tokens);
+    int64_t most = first_page(s, group, n_known * KV_PAGE_TOKENS) +
+                   kv_pages_of_group(&s->kv, group, sequence->n_tokens, s->limits.rows_max);
+    return most < all ? (int32_t)most : all;
+}
+
+int64_t sequence_start_takes(const struct scheduler *s, const struct sequence *sequence,
+                             const struct known_prefix *prefix)
+{
+    int64_t taken = 0;
+    for (int group = 0; group < s->kv.n_groups; group++)
+        taken += first_end(s, sequence, group, prefix->n_pages) -
+                 first_page(s, group, prefix->n_pages * KV_PAGE_TOKENS);
+    return taken - (prefix->n_held - prefix->n_host - prefix->n_free); // those others hold, too
+}
+
+static bool load_host_pages(struct scheduler *s, int32_t *pages, int32_t n)
+{
+    bool taken = true;
+    for (int32_t i = 0; i < n; i++)
+        if (prefix_cache_is_host(s->cache, pages[i])) {
+            int32_t place = pages[i];
+            taken = kv_pool_take(s->pool, 1, &pages[i]) && taken;
+            prefix_cache_load(s->cache, place, pages[i]);
+        }
+    return taken;
+}
+
+void sequence_take_first(struct scheduler *s, struct sequence *sequence,
+                         const struct known_prefix *prefix)
+{
+    bool taken = true;
+    sequence->n_computed = prefix->n_pages * KV_PAGE_TOKENS;
+    sequence->chain = prefix->chain;
+    for (int group = 0; group < s->kv.n_groups; group++) { // first, lest they are taken
+        struct page_span *span = &sequence->spans[group];
+        span->begin = first_page(s, group, sequence->n_computed);
+        span->end = prefix->n_pages;
+        for (int32_t i = 0; i < span->begin; i++)
+            table_of(sequence, group)[i] = -1;
+        if (span->begin < span->end)
+            prefix_cache_hold(s->cache, table_of(sequence, group) + span->begin,
+                              span->end - span->begin);
+    }
+    for (int group = 0; group < s->kv.n_groups; group++) {
+        struct page_span *span = &sequence->spans[group];
+        int32_t *pages = table_of(sequence, group);
+        int32_t end = first_end(s, sequence, group, prefix->n_pages);
+        if (prefix->n_host)
+            taken = load_host_pages(s, pages + span->begin, span->end - span->begin) && taken;
+        taken = kv_pool_take(s->pool, end - span->end, pages + span->end) && taken;
+        span->end = end;
+        assert(end <= sequence->pages_max);
+    }
+    assert(taken);
+    (void)taken;
+}
+
+void sequence_share_whole(struct scheduler *s, struct sequence *sequence)
+{
+    struct page_chain *chain = &sequence->chain;
+    while ((chain->n_pages + 1) * KV_PAGE_TOKENS <= sequence->n_computed) {
+        int32_t page = chain->n_pages;
+        const int32_t *tokens = sequence->tokens + (size_t)page * KV_PAGE_TOKENS;
+        prefix_cache_put(s->cache, chain, tokens, table_of(sequence, 0)[page]);
+        for (int group = 1; group < s->kv.n_groups; group++)
+            if (page >= sequence->spans[group].begin)
+                prefix_cache_put_beside(s->cache, chain, group, tokens,
+                                        table_of(sequence, group)[page]);
+    }
+}

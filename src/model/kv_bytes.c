@@ -1,0 +1,32 @@
+#include "model/kv_bytes.h"
+
+#include "device/kernels.h"
+
+size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention)
+{
+    return 2 * (size_t)KV_PAGE_TOKENS * (size_t)attention->head_dim * compute_bytes(plan->cache);
+}
+
+size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)
+{
+    const struct layer_config *l = model_config_layer(&plan->config, layer);
+    size_t bytes = 0;
+    for (int i = 0; i < l->n_sublayers; i++) {
+        if (l->sublayers[i].kind != MIX_ATTENTION || l->sublayers[i].attention.keys_of_earlier)
+            continue;
+        const struct range heads = plan_cut_of(plan, layer, i)->shares[rank].kv_heads;
+        bytes +=
+            (size_t)(heads.end - heads.begin) * kv_head_bytes(plan, &l->sublayers[i].attention);
+    }
+    return bytes;
+}
+
+size_t kv_page_bytes(const struct plan *plan, int rank)
+{
+    size_t groups[KV_GROUPS_MAX] = {0}, most = 0;
+    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+        groups[plan->kv.group_of[layer]] += kv_layer_bytes(plan, rank, layer);
+    for (int i = 0; i < plan->kv.n_groups; i++)
+        most = groups[i] > most ? groups[i] : most;
+    return most;
+}

@@ -1,0 +1,16 @@
+// How much memory keys and values take on a rank.
+#ifndef COLROW_MODEL_KV_BYTES_H
+#define COLROW_MODEL_KV_BYTES_H
+
+#include <stddef.h>
+
+#include "model/plan.h"
+
+// Of one KV head in a page, keys and values.
+size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention);
+// Of a layer in a page; 0 where it has no keys of its own.
+size_t kv_layer_bytes(const struct plan *plan, int rank, int layer);
+// Of a page, which has room for the layers of any group.
+size_t kv_page_bytes(const struct plan *plan, int rank);
+
+#endif
