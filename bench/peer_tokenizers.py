@@ -5,7 +5,7 @@
     python3 bench/peer_tokenizers.py [--rounds 11] FOLDER ...
 
 A FOLDER holds a tokenizer.json. The text: this repository's English, its C code, and the translations that programs
-of this machine bring along (gettext) in languages that are written in other scripts. Of each round `tokenizers` may
+of this machine bring along (gettext), most in other scripts. Seconds are of processor time. Of each round `tokenizers` may
 show encode() or encode_batch_fast(), whichever is quicker; its cache of words is warm from the round before, ours is
 empty at each call. Medians; the ids must be equal.
 """
@@ -81,9 +81,9 @@ def ids_hash(ids):
 
 
 def timed(call):
-    begun = time.perf_counter()
+    begun = time.process_time()
     result = call()
-    return time.perf_counter() - begun, result
+    return time.process_time() - begun, result
 
 
 def spread(values):
