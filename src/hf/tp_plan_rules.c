@@ -179,10 +179,11 @@ static enum status read_plan(const char *name, json_t *root, const char *const *
     if (json_is_object(plans)) {
         json_t *entry = find_familys(plans, model_types);
         if (!entry)
-            return fail(ERR_INPUT,
-                        "%s: has %zu families' plans, but none for model_type \"%s\"; give a file "
-                        "with rules \"pattern\": \"style\", or none for colrow's own plan",
-                        name, json_object_size(plans), *model_types ? *model_types : "");
+            return fail(
+                ERR_INPUT,
+                "%s: has %zu families' plans, but none for model_type \"%s\"; expected one, or "
+                "rules \"pattern\": \"style\" alone",
+                name, json_object_size(plans), *model_types ? *model_types : "");
         return read_familys(name, entry, out);
     }
     const json_t *base = json_object_get(root, base_key);
