@@ -1,6 +1,7 @@
 #include "text/sentencepiece.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,9 @@ static enum status read_piece(struct sentencepiece *model, const char *where,
         }
     }
     TRY(check_piece_text(where, piece.text, piece.length));
+    if (!isfinite(piece.score)) // there is no order of pieces then
+        return fail(ERR_INPUT, "%s: piece \"%s\" has the score %g; expected a number", where,
+                    text_show(piece.text, piece.length), (double)piece.score);
     if (model->n >= VOCABULARY_TOKENS_MAX)
         return fail(ERR_INPUT, "%s: has too many pieces; at most %d are allowed", where,
                     VOCABULARY_TOKENS_MAX);
