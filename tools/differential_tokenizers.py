@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""Random tokenizer folders and patterns: colrow's ids and texts beside Transformers' and tokenizers'.
+"""Random tokenizer folders, patterns and parts: colrow's ids and texts beside Transformers' and tokenizers'.
 
-    COLROW=build/release/colrow python3 tools/differential_tokenizers.py [--folders 200] [--patterns 300] [--seed 1]
+    COLROW=build/release/colrow python3 tools/differential_tokenizers.py [--folders 200] [--patterns 300] [--parts 500] [--seed 1]
+
+Folders are tokenizer.json with the files beside it, patterns are regular expressions, parts are tokenizer.json alone with
+every model, normalizer, pre-tokenizer, decoder and post-processor, and also streamed (tokenizer_parts.py; these go through
+tests/test_tokenizer_parts beside the binary).
 
 Needs transformers 5.24 and tokenizers 0.23 (not part of `make test`). A folder (or pattern) counts as equal when all
 answers are; as refused when colrow ends with a sentence; as different when one answer differs. Ends with 1 when any
@@ -12,6 +16,8 @@ import collections
 import json
 import os
 import random
+import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +29,7 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_OFFLINE"] = "1"
 warnings.filterwarnings("ignore")
 
+import tokenizer_parts  # noqa: E402
 from differential_patterns import random_pattern, random_pattern_text  # noqa: E402
 
 COLROW = os.path.abspath(os.environ.get("COLROW", "build/release/colrow"))
@@ -194,20 +201,15 @@ def pieces(rng):
                 ignore_merges=rng.random() < .2)
 
 
-def other_model(rng):
-    if rng.random() < .5:
-        model = {"type": "Unigram", "unk_id": 0, "byte_fallback": False,
-                 "vocab": [["<unk>", 0.0], ["▁", -1.0], ["a", -2.0], ["▁a", -1.5]]}
-    else:
-        model = {"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##",
-                 "max_input_chars_per_word": 100, "vocab": {"<unk>": 0, "a": 1, "##b": 2}}
-    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-            "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": model}
+def other_parts(rng):
+    """Any model and parts. Transformers asks for "type" in the model."""
+    config = tokenizer_parts.random_config(rng, [tokenizer_parts.random_text(rng) for _ in range(12)])
+    return config if "type" in config["model"] else other_parts(rng)
 
 
 def tokenizer_json(rng):
-    if rng.random() < .04:
-        return other_model(rng)
+    if rng.random() < .3:
+        return other_parts(rng)
     parts = byte_level(rng) if rng.random() < .5 else pieces(rng)
     vocab = parts.pop("vocab")
     merges = parts.pop("merges")
@@ -239,6 +241,10 @@ def config_files(rng, tokenizer):
         ["PreTrainedTokenizerFast"] * 4 + ["LlamaTokenizer", "LlamaTokenizerFast", "Qwen2Tokenizer", "GPT2TokenizerFast",
                                            "GPTNeoXTokenizerFast", "GemmaTokenizer", "TokenizersBackend", "CohereTokenizerFast",
                                            "Qwen3_5Tokenizer", "CodeLlamaTokenizer", "SomethingTokenizer"])
+    # Other classes make BPE without merges of other models: docs/compatibility.md.
+    other = tokenizer["model"]["type"] != "BPE"
+    if other:
+        config["tokenizer_class"] = rng.choice(["PreTrainedTokenizerFast", "TokenizersBackend", "SomethingTokenizer"])
     for name in ("bos_token", "eos_token", "unk_token", "pad_token", "image_token", "mask_token"):
         if rng.random() < .4:
             config[name] = token_value(rng, rng.choice(TOKENS)) if rng.random() < .9 else None
@@ -257,7 +263,7 @@ def config_files(rng, tokenizer):
         config["add_bos_token"] = rng.random() < .5
     if rng.random() < .1:
         config["split_special_tokens"] = True
-    if rng.random() < .9:
+    if other or rng.random() < .9:
         files["tokenizer_config.json"] = config
     if rng.random() < .3:
         files["special_tokens_map.json"] = {k: t if rng.random() < .5 else {
@@ -267,7 +273,8 @@ def config_files(rng, tokenizer):
             files["special_tokens_map.json"]["additional_special_tokens"] = rng.sample(TOKENS, 2)
     if rng.random() < .2:
         files["added_tokens.json"] = {t: n + i for i, t in enumerate(rng.sample(TOKENS, 3))}
-    files["config.json"] = {"model_type": rng.choice(["llama"] * 3 + ["mistral", "qwen2", "qwen3", "gemma", "phi3", "gpt2"])}
+    files["config.json"] = {"model_type": rng.choice(["llama"] * 3 + (["mistral"] if other else ["mistral", "qwen2", "qwen3", "gemma",
+                                                                                                       "phi3", "gpt2"]))}
     return files
 
 
@@ -300,6 +307,8 @@ def compare_folder(rng, folder, auto):
     tok, wrong = reference(lambda: auto.from_pretrained(folder))
     if tok is None:
         return "reference refuses", wrong
+    if not tokenizer_parts.is_certain(json.loads(tok.backend_tokenizer.to_str()), tok.backend_tokenizer.to_str(), texts):
+        return "reference by chance", None
     for special in (True, False):
         want, wrong = reference(lambda: [tok(t, add_special_tokens=special)["input_ids"] for t in texts])
         got, said = ask(folder, ["--add-special-tokens"] if special else [], texts)
@@ -357,6 +366,36 @@ def compare_pattern(rng, folder):
     return "equal", None
 
 
+def run_parts(n, seed, keep):
+    """Batches are made in a process each: `tokenizers` aborts on some texts, for lack of memory."""
+    checker = os.path.join(os.path.dirname(COLROW), "tests", "test_tokenizer_parts")
+    counts, folder = collections.Counter(), keep or tempfile.mkdtemp()
+    for first in range(0, n, 50):
+        path = os.path.join(folder, f"parts-{seed}-{first}.json")
+        made = subprocess.run([sys.executable, tokenizer_parts.__file__, str(seed), str(first), str(min(50, n - first)), path],
+                              capture_output=True, timeout=600, preexec_fn=limit_memory)
+        if made.returncode != 0:
+            counts["reference died"] += 1
+            continue
+        r = subprocess.run([checker, path], capture_output=True, timeout=600)
+        out = r.stdout.decode(errors="replace")
+        found = re.search(r"(\d+) tokenizers: (\d+) equal, (\d+) refused, (\d+) different", out)
+        if not found:
+            raise SystemExit(f"the checker died: {r.returncode} {out[-500:]} {r.stderr.decode()[-500:]} on {path}")
+        for kind, times in zip(("tokenizers", "equal", "refused", "different"), found.groups()):
+            counts[kind] += int(times)
+        if r.returncode:
+            print(out)
+        elif not keep:
+            os.remove(path)
+    print(f"parts: {n}: " + ", ".join(f"{k} {v}" for k, v in sorted(counts.items())))
+    return counts["different"] + counts["refused"]
+
+
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+
+
 def run(name, n, seed, keep, compare):
     counts, reasons = collections.Counter(), collections.Counter()
     for i in range(n):
@@ -380,11 +419,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folders", type=int, default=200)
     parser.add_argument("--patterns", type=int, default=300)
+    parser.add_argument("--parts", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="a folder for the inputs that differ")
     a = parser.parse_args()
     from transformers import AutoTokenizer
     different = run("folder", a.folders, a.seed, a.keep, lambda rng, folder: compare_folder(rng, folder, AutoTokenizer))
+    different += run_parts(a.parts, a.seed, a.keep)
     different += run("pattern", a.patterns, a.seed, a.keep, compare_pattern)
     sys.exit(different != 0)
 

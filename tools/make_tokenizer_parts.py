@@ -14,7 +14,25 @@ import os
 import random
 import sys
 
-from tokenizer_parts import random_entry
+from tokenizer_parts import entry_of, random_entry
+
+
+def chosen():
+    """What random files once found."""
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
+    sequence = lambda key, *steps: {"type": "Sequence", key: list(steps)}  # noqa: E731
+    vocab = {t: i for i, t in enumerate(["<unk>", "▁", "a", "b", "ab", "e", "é", "1", "▁1", "⁄", "▁⁄", "2", "▁2", "x", "▁é", "▁x", "▁a"])}
+    words = {"type": "WordLevel", "unk_token": "<unk>", "vocab": vocab}
+    whole = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
+             "post_processor": None, "decoder": None, "model": words}
+    dropped = {"type": "BPE", "unk_token": None, "vocab": vocab, "merges": [["a", "b"]], "fuse_unk": False, "byte_fallback": False,
+               "dropout": None, "continuing_subword_prefix": None, "end_of_word_suffix": None, "ignore_merges": False}
+    yield "composed at the begin", {**whole, "normalizer": sequence("normalizers", {"type": "NFC"}, {"type": "Lowercase"}),
+                                    "pre_tokenizer": metaspace}, ["e\u0301x", "E\u0301 x", "e\u0301", "xe\u0301"]
+    yield "cut inside what one character became", {
+        **whole, "normalizer": {"type": "NFKC"}, "pre_tokenizer": sequence(
+            "pretokenizers", {"type": "Digits", "individual_digits": True}, metaspace)}, ["½x", "x½", "½", "1½"]
+    yield "dropped characters in a long word", {**whole, "model": dropped}, ["a~b" * 30, "ab~" * 40, "~a~b~~a" * 20]
 
 
 def features(config):
@@ -43,7 +61,7 @@ def features(config):
 
 def main():
     out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", "tests", "data", "tokenizers", "parts.json")
-    covered, kept = set(), []
+    covered, kept = set(), [entry_of(name, config, texts) for name, config, texts in chosen()]
     for i in range(4000):
         entry = random_entry(str(i), random.Random(f"shipped {i}"), 6)
         if not entry or len(entry["config"]) > 5000:

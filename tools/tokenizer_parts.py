@@ -1,9 +1,12 @@
 """Random tokenizer.json files of every model, normalizer, pre-tokenizer, decoder and post-processor of `tokenizers`
 0.23, and what `tokenizers` makes of texts with them. For differential_tokenizers.py and make_tokenizer_parts.py.
+
+    tokenizer_parts.py SEED FIRST N OUT_FILE      (what test_tokenizer_parts reads)
 """
 import base64
 import json
 import random
+import sys
 
 import tokenizers
 from tokenizers.decoders import DecodeStream
@@ -369,3 +372,8 @@ def entry_of(name, config, texts):
 def random_entries(seed, first, n):
     made = (random_entry(f"{seed}-{i}", random.Random(f"parts {seed} {i}")) for i in range(first, first + n))
     return [entry for entry in made if entry]
+
+
+if __name__ == "__main__":
+    with open(sys.argv[4], "w", encoding="utf-8") as file:
+        json.dump({"tokenizers": random_entries(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))}, file)

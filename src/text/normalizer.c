@@ -316,8 +316,12 @@ enum status normalizer_apply(const struct normalizer *normalizer, const char *te
         next = swap;
         text = now.length ? now.data : "";
         length = now.length;
-        if (*start > length) // a longer form at the begin than in the whole
+        // The begin's own form may be longer than what it is in the whole, or end inside a
+        // character there.
+        if (*start > length)
             *start = length;
+        while (*start < length && ((unsigned char)text[*start] & 0xC0) == 0x80)
+            ++*start;
         if (length > TEXT_BYTES_MAX) {
             status =
                 fail(ERR_INPUT, "the text grows beyond %zu bytes in the tokenizer", TEXT_BYTES_MAX);

@@ -82,9 +82,25 @@ done:
 
 // ---- a tokenizer's own ----
 
+// The classes that build their own rules build BPE. Of a Unigram tokenizer.json Transformers 5.24
+// makes a BPE model without merges then, which knows only single characters; the model was trained
+// with the file's own rules, which Transformers 4 followed.
+static void keep_rules_of_other_models(struct tokenizer_config *config, const json_t *root)
+{
+    const char *type = json_string_value(json_object_get(json_object_get(root, "model"), "type"));
+    if (!config->class->model || !type || strcmp(type, "BPE") == 0)
+        return;
+    config->plain_class = *config->class;
+    config->plain_class.model = NULL;
+    config->plain_class.post = POST_OF_FILE;
+    config->plain_class.marks = MARKS_NOTHING;
+    config->class = &config->plain_class;
+}
+
 enum status tokenizer_config_use(struct tokenizer_config *config, json_t *root, const char *file)
 {
     assert(config && root && file);
+    keep_rules_of_other_models(config, root);
     TRY(tokenizer_config_resolve(config, root, file));
     return tokenizer_class_use(config, root);
 }

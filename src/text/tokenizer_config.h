@@ -37,7 +37,8 @@ struct tokenizer_config {
     json_t *model_config;         // config.json
     json_t *collected;            // tokens with names of their own
     const struct tokenizer_class *class;
-    bool split_special_tokens; // special tokens are not looked for in texts
+    struct tokenizer_class plain_class; // `class` without what it builds; see special_tokens.c
+    bool split_special_tokens;          // special tokens are not looked for in texts
     // What the files in place of a tokenizer.json bring along (vocab_files.h), NULL: nothing.
     json_t *model_tokens; // without a name; they count where extra_special_tokens does not
     json_t *usual_names;  // name to text, where the folder does not say

@@ -137,10 +137,39 @@ static void parts_are_equal(void **state)
     assert_int_equal(wrong + refused, 0);
 }
 
+// Classes that build BPE leave other models their own rules.
+static void other_models_keep_their_rules(void **state)
+{
+    static const char text[] =
+        "{\"added_tokens\":[],\"normalizer\":{\"type\":\"Lowercase\"},\"pre_tokenizer\":"
+        "{\"type\":\"WhitespaceSplit\"},\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"\","
+        "\"cleanup\":true},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],"
+        "[\"hello\",-1],[\"he\",-1],[\"llo\",-0.5],[\".\",-2]]}}";
+    static const char *const classes[] = {"LlamaTokenizer", "GemmaTokenizer", "Qwen2Tokenizer",
+                                          "GPT2TokenizerFast", "CodeLlamaTokenizer"};
+    (void)state;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        char config[128];
+        struct tokenizer *tokenizer;
+        struct token_ids ids;
+        const char *files[4] = {config};
+        snprintf(config, sizeof config, "{\"tokenizer_class\":\"%s\"}", classes[i]);
+        must(tokenizer_parse_files("x", text, sizeof text - 1, files, &tokenizer));
+        token_ids_init(&ids);
+        must(tokenizer_encode(tokenizer, "HELLO hello.", 12, false, &ids));
+        assert_int_equal(ids.n, 3);
+        assert_int_equal(ids.ids[0], 1);
+        assert_int_equal(ids.ids[2], 4);
+        token_ids_fini(&ids);
+        tokenizer_close(tokenizer);
+    }
+}
+
 int main(int n_arguments, char **arguments)
 {
     if (n_arguments > 1)
         file = arguments[1];
-    const struct CMUnitTest tests[] = {cmocka_unit_test(parts_are_equal)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(parts_are_equal),
+                                       cmocka_unit_test(other_models_keep_their_rules)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
