@@ -106,6 +106,22 @@ def initial_files(family, fields, folder):
     return written, *header_of(os.path.join(folder, "model.safetensors")), type(config)
 
 
+def unread_keys_and_values(shapes, gain):
+    """Gemma 3n and 4: files may have K and V of layers that take those of another layer."""
+    rows = []
+    for name, shape in shapes.items():
+        layer = name.removesuffix("q_proj.weight")
+        if layer == name or layer + "k_proj.weight" in shapes:
+            continue
+        like = next((other for other, s in shapes.items() if s == shape and other.endswith("self_attn.q_proj.weight")
+                     and other.replace("q_proj", "k_proj") in shapes), None)
+        for part in ("k_proj.weight", "v_proj.weight", "k_norm.weight"):
+            found = shapes.get(like.replace("q_proj.weight", part)) if like else None
+            if found:
+                rows.append([layer + part, found, 0.0, gain / found[-1] ** 0.5])
+    return rows
+
+
 # Names that the text part of a wrapper has or had on disk; Transformers reads all of them, in some of the wrappers.
 WRAPPER_NAMES = [("model.language_model.", "lm_head."), ("language_model.model.", "language_model.lm_head."),
                  ("model.", "lm_head.")]
@@ -135,6 +151,10 @@ def weight_rows(rng, family, fields, shapes, means):
     if rng.random() < 0.1 and any(name.startswith("model.layers.0.self_attn.") for name in shapes):
         rows.append(["model.layers.0.self_attn.rotary_emb.inv_freq", [4], 0.5,
                      0.1])  # older files have it; nobody reads it
+    if rng.random() < 0.4:
+        rows += unread_keys_and_values(shapes, gain)
+    if rng.random() < 0.05:
+        rows.append(["score.weight", [2, 3], 0.0, 1.0])
     if rng.random() < 0.06 and not family.wrapper:
         rows = [[row[0].removeprefix("model."), *row[1:]] if row[2] != "as"
                 else [row[0], row[1], "as", row[3].removeprefix("model.")] for row in rows]

@@ -261,7 +261,8 @@ def gemma(rng):
     return {**f, **eps(rng), **bias(rng, "attention_bias"), "rope_parameters": rope(rng, f)}
 
 
-@family("gemma2", {**GEMMA, "query_pre_attn_scalar": "softmax scale is its -1/2th power",
+@family("gemma2", {**GEMMA, "use_bidirectional_attention": "true is refused",
+                   "query_pre_attn_scalar": "softmax scale is its -1/2th power",
                    "attn_logit_softcapping, final_logit_softcapping": "null: none",
                    "sliding_window, layer_types": "absent types: layers 0, 2, ... slide"})
 def gemma2(rng):
@@ -326,7 +327,8 @@ def shared_layers(rng, types):
     return rng.choice([0, 0] + possible)
 
 
-@family("gemma3n_text", {"head_dim": "a key of its own", "intermediate_size": "a number or a list by layer",
+@family("gemma3n_text", {"hidden_activation": "gelu_pytorch_tanh unless said",
+                         "head_dim": "a key of its own", "intermediate_size": "a number or a list by layer",
                          "activation_sparsity_pattern": "by layer; 0: dense. Mean and deviation are over the whole width",
                          "altup_num_inputs, altup_active_idx, altup_correct_scale": "streams (altup_coef_clip has no effect on a forward pass)", "laurel_rank": "width of the low-rank path",
                          "num_kv_shared_layers": "the last ones read K and V of the last earlier layer of their type",
