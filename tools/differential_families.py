@@ -354,8 +354,8 @@ def tp_plan(rng, plan):
 def split_of(rng, colrow, folder, model, n_tokens, isas):
     """How the second run is cut; Refused where colrow does not take the model."""
     how = {"tp": 1, "chunk": rng.choice([1, 2, 7, 16, 33, 64, 100, 512]), "isa": rng.choice(isas)}
-    if how["chunk"] < 7 and n_tokens > 64:
-        how["chunk"] = 7
+    if n_tokens / how["chunk"] > 64:
+        how["chunk"] = 7 if n_tokens < 400 else 64  # steps take time
     flags = []
     if rng.random() < 0.35:
         how["tp_plan"] = tp_plan(rng, dict(getattr(model, "tp_plan", None) or {}))
@@ -389,8 +389,10 @@ class Case:
         self.dtype = rng.choice(["F32", "F32", "BF16", "BF16", "F16"])
         self.rows = weight_rows(rng, self.family, fields, shapes, means)
         self.config = spelled(rng, config, kind, self.dtype)
-        vocabulary = fields.get("text_config", fields)["vocab_size"] - (IMAGE_TOKENS if self.family.wrapper else 0)
-        self.ids = [rng.randrange(vocabulary) for _ in range(rng.choice([20, 20, 33, 64, 65, 100, 130, 200]))]
+        text = fields.get("text_config", fields)
+        vocabulary = text["vocab_size"] - (IMAGE_TOKENS if self.family.wrapper else 0)
+        length = rng.choice([20, 20, 33, 64, 65, 100, 130, 200, min(500, text.get("max_position_embeddings", 500))])
+        self.ids = [rng.randrange(vocabulary) for _ in range(length)]
         self.write(folder)
 
     def write(self, folder):
