@@ -20,6 +20,13 @@
 
 enum { PIECE_ELEMENTS = 1 << 18 };
 
+// One of a parameter's tensors.
+struct synth_tensor {
+    const struct plan_parameter *parameter;
+    int number;
+    char name[sizeof((struct plan_parameter *)0)->name];
+};
+
 struct synth {
     uint64_t seed;
     int64_t shard_bytes;
@@ -27,7 +34,7 @@ struct synth {
     struct bytes config_text;
     struct model_config config;
     struct plan *plan;
-    const struct plan_parameter **stored; // [n_stored] without a tied lm_head, which has no tensor
+    struct synth_tensor *stored; // [n_stored] without a tied lm_head, which has no tensor
     int n_stored;
     enum element_type type;
     struct progress bar;
@@ -73,17 +80,18 @@ static void fill_random(void *data, enum element_type type, uint64_t key, int64_
 }
 
 static enum status write_tensor(struct synth *s, struct safetensors_writer *writer,
-                                const struct plan_parameter *p, void *piece)
+                                const struct synth_tensor *tensor, void *piece)
 {
+    const struct plan_parameter *p = tensor->parameter;
     ptrdiff_t index = p - s->plan->parameters;
-    int64_t n = p->rows * p->columns;
+    int64_t n = p->rows / p->n_tensors * p->columns, first = n * tensor->number;
     bool vector = p->columns == 1, bias = strstr(p->name, ".bias") != NULL;
     float centre = vector && !bias ? 1.0f : 0.0f; // norms stand near one
     float scale = vector ? 0.1f : 1.0f / sqrtf((float)p->columns);
     uint64_t key = mix_bits(s->seed ^ mix_bits((uint64_t)index + 1));
     for (int64_t at = 0; at < n; at += PIECE_ELEMENTS) {
         int64_t count = n - at < PIECE_ELEMENTS ? n - at : PIECE_ELEMENTS;
-        fill_random(piece, s->type, key, at, count, centre, scale);
+        fill_random(piece, s->type, key, first + at, count, centre, scale);
         size_t bytes = (size_t)count * element_bytes(s->type);
         TRY(safetensors_write(writer, piece, bytes));
         s->written += (double)bytes;
@@ -92,9 +100,10 @@ static enum status write_tensor(struct synth *s, struct safetensors_writer *writ
     return OK;
 }
 
-static int64_t parameter_bytes(const struct synth *s, const struct plan_parameter *p)
+static int64_t stored_bytes(const struct synth *s, const struct synth_tensor *tensor)
 {
-    return p->rows * p->columns * (int64_t)element_bytes(s->type);
+    const struct plan_parameter *p = tensor->parameter;
+    return p->rows / p->n_tensors * p->columns * (int64_t)element_bytes(s->type);
 }
 
 static enum status write_shard(struct synth *s, const char *name, int begin, int end)
@@ -110,16 +119,16 @@ static enum status write_shard(struct synth *s, const char *name, int begin, int
     if (status == OK)
         status = memory_new(PIECE_ELEMENTS, sizeof(float), "weights", &piece);
     for (int i = begin; status == OK && i < end; i++) {
-        const struct plan_parameter *p = s->stored[i];
-        specs[i - begin] = (struct tensor_spec){.name = p->name,
+        const struct plan_parameter *p = s->stored[i].parameter;
+        specs[i - begin] = (struct tensor_spec){.name = s->stored[i].name,
                                                 .type = s->type,
                                                 .n_dimensions = p->columns == 1 ? 1 : 2,
-                                                .shape = {p->rows, p->columns}};
+                                                .shape = {p->rows / p->n_tensors, p->columns}};
     }
     if (status == OK)
         status = safetensors_create(path, specs, end - begin, metadata, 1, &writer);
     for (int i = begin; status == OK && i < end; i++)
-        status = write_tensor(s, writer, s->stored[i], piece);
+        status = write_tensor(s, writer, &s->stored[i], piece);
     if (status == OK)
         status = safetensors_finish(writer);
     else
@@ -135,7 +144,7 @@ static enum status write_index(const struct synth *s, const int *file_of, int n_
     for (int i = 0; i < s->n_stored; i++) {
         char name[64];
         snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", file_of[i] + 1, n_files);
-        json_object_set_new(map, s->stored[i]->name, json_string(name));
+        json_object_set_new(map, s->stored[i].name, json_string(name));
     }
     json_t *root =
         json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
@@ -157,7 +166,7 @@ static enum status write_weights(struct synth *s)
     int64_t in_file = 0;
     TRY(memory_new((size_t)n, sizeof *file_of, "the index", &file_of));
     for (int i = 0; i < n; i++) {
-        int64_t bytes = parameter_bytes(s, s->stored[i]);
+        int64_t bytes = stored_bytes(s, &s->stored[i]);
         if (in_file > 0 && in_file + bytes > s->shard_bytes) {
             n_files++;
             in_file = 0;
@@ -187,6 +196,23 @@ static enum status write_weights(struct synth *s)
     return status;
 }
 
+static enum status list_stored(struct synth *s)
+{
+    size_t n = 0;
+    for (int i = 0; i < s->plan->n_parameters; i++)
+        n += (size_t)s->plan->parameters[i].n_tensors;
+    TRY(memory_new(n, sizeof *s->stored, "a list", &s->stored));
+    for (int i = 0; i < s->plan->n_parameters; i++) {
+        const struct plan_parameter *p = &s->plan->parameters[i];
+        for (int k = 0; p->stored != ELEMENT_NONE && k < p->n_tensors; k++) {
+            struct synth_tensor *tensor = &s->stored[s->n_stored++];
+            *tensor = (struct synth_tensor){.parameter = p, .number = k};
+            plan_tensor_name(p, k, tensor->name, sizeof tensor->name);
+        }
+    }
+    return OK;
+}
+
 // A folder as the second argument stands for its config.json.
 static enum status read_synth_config(struct synth *s)
 {
@@ -211,10 +237,7 @@ static enum status run_synth(struct synth *s)
         return fail_errno("create folder", s->out);
     const struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};
     TRY(plan_compile(&s->config, &options, &s->plan));
-    TRY(memory_new((size_t)s->plan->n_parameters, sizeof *s->stored, "a list", &s->stored));
-    for (int i = 0; i < s->plan->n_parameters; i++)
-        if (s->plan->parameters[i].stored != ELEMENT_NONE)
-            s->stored[s->n_stored++] = &s->plan->parameters[i];
+    TRY(list_stored(s));
     char path[FILE_PATH_MAX];
     TRY(file_join(s->out, "config.json", path));
     TRY(file_write(path, s->config_text.data, s->config_text.length));

@@ -243,3 +243,25 @@ enum status rope_config_read(const char *name, const json_t *root,
     TRY(json_get_number(parameters, where, "rope_theta", 1, theta_max, &out->theta, &found));
     return read_scaling(name, where, root, parameters, out);
 }
+
+enum status rope_config_number(const char *name, const json_t *root,
+                               const struct rope_reading *reading, const char *key, double least,
+                               double most, double *out)
+{
+    json_t *parameters;
+    const char *set;
+    char where[FILE_PATH_MAX + 32];
+    bool found;
+    TRY(find_parameters(name, root, reading, &parameters, &set));
+    if (!parameters)
+        return OK;
+    snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, set);
+    return json_get_number(parameters, where, key, least, most, out, &found);
+}
+
+bool rope_config_is_absent(const json_t *root)
+{
+    const json_t *parameters = json_object_get(root, "rope_parameters");
+    return json_is_falsy(json_object_get(root, "rope_scaling")) &&
+           (!parameters || json_is_null(parameters));
+}

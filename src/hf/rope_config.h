@@ -37,9 +37,10 @@ struct rope_config {
     int32_t n_factors;
     float short_factor[HEAD_DIM_MAX / 2], long_factor[HEAD_DIM_MAX / 2];
     // The model's own, not from these keys: set by the family.
-    int32_t n_dimensions; // of a head that turn, from its first on; even
-    int32_t head_dim;     // proportional: of which the exponent is a part
-    bool interleaved;     // pairs (2i, 2i + 1) instead of (i, i + n_dimensions / 2)
+    int32_t n_dimensions;        // of a head that turn, from its first on; even
+    int32_t exponent_dimensions; // of which the exponent is a part; 0: n_dimensions
+    int32_t head_dim;            // proportional: of which the exponent is a part
+    bool interleaved;            // pairs (2i, 2i + 1) instead of (i, i + n_dimensions / 2)
     int64_t max_position_embeddings;
 };
 
@@ -57,6 +58,12 @@ struct rope_reading {
 enum status rope_config_read(const char *name, const json_t *root,
                              const struct rope_reading *reading,
                              struct rope_config *out) STATUS_MUST_USE;
+// A number that some families have beside these; absent, `*out` stays.
+enum status rope_config_number(const char *name, const json_t *root,
+                               const struct rope_reading *reading, const char *key, double least,
+                               double most, double *out) STATUS_MUST_USE;
+// Whether config.json has no set of numbers at all.
+bool rope_config_is_absent(const json_t *root);
 const char *rope_type_name(enum rope_type type); // "llama3"
 
 #endif

@@ -12,8 +12,12 @@ static enum status read_heads(const struct config_reader *reader, struct plain_k
 {
     int64_t value;
     bool found;
-    TRY(config_read_size(reader, "num_attention_heads", 1, HEADS_MAX, keys->num_attention_heads,
-                         &keys->num_attention_heads));
+    TRY(config_read_size(reader, keys->heads_key ? keys->heads_key : "num_attention_heads", 1,
+                         HEADS_MAX, keys->num_attention_heads, &keys->num_attention_heads));
+    if (keys->own_heads_only) {
+        keys->num_key_value_heads = keys->num_attention_heads;
+        return OK;
+    }
     bool absent = config_is_absent(reader, "num_key_value_heads") && keys->num_key_value_heads;
     value = absent ? keys->num_key_value_heads : keys->num_attention_heads;
     TRY(json_get_int(reader->root, reader->name, "num_key_value_heads", 1, HEADS_MAX, &value,
@@ -31,9 +35,10 @@ static enum status read_heads(const struct config_reader *reader, struct plain_k
 
 static enum status read_head_dim(const struct config_reader *reader, struct plain_keys *keys)
 {
-    bool found, fixed = config_is_absent(reader, "head_dim") && keys->head_dim;
+    bool found = false, fixed = config_is_absent(reader, "head_dim") && keys->head_dim;
     int64_t value = fixed ? keys->head_dim : keys->hidden_size / keys->num_attention_heads;
-    TRY(json_get_int(reader->root, reader->name, "head_dim", 2, HEAD_DIM_MAX, &value, &found));
+    if (!keys->own_heads_only && !keys->fixed_head_dim)
+        TRY(json_get_int(reader->root, reader->name, "head_dim", 2, HEAD_DIM_MAX, &value, &found));
     if (!found && !fixed && keys->hidden_size % keys->num_attention_heads != 0)
         return fail(
             ERR_INPUT,
@@ -53,17 +58,27 @@ static enum status read_head_dim(const struct config_reader *reader, struct plai
 
 static enum status read_shape(const struct config_reader *reader, struct plain_keys *keys)
 {
-    TRY(config_read_size(reader, "hidden_size", 2, HIDDEN_SIZE_MAX, keys->hidden_size,
-                         &keys->hidden_size));
-    TRY(config_read_size(reader, "intermediate_size", 1, INTERMEDIATE_SIZE_MAX,
-                         keys->intermediate_size, &keys->intermediate_size));
-    TRY(config_read_size(reader, "num_hidden_layers", 1, LAYERS_MAX, keys->num_hidden_layers,
-                         &keys->num_hidden_layers));
+    TRY(config_read_size(reader, keys->hidden_key ? keys->hidden_key : "hidden_size", 2,
+                         HIDDEN_SIZE_MAX, keys->hidden_size, &keys->hidden_size));
+    if (keys->mlp_factor)
+        keys->intermediate_size = keys->mlp_factor * keys->hidden_size;
+    else
+        TRY(config_read_size(reader, "intermediate_size", 1, INTERMEDIATE_SIZE_MAX,
+                             keys->intermediate_size, &keys->intermediate_size));
+    TRY(config_read_size(reader, keys->layers_key ? keys->layers_key : "num_hidden_layers", 1,
+                         LAYERS_MAX, keys->num_hidden_layers, &keys->num_hidden_layers));
     TRY(config_read_size(reader, "vocab_size", 1, VOCAB_MAX, keys->vocab_size, &keys->vocab_size));
     TRY(config_expect_even(reader, "hidden_size", keys->hidden_size));
     TRY(read_heads(reader, keys));
     assert(keys->num_key_value_heads > 0 && keys->num_attention_heads >= keys->num_key_value_heads);
     return read_head_dim(reader, keys);
+}
+
+static struct norm_config norm_of(const struct plain_keys *keys)
+{
+    return (struct norm_config){.kind = keys->layer_norm ? NORM_LAYER : NORM_RMS,
+                                .has_bias = keys->layer_norm && !keys->no_norm_bias,
+                                .eps = (float)keys->rms_norm_eps};
 }
 
 enum status describe_plain(const struct config_reader *reader, struct plain_keys *keys,
@@ -81,7 +96,7 @@ enum status describe_plain(const struct config_reader *reader, struct plain_keys
     out->max_position_embeddings = keys->max_position_embeddings;
     out->tie_word_embeddings = keys->tie_word_embeddings;
     out->embed_multiplier = out->logit_multiplier = 1;
-    out->final_norm = (struct norm_config){.kind = NORM_RMS, .eps = (float)keys->rms_norm_eps};
+    out->final_norm = norm_of(keys);
     return OK;
 }
 
@@ -129,8 +144,27 @@ enum status describe_rope(const struct config_reader *reader, const struct plain
     rope.n_dimensions = rope.type == ROPE_PROPORTIONAL
                             ? keys->head_dim
                             : (int32_t)(keys->head_dim * rope.partial_rotary_factor);
+    if (keys->round_partial && rope.n_dimensions % 2 && rope.type != ROPE_YARN)
+        rope.exponent_dimensions = rope.n_dimensions++;
     TRY(check_rope(reader, keys->head_dim, &rope));
     return describe_add_rope(reader, &rope, out, index);
+}
+
+enum status describe_default_rope(const struct config_reader *reader, const struct plain_keys *keys,
+                                  struct rope_config *rope, struct model_config *out,
+                                  int32_t *index)
+{
+    rope->partial_rotary_factor = 1;
+    rope->max_position_embeddings = keys->max_position_embeddings;
+    rope->head_dim = rope->n_dimensions = keys->head_dim;
+    return describe_add_rope(reader, rope, out, index);
+}
+
+enum status describe_rope_number(const struct config_reader *reader, const char *key, double least,
+                                 double most, double *value)
+{
+    const struct rope_reading reading = {.theta = 10000};
+    return rope_config_number(reader->name, reader->root, &reading, key, least, most, value);
 }
 
 enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
@@ -166,7 +200,6 @@ enum status describe_activation(const struct config_reader *reader, const char *
         {"quick_gelu", ACTIVATION_QUICK_GELU},
         {"relu", ACTIVATION_RELU},
         {"relu2", ACTIVATION_RELU_SQUARED},
-        {"xielu", ACTIVATION_XIELU},
     };
     char names[256] = "";
     bool found;
@@ -205,7 +238,7 @@ enum status describe_slides(const struct config_reader *reader, int32_t layer, b
 struct layer_config describe_layer(const struct plain_keys *keys)
 {
     struct layer_config layer;
-    const struct norm_config norm = {.kind = NORM_RMS, .eps = (float)keys->rms_norm_eps};
+    const struct norm_config norm = norm_of(keys);
     memset(&layer, 0, sizeof layer); // padding too: kinds are compared by bytes
     layer.n_sublayers = 2;
     layer.sublayers[0].kind = MIX_ATTENTION;
@@ -221,6 +254,28 @@ struct layer_config describe_layer(const struct plain_keys *keys)
     layer.sublayers[1].mlp.gated = true;
     layer.sublayers[1].mlp.activation = ACTIVATION_SILU;
     return layer;
+}
+
+void describe_parallel(struct layer_config *layer, bool same_input)
+{
+    struct sublayer_config *mlp = &layer->sublayers[1];
+    mlp->parallel = true;
+    mlp->same_input = same_input;
+    if (same_input)
+        mlp->before = (struct norm_config){.kind = NORM_NONE};
+}
+
+void describe_attention_bias(struct layer_config *layer, bool qkv, bool o)
+{
+    struct attention_config *a = &layer->sublayers[0].attention;
+    a->q_bias = a->k_bias = a->v_bias = qkv;
+    a->o_bias = o;
+}
+
+void describe_mlp_bias(struct layer_config *layer, bool bias)
+{
+    struct mlp_config *mlp = &layer->sublayers[1].mlp;
+    mlp->gate_bias = mlp->up_bias = mlp->down_bias = bias;
 }
 
 enum status describe_add_layer(const struct config_reader *reader, struct model_config *out,

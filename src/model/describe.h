@@ -12,13 +12,22 @@ struct plain_keys {
     int32_t head_dim;            // absent, 0: hidden_size / num_attention_heads
     int64_t max_position_embeddings;
     double rms_norm_eps;
-    const char *eps_key; // NULL: "rms_norm_eps"
+    const char *eps_key;    // NULL: "rms_norm_eps"
+    const char *layers_key; // NULL: "num_hidden_layers"
+    const char *heads_key;  // NULL: "num_attention_heads"
+    const char *hidden_key; // NULL: "hidden_size"
+    bool own_heads_only;    // as many KV heads as heads, of hidden_size / heads: no keys say else
+    int32_t mlp_factor;     // intermediate_size is so many times hidden_size; 0: a key says it
+    bool layer_norm;        // norms are LayerNorms, with biases unless `no_norm_bias`
+    bool no_norm_bias;
+    bool fixed_head_dim; // hidden_size / heads, whatever head_dim says
     bool tie_word_embeddings;
     double rope_theta;            // 0: 10000
     double partial_rotary_factor; // 0: whole heads, and no key may say otherwise
+    bool round_partial;           // of an odd number of dimensions, one more turns
     bool allow_mrope;             // mrope_section has no effect on text
 };
-// Fills the numbers of `out` that stand outside its layers, and final_norm as an RMSNorm.
+// Fills the numbers of `out` that stand outside its layers, and final_norm.
 enum status describe_plain(const struct config_reader *reader, struct plain_keys *keys,
                            struct model_config *out) STATUS_MUST_USE;
 // Reads the rope of one type of layer (NULL: of all), and adds it to out->ropes unless one like it
@@ -29,6 +38,13 @@ enum status describe_rope(const struct config_reader *reader, const struct plain
 // `rope` zeroed before it was filled: equal ones are found by their bytes.
 enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
                               struct model_config *out, int32_t *index) STATUS_MUST_USE;
+// What rope_theta, rope_scaling and rope_parameters have none of: `rope`, whose numbers are set.
+enum status describe_default_rope(const struct config_reader *reader, const struct plain_keys *keys,
+                                  struct rope_config *rope, struct model_config *out,
+                                  int32_t *index) STATUS_MUST_USE;
+// A number of the rope's set that only some families have; absent, `*value` stays.
+enum status describe_rope_number(const struct config_reader *reader, const char *key, double least,
+                                 double most, double *value) STATUS_MUST_USE;
 // One of Transformers' ACT2FN; `absent` where the key is not there.
 enum status describe_activation(const struct config_reader *reader, const char *key,
                                 const char *absent, enum activation *out) STATUS_MUST_USE;
@@ -41,6 +57,13 @@ enum status describe_same_layer_types(const struct config_reader *reader,
 // "full_attention"), else `absent`.
 enum status describe_slides(const struct config_reader *reader, int32_t layer, bool absent,
                             bool *out) STATUS_MUST_USE;
+
+// The MLP reads what attention reads: x += attention(norm(x)) + mlp(norm(x)). `same_input`: by one
+// norm for both.
+void describe_parallel(struct layer_config *layer, bool same_input);
+// q, k, v and o; gate, up and down.
+void describe_attention_bias(struct layer_config *layer, bool qkv, bool o);
+void describe_mlp_bias(struct layer_config *layer, bool bias);
 
 // x += o_proj(attention(norm(x))); x += down_proj(silu(gate_proj(norm(x))) · up_proj(norm(x))),
 // without biases, rope 0 and no window.

@@ -11,28 +11,44 @@
 
 enum { FUSED_MAX = 3 }; // slots of one tensor
 
-// One tensor, or one in each layer that has its slot. Matrices are [rows = outputs, columns =
-// inputs], as HuggingFace stores them.
+// One tensor, or one in each layer that has its slot; where the name has a star, one for each head
+// of the slot. Matrices are [rows = outputs, columns = inputs], as HuggingFace stores them.
 struct parameter_row {
     const char *name; // "model.layers.%d.self_attn.qkv_proj.weight"
     int8_t sublayer;  // of each layer, from 0; -1: outside the layers
     bool bias;
     uint8_t n_slots; // more than one: fused, the rows of one behind those of the other
     enum slot slots[FUSED_MAX];
+    bool by_head; // of fused ones: the rows of head 0 in each slot, then those of head 1, ...
 };
-#define PARAMETER(name, sublayer, slot)                                                            \
+#define PARAMETER(row_name, place, slot)                                                           \
     {                                                                                              \
-        name ".weight", sublayer, false, 1,                                                        \
-        {                                                                                          \
-            slot                                                                                   \
-        }                                                                                          \
+        .name = row_name ".weight", .sublayer = place, .n_slots = 1, .slots = { slot }             \
     }
-#define PARAMETER_BIAS(name, sublayer, slot)                                                       \
+#define PARAMETER_BIAS(row_name, place, slot)                                                      \
     {                                                                                              \
-        name ".bias", sublayer, true, 1,                                                           \
-        {                                                                                          \
-            slot                                                                                   \
-        }                                                                                          \
+        .name = row_name ".bias", .sublayer = place, .bias = true, .n_slots = 1, .slots = { slot } \
+    }
+// One that is neither a weight nor a bias of a module, and is named in full.
+#define PARAMETER_NAMED(row_name, place, slot)                                                     \
+    {                                                                                              \
+        .name = row_name, .sublayer = place, .n_slots = 1, .slots = { slot }                       \
+    }
+// Two slots in one tensor.
+#define PARAMETER_PAIR(row_name, place, first, second)                                             \
+    {                                                                                              \
+        .name = row_name ".weight", .sublayer = place, .n_slots = 2, .slots = { first, second }    \
+    }
+// Queries, keys and values in one tensor, head by head, and their biases.
+#define PARAMETER_HEADS(row_name, place)                                                           \
+    {.name = row_name ".weight",                                                                   \
+     .sublayer = place,                                                                            \
+     .n_slots = 3,                                                                                 \
+     .slots = {SLOT_QUERY, SLOT_KEY, SLOT_VALUE},                                                  \
+     .by_head = true},                                                                             \
+    {                                                                                              \
+        .name = row_name ".bias", .sublayer = place, .bias = true, .n_slots = 3,                   \
+        .slots = {SLOT_QUERY, SLOT_KEY, SLOT_VALUE}, .by_head = true                               \
     }
 #define PARAMETER_WITH_BIAS(name, sublayer, slot)                                                  \
     PARAMETER(name, sublayer, slot), PARAMETER_BIAS(name, sublayer, slot)

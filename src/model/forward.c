@@ -153,7 +153,10 @@ static void begin_part(const struct worker *w, int layer, const char *part)
 static void run_sublayer(const struct worker *w, int layer, int sublayer)
 {
     const struct model_config *c = &w->run->model->plan->config;
-    switch (model_config_layer(c, layer)->sublayers[sublayer].kind) {
+    const struct sublayer_config *config = &model_config_layer(c, layer)->sublayers[sublayer];
+    if (config->adds_to_normed)
+        norm_residual_itself(w, layer, sublayer);
+    switch (config->kind) {
     case MIX_ATTENTION:
         begin_part(w, layer, "attention");
         attention_block(w, layer, sublayer);

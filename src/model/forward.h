@@ -113,6 +113,8 @@ void norm_row(const struct model *m, const struct stream_norm *norm, const float
 // The normed residual of all rows, as products' inputs. Ends with a barrier; the run may have
 // failed.
 void norm_rows(const struct worker *w, int layer, const struct next_inputs *next);
+// The residual becomes its own norm before that sublayer. Barriers before and after.
+void norm_residual_itself(const struct worker *w, int layer, int sublayer);
 // This thread's part of [range.begin, range.end).
 struct range range_part(const struct worker *w, struct range range);
 // out [rows, panels.n] = input [rows, panels.k] times the panels, + bias.

@@ -64,6 +64,8 @@ struct sublayer_config {
     float multiplier; // of what is added to the stream
     bool has_scalar;  // a parameter that the stream is multiplied by afterwards
     bool parallel;    // reads the stream as the sublayer before it did, without that one's sum
+    bool same_input;  // of a parallel one: it has no norm of its own but reads what that one reads
+    bool adds_to_normed;               // `before` of the stream is what is added to, not the stream
     struct attention_config attention; // of MIX_ATTENTION
     struct mlp_config mlp;             // of MIX_MLP
 };

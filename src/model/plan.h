@@ -62,7 +62,7 @@ struct cut {
 
 // One parameter as `colrow plan` shows it.
 struct plan_parameter {
-    char name[160];
+    char name[160];      // with a star for the number of a head where each has a tensor of its own
     enum tp_style style; // TP_NONE: no rule names it, replicated
     const char *rule;    // the pattern that says so; NULL: none
     struct placement placement;
@@ -70,11 +70,13 @@ struct plan_parameter {
     int64_t rows, columns;    // columns 1 for vectors
     bool is_bias, is_vector;  // a bias that the checkpoint lacks is zero
     int8_t sublayer;          // of its layer; -1: outside the layers
+    int n_tensors;            // more than one: of each head one, their rows one behind the other
     int n_parts;              // more than one: fused, their rows one behind the other
+    int32_t head_rows;        // not 0: fused by head, so many rows of each part in turn
     enum slot slots[FUSED_MAX];
     int32_t part_rows[FUSED_MAX + 1]; // where each begins; the last one is `rows`
     // Which rows and columns: [n_ranks * n_parts], [n_ranks]; out of the plan's arena. Rows count
-    // from the tensor's first.
+    // from the tensor's first, as if parts lay one behind the other: plan_rows_of().
     const struct range *rank_rows, *rank_columns;
 };
 
@@ -145,6 +147,8 @@ static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
            (cut->query == TP_COLWISE_GATHER_OUTPUT || cut->key == TP_COLWISE_GATHER_OUTPUT ||
             cut->value == TP_COLWISE_GATHER_OUTPUT || cut->gate_up == TP_COLWISE_GATHER_OUTPUT);
 }
+// The name of one of a parameter's n_tensors.
+void plan_tensor_name(const struct plan_parameter *p, int number, char *out, size_t room);
 // Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing
 // is read. Says what is unusual.
 enum status plan_check_checkpoint(const struct plan *plan,

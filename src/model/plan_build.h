@@ -37,11 +37,17 @@ const struct plan_parameter *plan_find_parameter(const struct plan *plan, int la
 // be NULL) does not store both, or stores the same bits (`head_is_embed`).
 bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint,
                bool head_is_embed);
-// The tensor behind a parameter, by any of its names; of a tied embedding it may be lm_head's. NULL
-// when the checkpoint has none.
+// The tensor behind a parameter (one of n_tensors), by any of its names; of a tied embedding it may
+// be lm_head's. NULL when the checkpoint has none.
 const struct tensor_info *plan_find_tensor(const struct plan *plan,
                                            const struct checkpoint *checkpoint,
-                                           const struct plan_parameter *p);
+                                           const struct plan_parameter *p, int tensor);
+// Where a row of a parameter's part lies, and how many rows of the part lie there together.
+struct plan_rows {
+    int tensor;
+    int64_t row, count; // of that tensor
+};
+struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t row);
 // plan_check_checkpoint() without a word about tensors that are not ours: each rank does this
 // again.
 enum status plan_check_parameters(const struct plan *plan,

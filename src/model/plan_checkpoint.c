@@ -99,12 +99,24 @@ enum status plan_head_is_embed(const struct model_config *config,
     return *out ? compare_tensors(checkpoint, embed, head, out) : OK;
 }
 
+void plan_tensor_name(const struct plan_parameter *p, int number, char *out, size_t room)
+{
+    const char *star = strchr(p->name, '*'); // for the number of a head
+    assert(number >= 0 && number < p->n_tensors);
+    if (star)
+        snprintf(out, room, "%.*s%d%s", (int)(star - p->name), p->name, number, star + 1);
+    else
+        snprintf(out, room, "%s", p->name);
+}
+
 const struct tensor_info *plan_find_tensor(const struct plan *plan,
                                            const struct checkpoint *checkpoint,
-                                           const struct plan_parameter *p)
+                                           const struct plan_parameter *p, int number)
 {
     const struct family *family = plan->config.family;
-    const struct tensor_info *tensor = find_named(family, checkpoint, p->name);
+    char name[NAME_BYTES];
+    plan_tensor_name(p, number, name, sizeof name);
+    const struct tensor_info *tensor = find_named(family, checkpoint, name);
     bool is_embedding = p == plan_find_parameter(plan, 0, -1, SLOT_EMBED, false, NULL);
     if (tensor || !is_embedding || !plan->config.tie_word_embeddings)
         return tensor;
@@ -122,15 +134,17 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
                                const struct tensor_info *tensor)
 {
     bool matrix = !p->is_vector;
-    if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == p->rows &&
+    int64_t rows = p->rows / p->n_tensors;
+    if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == rows &&
         (!matrix || tensor->shape[1] == p->columns))
+        return OK;
+    if (!matrix && rows == 1 && tensor->n_dimensions == 0) // a scalar
         return OK;
     char expected[64], found[256];
     if (matrix)
-        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)p->rows,
-                 (long long)p->columns);
+        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)rows, (long long)p->columns);
     else
-        snprintf(expected, sizeof expected, "[%lld]", (long long)p->rows);
+        snprintf(expected, sizeof expected, "[%lld]", (long long)rows);
     int used = snprintf(found, sizeof found, "[");
     for (int i = 0; i < tensor->n_dimensions; i++)
         used += snprintf(found + used, sizeof found - (size_t)used, "%s%lld", i ? ", " : "",
@@ -151,10 +165,12 @@ static const struct tensor_info *find_wrapped(const struct checkpoint *checkpoin
     return NULL;
 }
 
-static enum status missing(const struct plan *plan, const struct plan_parameter *p,
+static enum status missing(const struct plan *plan, const struct plan_parameter *p, int number,
                            const struct checkpoint *checkpoint)
 {
-    const struct tensor_info *wrapped = find_wrapped(checkpoint, p->name);
+    char name[NAME_BYTES];
+    plan_tensor_name(p, number, name, sizeof name);
+    const struct tensor_info *wrapped = find_wrapped(checkpoint, name);
     bool is_head = p == plan_find_parameter(plan, 0, -1, SLOT_LM_HEAD, false, NULL);
     char hint[300] = "";
     if (wrapped)
@@ -164,15 +180,15 @@ static enum status missing(const struct plan *plan, const struct plan_parameter 
     else if (is_head)
         snprintf(hint, sizeof hint, " (config.json does not say \"tie_word_embeddings\": true)");
     return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint; %s needs it%s",
-                checkpoint->folder, p->name, plan->config.architecture, hint);
+                checkpoint->folder, name, plan->config.architecture, hint);
 }
 
-static enum status check_parameter(const struct plan *plan, const struct plan_parameter *p,
-                                   const struct checkpoint *checkpoint)
+static enum status check_tensor(const struct plan *plan, const struct plan_parameter *p, int number,
+                                const struct checkpoint *checkpoint)
 {
-    const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, p);
+    const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, p, number);
     if (!tensor)
-        return p->is_bias ? OK : missing(plan, p, checkpoint);
+        return p->is_bias ? OK : missing(plan, p, number, checkpoint);
     TRY(check_shape(p, checkpoint, tensor));
     if (tensor->type != ELEMENT_BF16 && tensor->type != ELEMENT_F16 &&
         tensor->type != ELEMENT_F32 && tensor->type != ELEMENT_F64)
@@ -185,9 +201,11 @@ static enum status check_parameter(const struct plan *plan, const struct plan_pa
 enum status plan_check_parameters(const struct plan *plan, const struct checkpoint *checkpoint)
 {
     assert(plan && checkpoint);
-    for (int i = 0; i < plan->n_parameters; i++)
-        if (plan->parameters[i].stored != ELEMENT_NONE)
-            TRY(check_parameter(plan, &plan->parameters[i], checkpoint));
+    for (int i = 0; i < plan->n_parameters; i++) {
+        const struct plan_parameter *p = &plan->parameters[i];
+        for (int k = 0; p->stored != ELEMENT_NONE && k < p->n_tensors; k++)
+            TRY(check_tensor(plan, p, k, checkpoint));
+    }
     return OK;
 }
 
@@ -222,7 +240,7 @@ static void tell_of_missing_biases(const struct plan *plan, const struct checkpo
     int n = 0;
     for (int i = 0; i < plan->n_parameters; i++) {
         const struct plan_parameter *p = &plan->parameters[i];
-        if (p->is_bias && !plan_find_tensor(plan, checkpoint, p)) {
+        if (p->is_bias && !plan_find_tensor(plan, checkpoint, p, 0)) {
             first = first ? first : p->name;
             n++;
         }
@@ -253,11 +271,13 @@ static enum status tell_of_others(const struct plan *plan, const struct checkpoi
     char *is_ours;
     int n_others = 0;
     TRY(memory_new((size_t)checkpoint->n_tensors + 1, 1, "a list of tensors", &is_ours));
-    for (int i = 0; i < plan->n_parameters; i++) {
-        const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, &plan->parameters[i]);
-        if (tensor)
-            is_ours[tensor - checkpoint->tensors] = 1;
-    }
+    for (int i = 0; i < plan->n_parameters; i++)
+        for (int k = 0; k < plan->parameters[i].n_tensors; k++) {
+            const struct tensor_info *tensor =
+                plan_find_tensor(plan, checkpoint, &plan->parameters[i], k);
+            if (tensor)
+                is_ours[tensor - checkpoint->tensors] = 1;
+        }
     for (int i = 0; i < checkpoint->n_tensors; i++) {
         const char *name = checkpoint->tensors[i].name;
         if (is_ours[i] || is_ignored(family, name))

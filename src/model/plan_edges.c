@@ -37,8 +37,8 @@ static uint64_t gathered_bytes(const struct plan *plan, const struct cut *cut, i
 {
     const struct range *dims = cut->shares[rank].dims;
     uint64_t sum = 0;
-    if (cut->sublayer->kind == MIX_MLP)
-        return cut_gathers(plan, cut) ? 2 * edge_width(dims[DIM_MLP]) * FLOAT_BYTES : 0;
+    if (cut->sublayer->kind == MIX_MLP && cut_gathers(plan, cut))
+        return (cut->sublayer->mlp.gated ? 2 : 1) * edge_width(dims[DIM_MLP]) * FLOAT_BYTES;
     if (cut_gathers(plan, cut)) // where one is gathered, all go along
         sum = edge_width(dims[DIM_QUERY]) + edge_width(dims[DIM_KEY]) + edge_width(dims[DIM_VALUE]);
     return sum * FLOAT_BYTES;
@@ -144,7 +144,8 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
     struct placement made = style_is_colwise(out) || gathers ? by_columns : whole;
     struct placement met = cut->sharded ? by_columns : whole;
     char name[64];
-    name_edge(plan, cut->place, SLOT_BEFORE_NORM, attends ? "q,k,v" : "gate,up", name, sizeof name);
+    name_edge(plan, cut->sublayer->same_input ? cut->place - 1 : cut->place, SLOT_BEFORE_NORM,
+              attends ? "q,k,v" : "gate,up", name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_OUTPUTS, cut, name, residual, whole, norm_bytes));
     // where one is gathered, all are, and each rank takes its heads of it
     TRY(add_edge(plan, EDGE_OF_MIX, cut, attends ? "q,k,v -> attention" : "gate,up -> activation",

@@ -93,12 +93,17 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->sublayer = row->sublayer;
     p->is_vector = row->bias || slot_is_vector(row->slots[0]);
     p->n_parts = row->n_slots;
+    p->n_tensors = 1;
     for (int i = 0; i < row->n_slots; i++) {
         p->slots[i] = row->slots[i];
         p->part_rows[i] = (int32_t)p->rows;
         p->rows += dim_size(&plan->config, sublayer, slots[row->slots[i]].rows);
     }
     p->part_rows[row->n_slots] = (int32_t)p->rows;
+    if (row->by_head)
+        p->head_rows = sublayer->attention.head_dim;
+    if (strchr(row->name, '*'))
+        p->n_tensors = (int)(p->rows / sublayer->attention.head_dim);
     p->columns = p->is_vector ? 1 : dim_size(&plan->config, sublayer, slots[row->slots[0]].columns);
     p->rank_rows = parts->rows;
     p->rank_columns = parts->columns;
@@ -189,6 +194,20 @@ int64_t plan_count_parameters(const struct plan *plan)
         n += counts ? p->rows * p->columns : 0;
     }
     return n;
+}
+
+struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t row)
+{
+    int64_t each = p->n_tensors > 1 ? p->rows / p->n_tensors : p->head_rows;
+    int64_t own = row - p->part_rows[part];
+    if (!each)
+        return (struct plan_rows){0, row, p->part_rows[part + 1] - row};
+    struct plan_rows rows = {0, own % each, each - own % each};
+    if (p->n_tensors > 1)
+        rows.tensor = (int)(own / each);
+    else
+        rows.row += (own / each * p->n_parts + part) * each;
+    return rows;
 }
 
 static const struct plan_parameter *find_between(const struct plan *plan, int begin, int end,

@@ -34,7 +34,8 @@ static struct next_inputs inputs_of(const struct model *m, int layer, int sublay
     const struct layer_config *l = model_config_layer(&m->plan->config, layer);
     struct next_inputs next = {.input = norm_before(m, layer, sublayer)};
     if (sublayer + 1 < l->n_sublayers && l->sublayers[sublayer + 1].parallel)
-        next.held = norm_before(m, layer, sublayer + 1);
+        next.held =
+            norm_before(m, layer, l->sublayers[sublayer + 1].same_input ? sublayer : sublayer + 1);
     return next;
 }
 
@@ -107,6 +108,20 @@ static void share_normed_rows(const struct worker *w, int layer, const struct ne
         gather_normed(w, layer, m->scratch.input);
     if (w->thread == 0 && w->run->status == OK && next->held.config)
         gather_normed(w, layer, m->scratch.held);
+    team_barrier(m->team);
+}
+
+void norm_residual_itself(const struct worker *w, int layer, int sublayer)
+{
+    const struct model *m = w->run->model;
+    const struct stream_norm norm = norm_before(m, layer, sublayer);
+    size_t hidden = (size_t)m->plan->config.hidden_size;
+    struct range rows = range_part(w, w->run->own_rows);
+    team_barrier(m->team); // whoever looked at other rows is done
+    for (int row = rows.begin; row < rows.end; row++) {
+        float *x = m->scratch.residual + (size_t)row * hidden;
+        norm_row(m, &norm, x, COMPUTE_F32, x);
+    }
     team_barrier(m->team);
 }
 

@@ -24,7 +24,8 @@ static double logarithm(double x)
 
 static double base_frequency(const struct rope_config *c, int i)
 {
-    return 1 / number_pow(c->theta, 2.0 * i / c->n_dimensions);
+    int32_t n = c->exponent_dimensions ? c->exponent_dimensions : c->n_dimensions;
+    return 1 / number_pow(c->theta, 2.0 * i / n);
 }
 
 // _compute_llama3_parameters

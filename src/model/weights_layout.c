@@ -29,9 +29,10 @@ static enum status reserve_weights(struct walk *w, size_t bytes, void **out)
     return OK;
 }
 
-// One slot's part of a parameter, and this rank's rows and columns of it, in the tensor.
+// One slot's part of a parameter, and this rank's rows and columns of it.
 struct slot_part {
     const struct plan_parameter *parameter; // NULL: the model has none
+    int part;
     struct range rows, columns;
 };
 
@@ -42,7 +43,7 @@ static struct slot_part find_part(const struct walk *w, enum slot slot, bool bia
         plan_find_parameter(w->plan, w->layer, w->sublayer, slot, bias, &part);
     if (!p)
         return (struct slot_part){0};
-    return (struct slot_part){p, p->rank_rows[w->rank * p->n_parts + part],
+    return (struct slot_part){p, part, p->rank_rows[w->rank * p->n_parts + part],
                               p->rank_columns[w->rank]};
 }
 
@@ -57,11 +58,11 @@ static const struct plan_parameter *stored_parameter(const struct walk *w,
 }
 
 // ELEMENT_NONE: a bias that the checkpoint lacks.
-static enum status stored_type(const struct walk *w, const struct plan_parameter *p,
+static enum status stored_type(const struct walk *w, const struct plan_parameter *p, int number,
                                enum element_type *type)
 {
     const struct tensor_info *tensor =
-        w->checkpoint ? plan_find_tensor(w->plan, w->checkpoint, p) : NULL;
+        w->checkpoint ? plan_find_tensor(w->plan, w->checkpoint, p, number) : NULL;
     if (w->checkpoint && !tensor && !p->is_bias)
         return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint",
                     w->checkpoint->folder, p->name);
@@ -80,24 +81,39 @@ static int64_t even_width(struct range range)
     return (stored_width(range) + 1) / 2 * 2;
 }
 
+// `rows` lie together in the parameter's tensor.
+static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct plan_rows rows,
+                             struct range columns, struct weight_piece place)
+{
+    enum element_type type = ELEMENT_NONE;
+    TRY(stored_type(w, p, rows.tensor, &type));
+    if (type == ELEMENT_NONE)
+        return OK;
+    w->layout->file_bytes += (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
+    if (w->layout->pieces) {
+        place.slice =
+            (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor),
+                                  rows.row, rows.row + rows.count, columns.begin, columns.end};
+        w->layout->pieces[w->layout->n_pieces] = place;
+    }
+    w->layout->n_pieces++;
+    return OK;
+}
+
 // Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice.
 static enum status add_layout_piece(struct walk *w, const struct slot_part *part,
                                     struct weight_piece place)
 {
     const struct plan_parameter *p = stored_parameter(w, part->parameter);
-    enum element_type type = ELEMENT_NONE;
-    TRY(stored_type(w, p, &type));
-    if (type == ELEMENT_NONE)
-        return OK;
-    w->layout->file_bytes +=
-        (uint64_t)(stored_width(part->rows) * stored_width(part->columns)) * element_bytes(type);
-    if (w->layout->pieces) {
-        place.slice =
-            (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p), part->rows.begin,
-                                  part->rows.end, part->columns.begin, part->columns.end};
-        w->layout->pieces[w->layout->n_pieces] = place;
+    for (int64_t row = part->rows.begin; row < part->rows.end;) {
+        struct plan_rows rows = plan_rows_of(p, part->part, row);
+        rows.count = row + rows.count < part->rows.end ? rows.count : part->rows.end - row;
+        TRY(add_piece(w, p, rows, part->columns, place));
+        row += rows.count;
+        place.row += (int32_t)rows.count;
+        if (place.vector)
+            place.vector += rows.count;
     }
-    w->layout->n_pieces++;
     return OK;
 }
 
@@ -113,7 +129,7 @@ static enum status panel_format(const struct walk *w, const struct slot_part *pa
         return OK;
     enum element_type first = ELEMENT_NONE, type = ELEMENT_NONE;
     for (int i = 0; i < n_parts; i++) {
-        TRY(stored_type(w, stored_parameter(w, parts[i].parameter), &type));
+        TRY(stored_type(w, stored_parameter(w, parts[i].parameter), 0, &type));
         if (i && type != first)
             return OK;
         first = type;
