@@ -4,10 +4,33 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct family family_llama, family_mistral, family_olmo2, family_qwen2, family_qwen3;
+extern const struct family family_apertus, family_bloom, family_cohere2, family_ernie4_5,
+    family_exaone4, family_glm, family_glm4, family_gpt_neox, family_hunyuan_v1_dense,
+    family_internlm3, family_llama, family_ministral3, family_mistral, family_olmo2, family_phi,
+    family_qwen2, family_qwen3, family_seed_oss, family_stablelm, family_starcoder2;
 
 const struct family *const families[] = {
-    &family_llama, &family_mistral, &family_olmo2, &family_qwen2, &family_qwen3, NULL,
+    &family_llama,
+    &family_mistral,
+    &family_ministral3,
+    &family_qwen2,
+    &family_qwen3,
+    &family_olmo2,
+    &family_glm,
+    &family_glm4,
+    &family_cohere2,
+    &family_seed_oss,
+    &family_ernie4_5,
+    &family_exaone4,
+    &family_hunyuan_v1_dense,
+    &family_apertus,
+    &family_stablelm,
+    &family_starcoder2,
+    &family_phi,
+    &family_gpt_neox,
+    &family_bloom,
+    &family_internlm3,
+    NULL,
 };
 
 const struct parameter_row *family_row(const struct family *family, int sublayer, enum slot slot,

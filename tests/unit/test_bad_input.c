@@ -28,6 +28,7 @@ static void bad_configs_are_refused(void **state)
 {
     (void)state;
 #define MISTRAL "\"architectures\": [\"MistralForCausalLM\"], \"model_type\": \"mistral\", "
+#define AS(type) "{\"architectures\": \"absent\", \"model_type\": \"" type "\", "
     // keys over good_config, words
     static const struct {
         const char *keys;
@@ -127,8 +128,44 @@ static void bad_configs_are_refused(void **state)
         {"{\"partial_rotary_factor\": 0.5}", {"\"partial_rotary_factor\"", "0.5", "expected 1"}},
         {"{\"head_dim\": 2, \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2}}",
          {"\"head_dim\"", "is 2", "at least 4"}},
+        {"{\"hidden_act\": \"xielu\"}", {"\"hidden_act\"", "\"xielu\"", "silu"}},
+        {AS("apertus") "\"hidden_act\": \"xelu\"}", {"\"hidden_act\"", "\"xelu\"", "silu"}},
+        {AS("glm") "\"partial_rotary_factor\": 0.001}",
+         {"partial_rotary_factor 0.001", "2 or more"}},
+        {AS("glm4") "\"partial_rotary_factor\": 1.5}", {"\"partial_rotary_factor\"", "1.5"}},
+        {AS("glm4") "\"attention_bias\": \"no\"}", {"\"attention_bias\"", "true or false"}},
+        {AS("ministral3") "\"rope_parameters\": {\"llama_4_scaling_beta\": \"x\"}}",
+         {"rope_parameters: key \"llama_4_scaling_beta\"", "\"x\"", "a number"}},
+        {AS("cohere2") "\"sliding_window\": null}", {"\"sliding_window\" is null", "layer 0"}},
+        {AS("cohere2") "\"sliding_window_pattern\": 0}", {"\"sliding_window_pattern\"", "is 0"}},
+        {AS("cohere2") "\"layer_types\": [\"sliding_attention\"]}",
+         {"\"layer_types\" has nothing for layer 1"}},
+        {AS("cohere2") "\"logit_scale\": \"1\"}", {"\"logit_scale\"", "\"1\"", "a number"}},
+        {AS("exaone4") "\"sliding_window\": null, \"layer_types\": [\"full_attention\", "
+                       "\"sliding_attention\"]}",
+         {"\"sliding_window\" is null", "layer 1"}},
+        {AS("exaone4") "\"sliding_window_pattern\": \"LLLG\"}",
+         {"\"sliding_window_pattern\"", "\"LLLG\"", "integer"}},
+        {AS("exaone4") "\"layer_types\": [\"chunked\"]}", {"\"chunked\"", "layer 0"}},
+        {AS("hunyuan_v1_dense") "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 1, "
+                                "\"alpha\": -1}}",
+         {"rope_scaling: key \"alpha\"", "-1"}},
+        {AS("stablelm") "\"qk_layernorm\": 1}", {"\"qk_layernorm\"", "is 1"}},
+        {AS("stablelm") "\"partial_rotary_factor\": 0.4}", {"3 of the 8", "even number"}},
+        {AS("phi") "\"layer_norm_eps\": -1}", {"\"layer_norm_eps\"", "-1"}},
+        {AS("starcoder2") "\"norm_epsilon\": \"x\"}", {"\"norm_epsilon\"", "\"x\""}},
+        {AS("gpt_neox") "\"rotary_pct\": 2}", {"\"rotary_pct\"", "is 2"}},
+        {AS("gpt_neox") "\"rotary_emb_base\": 0}", {"\"rotary_emb_base\"", "is 0"}},
+        {AS("bloom") "\"num_attention_heads\": \"absent\", \"n_head\": 7}",
+         {"\"hidden_size\" is 64", "7"}},
+        {AS("bloom") "\"num_hidden_layers\": null, \"n_layer\": 0}", {"\"n_layer\"", "is 0"}},
+        {AS("bloom") "\"n_embed\": \"x\"}", {"\"n_embed\"", "\"x\"", "integer"}},
+        {AS("internlm3") "\"qkv_bias\": true}", {"\"qkv_bias\" is true", "\"bias\" false"}},
+        {AS("seed_oss") "\"attention_out_bias\": 0}", {"\"attention_out_bias\"", "is 0"}},
+        {AS("ernie4_5") "\"use_bias\": \"x\"}", {"\"use_bias\"", "\"x\""}},
     };
 #undef MISTRAL
+#undef AS
     size_t n = sizeof cases / sizeof cases[0];
     int errors = 0;
     for (size_t i = 0; i < n; i++) {
