@@ -23,6 +23,7 @@ struct runner {
     struct step_results results;
     bool own_results;
     int64_t steps;
+    bool is_long; // of the sequence (struct step_sequence); runner_logits() sets it
 };
 
 struct runner_options {
@@ -152,7 +153,9 @@ static inline enum status runner_step(struct runner *r, const int32_t *tokens, i
                                            .position = position,
                                            .pages = r->pages,
                                            .n_pages = r->n_pages,
-                                           .pages_stride = r->n_pages};
+                                           .pages_stride = r->n_pages,
+
+                                           .is_long = r->is_long};
     const struct step step = {.number = r->steps++,
                               .n_rows = n,
                               .tokens = tokens,
@@ -171,6 +174,8 @@ static inline enum status runner_logits(struct runner *r, const int32_t *tokens,
                                         float *logits, float *hidden)
 {
     size_t vocab = (size_t)r->config.vocab_size, width = (size_t)r->config.hidden_size;
+    int64_t length = model_config_long_length(&r->config);
+    r->is_long = length && n > length;
     for (int begin = 0, count; begin < n; begin += count) {
         count = n - begin < chunk ? n - begin : chunk;
         RUNNER_TRY(runner_step(r, tokens + begin, count, begin, hidden != NULL));

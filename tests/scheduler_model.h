@@ -6,7 +6,7 @@
 
 #include "engine/scheduler.h"
 
-enum { SEQUENCES = 24 };
+enum { SEQUENCES = 24, LONG_KEY = 1 << 30 };
 
 // Sequences whose "model" is a function of all tokens so far: a wrong position or a lost token
 // changes what follows.
@@ -16,9 +16,11 @@ struct fixture {
     struct scheduler scheduler;
     struct sequence sequences[SEQUENCES];
     int n_sequences, n_over;
-    int32_t (*cache)[64]; // [page][position]: the token whose keys lie there
-    int n_host;           // host pages; their tokens lie behind those of the pool
-    int n_common;         // of the tokens of each prompt: the same as of all others
+    // [page][position]: the token whose keys lie there, with LONG_KEY where they are those of a
+    // long sequence
+    int32_t (*cache)[64];
+    int n_host;   // host pages; their tokens lie behind those of the pool
+    int n_common; // of the tokens of each prompt: the same as of all others
     int64_t n_rows;
     int sees; // of the tokens before the next one, where all layers have a window; 0: all
 };
@@ -103,6 +105,13 @@ static inline int32_t token_after(const struct fixture *f, const struct sequence
     return next_token(s->tokens + first, n - first);
 }
 
+// Pages of sequences that are long and of others do not mix.
+static inline int32_t token_of_key(const struct step_sequence *s, int32_t key)
+{
+    assert_int_equal(key & LONG_KEY, s->is_long ? LONG_KEY : 0);
+    return key & ~LONG_KEY;
+}
+
 // What the model would see for row `row`: the tokens in the cache up to its position.
 static inline int32_t model(struct fixture *f, const struct step *step, int32_t row)
 {
@@ -114,11 +123,11 @@ static inline int32_t model(struct fixture *f, const struct step *step, int32_t 
                 *tokens = calloc((size_t)n, sizeof *tokens);
         int32_t first = f->sees && n > f->sees ? n - f->sees : 0;
         for (int32_t p = first; p < n; p++)
-            tokens[p] = *cell(f, s, 0, p);
+            tokens[p] = token_of_key(s, *cell(f, s, 0, p));
         for (int group = 1; group < f->scheduler.kv.n_groups; group++) {
             int64_t window = f->scheduler.kv.windows[group];
             for (int64_t p = window && n > window ? n - window : 0; p < n; p++)
-                assert_int_equal(*cell(f, s, group, p), tokens[p]);
+                assert_int_equal(token_of_key(s, *cell(f, s, group, p)), tokens[p]);
         }
         int32_t token = next_token(tokens + first, n - first);
         free(tokens);
@@ -145,7 +154,8 @@ static inline void execute(struct fixture *f)
         assert_int_equal(s->n_pages, kv_pages_for(s->position + s->n_tokens));
         for (int group = 0; group < sched->kv.n_groups; group++)
             for (int32_t t = 0; t < s->n_tokens; t++)
-                *cell(f, s, group, s->position + t) = step->tokens[s->first_row + t];
+                *cell(f, s, group, s->position + t) =
+                    step->tokens[s->first_row + t] | (s->is_long ? LONG_KEY : 0);
     }
     // as they were posted: a table loses what its sequence gives back
     int32_t *posted[SEQUENCES];
@@ -186,6 +196,9 @@ static inline void check_plan(const struct fixture *f)
     assert_in_range(s->step.n_rows, 1, s->limits.rows_max);
     assert_in_range(s->step.n_sequences, 1, s->limits.sequences_max);
     assert_in_range(s->step.n_logits, 0, s->limits.logit_rows_max);
+    for (int i = 0; i < s->step.n_sequences; i++)
+        assert_int_equal(s->step.sequences[i].is_long,
+                         s->long_length && s->members[i]->n_tokens > s->long_length);
     for (int i = 1; i < s->step.n_logits; i++)
         assert_true(s->logit_rows[i] > s->logit_rows[i - 1]);
 }

@@ -393,6 +393,7 @@ static enum status reserve_engine(struct opening *opening)
                              opening->budget.host_pages, &engine->cache));
     TRY(scheduler_init(&engine->scheduler, &limits, &engine->plan->kv, engine->pool,
                        engine->cache));
+    engine->scheduler.long_length = model_config_long_length(&engine->config);
     return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX,
                        engine->kernels, &engine->sampler);
 }

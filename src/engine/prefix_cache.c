@@ -10,6 +10,7 @@
 
 enum { NO_PAGE = -1 };
 static const uint64_t scope_bit = (uint64_t)1 << 63; // ids of contents count up and never reach it
+static const uint64_t long_bit = (uint64_t)1 << 60;
 
 struct known_page {
     uint64_t hash[2];
@@ -39,7 +40,12 @@ uint64_t prefix_scope(enum prefix_scope_kind kind, uint64_t number)
 {
     enum { KIND_BITS = 2, KIND_SHIFT = 61 };
     assert((uint64_t)kind < 1u << KIND_BITS);
-    return scope_bit | (uint64_t)kind << KIND_SHIFT | (number & (((uint64_t)1 << KIND_SHIFT) - 1));
+    return scope_bit | (uint64_t)kind << KIND_SHIFT | (number & (long_bit - 1));
+}
+
+uint64_t prefix_scope_long(uint64_t scope)
+{
+    return scope | long_bit;
 }
 
 uint64_t prefix_scope_of_salt(const struct prefix_cache *cache, const char *salt, size_t length)

@@ -44,6 +44,8 @@ enum prefix_scope_kind {
 uint64_t prefix_scope(enum prefix_scope_kind kind, uint64_t number);
 // ... whose number is this; keyed, so that nobody can aim at another's.
 uint64_t prefix_scope_of_salt(const struct prefix_cache *cache, const char *salt, size_t length);
+// The scope beside it of sequences whose keys are turned otherwise (sequence.h: is_long).
+uint64_t prefix_scope_long(uint64_t scope);
 void page_chain_begin(struct page_chain *chain, uint64_t scope);
 
 // For all pages of `pool`, which is borrowed and watched from now on. `retains` false: a page is

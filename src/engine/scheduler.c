@@ -44,6 +44,17 @@ void scheduler_fini(struct scheduler *s)
     *s = (struct scheduler){0};
 }
 
+static void become_long(struct sequence *sequence)
+{
+    sequence->is_long = true;
+    sequence->scope = prefix_scope_long(sequence->scope);
+}
+
+static bool becomes_long(const struct scheduler *s, const struct sequence *sequence)
+{
+    return s->long_length > 0 && !sequence->is_long && sequence->n_tokens > s->long_length;
+}
+
 void scheduler_add(struct scheduler *s, struct sequence *sequence)
 {
     assert(sequence->state == SEQUENCE_NEW && sequence->n_tokens > 0 && sequence->n_computed == 0);
@@ -51,6 +62,8 @@ void scheduler_add(struct scheduler *s, struct sequence *sequence)
                                 s->limits.rows_max) <= kv_pool_size(s->pool)); // alone it fits
     sequence->state = SEQUENCE_WAITING;
     sequence->n_cached = -1;
+    if (becomes_long(s, sequence))
+        become_long(sequence);
     sequence_queue_insert(&s->waiting, sequence);
 }
 
@@ -80,6 +93,22 @@ static void preempt(struct scheduler *s, struct sequence *sequence)
     send_back(s, sequence);
     sequence->preemptions++;
     s->preemptions++;
+}
+
+// Transformers drops its cache likewise (Phi-3's prepare_inputs_for_generation).
+static void start_long_over(struct scheduler *s)
+{
+    for (struct sequence *sequence = s->waiting.first; sequence; sequence = sequence->next)
+        if (becomes_long(s, sequence))
+            become_long(sequence);
+    for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
+        next = sequence->next;
+        if (!becomes_long(s, sequence))
+            continue;
+        become_long(sequence);
+        sequence_give_pages(s, sequence);
+        send_back(s, sequence);
+    }
 }
 
 // ---- paused sequences ----
@@ -425,6 +454,7 @@ static void lay_out(struct scheduler *s)
             .first_row = row,
             .n_tokens = sequence->step_tokens,
             .position = sequence->n_computed,
+            .is_long = sequence->is_long,
             .pages = sequence->pages,
             .n_pages = (int32_t)kv_pages_for(sequence->n_computed + sequence->step_tokens),
             .pages_stride = sequence->pages_max,
@@ -473,6 +503,7 @@ int32_t scheduler_plan(struct scheduler *s)
     };
     s->n_prefill_rows = 0;
     park_paused(s);
+    start_long_over(s);
     fill_step(s);
     // Prompts that wait for each other's pages would wait for ever: the newest starts over.
     while (s->step.n_sequences == 0 && s->running.n > 0) {

@@ -7,7 +7,8 @@
 // ever holds, and gives back what the window has left behind); when none is left, the last one in
 // that order gives its pages back and starts over later from its tokens (preemption by recompute).
 // Whole pages that the prefix cache knows are shared instead of computed, also by a sequence that
-// starts over. Results do not depend on any of this (docs/numerics.md).
+// starts over. A sequence that outgrows long_length starts over, too: it has other keys from then
+// on. Results do not depend on any of this (docs/numerics.md).
 #ifndef COLROW_ENGINE_SCHEDULER_H
 #define COLROW_ENGINE_SCHEDULER_H
 
@@ -30,6 +31,7 @@ struct scheduler {
     struct kv_pool *pool;       // borrowed
     struct prefix_cache *cache; // borrowed; NULL: no page is shared
     struct sequence_queue waiting, running, parked;
+    int64_t long_length;         // the model's model_config_long_length()
     const struct request *alone; // nobody else's sequences run; NULL: everybody's may
     uint64_t preemptions;
     // tokens of first starts: looked up, found, and of these found in host pages

@@ -49,6 +49,7 @@ struct sequence {
         int32_t begin, end;
     } spans[KV_GROUPS_MAX];
 
+    bool is_long;            // of more tokens than scheduler.long_length; its scope says so
     uint64_t scope;          // whose pages it may share (prefix_cache.h)
     struct page_chain chain; // of its pages that the prefix cache has been told of
     int32_t n_cached;        // tokens that were known when it first started; -1: it has not

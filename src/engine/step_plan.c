@@ -13,7 +13,7 @@ struct plan_head {
 
 struct plan_sequence {
     int64_t position, first_page; // first_page: index into the page entries
-    int32_t first_row, n_tokens, n_pages, unused;
+    int32_t first_row, n_tokens, n_pages, is_long;
 };
 
 // Where the arrays begin.
@@ -97,6 +97,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
             .first_page = n_pages,
             .first_row = in->first_row,
             .n_tokens = in->n_tokens,
+            .is_long = in->is_long,
             .n_pages = in->n_pages,
         };
         for (int group = 0; group < groups_of(limits); group++) {
@@ -175,6 +176,7 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
         sequences[i] = (struct step_sequence){
             .first_row = in[i].first_row,
             .n_tokens = in[i].n_tokens,
+            .is_long = in[i].is_long != 0,
             .position = in[i].position,
             .pages = pages + in[i].first_page,
             .n_pages = in[i].n_pages,

@@ -79,7 +79,7 @@ static void find_angles_of(const struct model *m, const struct step_sequence *q,
         const struct rope *rope = &m->ropes[i];
         size_t half = (size_t)rope->half;
         for (int row = first; row < last; row++)
-            rope_angles(rope, q->position + (row - q->first_row), false,
+            rope_angles(rope, q->position + (row - q->first_row), q->is_long,
                         m->scratch.cosines[i] + (size_t)row * half,
                         m->scratch.sines[i] + (size_t)row * half);
     }

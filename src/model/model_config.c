@@ -145,6 +145,14 @@ enum status model_config_check_dtype(const struct model_config *config, const ch
                 name, config->unusable_dtype);
 }
 
+int64_t model_config_long_length(const struct model_config *config)
+{
+    for (int i = 0; i < config->n_ropes; i++)
+        if (config->ropes[i].type == ROPE_LONGROPE)
+            return (int64_t)config->ropes[i].original_max_position_embeddings;
+    return 0;
+}
+
 const struct sublayer_config *model_config_first(const struct model_config *config,
                                                  enum mix_kind kind)
 {

@@ -116,6 +116,8 @@ static inline const struct layer_config *model_config_layer(const struct model_c
 {
     return &config->layer_kinds[config->layer_kind[layer]];
 }
+// Sequences of more tokens have other keys, of all their positions (longrope); 0: none have.
+int64_t model_config_long_length(const struct model_config *config);
 // The first sublayer of that kind of the first layer that has one; NULL: none. For summaries.
 const struct sublayer_config *model_config_first(const struct model_config *config,
                                                  enum mix_kind kind);

@@ -14,6 +14,9 @@ struct step_sequence {
     // + n_tokens. Those behind a group's window are not looked at.
     const int32_t *pages;
     int32_t n_pages, pages_stride; // from one group's to the next one's
+    // Its tokens in the end, of which those before may be earlier steps', are more than
+    // model_config_long_length(). The same in all steps that its pages have seen.
+    bool is_long;
 };
 
 // A page that moves before anything is computed. Numbers from the model's kv_pages on are pages in

@@ -193,6 +193,9 @@ static int greedy_mismatches(const struct golden *g, struct runner *r, double er
     int32_t *ids = token_tensor(g, "input_ids", &n),
             *greedy = token_tensor(g, "greedy_ids", &n_greedy);
     float *margin = tensor(g, "greedy_margin", &count);
+    int64_t length = model_config_long_length(&r->config);
+    assert_true(!length || n > length || n + n_greedy <= length); // or all would be computed anew
+    r->is_long = length && n > length;
     check(runner_step(r, ids, n, 0, false));
     int32_t best = runner_best(r, n - 1);
     for (int i = 0; i < n_greedy; i++) {

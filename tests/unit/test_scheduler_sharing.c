@@ -145,6 +145,26 @@ static void pausing_while_sharing_changes_no_token(void **state)
     }
 }
 
+// A sequence that outgrows long_length computes all its keys anew, and shares pages with long ones
+// alone: fixture's model() looks at each key.
+static void long_sequences_have_pages_of_their_own(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 60; seed++) {
+        struct fixture f;
+        int64_t length = 60 + 23 * (int64_t)(seed % 5);
+        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3});
+        f.scheduler.long_length = length;
+        fixture_share(&f, seed % 2, 40 + (int)(seed % 7) * 20);
+        for (int i = 0; i < 8; i++)
+            add(&f, 10 + 23 * i, 60, i % 3 == 0);
+        run_with_pauses(&f, seed);
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(f.sequences[i].is_long, 10 + 23 * i + 60 - 1 > length);
+        fixture_fini(&f);
+    }
+}
+
 // Pages that were taken from the cache come back from host pages, also those of sequences that
 // start over.
 static void host_pages_give_the_same_tokens(void **state)
@@ -210,6 +230,7 @@ int main(void)
         cmocka_unit_test(what_was_pushed_out_comes_back),
         cmocka_unit_test(starting_over_finds_its_own_pages),
         cmocka_unit_test(a_second_turn_finds_the_first),
+        cmocka_unit_test(long_sequences_have_pages_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

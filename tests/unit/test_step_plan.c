@@ -23,8 +23,8 @@ struct example {
 
 static void example_init(struct example *e)
 {
-    e->sequences[0] = (struct step_sequence){0, 4, 63, pages, 2, 2};
-    e->sequences[1] = (struct step_sequence){4, 1, 255, other_pages, 4, 4};
+    e->sequences[0] = (struct step_sequence){0, 4, 63, pages, 2, 2, true};
+    e->sequences[1] = (struct step_sequence){4, 1, 255, other_pages, 4, 4, false};
     e->step = (struct step){
         .number = 77,
         .n_rows = 5,
