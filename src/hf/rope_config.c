@@ -28,43 +28,70 @@ const char *rope_type_name(enum rope_type type)
     return type_names[type];
 }
 
-// The dictionary that counts, with its key for messages; NULL when there is none. Transformers
-// takes rope_scaling where Python's `or` does, so not {}, [] or 0, else rope_parameters. A file of
-// Transformers 5 may have one set for each type of layer.
+// The set of numbers of one type of layer, in a new reference: rope_scaling counts before what
+// rope_parameters says.
+static enum status find_layer_parameters(const char *name, const json_t *root,
+                                         const struct rope_reading *reading, json_t **out)
+{
+    json_t *all = NULL, *own = NULL, *scaling = NULL;
+    bool found;
+    TRY(json_get_object(root, name, "rope_parameters", &all, &found));
+    if (all)
+        TRY(json_get_object(all, name, reading->layer_type, &own, &found));
+    if (json_object_get(all, "rope_theta") || json_object_get(all, "rope_type"))
+        return fail(
+            ERR_INPUT,
+            "%s: key \"rope_parameters\" is one set of numbers; expected objects "
+            "\"full_attention\" and \"sliding_attention\" in it, one for each type of layer",
+            name);
+    if (!reading->ignore_scaling && !json_is_falsy(json_object_get(root, "rope_scaling")))
+        TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
+    *out = own ? json_copy(own) : scaling ? json_object() : NULL;
+    if ((own || scaling) && (!*out || (scaling && json_object_update(*out, scaling) != 0))) {
+        json_decref(*out);
+        return fail_memory(0, "rope_parameters");
+    }
+    return OK;
+}
+
+// The dictionary that counts, in a new reference, with its key for messages; NULL when there is
+// none. Transformers takes rope_scaling where Python's `or` does, so not {}, [] or 0, else
+// rope_parameters.
 static enum status find_parameters(const char *name, const json_t *root,
                                    const struct rope_reading *reading, json_t **out,
                                    const char **key)
 {
-    json_t *scaling = NULL, *parameters = NULL, *own = NULL;
     bool found, scaled = !json_is_falsy(json_object_get(root, "rope_scaling"));
-    if (scaled)
-        TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
-    TRY(json_get_object(root, name, "rope_parameters", &parameters, &found));
-    *out = scaled ? scaling : parameters;
-    *key = scaled ? "rope_scaling" : "rope_parameters";
-    if (*out && reading->layer_type)
-        TRY(json_get_object(*out, name, reading->layer_type, &own, &found));
-    if (own)
-        *out = own;
-    else if (reading->ignore_scaling)
-        *out = NULL;
+    *out = NULL;
+    *key = scaled && !reading->ignore_scaling ? "rope_scaling" : "rope_parameters";
+    if (reading->layer_type)
+        return find_layer_parameters(name, root, reading, out);
+    TRY(json_get_object(root, name, *key, out, &found));
+    json_incref(*out);
     return OK;
 }
 
-static enum status read_type(const char *where, const json_t *parameters, enum rope_type *out)
+static enum status read_type(const char *where, const json_t *parameters, bool only_longrope,
+                             enum rope_type *out)
 {
     const char *text = "default";
     bool found;
     TRY(json_get_text(parameters, where, "rope_type", &text, &found));
     if (!found)
         TRY(json_get_text(parameters, where, "type", &text, &found));
-    if (strcmp(text, "su") == 0) // Phi-3's first name for it
+    // Phi-3's first names for it
+    if (strcmp(text, "su") == 0 || (only_longrope && strcmp(text, "yarn") == 0))
         text = "longrope";
     for (int i = 0; i < N_TYPES; i++)
         if (strcmp(text, type_names[i]) == 0) {
             *out = (enum rope_type)i;
-            return OK;
+            if (!only_longrope || *out == ROPE_DEFAULT || *out == ROPE_LONGROPE)
+                return OK;
         }
+    if (only_longrope)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"rope_type\" is \"%.80s\"; expected default or longrope", where,
+                    text);
     return fail(ERR_UNSUPPORTED,
                 "%s: key \"rope_type\" is \"%.80s\"; expected one of default, linear, dynamic, "
                 "llama3, yarn, longrope, proportional",
@@ -136,6 +163,7 @@ static enum status read_yarn(const char *where, const json_t *parameters, struct
 // The length before scaling: beside the dictionary (it wins in Transformers), in it, or
 // max_position_embeddings.
 static enum status read_original_length(const char *name, const char *where, const json_t *root,
+                                        const struct rope_reading *reading,
                                         const json_t *parameters, struct rope_config *out)
 {
     const char *key = "original_max_position_embeddings";
@@ -143,8 +171,13 @@ static enum status read_original_length(const char *name, const char *where, con
     out->original_max_position_embeddings = (double)out->max_position_embeddings;
     if (out->type == ROPE_DYNAMIC)
         return OK; // Transformers knows no other length for it
-    TRY(json_get_number(parameters, where, key, 1, POSITIONS_MAX,
-                        &out->original_max_position_embeddings, &found));
+    if (reading->original_max_position_embeddings)
+        out->original_max_position_embeddings = (double)reading->original_max_position_embeddings;
+    else
+        TRY(json_get_number(parameters, where, key, 1, POSITIONS_MAX,
+                            &out->original_max_position_embeddings, &found));
+    if (reading->layer_type)
+        return OK;
     return json_get_number(root, name, key, 1, POSITIONS_MAX,
                            &out->original_max_position_embeddings, &found);
 }
@@ -201,12 +234,13 @@ static enum status read_longrope(const char *where, const json_t *parameters,
 }
 
 static enum status read_scaling(const char *name, const char *where, const json_t *root,
-                                const json_t *parameters, struct rope_config *out)
+                                const struct rope_reading *reading, const json_t *parameters,
+                                struct rope_config *out)
 {
-    TRY(read_type(where, parameters, &out->type));
+    TRY(read_type(where, parameters, reading->only_longrope, &out->type));
     if (out->type == ROPE_DEFAULT || out->type == ROPE_PROPORTIONAL)
         return OK;
-    TRY(read_original_length(name, where, root, parameters, out));
+    TRY(read_original_length(name, where, root, reading, parameters, out));
     assert(out->theta >= 1 && out->original_max_position_embeddings >= 1);
     TRY(read_factor(where, parameters, out));
     assert(out->factor > 0);
@@ -215,6 +249,21 @@ static enum status read_scaling(const char *name, const char *where, const json_
     if (out->type == ROPE_YARN)
         return read_yarn(where, parameters, out);
     return out->type == ROPE_LONGROPE ? read_longrope(where, parameters, out) : OK;
+}
+
+static enum status read_parameters(const char *name, const char *key, const json_t *root,
+                                   const struct rope_reading *reading, json_t *parameters,
+                                   struct rope_config *out)
+{
+    char where[FILE_PATH_MAX + 64];
+    bool found;
+    snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, key);
+    TRY(refuse_foreign_keys(where, parameters, reading->allow_mrope));
+    TRY(read_partial(where, parameters, out));
+    TRY(json_get_number(parameters, where, "rope_theta", 1, theta_max, &out->theta, &found));
+    if (reading->fixed_theta > 0)
+        out->theta = reading->fixed_theta;
+    return read_scaling(name, where, root, reading, parameters, out);
 }
 
 enum status rope_config_read(const char *name, const json_t *root,
@@ -231,17 +280,17 @@ enum status rope_config_read(const char *name, const json_t *root,
     bool found;
     json_t *parameters;
     const char *key;
-    TRY(json_get_number(root, name, "rope_theta", 1, theta_max, &out->theta, &found));
+    if (reading->theta_key)
+        TRY(json_get_number(root, name, reading->theta_key, 1, theta_max, &out->theta, &found));
     TRY(read_partial(name, root, out));
     TRY(find_parameters(name, root, reading, &parameters, &key));
-    if (!parameters)
+    if (!parameters) {
+        out->theta = reading->fixed_theta > 0 ? reading->fixed_theta : out->theta;
         return OK;
-    char where[FILE_PATH_MAX + 32];
-    snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, key);
-    TRY(refuse_foreign_keys(where, parameters, reading->allow_mrope));
-    TRY(read_partial(where, parameters, out));
-    TRY(json_get_number(parameters, where, "rope_theta", 1, theta_max, &out->theta, &found));
-    return read_scaling(name, where, root, parameters, out);
+    }
+    enum status status = read_parameters(name, key, root, reading, parameters, out);
+    json_decref(parameters);
+    return status;
 }
 
 enum status rope_config_number(const char *name, const json_t *root,
@@ -256,7 +305,9 @@ enum status rope_config_number(const char *name, const json_t *root,
     if (!parameters)
         return OK;
     snprintf(where, sizeof where, "%.*s: %s", FILE_PATH_MAX, name, set);
-    return json_get_number(parameters, where, key, least, most, out, &found);
+    enum status status = json_get_number(parameters, where, key, least, most, out, &found);
+    json_decref(parameters);
+    return status;
 }
 
 bool rope_config_is_absent(const json_t *root)

@@ -46,12 +46,18 @@ struct rope_config {
 
 // What an absent key means, and which dictionaries are read.
 struct rope_reading {
-    double theta;                 // rope_theta when absent
+    const char *theta_key;        // beside the dictionaries: "rope_theta"; NULL: none
+    double theta;                 // when it is absent
+    double fixed_theta;           // whatever any key says; 0: what they say
     double partial_rotary_factor; // likewise
     int64_t max_position_embeddings;
-    const char *layer_type; // "full_attention": the set of a v5 file that has one for each; or NULL
-    bool allow_mrope;       // mrope_section: positions of text are alike in its parts
-    bool ignore_scaling;    // of a layer type that is never scaled
+    int64_t original_max_position_embeddings; // Phi-3: likewise, and no dictionary's counts; or 0
+    // "full_attention": rope_parameters has a set of numbers for each type of layer, this one's is
+    // read; or NULL
+    const char *layer_type;
+    bool allow_mrope;    // mrope_section: positions of text are alike in its parts
+    bool ignore_scaling; // rope_scaling is not for this type of layer
+    bool only_longrope;  // or default; "yarn" is another name of it
 };
 // Reads from `root`, the whole config. `name` stands in messages. Of `out` the model's own part is
 // zero but for max_position_embeddings.

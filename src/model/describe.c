@@ -63,8 +63,9 @@ static enum status read_shape(const struct config_reader *reader, struct plain_k
     if (keys->mlp_factor)
         keys->intermediate_size = keys->mlp_factor * keys->hidden_size;
     else
-        TRY(config_read_size(reader, "intermediate_size", 1, INTERMEDIATE_SIZE_MAX,
-                             keys->intermediate_size, &keys->intermediate_size));
+        TRY(config_read_size(
+            reader, keys->intermediate_key ? keys->intermediate_key : "intermediate_size", 1,
+            INTERMEDIATE_SIZE_MAX, keys->intermediate_size, &keys->intermediate_size));
     TRY(config_read_size(reader, keys->layers_key ? keys->layers_key : "num_hidden_layers", 1,
                          LAYERS_MAX, keys->num_hidden_layers, &keys->num_hidden_layers));
     TRY(config_read_size(reader, "vocab_size", 1, VOCAB_MAX, keys->vocab_size, &keys->vocab_size));
@@ -121,19 +122,32 @@ static enum status check_rope(const struct config_reader *reader, int32_t head_d
     return OK;
 }
 
+struct rope_reading describe_rope_reading(const struct plain_keys *keys)
+{
+    return (struct rope_reading){
+        .theta_key = "rope_theta",
+        .theta = keys->rope_theta > 0 ? keys->rope_theta : 10000,
+        .partial_rotary_factor = keys->partial_rotary_factor > 0 ? keys->partial_rotary_factor : 1,
+        .max_position_embeddings = keys->max_position_embeddings,
+        .allow_mrope = keys->allow_mrope,
+    };
+}
+
 enum status describe_rope(const struct config_reader *reader, const struct plain_keys *keys,
                           const char *layer_type, bool interleaved, struct model_config *out,
                           int32_t *index)
 {
-    const struct rope_reading reading = {
-        .theta = keys->rope_theta > 0 ? keys->rope_theta : 10000,
-        .partial_rotary_factor = keys->partial_rotary_factor > 0 ? keys->partial_rotary_factor : 1,
-        .max_position_embeddings = keys->max_position_embeddings,
-        .layer_type = layer_type,
-        .allow_mrope = keys->allow_mrope,
-    };
+    struct rope_reading reading = describe_rope_reading(keys);
+    reading.layer_type = layer_type;
+    return describe_rope_as(reader, keys, &reading, interleaved, out, index);
+}
+
+enum status describe_rope_as(const struct config_reader *reader, const struct plain_keys *keys,
+                             const struct rope_reading *reading, bool interleaved,
+                             struct model_config *out, int32_t *index)
+{
     struct rope_config rope;
-    TRY(rope_config_read(reader->name, reader->root, &reading, &rope));
+    TRY(rope_config_read(reader->name, reader->root, reading, &rope));
     if (keys->partial_rotary_factor <= 0 && rope.partial_rotary_factor < 1)
         return fail(ERR_UNSUPPORTED,
                     "%s: key \"partial_rotary_factor\" is %g; expected 1 (whole heads are rotated "
@@ -167,9 +181,25 @@ enum status describe_rope_number(const struct config_reader *reader, const char 
     return rope_config_number(reader->name, reader->root, &reading, key, least, most, value);
 }
 
+// Sequences have two kinds of keys at most (struct step_sequence).
+static enum status check_long_lengths(const struct config_reader *reader,
+                                      const struct rope_config *rope,
+                                      const struct model_config *config)
+{
+    int64_t length = model_config_long_length(config);
+    int64_t own = (int64_t)rope->original_max_position_embeddings;
+    if (rope->type != ROPE_LONGROPE || !length || length == own)
+        return OK;
+    return fail(ERR_UNSUPPORTED,
+                "%s: layers have longrope with original_max_position_embeddings %lld and %lld; "
+                "expected the same number for all",
+                reader->name, (long long)length, (long long)own);
+}
+
 enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
                               struct model_config *out, int32_t *index)
 {
+    TRY(check_long_lengths(reader, rope, out));
     for (*index = 0; *index < out->n_ropes; ++*index)
         if (memcmp(&out->ropes[*index], rope, sizeof *rope) == 0)
             return OK;
@@ -233,6 +263,20 @@ enum status describe_slides(const struct config_reader *reader, int32_t layer, b
                 "%s: key \"layer_types\" has %s for layer %d; expected \"full_attention\" or "
                 "\"sliding_attention\" for each of the layers",
                 reader->name, item ? json_show(item) : "nothing", (int)layer);
+}
+
+enum status describe_window(const struct config_reader *reader, int32_t layer, bool absent,
+                            int64_t window, int64_t *out)
+{
+    bool slides;
+    TRY(describe_slides(reader, layer, absent, &slides));
+    *out = slides ? window : 0;
+    if (!slides || window)
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: key \"sliding_window\" says nothing; expected a number: layer %d attends "
+                "within a window",
+                reader->name, (int)layer);
 }
 
 struct layer_config describe_layer(const struct plain_keys *keys)

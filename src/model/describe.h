@@ -20,7 +20,8 @@ struct plain_keys {
     int32_t mlp_factor;     // intermediate_size is so many times hidden_size; 0: a key says it
     bool layer_norm;        // norms are LayerNorms, with biases unless `no_norm_bias`
     bool no_norm_bias;
-    bool fixed_head_dim; // hidden_size / heads, whatever head_dim says
+    bool fixed_head_dim;          // hidden_size / heads, whatever head_dim says
+    const char *intermediate_key; // NULL: "intermediate_size"
     bool tie_word_embeddings;
     double rope_theta;            // 0: 10000
     double partial_rotary_factor; // 0: whole heads, and no key may say otherwise
@@ -30,11 +31,16 @@ struct plain_keys {
 // Fills the numbers of `out` that stand outside its layers, and final_norm.
 enum status describe_plain(const struct config_reader *reader, struct plain_keys *keys,
                            struct model_config *out) STATUS_MUST_USE;
-// Reads the rope of one type of layer (NULL: of all), and adds it to out->ropes unless one like it
-// is there.
+// Reads the rope of all layers, or of one type of layer as rope_parameters names it (NULL: all),
+// and adds it to out->ropes unless one like it is there.
 enum status describe_rope(const struct config_reader *reader, const struct plain_keys *keys,
                           const char *layer_type, bool interleaved, struct model_config *out,
                           int32_t *index) STATUS_MUST_USE;
+// What describe_rope() reads; for families that read it otherwise.
+struct rope_reading describe_rope_reading(const struct plain_keys *keys);
+enum status describe_rope_as(const struct config_reader *reader, const struct plain_keys *keys,
+                             const struct rope_reading *reading, bool interleaved,
+                             struct model_config *out, int32_t *index) STATUS_MUST_USE;
 // `rope` zeroed before it was filled: equal ones are found by their bytes.
 enum status describe_add_rope(const struct config_reader *reader, const struct rope_config *rope,
                               struct model_config *out, int32_t *index) STATUS_MUST_USE;
@@ -64,6 +70,10 @@ void describe_parallel(struct layer_config *layer, bool same_input);
 // q, k, v and o; gate, up and down.
 void describe_attention_bias(struct layer_config *layer, bool qkv, bool o);
 void describe_mlp_bias(struct layer_config *layer, bool bias);
+// A layer's window: `window` where it slides (see above), else 0. `window` 0 is what config.json
+// says with null: refused where a layer slides.
+enum status describe_window(const struct config_reader *reader, int32_t layer, bool absent,
+                            int64_t window, int64_t *out) STATUS_MUST_USE;
 
 // x += o_proj(attention(norm(x))); x += down_proj(silu(gate_proj(norm(x))) · up_proj(norm(x))),
 // without biases, rope 0 and no window.

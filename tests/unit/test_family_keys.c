@@ -1,0 +1,162 @@
+// Keys of config.json whose meaning is a family's own.
+#include "testing.h"
+
+#include <math.h>
+
+#include "model/model_config.h"
+
+#define SIZES                                                                                      \
+    "\"hidden_size\": 64, \"intermediate_size\": 172, \"num_hidden_layers\": 4, "                  \
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 16, \"vocab_size\": "   \
+    "512"
+#define OF(type, keys) "{\"model_type\": \"" type "\", " SIZES keys "}"
+
+static struct model_config parse(const char *text)
+{
+    struct model_config config;
+    enum status status = model_config_parse("config.json", text, strlen(text), &config);
+    if (status != OK)
+        print_error("%s\n", status_message());
+    assert_int_equal(status, OK);
+    return config;
+}
+
+static const struct attention_config *attention_of(const struct model_config *config, int layer)
+{
+    return &model_config_layer(config, layer)->sublayers[0].attention;
+}
+
+// NULL: without a rope.
+static const struct rope_config *rope_of(const struct model_config *config, int layer)
+{
+    int32_t rope = attention_of(config, layer)->rope;
+    return rope < 0 ? NULL : &config->ropes[rope];
+}
+
+static void check_rope(const struct model_config *config, int layer, enum rope_type type,
+                       double theta)
+{
+    const struct rope_config *rope = rope_of(config, layer);
+    assert_non_null(rope);
+    assert_int_equal(rope->type, type);
+    assert_true(fabs(rope->theta - theta) < 1e-9 * theta);
+}
+
+static void windows_of_gemma3_have_a_rope_of_their_own(void **state)
+{
+    (void)state;
+    static const char *const spellings[] = {
+        OF("gemma3_text", ", \"rope_theta\": 500000, \"rope_local_base_freq\": 2000, "
+                          "\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 8}, "
+                          "\"sliding_window\": 40, \"sliding_window_pattern\": 2"),
+        OF("gemma3_text",
+           ", \"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"default\", "
+           "\"rope_theta\": 2000}, \"full_attention\": {\"rope_type\": \"linear\", \"factor\": 8, "
+           "\"rope_theta\": 500000}}, \"sliding_window\": 40, \"layer_types\": "
+           "[\"sliding_attention\", \"full_attention\", \"sliding_attention\", "
+           "\"full_attention\"]")};
+    for (int i = 0; i < 2; i++) {
+        struct model_config config = parse(spellings[i]);
+        for (int layer = 0; layer < 4; layer++) {
+            bool slides = layer % 2 == 0;
+            check_rope(&config, layer, slides ? ROPE_DEFAULT : ROPE_LINEAR, slides ? 2000 : 500000);
+            assert_int_equal(attention_of(&config, layer)->sliding_window, slides ? 40 : 0);
+        }
+    }
+    struct model_config config = parse(OF("gemma3_text", ""));
+    check_rope(&config, 3, ROPE_DEFAULT, 1e4);
+    config = parse(OF("gemma3_text", ", \"sliding_window_pattern\": 1"));
+    check_rope(&config, 3, ROPE_DEFAULT, 1e6);
+}
+
+// The older spelling's base is that of full layers alone.
+static void windows_of_olmo3_have_the_default_base(void **state)
+{
+    (void)state;
+    struct model_config config =
+        parse(OF("olmo3", ", \"rope_theta\": 1000, \"rope_scaling\": {\"rope_type\": \"linear\", "
+                          "\"factor\": 2}"));
+    check_rope(&config, 0, ROPE_DEFAULT, 500000);
+    check_rope(&config, 3, ROPE_LINEAR, 1000);
+}
+
+#define LONGROPE(type)                                                                             \
+    ", \"rope_scaling\": {\"type\": \"" type                                                       \
+    "\", \"original_max_position_embeddings\": 64, \"short_factor\": [1, 1, 1, 1, 1, 1, 1, 1], "   \
+    "\"long_factor\": [2, 2, 2, 2, 2, 2, 2, 2]}"
+
+static void phi3_has_its_own_length(void **state)
+{
+    (void)state;
+    struct model_config config = parse(OF("phi3", LONGROPE("su")));
+    assert_int_equal(model_config_long_length(&config), 4096);
+    config = parse(OF("phi3", LONGROPE("yarn") ", \"original_max_position_embeddings\": 128"));
+    assert_int_equal(rope_of(&config, 0)->type, ROPE_LONGROPE);
+    assert_int_equal(model_config_long_length(&config), 128);
+    config = parse(OF("phi3", ", \"partial_rotary_factor\": 0.75"));
+    assert_int_equal(model_config_long_length(&config), 0);
+    assert_int_equal(rope_of(&config, 0)->n_dimensions, 12);
+}
+
+static void layers_without_a_rope(void **state)
+{
+    (void)state;
+    struct model_config config = parse(OF("smollm3", ", \"no_rope_layers\": [1, 0, 1, 1]"));
+    for (int layer = 0; layer < 4; layer++)
+        assert_int_equal(rope_of(&config, layer) == NULL, layer == 1);
+    config = parse(OF("smollm3", ", \"use_sliding_window\": true, \"sliding_window\": 9"));
+    assert_null(rope_of(&config, 3));
+    assert_int_equal(attention_of(&config, 3)->sliding_window, 9);
+    assert_int_equal(attention_of(&config, 2)->sliding_window, 0);
+    config = parse(OF("granite_swa", ", \"rope_theta\": 7, \"layer_rope_theta\": [100, 0, 20, 3]"));
+    check_rope(&config, 0, ROPE_DEFAULT, 100);
+    check_rope(&config, 3, ROPE_DEFAULT, 3);
+    assert_null(rope_of(&config, 1));
+}
+
+static void bad_values_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *said;
+    } bad[] = {
+        {OF("gemma", ", \"use_bidirectional_attention\": true"), "use_bidirectional_attention"},
+        {OF("gemma2", ", \"sliding_window\": null"), "\"sliding_window\" says nothing"},
+        {OF("gemma2", ", \"attn_logit_softcapping\": 0"), "attn_logit_softcapping"},
+        {OF("gemma2", ", \"query_pre_attn_scalar\": -1"), "query_pre_attn_scalar"},
+        {OF("gemma3_text", ", \"sliding_window_pattern\": 0"), "sliding_window_pattern"},
+        {OF("gemma3_text", ", \"rope_parameters\": {\"rope_theta\": 5}"), "full_attention"},
+        {OF("phi3", ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}"),
+         "expected default or longrope"},
+        {OF("smollm3", ", \"no_rope_layers\": [1, 0, 2, 1]"), "has 2 for layer 2"},
+        {OF("smollm3", ", \"no_rope_layers\": [1]"), "has nothing for layer 1"},
+        {OF("granite", ", \"logits_scaling\": 0"), "logits_scaling"},
+        {OF("granite_swa", ", \"layer_rope_theta\": [1, 2, -3, 4]"), "has -3 for layer 2"},
+        {OF("granite_swa", ", \"sliding_window\": null"), "layer 1 attends within a window"},
+        {OF("granitemoehybrid", ""), "num_local_experts"},
+        {OF("granitemoehybrid", ", \"num_local_experts\": 0"), "layer_types"},
+        {OF("granitemoehybrid", ", \"num_local_experts\": 0, \"layer_types\": [\"attention\", "
+                                "\"mamba\", \"attention\", \"attention\"]"),
+         "has \"mamba\" for layer 1"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct model_config config;
+        assert_int_not_equal(
+            model_config_parse("config.json", bad[i].text, strlen(bad[i].text), &config), OK);
+        if (!strstr(status_message(), bad[i].said))
+            print_error("\"%s\" is not in: %s\n", bad[i].said, status_message());
+        assert_non_null(strstr(status_message(), bad[i].said));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_of_gemma3_have_a_rope_of_their_own),
+        cmocka_unit_test(windows_of_olmo3_have_the_default_base),
+        cmocka_unit_test(phi3_has_its_own_length),
+        cmocka_unit_test(layers_without_a_rope),
+        cmocka_unit_test(bad_values_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
