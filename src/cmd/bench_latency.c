@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/file_writer.h"
 #include "base/output.h"
 #include "base/text_table.h"
@@ -13,6 +14,7 @@
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
 #include "device/device.h"
+#include "hf/model_folder.h"
 
 enum { ITERATIONS_MAX = 1000 };
 
@@ -31,9 +33,11 @@ struct bench {
 static enum status open_bench_engine(struct bench *b, const char *model, struct colrow_engine **out)
 {
     struct model_config config;
+    char folder[FILE_PATH_MAX];
     if (b->output_json)
         TRY(file_writer_check(b->output_json));
-    TRY(model_config_read(model, &config));
+    TRY(model_folder_find(model, folder));
+    TRY(model_config_read(folder, &config));
     if (!b->no_limits) {
         b->cores = device_cpu_count();
         TRY(peak_measure(b->cores, 0.1, &b->peak));

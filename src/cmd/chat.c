@@ -15,6 +15,7 @@
 #include "cmd/chat_talk.h"
 #include "cmd/engine_flags.h"
 #include "cmd/interrupt.h"
+#include "cmd/model_argument.h"
 #include "hf/checkpoint.h"
 
 struct chat {
@@ -313,6 +314,7 @@ static enum status chat_with(struct chat *c, const char *model)
     if (c->sampling.sampling.n > 1)
         return fail(ERR_USAGE, "flag --samples is %d; a chat has one answer for each message",
                     c->sampling.sampling.n);
+    TRY(model_argument_find(&model));
     TRY(checkpoint_folder_check(model));
     TRY(chat_talk_init(&c->talk, c->template_file, model));
     if (c->system)

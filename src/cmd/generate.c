@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
+#include "cmd/model_argument.h"
 #include "hf/checkpoint.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -358,7 +359,9 @@ static enum status tokenizer_file_check(const char *model)
 static int generate_model(struct generate *g, const char *model)
 {
     struct colrow_engine *engine = NULL;
-    enum status status = checkpoint_folder_check(model);
+    enum status status = model_argument_find(&model);
+    if (status == OK)
+        status = checkpoint_folder_check(model);
     if (status == OK)
         status = tokenizer_file_check(model);
     if (status == OK)

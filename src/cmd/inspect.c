@@ -13,6 +13,7 @@
 #include "base/text_table.h"
 #include "cmd/json_output.h"
 #include "cmd/layer_kinds.h"
+#include "cmd/model_argument.h"
 #include "device/cpu_limits.h"
 #include "device/device.h"
 #include "device/topology.h"
@@ -209,6 +210,7 @@ static enum status print_machine(const struct inspect *in)
 
 static enum status inspect_model(struct inspect *in)
 {
+    TRY(model_argument_find(&in->model));
     TRY(model_config_read(in->model, &in->config));
     TRY(generation_config_read(in->model, in->config.vocab_size, &in->generation));
     TRY(checkpoint_open(in->model, &in->checkpoint));

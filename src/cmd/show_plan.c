@@ -15,6 +15,7 @@
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
 #include "cmd/layer_kinds.h"
+#include "cmd/model_argument.h"
 #include "cmd/plan_command.h"
 
 static enum status choose_compute(struct plan_command *c)
@@ -68,6 +69,7 @@ static enum status read_config(struct plan_command *c)
 
 static enum status prepare(struct plan_command *c)
 {
+    TRY(model_argument_find(&c->model));
     TRY(read_config(c));
     TRY(read_rules(c));
     char path[FILE_PATH_MAX];

@@ -11,11 +11,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/json_output.h"
 #include "cmd/verify_run.h"
 #include "device/kernels.h"
+#include "hf/model_folder.h"
 #include "model/plan.h"
 
 enum {
@@ -201,8 +203,10 @@ static enum status check_group(struct verify *v, const char *model, const char *
                                const char *order)
 {
     struct model_config config;
+    char folder[FILE_PATH_MAX];
     int sizes[COMM_RANKS_MAX];
-    TRY(model_config_read(model, &config));
+    TRY(model_folder_find(model, folder));
+    TRY(model_config_read(folder, &config));
     v->stored = element_dtype_name(config.dtype);
     struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};
     int n_sizes = plan_valid_sizes(&config, &options, sizes, COMM_RANKS_MAX);

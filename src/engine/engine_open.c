@@ -17,6 +17,7 @@
 #include "engine/rank_program.h"
 #include "engine/struct_size.h"
 #include "hf/checkpoint.h"
+#include "hf/model_folder.h"
 
 enum {
     MAX_NUM_SEQS_MAX = 4096,
@@ -274,7 +275,7 @@ static enum status read_text_files(struct opening *opening)
 static enum status read_model(struct opening *opening)
 {
     struct colrow_engine *engine = opening->engine;
-    snprintf(engine->model, sizeof engine->model, "%s", opening->options->model);
+    TRY(model_folder_find(opening->options->model, engine->model));
     TRY(model_config_read(engine->model, &engine->config));
     TRY(checkpoint_open(engine->model, &opening->checkpoint));
     TRY(resolve_compute(opening));

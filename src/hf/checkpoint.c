@@ -12,6 +12,7 @@
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
+#define CONSOLIDATED_NAME "consolidated.safetensors"
 enum { INDEX_BYTES_MAX = 32 << 20 }; // 350,000 tensors; jansson parses so much within a second
 
 // One entry of the index's weight_map.
@@ -262,6 +263,8 @@ static enum status open_files(struct checkpoint *out)
 {
     char path[FILE_PATH_MAX];
     TRY(checkpoint_folder_check(out->folder));
+    TRY(file_join(out->folder, CONSOLIDATED_NAME, path));
+    out->has_consolidated = file_exists(path);
     // Transformers, too, prefers the single file where both stand.
     TRY(file_join(out->folder, SINGLE_NAME, path));
     if (file_exists(path)) {

@@ -20,8 +20,9 @@ struct checkpoint {
     int n_files;
     struct tensor_info *tensors; // of all files, sorted by name
     int n_tensors;
-    uint64_t bytes;       // of all tensors
-    const char *repeated; // a tensor that several files hold (the last one's counts), or NULL
+    uint64_t bytes;        // of all tensors
+    bool has_consolidated; // consolidated.safetensors lies beside what is read
+    const char *repeated;  // a tensor that several files hold (the last one's counts), or NULL
 };
 
 // Opens model.safetensors, or all files that model.safetensors.index.json names, with all that they

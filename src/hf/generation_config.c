@@ -196,6 +196,18 @@ static int32_t read_token_limit(const char *name, const json_t *root, const char
 
 // ---- files ----
 
+// Where they are not there yet.
+static void take_ids(const char *path, const json_t *object, int32_t vocab_size,
+                     struct generation_config *out)
+{
+    if (!json_is_object(object))
+        return;
+    if (out->n_eos_token_ids == 0 && !out->eos_fault[0])
+        take_eos(path, object, vocab_size, out);
+    if (out->bos_token_id < 0)
+        read_bos(path, object, vocab_size, out);
+}
+
 static enum status read_file(const char *folder, const char *file, bool whole, int32_t vocab_size,
                              struct generation_config *out)
 {
@@ -210,10 +222,8 @@ static enum status read_file(const char *folder, const char *file, bool whole, i
         status = fail(ERR_INPUT, "%s: holds %s; expected an object", path, json_kind(root));
         goto done;
     }
-    if (out->n_eos_token_ids == 0 && !out->eos_fault[0])
-        take_eos(path, root, vocab_size, out);
-    if (out->bos_token_id < 0)
-        read_bos(path, root, vocab_size, out);
+    take_ids(path, root, vocab_size, out);
+    take_ids(path, json_object_get(root, "text_config"), vocab_size, out); // multimodal models
     if (whole) {
         TRY_DONE(read_sampling(path, root, out));
         name_ignored(path, root);

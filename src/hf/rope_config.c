@@ -72,7 +72,7 @@ static enum status find_parameters(const char *name, const json_t *root,
 }
 
 static enum status read_type(const char *where, const json_t *parameters, bool only_longrope,
-                             enum rope_type *out)
+                             bool allow_mrope, enum rope_type *out)
 {
     const char *text = "default";
     bool found;
@@ -82,6 +82,8 @@ static enum status read_type(const char *where, const json_t *parameters, bool o
     // Phi-3's first names for it
     if (strcmp(text, "su") == 0 || (only_longrope && strcmp(text, "yarn") == 0))
         text = "longrope";
+    if (allow_mrope && strcmp(text, "mrope") == 0) // Qwen2-VL's first name for it
+        text = "default";
     for (int i = 0; i < N_TYPES; i++)
         if (strcmp(text, type_names[i]) == 0) {
             *out = (enum rope_type)i;
@@ -237,7 +239,7 @@ static enum status read_scaling(const char *name, const char *where, const json_
                                 const struct rope_reading *reading, const json_t *parameters,
                                 struct rope_config *out)
 {
-    TRY(read_type(where, parameters, reading->only_longrope, &out->type));
+    TRY(read_type(where, parameters, reading->only_longrope, reading->allow_mrope, &out->type));
     if (out->type == ROPE_DEFAULT || out->type == ROPE_PROPORTIONAL)
         return OK;
     TRY(read_original_length(name, where, root, reading, parameters, out));

@@ -29,11 +29,10 @@ static void exchange_embedded(const struct worker *w, bool by_columns)
     team_barrier(m->team);
 }
 
-// In the type that is computed in, as Transformers' buffer is.
-static float embed_multiplier(const struct model *m)
+// As Transformers' buffers are.
+float rounded_factor(const struct model *m, float factor)
 {
-    float factor = m->plan->config.embed_multiplier;
-    if (!m->plan->config.round_embed_multiplier || m->plan->compute == COMPUTE_F32)
+    if (m->plan->compute == COMPUTE_F32)
         return factor;
     return m->plan->compute == COMPUTE_BF16 ? float_of_bf16(bf16_of_float(factor))
                                             : float_of_f16(f16_of_float(factor));
@@ -44,7 +43,9 @@ static void finish_rows(const struct worker *w)
     const struct model *m = w->run->model;
     const struct stream_norm norm = {&m->plan->config.embed_norm, &m->weights.embed_norm};
     size_t hidden = (size_t)m->plan->config.hidden_size;
-    float factor = embed_multiplier(m);
+    float factor = m->plan->config.embed_multiplier;
+    if (m->plan->config.round_embed_multiplier)
+        factor = rounded_factor(m, factor);
     int begin, end;
     if (factor == 1 && norm.config->kind == NORM_NONE)
         return;

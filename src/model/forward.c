@@ -179,6 +179,7 @@ static void forward_work(void *context, int thread, int n_threads)
     find_angles(&w);
     embed_tokens(&w);
     LEAVE_IF_FAILED(&w);
+    find_layer_inputs(&w);
     capture(&w, 0);
     LEAVE_IF_FAILED(&w);
     const struct next_inputs first = first_inputs(m, 0);

@@ -76,6 +76,10 @@ enum status check_copies(const struct model *m, const struct step *step) STATUS_
 void copy_pages(const struct worker *w);
 // embedding.c: the residual stream's first value.
 void embed_tokens(const struct worker *w);
+float rounded_factor(const struct model *m, float factor); // to the type that is computed in
+// layer_inputs.c: scratch.layer_inputs, after embed_tokens(); ends with a barrier where there are
+// any.
+void find_layer_inputs(const struct worker *w);
 // attention_block.c: from what the norm before it has left in scratch.input to the residual
 // addition after o_proj and the norm of what follows, which are one pass.
 void attention_block(const struct worker *w, int layer, int sublayer);

@@ -14,7 +14,7 @@ struct activating {
     const struct mlp_weights *weights;
     const void *input;
     struct activation_args activation;
-    bool gated;
+    bool gated, times_layer_input;
     int layer;
 };
 
@@ -30,6 +30,18 @@ static void gather_gate_up(const struct activating *a)
                                      a->m->scratch.gathered, (size_t)(n_parts * a->cut->width));
     }
     team_barrier(a->m->team);
+}
+
+// What the activated column `first` of a row is multiplied by, and those behind it.
+static const float *factors_of(const struct activating *a, const float *gate, size_t half,
+                               size_t row, size_t first)
+{
+    const struct model *m = a->m;
+    size_t size = (size_t)m->plan->config.layer_inputs.size,
+           layers = (size_t)m->plan->config.num_hidden_layers;
+    if (a->times_layer_input)
+        return m->scratch.layer_inputs + (row * layers + (size_t)a->layer) * size + first;
+    return a->gated ? gate + half : NULL;
 }
 
 // act(gate) · up of down_proj's columns. Few rows are split by columns, many by rows.
@@ -55,8 +67,10 @@ static void activate_gate(const struct activating *a)
     for (; row < row_end && begin < end; row++) {
         const float *gate = rows + (size_t)row * (a->gated ? 2 : 1) * half + first + (size_t)begin;
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
-        m->kernels->activate_mul(&a->activation, gate, a->gated ? gate + half : NULL, end - begin,
-                                 m->plan->compute, out);
+        m->kernels->activate_mul(
+            &a->activation, gate,
+            factors_of(a, gate, half, (size_t)row, (size_t)(read.begin + begin)), end - begin,
+            m->plan->compute, out);
     }
 }
 
@@ -64,7 +78,8 @@ static void activate_gate(const struct activating *a)
 static bool gives_own_columns(const struct activating *a)
 {
     const struct range given = a->share->dims[DIM_MLP], read = a->share->dims[DIM_ACTIVATED];
-    return !cut_gathers(a->m->plan, a->cut) && given.begin == read.begin && given.end == read.end;
+    return !a->times_layer_input && !cut_gathers(a->m->plan, a->cut) && given.begin == read.begin &&
+           given.end == read.end;
 }
 
 // The activated rows of all threads, in scratch.outputs. Returns the stride.
@@ -147,6 +162,7 @@ void mlp_block(const struct worker *w, int layer, int sublayer)
                                  .input = sublayer_input(m, layer, sublayer),
                                  .activation = activation_of(config, weights),
                                  .gated = config->gated,
+                                 .times_layer_input = config->times_layer_input,
                                  .layer = layer};
     struct row_product down_proj = {.what = "down_proj",
                                     .input = m->scratch.input,

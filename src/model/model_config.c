@@ -7,11 +7,14 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/name_list.h"
+#include "base/nearest_name.h"
 #include "model/family.h"
+#include "model/wrapper.h"
 
 struct reading {
-    struct config_reader keys;
+    struct config_reader file, text; // the whole file, and the part that says what the text part is
     const struct family *family;
+    const struct wrapper *wrapper; // or NULL
 };
 
 static const struct family *find_family(const char *model_type, const char *name)
@@ -23,26 +26,77 @@ static const struct family *find_family(const char *model_type, const char *name
     return NULL;
 }
 
+// ---- what is not known ----
+
+enum { NEAREST = 3 };
+
+struct known_model {
+    const char *model_type, *architecture;
+    int distance;
+};
+
+// Keeps the nearest ones, in order.
+static void keep_nearest(struct known_model nearest[NEAREST], struct known_model model)
+{
+    for (int i = 0; i < NEAREST; i++)
+        if (!nearest[i].model_type || model.distance < nearest[i].distance) {
+            struct known_model other = nearest[i];
+            nearest[i] = model;
+            model = other;
+            if (!model.model_type)
+                return;
+        }
+}
+
+// "A (a), B (b)" of what colrow serves, nearest to the model_type or, where that is NULL, to the
+// architecture.
+static void list_nearest(const char *model_type, const char *architecture, char *out, size_t room)
+{
+    struct known_model nearest[NEAREST] = {{0}};
+    for (int i = 0; families[i]; i++)
+        keep_nearest(nearest,
+                     (struct known_model){
+                         families[i]->model_type, families[i]->architecture,
+                         model_type ? name_distance(model_type, families[i]->model_type)
+                                    : name_distance(architecture, families[i]->architecture)});
+    for (int i = 0; wrapper_at(i); i++)
+        keep_nearest(nearest,
+                     (struct known_model){
+                         wrapper_at(i)->model_type, wrapper_at(i)->architecture,
+                         model_type ? name_distance(model_type, wrapper_at(i)->model_type)
+                                    : name_distance(architecture, wrapper_at(i)->architecture)});
+    *out = '\0';
+    for (int i = 0; i < NEAREST && nearest[i].model_type; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "%s (%s)", nearest[i].model_type, nearest[i].architecture);
+        name_list_add(out, room, name);
+    }
+}
+
 // `names` as list_architectures() made it; `model_type` may be NULL.
 static enum status unknown_model(const char *file, const char *names, const char *model_type)
 {
-    char known[1024] = "";
-    for (int i = 0; families[i]; i++)
-        name_list_add(known, sizeof known,
-                      *names ? families[i]->architecture : families[i]->model_type);
-    if (*names)
+    static const char advice[] = "expected a model that colrow serves; the nearest are";
+    char nearest[512];
+    list_nearest(model_type, *names || model_type ? names : "LlamaForCausalLM", nearest,
+                 sizeof nearest);
+    if (model_type && *names)
         return fail(ERR_UNSUPPORTED,
-                    "%s: key \"architectures\" names %s%s%.80s%s; expected one of %s", file, names,
-                    model_type ? " (model_type \"" : "", model_type ? model_type : "",
-                    model_type ? "\")" : "", known);
+                    "%s: key \"model_type\" is \"%.80s\", and \"architectures\" names %s; %s %s",
+                    file, model_type, names, advice, nearest);
     if (model_type)
-        return fail(ERR_UNSUPPORTED, "%s: key \"model_type\" is \"%.80s\"; expected one of %s",
-                    file, model_type, known);
+        return fail(ERR_UNSUPPORTED, "%s: key \"model_type\" is \"%.80s\"; %s %s", file, model_type,
+                    advice, nearest);
+    if (*names)
+        return fail(ERR_UNSUPPORTED, "%s: key \"architectures\" names %s; %s %s", file, names,
+                    advice, nearest);
     return fail(ERR_INPUT,
-                "%s: keys \"model_type\" and \"architectures\" are missing; expected a model_type, "
-                "one of %s",
-                file, known);
+                "%s: keys \"model_type\" and \"architectures\" are missing; expected a model_type "
+                "such as \"llama\", as HuggingFace writes it",
+                file);
 }
+
+// ---- what is known ----
 
 // The names that `architectures` holds, as one text: "A, B".
 static void list_architectures(const json_t *value, char *out, size_t room)
@@ -57,46 +111,104 @@ static void list_architectures(const json_t *value, char *out, size_t room)
     }
 }
 
+static void find_model(struct reading *reading, const char *model_type, const char *name)
+{
+    reading->wrapper = wrapper_find(model_type, name);
+    if (!reading->wrapper)
+        reading->family = find_family(model_type, name);
+}
+
+static bool is_found(const struct reading *reading)
+{
+    return reading->wrapper || reading->family;
+}
+
 // As AutoModelForCausalLM does, model_type says which model this is, whatever `architectures`
 // names: wrappers (Peft..., FSDP...), the base model, other spellings. Files without model_type are
 // known by their architecture.
-static enum status choose_family(struct reading *reader)
+static enum status choose_model(struct reading *reading)
 {
     const char *model_type = NULL;
     char names[200];
     bool found;
-    const json_t *list = json_object_get(reader->keys.root, "architectures");
+    const json_t *list = json_object_get(reading->file.root, "architectures");
     list_architectures(list, names, sizeof names);
-    TRY(json_get_text(reader->keys.root, reader->keys.name, "model_type", &model_type, &found));
-    if (found) {
-        reader->family = find_family(model_type, NULL);
-        if (!reader->family)
-            return unknown_model(reader->keys.name, names, model_type);
-        if (*names && strcmp(names, reader->family->architecture) != 0)
-            log_warning("%s: key \"architectures\" names %s: read as %s, as model_type \"%s\" says",
-                        reader->keys.name, names, reader->family->architecture, model_type);
-        return OK;
-    }
-    for (size_t i = 0; i < json_array_size(list) && !reader->family; i++) {
+    TRY(json_get_text(reading->file.root, reading->file.name, "model_type", &model_type, &found));
+    if (found)
+        find_model(reading, model_type, NULL);
+    for (size_t i = 0; !found && i < json_array_size(list) && !is_found(reading); i++) {
         const json_t *item = json_array_get(list, i);
         if (json_is_string(item))
-            reader->family = find_family(NULL, json_string_value(item));
+            find_model(reading, NULL, json_string_value(item));
     }
-    return reader->family ? OK : unknown_model(reader->keys.name, names, NULL);
+    if (!is_found(reading))
+        return unknown_model(reading->file.name, names, model_type);
+    reading->file.architecture =
+        reading->wrapper ? reading->wrapper->architecture : reading->family->architecture;
+    if (found && *names && strcmp(names, reading->file.architecture) != 0)
+        log_warning("%s: key \"architectures\" names %s: read as %s, as model_type \"%s\" says",
+                    reading->file.name, names, reading->file.architecture, model_type);
+    return OK;
+}
+
+// The text part of a multimodal model; `name` has room for its name in messages.
+static enum status choose_text(struct reading *reading, char *name, size_t room)
+{
+    const struct wrapper *wrapper = reading->wrapper;
+    json_t *text = NULL;
+    bool found;
+    const char *type = NULL;
+    TRY(json_get_object(reading->file.root, reading->file.name, WRAPPER_TEXT_KEY, &text, &found));
+    if (!text && !wrapper->may_be_flat)
+        return fail(ERR_INPUT,
+                    "%s: key \"" WRAPPER_TEXT_KEY "\" is missing; expected an object with the text "
+                    "part's keys, as %s has",
+                    reading->file.name, wrapper->architecture);
+    if (text) {
+        snprintf(name, room, "%s: " WRAPPER_TEXT_KEY, reading->file.name);
+        reading->text.name = name;
+        reading->text.root = text;
+        if (wrapper->text_says)
+            TRY(json_get_text(text, name, "model_type", &type, &found));
+    }
+    reading->family = find_family(type ? type : wrapper->text_type, NULL);
+    return reading->family ? OK : unknown_model(name, "", type ? type : wrapper->text_type);
+}
+
+// The whole model's key counts, not the text part's.
+static enum status choose_ties(const struct reading *reading, struct model_config *out)
+{
+    bool tied = reading->wrapper->is_tied;
+    TRY(config_read_flag(&reading->file, "tie_word_embeddings", &tied));
+    out->tie_word_embeddings = tied || (reading->wrapper->text_may_tie && out->tie_word_embeddings);
+    return OK;
+}
+
+static void read_dtype(const struct config_reader *reader, struct model_config *out)
+{
+    config_read_dtype(reader, &out->dtype, out->unusable_dtype, sizeof out->unusable_dtype);
 }
 
 static enum status describe_file(struct reading *reading, struct model_config *out)
 {
-    TRY(choose_family(reading));
-    const struct family *family = reading->family;
-    assert(family);
-    reading->keys.architecture = family->architecture;
-    out->family = family;
-    snprintf(out->architecture, sizeof out->architecture, "%s", family->architecture);
-    snprintf(out->model_type, sizeof out->model_type, "%s", family->model_type);
-    TRY(config_refuse_quantised(&reading->keys));
-    config_read_dtype(&reading->keys, &out->dtype, out->unusable_dtype, sizeof out->unusable_dtype);
-    return family->describe(&reading->keys, out);
+    char name[FILE_PATH_MAX + 32];
+    TRY(choose_model(reading));
+    reading->text = reading->file;
+    if (reading->wrapper)
+        TRY(choose_text(reading, name, sizeof name));
+    assert(reading->family);
+    out->family = reading->family;
+    out->wrapper = reading->wrapper;
+    snprintf(out->architecture, sizeof out->architecture, "%s", reading->file.architecture);
+    snprintf(out->model_type, sizeof out->model_type, "%s",
+             reading->wrapper ? reading->wrapper->model_type : reading->family->model_type);
+    TRY(config_refuse_quantised(&reading->file));
+    TRY(config_refuse_quantised(&reading->text));
+    read_dtype(&reading->file, out);
+    if (out->dtype == ELEMENT_NONE && !out->unusable_dtype[0])
+        read_dtype(&reading->text, out);
+    TRY(reading->family->describe(&reading->text, out));
+    return reading->wrapper ? choose_ties(reading, out) : OK;
 }
 
 enum status model_config_parse(const char *name, const char *text, size_t length,
@@ -105,7 +217,7 @@ enum status model_config_parse(const char *name, const char *text, size_t length
     json_t *root;
     memset(out, 0, sizeof *out);
     TRY(json_parse(name, text, length, &root));
-    struct reading reading = {.keys = {.name = name, .root = root}};
+    struct reading reading = {.file = {.name = name, .root = root}};
     enum status status = describe_file(&reading, out);
     json_decref(root);
     return status;

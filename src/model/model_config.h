@@ -56,6 +56,8 @@ struct mlp_config {
     bool gated; // down(act(gate x) · up x); else down(act(up x))
     enum activation activation;
     bool gate_bias, up_bias, down_bias;
+    // down(act(up x) · the layer's own part of the token's inputs), of layer_inputs
+    bool times_layer_input;
 };
 
 struct sublayer_config {
@@ -76,10 +78,20 @@ struct layer_config {
     struct sublayer_config sublayers[SUBLAYERS_MAX];
 };
 
+// Inputs of each token that every layer has a part of, beside the stream (Gemma's per-layer
+// embeddings): (norm(projection(x) · hidden_size^-1/2) + table's row · size^1/2) / 2^1/2, where x
+// is the stream's first value and the norm is over each layer's part.
+struct layer_inputs_config {
+    int32_t size;       // of one layer's part; 0: there are none
+    int32_t vocab_size; // rows of the table
+    struct norm_config norm;
+};
+
 struct model_config {
-    const struct family *family; // its names; of the program's life
-    char architecture[64];       // "LlamaForCausalLM"
-    char model_type[32];         // "llama"
+    const struct family *family;   // its names; of the program's life
+    const struct wrapper *wrapper; // the multimodal model whose text part it is; NULL: none
+    char architecture[64];         // "LlamaForCausalLM"; the wrapper's
+    char model_type[32];           // "llama"
     int32_t hidden_size, num_hidden_layers, vocab_size;
     int64_t max_position_embeddings;
     bool tie_word_embeddings;
@@ -88,6 +100,7 @@ struct model_config {
     float embed_multiplier;
     bool round_embed_multiplier; // to the type that is computed in
     struct norm_config embed_norm;
+    struct layer_inputs_config layer_inputs;
     struct norm_config final_norm;
     bool lm_head_bias;
     float logit_multiplier;

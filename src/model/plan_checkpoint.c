@@ -9,8 +9,9 @@
 
 #include "base/log.h"
 #include "model/plan_build.h"
+#include "model/wrapper.h"
 
-enum { NAME_BYTES = 192, COMPARED_BYTES = 1 << 20 };
+enum { NAME_BYTES = 224, COMPARED_BYTES = 1 << 20 };
 
 static const char *without_prefix(const char *name, const char *prefix)
 {
@@ -18,20 +19,42 @@ static const char *without_prefix(const char *name, const char *prefix)
     return strncmp(name, prefix, length) == 0 ? name + length : NULL;
 }
 
-// A tensor by its name, or by that name with one base prefix ("model.") more or less: a base
-// model's checkpoint has no prefix, and one that was wrapped has two.
+// How checkpoints spell what stands before the rest of a name: a base model's has no prefix, one
+// that was wrapped has two, and multimodal models have their text part below "language_model".
+// Transformers renames them alike.
+static const struct {
+    const char *before;
+    bool base; // and then the family's base prefix
+} spellings[] = {
+    {"", true},
+    {"", false},
+    {"model.language_model.", false},
+    {"language_model.", true},
+    {"language_model.", false},
+    {"model.language_model.", true},
+    {"language_model.model.", true}, // Transformers 5.10 to 5.23 saved some so
+};
+
+// A tensor by its name, or by another spelling of it.
 static const struct tensor_info *find_named(const struct family *family,
                                             const struct checkpoint *checkpoint, const char *name)
 {
-    char longer[NAME_BYTES];
+    char spelt[NAME_BYTES];
+    const char *rest = without_prefix(name, family->base_prefix);
     const struct tensor_info *tensor = checkpoint_find(checkpoint, name);
     if (tensor)
         return tensor;
-    int n = snprintf(longer, sizeof longer, "%s%s", family->base_prefix, name);
-    assert(n > 0 && (size_t)n < sizeof longer);
-    tensor = checkpoint_find(checkpoint, longer);
-    const char *shorter = without_prefix(name, family->base_prefix);
-    return tensor || !shorter ? tensor : checkpoint_find(checkpoint, shorter);
+    int n = snprintf(spelt, sizeof spelt, "%s%s", family->base_prefix, name);
+    assert(n > 0 && (size_t)n < sizeof spelt);
+    tensor = checkpoint_find(checkpoint, spelt);
+    rest = rest ? rest : name;
+    for (size_t i = 0; !tensor && i < sizeof spellings / sizeof spellings[0]; i++) {
+        n = snprintf(spelt, sizeof spelt, "%s%s%s", spellings[i].before,
+                     spellings[i].base ? family->base_prefix : "", rest);
+        assert(n > 0 && (size_t)n < sizeof spelt);
+        tensor = checkpoint_find(checkpoint, spelt);
+    }
+    return tensor;
 }
 
 static const char *name_of_slot(const struct family *family, enum slot slot)
@@ -252,14 +275,54 @@ static void tell_of_missing_biases(const struct plan *plan, const struct checkpo
                     n > 1 ? "are" : "is", first);
 }
 
+// The other parts' tensors carry nothing that text needs.
+static void tell_of_wrapper(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    int n = 0;
+    if (!plan->config.wrapper)
+        return;
+    for (int i = 0; i < checkpoint->n_tensors; i++)
+        n += wrapper_ignores(checkpoint->tensors[i].name);
+    log_info("%s: of %s the text part is served: images, audio and video are not, and %d of its "
+             "tensors are not read",
+             checkpoint->folder, plan->config.architecture, n);
+}
+
 static void tell_of_repeated(const struct checkpoint *checkpoint)
 {
+    if (checkpoint->has_consolidated)
+        log_info("%s: consolidated.safetensors is ignored: it has the same weights under other "
+                 "names, as Mistral's own programs read them",
+                 checkpoint->folder);
     if (!checkpoint->repeated)
         return;
     const struct tensor_info *tensor = checkpoint_find(checkpoint, checkpoint->repeated);
     log_warning(
         "%s: tensor \"%.200s\" is in more than one file of the checkpoint: that of %s counts",
         checkpoint->folder, tensor->name, file_of(checkpoint, tensor));
+}
+
+// Layers that read the keys of an earlier one may have keys of their own in the checkpoint.
+static void mark_unread_keys(const struct plan *plan, const struct checkpoint *checkpoint,
+                             char *is_ours)
+{
+    static const enum slot unread[] = {SLOT_KEY, SLOT_VALUE, SLOT_KEY_NORM};
+    const struct family *family = plan->config.family;
+    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+        for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++) {
+            if (!model_config_layer(&plan->config, layer)->sublayers[i].attention.keys_of_earlier)
+                continue;
+            for (size_t k = 0; k < 2 * sizeof unread / sizeof unread[0]; k++) {
+                const struct parameter_row *row = family_row(family, i, unread[k / 2], k % 2);
+                char name[sizeof plan->parameters->name];
+                if (!row)
+                    continue;
+                snprintf(name, sizeof name, row->name, layer);
+                const struct tensor_info *tensor = find_named(family, checkpoint, name);
+                if (tensor)
+                    is_ours[tensor - checkpoint->tensors] = 1;
+            }
+        }
 }
 
 // Tensors that the model has no place for: allowed, as in Transformers, but said: a bias that
@@ -278,9 +341,11 @@ static enum status tell_of_others(const struct plan *plan, const struct checkpoi
             if (tensor)
                 is_ours[tensor - checkpoint->tensors] = 1;
         }
+    mark_unread_keys(plan, checkpoint, is_ours);
     for (int i = 0; i < checkpoint->n_tensors; i++) {
         const char *name = checkpoint->tensors[i].name;
-        if (is_ours[i] || is_ignored(family, name))
+        if (is_ours[i] || is_ignored(family, name) ||
+            (plan->config.wrapper && wrapper_ignores(name)))
             continue;
         first = first ? first : name;
         n_others++;
@@ -297,6 +362,7 @@ static enum status tell_of_others(const struct plan *plan, const struct checkpoi
 enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint)
 {
     TRY(plan_check_parameters(plan, checkpoint));
+    tell_of_wrapper(plan, checkpoint);
     tell_of_ties(plan, checkpoint);
     tell_of_repeated(checkpoint);
     tell_of_missing_biases(plan, checkpoint);

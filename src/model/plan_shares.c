@@ -354,6 +354,10 @@ static void share_vocabulary(const struct plan *plan, int rank, struct share *s)
     struct range rows = balanced(vocab, unit, n, rank);
     s->dims[DIM_ONE] = all_of(1);
     s->dims[DIM_HIDDEN] = all_of(hidden);
+    s->dims[DIM_INPUTS_ROWS] = all_of(plan->config.layer_inputs.vocab_size);
+    s->dims[DIM_INPUTS] =
+        all_of((int64_t)plan->config.num_hidden_layers * plan->config.layer_inputs.size);
+    s->dims[DIM_LAYER_INPUTS] = all_of(plan->config.layer_inputs.size);
     s->dims[DIM_VOCAB] = plan->lm_head_sharded ? rows : all_of(vocab);
     s->dims[DIM_EMBED_ROWS] = plan->embed == TP_EMBEDDING_ROWWISE ? rows : all_of(vocab);
     s->dims[DIM_EMBED_COLUMNS] =

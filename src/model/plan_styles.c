@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model/plan_build.h"
+#include "model/wrapper.h"
 
 bool style_is_colwise(enum tp_style style)
 {
@@ -172,12 +173,25 @@ static bool row_is_present(const struct model_config *config, const struct param
     return false;
 }
 
+// Products with a layer's inputs are small: summing over ranks would cost more than all of them on
+// each. Transformers leaves them whole as well. Rules may cut them.
+static bool is_whole_by_default(const struct model_config *config, const struct parameter_row *row)
+{
+    for (int kind = 0; kind < config->n_layer_kinds && row->sublayer >= 0; kind++) {
+        const struct layer_config *layer = &config->layer_kinds[kind];
+        if (row->sublayer < layer->n_sublayers &&
+            layer->sublayers[row->sublayer].mlp.times_layer_input)
+            return true;
+    }
+    return false;
+}
+
 // Does the rule name what models of this family have, though this one has it not? Or a module
 // whose parameters are no business of others.
 static bool is_idle(const struct resolving *r, struct tp_rule *rule)
 {
     struct tp_plan_rules one = {.rules = rule, .n_rules = 1};
-    if (r->rules->is_familys)
+    if (r->rules->is_familys || (r->plan->config.wrapper && wrapper_ignores(rule->pattern)))
         return true;
     for (const char *const *idle = r->family->idle_rules; idle && *idle; idle++)
         if (tp_plan_match(&one, *idle) == 0)
@@ -426,7 +440,8 @@ enum status plan_resolve_styles(struct plan *plan, const struct plan_options *op
     assert(r.family && r.family->n_parameters <= FAMILY_ROWS_MAX);
     *out = (struct resolved_styles){0};
     for (int i = 0; i < r.family->n_parameters && !replace; i++)
-        out->style[i] = slot_default_style(r.family->parameters[i].slots[0]);
+        if (!is_whole_by_default(&plan->config, &r.family->parameters[i]))
+            out->style[i] = slot_default_style(r.family->parameters[i].slots[0]);
     if (options->rules) {
         TRY(match_all(plan, &r));
         TRY(note_rules(plan, &r));

@@ -37,7 +37,7 @@ static size_t most_floats(size_t a, size_t b)
 // The widest of what the sublayers need, in numbers of a row.
 struct widths {
     size_t input, outputs, query, nodes, gathered, received;
-    size_t squares;
+    size_t squares, inputs;
     bool sums, held;
 };
 
@@ -94,6 +94,8 @@ static struct widths find_widths(const struct plan *plan, int rank)
     struct widths w = {.input = hidden};
     if (plan->n_ranks > 1 && (plan->embed_sharded || plan->residual_sharded))
         w.received = hidden;
+    w.inputs = (size_t)dim_size(&plan->config, NULL, DIM_INPUTS);
+    w.outputs = w.inputs; // rows of the table
     for (int i = 0; i < plan->n_cuts; i++) {
         const struct cut *cut = &plan->cuts[i];
         int tree_rank = cut->tree.n_ranks > 1 ? rank : 0;
@@ -149,6 +151,8 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     out->query = reserve_floats(&w, rows, widths.query, input_bytes(plan->cache));
     out->nodes = reserve_floats(&w, rows, widths.nodes * hidden, sizeof(float));
     out->held = widths.held ? reserve_floats(&w, rows, hidden, input_bytes(plan->compute)) : NULL;
+    out->layer_inputs =
+        widths.inputs ? reserve_floats(&w, rows, widths.inputs, sizeof(float)) : NULL;
     out->squares = out->own_squares = NULL;
     if (widths.squares) {
         out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));

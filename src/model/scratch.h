@@ -15,10 +15,11 @@ struct scratch {
     void *query;     // [rows, attended columns], like `input`
     void *held;      // like `input`: of a sublayer that runs in parallel; NULL: none does
     float *own_squares,
-        *squares;    // of heads, where q and k are normed whole: [rows, heads]; or NULL
-    float *sums;     // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *nodes;    // of row-parallel products: [nodes, rows, hidden]
-    int32_t *summed; // [rows] numbers of the row whose sums have come; 0 between products
+        *squares;        // of heads, where q and k are normed whole: [rows, heads]; or NULL
+    float *layer_inputs; // [rows, layers · size]; NULL: the model has none
+    float *sums;         // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *nodes;        // of row-parallel products: [nodes, rows, hidden]
+    int32_t *summed;     // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered

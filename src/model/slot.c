@@ -7,6 +7,12 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_EMBED_NORM] = {"embed_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, false},
     [SLOT_FINAL_NORM] = {"norm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, false},
     [SLOT_LM_HEAD] = {"lm_head", ROLE_OUTPUTS, DIM_VOCAB, DIM_HIDDEN, false},
+    [SLOT_INPUTS_TABLE] = {"embed_tokens_per_layer", ROLE_WHOLE, DIM_INPUTS_ROWS, DIM_INPUTS,
+                           false},
+    [SLOT_INPUTS_PROJECTION] = {"per_layer_model_projection", ROLE_WHOLE, DIM_INPUTS, DIM_HIDDEN,
+                                false},
+    [SLOT_INPUTS_NORM] = {"per_layer_projection_norm", ROLE_WHOLE, DIM_LAYER_INPUTS, DIM_ONE,
+                          false},
     [SLOT_BEFORE_NORM] = {"input_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_AFTER_NORM] = {"post_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_LAYER_SCALAR] = {"layer_scalar", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
@@ -85,6 +91,11 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
         return has_norm(&config->embed_norm, bias);
     case SLOT_FINAL_NORM:
         return has_norm(&config->final_norm, bias);
+    case SLOT_INPUTS_TABLE:
+    case SLOT_INPUTS_PROJECTION:
+        return config->layer_inputs.size && !bias;
+    case SLOT_INPUTS_NORM:
+        return config->layer_inputs.size && has_norm(&config->layer_inputs.norm, bias);
     case SLOT_BEFORE_NORM:
         return has_norm(&sublayer->before, bias);
     case SLOT_AFTER_NORM:
@@ -116,6 +127,12 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_VOCAB:
     case DIM_EMBED_ROWS:
         return config->vocab_size;
+    case DIM_INPUTS_ROWS:
+        return config->layer_inputs.vocab_size;
+    case DIM_INPUTS:
+        return (int64_t)config->num_hidden_layers * config->layer_inputs.size;
+    case DIM_LAYER_INPUTS:
+        return config->layer_inputs.size;
     case DIM_QUERY:
     case DIM_ATTENDED:
         return (int64_t)a->num_attention_heads * a->head_dim;

@@ -14,6 +14,9 @@ enum slot {
     SLOT_EMBED_NORM,
     SLOT_FINAL_NORM,
     SLOT_LM_HEAD,
+    SLOT_INPUTS_TABLE, // of model_config.layer_inputs
+    SLOT_INPUTS_PROJECTION,
+    SLOT_INPUTS_NORM,
     SLOT_BEFORE_NORM, // of a sublayer, as all below
     SLOT_AFTER_NORM,
     SLOT_LAYER_SCALAR,
@@ -41,7 +44,10 @@ enum dim {
     DIM_VOCAB, // rows of lm_head
     DIM_EMBED_ROWS,
     DIM_EMBED_COLUMNS,
-    DIM_QUERY, // rows of q_proj, k_proj, v_proj
+    DIM_INPUTS_ROWS,  // of the table of layer_inputs
+    DIM_INPUTS,       // of all layers
+    DIM_LAYER_INPUTS, // of one
+    DIM_QUERY,        // rows of q_proj, k_proj, v_proj
     DIM_KEY,
     DIM_VALUE,
     DIM_ATTENDED,      // columns of o_proj

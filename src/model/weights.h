@@ -40,6 +40,9 @@ struct weights {
     struct panels lm_head; // [vocab, hidden]; the embedding itself where it is tied and cut alike
     const float *lm_head_bias; // [vocab] or NULL
     struct norm_weights embed_norm, final_norm;
+    // of layer_inputs: [vocab_size, layers · size], [layers · size, hidden], [size]
+    struct panels inputs_table, inputs_projection;
+    struct norm_weights inputs_norm;
     struct sublayer_weights (*layers)[SUBLAYERS_MAX]; // [num_hidden_layers]
 };
 

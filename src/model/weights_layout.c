@@ -327,11 +327,23 @@ static enum status place_layers(struct walk *w, struct weights *out)
     return OK;
 }
 
+static enum status place_layer_inputs(struct walk *w, struct weights *out)
+{
+    static const enum slot table[] = {SLOT_INPUTS_TABLE}, projection[] = {SLOT_INPUTS_PROJECTION};
+    const struct layer_inputs_config *config = &w->plan->config.layer_inputs;
+    if (!config->size)
+        return OK;
+    TRY(place_panels(w, table, 1, &out->inputs_table));
+    TRY(place_panels(w, projection, 1, &out->inputs_projection));
+    return place_norm(w, &config->norm, SLOT_INPUTS_NORM, &out->inputs_norm);
+}
+
 static enum status place_all(struct walk *w, struct weights *out)
 {
     static const enum slot embed[] = {SLOT_EMBED}, lm_head[] = {SLOT_LM_HEAD};
     TRY(place_panels(w, embed, 1, &out->embed));
     TRY(place_norm(w, &w->plan->config.embed_norm, SLOT_EMBED_NORM, &out->embed_norm));
+    TRY(place_layer_inputs(w, out));
     TRY(place_layers(w, out));
     TRY(place_norm(w, &w->plan->config.final_norm, SLOT_FINAL_NORM, &out->final_norm));
     TRY(place_vector(w, lm_head, 1, true, 0, &out->lm_head_bias));

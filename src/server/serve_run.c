@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "hf/model_folder.h"
 #include "server/serve_state.h"
 
 void serve_options_init(struct serve_options *options)
@@ -85,10 +87,12 @@ static enum status open_model(struct serve_server *server)
 {
     const struct serve_options *options = server->options;
     struct colrow_info info;
+    char folder[FILE_PATH_MAX];
+    TRY(model_folder_find(options->model, folder));
     colrow_get_info(server->engine, &info);
     struct colrow_tokenizer *texts = colrow_get_tokenizer(server->engine);
     enum status opened =
-        api_model_open(&server->model, options->model, texts, &info,
+        api_model_open(&server->model, folder, texts, &info,
                        options->n_served_names ? options->served_names : &options->model,
                        options->n_served_names ? options->n_served_names : 1);
     colrow_tokenizer_close(texts);

@@ -211,5 +211,64 @@ for odd in (1, 25, 171):
         for isa in isas():
             check(digest(path, "--dtype", compute, isa=isa) == wanted, f"intermediate_size {odd}, {compute}, {isa}")
 
+# ---- multimodal models: the text part below other names, beside tensors that nobody reads
+WRAPPED = {"text_config": {**config(), "model_type": "mistral", "sliding_window": None, "architectures": "absent"},
+           "model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"], "tie_word_embeddings": False,
+           "vision_config": {"model_type": "pixtral"}}
+towers = {f"{prefix}{name}": ([2, 3], [1.0] * 6) for prefix in ("", "model.")
+          for name in ("vision_tower.conv.weight", "multi_modal_projector.linear_1.weight", "visual.blocks.0.attn.proj.weight")}
+
+
+def below(prefix, head=""):
+    return renamed(plain, lambda name: head + name if name.startswith("lm_head") else prefix + name.removeprefix("model."))
+
+
+for prefix, head in (("model.", ""), ("", ""), ("model.language_model.", ""), ("language_model.model.", "language_model."),
+                     ("language_model.", ""), ("language_model.", "language_model."), ("model.language_model.model.", ""),
+                     ("language_model.model.model.", ""), ("model.language_model.", "model.")):
+    path = make(WRAPPED, {**below(prefix, head), **towers})
+    same(f"wrapped, {prefix!r}, {head!r}", path, untied, (1, 2) if prefix == "language_model.model." else (1,))
+    same(f"plain, {prefix!r}, {head!r}", make(config(), below(prefix, head)), untied, (1,))
+done = run("logits", path, "--input-ids", "1,2", "--output", os.path.join(folder.name, "out"))
+check("images" in done.stderr and "no part of" not in done.stderr, f"what is said of a multimodal model: {done.stderr}")
+rules = os.path.join(folder.name, "rules.json")
+with open(rules, "w", encoding="utf-8") as file:
+    json.dump({"model.vision_tower.layers.*.q_proj": "colwise", "model.language_model.layers.*.mlp.up_proj": "replicate",
+               "language_model.model.layers.*.mlp.gate_proj": "replicate", "layers.*.mlp.down_proj": "replicate"}, file)
+check(digest(path, "-tp", 2, "--tp-plan", rules) == untied, "a plan with rules of parts that are not served")
+only = {**WRAPPED, "tie_word_embeddings": True}
+same("wrapped and tied", make(only, {**body, "model.embed_tokens.weight": embedding}), tied)
+said(make(WRAPPED, {**plain, "extra.weight": ([1], [0.0])}), "1 tensor", "extra.weight")
+qwen = {**config(), "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "rope_theta": 5e5}
+qwen.pop("head_dim")
+biases = {name: tensor for name, tensor in biased.items() if ".bias" not in name or any(f".{x}_proj.bias" in name for x in "qkv")}
+wanted = digest(make(qwen, biases))
+rope = {"rope_scaling": {"type": "mrope", "mrope_section": [1, 2, 1]}}
+names = {"model_type": "qwen2_5_vl", "architectures": ["Qwen2_5_VLForConditionalGeneration"]}
+same("qwen2_5_vl, the older form", make({**qwen, **names, **rope, "vision_config": {}}, {**biases, **towers}), wanted, (1,))
+same("qwen2_5_vl, the newer form", make({**names, "text_config": {**qwen, **rope}}, biases), wanted, (1,))
+
+# ---- several files: the one that Transformers takes; the cache's folders
+path = make(config(), plain)
+for name in ("consolidated.safetensors", "model-00001-of-00002.safetensors", "model.fp16.safetensors"):
+    write(os.path.join(path, name), {"model.norm.weight": ([1], [0.0])})
+for name in ("model.safetensors.index.json", "consolidated.safetensors.index.json", "model.fp16.safetensors.index.json"):
+    with open(os.path.join(path, name), "w", encoding="utf-8") as file:
+        json.dump({"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}, file)
+same("model.safetensors beside others", path, untied, (1,))
+said(path, "consolidated.safetensors", "ignored")
+cache = os.path.join(folder.name, "models--org--name")
+for name in ("blobs", "refs", "snapshots/0a1b2c"):
+    os.makedirs(os.path.join(cache, name))
+for name in ("config.json", "model.safetensors"):
+    os.rename(os.path.join(path, name), os.path.join(cache, "blobs", name + "-hash"))
+    os.symlink(f"../../blobs/{name}-hash", os.path.join(cache, "snapshots/0a1b2c", name))
+with open(os.path.join(cache, "refs/main"), "w", encoding="utf-8") as file:
+    file.write("0a1b2c")
+for given in (cache, os.path.join(cache, "snapshots/0a1b2c"), cache + "/"):
+    same(f"the cache's {os.path.relpath(given, folder.name)}", given, untied, (1, 2))
+    check(run("plan", given, "-tp", "2").returncode == 0, f"plan of {given}")
+    check(run("inspect", given).returncode == 0, f"inspect of {given}")
+
 folder.cleanup()
 finish("forms of a checkpoint")

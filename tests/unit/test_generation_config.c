@@ -66,6 +66,11 @@ static void config_json_fills_in(void **state)
     assert_int_equal(out.n_eos_token_ids, 0);
     out = read_folder(NULL, NULL);
     assert_int_equal(out.n_eos_token_ids, 0);
+    // multimodal models say it of their text part
+    out = read_folder(NULL, "{\"text_config\": {\"bos_token_id\": 5, \"eos_token_id\": 6}}");
+    assert_int_equal(out.bos_token_id, 5);
+    assert_int_equal(out.n_eos_token_ids, 1);
+    assert_int_equal(out.eos_token_ids[0], 6);
 }
 
 static void sampling_defaults_are_read(void **state)

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/nearest_name.h"
 #include "model/family.h"
 
 #define LLAMA                                                                                      \
@@ -294,7 +295,7 @@ static void real_configs_parse_or_are_named(void **state)
         assert_int_equal(status, files[i].refused ? ERR_UNSUPPORTED : OK);
         if (files[i].refused) {
             assert_non_null(strstr(status_message(), files[i].refused));
-            assert_non_null(strstr(status_message(), "LlamaForCausalLM"));
+            assert_non_null(strstr(status_message(), "nearest"));
         }
     }
 }
@@ -330,6 +331,105 @@ static void golden_folders_parse(void **state)
     }
 }
 
+#define SIZES                                                                                      \
+    "\"hidden_size\": 64, \"intermediate_size\": 96, \"num_hidden_layers\": 2, "                   \
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 128"
+
+// Of a multimodal model the text part is read; what the whole says of ties and types counts.
+static void text_parts_are_read(void **state)
+{
+    (void)state;
+    struct model_config config = parse(
+        "{\"model_type\": \"mistral3\", \"torch_dtype\": \"float16\", \"text_config\": {" SIZES
+        ", \"sliding_window\": null, \"tie_word_embeddings\": false}}");
+    assert_string_equal(config.family->model_type, "mistral"); // where it says nothing
+    assert_string_equal(config.model_type, "mistral3");
+    assert_string_equal(config.architecture, "Mistral3ForConditionalGeneration");
+    assert_int_equal(config.dtype, ELEMENT_F16);
+    assert_true(config.tie_word_embeddings);
+    config =
+        parse("{\"model_type\": \"mistral3\", \"tie_word_embeddings\": false, "
+              "\"text_config\": {\"model_type\": \"qwen3\", \"dtype\": \"float32\", " SIZES "}}");
+    assert_string_equal(config.family->model_type, "qwen3");
+    assert_int_equal(config.dtype, ELEMENT_F32);
+    assert_false(config.tie_word_embeddings);
+    // the newer form and the older one, whose keys are the file's own
+    config = parse("{\"architectures\": [\"Qwen2_5_VLForConditionalGeneration\"], "
+                   "\"text_config\": {\"tie_word_embeddings\": true, " SIZES "}}");
+    assert_string_equal(config.family->model_type, "qwen2_5_vl_text");
+    assert_true(config.tie_word_embeddings);
+    config =
+        parse("{\"model_type\": \"qwen2_5_vl\", " SIZES ", \"rope_scaling\": {\"type\": \"mrope\", "
+              "\"mrope_section\": [2, 3, 3]}}");
+    assert_string_equal(config.family->model_type, "qwen2_5_vl_text");
+    assert_int_equal(config.ropes[0].type, ROPE_DEFAULT);
+    assert_close(config.ropes[0].theta, 1000000);
+    assert_false(config.tie_word_embeddings);
+    config = parse("{\"model_type\": \"qwen3_vl\", \"text_config\": {" SIZES "}}");
+    assert_close(config.ropes[0].theta, 500000);
+}
+
+static void parts_of_gemma4_differ_by_layer(void **state)
+{
+    (void)state;
+    struct model_config config = parse(
+        "{\"model_type\": \"gemma4_text\", \"hidden_size\": 64, \"intermediate_size\": 96, "
+        "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "
+        "\"head_dim\": 8, \"global_head_dim\": 16, \"num_global_key_value_heads\": 1, "
+        "\"attention_k_eq_v\": true, \"vocab_size\": 128, \"vocab_size_per_layer_input\": 128, "
+        "\"hidden_size_per_layer_input\": 6, \"num_kv_shared_layers\": 2, "
+        "\"use_double_wide_mlp\": true, \"layer_types\": [\"sliding_attention\", "
+        "\"full_attention\", \"sliding_attention\", \"sliding_attention\"]}");
+    static const struct {
+        int head_dim, kv_heads, window, source, width;
+    } layers[] = {{8, 2, 512, 0, 96}, {16, 1, 0, 1, 96}, {8, 2, 512, 0, 192}, {16, 1, 0, 1, 192}};
+    for (int i = 0; i < 4; i++) {
+        const struct layer_config *layer = model_config_layer(&config, i);
+        const struct attention_config *a = &layer->sublayers[0].attention;
+        assert_int_equal(layer->n_sublayers, 3);
+        assert_int_equal(a->head_dim, layers[i].head_dim);
+        assert_int_equal(a->num_key_value_heads, layers[i].kv_heads);
+        assert_int_equal(a->sliding_window, layers[i].window);
+        assert_int_equal(config.kv_layer[i], layers[i].source);
+        assert_int_equal(a->keys_of_earlier, i >= 2);
+        assert_int_equal(a->value_is_key, i == 1);
+        assert_int_equal(layer->sublayers[1].mlp.intermediate_size, layers[i].width);
+        assert_true(layer->sublayers[2].mlp.times_layer_input && layer->sublayers[2].has_scalar);
+        assert_false(layer->sublayers[1].has_scalar);
+    }
+    assert_int_equal(config.n_ropes, 2);
+    assert_int_equal(config.layer_inputs.size, 6);
+    assert_close(config.ropes[1].partial_rotary_factor, 0.25);
+}
+
+static void refuse(const char *text, const char *a, const char *b)
+{
+    struct model_config config;
+    assert_int_not_equal(model_config_parse("config.json", text, strlen(text), &config), OK);
+    if (!strstr(status_message(), a) || !strstr(status_message(), b))
+        print_error("%s: %s\n", text, status_message());
+    assert_non_null(strstr(status_message(), a));
+    assert_non_null(strstr(status_message(), b));
+}
+
+static void unknown_models_name_the_nearest(void **state)
+{
+    (void)state;
+    refuse("{\"model_type\": \"qwen3_moe\"}", "\"qwen3_moe\"", "nearest are qwen3");
+    refuse("{\"architectures\": [\"LlamaForSequenceClassification\"]}", "LlamaForSequence",
+           "LlamaForCausalLM");
+    refuse("{\"model_type\": \"mistral3\", \"text_config\": {\"model_type\": \"mistral4\"}}",
+           "config.json: text_config", "mistral");
+    refuse("{\"model_type\": \"mistral3\"}", "\"text_config\" is missing", "Mistral3");
+    refuse("{\"model_type\": \"mistral3\", \"text_config\": []}", "text_config", "object");
+    refuse(
+        "{\"model_type\": \"qwen3_vl\", \"text_config\": {\"quantization_config\": {\"bits\": 4}}}",
+        "quantization_config", "text_config");
+    assert_true(name_distance("qwen3", "qwen3") < name_distance("qwen3", "qwen2"));
+    assert_true(name_distance("qwen3_moe", "qwen3") < name_distance("qwen3_moe", "qwen2"));
+    assert_true(name_distance("", "llama") > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +444,9 @@ int main(void)
         cmocka_unit_test(a_window_of_llama_is_ignored),
         cmocka_unit_test(real_configs_parse_or_are_named),
         cmocka_unit_test(golden_folders_parse),
+        cmocka_unit_test(text_parts_are_read),
+        cmocka_unit_test(parts_of_gemma4_differ_by_layer),
+        cmocka_unit_test(unknown_models_name_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

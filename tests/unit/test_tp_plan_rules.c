@@ -167,6 +167,22 @@ static void plans_of_families_are_found(void **state)
     }
 }
 
+// Multimodal models have their text part's layers below other names, which say the same.
+static void prefixes_of_wrappers_match(void **state)
+{
+    (void)state;
+    struct tp_plan_rules rules =
+        parse("{\"model.language_model.layers.*.self_attn.q_proj\": \"colwise\","
+              " \"language_model.model.layers.*.mlp.up_proj\": \"colwise\","
+              " \"language_model.layers.*.mlp.down_proj\": \"rowwise\","
+              " \"model.visual.layers.*.o_proj\": \"rowwise\"}");
+    assert_int_equal(tp_plan_match(&rules, "model.layers.3.self_attn.q_proj.weight"), 0);
+    assert_int_equal(tp_plan_match(&rules, "model.layers.3.mlp.up_proj.weight"), 1);
+    assert_int_equal(tp_plan_match(&rules, "model.layers.3.mlp.down_proj.weight"), 2);
+    assert_int_equal(tp_plan_match(&rules, "model.layers.3.o_proj.weight"), -1);
+    tp_plan_close(&rules);
+}
+
 static void long_names_match_nothing(void **state)
 {
     (void)state;
@@ -234,6 +250,7 @@ int main(void)
         cmocka_unit_test(names_match_as_in_transformers),
         cmocka_unit_test(modules_are_named_at_any_depth),
         cmocka_unit_test(plans_of_families_are_found),
+        cmocka_unit_test(prefixes_of_wrappers_match),
         cmocka_unit_test(long_names_match_nothing),
         cmocka_unit_test(too_many_rules_are_refused),
         cmocka_unit_test(plans_of_transformers_parse),

@@ -1,6 +1,8 @@
-// Qwen2 and Qwen2.5: Llama with biases on the queries, keys and values.
+// Qwen2, Qwen2.5 and the text part of Qwen2.5-VL: Llama with biases on the queries, keys and
+// values.
 //
-// Source: Transformers 5.24, models/qwen2 (modeling_qwen2.py, configuration_qwen2.py).
+// Source: Transformers 5.24, models/qwen2 and models/qwen2_5_vl (modeling_*.py,
+// configuration_*.py).
 #include <stddef.h>
 
 #include "model/families/llama_names.h"
@@ -9,10 +11,10 @@
 static const struct parameter_row parameters[] = {LLAMA_PARAMETERS};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
-enum status qwen_add_layers(const struct config_reader *reader, struct model_config *out,
-                            const struct layer_config *layer)
+enum status qwen_add_layers(const struct config_reader *reader, int64_t first,
+                            struct model_config *out, const struct layer_config *layer)
 {
-    int64_t window = config_is_absent(reader, "sliding_window") ? 4096 : 0, first = 28;
+    int64_t window = config_is_absent(reader, "sliding_window") ? 4096 : 0;
     bool use_window = false;
     TRY(config_read_flag(reader, "use_sliding_window", &use_window));
     TRY(config_read_int(reader, "sliding_window", 1, POSITIONS_MAX, &window));
@@ -32,6 +34,18 @@ enum status qwen_add_layers(const struct config_reader *reader, struct model_con
     return OK;
 }
 
+static enum status describe_all(const struct config_reader *reader, struct plain_keys *keys,
+                                int64_t first_window, struct model_config *out)
+{
+    TRY(describe_plain(reader, keys, out));
+    struct layer_config layer = describe_layer(keys);
+    TRY(describe_activation(reader, "hidden_act", "silu", &layer.sublayers[1].mlp.activation));
+    struct attention_config *attention = &layer.sublayers[0].attention;
+    attention->q_bias = attention->k_bias = attention->v_bias = true;
+    TRY(describe_rope(reader, keys, NULL, false, out, &attention->rope));
+    return qwen_add_layers(reader, first_window, out, &layer);
+}
+
 static enum status describe_qwen2(const struct config_reader *reader, struct model_config *out)
 {
     struct plain_keys keys = {.hidden_size = 4096,
@@ -42,13 +56,23 @@ static enum status describe_qwen2(const struct config_reader *reader, struct mod
                               .vocab_size = 151936,
                               .max_position_embeddings = 32768,
                               .rms_norm_eps = 1e-6};
-    TRY(describe_plain(reader, &keys, out));
-    struct layer_config layer = describe_layer(&keys);
-    TRY(describe_activation(reader, "hidden_act", "silu", &layer.sublayers[1].mlp.activation));
-    struct attention_config *attention = &layer.sublayers[0].attention;
-    attention->q_bias = attention->k_bias = attention->v_bias = true;
-    TRY(describe_rope(reader, &keys, NULL, false, out, &attention->rope));
-    return qwen_add_layers(reader, out, &layer);
+    return describe_all(reader, &keys, 28, out);
+}
+
+// Qwen 2.5-VL's text part. Positions of text are alike in mrope's three parts.
+static enum status describe_qwen2_5_vl(const struct config_reader *reader, struct model_config *out)
+{
+    struct plain_keys keys = {.hidden_size = 8192,
+                              .intermediate_size = 29568,
+                              .num_hidden_layers = 80,
+                              .num_attention_heads = 64,
+                              .num_key_value_heads = 8,
+                              .vocab_size = 152064,
+                              .max_position_embeddings = 32768,
+                              .rms_norm_eps = 1e-5,
+                              .rope_theta = 1000000,
+                              .allow_mrope = true};
+    return describe_all(reader, &keys, 80, out);
 }
 
 const struct family family_qwen2 = {
@@ -59,4 +83,14 @@ const struct family family_qwen2 = {
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
     .describe = describe_qwen2,
+};
+
+const struct family family_qwen2_5_vl = {
+    .model_type = "qwen2_5_vl_text",
+    .architecture = "Qwen2_5_VLTextModel",
+    .base_prefix = "model.",
+    .parameters = parameters,
+    .n_parameters = sizeof parameters / sizeof parameters[0],
+    .ignored = ignored,
+    .describe = describe_qwen2_5_vl,
 };

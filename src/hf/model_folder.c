@@ -1,0 +1,86 @@
+// Source: huggingface_hub, the cache's layout (docs: "Understand caching").
+#include "hf/model_folder.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/name_list.h"
+
+enum { REFERENCE_BYTES_MAX = 256 };
+
+static enum status take_path(const char *path, char *out)
+{
+    if (strlen(path) >= FILE_PATH_MAX)
+        return fail(ERR_INPUT, "%.200s...: the path has %zu bytes; expected at most %d", path,
+                    strlen(path), FILE_PATH_MAX - 1);
+    memcpy(out, path, strlen(path) + 1);
+    return OK;
+}
+
+// The revision that refs/main names; "" where there is no such file.
+static enum status read_reference(const char *given, char *out)
+{
+    char path[FILE_PATH_MAX];
+    struct bytes text;
+    *out = '\0';
+    TRY(file_join(given, "refs/main", path));
+    if (!file_exists(path))
+        return OK;
+    bytes_init(&text);
+    enum status status = file_read(path, REFERENCE_BYTES_MAX, &text);
+    if (status == OK) {
+        size_t length = text.length;
+        while (length && (text.data[length - 1] == '\n' || text.data[length - 1] == ' '))
+            length--;
+        if (length == 0 || memchr(text.data, '/', length) || memchr(text.data, '\0', length) ||
+            text.data[0] == '.')
+            status = fail(ERR_INPUT, "%s: holds no name of a folder in snapshots", path);
+        else
+            snprintf(out, REFERENCE_BYTES_MAX + 1, "%.*s", (int)length, (const char *)text.data);
+    }
+    bytes_fini(&text);
+    return status;
+}
+
+// Of several none is chosen.
+static enum status find_only(const char *snapshots, char *out)
+{
+    char names[400] = "";
+    int n = 0;
+    DIR *dir = opendir(snapshots);
+    if (!dir)
+        return fail_errno("open", snapshots);
+    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (entry->d_name[0] == '.')
+            continue;
+        n++;
+        name_list_add(names, sizeof names, entry->d_name);
+        snprintf(out, REFERENCE_BYTES_MAX + 1, "%s", entry->d_name);
+    }
+    closedir(dir);
+    if (n == 1)
+        return OK;
+    return fail(
+        ERR_INPUT,
+        "%s: has %d revisions%s%s; expected refs/main beside it to name one, or the path of "
+        "one of them",
+        snapshots, n, n ? ": " : "", names);
+}
+
+enum status model_folder_find(const char *given, char *out)
+{
+    char snapshots[FILE_PATH_MAX], config[FILE_PATH_MAX], name[REFERENCE_BYTES_MAX + 1];
+    TRY(take_path(given, out));
+    if (strlen(given) > FILE_PATH_MAX / 2) // then it is no cache
+        return OK;
+    TRY(file_join(given, "config.json", config));
+    TRY(file_join(given, "snapshots", snapshots));
+    if (file_exists(config) || !file_is_folder(snapshots))
+        return OK;
+    TRY(read_reference(given, name));
+    if (!*name)
+        TRY(find_only(snapshots, name));
+    return file_join(snapshots, name, out);
+}

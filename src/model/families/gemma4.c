@@ -1,0 +1,301 @@
+// Gemma 4's text models: heads of another size on full layers, which may take the projected keys
+// for values and turn by a rope of their own; the last layers may read keys of earlier ones; inputs
+// of each layer beside the stream. Without experts.
+//
+// Source: Transformers 5.24, models/gemma4 (modeling_gemma4.py, configuration_gemma4.py).
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "model/describe.h"
+#include "model/families/llama_names.h"
+
+static const struct parameter_row parameters[] = {
+    LLAMA_EMBED,
+    PARAMETER("model.embed_tokens_per_layer", -1, SLOT_INPUTS_TABLE),
+    PARAMETER("model.per_layer_model_projection", -1, SLOT_INPUTS_PROJECTION),
+    PARAMETER("model.per_layer_projection_norm", -1, SLOT_INPUTS_NORM),
+    LLAMA_ATTENTION,
+    PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),
+    PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM),
+    PARAMETER(LLAMA_LAYER "post_attention_layernorm", 0, SLOT_AFTER_NORM),
+    PARAMETER(LLAMA_LAYER "pre_feedforward_layernorm", 1, SLOT_BEFORE_NORM),
+    LLAMA_MLP,
+    PARAMETER(LLAMA_LAYER "post_feedforward_layernorm", 1, SLOT_AFTER_NORM),
+    PARAMETER(LLAMA_LAYER "per_layer_input_gate", 2, SLOT_UP),
+    PARAMETER(LLAMA_LAYER "per_layer_projection", 2, SLOT_DOWN),
+    PARAMETER(LLAMA_LAYER "post_per_layer_input_norm", 2, SLOT_AFTER_NORM),
+    PARAMETER_NAMED(LLAMA_LAYER "layer_scalar", 1, SLOT_LAYER_SCALAR),
+    PARAMETER_NAMED(LLAMA_LAYER "layer_scalar", 2, SLOT_LAYER_SCALAR),
+    LLAMA_END,
+};
+static const char *const ignored[] = {LLAMA_IGNORED, NULL};
+// Of models with experts.
+static const char *const idle_rules[] = {
+    "model.layers.0.experts.gate_up_proj",
+    "model.layers.0.experts.down_proj",
+    "model.layers.0.experts",
+    NULL,
+};
+
+struct gemma4 {
+    const struct config_reader *reader;
+    struct plain_keys keys;
+    struct model_config *out;
+    int64_t sliding_window;
+    bool value_is_key, wide, bias;
+    int64_t global_head_dim, global_kv_heads; // 0: as in the other layers
+    int32_t first_shared;                     // layers from here on have no keys of their own
+    enum activation activation;
+};
+
+static enum status read_inputs(struct gemma4 *g)
+{
+    int64_t size = 256, vocab = 262144;
+    TRY(config_read_int(g->reader, "hidden_size_per_layer_input", 0, HIDDEN_SIZE_MAX, &size));
+    TRY(config_read_int(g->reader, "vocab_size_per_layer_input", 1, VOCAB_MAX, &vocab));
+    TRY(config_expect_even(g->reader, "hidden_size_per_layer_input", (int32_t)size));
+    if (size && vocab < g->out->vocab_size)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"vocab_size_per_layer_input\" is %lld; expected at least vocab_size, "
+                    "which is %d",
+                    g->reader->name, (long long)vocab, (int)g->out->vocab_size);
+    if (size)
+        g->out->layer_inputs = (struct layer_inputs_config){
+            .size = (int32_t)size, .vocab_size = (int32_t)vocab, .norm = g->out->final_norm};
+    return OK;
+}
+
+static enum status refuse_experts(const struct config_reader *reader)
+{
+    const char *both = "vision";
+    bool experts = false, found;
+    TRY(config_read_flag(reader, "enable_moe_block", &experts));
+    if (experts)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"enable_moe_block\" is true; expected false: %s is served without "
+                    "experts",
+                    reader->name, reader->architecture);
+    TRY(json_get_text(reader->root, reader->name, "use_bidirectional_attention", &both, &found));
+    if (found && strcmp(both, "vision") != 0)
+        return fail(ERR_UNSUPPORTED,
+                    "%s: key \"use_bidirectional_attention\" is \"%.80s\"; expected null or "
+                    "\"vision\": text attends to what is before it",
+                    reader->name, both);
+    return OK;
+}
+
+static enum status read_sharing(struct gemma4 *g)
+{
+    int64_t shared = 0;
+    TRY(config_read_int(g->reader, "num_kv_shared_layers", 0, g->out->num_hidden_layers - 1,
+                        &shared));
+    g->first_shared = g->out->num_hidden_layers - (int32_t)shared;
+    return OK;
+}
+
+static enum status read_keys(struct gemma4 *g)
+{
+    const struct config_reader *reader = g->reader;
+    double softcap = 0;
+    g->sliding_window = 512;
+    g->global_head_dim = 512;
+    TRY(describe_plain(reader, &g->keys, g->out));
+    TRY(config_read_int(reader, "sliding_window", 1, POSITIONS_MAX, &g->sliding_window));
+    TRY(config_read_flag(reader, "attention_k_eq_v", &g->value_is_key));
+    TRY(config_read_flag(reader, "use_double_wide_mlp", &g->wide));
+    TRY(config_read_flag(reader, "attention_bias", &g->bias));
+    TRY(config_read_int(reader, "global_head_dim", 2, HEAD_DIM_MAX, &g->global_head_dim));
+    TRY(config_read_int(reader, "num_global_key_value_heads", 1, HEADS_MAX, &g->global_kv_heads));
+    TRY(config_read_number(reader, "final_logit_softcapping", 1e-6, 1e6, &softcap));
+    TRY(describe_activation(reader, "hidden_activation", "gelu_pytorch_tanh", &g->activation));
+    g->out->logit_softcap = (float)softcap;
+    g->out->embed_multiplier = (float)sqrt((double)g->out->hidden_size);
+    g->out->round_embed_multiplier = true;
+    TRY(refuse_experts(reader));
+    TRY(read_sharing(g));
+    return read_inputs(g);
+}
+
+// Without layer_types every sixth layer sees all positions, and the last one always does.
+static enum status find_type(const struct gemma4 *g, int32_t layer, bool *slides)
+{
+    TRY(describe_slides(g->reader, layer, (layer + 1) % 6 != 0, slides));
+    if (layer == g->out->num_hidden_layers - 1)
+        *slides = false;
+    return OK;
+}
+
+// A layer's own head_dim and num_key_value_heads: per_layer_config has those that differ, by the
+// layer's number; files without it say what full layers have.
+static enum status read_heads_of(const struct gemma4 *g, int32_t layer, bool slides,
+                                 int64_t *head_dim, int64_t *kv_heads)
+{
+    char number[16], where[512];
+    json_t *all, *own = NULL;
+    bool found;
+    *head_dim = g->keys.head_dim;
+    *kv_heads = g->keys.num_key_value_heads;
+    if (!config_is_absent(g->reader, "per_layer_config")) {
+        TRY(json_get_object(g->reader->root, g->reader->name, "per_layer_config", &all, &found));
+        snprintf(number, sizeof number, "%d", (int)layer);
+        snprintf(where, sizeof where, "%s: per_layer_config", g->reader->name);
+        if (found)
+            TRY(json_get_object(all, where, number, &own, &found));
+        if (!own)
+            return OK;
+        snprintf(where, sizeof where, "%s: per_layer_config: %s", g->reader->name, number);
+        TRY(json_get_int(own, where, "head_dim", 2, HEAD_DIM_MAX, head_dim, &found));
+        return json_get_int(own, where, "num_key_value_heads", 1, HEADS_MAX, kv_heads, &found);
+    }
+    if (slides)
+        return OK;
+    *head_dim = g->global_head_dim;
+    if (g->value_is_key && g->global_kv_heads)
+        *kv_heads = g->global_kv_heads;
+    return OK;
+}
+
+static enum status check_layer_heads(const struct gemma4 *g, int32_t layer, int64_t head_dim,
+                                     int64_t kv_heads)
+{
+    if (head_dim % 2 || g->keys.num_attention_heads % kv_heads)
+        return fail(
+            ERR_INPUT,
+            "%s: layer %d has %lld key and value heads of %lld elements; expected a divisor "
+            "of num_attention_heads, which is %d, and an even number",
+            g->reader->name, (int)layer, (long long)kv_heads, (long long)head_dim,
+            (int)g->keys.num_attention_heads);
+    return OK;
+}
+
+// Where rope_parameters is absent: 10000 on sliding layers, a quarter of the pairs at 1000000 on
+// full ones.
+static enum status add_own_rope(const struct gemma4 *g, bool slides, int32_t head_dim,
+                                int32_t *index)
+{
+    struct rope_config rope;
+    memset(&rope, 0, sizeof rope);
+    rope.type = slides ? ROPE_DEFAULT : ROPE_PROPORTIONAL;
+    rope.theta = slides ? 10000 : 1000000;
+    rope.partial_rotary_factor = slides ? 1 : 0.25;
+    rope.factor = 1;
+    rope.truncate = true;
+    rope.n_dimensions = rope.head_dim = head_dim;
+    rope.max_position_embeddings = g->keys.max_position_embeddings;
+    return describe_add_rope(g->reader, &rope, g->out, index);
+}
+
+static enum status add_rope(const struct gemma4 *g, bool slides, int32_t head_dim, int32_t *index)
+{
+    struct plain_keys keys = g->keys;
+    const json_t *sets = json_object_get(g->reader->root, "rope_parameters");
+    keys.head_dim = head_dim;
+    keys.partial_rotary_factor = 1;
+    if (!sets || json_is_null(sets))
+        return add_own_rope(g, slides, head_dim, index);
+    return describe_rope(g->reader, &keys, slides ? "sliding_attention" : "full_attention", false,
+                         g->out, index);
+}
+
+static struct layer_config make_layer(const struct gemma4 *g)
+{
+    struct layer_config layer = describe_layer(&g->keys);
+    struct attention_config *a = &layer.sublayers[0].attention;
+    layer.sublayers[0].after = layer.sublayers[1].after = layer.sublayers[0].before;
+    layer.sublayers[1].mlp.activation = g->activation;
+    a->q_norm = a->k_norm = a->v_norm = layer.sublayers[0].before;
+    a->v_norm.weightless = true;
+    a->q_bias = a->k_bias = a->v_bias = a->o_bias = g->bias;
+    a->scale = 1;
+    if (g->out->layer_inputs.size) {
+        struct sublayer_config *last = &layer.sublayers[layer.n_sublayers++];
+        last->kind = MIX_MLP;
+        last->after = layer.sublayers[0].before;
+        last->multiplier = 1;
+        last->mlp.intermediate_size = g->out->layer_inputs.size;
+        last->mlp.activation = g->activation;
+        last->mlp.times_layer_input = true;
+    }
+    layer.sublayers[layer.n_sublayers - 1].has_scalar = true;
+    return layer;
+}
+
+// The last layer of the same type that has keys of its own.
+static enum status find_source(const struct gemma4 *g, int32_t layer, bool slides, int16_t *out)
+{
+    for (int32_t i = g->first_shared - 1; i >= 0; i--) {
+        bool other;
+        TRY(find_type(g, i, &other));
+        if (other != slides)
+            continue;
+        const struct attention_config
+            *theirs = &model_config_layer(g->out, i)->sublayers[0].attention,
+            *ours = &model_config_layer(g->out, layer)->sublayers[0].attention;
+        if (theirs->head_dim != ours->head_dim ||
+            theirs->num_key_value_heads != ours->num_key_value_heads)
+            return fail(ERR_INPUT,
+                        "%s: layer %d reads the keys of layer %d, which has heads of another size; "
+                        "expected the same head_dim and num_key_value_heads",
+                        g->reader->name, (int)layer, (int)i);
+        *out = (int16_t)i;
+        return OK;
+    }
+    return fail(ERR_INPUT,
+                "%s: key \"num_kv_shared_layers\" leaves no layer with keys of its own for layer "
+                "%d; expected an earlier one with the same entry in layer_types",
+                g->reader->name, (int)layer);
+}
+
+static enum status add_layer(const struct gemma4 *g, const struct layer_config *like, int32_t layer)
+{
+    struct layer_config own = *like;
+    struct attention_config *a = &own.sublayers[0].attention;
+    int64_t head_dim, kv_heads;
+    bool slides;
+    TRY(find_type(g, layer, &slides));
+    TRY(read_heads_of(g, layer, slides, &head_dim, &kv_heads));
+    TRY(check_layer_heads(g, layer, head_dim, kv_heads));
+    a->head_dim = (int32_t)head_dim;
+    a->num_key_value_heads = (int32_t)kv_heads;
+    a->sliding_window = slides ? g->sliding_window : 0;
+    a->keys_of_earlier = layer >= g->first_shared;
+    a->value_is_key = g->value_is_key && !slides && !a->keys_of_earlier;
+    TRY(add_rope(g, slides, a->head_dim, &a->rope));
+    if (a->keys_of_earlier && g->wide)
+        own.sublayers[1].mlp.intermediate_size *= 2;
+    TRY(describe_add_layer(g->reader, g->out, layer, &own));
+    return a->keys_of_earlier ? find_source(g, layer, slides, &g->out->kv_layer[layer]) : OK;
+}
+
+static enum status describe_gemma4(const struct config_reader *reader, struct model_config *out)
+{
+    struct gemma4 g = {.reader = reader,
+                       .out = out,
+                       .keys = {.hidden_size = 2304,
+                                .intermediate_size = 9216,
+                                .num_hidden_layers = 30,
+                                .num_attention_heads = 8,
+                                .num_key_value_heads = 4,
+                                .head_dim = 256,
+                                .vocab_size = 262144,
+                                .max_position_embeddings = 131072,
+                                .rms_norm_eps = 1e-6,
+                                .tie_word_embeddings = true}};
+    TRY(read_keys(&g));
+    const struct layer_config layer = make_layer(&g);
+    for (int32_t i = 0; i < out->num_hidden_layers; i++)
+        TRY(add_layer(&g, &layer, i));
+    return OK;
+}
+
+const struct family family_gemma4 = {
+    .model_type = "gemma4_text",
+    .architecture = "Gemma4ForCausalLM",
+    .base_prefix = "model.",
+    .parameters = parameters,
+    .n_parameters = sizeof parameters / sizeof parameters[0],
+    .ignored = ignored,
+    .idle_rules = idle_rules,
+    .describe = describe_gemma4,
+};
