@@ -208,7 +208,11 @@ static enum status describe_file(struct reading *reading, struct model_config *o
     if (out->dtype == ELEMENT_NONE && !out->unusable_dtype[0])
         read_dtype(&reading->text, out);
     TRY(reading->family->describe(&reading->text, out));
-    return reading->wrapper ? choose_ties(reading, out) : OK;
+    if (!reading->wrapper)
+        return OK;
+    if (reading->wrapper->uncapped)
+        out->logit_softcap = 0;
+    return choose_ties(reading, out);
 }
 
 enum status model_config_parse(const char *name, const char *text, size_t length,

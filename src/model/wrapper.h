@@ -14,6 +14,7 @@ struct wrapper {
     bool text_says;    // its own model_type counts
     bool may_be_flat;  // without text_config the text part's keys are the file's own
     bool is_tied;      // tie_word_embeddings, where the file does not say
+    bool uncapped;     // logits are as they are, whatever the text part's soft-cap
     bool text_may_tie; // the text part's tie_word_embeddings counts as well
 };
 
