@@ -9,8 +9,8 @@
 
 #include "base/file.h"
 #include "device/number.h"
-#include "model/model_config.h"
 #include "hf/safetensors.h"
+#include "model/model_config.h"
 
 enum { TINY_LAYERS_MAX = 3, TINY_TENSORS_MAX = 64 };
 
