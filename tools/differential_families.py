@@ -332,7 +332,7 @@ def tp_plan(rng, plan):
                 changes[pattern] = rng.choice(styles)
     kind = rng.choice(["gather", "kv", "attention", "mlp", "head", "norms", "older"])
     if kind == "gather":
-        style(("q_proj", "k_proj", "v_proj"), "colwise_gather_output")
+        style(("q_proj", "k_proj", "v_proj", "qkv_proj", "query_key_value"), "colwise_gather_output")
         style(("o_proj", "dense"), "rowwise_split_input")
     elif kind == "kv":
         style(("k_proj", "v_proj"), "replicate")

@@ -376,7 +376,7 @@ def phi3(rng):
 def glm(rng):
     f = sizes(rng, head_dim="free")
     r = rope(rng, f, ("default", "default", "default", "linear", "yarn"),
-             partial_rotary_factor=rng.choice([0.25, 0.5, 0.5, 1.0]))
+             partial_rotary_factor=rng.choice(even_parts(f, 0.25, 0.5, 0.5, 1.0)))  # Transformers rounds odd ones up
     return {**f, **eps(rng), **bias(rng, "attention_bias"), "rope_parameters": r}
 
 
