@@ -123,7 +123,7 @@ static struct kv_view view_cache(const struct attending *a, int local_head,
 // Squares of a row: of all query heads, then of all KV heads.
 static size_t squares_stride(const struct attending *a)
 {
-    return (size_t)(a->config->num_attention_heads + a->config->num_key_value_heads);
+    return (size_t)a->config->num_attention_heads + (size_t)a->config->num_key_value_heads;
 }
 
 // Of `n` heads, one number each.
@@ -147,7 +147,7 @@ static void find_squares(const struct attending *a, const struct projected *p)
     size_t query = p->query, key = p->key;
     if (shares) {
         key += (size_t)(own.begin - a->share->kv_heads.begin) * head_dim;
-        stride = (size_t)(range_width(heads) + range_width(own));
+        stride = (size_t)range_width(heads) + (size_t)range_width(own);
     } else {
         query -= (size_t)heads.begin * head_dim;
         key -= (size_t)a->share->kv_heads.begin * head_dim;
@@ -270,7 +270,7 @@ static void rotate_queries_of(const struct attending *a, const struct projected 
         float r = a->config->qk_norm_width == QK_NORM_WHOLE ? query_factor(a, (size_t)row) : 0;
         for (int head = 0; head * head_dim < width; head++)
             norm_and_rotate(a, &a->config->q_norm, &a->weights->q_norm, head, r, (size_t)row,
-                            query + head * head_dim);
+                            query + (size_t)head * (size_t)head_dim);
         if (a->config->temperature_length)
             heat_queries(a, sequence, row - sequence->first_row, query, (size_t)width);
         m->kernels->round(query, (size_t)width, m->plan->cache,

@@ -60,6 +60,7 @@ static void find_classes(const struct model_config *config, struct window_classe
 // Groups of a class when pages have room for so many numbers.
 static int groups_of_class(const struct window_class *class, int64_t page)
 {
+    assert(class->largest > 0);
     int64_t per_page = page / class->largest;
     return per_page < 1 ? KV_GROUPS_MAX + 1 : (int)((class->n_layers + per_page - 1) / per_page);
 }

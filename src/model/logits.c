@@ -123,7 +123,7 @@ static void compute_part(const struct worker *w)
             .order = m->order,
         };
         if (m->weights.lm_head_bias)
-            product.bias = m->weights.lm_head_bias + panel * PANEL_WIDTH;
+            product.bias = m->weights.lm_head_bias + (size_t)panel * PANEL_WIDTH;
         m->kernels->matmul(&product);
         finish_logits(w, logits, part.n);
         take_columns(w, logits, panel * PANEL_WIDTH, part.n, best);

@@ -26,8 +26,9 @@ static void gather_gate_up(const struct activating *a)
     int n_parts = a->gated ? 2 : 1;
     if (a->w->thread == 0) {
         comm_mark(a->m->comm, run->step->number, a->layer, "gate,up");
-        run->status = gather_columns(run, parts, n_parts, a->m->scratch.outputs,
-                                     a->m->scratch.gathered, (size_t)(n_parts * a->cut->width));
+        run->status =
+            gather_columns(run, parts, n_parts, a->m->scratch.outputs, a->m->scratch.gathered,
+                           (size_t)n_parts * (size_t)a->cut->width);
     }
     team_barrier(a->m->team);
 }
@@ -69,7 +70,7 @@ static void activate_gate(const struct activating *a)
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
         m->kernels->activate_mul(
             &a->activation, gate,
-            factors_of(a, gate, half, (size_t)row, (size_t)(read.begin + begin)), end - begin,
+            factors_of(a, gate, half, (size_t)row, (size_t)read.begin + (size_t)begin), end - begin,
             m->plan->compute, out);
     }
 }

@@ -14,7 +14,8 @@
 struct reading {
     struct config_reader file, text; // the whole file, and the part that says what the text part is
     const struct family *family;
-    const struct wrapper *wrapper; // or NULL
+    const struct wrapper *wrapper;      // or NULL
+    char text_name[FILE_PATH_MAX + 32]; // of the text part, for messages
 };
 
 static const struct family *find_family(const char *model_type, const char *name)
@@ -191,11 +192,10 @@ static void read_dtype(const struct config_reader *reader, struct model_config *
 
 static enum status describe_file(struct reading *reading, struct model_config *out)
 {
-    char name[FILE_PATH_MAX + 32];
     TRY(choose_model(reading));
     reading->text = reading->file;
     if (reading->wrapper)
-        TRY(choose_text(reading, name, sizeof name));
+        TRY(choose_text(reading, reading->text_name, sizeof reading->text_name));
     assert(reading->family);
     out->family = reading->family;
     out->wrapper = reading->wrapper;
