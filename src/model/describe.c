@@ -201,6 +201,7 @@ enum status describe_add_rope(const struct config_reader *reader, const struct r
 {
     TRY(check_long_lengths(reader, rope, out));
     for (*index = 0; *index < out->n_ropes; ++*index)
+        // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): zeroed with its padding
         if (memcmp(&out->ropes[*index], rope, sizeof *rope) == 0)
             return OK;
     if (out->n_ropes == ROPES_MAX)
@@ -327,6 +328,7 @@ enum status describe_add_layer(const struct config_reader *reader, struct model_
 {
     int found = 0;
     assert(layer >= 0 && layer < out->num_hidden_layers && kind->n_sublayers > 0);
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): zeroed with its padding
     while (found < out->n_layer_kinds && memcmp(&out->layer_kinds[found], kind, sizeof *kind) != 0)
         found++;
     if (found == LAYER_KINDS_MAX)

@@ -100,7 +100,7 @@ static void join_groups(struct kv_layout *layout)
 void kv_layout_init(struct kv_layout *layout, const struct model_config *config)
 {
     struct window_classes classes;
-    int first[KV_GROUPS_MAX], used[KV_GROUPS_MAX] = {0};
+    int first[KV_GROUPS_MAX] = {0}, used[KV_GROUPS_MAX] = {0};
     join_groups(layout);
     find_classes(config, &classes);
     int64_t page = choose_page(&classes);
@@ -119,6 +119,7 @@ void kv_layout_init(struct kv_layout *layout, const struct model_config *config)
             continue;
         int i = class_of(&classes, window_of(config, a));
         int per_page = (int)(page / classes.class[i].largest);
+        assert(per_page > 0);
         layout->group_of[layer] = (uint8_t)(first[i] + used[i]++ / per_page);
     }
 }
