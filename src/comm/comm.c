@@ -15,6 +15,7 @@
 #include "comm/flight_record.h"
 #include "comm/rank_watcher.h"
 #include "comm/reduce_points.h"
+#include "comm/segment_join.h"
 #include "comm/shm_all_reduce.h"
 #include "comm/shm_round.h"
 #include "comm/transport.h"
@@ -108,19 +109,22 @@ static bool is_to_fail(struct comm *comm)
 static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
 {
     struct membership *membership = comm->membership;
+    int local_rank;
     // Children of this rank are not ranks.
     fcntl(segment_fd, F_SETFD, FD_CLOEXEC);
     fcntl(life_fd, F_SETFD, FD_CLOEXEC);
     unsetenv(SEGMENT_FD_VARIABLE);
     unsetenv(LIFE_FD_VARIABLE);
-    TRY(segment_map(segment_fd, comm->size, &membership->segment));
+    TRY(segment_join(segment_fd, &membership->segment, &local_rank));
     close(segment_fd);
-    struct rank_record *record = &membership->segment.ranks[comm->rank];
+    if (membership->segment.n_ranks < comm->size)
+        return fail(ERR_UNSUPPORTED, "ranks of several nodes cannot reach each other yet");
+    struct rank_record *record = &membership->segment.ranks[local_rank];
     comm->flight = &record->flight;
     flight_mark(comm->flight, -1, -1, "starting"); // until it is open
     // relaxed: peers look until they find it
     atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
-    TRY(rank_watcher_start(&membership->segment, comm->rank, life_fd, &membership->watcher));
+    TRY(rank_watcher_start(&membership->segment, local_rank, life_fd, &membership->watcher));
     return attach_channel(comm);
 }
 

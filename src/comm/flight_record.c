@@ -140,19 +140,24 @@ void flight_place(const struct flight_record *flight, char *place)
         place[*step || *layer ? n - 2 : 0] = '\0';
 }
 
-// The end of the chain that begins at `rank`; `circle` when it has none.
+// The end of the chain that begins at `rank` of the world; `circle` when it has none. It also ends
+// where another node begins.
 static int end_of_waiting(const struct segment *segment, int rank, bool *circle)
 {
     *circle = false;
     for (int i = 0; i <= segment->n_ranks; i++) {
-        int next = GET(segment->ranks[rank].flight.waits_for) - 1;
-        if (next < 0 || next >= segment->n_ranks)
+        const struct rank_record *record = segment_record(segment, rank);
+        int next = record ? GET(record->flight.waits_for) - 1 : -1;
+        if (next < 0 || next >= segment->world_size)
             return rank;
         rank = next;
     }
     *circle = true;
     return rank;
 }
+
+// Who is late on another node is known better there: that one goes first.
+enum { OTHER_NODE_FIRST_NS = 1000000000 };
 
 // The rank that has waited longest or, with `waiting` false, has been busy longest, if that is
 // longer than the deadline.
@@ -167,10 +172,16 @@ static bool find_longest(const struct segment *segment, int64_t now_ns, bool wai
         bool waits = GET(flight->waits_for) != 0;
         if (waits != waiting || since == 0 || now_ns - since <= longest)
             continue;
+        bool circle;
+        int rank = end_of_waiting(segment, segment->first_rank + r, &circle);
+        if (!segment_record(segment, rank) &&
+            now_ns - since <= segment->header->deadline_ns + OTHER_NODE_FIRST_NS)
+            continue;
         longest = now_ns - since;
         found = true;
-        out->rank = end_of_waiting(segment, r, &out->circle);
-        out->waiter = waiting ? r : -1;
+        out->rank = rank;
+        out->circle = circle;
+        out->waiter = waiting ? segment->first_rank + r : -1;
         out->seconds = (double)longest * 1e-9;
     }
     return found;
@@ -180,23 +191,40 @@ bool flight_find_late(const struct segment *segment, int64_t now_ns, struct late
 {
     if (!find_longest(segment, now_ns, true, out) && !find_longest(segment, now_ns, false, out))
         return false;
-    const struct flight_record *flight = &segment->ranks[out->rank].flight;
-    out->key = GET(flight->busy_since_ns) + GET(flight->n_operations) * 64 + out->rank + 1;
+    const struct rank_record *record = segment_record(segment, out->rank);
+    if (!record) // that the waiter goes on waiting is all that can be seen
+        record = segment_record(segment, out->waiter);
+    out->key =
+        GET(record->flight.busy_since_ns) + GET(record->flight.n_operations) * 64 + out->rank + 1;
     return true;
+}
+
+static void say_late_elsewhere(const struct segment *segment, const struct lateness *late,
+                               char *text, size_t bytes)
+{
+    char place[PLACE_BYTES];
+    flight_place(&segment_record(segment, late->waiter)->flight, place);
+    snprintf(text, bytes, "rank %d on another node is late: rank %d has waited for it for %.1f s%s",
+             late->rank, late->waiter, late->seconds, place);
 }
 
 void flight_say_late(const struct segment *segment, const struct lateness *late, char *text,
                      size_t bytes)
 {
     char own_place[PLACE_BYTES], waiter_place[PLACE_BYTES];
-    int pid = GET(segment->ranks[late->rank].pid);
-    flight_place(&segment->ranks[late->rank].flight, own_place);
+    const struct rank_record *record = segment_record(segment, late->rank);
+    if (!record) {
+        say_late_elsewhere(segment, late, text, bytes);
+        return;
+    }
+    int pid = GET(record->pid);
+    flight_place(&record->flight, own_place);
     if (late->waiter < 0) {
         snprintf(text, bytes, "rank %d (pid %d) is late: it has been busy for %.1f s%s", late->rank,
                  pid, late->seconds, own_place);
         return;
     }
-    flight_place(&segment->ranks[late->waiter].flight, waiter_place);
+    flight_place(&segment_record(segment, late->waiter)->flight, waiter_place);
     if (late->circle)
         snprintf(text, bytes,
                  "ranks wait for each other: rank %d (pid %d)%s, and rank %d%s, for %.1f s",
@@ -239,11 +267,12 @@ static void say_straggler(const struct segment *segment, int rank, int64_t step,
     int64_t since = GET(flight->busy_since_ns);
     char place[PLACE_BYTES];
     flight_place(flight, place);
+    int number = segment->first_rank + rank;
     if (!has_begun(flight, step))
-        snprintf(text, bytes, "rank %d (pid %d) has not begun step %lld", rank, pid,
+        snprintf(text, bytes, "rank %d (pid %d) has not begun step %lld", number, pid,
                  (long long)step);
     else
-        snprintf(text, bytes, "rank %d (pid %d) has been%s for %.1f s", rank, pid, place,
+        snprintf(text, bytes, "rank %d (pid %d) has been%s for %.1f s", number, pid, place,
                  (double)(clock_ns() - since) * 1e-9);
 }
 
@@ -260,14 +289,14 @@ static void say_others(const struct segment *segment, int straggler, int64_t ste
         char place[PLACE_BYTES];
         flight_place(flight, place);
         size_t length = strlen(text);
-        int peer = GET(flight->waits_for) - 1;
-        if (peer >= 0 && peer == straggler)
-            snprintf(text + length, bytes - length, ", and rank %d waits for it%s", r, place);
+        int peer = GET(flight->waits_for) - 1, number = segment->first_rank + r;
+        if (peer >= 0 && straggler >= 0 && peer == segment->first_rank + straggler)
+            snprintf(text + length, bytes - length, ", and rank %d waits for it%s", number, place);
         else if (peer >= 0)
-            snprintf(text + length, bytes - length, ", and rank %d waits for rank %d%s", r, peer,
-                     place);
+            snprintf(text + length, bytes - length, ", and rank %d waits for rank %d%s", number,
+                     peer, place);
         else
-            snprintf(text + length, bytes - length, ", and rank %d is%s", r,
+            snprintf(text + length, bytes - length, ", and rank %d is%s", number,
                      has_begun(flight, step) ? place : " idle");
         n_said++;
     }
@@ -292,7 +321,7 @@ void flight_say_start(const struct segment *segment, char *text, size_t bytes)
         flight_place(flight, place);
         if (GET(flight->waits_for) != 0 || !*place)
             continue;
-        snprintf(text, bytes, "rank %d (pid %d) makes no progress%s", r,
+        snprintf(text, bytes, "rank %d (pid %d) makes no progress%s", segment->first_rank + r,
                  (int)GET(segment->ranks[r].pid), place);
         return;
     }

@@ -52,7 +52,7 @@ void flight_report(const struct flight_record *flight, struct flight_report *out
 // Who keeps a rank waiting, or works, for longer than the deadline. `waits_for` is followed to its
 // end: of a chain only the last is late.
 struct lateness {
-    int rank;    // late
+    int rank;    // late; of the world, perhaps on another node
     int waiter;  // who has waited longest for it, or -1: nobody, it is just busy
     bool circle; // they wait for each other
     double seconds;

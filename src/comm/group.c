@@ -21,7 +21,9 @@
 
 // Stopped and late ranks are looked at twice, this far apart: after Ctrl-Z and `fg`, or a virtual
 // machine's snapshot, the whole group looks stopped and late for a moment.
-enum { SECOND_LOOK_NS = 250000000, REAP_NS = 900000000, LOOK_MS = 20 };
+// A rank of another node that is accused here is first explained there, where its process can be
+// asked: that word is waited for.
+enum { SECOND_LOOK_NS = 250000000, REAP_NS = 900000000, OTHER_NODE_NS = 1000000000, LOOK_MS = 20 };
 enum { DEADLINE_DEFAULT_SECONDS = 60, NAME_BYTES = 64 };
 
 struct suspicion {
@@ -35,7 +37,9 @@ struct group {
     bool over, hasty, joins;
     int exit_status;
     char sentence[VERDICT_BYTES + PLACE_BYTES + 128];
-    struct suspicion late, deserted;
+    struct suspicion late, deserted, accused;
+    bool told; // by another node
+    char word[VERDICT_BYTES];
     struct member member[];
 };
 
@@ -97,11 +101,19 @@ static void kill_and_reap(struct group *group)
     reap(group, group->hasty ? 0 : REAP_NS);
 }
 
+static int world_rank(const struct group *group, int rank)
+{
+    return group->segment.first_rank + rank;
+}
+
+// Another node's word has the ending already.
 static enum status end_group(struct group *group, int exit_status, const char *sentence)
 {
+    static const char ending[] = "; the group was ended";
     group->over = true;
     group->exit_status = exit_status;
-    snprintf(group->sentence, sizeof group->sentence, "%s; the group was ended", sentence);
+    bool ended = strstr(sentence, ending) != NULL;
+    snprintf(group->sentence, sizeof group->sentence, "%s%s", sentence, ended ? "" : ending);
     verdict_give(&group->segment, -1, -1, group->sentence);
     kill_and_reap(group);
     return fail(ERR_GROUP, "%s", group->sentence);
@@ -123,7 +135,8 @@ static void rank_name(const struct group *group, int rank, char *name)
     const struct member *member = &group->member[rank];
     bool keeper = member->keeper_gone || member->keeper_stopped;
     snprintf(name, NAME_BYTES, "%srank %d (pid %d)",
-             keeper && member->process.pid ? "the keeper of " : "", rank, (int)member_pid(member));
+             keeper && member->process.pid ? "the keeper of " : "", world_rank(group, rank),
+             (int)member_pid(member));
 }
 
 static enum status end_for_exit(struct group *group, int rank)
@@ -133,8 +146,8 @@ static enum status end_for_exit(struct group *group, int rank)
     rank_name(group, rank, name);
     rank_place(group, rank, place);
     if (member->code == 0)
-        snprintf(sentence, sizeof sentence, "a process for rank %d cannot be made: %s", rank,
-                 strerror(member->status));
+        snprintf(sentence, sizeof sentence, "a process for rank %d cannot be made: %s",
+                 world_rank(group, rank), strerror(member->status));
     else if (member->code == CLD_EXITED)
         snprintf(sentence, sizeof sentence, "%s left with exit status %d%s", name, member->status,
                  place);
@@ -160,17 +173,17 @@ static void await_word(struct member *member)
 // the kernel knows more.
 static enum status end_for_verdict(struct group *group, const struct verdict *verdict)
 {
-    int culprit = verdict->culprit;
+    int culprit = verdict->culprit < 0 ? -1 : verdict->culprit - group->segment.first_rank;
     if (culprit < 0 || culprit >= group->n_ranks)
         return end_group(group, 1, verdict->sentence);
     struct member *member = &group->member[culprit];
     await_word(member);
-    if (verdict->author != culprit)
+    if (verdict->author != verdict->culprit)
         return member_failed(member) ? end_for_exit(group, culprit)
                                      : end_group(group, 1, verdict->sentence);
     char place[PLACE_BYTES], sentence[VERDICT_BYTES + PLACE_BYTES + 64];
     rank_place(group, culprit, place);
-    snprintf(sentence, sizeof sentence, "rank %d (pid %d) gave up%s: %s", culprit,
+    snprintf(sentence, sizeof sentence, "rank %d (pid %d) gave up%s: %s", verdict->culprit,
              (int)member_pid(member), place, verdict->sentence);
     return end_group(group, member_failed(member) ? member_exit_status(member) : 1, sentence);
 }
@@ -187,7 +200,7 @@ static enum status end_for_stop(struct group *group, int rank)
 }
 
 // True when the same thing has been suspected for long enough. key 0: nothing is.
-static bool confirmed(struct suspicion *suspicion, int64_t key)
+static bool confirmed(struct suspicion *suspicion, int64_t key, int64_t patience_ns)
 {
     int64_t now = clock_ns();
     if (key == 0 || suspicion->seen_ns == 0 || suspicion->key != key) {
@@ -195,7 +208,7 @@ static bool confirmed(struct suspicion *suspicion, int64_t key)
         suspicion->seen_ns = key ? now : 0;
         return false;
     }
-    return now - suspicion->seen_ns >= SECOND_LOOK_NS;
+    return now - suspicion->seen_ns >= patience_ns;
 }
 
 // A rank that left in peace although another waits for it.
@@ -206,7 +219,8 @@ static enum status check_deserted(struct group *group)
     for (int r = 0; r < group->n_ranks && leaver < 0; r++) {
         const struct flight_record *flight = &group->segment.ranks[r].flight;
         // relaxed: looked at twice
-        int peer = atomic_load_explicit(&flight->waits_for, memory_order_relaxed) - 1;
+        int waits_for = atomic_load_explicit(&flight->waits_for, memory_order_relaxed);
+        int peer = waits_for ? waits_for - 1 - group->segment.first_rank : -1;
         if (group->member[r].left || peer < 0 || peer >= group->n_ranks ||
             !group->member[peer].left)
             continue;
@@ -214,13 +228,14 @@ static enum status check_deserted(struct group *group)
         waiter = r;
         since = atomic_load_explicit(&flight->wait_since_ns, memory_order_relaxed);
     }
-    if (!confirmed(&group->deserted, since))
+    if (!confirmed(&group->deserted, since, SECOND_LOOK_NS))
         return OK;
     char place[PLACE_BYTES], sentence[VERDICT_BYTES];
     rank_place(group, waiter, place);
     snprintf(sentence, sizeof sentence,
-             "rank %d (pid %d) left with exit status 0, but rank %d waits for it%s", leaver,
-             (int)member_pid(&group->member[leaver]), waiter, place);
+             "rank %d (pid %d) left with exit status 0, but rank %d waits for it%s",
+             world_rank(group, leaver), (int)member_pid(&group->member[leaver]),
+             world_rank(group, waiter), place);
     return end_group(group, 1, sentence);
 }
 
@@ -228,7 +243,7 @@ static enum status check_late(struct group *group)
 {
     struct lateness late = {0};
     bool found = flight_find_late(&group->segment, clock_ns(), &late);
-    if (!confirmed(&group->late, found ? late.key : 0))
+    if (!confirmed(&group->late, found ? late.key : 0, SECOND_LOOK_NS))
         return OK;
     char sentence[VERDICT_BYTES];
     flight_say_late(&group->segment, &late, sentence, sizeof sentence);
@@ -263,11 +278,37 @@ void group_report(const struct group *group, int rank, struct flight_report *out
     flight_report(&group->segment.ranks[rank].flight, out);
 }
 
+void group_give_verdict(struct group *group, int culprit, const char *sentence)
+{
+    if (group->told)
+        return;
+    group->told = true;
+    snprintf(group->word, sizeof group->word, "%s", sentence);
+    verdict_give(&group->segment, -1, culprit, sentence);
+}
+
+const char *group_verdict(const struct group *group, int *culprit)
+{
+    const struct verdict *verdict = verdict_read(&group->segment);
+    *culprit = verdict ? verdict->culprit : -1;
+    return verdict ? verdict->sentence : NULL;
+}
+
+// Of another node, and that has not said yet what became of it.
+static bool is_accused_elsewhere(struct group *group, const struct verdict *verdict)
+{
+    int culprit = verdict->culprit;
+    return culprit >= 0 && !segment_record(&group->segment, culprit) &&
+           !confirmed(&group->accused, culprit + 1, OTHER_NODE_NS);
+}
+
 enum status group_check(void *context)
 {
     struct group *group = context;
     if (group->over)
         return fail(ERR_GROUP, "%s", group->sentence);
+    if (group->told)
+        return end_group(group, 1, group->word);
     // The verdict before the processes: its author dies of it, and must not be taken for the cause.
     const struct verdict *verdict = verdict_read(&group->segment);
     for (int r = 0; r < group->n_ranks; r++)
@@ -275,6 +316,8 @@ enum status group_check(void *context)
             member_look(&group->member[r]);
     if (!verdict)
         verdict = verdict_read(&group->segment);
+    if (verdict && is_accused_elsewhere(group, verdict))
+        return OK;
     if (verdict)
         return end_for_verdict(group, verdict);
     for (int r = 0; r < group->n_ranks; r++)
@@ -351,8 +394,8 @@ enum status group_spawn(const struct group_options *options, struct group **out)
 {
     int n = options->n_ranks;
     struct rank_fds fds = {-1, -1, -1, -1};
-    if (n < 1 || n > COMM_RANKS_MAX)
-        return fail(ERR_INPUT, "a group has 1 to %d ranks, not %d", COMM_RANKS_MAX, n);
+    struct world_part part;
+    TRY(group_part(options, &part));
     assert(options->program && options->arguments);
     double deadline = options->deadline_seconds;
     if (!(deadline > 0))
@@ -366,7 +409,7 @@ enum status group_spawn(const struct group_options *options, struct group **out)
     for (int r = 0; r < n; r++)
         group->member[r] = (struct member){.process = {0, -1}, .left = true}; // until started
     enum status status;
-    TRY_DONE(segment_new(n, options->board_bytes, deadline, &group->segment, &fds.segment));
+    TRY_DONE(segment_new(&part, options->board_bytes, deadline, &group->segment, &fds.segment));
     for (int r = 0; r < n; r++)
         group->member[r].record = &group->segment.ranks[r];
     TRY_DONE(spawn_raise_fd(&fds.segment));
@@ -426,6 +469,11 @@ bool group_gone(struct group *group)
 {
     reap(group, 0);
     return all_left(group);
+}
+
+struct segment *group_segment(struct group *group)
+{
+    return &group->segment;
 }
 
 void *group_board(const struct group *group)

@@ -28,7 +28,9 @@ struct group_options {
     const char *const *arguments;   // argv, NULL-terminated
     const char *const *environment; // "NAME=value" in addition to our own environment,
                                     // NULL-terminated; may be NULL
-    int n_ranks;
+    int n_ranks;                    // of this node
+    // The world that it is a part of (struct world_part); all zeros: it is all there is.
+    int world_size, first_rank, n_nodes, node;
     bool keep_stdin;    // ranks read the owner's standard input; else /dev/null
     size_t board_bytes; // shared memory for the owner's own use, zeroed
     // a collective that makes no progress for so long ends the group; 0: 60 s
@@ -41,12 +43,17 @@ struct group_options {
     bool hasty; // group_check() does not wait until the ranks that it killed are gone
 };
 
+// What these options make of the world.
+enum status group_part(const struct group_options *options, struct world_part *out) STATUS_MUST_USE;
 enum status group_spawn(const struct group_options *options, struct group **out) STATUS_MUST_USE;
 // Ends what still runs (asks, then SIGKILL after `grace_seconds`), reaps it, frees. Accepts NULL.
 void group_close(struct group *group, double grace_seconds);
 
+// Ranks are counted as this node counts them, from 0; in sentences by their number in the world.
 void *group_board(const struct group *group);
 int group_size(const struct group *group);
+// The memory of this node's ranks, for what goes from node to node (address_book.h).
+struct segment *group_segment(struct group *group);
 pid_t group_pid(const struct group *group, int rank);
 // Becomes readable when the rank exits, or its keeper has news of it; -1 on kernels without pidfds,
 // or when its exit was collected.
@@ -58,6 +65,13 @@ int group_process_fd(const struct group *group, int rank);
 // failure it repeats the same answer. A rank that left with status 0 counts as alive until
 // group_wait().
 enum status group_check(void *group); // void *: it is a signal_check
+
+// Another node says what broke the world: group_check() ends this part of it with that sentence, if
+// nobody here has said another before. `culprit`: a rank of the world, or -1.
+void group_give_verdict(struct group *group, int culprit, const char *sentence);
+// What a rank here has said, for the other nodes; NULL: nothing. When it accuses a rank of another
+// node, group_check() gives that node a second to say more.
+const char *group_verdict(const struct group *group, int *culprit);
 
 // Ends the group because `step` takes too long: the sentence says which rank it waits for and where
 // that is, and ends with `why`. Always fails.

@@ -14,6 +14,7 @@
 #include "base/memory.h"
 #include "comm/keeper.h"
 #include "comm/launcher.h"
+#include "comm/reduction_tree.h"
 #include "comm/segment.h"
 
 enum { EXEC_FAILED = 127 }; // what shells say
@@ -92,10 +93,12 @@ static enum status fill_environment(struct variables *variables,
         TRY(set_entry(variables, *entry));
     for (const char *const *entry = options->environment; entry && *entry; entry++)
         TRY(set_entry(variables, *entry));
-    TRY(set_number(variables, "RANK", rank));
+    struct world_part part;
+    TRY(group_part(options, &part));
+    TRY(set_number(variables, "RANK", part.first_rank + rank));
     TRY(set_number(variables, "LOCAL_RANK", rank));
-    TRY(set_number(variables, "WORLD_SIZE", options->n_ranks));
-    TRY(set_number(variables, "LOCAL_WORLD_SIZE", options->n_ranks));
+    TRY(set_number(variables, "WORLD_SIZE", part.world_size));
+    TRY(set_number(variables, "LOCAL_WORLD_SIZE", part.n_ranks));
     if (kept)
         TRY(set_number(variables, KEEPER_FD_VARIABLE, RANK_KEEPER_FD));
     TRY(set_number(variables, SEGMENT_FD_VARIABLE, RANK_SEGMENT_FD));
@@ -211,6 +214,27 @@ static int spawn_sibling(const struct group_options *options, const char **envir
     return pid > 0 ? 0 : errno;
 }
 
+enum status group_part(const struct group_options *options, struct world_part *out)
+{
+    int n = options->n_ranks;
+    *out = (struct world_part){n, n, 0, 1, 0};
+    if (n < 1 || n > COMM_RANKS_MAX)
+        return fail(ERR_INPUT, "a group has 1 to %d ranks, not %d", COMM_RANKS_MAX, n);
+    if (!options->world_size)
+        return OK;
+    *out = (struct world_part){n, options->world_size, options->first_rank, options->n_nodes,
+                               options->node};
+    if (out->world_size < n || out->world_size > COMM_RANKS_MAX || out->first_rank < 0 ||
+        out->first_rank > out->world_size - n || out->n_nodes < 1 || out->node < 0 ||
+        out->node >= out->n_nodes)
+        return fail(ERR_INPUT,
+                    "ranks %d to %d on node %d of %d are no part of a world of %d; expected at "
+                    "most %d ranks",
+                    out->first_rank, out->first_rank + n - 1, out->node, out->n_nodes,
+                    out->world_size, COMM_RANKS_MAX);
+    return OK;
+}
+
 enum status spawn_rank(const struct group_options *options, int rank, const struct rank_fds *fds,
                        pid_t *out)
 {
@@ -227,7 +251,8 @@ enum status spawn_rank(const struct group_options *options, int rank, const stru
                                         set_rank_files, &files, out);
         if (error)
             status = fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
-                          "cannot start rank %d: %s: %s", rank, options->program, strerror(error));
+                          "cannot start rank %d: %s: %s", options->first_rank + rank,
+                          options->program, strerror(error));
     }
     free(variables.entries);
     arena_fini(&variables.arena);

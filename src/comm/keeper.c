@@ -22,7 +22,7 @@
 #include "comm/group_spawn.h"
 #include "comm/rank_watcher.h"
 #include "comm/reduction_tree.h"
-#include "comm/segment.h"
+#include "comm/segment_join.h"
 
 // Segment, life and bell, which lie side by side.
 enum { GENERATION_FDS = RANK_BELL_FD - RANK_SEGMENT_FD + 1 };
@@ -30,7 +30,8 @@ enum { GENERATION_FDS = RANK_BELL_FD - RANK_SEGMENT_FD + 1 };
 struct keeper {
     struct segment segment; // of the first generation, while loading
     struct rank_watcher *watcher;
-    int rank, size;
+    int rank, size; // in the world
+    int local_rank;
     int socket;
     int signals_fd; // SIGCHLD; -1 while loading
     sigset_t mask;  // before it was blocked
@@ -42,7 +43,7 @@ struct keeper {
 
 static struct rank_record *own_record(const struct keeper *keeper)
 {
-    return &keeper->segment.ranks[keeper->rank];
+    return &keeper->segment.ranks[keeper->local_rank];
 }
 
 // The watcher closes what it gets, and the first rank needs it, too.
@@ -51,7 +52,8 @@ static enum status watch_while_loading(struct keeper *keeper)
     int life = fcntl(RANK_LIFE_FD, F_DUPFD_CLOEXEC, RANK_FDS_END);
     if (life < 0)
         return fail_errno("duplicate", "a file descriptor of the group");
-    enum status status = rank_watcher_start(&keeper->segment, keeper->rank, life, &keeper->watcher);
+    enum status status =
+        rank_watcher_start(&keeper->segment, keeper->local_rank, life, &keeper->watcher);
     if (status != OK)
         close(life);
     return status;
@@ -67,10 +69,10 @@ enum status keeper_open(struct keeper **out)
         TRY_DONE(fail(ERR_INPUT, "`colrow rank` is what colrow starts by itself; use `colrow "
                                  "generate`"));
     TRY_DONE(environment_number(KEEPER_FD_VARIABLE, 0, 1 << 20, &keeper->socket));
-    TRY_DONE(environment_number("WORLD_SIZE", 1, COMM_RANKS_MAX, &keeper->size));
-    TRY_DONE(environment_number("RANK", 0, keeper->size - 1, &keeper->rank));
     unsetenv(KEEPER_FD_VARIABLE);
-    TRY_DONE(segment_map(RANK_SEGMENT_FD, keeper->size, &keeper->segment));
+    TRY_DONE(segment_join(RANK_SEGMENT_FD, &keeper->segment, &keeper->local_rank));
+    keeper->size = keeper->segment.world_size;
+    keeper->rank = keeper->segment.first_rank + keeper->local_rank;
     // relaxed: peers look until they find it
     atomic_store_explicit(&own_record(keeper)->member_pid, (int32_t)getpid(), memory_order_relaxed);
     TRY_DONE(watch_while_loading(keeper));

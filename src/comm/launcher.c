@@ -26,6 +26,7 @@ enum {
 
 struct launch_message {
     int32_t rank, n_ranks;
+    int32_t world_size, first_rank, n_nodes, node; // as struct group_options
     int32_t given[DESCRIPTORS]; // as struct rank_fds: 1: a descriptor comes, 0: none
 };
 struct launch_answer {
@@ -126,7 +127,12 @@ enum status launcher_spawn(struct launcher *launcher, const struct group_options
                            const struct rank_fds *fds, pid_t *out)
 {
     const int all[DESCRIPTORS] = {fds->segment, fds->life, fds->bell, fds->keeper};
-    struct launch_message message = {.rank = rank, .n_ranks = options->n_ranks};
+    struct launch_message message = {.rank = rank,
+                                     .n_ranks = options->n_ranks,
+                                     .world_size = options->world_size,
+                                     .first_rank = options->first_rank,
+                                     .n_nodes = options->n_nodes,
+                                     .node = options->node};
     struct launch_answer answer = {0, 0};
     int given[DESCRIPTORS];
     size_t n = 0;
@@ -141,11 +147,12 @@ enum status launcher_spawn(struct launcher *launcher, const struct group_options
         return fail(ERR_GROUP,
                     "cannot start rank %d: the process that starts ranks (pid %d) is gone, and "
                     "this one may start none",
-                    rank, (int)launcher->process.pid);
+                    options->first_rank + rank, (int)launcher->process.pid);
     }
     if (answer.error)
         return fail(answer.error == ENOMEM || answer.error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
-                    "cannot start rank %d: %s: %s", rank, options->program, strerror(answer.error));
+                    "cannot start rank %d: %s: %s", options->first_rank + rank, options->program,
+                    strerror(answer.error));
     *out = answer.pid;
     return OK;
 }
@@ -202,6 +209,10 @@ int launcher_main(int argc, char **argv)
             .program = argv[1],
             .arguments = arguments,
             .n_ranks = message.n_ranks,
+            .world_size = message.world_size,
+            .first_rank = message.first_rank,
+            .n_nodes = message.n_nodes,
+            .node = message.node,
             .as_siblings = true,
         };
         pid_t pid = 0;

@@ -30,8 +30,8 @@ enum status(comm_break)(struct comm *comm, int culprit, const char *sentence)
 
 struct rank_record *comm_rank_record(const struct comm *comm, int rank)
 {
-    struct rank_record *ranks = comm->membership->segment.ranks;
-    return ranks ? &ranks[comm->first_rank + rank] : NULL;
+    const struct segment *segment = &comm->membership->segment;
+    return segment->ranks ? segment_record(segment, comm->first_rank + rank) : NULL;
 }
 
 static int32_t pid_of(const struct rank_record *record)

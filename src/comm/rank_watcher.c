@@ -19,7 +19,7 @@
 
 struct rank_watcher {
     struct segment *segment;
-    int rank, life_fd, stop_fd;
+    int local_rank, life_fd, stop_fd;
     struct process_handle owner;
     pthread_t thread;
 };
@@ -44,7 +44,7 @@ static _Noreturn void leave(struct rank_watcher *watcher)
         char line[128];
         snprintf(line, sizeof line,
                  "colrow rank %d: the process that owns the group (pid %d) is gone; leaving\n",
-                 watcher->rank, (int)header->owner_pid);
+                 watcher->segment->first_rank + watcher->local_rank, (int)header->owner_pid);
         say_owner_gone(line);
     }
     _exit(EXIT_FAILURE);
@@ -106,7 +106,7 @@ static bool owner_gone_already(const struct rank_watcher *watcher)
         return true;
     // Not a child of a wrapper, but of the owner itself, or of our keeper: then it must still be
     // our parent.
-    const struct rank_record *record = &watcher->segment->ranks[watcher->rank];
+    const struct rank_record *record = &watcher->segment->ranks[watcher->local_rank];
     bool child = atomic_load_explicit(&record->pid, memory_order_relaxed) == (int32_t)getpid();
     pid_t keeper = (pid_t)atomic_load_explicit(&record->keeper_pid, memory_order_relaxed);
     pid_t parent = keeper && keeper != getpid() ? keeper : owner;
@@ -114,7 +114,7 @@ static bool owner_gone_already(const struct rank_watcher *watcher)
            (watcher->owner.fd < 0 && kill(owner, 0) && errno == ESRCH);
 }
 
-enum status rank_watcher_start(struct segment *segment, int rank, int life_fd,
+enum status rank_watcher_start(struct segment *segment, int local_rank, int life_fd,
                                struct rank_watcher **out)
 {
     // SIGCONT, not SIGKILL: it reaches a stopped process just as well, and then the watcher can say
@@ -125,7 +125,7 @@ enum status rank_watcher_start(struct segment *segment, int rank, int life_fd,
     struct rank_watcher *watcher;
     TRY(memory_new(1, sizeof *watcher, "the watcher of the group's owner", &watcher));
     watcher->segment = segment;
-    watcher->rank = rank;
+    watcher->local_rank = local_rank;
     watcher->life_fd = life_fd;
     watcher->owner = process_handle_open(segment->header->owner_pid);
     if (owner_gone_already(watcher)) // between its spawn() and our prctl()

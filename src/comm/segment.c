@@ -18,8 +18,8 @@
 static const char magic[8] = "colrow\0";
 enum { PAGE_ALIGN = 4096 };
 
-// n_ranks is at most COMM_RANKS_MAX, so that nothing here can overflow but the board.
-static size_t lay_out_segment(struct segment *segment, size_t n_ranks)
+// Numbers of ranks are at most COMM_RANKS_MAX, so that nothing here can overflow but the board.
+static size_t lay_out_segment(struct segment *segment, size_t n_ranks, size_t world_size)
 {
     size_t offset = round_up(sizeof(struct segment_header), SEGMENT_ALIGN);
     offset += n_ranks * sizeof(struct rank_record);
@@ -33,7 +33,12 @@ static size_t lay_out_segment(struct segment *segment, size_t n_ranks)
     offset += SEGMENT_CHANNELS * n_ranks * 2 * EXCHANGE_BYTES;
     segment->sends_offset = offset;
     offset += n_ranks * SEND_PIECES * SEND_PIECE_BYTES;
-    return offset;
+    segment->mail_offset = offset;
+    offset += n_ranks * sizeof(struct address_entry);
+    segment->book_offset = n_ranks == world_size ? segment->mail_offset : offset;
+    if (n_ranks < world_size)
+        offset += world_size * sizeof(struct address_entry);
+    return round_up(offset, PAGE_ALIGN);
 }
 
 size_t segment_used_bytes(int n_ranks, size_t board_bytes)
@@ -41,7 +46,8 @@ size_t segment_used_bytes(int n_ranks, size_t board_bytes)
     struct segment segment;
     size_t unused =
         (size_t)(SEGMENT_CHANNELS - 1) * (size_t)n_ranks * 2 * (SLOT_BYTES + EXCHANGE_BYTES);
-    return lay_out_segment(&segment, (size_t)n_ranks) - unused + board_bytes;
+    (void)lay_out_segment(&segment, (size_t)n_ranks, (size_t)n_ranks);
+    return segment.mail_offset - unused + board_bytes;
 }
 
 static enum status map(int fd, struct segment *segment)
@@ -76,6 +82,9 @@ static int set_size(int fd, off_t bytes)
 static enum status size_and_seal(int fd, const struct segment *segment, size_t board_offset)
 {
     off_t bytes = (off_t)segment->bytes;
+    // Addresses are written where there are other nodes.
+    bool alone = segment->n_ranks == segment->world_size;
+    size_t first_kept = alone ? board_offset : round_up(segment->mail_offset, PAGE_ALIGN);
     int failed = set_size(fd, bytes);
     if (failed && errno == EFBIG)
         return fail(
@@ -84,7 +93,7 @@ static enum status size_and_seal(int fd, const struct segment *segment, size_t b
             "the limit on the size of files is lower; raise it (ulimit -f)",
             segment->bytes);
     if (failed || fallocate(fd, 0, 0, (off_t)segment->slots_offset) ||
-        fallocate(fd, 0, (off_t)board_offset, bytes - (off_t)board_offset))
+        fallocate(fd, 0, (off_t)first_kept, bytes - (off_t)first_kept))
         return fail(ERR_MEMORY, "cannot reserve %zu bytes of shared memory for the group: %s",
                     segment->bytes, strerror(errno));
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
@@ -92,14 +101,23 @@ static enum status size_and_seal(int fd, const struct segment *segment, size_t b
     return OK;
 }
 
-enum status segment_new(int n_ranks, size_t board_bytes, double deadline_seconds,
+static void set_ranks(struct segment *segment, int n_ranks, int first_rank, int world_size)
+{
+    segment->n_ranks = n_ranks;
+    segment->first_rank = first_rank;
+    segment->world_size = world_size;
+}
+
+enum status segment_new(const struct world_part *part, size_t board_bytes, double deadline_seconds,
                         struct segment *out, int *fd)
 {
-    assert(n_ranks >= 1 && n_ranks <= COMM_RANKS_MAX);
+    int n_ranks = part->n_ranks;
+    assert(n_ranks >= 1 && part->world_size <= COMM_RANKS_MAX && part->first_rank >= 0);
+    assert(part->first_rank + n_ranks <= part->world_size);
     assert(deadline_seconds > 0);
     memset(out, 0, sizeof *out);
-    out->n_ranks = n_ranks;
-    size_t board_offset = lay_out_segment(out, (size_t)n_ranks);
+    set_ranks(out, n_ranks, part->first_rank, part->world_size);
+    size_t board_offset = lay_out_segment(out, (size_t)n_ranks, (size_t)part->world_size);
     if (board_bytes > (size_t)1 << 40)
         return fail_memory(board_bytes, "the group's board");
     // Never empty: fallocate() refuses nothing.
@@ -114,6 +132,10 @@ enum status segment_new(int n_ranks, size_t board_bytes, double deadline_seconds
     memcpy(header->magic, magic, sizeof magic);
     header->version = SEGMENT_VERSION;
     header->n_ranks = (uint32_t)n_ranks;
+    header->world_size = (int32_t)part->world_size;
+    header->first_rank = (int32_t)part->first_rank;
+    header->n_nodes = (int32_t)part->n_nodes;
+    header->node = (int32_t)part->node;
     header->bytes = out->bytes;
     header->board_offset = board_offset;
     header->board_bytes = board_bytes;
@@ -130,7 +152,7 @@ done:
     return status;
 }
 
-enum status segment_map(int fd, int n_ranks, struct segment *out)
+enum status segment_map(int fd, int n_ranks, int world_size, struct segment *out)
 {
     memset(out, 0, sizeof *out);
     struct stat about;
@@ -140,22 +162,30 @@ enum status segment_map(int fd, int n_ranks, struct segment *out)
                     "=%d is not the memory of a group; was this program started "
                     "by something that closes file descriptors?",
                     fd);
-    size_t end = lay_out_segment(out, (size_t)n_ranks);
-    out->n_ranks = n_ranks;
+    size_t end = lay_out_segment(out, (size_t)n_ranks, (size_t)world_size);
     out->bytes = (size_t)about.st_size;
     TRY(map(fd, out));
     const struct segment_header *header = out->header;
     bool fits = memcmp(header->magic, magic, sizeof magic) == 0 &&
                 header->version == SEGMENT_VERSION && header->n_ranks == (uint32_t)n_ranks &&
-                header->bytes == out->bytes && header->board_offset == end &&
-                header->board_bytes <= out->bytes - end;
-    if (fits)
+                header->world_size == world_size && header->first_rank >= 0 &&
+                header->first_rank <= world_size - n_ranks && header->bytes == out->bytes &&
+                header->board_offset == end && header->board_bytes <= out->bytes - end;
+    if (fits) {
+        set_ranks(out, n_ranks, header->first_rank, world_size);
         return OK;
+    }
     segment_unmap(out);
     return fail(ERR_INPUT,
                 SEGMENT_FD_VARIABLE "=%d is not the memory of a group of %d ranks of this version "
                                     "of colrow",
-                fd, n_ranks);
+                fd, world_size);
+}
+
+struct rank_record *segment_record(const struct segment *segment, int world_rank)
+{
+    int rank = world_rank - segment->first_rank;
+    return rank >= 0 && rank < segment->n_ranks ? &segment->ranks[rank] : NULL;
 }
 
 void segment_unmap(struct segment *segment)
@@ -203,6 +233,18 @@ char *segment_send_piece(const struct segment *segment, int rank, int piece)
     assert(rank >= 0 && rank < segment->n_ranks && piece >= 0 && piece < SEND_PIECES);
     size_t index = (size_t)rank * SEND_PIECES + (size_t)piece;
     return at(segment, segment->sends_offset + index * SEND_PIECE_BYTES);
+}
+
+struct address_entry *segment_mail(const struct segment *segment, int rank)
+{
+    assert(rank >= 0 && rank < segment->n_ranks);
+    return at(segment, segment->mail_offset + (size_t)rank * sizeof(struct address_entry));
+}
+
+struct address_entry *segment_book(const struct segment *segment, int world_rank)
+{
+    assert(world_rank >= 0 && world_rank < segment->world_size);
+    return at(segment, segment->book_offset + (size_t)world_rank * sizeof(struct address_entry));
 }
 
 void *segment_board(const struct segment *segment)
