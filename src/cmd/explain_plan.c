@@ -241,6 +241,8 @@ static void say_edge(const char *when, const struct plan_edge *edge)
     snprintf(have, sizeof have, "%s", placement_name(edge->have));
     output_print("  %-9s  %s: %s -> %s, %s", when, edge->name, have, placement_name(edge->need),
                  edge_action_name(edge->action));
+    if (edge->n_joined)
+        output_print(" joined with that of the sublayer beside it");
     if (edge->bytes_per_token)
         output_print(", at most %s sent by a rank for each token, %d time%s a step",
                      show_bytes((double)edge->bytes_per_token), edge->n_times,

@@ -248,13 +248,22 @@ static enum status print_edges(const struct plan *plan)
         table_cell(&t, "%s", plan->edges[i].name);
         table_cell(&t, "%s", placement_name(plan->edges[i].have));
         table_cell(&t, "%s", placement_name(plan->edges[i].need));
-        table_cell(&t, "%s", edge_action_name(plan->edges[i].action));
+        table_cell(&t, "%s%s", edge_action_name(plan->edges[i].action),
+                   plan->edges[i].n_joined ? " (joined)" : "");
         table_cell(&t, "%s", show_bytes((double)plan->edges[i].bytes_per_token));
         table_cell(&t, "%d", plan->edges[i].n_times);
     }
     enum status status = table_print(&t, output());
     table_fini(&t);
-    return status;
+    int layers = plan->config.num_hidden_layers, in_layers,
+        all = plan_collectives(plan, &in_layers);
+    if (status != OK || all == 0)
+        return status;
+    output_print("collectives  %d a step", all);
+    if (in_layers % layers == 0)
+        output_print(", %d a layer", in_layers / layers);
+    output_print("\n");
+    return OK;
 }
 
 static void show_sizes(const struct plan_command *c, char *out, size_t bytes)
@@ -370,6 +379,7 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
                                  "bytes_sent_per_token", (json_int_t)e->bytes_per_token);
         json_object_set_new(edge, "need", json_string(placement_name(e->need)));
         json_object_set_new(edge, "times_per_step", json_integer(e->n_times));
+        json_object_set_new(edge, "joined_per_step", json_integer(e->n_joined));
         json_array_append_new(edges, edge);
     }
     for (int r = 0; plan && r < plan->n_ranks; r++) {
@@ -393,6 +403,7 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_object_set_new(root, "tensor_parallel_size", json_integer(plan->n_ranks));
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
         json_object_set_new(root, "parameter_count", json_integer(plan_count_parameters(plan)));
+        json_object_set_new(root, "collectives_per_step", json_integer(plan_collectives(plan, &n)));
         json_object_set_new(root, "layer_kinds", layer_kinds_json(&plan->config));
         json_object_set_new(root, "idle_rules", idle_rules_json(plan));
         json_object_set(root, "parameters", parameters);

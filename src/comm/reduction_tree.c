@@ -67,6 +67,20 @@ int reduction_tree_node_count_max(const struct reduction_tree *tree)
     return most;
 }
 
+bool reduction_tree_nodes_match(const struct reduction_tree *a, const struct reduction_tree *b)
+{
+    struct tree_node of_a[2 * LEAVES_MAX], of_b[2 * LEAVES_MAX];
+    if (a->n_leaves != b->n_leaves || a->n_ranks != b->n_ranks)
+        return false;
+    for (int r = 0; r < a->n_ranks; r++) {
+        int n = reduction_tree_nodes(a, a->first_leaf[r], a->first_leaf[r + 1], of_a);
+        if (n != reduction_tree_nodes(b, b->first_leaf[r], b->first_leaf[r + 1], of_b) ||
+            memcmp(of_a, of_b, (size_t)n * sizeof *of_a) != 0)
+            return false;
+    }
+    return true;
+}
+
 // Appends the present leaves below a node; says whether there is one.
 static bool merges_below(const struct reduction_tree *tree, int first, int width, int *merges,
                          int *count)

@@ -32,6 +32,9 @@ int reduction_tree_nodes(const struct reduction_tree *tree, int begin, int end,
 int reduction_tree_node_count(const struct reduction_tree *tree, int rank);
 int reduction_tree_node_count_max(const struct reduction_tree *tree); // of any rank
 
+// Whether each rank has the same nodes of both: then one all-reduce serves both sums.
+bool reduction_tree_nodes_match(const struct reduction_tree *a, const struct reduction_tree *b);
+
 // For a rank's product over its leaves: how many of the newest sums to add after each present leaf
 // (see leaf_plan). `merges` has one entry per present leaf of the rank; returns the number of
 // present leaves.

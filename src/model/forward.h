@@ -57,7 +57,8 @@ struct run {
     const struct step_results *results;
     // Rows whose residual this rank keeps: all, or its part of them with sequence_parallel.
     struct range own_rows;
-    enum status status; // written by thread 0 between two barriers
+    enum status status;       // written by thread 0 between two barriers, as is
+    const float *joined_bias; // of the product whose sum goes with the next one's, or NULL
 };
 
 // One thread of a run.

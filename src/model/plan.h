@@ -108,6 +108,8 @@ struct plan {
     int n_cuts;
     struct cut *cuts;
     uint8_t cut_of[LAYER_KINDS_MAX][SUBLAYERS_MAX]; // of each kind's sublayers
+    // The sublayer's sum goes through the all-reduce of the one beside it, which is the next.
+    bool joins_next[LAYER_KINDS_MAX][SUBLAYERS_MAX];
     struct plan_parameter *parameters;
     int n_parameters;
     int32_t *first_of_layer; // [num_hidden_layers + 1] in `parameters`
@@ -124,6 +126,7 @@ struct plan {
         enum edge_place place;
         const struct cut *cut; // NULL: outside the layers
         int n_times;           // in a step: sublayers that are cut so, or 1
+        int n_joined;          // of these, in the all-reduce of the sublayer beside it
         struct placement have, need;
         enum edge_action action;
         uint64_t bytes_per_token; // sent by the rank that sends most, each time
@@ -140,6 +143,12 @@ static inline const struct cut *plan_cut_of(const struct plan *plan, int layer, 
 {
     return &plan->cuts[plan->cut_of[plan->config.layer_kind[layer]][sublayer]];
 }
+static inline bool plan_joins_next(const struct plan *plan, int layer, int sublayer)
+{
+    return plan->joins_next[plan->config.layer_kind[layer]][sublayer];
+}
+// Messages of a step that every rank waits for; those of its layers among them. 0 with one rank.
+int plan_collectives(const struct plan *plan, int *in_layers);
 // Whether each rank's columns of the cut's projections go to all ranks.
 static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
 {

@@ -104,6 +104,17 @@ static int count_sublayers(const struct plan *plan, const struct cut *cut)
     return n;
 }
 
+// ... and whose sum goes with that of the sublayer before it.
+static int count_joined(const struct plan *plan, const struct cut *cut)
+{
+    int n = 0;
+    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+        n += cut->place > 0 && cut->place < model_config_layer(&plan->config, layer)->n_sublayers &&
+             plan_cut_of(plan, layer, cut->place) == cut &&
+             plan_joins_next(plan, layer, cut->place - 1);
+    return n;
+}
+
 static enum status add_edge(struct plan *plan, enum edge_place place, const struct cut *cut,
                             const char *name, struct placement have, struct placement need,
                             count_bytes *bytes)
@@ -157,7 +168,9 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
                  attends ? "attention -> o_proj" : "activation -> down_proj", met,
                  summing ? by_columns : whole, no_bytes));
     name_edge(plan, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN, "residual", name, sizeof name);
-    return add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes);
+    TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes));
+    plan->edges[plan->n_edges - 1].n_joined = count_joined(plan, cut);
+    return OK;
 }
 
 enum status plan_list_edges(struct plan *plan)
@@ -185,6 +198,23 @@ enum status plan_list_edges(struct plan *plan)
                  whole, logit_bytes));
     assert((size_t)plan->n_edges <= most);
     return OK;
+}
+
+int plan_collectives(const struct plan *plan, int *in_layers)
+{
+    int n = 0;
+    *in_layers = 0;
+    for (int i = 0; i < plan->n_edges && plan->n_ranks > 1; i++) {
+        const struct plan_edge *edge = &plan->edges[i];
+        int times = edge->n_times - edge->n_joined;
+        // logits are written into the board, where the front-end reads them
+        if (edge->action == EDGE_NOTHING || edge->action == EDGE_SLICE || !edge->bytes_per_token ||
+            edge->place == EDGE_OF_LOGITS)
+            continue;
+        n += times;
+        *in_layers += edge->cut ? times : 0;
+    }
+    return n;
 }
 
 uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)

@@ -380,6 +380,22 @@ static enum status check_vocabulary(const struct plan *plan)
     return OK;
 }
 
+// Of two sublayers that run side by side neither waits for the other's sum. Where each rank has the
+// same nodes of both, one all-reduce carries the two. Not where rows are cut by tokens: what goes
+// to a rank would be in two places.
+static bool joins_beside(const struct plan *plan, int kind, int i)
+{
+    const struct layer_config *layer = &plan->config.layer_kinds[kind];
+    if (i + 1 >= layer->n_sublayers || plan->n_ranks == 1 || plan->residual_sharded)
+        return false;
+    const struct sublayer_config *first = &layer->sublayers[i], *second = first + 1;
+    const struct reduction_tree *tree = &plan->cuts[plan->cut_of[kind][i]].tree,
+                                *beside = &plan->cuts[plan->cut_of[kind][i + 1]].tree;
+    return second->parallel && !second->adds_to_normed && !first->has_scalar &&
+           first->after.kind == NORM_NONE && second->after.kind == NORM_NONE && tree->n_ranks > 1 &&
+           reduction_tree_nodes_match(tree, beside);
+}
+
 enum status plan_cut(struct plan *plan)
 {
     struct cutter *cutter;
@@ -387,6 +403,9 @@ enum status plan_cut(struct plan *plan)
     TRY(arena_take(&plan->arena, 1, sizeof *cutter, &cutter));
     for (int i = 0; i < plan->n_cuts; i++)
         TRY(share_cut(plan, &plan->cuts[i], cutter));
+    for (int kind = 0; kind < plan->config.n_layer_kinds; kind++)
+        for (int i = 0; i < SUBLAYERS_MAX; i++)
+            plan->joins_next[kind][i] = joins_beside(plan, kind, i);
     TRY(check_vocabulary(plan));
     memset(plan->shares, 0, (size_t)plan->n_ranks * sizeof *plan->shares);
     for (int rank = 0; rank < plan->n_ranks; rank++)

@@ -329,6 +329,34 @@ static struct sink sink_of(const struct worker *w, int layer, int sublayer,
     return sink;
 }
 
+// The sums of this sublayer and of the one before it, which ran beside it, in one all-reduce; then
+// they are added one after the other, as without.
+static void reduce_both(const struct worker *w, int layer, int sublayer,
+                        const struct row_product *product, const struct reduction_tree *tree)
+{
+    struct run *run = w->run;
+    const struct model *m = run->model;
+    const size_t hidden = (size_t)m->plan->config.hidden_size,
+                 n = (size_t)run->step->n_rows * hidden;
+    float *sums = m->scratch.nodes;
+    const struct row_product before = {.bias = run->joined_bias};
+    const struct sink first = sink_of(w, layer, sublayer - 1, &before, tree),
+                      second = sink_of(w, layer, sublayer, product, tree);
+    if (w->thread == 0) {
+        comm_mark(m->comm, run->step->number, layer, "o_proj,down_proj");
+        run->status = comm_all_reduce(m->comm, tree, sums, sums, 2 * n);
+    }
+    team_barrier(m->team);
+    struct range rows = range_part(w, run->own_rows);
+    for (int row = rows.begin; row < rows.end; row++) {
+        size_t at = (size_t)row * hidden;
+        add_product_piece(&first, (size_t)row, 0, sums + at, hidden);
+        add_product_piece(&second, (size_t)row, 0, sums + n + at, hidden);
+        end_row(&second, (size_t)row);
+    }
+    team_barrier(m->team);
+}
+
 void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
                          const struct row_product *product)
 {
@@ -336,14 +364,25 @@ void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
     struct model *m = run->model;
     const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
     const struct leaf_plan *leaves = &m->leaves[cut - m->plan->cuts];
+    const bool first = plan_joins_next(m->plan, layer, sublayer),
+               second = sublayer > 0 && plan_joins_next(m->plan, layer, sublayer - 1);
+    const size_t n = (size_t)run->step->n_rows * (size_t)m->plan->config.hidden_size;
     assert(cut->tree.n_ranks > 1 || leaves->n_nodes == 1);
     struct matmul matmul = product_of(w, product->panels, leaves);
     matmul.a = product->input;
     matmul.a_stride = product->input_stride;
-    matmul.out = m->scratch.nodes;
-    matmul.node_stride = (size_t)run->step->n_rows * (size_t)m->plan->config.hidden_size;
+    matmul.out = m->scratch.nodes + (second ? n : 0);
+    matmul.node_stride = first || second ? 2 * n : n;
     run_part(w, &matmul);
+    if (first && w->thread == 0)
+        run->joined_bias = product->bias;
     team_barrier(m->team);
+    if (first)
+        return;
+    if (second) {
+        reduce_both(w, layer, sublayer, product, &cut->tree);
+        return;
+    }
     struct sink sink = sink_of(w, layer, sublayer, product, &cut->tree);
     reduce_nodes(w, layer, product->what, &cut->tree, &sink);
     team_barrier(m->team);

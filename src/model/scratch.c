@@ -114,6 +114,10 @@ static struct widths find_widths(const struct plan *plan, int rank)
             const struct sublayer_config *s = &plan->config.layer_kinds[kind].sublayers[i];
             w.sums = w.sums || s->after.kind != NORM_NONE;
             w.held = w.held || s->parallel;
+            if (plan->joins_next[kind][i]) {
+                const struct reduction_tree *tree = &plan->cuts[plan->cut_of[kind][i]].tree;
+                w.nodes = most_floats(w.nodes, 2 * (size_t)reduction_tree_node_count(tree, rank));
+            }
         }
     return w;
 }

@@ -18,7 +18,8 @@ struct scratch {
         *squares;        // of heads, where q and k are normed whole: [rows, heads]; or NULL
     float *layer_inputs; // [rows, layers · size]; NULL: the model has none
     float *sums;         // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *nodes;        // of row-parallel products: [nodes, rows, hidden]
+    float *nodes;        // of row-parallel products: [nodes, rows, hidden], of two that share an
+                         // all-reduce [nodes, 2, rows, hidden]
     int32_t *summed;     // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where

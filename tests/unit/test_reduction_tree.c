@@ -163,6 +163,29 @@ static void eight_leaves_on_three_ranks(void **state)
     assert_int_equal(merges[2], 0);
 }
 
+static void trees_that_one_all_reduce_serves(void **state)
+{
+    (void)state;
+    const struct reduction_tree tree = {
+        .n_leaves = 8, .n_ranks = 2, .present = 0xff, .first_leaf = {0, 4, 8}};
+    struct reduction_tree other = tree;
+    other.present = 0x55; // each rank still has one node
+    assert_true(reduction_tree_nodes_match(&tree, &other));
+    other.present = 0xf0; // rank 0 has none
+    assert_false(reduction_tree_nodes_match(&tree, &other));
+    other = tree;
+    other.first_leaf[1] = 3;
+    assert_false(reduction_tree_nodes_match(&tree, &other));
+    other = tree;
+    other.n_leaves = 16;
+    other.first_leaf[1] = 8;
+    other.first_leaf[2] = 16;
+    assert_false(reduction_tree_nodes_match(&tree, &other));
+    other =
+        (struct reduction_tree){.n_leaves = 8, .n_ranks = 1, .present = 0xff, .first_leaf = {0, 8}};
+    assert_false(reduction_tree_nodes_match(&tree, &other));
+}
+
 // Long vectors cross the blocks; the sum may take the place of a node.
 static void finish_may_overwrite_a_node(void **state)
 {
@@ -196,6 +219,7 @@ int main(void)
         cmocka_unit_test(random_trees_give_the_bits_of_one_rank),
         cmocka_unit_test(plain_trees),
         cmocka_unit_test(eight_leaves_on_three_ranks),
+        cmocka_unit_test(trees_that_one_all_reduce_serves),
         cmocka_unit_test(finish_may_overwrite_a_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
