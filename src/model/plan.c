@@ -111,10 +111,9 @@ static enum status find_cuts(struct plan *plan)
     return OK;
 }
 
-// All up to the shares, for `n_ranks` instead of what the options say.
-static enum status compile_parts(struct plan *plan, const struct model_config *config,
-                                 const struct plan_options *options, int n_ranks,
-                                 struct resolved_styles *styles)
+// All that does not depend on the number of ranks.
+static enum status prepare_plan(struct plan *plan, const struct model_config *config,
+                                const struct plan_options *options, struct resolved_styles *styles)
 {
     plan->config = *config;
     plan->config.tie_word_embeddings =
@@ -123,9 +122,6 @@ static enum status compile_parts(struct plan *plan, const struct model_config *c
     plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
-    plan->n_ranks = n_ranks;
-    plan->reduction_leaves =
-        options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
     kv_layout_init(&plan->kv, &plan->config);
     TRY(find_cuts(plan));
     TRY(plan_resolve_styles(plan, options, styles));
@@ -135,78 +131,88 @@ static enum status compile_parts(struct plan *plan, const struct model_config *c
     plan->lm_head_is_embed = plan->config.tie_word_embeddings &&
                              plan->embed != TP_EMBEDDING_COLWISE &&
                              plan->lm_head_sharded == plan->embed_sharded;
-    if (n_ranks > COMM_RANKS_MAX)
-        return fail(ERR_INPUT, "a group has at most %d ranks", COMM_RANKS_MAX);
-    return plan_cut(plan);
+    return plan_lay_leaves(plan, options->reduction_leaves ? options->reduction_leaves
+                                                           : REDUCTION_LEAVES_DEFAULT);
 }
 
-static enum status plan_new(struct plan **out)
+// A prepared plan, to be compiled or only asked; `*out` owns it even where this fails.
+static enum status plan_new(const struct model_config *config, const struct plan_options *options,
+                            struct resolved_styles *styles, struct plan **out)
 {
     TRY(memory_new(1, sizeof **out, "a plan", out));
     arena_init(&(*out)->arena);
-    return OK;
+    return prepare_plan(*out, config, options, styles);
 }
 
-static bool is_valid_size(const struct model_config *config, const struct plan_options *options,
-                          int n_ranks)
+static int find_sizes(const struct plan *plan, int *sizes, int max)
 {
-    struct plan *plan;
-    struct resolved_styles styles;
-    if (plan_new(&plan) != OK)
-        return false;
-    bool valid = compile_parts(plan, config, options, n_ranks, &styles) == OK;
-    plan_free(plan);
-    return valid;
+    int n = 0;
+    for (int n_ranks = 1; n_ranks <= COMM_RANKS_MAX && n < max; n_ranks++)
+        if (plan_check_size(plan, n_ranks) == OK)
+            sizes[n++] = n_ranks;
+    return n;
+}
+
+// The least number of leaves that would make room for the ranks; 0 when none does. The plan has
+// them then, or all that may be.
+static int leaves_that_fit(struct plan *plan, int n_ranks)
+{
+    for (int leaves = 2 * plan->reduction_leaves; leaves <= LEAVES_MAX; leaves *= 2)
+        if (plan_lay_leaves(plan, leaves) == OK && plan_check_size(plan, n_ranks) == OK)
+            return leaves;
+    return 0;
 }
 
 int plan_valid_sizes(const struct model_config *config, const struct plan_options *options,
                      int *sizes, int max)
 {
+    struct plan *plan = NULL;
+    struct resolved_styles styles;
     int n = 0;
-    if (check_config(config) != OK)
-        return 0;
-    for (int n_ranks = 1; n_ranks <= COMM_RANKS_MAX && n < max; n_ranks++)
-        if (is_valid_size(config, options, n_ranks))
-            sizes[n++] = n_ranks;
+    if (check_config(config) == OK && plan_new(config, options, &styles, &plan) == OK)
+        n = find_sizes(plan, sizes, max);
+    plan_free(plan);
     return n;
-}
-
-// The least number of leaves that would make room for the ranks; 0 when none does.
-static int leaves_that_fit(const struct model_config *config, const struct plan_options *options)
-{
-    struct plan_options more = *options;
-    more.reduction_leaves =
-        options->reduction_leaves ? options->reduction_leaves : REDUCTION_LEAVES_DEFAULT;
-    for (more.reduction_leaves *= 2; more.reduction_leaves <= LEAVES_MAX;
-         more.reduction_leaves *= 2)
-        if (is_valid_size(config, &more, options->n_ranks))
-            return more.reduction_leaves;
-    return 0;
 }
 
 int plan_leaves_needed(const struct model_config *config, const struct plan_options *options)
 {
-    if (check_config(config) != OK || check_options(options) != OK ||
-        options->n_ranks > COMM_RANKS_MAX || is_valid_size(config, options, options->n_ranks))
-        return 0;
-    return leaves_that_fit(config, options);
+    struct plan *plan = NULL;
+    struct resolved_styles styles;
+    int leaves = 0;
+    if (check_config(config) == OK && check_options(options) == OK &&
+        plan_new(config, options, &styles, &plan) == OK &&
+        plan_check_size(plan, options->n_ranks) != OK)
+        leaves = leaves_that_fit(plan, options->n_ranks);
+    plan_free(plan);
+    return leaves;
 }
 
-// `reason` is what plan_cut() said; adds which sizes would do.
-static enum status refuse_size(const struct model_config *config,
-                               const struct plan_options *options, const char *reason)
+// `reason` is what plan_check_size() said; adds which sizes would do. Leaves the plan with other
+// leaves.
+static enum status refuse_size(struct plan *plan, int n_ranks, const char *reason)
 {
     char list[512] = "none", hint[160] = "";
-    int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(config, options, sizes, COMM_RANKS_MAX);
+    int sizes[COMM_RANKS_MAX], n = find_sizes(plan, sizes, COMM_RANKS_MAX);
     for (int i = 0, used = 0; i < n; i++)
         used += snprintf(list + used, sizeof list - (size_t)used, "%s%d", i ? ", " : "", sizes[i]);
-    int leaves = options->n_ranks <= COMM_RANKS_MAX ? leaves_that_fit(config, options) : 0;
+    int leaves = leaves_that_fit(plan, n_ranks);
     if (leaves)
         snprintf(hint, sizeof hint,
                  " (with --reduction-leaves %d, which changes the last bits of sums, %d as well)",
-                 leaves, options->n_ranks);
+                 leaves, n_ranks);
     return fail(ERR_USAGE, "%s does not split over %d ranks: %s; valid sizes: %s%s",
-                config->architecture, options->n_ranks, reason, list, hint);
+                plan->config.architecture, n_ranks, reason, list, hint);
+}
+
+static enum status cut_plan(struct plan *plan, int n_ranks)
+{
+    if (plan_check_size(plan, n_ranks) != OK) {
+        char reason[STATUS_MESSAGE_MAX / 2];
+        snprintf(reason, sizeof reason, "%s", status_message());
+        return refuse_size(plan, n_ranks, reason);
+    }
+    return plan_cut(plan, n_ranks);
 }
 
 enum status plan_compile(const struct model_config *config, const struct plan_options *options,
@@ -216,25 +222,18 @@ enum status plan_compile(const struct model_config *config, const struct plan_op
     *out = NULL;
     TRY(check_config(config));
     TRY(check_options(options));
-    struct plan *plan;
+    struct plan *plan = NULL;
     struct resolved_styles styles;
-    TRY(plan_new(&plan));
-    enum status status = compile_parts(plan, config, options, options->n_ranks, &styles);
-    if (status == ERR_INPUT && plan->embed != TP_NONE) { // the styles are fine: it is the number
-        char reason[STATUS_MESSAGE_MAX / 2];
-        snprintf(reason, sizeof reason, "%s", status_message());
-        status = refuse_size(config, options, reason);
-    }
-    if (status == OK)
-        status = plan_list_parameters(plan, &styles);
-    if (status == OK)
-        status = plan_list_edges(plan);
-    if (status != OK) {
-        plan_free(plan);
-        return status;
-    }
+    enum status status = OK;
+    TRY_DONE(plan_new(config, options, &styles, &plan));
+    TRY_DONE(cut_plan(plan, options->n_ranks));
+    TRY_DONE(plan_list_parameters(plan, &styles));
+    TRY_DONE(plan_list_edges(plan));
     *out = plan;
-    return OK;
+    plan = NULL;
+done:
+    plan_free(plan);
+    return status;
 }
 
 void plan_free(struct plan *plan)

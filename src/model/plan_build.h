@@ -1,4 +1,5 @@
-// Between the files that compile a plan: rules -> styles -> shares -> parameters and edges.
+// Between the files that compile a plan: rules -> styles -> leaves -> shares -> parameters and
+// edges.
 #ifndef COLROW_MODEL_PLAN_BUILD_H
 #define COLROW_MODEL_PLAN_BUILD_H
 
@@ -21,11 +22,15 @@ enum status plan_resolve_styles(struct plan *plan, const struct plan_options *op
 bool style_is_colwise(enum tp_style style); // with or without a gather behind it
 bool style_is_rowwise(enum tp_style style);
 
-// plan_shares.c: leaves, trees and what each rank holds. ERR_INPUT, without a word about other
-// sizes, when a rank would be left without work.
-enum status plan_cut(struct plan *plan) STATUS_MUST_USE;
+// plan_shares.c, in this order. The leaves of each cut's product, for any number of ranks; may be
+// done again with another number of leaves.
+enum status plan_lay_leaves(struct plan *plan, int leaves) STATUS_MUST_USE;
+// ERR_INPUT, without a word about other sizes, when a rank would be left without work.
+enum status plan_check_size(const struct plan *plan, int n_ranks) STATUS_MUST_USE;
+// What each of so many ranks holds, which plan_check_size() has found to do.
+enum status plan_cut(struct plan *plan, int n_ranks) STATUS_MUST_USE;
 
-// plan_parameters.c, after both.
+// plan_parameters.c, after all that.
 enum status plan_list_parameters(struct plan *plan,
                                  const struct resolved_styles *styles) STATUS_MUST_USE;
 // The parameter of a slot (`layer` and `sublayer` are not looked at outside the layers), and which

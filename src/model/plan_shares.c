@@ -174,49 +174,38 @@ static enum status too_few_leaves(const struct plan *plan, const char *what,
                 what, present_leaves(tree), plan->reduction_leaves);
 }
 
-static enum status cut_attention(const struct plan *plan, struct cut *cut, struct cutter *c)
+static enum status check_attention_size(const struct plan *plan, const struct cut *cut, int n_ranks)
 {
-    const struct attention_config *a = &cut->sublayer->attention;
-    if (plan->n_ranks > a->num_attention_heads)
+    int32_t heads = cut->sublayer->attention.num_attention_heads;
+    if (n_ranks > heads)
         return fail(ERR_INPUT,
-                    "attention has %d query heads, of which each rank needs one of its own",
-                    a->num_attention_heads);
-    if (plan->n_ranks > present_leaves(&cut->tree))
+                    "attention has %d query heads, of which each rank needs one of its own", heads);
+    if (n_ranks > present_leaves(&cut->tree))
         return too_few_leaves(plan, "attention (o_proj)", &cut->tree);
-    int32_t group = a->num_attention_heads / a->num_key_value_heads * a->head_dim;
-    // Whole KV groups as long as there is one for each rank: a group that is split keeps its K and
-    // V twice.
-    find_cut_points(c->bounds, plan->reduction_leaves, group, &c->points);
-    if (plan->n_ranks >= c->points.n)
-        find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
     return OK;
 }
 
-static enum status cut_mlp(const struct plan *plan, struct cut *cut, struct cutter *c)
+static enum status check_mlp_size(const struct plan *plan, const struct cut *cut, int n_ranks)
 {
-    if (plan->n_ranks > present_leaves(&cut->tree))
+    if (n_ranks > present_leaves(&cut->tree))
         return too_few_leaves(plan, "the MLP (down_proj)", &cut->tree);
-    find_cut_points(c->bounds, plan->reduction_leaves, 1, &c->points);
     return OK;
 }
 
-// The leaves of a product, and which are whose.
-static enum status cut_product(struct plan *plan, struct cut *cut, struct cutter *c)
+// Where the sum may be cut for so many ranks.
+static void find_points(const struct plan *plan, const struct cut *cut, struct cut_points *out)
 {
     int leaves = plan->reduction_leaves;
-    bool attends = cut->sublayer->kind == MIX_ATTENTION;
-    TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof *cut->leaf_bounds, &cut->leaf_bounds));
-    if (attends)
-        attention_bounds(&cut->sublayer->attention, leaves, cut->leaf_bounds);
-    else
-        mlp_bounds(cut->width, leaves, cut->leaf_bounds);
-    tree_of(cut->leaf_bounds, leaves, &cut->tree);
-    if (!style_is_rowwise(cut->out))
-        return OK;
-    c->bounds = cut->leaf_bounds;
-    TRY(attends ? cut_attention(plan, cut, c) : cut_mlp(plan, cut, c));
-    cut_leaves(c, &cut->tree, plan->n_ranks);
-    return OK;
+    if (cut->sublayer->kind == MIX_ATTENTION) {
+        const struct attention_config *a = &cut->sublayer->attention;
+        int32_t group = a->num_attention_heads / a->num_key_value_heads * a->head_dim;
+        // Whole KV groups as long as there is one for each rank: a group that is split keeps its K
+        // and V twice.
+        find_cut_points(cut->leaf_bounds, leaves, group, out);
+        if (plan->n_ranks < out->n)
+            return;
+    }
+    find_cut_points(cut->leaf_bounds, leaves, 1, out);
 }
 
 // Part `rank` of [0, total) in multiples of `unit` (the last part takes what is left over).
@@ -306,12 +295,11 @@ static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)
         s->dims[DIM_MLP] = balanced(cut->width, LEAF_UNIT, plan->n_ranks, rank);
 }
 
-static enum status check_gathered(const struct plan *plan, const struct cut *cut)
+static enum status check_gathered(const struct cut *cut, int n_ranks)
 {
     const struct attention_config *a = &cut->sublayer->attention;
-    int n = plan->n_ranks;
     if (cut->sublayer->kind == MIX_MLP) {
-        if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT && n > cut->width / LEAF_UNIT)
+        if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT && n_ranks > cut->width / LEAF_UNIT)
             return fail(ERR_INPUT,
                         "gate_proj has %d pairs of rows, of which each rank needs one of its own",
                         cut->width / LEAF_UNIT);
@@ -319,17 +307,28 @@ static enum status check_gathered(const struct plan *plan, const struct cut *cut
     }
     bool gathers = cut->key == TP_COLWISE_GATHER_OUTPUT || cut->value == TP_COLWISE_GATHER_OUTPUT ||
                    cut->query == TP_COLWISE_GATHER_OUTPUT;
-    if (gathers && n > a->num_key_value_heads * a->head_dim / LEAF_UNIT)
+    if (gathers && n_ranks > a->num_key_value_heads * a->head_dim / LEAF_UNIT)
         return fail(ERR_INPUT,
                     "k_proj has %d pairs of rows, of which each rank needs one of its own",
                     a->num_key_value_heads * a->head_dim / LEAF_UNIT);
     return OK;
 }
 
+static enum status check_cut(const struct plan *plan, const struct cut *cut, int n_ranks)
+{
+    if (style_is_rowwise(cut->out))
+        TRY(cut->sublayer->kind == MIX_ATTENTION ? check_attention_size(plan, cut, n_ranks)
+                                                 : check_mlp_size(plan, cut, n_ranks));
+    return check_gathered(cut, n_ranks);
+}
+
 static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *cutter)
 {
-    TRY(cut_product(plan, cut, cutter));
-    TRY(check_gathered(plan, cut));
+    if (style_is_rowwise(cut->out)) {
+        cutter->bounds = cut->leaf_bounds;
+        find_points(plan, cut, &cutter->points);
+        cut_leaves(cutter, &cut->tree, plan->n_ranks);
+    }
     TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *cut->shares, &cut->shares));
     memset(cut->shares, 0, (size_t)plan->n_ranks * sizeof *cut->shares);
     for (int rank = 0; rank < plan->n_ranks; rank++) {
@@ -364,20 +363,45 @@ static void share_vocabulary(const struct plan *plan, int rank, struct share *s)
         plan->embed == TP_EMBEDDING_COLWISE ? balanced(hidden, LEAF_UNIT, n, rank) : all_of(hidden);
 }
 
-static enum status check_vocabulary(const struct plan *plan)
+static enum status check_vocabulary(const struct plan *plan, int n_ranks)
 {
     const struct model_config *c = &plan->config;
-    int n = plan->n_ranks;
-    if ((plan->lm_head_sharded || plan->embed == TP_EMBEDDING_ROWWISE) && n > c->vocab_size)
+    if ((plan->lm_head_sharded || plan->embed == TP_EMBEDDING_ROWWISE) && n_ranks > c->vocab_size)
         return fail(ERR_INPUT,
                     "the vocabulary has %d rows, of which each rank needs one of its own",
                     c->vocab_size);
-    if (plan->embed == TP_EMBEDDING_COLWISE && n > c->hidden_size / LEAF_UNIT)
+    if (plan->embed == TP_EMBEDDING_COLWISE && n_ranks > c->hidden_size / LEAF_UNIT)
         return fail(
             ERR_INPUT,
             "the embedding has %d pairs of columns, of which each rank needs one of its own",
             c->hidden_size / LEAF_UNIT);
     return OK;
+}
+
+enum status plan_lay_leaves(struct plan *plan, int leaves)
+{
+    assert(leaves >= 1 && leaves <= LEAVES_MAX);
+    plan->reduction_leaves = leaves;
+    for (int i = 0; i < plan->n_cuts; i++) {
+        struct cut *cut = &plan->cuts[i];
+        TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof *cut->leaf_bounds,
+                       &cut->leaf_bounds));
+        if (cut->sublayer->kind == MIX_ATTENTION)
+            attention_bounds(&cut->sublayer->attention, leaves, cut->leaf_bounds);
+        else
+            mlp_bounds(cut->width, leaves, cut->leaf_bounds);
+        tree_of(cut->leaf_bounds, leaves, &cut->tree);
+    }
+    return OK;
+}
+
+enum status plan_check_size(const struct plan *plan, int n_ranks)
+{
+    if (n_ranks > COMM_RANKS_MAX)
+        return fail(ERR_INPUT, "a group has at most %d ranks", COMM_RANKS_MAX);
+    for (int i = 0; i < plan->n_cuts; i++)
+        TRY(check_cut(plan, &plan->cuts[i], n_ranks));
+    return check_vocabulary(plan, n_ranks);
 }
 
 // Of two sublayers that run side by side neither waits for the other's sum. Where each rank has the
@@ -396,19 +420,20 @@ static bool joins_beside(const struct plan *plan, int kind, int i)
            reduction_tree_nodes_match(tree, beside);
 }
 
-enum status plan_cut(struct plan *plan)
+enum status plan_cut(struct plan *plan, int n_ranks)
 {
     struct cutter *cutter;
-    TRY(arena_take(&plan->arena, (size_t)plan->n_ranks, sizeof *plan->shares, &plan->shares));
+    assert(n_ranks >= 1 && n_ranks <= COMM_RANKS_MAX);
+    plan->n_ranks = n_ranks;
+    TRY(arena_take(&plan->arena, (size_t)n_ranks, sizeof *plan->shares, &plan->shares));
     TRY(arena_take(&plan->arena, 1, sizeof *cutter, &cutter));
     for (int i = 0; i < plan->n_cuts; i++)
         TRY(share_cut(plan, &plan->cuts[i], cutter));
     for (int kind = 0; kind < plan->config.n_layer_kinds; kind++)
         for (int i = 0; i < SUBLAYERS_MAX; i++)
             plan->joins_next[kind][i] = joins_beside(plan, kind, i);
-    TRY(check_vocabulary(plan));
-    memset(plan->shares, 0, (size_t)plan->n_ranks * sizeof *plan->shares);
-    for (int rank = 0; rank < plan->n_ranks; rank++)
+    memset(plan->shares, 0, (size_t)n_ranks * sizeof *plan->shares);
+    for (int rank = 0; rank < n_ranks; rank++)
         share_vocabulary(plan, rank, &plan->shares[rank]);
     return OK;
 }

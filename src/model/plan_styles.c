@@ -392,7 +392,6 @@ static void choose_embed(const struct resolving *r, bool replace)
         *style = TP_EMBEDDING_ROWWISE;
 }
 
-// Set once all is well: plan_compile() looks at that.
 static void fill_styles(struct plan *plan, const struct resolving *r)
 {
     for (int i = 0; i < plan->n_cuts; i++) {
