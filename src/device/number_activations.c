@@ -2,6 +2,7 @@
 // time. Vector kernels repeat these lines (cpu/x86/activation_vectors.h).
 #include <math.h>
 
+#include "device/exp_parts.h"
 #include "device/kernels.h"
 
 float number_tanh(float x)
@@ -50,17 +51,9 @@ static float exp_minus_one(float x)
 {
     if (x != x)
         return x;
-    float t = x < -18.0f ? -18.0f : x, n = rintf(t * 1.44269504f);
-    float r = fmaf(n, -0.693359375f, t);
-    r = fmaf(n, 2.12194440e-4f, r);
-    float p = 1.9875691500e-4f;
-    p = fmaf(p, r, 1.3981999507e-3f);
-    p = fmaf(p, r, 8.3334519073e-3f);
-    p = fmaf(p, r, 4.1665795894e-2f);
-    p = fmaf(p, r, 1.6666665459e-1f);
-    p = fmaf(p, r, 5.0000001201e-1f);
-    float y = fmaf(p, r * r, r), power = float_of_bits((uint32_t)((int)n + 127) << 23);
-    return fmaf(y, power, power - 1.0f);
+    const struct exp_parts parts = exp_parts(x < -18.0f ? -18.0f : x);
+    float power = power_of_two(parts.n);
+    return fmaf(parts.y, power, power - 1.0f);
 }
 
 static float relu(float x)

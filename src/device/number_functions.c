@@ -2,14 +2,10 @@
 // multiply-adds, each rounded once, so that every machine and C library gives the same bits.
 #include <math.h>
 
+#include "device/exp_parts.h"
 #include "device/kernels.h"
 
-static float power_of_two(int n) // -126 <= n <= 127
-{
-    return float_of_bits((uint32_t)(n + 127) << 23);
-}
-
-// docs/numerics.md, section 8. Vector kernels repeat these lines.
+// docs/numerics.md, section 8.
 float number_exp(float x)
 {
     if (x != x)
@@ -18,18 +14,9 @@ float number_exp(float x)
         return INFINITY;
     if (x < -87.33654f)
         return 0.0f;
-    float n = rintf(x * 1.44269504f);
-    float r = fmaf(n, -0.693359375f, x);
-    r = fmaf(n, 2.12194440e-4f, r);
-    float p = 1.9875691500e-4f;
-    p = fmaf(p, r, 1.3981999507e-3f);
-    p = fmaf(p, r, 8.3334519073e-3f);
-    p = fmaf(p, r, 4.1665795894e-2f);
-    p = fmaf(p, r, 1.6666665459e-1f);
-    p = fmaf(p, r, 5.0000001201e-1f);
-    float y = fmaf(p, r * r, r) + 1.0f;
-    int whole = (int)n, half = (whole - (whole & 1)) / 2; // floor(n / 2)
-    return (y * power_of_two(half)) * power_of_two(whole - half);
+    const struct exp_parts parts = exp_parts(x);
+    int half = (parts.n - (parts.n & 1)) / 2; // floor(n / 2)
+    return ((parts.y + 1.0f) * power_of_two(half)) * power_of_two(parts.n - half);
 }
 
 static double double_of_bits(uint64_t bits)

@@ -58,16 +58,8 @@ INLINE vec vec_erf(vec x)
 INLINE vec vec_exp_minus_one(vec x)
 {
     const vec least = vec_set1(-18.0f), t = vec_pick(vec_less(x, least), least, x);
-    const vec n = vec_rint(vec_mul(t, vec_set1(1.44269504f)));
-    vec r = vec_fma(n, vec_set1(-0.693359375f), t);
-    r = vec_fma(n, vec_set1(2.12194440e-4f), r);
-    vec p = vec_set1(1.9875691500e-4f);
-    p = vec_step(p, r, 1.3981999507e-3f);
-    p = vec_step(p, r, 8.3334519073e-3f);
-    p = vec_step(p, r, 4.1665795894e-2f);
-    p = vec_step(p, r, 1.6666665459e-1f);
-    p = vec_step(p, r, 5.0000001201e-1f);
-    const vec y = vec_fma(p, vec_mul(r, r), r), power = vec_power_of_two(n);
+    vec n;
+    const vec y = vec_exp_parts(t, &n), power = vec_power_of_two(n);
     return vec_fma(y, power, vec_sub(power, vec_set1(1.0f)));
 }
 

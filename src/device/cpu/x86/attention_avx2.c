@@ -1,47 +1,15 @@
 // Attention's steps with AVX2 and FMA.
-#include <immintrin.h>
 #include <math.h>
 
 #include "device/cpu/attention_tile.h"
 #include "device/cpu/lanes.h"
 #include "device/cpu/x86/math_avx2.h"
 #include "device/cpu/x86/unrolled.h"
+#include "device/cpu/x86/vec_avx2.h"
 #include "device/cpu/x86/x86.h"
 
 // 12 sums in registers, 2 vectors of a page, a broadcast.
-enum { ROWS = PASS_ROWS, VECTORS = 2, VEC = 8 };
-typedef __m256 vec;
-
-INLINE vec vec_zero(void)
-{
-    return _mm256_setzero_ps();
-}
-
-INLINE vec vec_set1(float x)
-{
-    return _mm256_set1_ps(x);
-}
-
-INLINE vec vec_load(const float *x)
-{
-    return _mm256_load_ps(x);
-}
-
-INLINE void vec_store(float *to, vec x)
-{
-    _mm256_store_ps(to, x);
-}
-
-INLINE vec vec_mul(vec a, vec b)
-{
-    return _mm256_mul_ps(a, b);
-}
-
-// sum += a * b. Compilers pick forms that overwrite a factor, and then copy.
-INLINE void vec_add_product(vec *sum, vec a, vec b)
-{
-    __asm__("vfmadd231ps %2, %1, %0" : "+x"(*sum) : "x"(a), "x"(b));
-}
+enum { ROWS = PASS_ROWS, VECTORS = 2 };
 
 INLINE vec upper_halves(__m256i pairs)
 {

@@ -3,46 +3,13 @@
 #ifndef COLROW_DEVICE_CPU_X86_ATTENTION_AVX512_H
 #define COLROW_DEVICE_CPU_X86_ATTENTION_AVX512_H
 
-#include <immintrin.h>
-
 #include "device/cpu/attention_tile.h"
 #include "device/cpu/x86/math_avx512.h"
 #include "device/cpu/x86/unrolled.h"
+#include "device/cpu/x86/vec_avx512.h"
 
 // 24 sums in registers, 4 vectors of a page, a broadcast.
-enum { ROWS = PASS_ROWS, VECTORS = 4, VEC = 16 };
-typedef __m512 vec;
-
-INLINE vec vec_zero(void)
-{
-    return _mm512_setzero_ps();
-}
-
-INLINE vec vec_set1(float x)
-{
-    return _mm512_set1_ps(x);
-}
-
-INLINE vec vec_load(const float *x)
-{
-    return _mm512_load_ps(x);
-}
-
-INLINE void vec_store(float *to, vec x)
-{
-    _mm512_store_ps(to, x);
-}
-
-INLINE vec vec_mul(vec a, vec b)
-{
-    return _mm512_mul_ps(a, b);
-}
-
-// sum += a * b. Compilers pick forms that overwrite a factor, and then copy.
-INLINE void vec_add_product(vec *sum, vec a, vec b)
-{
-    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b));
-}
+enum { ROWS = PASS_ROWS, VECTORS = 4 };
 
 enum { PAGE_VECTORS = KV_PAGE_TOKENS / VEC };
 

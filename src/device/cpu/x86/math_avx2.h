@@ -12,20 +12,26 @@ static inline __m256 power_of_two_8(__m256i n) // -126 <= n <= 127
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
 }
 
-// Section 8 between its bounds. With a NaN the powers are nonsense, but y is a NaN then.
-static inline __m256 exp_bounded_8(__m256 x)
+// exp(x) = 2^n · (1 + the result), between the bounds of section 8.
+static inline __m256 exp_parts_8(__m256 x, __m256 *n)
 {
     enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
-    __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), NEAREST);
-    __m256 r = _mm256_fmadd_ps(n, _mm256_set1_ps(-0.693359375f), x);
-    r = _mm256_fmadd_ps(n, _mm256_set1_ps(2.12194440e-4f), r);
+    *n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), NEAREST);
+    __m256 r = _mm256_fmadd_ps(*n, _mm256_set1_ps(-0.693359375f), x);
+    r = _mm256_fmadd_ps(*n, _mm256_set1_ps(2.12194440e-4f), r);
     __m256 p = _mm256_set1_ps(1.9875691500e-4f);
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.3981999507e-3f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(8.3334519073e-3f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(4.1665795894e-2f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.6666665459e-1f));
     p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.0000001201e-1f));
-    __m256 y = _mm256_add_ps(_mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r), _mm256_set1_ps(1.0f));
+    return _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), r);
+}
+
+// Section 8 between its bounds. With a NaN the powers are nonsense, but y is a NaN then.
+static inline __m256 exp_bounded_8(__m256 x)
+{
+    __m256 n, y = _mm256_add_ps(exp_parts_8(x, &n), _mm256_set1_ps(1.0f));
     __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
     y = _mm256_mul_ps(y, power_of_two_8(half));
     return _mm256_mul_ps(y, power_of_two_8(_mm256_sub_epi32(whole, half)));

@@ -12,21 +12,27 @@ static inline __mmask16 mask_of(size_t n) // the first n lanes, n <= 16
     return (__mmask16)((1u << n) - 1);
 }
 
-// Section 8 between its bounds. vscalefps multiplies by 2^n and rounds once: the same as the two
-// exact steps of the contract. Lanes without `mask` become zero.
-static inline __m512 exp_bounded_16(__mmask16 mask, __m512 x)
+// exp(x) = 2^n · (1 + the result), between the bounds of section 8.
+static inline __m512 exp_parts_16(__m512 x, __m512 *n)
 {
     enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), NEAREST);
-    __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0.693359375f), x);
-    r = _mm512_fmadd_ps(n, _mm512_set1_ps(2.12194440e-4f), r);
+    *n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), NEAREST);
+    __m512 r = _mm512_fmadd_ps(*n, _mm512_set1_ps(-0.693359375f), x);
+    r = _mm512_fmadd_ps(*n, _mm512_set1_ps(2.12194440e-4f), r);
     __m512 p = _mm512_set1_ps(1.9875691500e-4f);
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
     p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
-    __m512 y = _mm512_add_ps(_mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r), _mm512_set1_ps(1.0f));
+    return _mm512_fmadd_ps(p, _mm512_mul_ps(r, r), r);
+}
+
+// Section 8 between its bounds. vscalefps multiplies by 2^n and rounds once: the same as the two
+// exact steps of the contract. Lanes without `mask` become zero.
+static inline __m512 exp_bounded_16(__mmask16 mask, __m512 x)
+{
+    __m512 n, y = _mm512_add_ps(exp_parts_16(x, &n), _mm512_set1_ps(1.0f));
     return _mm512_maskz_scalef_ps(mask, y, n);
 }
 

@@ -2,42 +2,13 @@
 #ifndef COLROW_DEVICE_CPU_X86_TILES_AVX2_H
 #define COLROW_DEVICE_CPU_X86_TILES_AVX2_H
 
-#include <immintrin.h>
-
-#include "device/cpu/x86/unrolled.h"
+#include "device/cpu/x86/vec_avx2.h"
 #include "device/number.h"
 
-enum { VEC = 8 };
-typedef __m256 vec;
-
-INLINE vec vec_zero(void)
+// Compilers find the best form on their own here.
+INLINE vec tile_fma(vec a, vec b, vec c)
 {
-    return _mm256_setzero_ps();
-}
-
-INLINE vec vec_set1(float x)
-{
-    return _mm256_set1_ps(x);
-}
-
-INLINE vec vec_loadu(const float *x)
-{
-    return _mm256_loadu_ps(x);
-}
-
-INLINE void vec_storeu(float *to, vec x)
-{
-    _mm256_storeu_ps(to, x);
-}
-
-INLINE vec vec_add(vec a, vec b)
-{
-    return _mm256_add_ps(a, b);
-}
-
-INLINE vec vec_fma(vec a, vec b, vec c)
-{
-    return _mm256_fmadd_ps(a, b, c);
+    return vec_fma(a, b, c);
 }
 
 INLINE __m256i load_pairs(const void *b)

@@ -2,43 +2,12 @@
 #ifndef COLROW_DEVICE_CPU_X86_TILES_AVX512_H
 #define COLROW_DEVICE_CPU_X86_TILES_AVX512_H
 
-#include <immintrin.h>
-
-#include "device/cpu/x86/unrolled.h"
+#include "device/cpu/x86/vec_avx512.h"
 #include "device/number.h"
 
-enum { VEC = 16 };
-typedef __m512 vec;
-
-INLINE vec vec_zero(void)
+INLINE vec tile_fma(vec a, vec b, vec c)
 {
-    return _mm512_setzero_ps();
-}
-
-INLINE vec vec_set1(float x)
-{
-    return _mm512_set1_ps(x);
-}
-
-INLINE vec vec_loadu(const float *x)
-{
-    return _mm512_loadu_ps(x);
-}
-
-INLINE void vec_storeu(float *to, vec x)
-{
-    _mm512_storeu_ps(to, x);
-}
-
-INLINE vec vec_add(vec a, vec b)
-{
-    return _mm512_add_ps(a, b);
-}
-
-INLINE vec vec_fma(vec a, vec b, vec c)
-{
-    // Compilers pick forms that overwrite a factor, and then copy.
-    __asm__("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    vec_add_product(&c, a, b);
     return c;
 }
 

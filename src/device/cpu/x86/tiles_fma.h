@@ -1,6 +1,6 @@
 // The order of tiles (docs/numerics.md section 10) with FMA, for matmul_tiles_*.c and
 // attention_tiles_*.c. The ISA's file defines `vec` of VEC floats and
-//   vec_zero, vec_loadu, vec_storeu, vec_add, vec_set1, vec_fma(a, b, c): as they say
+//   vec_zero, vec_loadu, vec_storeu, vec_add, vec_set1, tile_fma(a, b, c): as they say
 //   even_of_pairs, odd_of_pairs(const char *): the numbers of VEC pairs of bf16 in memory
 //   widen_row(const bf16 *a, int k, float *even, float *odd): k numbers, reading no more than those
 // before it includes this one.
@@ -38,14 +38,14 @@ INLINE void add_block(int rows, int vectors, const struct block_rows *a, const c
         UNROLLED_FOR (r, rows) {
             vec x = vec_set1(a->even[r][i]);
             UNROLLED_FOR (v, vectors)
-                even[r][v] = vec_fma(x, w[v], even[r][v]);
+                even[r][v] = tile_fma(x, w[v], even[r][v]);
         }
         UNROLLED_FOR (v, vectors)
             w[v] = odd_of_pairs(b + 4 * VEC * v);
         UNROLLED_FOR (r, rows) {
             vec x = vec_set1(a->odd[r][i]);
             UNROLLED_FOR (v, vectors)
-                odd[r][v] = vec_fma(x, w[v], odd[r][v]);
+                odd[r][v] = tile_fma(x, w[v], odd[r][v]);
         }
     }
     UNROLLED_FOR (r, rows)

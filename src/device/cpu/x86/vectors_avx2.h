@@ -3,51 +3,9 @@
 #define COLROW_DEVICE_CPU_X86_VECTORS_AVX2_H
 
 #include "device/cpu/x86/math_avx2.h"
-#include "device/cpu/x86/unrolled.h"
+#include "device/cpu/x86/vec_avx2.h"
 
-enum { VEC = 8 };
-typedef __m256 vec;
 typedef __m256 vec_mask; // all ones or all zeros
-
-INLINE vec vec_set1(float x)
-{
-    return _mm256_set1_ps(x);
-}
-
-INLINE vec vec_loadu(const float *x)
-{
-    return _mm256_loadu_ps(x);
-}
-
-INLINE void vec_storeu(float *to, vec x)
-{
-    _mm256_storeu_ps(to, x);
-}
-
-INLINE vec vec_add(vec a, vec b)
-{
-    return _mm256_add_ps(a, b);
-}
-
-INLINE vec vec_sub(vec a, vec b)
-{
-    return _mm256_sub_ps(a, b);
-}
-
-INLINE vec vec_mul(vec a, vec b)
-{
-    return _mm256_mul_ps(a, b);
-}
-
-INLINE vec vec_div(vec a, vec b)
-{
-    return _mm256_div_ps(a, b);
-}
-
-INLINE vec vec_fma(vec a, vec b, vec c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
 
 INLINE vec_mask vec_less(vec a, vec b)
 {
@@ -64,6 +22,11 @@ INLINE vec vec_exp(vec x)
     return exp_8(x);
 }
 
+INLINE vec vec_exp_parts(vec x, vec *n)
+{
+    return exp_parts_8(x, n);
+}
+
 INLINE vec vec_negative(vec x)
 {
     return _mm256_xor_ps(x, _mm256_set1_ps(-0.0f));
@@ -78,11 +41,6 @@ INLINE vec vec_without_sign(vec x)
 INLINE vec vec_with_sign_of(vec x, vec sign)
 {
     return _mm256_or_ps(x, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
-}
-
-INLINE vec vec_rint(vec x)
-{
-    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
 INLINE vec vec_power_of_two(vec n) // integers, -126 <= n <= 127
