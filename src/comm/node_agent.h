@@ -1,0 +1,46 @@
+// A node's agent: the process that owns its ranks, where these are a part of a group on several
+// nodes. A thread keeps up the connection to the other nodes whatever the process does otherwise,
+// so that a beat says: this process lives. It carries the ranks' addresses from node to node, and
+// says a verdict to the ranks when another node tells of a death, or is lost itself.
+//
+//   node_agent_start() … node_agent_await() … group_spawn() … node_agent_attach()
+//   … node_agent_check() again and again … node_agent_leave() or node_agent_judge()
+//   … node_agent_detach(), node_agent_stop()
+#ifndef COLROW_COMM_NODE_AGENT_H
+#define COLROW_COMM_NODE_AGENT_H
+
+#include "comm/group.h"
+#include "comm/rendezvous.h"
+#include "comm/signal_word.h"
+
+struct node_agent;
+// `options` and all that it points to is borrowed until node_agent_stop().
+enum status node_agent_start(const struct rendezvous_options *options,
+                             struct node_agent **out) STATUS_MUST_USE;
+// Says what is still to be said, for a second at most. Accepts NULL.
+void node_agent_stop(struct node_agent *agent);
+
+// Until all nodes are there; who is missing stands on stderr meanwhile. `wait_seconds` 0: for ever.
+// `check` ends it early.
+enum status node_agent_await(struct node_agent *agent, double wait_seconds, signal_check check,
+                             void *context, struct cluster_world *out) STATUS_MUST_USE;
+// This node's address on the way to the others.
+void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX]);
+
+// The ranks of this node, from now on until they are detached, which is before group_close().
+void node_agent_attach(struct node_agent *agent, struct group *group);
+void node_agent_detach(struct node_agent *agent);
+
+// Between two group_poll(): tells the group what another node says, and the other nodes what a rank
+// says of one of theirs.
+void node_agent_check(struct node_agent *agent, struct group *group);
+// After the group was ended, here, with the recorded sentence: until it is known what counts on all
+// nodes, for some seconds at most. Records that sentence instead; the exit status is the same
+// everywhere.
+enum status node_agent_judge(struct node_agent *agent, int exit_status,
+                             int *judged) STATUS_MUST_USE;
+// All ranks here have left in peace: until all have. Likewise.
+enum status node_agent_leave(struct node_agent *agent, signal_check check, void *context,
+                             int *exit_status) STATUS_MUST_USE;
+
+#endif
