@@ -1,4 +1,5 @@
-// `colrow launch`: starts a parallel program on N ranks of this machine, as torchrun does.
+// `colrow launch`: starts a parallel program on N ranks of this machine, or of several, as torchrun
+// does.
 #include "cmd/commands.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "cmd/cluster_flags.h"
 #include "comm/group.h"
 #include "comm/reduction_tree.h"
 #include "device/device.h"
@@ -18,9 +20,9 @@
 static const double grace_seconds = 5;
 
 struct launch {
-    const char *n_ranks_text, *nodes_text;
-    bool standalone; // torchrun's word for what we do anyway
+    const char *n_ranks_text;
     double timeout_seconds;
+    struct cluster_flags cluster;
 };
 
 // Where the program begins: after "--", or the first argument that is neither a flag nor its value.
@@ -45,26 +47,32 @@ static const struct flag launch_flags[] = {
      "ranks to start; auto: one for each CPU (default 1)"},
     {FLAG_NUMBER, "--timeout", NULL, AT(timeout_seconds), 0.1, 1e9, "SECONDS",
      "a rank that keeps others waiting for so long ends the group (default 600)"},
-    {FLAG_TEXT, "--nnodes", NULL, AT(nodes_text), 0, 0, "1", "machines; one, so far"},
-    {FLAG_ON, "--standalone", NULL, AT(standalone), 0, 0, NULL,
-     "accepted because torchrun has it; changes nothing"},
+    {FLAG_ON, "--standalone", NULL, AT(cluster.standalone), 0, 0, NULL,
+     "this machine alone, whatever the environment says of others"},
 };
 const struct command command_launch = {
     .name = "launch",
     .brief = "start a parallel program of your own on N ranks, like torchrun",
     .summary =
-        "Starts N processes of one program, best given after --, and waits for them. Each "
-        "finds\n"
+        "Starts N processes of one program, best given after --, and waits for them. Each finds\n"
         "RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE in its environment, and what\n"
-        "colrow_parallel_init() of <colrow/parallel.h> needs to reach the others over shared "
+        "colrow_parallel_init() of <colrow/parallel.h> needs to reach the others over shared\n"
         "memory.\n\n"
-        "When one fails, is stopped or late, the others are ended, and the exit status is that "
-        "of the\nfirst that failed (128 + signal when it was killed). Ctrl-C and SIGTERM are "
-        "passed on; after\n5 seconds the group is killed. Nothing is left behind, even when "
-        "launch itself is killed.",
-    .examples = "  colrow launch --nproc-per-node 4 -- ./collectives\n"
-                "  colrow launch -n 2 --timeout 30 -- python3 worker.py --size 10",
-    .sections = {FLAG_SECTION(launch_flags, 0)},
+        "On several machines it is started on each of them, in any order and with its own\n"
+        "--node-rank; the others connect to node 0. Ranks are counted from node 0 on, and nodes\n"
+        "may have different numbers of them. Where srun, mpiexec, torchrun or a LeaderWorkerSet "
+        "has\n"
+        "started it, their environment says what these flags would.\n\n"
+        "When a rank fails, is stopped or late, or a node is lost, all others are ended, and the\n"
+        "exit status is that of the first that failed (128 + signal when it was killed), on all\n"
+        "nodes. Ctrl-C and SIGTERM are passed on; after 5 seconds the group is killed. Nothing is\n"
+        "left behind, even when launch itself is killed.",
+    .examples =
+        "  colrow launch --nproc-per-node 4 -- ./collectives\n"
+        "  colrow launch -n 2 --timeout 30 -- python3 worker.py --size 10\n"
+        "  colrow launch --nnodes 2 --node-rank 0 --master-addr 10.0.0.1 -n 4 -- ./collectives\n"
+        "  srun -N 2 --ntasks-per-node 1 colrow launch -n 4 -- ./collectives",
+    .sections = {FLAG_SECTION(launch_flags, 0), FLAG_SECTION(cluster_flag_rows, AT(cluster))},
     .run = launch_main,
 };
 
@@ -129,21 +137,61 @@ static void catch_signals(void)
         sigaction(signals[i], &action, NULL);
 }
 
-static int watch_program(struct group *group)
+static enum status check_signal(void *context)
 {
-    int n_running = 1, exit_status = 0;
-    while (n_running > 0 && !signal_seen)
-        if (group_poll(group, 50, &n_running) != OK) {
-            (void)!group_wait(group, &exit_status); // over: tells the status
-            flags_failed(ERR_GROUP);
-            return exit_status;
-        }
-    if (!signal_seen)
-        return 0;
+    (void)context;
     int signal = signal_seen;
-    group_end(group, signal, grace_seconds);
+    return signal ? fail(ERR_CANCELLED, "ended by signal %d (%s)", signal, strsignal(signal)) : OK;
+}
+
+static int say_signal(void)
+{
+    int signal = signal_seen;
     fprintf(stderr, "colrow: ended by signal %d (%s)\n", signal, strsignal(signal));
     return 128 + signal;
+}
+
+// The other nodes hear it, too; where one of them was first, its word counts.
+static int end_for_failure(struct group *group, struct node_agent *agent)
+{
+    int exit_status = 1;
+    (void)!group_wait(group, &exit_status); // over: tells the status
+    if (agent)
+        (void)!node_agent_judge(agent, exit_status, &exit_status);
+    flags_failed(ERR_GROUP);
+    return exit_status;
+}
+
+static int end_for_signal(struct group *group, struct node_agent *agent)
+{
+    int exit_status = 128 + signal_seen;
+    if (agent) { // before our ranks are asked to leave: the others need not wait for that
+        (void)!check_signal(NULL);
+        (void)!node_agent_judge(agent, exit_status, &exit_status);
+    }
+    group_end(group, signal_seen, grace_seconds);
+    return say_signal();
+}
+
+static int watch_program(struct group *group, struct node_agent *agent)
+{
+    int n_running = 1, exit_status = 0;
+    while (n_running > 0 && !signal_seen) {
+        if (agent)
+            node_agent_check(agent, group);
+        if (group_poll(group, 50, &n_running) != OK)
+            return end_for_failure(group, agent);
+    }
+    if (signal_seen)
+        return end_for_signal(group, agent);
+    if (!agent)
+        return 0;
+    enum status status = node_agent_leave(agent, check_signal, NULL, &exit_status);
+    if (status == ERR_CANCELLED)
+        return end_for_signal(group, agent);
+    if (status != OK)
+        flags_failed(status);
+    return exit_status;
 }
 
 // A rank's first step: what colrow_parallel_init() does later and better, for programs that never
@@ -163,6 +211,7 @@ static int become_rank(int argc, char **argv)
 }
 
 static enum status start_program(const struct launch *launch, int n_ranks, char **program,
+                                 const struct cluster_world *world, const char *const *environment,
                                  struct group **out)
 {
     enum { ARGUMENTS_MAX = 4096 };
@@ -181,17 +230,59 @@ static enum status start_program(const struct launch *launch, int n_ranks, char 
     }
     const struct group_options options = {.program = "/proc/self/exe",
                                           .arguments = arguments,
+                                          .environment = environment,
                                           .n_ranks = n_ranks,
+                                          .world_size = world->size,
+                                          .first_rank = world->nodes[world->node].first_rank,
+                                          .n_nodes = world->n_nodes,
+                                          .node = world->node,
                                           .keep_stdin = true,
                                           .deadline_seconds = launch->timeout_seconds};
     return group_spawn(&options, out);
+}
+
+// `agent` NULL: on this machine alone.
+static int run_launched(const struct launch *launch, int n_ranks, char **program,
+                        const struct cluster_plan *plan, const struct cluster_world *world,
+                        struct node_agent *agent)
+{
+    struct group *group;
+    const char *const *environment = cluster_flags_environment(plan, world, agent);
+    enum status status = start_program(launch, n_ranks, program, world, environment, &group);
+    if (status != OK) {
+        int exit_status = 1;
+        if (agent)
+            status = node_agent_judge(agent, exit_status, &exit_status);
+        return flags_failed(status);
+    }
+    if (agent)
+        node_agent_attach(agent, group);
+    int exit_status = watch_program(group, agent);
+    if (agent)
+        node_agent_detach(agent);
+    group_close(group, 0);
+    return exit_status;
+}
+
+static enum status check_launch_flags(const struct launch *launch, int argc, char **argv, int begin,
+                                      int *n_ranks, struct cluster_plan *plan)
+{
+    TRY(number_of_ranks(launch->n_ranks_text, n_ranks));
+    if (begin >= argc)
+        return fail(ERR_USAGE,
+                    "no program given; usage: colrow launch [flags] -- PROGRAM [ARGUMENTS]");
+    TRY(find_program(argv[begin]));
+    return cluster_flags_resolve(&launch->cluster, plan);
 }
 
 static int launch_main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "--become-rank") == 0)
         return become_rank(argc, argv);
-    struct launch launch = {.n_ranks_text = "1", .nodes_text = "1", .timeout_seconds = 600};
+    static struct cluster_plan plan; // holds a key
+    static struct cluster_world world;
+    struct launch launch = {.n_ranks_text = "1", .timeout_seconds = 600};
+    cluster_flags_init(&launch.cluster);
     bool helped = false;
     int n_positional, n_ranks = 0, begin = program_begin(argc, argv);
     int n_own = begin < argc && strcmp(argv[begin - 1], "--") == 0 ? begin - 1 : begin;
@@ -200,25 +291,19 @@ static int launch_main(int argc, char **argv)
     if (helped)
         return 0;
     if (status == OK)
-        status = number_of_ranks(launch.n_ranks_text, &n_ranks);
-    if (status == OK && strcmp(launch.nodes_text, "1") != 0 &&
-        strcmp(launch.nodes_text, "1:1") != 0)
-        status =
-            fail(ERR_UNSUPPORTED, "--nnodes %s: groups over several machines are not supported yet",
-                 launch.nodes_text);
-    if (status == OK && begin >= argc)
-        status = fail(ERR_USAGE,
-                      "no program given; usage: colrow launch [flags] -- PROGRAM [ARGUMENTS]");
-    if (status == OK)
-        status = find_program(argv[begin]);
+        status = check_launch_flags(&launch, argc, argv, begin, &n_ranks, &plan);
     if (status != OK)
         return flags_failed(status);
     catch_signals();
-    struct group *group;
-    status = start_program(&launch, n_ranks, argv + begin, &group);
+    struct node_agent *agent = NULL;
+    if (plan.n_nodes > 1)
+        status = cluster_flags_join(&launch.cluster, &plan, n_ranks, "", check_signal, NULL, &agent,
+                                    &world);
+    if (status == ERR_CANCELLED)
+        return say_signal();
     if (status != OK)
         return flags_failed(status);
-    int exit_status = watch_program(group);
-    group_close(group, 0);
+    int exit_status = run_launched(&launch, n_ranks, argv + begin, &plan, &world, agent);
+    node_agent_stop(agent);
     return exit_status;
 }

@@ -6,6 +6,7 @@
 #include "cmd/build_commit.h"
 #include "cmd/commands.h"
 #include "cmd/manual.h"
+#include "cmd/program_build.h"
 #include "device/kernels.h"
 
 static void print_commands(FILE *file)
@@ -108,5 +109,6 @@ static int run_command(int argc, char **argv)
 int main(int argc, char **argv)
 {
     output_begin();
+    program_build_set(build_commit);
     return output_end(run_command(argc, argv));
 }

@@ -15,7 +15,8 @@ COLUMNS_MAX = 120
 PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "tools/README.md"]
 # Flags of other programs that the pages name.
 FOREIGN_FLAGS = set("--build --preset --target --test-dir --output-on-failure --prefix --cflags --libs --rerun-failed "
-                    "--args --ff-only --help --version --man --markdown --bash --zsh --fish --swap-space --rpc --port".split())
+                    "--args --ff-only --help --version --man --markdown --bash --zsh --fish --swap-space --rpc --port "
+                    "--max-restarts --map-by".split())
 # What readers of CONTRIBUTING.md make in their first hour.
 EXERCISE = {"src/cmd/count.c", "tests/e2e/test_count.sh", "--words"}
 failures = []

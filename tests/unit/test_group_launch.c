@@ -72,11 +72,70 @@ static void wrong_use_is_explained(void **state)
     expect("colrow launch -n 4", 2, "no program given");
     expect("colrow launch -n 65 -- true", 2, "expected a number from 1 to 64, or auto");
     expect("colrow launch -n 0 -- true", 2, "expected a number from 1 to 64, or auto");
-    expect("colrow launch --nnodes 2 -- true", 1, "several machines are not supported yet");
+    expect("colrow launch --nnodes 2 -- true", 2, "nothing says where node 0 is");
+    expect("colrow launch --nnodes 2 --master-addr a -- true", 2, "nothing says which one this is");
+    expect("colrow launch --nnodes 2 --master-addr a --node-rank 2 -- true", 2,
+           "flag --node-rank is 2; of 2 nodes the last is 1");
+    expect("colrow launch --nnodes 1:4 -- true", 1, "whose size changes while it runs");
+    expect("colrow launch --nnodes 65 -- true", 2, "expected a number from 1 to 64");
+    expect("colrow launch --nnodes 2 --standalone -- true", 2, "--standalone means one node");
+    expect("colrow launch --nnodes 2 --rdzv-endpoint [::1 -- true", 2, "expected HOST:PORT");
+    expect("colrow launch --nnodes 2 --rdzv-endpoint a:0 -- true", 2, "expected a port");
+    expect("colrow launch --nnodes 2 --rdzv-endpoint a --master-addr b -- true", 2, "one of them");
+    expect("colrow launch --rdzv-backend etcd -- true", 1, "expected static or c10d");
+    expect("colrow launch --nnodes 2 --node-rank 0 --master-addr a --cluster-key-file /dev/null -- "
+           "true",
+           1, "a cluster key has 16 bytes or more, this one 0");
     expect("colrow launch -- no-such-program", 2,
            "cannot find the program no-such-program in PATH");
     expect("colrow launch -- ./no-such-program", 2, "cannot run ./no-such-program: No such file");
     expect("colrow launch --nproc 3 -- true", 2, "unknown flag --nproc");
+}
+
+// A cluster's launcher says what the flags do not.
+static void nodes_from_the_environment(void **state)
+{
+    (void)state;
+    expect("LWS_GROUP_SIZE=1 LWS_WORKER_INDEX=0 LWS_LEADER_ADDRESS=a colrow launch -- true", 0, "");
+    expect("LWS_GROUP_SIZE=2 LWS_WORKER_INDEX=1 LWS_LEADER_ADDRESS=localhost colrow launch "
+           "--master-port 1 --join-timeout 0.3 -- true",
+           1, "still waiting for node 0 at localhost, port 1: Connection refused");
+    expect("LWS_GROUP_SIZE=2 LWS_WORKER_INDEX=1 LWS_LEADER_ADDRESS=a colrow launch --standalone "
+           "-- true",
+           0, "");
+    expect(
+        "SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=1 SLURM_LOCALID=1 SLURM_STEP_TASKS_PER_NODE='2(x2)' "
+        "SLURM_NODEID=0 SLURM_STEP_NUM_NODES=2 SLURM_STEP_NODELIST='a[1-2]' colrow launch -- true",
+        2, "srun has started this program 2 times on this node");
+    expect("LWS_GROUP_SIZE=2 LWS_WORKER_INDEX=x colrow launch -- true", 1,
+           "LWS_WORKER_INDEX is \"x\" in the environment");
+    expect("PMI_SIZE=2 PMI_RANK=1 MPI_LOCALRANKID=0 MPI_LOCALNRANKS=1 colrow launch -- true", 2,
+           "2 nodes, but nothing says where node 0 is");
+}
+
+// Three nodes of one machine, of which one is not told which it is.
+static void nodes_of_one_machine(void **state)
+{
+    (void)state;
+    char command[1024], out[8192];
+    for (int i = 0; i < 2; i++) {
+        int port = 20000 + (int)getpid() % 20000 + i;
+        const char *way = i == 0 ? "--node-rank $n --master-addr localhost --master-port"
+                                 : "--rdzv-endpoint localhost";
+        snprintf(command, sizeof command,
+                 "for n in 2 1 0; do colrow launch --nnodes 3 %s%s%d -n $((n + 1)) --rdzv-id a -- "
+                 "sh -c 'echo rank $RANK.$LOCAL_RANK of $WORLD_SIZE.' & done; wait",
+                 way, i == 0 ? " " : ":", port);
+        assert_int_equal(shell(command, out, sizeof out), 0);
+        for (int r = 0; r < 6; r++) {
+            char line[32];
+            snprintf(line, sizeof line, "rank %d.", r);
+            if (!strstr(out, line))
+                fprintf(stderr, "%s\n", out);
+            assert_non_null(strstr(out, line));
+        }
+        assert_non_null(strstr(out, " of 6."));
+    }
 }
 
 // Starts launch with two ranks that run `script`; waits until both have said "ready".
@@ -153,6 +212,8 @@ int main(void)
         cmocka_unit_test(ranks_find_their_environment),
         cmocka_unit_test(the_first_failure_is_the_exit_status),
         cmocka_unit_test(wrong_use_is_explained),
+        cmocka_unit_test(nodes_from_the_environment),
+        cmocka_unit_test(nodes_of_one_machine),
         cmocka_unit_test(signals_are_passed_on),
         cmocka_unit_test(nothing_outlives_launch),
     };
