@@ -64,3 +64,8 @@ endif()
 add_executable(http_echo ${PROJECT_SOURCE_DIR}/tests/e2e/http_echo.c)
 target_link_libraries(http_echo PRIVATE ${layers} m)
 set_target_properties(http_echo PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+
+# The switch between the nodes of tests/e2e/test_cluster_*.py, with wires that delay and lose.
+add_executable(bad_wire ${PROJECT_SOURCE_DIR}/tests/e2e/bad_wire.c)
+target_link_libraries(bad_wire PRIVATE colrow_flags)
+set_target_properties(bad_wire PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

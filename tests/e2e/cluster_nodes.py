@@ -12,6 +12,7 @@ import time
 from support import COLROW, check, patience, skip
 
 SUBNET = "10.77.0"
+BUILD = os.environ.get("BUILD_DIR", os.path.dirname(COLROW))
 
 
 def ip(*arguments):
@@ -22,9 +23,12 @@ def ip(*arguments):
 
 
 class Network:
-    """`n` nodes, node i with the address 10.77.0.(i + 1) on its interface cable0; the switch is a namespace, too."""
+    """`n` nodes, node i with the address 10.77.0.(i + 1) on its interface cable0. The switch is a namespace, too; or
+    with `bad` a program whose wires delay and lose what the test says (bad_wire.c)."""
 
-    def __init__(self, n):
+    def __init__(self, n, bad=False):
+        self.bad = bad
+        self.wire = None
         self.names = [f"colrow-{os.getpid()}-{i}" for i in range(n)]
         self.switch = f"colrow-{os.getpid()}-switch"
         self.made = []
@@ -36,25 +40,51 @@ class Network:
             skip(f"no network namespaces here: {error}")
 
     def make(self):
-        for name in [self.switch, *self.names]:
+        for name in [*self.names, *([] if self.bad else [self.switch])]:
             ip("netns", "add", name)
             self.made.append(name)
+        if self.bad:
+            self.make_bad_wires()
+        else:
+            self.make_wires()
+        for i, name in enumerate(self.names):
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "cable0")
+            ip("-n", name, "link", "set", "cable0", "up")
+
+    def make_wires(self):
         ip("-n", self.switch, "link", "add", "switch0", "type", "bridge")
         ip("-n", self.switch, "link", "set", "switch0", "up")
         for i, name in enumerate(self.names):
-            ip("-n", name, "link", "set", "lo", "up")
             ip("link", "add", "cable0", "netns", name, "type", "veth", "peer", "name", f"port{i}", "netns", self.switch)
             ip("-n", self.switch, "link", "set", f"port{i}", "master", "switch0", "up")
-            ip("-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "cable0")
-            ip("-n", name, "link", "set", "cable0", "up")
-        for i in range(1, len(self.names)):  # the bridge's ports learn before anything is measured
-            subprocess.run(["ip", "netns", "exec", self.names[i], "ping", "-c1", "-W3", self.address(0)], capture_output=True)
+
+    def make_bad_wires(self):
+        program = os.path.join(BUILD, "tests", "bad_wire")
+        if not os.access(program, os.X_OK):
+            skip("build/*/tests/bad_wire is not built")
+        self.wire = subprocess.Popen([program, *self.names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.wire.stdout.readline() != "ready\n":
+            raise OSError("no /dev/net/tun")
+
+    def set(self, **wires):
+        """delay (ms), loss (percent), rate (Mbit/s, 0: any) of the bad wires, from now on."""
+        for word, number in wires.items():
+            self.tell(f"{word} {number}")
+
+    def tell(self, line):
+        self.wire.stdin.write(line + "\n")
+        self.wire.stdin.flush()
+        check(self.wire.stdout.readline() == "ok\n", f"the wire does not know: {line}")
 
     @staticmethod
     def address(i):
         return f"{SUBNET}.{i + 1}"
 
     def cut(self, i, up=False):
+        if self.bad:
+            self.tell(f"{'join' if up else 'cut'} {i}")
+            return
         ip("-n", self.switch, "link", "set", f"port{i}", "up" if up else "down")
 
     def pids(self, i):
@@ -89,6 +119,10 @@ class Network:
             ip("netns", "del", name)
             shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
         self.made = []
+        if self.wire:
+            self.wire.stdin.close()
+            self.wire.wait()
+            self.wire = None
 
 
 class Launch:
