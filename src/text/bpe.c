@@ -30,27 +30,27 @@ void bpe_fini(struct bpe *bpe)
 
 // ---- tokens ----
 
-enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, size_t length,
-                          int64_t id)
+static enum status find_chars(struct bpe *bpe)
 {
-    assert(bpe && where && (text || length == 0));
-    if (!bpe->char_ids) {
-        TRY(memory_new(BPE_CHARS, sizeof *bpe->char_ids, "the table of characters",
-                       &bpe->char_ids));
-        memset(bpe->char_ids, 0xFF, BPE_CHARS * sizeof *bpe->char_ids);
+    const struct vocabulary *v = &bpe->vocabulary;
+    TRY(memory_new(BPE_CHARS, sizeof *bpe->char_ids, "the table of characters", &bpe->char_ids));
+    memset(bpe->char_ids, 0xFF, BPE_CHARS * sizeof *bpe->char_ids);
+    for (size_t id = 0; id < v->n_ids; id++) {
+        uint32_t code;
+        size_t length = 0, bytes;
+        const char *text = vocabulary_text(v, (int32_t)id, &length);
+        if (length > 0 && length <= UTF8_BYTES_MAX &&
+            utf8_next(text, length, &code, &bytes) == UTF8_VALID && bytes == length &&
+            code < BPE_CHARS)
+            bpe->char_ids[code] = vocabulary_find(v, text, length);
     }
-    TRY(vocabulary_add(&bpe->vocabulary, where, text, length, id));
-    uint32_t code;
-    size_t bytes;
-    if (length > 0 && length <= UTF8_BYTES_MAX &&
-        utf8_next(text, length, &code, &bytes) == UTF8_VALID && bytes == length && code < BPE_CHARS)
-        bpe->char_ids[code] = (int32_t)id;
     return OK;
 }
 
 enum status bpe_vocabulary_ends(struct bpe *bpe)
 {
-    assert(bpe && bpe->n_ranks == 0); // merges come after
+    assert(bpe && bpe->n_ranks == 0 && !bpe->char_ids); // merges come after
+    TRY(find_chars(bpe));
     for (unsigned byte = 0; byte < 256 && bpe->byte_fallback; byte++) {
         char name[8];
         snprintf(name, sizeof name, "<0x%02X>", byte);

@@ -41,10 +41,8 @@ struct bpe {
 void bpe_init(struct bpe *bpe);
 void bpe_fini(struct bpe *bpe);
 
-// Building, in this order: options, tokens, bpe_vocabulary_ends(), merges in the order of their
-// rank, bpe_merges_end().
-enum status bpe_add_token(struct bpe *bpe, const char *where, const char *text, size_t length,
-                          int64_t id) STATUS_MUST_USE;
+// Building, in this order: options, tokens (into `vocabulary`), bpe_vocabulary_ends(), merges in
+// the order of their rank, bpe_merges_end().
 enum status bpe_vocabulary_ends(struct bpe *bpe) STATUS_MUST_USE;
 struct bpe_merge_text {
     const char *left, *right;

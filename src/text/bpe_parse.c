@@ -48,36 +48,10 @@ enum status bpe_parse_options(const json_t *model, const char *where, struct bpe
 
 // ---- the two large parts ----
 
-enum { BYTES_LIKELY = 24 }; // of a token, its id, marks and blanks
-
-// {"token": id, ...}
 enum status bpe_parse_vocab(struct json_reader *reader, struct bpe *bpe)
 {
-    // Ids are dense but for some padding; a table for one far away would only waste memory.
-    int64_t likely = 65536 + (int64_t)(reader->end - reader->at);
-    bpe->vocabulary.id_max = likely < TOKEN_ID_MAX ? likely : TOKEN_ID_MAX;
-    struct bytes scratch;
-    bytes_init(&scratch);
-    enum status status;
-    TRY_DONE(
-        vocabulary_expect(&bpe->vocabulary, (size_t)(reader->end - reader->at) / BYTES_LIKELY));
-    TRY_DONE(json_reader_expect(reader, '{'));
-    if (!json_reader_at(reader, '}')) {
-        do {
-            const char *token;
-            size_t length;
-            int64_t id;
-            TRY_DONE(json_reader_string(reader, &scratch, &token, &length));
-            TRY_DONE(json_reader_expect(reader, ':'));
-            TRY_DONE(json_reader_int(reader, &id));
-            TRY_DONE(bpe_add_token(bpe, reader->where, token, length, id));
-        } while (json_reader_take(reader, ','));
-    }
-    TRY_DONE(json_reader_expect(reader, '}'));
-    status = bpe_vocabulary_ends(bpe);
-done:
-    bytes_fini(&scratch);
-    return status;
+    TRY(vocabulary_parse(&bpe->vocabulary, reader));
+    return bpe_vocabulary_ends(bpe);
 }
 
 // Merges that are read but not yet added; their texts lie in the file, or in `scratch` where they

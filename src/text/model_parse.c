@@ -153,33 +153,6 @@ static enum status copy_option(const json_t *model, const char *where, const cha
     return bytes_append(out, text, length);
 }
 
-// {"token": id, ...}
-static enum status read_tokens(struct json_reader *reader, struct vocabulary *vocabulary)
-{
-    // Ids are dense but for some padding; a table for one far away would only waste memory.
-    int64_t likely = 65536 + (int64_t)(reader->end - reader->at);
-    vocabulary->id_max = likely < TOKEN_ID_MAX ? likely : TOKEN_ID_MAX;
-    struct bytes scratch;
-    bytes_init(&scratch);
-    enum status status;
-    TRY_DONE(json_reader_expect(reader, '{'));
-    if (!json_reader_at(reader, '}')) {
-        do {
-            const char *token;
-            size_t length;
-            int64_t id;
-            TRY_DONE(json_reader_string(reader, &scratch, &token, &length));
-            TRY_DONE(json_reader_expect(reader, ':'));
-            TRY_DONE(json_reader_int(reader, &id));
-            TRY_DONE(vocabulary_add(vocabulary, reader->where, token, length, id));
-        } while (json_reader_take(reader, ','));
-    }
-    status = json_reader_expect(reader, '}');
-done:
-    bytes_fini(&scratch);
-    return status;
-}
-
 static enum status word_piece_parse(const json_t *model, const char *where,
                                     struct json_reader *reader, struct word_piece *out)
 {
@@ -189,7 +162,7 @@ static enum status word_piece_parse(const json_t *model, const char *where,
         TRY(json_get_int(model, where, "max_input_chars_per_word", 0, INT64_MAX, &out->chars_max,
                          NULL));
     }
-    TRY(read_tokens(reader, &out->vocabulary));
+    TRY(vocabulary_parse(&out->vocabulary, reader));
     return word_piece_end(out);
 }
 

@@ -290,7 +290,8 @@ static enum status fill_vocabulary(const struct piece *pieces, size_t n, const c
     TRY(vocabulary_expect(&bpe->vocabulary, n));
     for (size_t i = n; i-- > 0;)
         if (vocabulary_find(&bpe->vocabulary, pieces[i].text, pieces[i].length) < 0)
-            TRY(bpe_add_token(bpe, where, pieces[i].text, pieces[i].length, (int64_t)i));
+            TRY(vocabulary_add(&bpe->vocabulary, where, pieces[i].text, pieces[i].length,
+                               (int64_t)i));
     return bpe_vocabulary_ends(bpe);
 }
 

@@ -200,14 +200,12 @@ enum status tiktoken_qwen_root(const struct tiktoken *ranks, json_t **root)
 enum status tiktoken_model(const struct tiktoken *ranks, const char *where, struct bpe *bpe)
 {
     assert(ranks && where && bpe && bpe->vocabulary.n_tokens == 0);
-    // Ranks are dense; a table for one far away would only waste memory.
-    int64_t likely = 65536 + 8 * (int64_t)ranks->n;
-    bpe->vocabulary.id_max = likely < TOKEN_ID_MAX ? likely : TOKEN_ID_MAX;
+    vocabulary_limit_ids(&bpe->vocabulary, 8 * ranks->n);
     bpe->ignore_merges = true;
     TRY(vocabulary_expect(&bpe->vocabulary, ranks->n));
     for (size_t i = 0; i < ranks->n; i++)
-        TRY(bpe_add_token(bpe, where, ranks->letters.data + ranks->ranks[i].begin,
-                          ranks->ranks[i].length, ranks->ranks[i].rank));
+        TRY(vocabulary_add(&bpe->vocabulary, where, ranks->letters.data + ranks->ranks[i].begin,
+                           ranks->ranks[i].length, ranks->ranks[i].rank));
     TRY(bpe_vocabulary_ends(bpe));
     const struct merge_rules rules = {.by_id = true};
     return make_merges(bpe, where, &rules);

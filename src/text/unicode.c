@@ -5,25 +5,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-// Ranges in order of their codes.
-struct code_range {
-    uint32_t first, last;
-};
-
-static bool in_ranges(const struct code_range *ranges, size_t n, uint32_t code)
-{
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (code > ranges[middle].last)
-            low = middle + 1;
-        else if (code < ranges[middle].first)
-            high = middle;
-        else
-            return true;
-    }
-    return false;
-}
+#include "text/unicode_tables.h"
 
 bool unicode_is_space(uint32_t code)
 {
@@ -41,7 +23,7 @@ static utf8proc_category_t category(uint32_t code)
 // As Rust's is_numeric() in tokenizers 0.23: Unicode 17, utf8proc has 15.
 bool unicode_is_number(uint32_t code)
 {
-    static const struct code_range later[] = {
+    static const struct unicode_range later[] = {
         {0x10D40, 0x10D49}, {0x116D0, 0x116E3}, {0x11BF0, 0x11BF9},
         {0x11DE0, 0x11DE9}, {0x16130, 0x16139}, {0x16D70, 0x16D79},
         {0x16FF4, 0x16FF6}, {0x1CCF0, 0x1CCF9}, {0x1E5F1, 0x1E5FA}};
@@ -49,14 +31,14 @@ bool unicode_is_number(uint32_t code)
         return code >= '0' && code <= '9';
     utf8proc_category_t c = category(code);
     return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO ||
-           in_ranges(later, sizeof later / sizeof *later, code);
+           unicode_in_ranges(later, sizeof later / sizeof *later, code);
 }
 
 // As the tables of tokenizers 0.23, which are of Unicode 8: what came later is none there, and two
 // characters were.
 bool unicode_is_punctuation(uint32_t code)
 {
-    static const struct code_range later[] = {
+    static const struct unicode_range later[] = {
         {0x61D, 0x61D},     {0x9FD, 0x9FD},     {0xA76, 0xA76},     {0xC77, 0xC77},
         {0xC84, 0xC84},     {0x1B7D, 0x1B7E},   {0x2E43, 0x2E4F},   {0x2E52, 0x2E5D},
         {0x10EAD, 0x10EAD}, {0x10F55, 0x10F59}, {0x10F86, 0x10F89}, {0x1144B, 0x1144F},
@@ -70,14 +52,14 @@ bool unicode_is_punctuation(uint32_t code)
                (code >= '[' && code <= '`') || (code >= '{' && code <= '~');
     utf8proc_category_t c = category(code);
     if (c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO)
-        return !in_ranges(later, sizeof later / sizeof *later, code);
+        return !unicode_in_ranges(later, sizeof later / sizeof *later, code);
     return code == 0x166D || code == 0x111C9;
 }
 
 // As the expressions of tokenizers 0.23, which know Unicode 16; utf8proc 2.8 knows 15.
 bool unicode_is_word(uint32_t code)
 {
-    static const struct code_range young[] = {
+    static const struct unicode_range young[] = {
         {0x897, 0x897},     {0x1C89, 0x1C8A},   {0xA7CB, 0xA7CD},   {0xA7DA, 0xA7DC},
         {0x105C0, 0x105F3}, {0x10D40, 0x10D65}, {0x10D69, 0x10D6D}, {0x10D6F, 0x10D85},
         {0x10EC2, 0x10EC4}, {0x10EFC, 0x10EFC}, {0x11380, 0x11389}, {0x1138B, 0x1138B},
@@ -96,7 +78,7 @@ bool unicode_is_word(uint32_t code)
         return true;
     utf8proc_category_t c = category(code);
     if (c == UTF8PROC_CATEGORY_CN)
-        return in_ranges(young, sizeof young / sizeof *young, code);
+        return unicode_in_ranges(young, sizeof young / sizeof *young, code);
     return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) || c == UTF8PROC_CATEGORY_PC;
 }
 
@@ -111,7 +93,7 @@ static bool is_ascii(const char *text, size_t length)
 // tokenizers 0.23 normalises by Unicode 12.0. Of later characters these have a decomposition, a
 // combining class or a composition in utf8proc's Unicode 15; there they are like unassigned ones:
 // they stay, and nothing moves across them.
-static const struct code_range later_characters[] = {
+static const struct unicode_range later_characters[] = {
     {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
     {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
     {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},   {0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},
@@ -129,7 +111,8 @@ static bool is_later(uint32_t code)
 {
     if (code < 0x7FD || (code >= 0x3300 && code < 0xA7F2)) // most text
         return false;
-    return in_ranges(later_characters, sizeof later_characters / sizeof *later_characters, code);
+    return unicode_in_ranges(later_characters, sizeof later_characters / sizeof *later_characters,
+                             code);
 }
 
 // The length of what stands before the first later character; its own length.

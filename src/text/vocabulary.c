@@ -144,6 +144,41 @@ enum status vocabulary_expect(struct vocabulary *v, size_t n)
     return wanted > v->n_slots ? grow_slots(v, wanted) : OK;
 }
 
+void vocabulary_limit_ids(struct vocabulary *v, size_t likely)
+{
+    const size_t padding = 65536;
+    v->id_max = likely < TOKEN_ID_MAX - padding ? (int64_t)(padding + likely) : TOKEN_ID_MAX;
+}
+
+enum { BYTES_LIKELY = 24 }; // of a token, its id, marks and blanks
+
+enum status vocabulary_parse(struct vocabulary *v, struct json_reader *reader)
+{
+    assert(v && reader && reader->at <= reader->end);
+    size_t bytes = (size_t)(reader->end - reader->at);
+    struct bytes scratch;
+    bytes_init(&scratch);
+    enum status status;
+    vocabulary_limit_ids(v, bytes);
+    TRY_DONE(vocabulary_expect(v, bytes / BYTES_LIKELY));
+    TRY_DONE(json_reader_expect(reader, '{'));
+    if (!json_reader_at(reader, '}')) {
+        do {
+            const char *token;
+            size_t length;
+            int64_t id;
+            TRY_DONE(json_reader_string(reader, &scratch, &token, &length));
+            TRY_DONE(json_reader_expect(reader, ':'));
+            TRY_DONE(json_reader_int(reader, &id));
+            TRY_DONE(vocabulary_add(v, reader->where, token, length, id));
+        } while (json_reader_take(reader, ','));
+    }
+    status = json_reader_expect(reader, '}');
+done:
+    bytes_fini(&scratch);
+    return status;
+}
+
 int32_t vocabulary_find(const struct vocabulary *v, const char *text, size_t length)
 {
     if (v->n_slots == 0)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/json_reader.h"
 #include "base/memory.h"
 #include "base/status.h"
 
@@ -41,6 +42,12 @@ enum status vocabulary_add(struct vocabulary *vocabulary, const char *where, con
                            size_t length, int64_t id) STATUS_MUST_USE;
 // Makes room for about `n` tokens at once: growing costs as much as adding.
 enum status vocabulary_expect(struct vocabulary *vocabulary, size_t n) STATUS_MUST_USE;
+// Ids are dense but for some padding; a table for one far away would only waste memory. `likely`:
+// as many tokens as there can be.
+void vocabulary_limit_ids(struct vocabulary *vocabulary, size_t likely);
+// {"token": id, ...}, all that is read of `reader`: limits the ids and adds the tokens.
+enum status vocabulary_parse(struct vocabulary *vocabulary,
+                             struct json_reader *reader) STATUS_MUST_USE;
 int32_t vocabulary_find(const struct vocabulary *vocabulary, const char *text,
                         size_t length); // -1: none
 // Many at once: what one of them waits for is fetched while the others are looked at.
