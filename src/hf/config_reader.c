@@ -46,26 +46,6 @@ enum status config_read_flag(const struct config_reader *reader, const char *key
     return json_get_bool(reader->root, reader->name, key, out, &found);
 }
 
-enum status config_read_layer_types(const struct config_reader *reader, int32_t n_layers,
-                                    json_t **out)
-{
-    bool found;
-    *out = NULL;
-    TRY(json_get_array(reader->root, reader->name, "layer_types", out, &found));
-    if (!found)
-        return OK;
-    if (json_array_size(*out) < (size_t)n_layers)
-        return fail(ERR_INPUT,
-                    "%s: key \"layer_types\" has %zu entries; expected one for each of the %d "
-                    "layers",
-                    reader->name, json_array_size(*out), (int)n_layers);
-    for (size_t i = 0; i < (size_t)n_layers; i++)
-        if (!json_is_string(json_array_get(*out, i)))
-            return fail(ERR_INPUT, "%s: key \"layer_types\" has %s for layer %zu; expected a text",
-                        reader->name, json_show(json_array_get(*out, i)), i);
-    return OK;
-}
-
 enum status config_expect_even(const struct config_reader *reader, const char *key, int32_t value)
 {
     if (value % 2 == 0)

@@ -41,9 +41,6 @@ enum status config_read_number(const struct config_reader *reader, const char *k
                                double most, double *out) STATUS_MUST_USE;
 enum status config_read_flag(const struct config_reader *reader, const char *key,
                              bool *out) STATUS_MUST_USE;
-// A list of one text for each layer; `*out` NULL where the key is absent or null.
-enum status config_read_layer_types(const struct config_reader *reader, int32_t n_layers,
-                                    json_t **out) STATUS_MUST_USE;
 enum status config_expect_even(const struct config_reader *reader, const char *key,
                                int32_t value) STATUS_MUST_USE;
 // Refuses weights that some tool has quantised.

@@ -77,9 +77,8 @@ static void project(const struct attending *a, const void *input)
     team_barrier(m->team);
     if (!a->config->value_is_key)
         return;
-    int begin, end;
-    team_part(a->w->run->step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
-    for (int row = begin; row < end; row++) {
+    const struct range rows = step_rows(a->w);
+    for (int row = rows.begin; row < rows.end; row++) {
         float *key = m->scratch.outputs + (size_t)row * stride + queries;
         memcpy(key + keys, key, keys * sizeof *key);
     }
@@ -155,9 +154,8 @@ static void find_squares(const struct attending *a, const struct projected *p)
         own = (struct range){0, a->config->num_key_value_heads};
     }
     float *out = shares ? m->scratch.own_squares : m->scratch.squares;
-    int begin, end;
-    team_part(run->step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
-    for (int row = begin; row < end; row++) {
+    const struct range rows = step_rows(a->w);
+    for (int row = rows.begin; row < rows.end; row++) {
         const float *x = p->rows + (size_t)row * p->stride;
         square_heads(a, x + query, range_width(heads), out + (size_t)row * stride);
         square_heads(a, x + key, range_width(own), out + (size_t)row * stride + range_width(heads));
@@ -257,15 +255,14 @@ static void heat_queries(const struct attending *a, const struct step_sequence *
     a->m->kernels->scale(query, temperature(a->config, sequence->position + token), width);
 }
 
-// Queries of a sequence's rows [begin, end): normed, rotated, and rounded as the attention wants
-// them.
+// Queries of these rows of a sequence: normed, rotated, and rounded as the attention wants them.
 static void rotate_queries_of(const struct attending *a, const struct projected *p,
-                              const struct step_sequence *sequence, int begin, int end)
+                              const struct step_sequence *sequence, struct range rows)
 {
     const struct model *m = a->m;
     int head_dim = a->config->head_dim, width = range_width(a->share->dims[DIM_ATTENDED]);
     size_t item = input_bytes(m->plan->cache);
-    for (int row = begin; row < end; row++) {
+    for (int row = rows.begin; row < rows.end; row++) {
         float *query = p->rows + (size_t)row * p->stride + p->query;
         float r = a->config->qk_norm_width == QK_NORM_WHOLE ? query_factor(a, (size_t)row) : 0;
         for (int head = 0; head * head_dim < width; head++)
@@ -282,13 +279,10 @@ static void rotate_queries_of(const struct attending *a, const struct projected 
 static void rotate_queries(const struct attending *a, const struct projected *p)
 {
     const struct step *step = a->w->run->step;
-    int begin, end;
-    team_part(step->n_rows, a->w->thread, a->w->n_threads, &begin, &end);
+    const struct range rows = step_rows(a->w);
     for (int s = 0; s < step->n_sequences; s++) {
         const struct step_sequence *q = &step->sequences[s];
-        int first = begin > q->first_row ? begin : q->first_row;
-        int last = end < q->first_row + q->n_tokens ? end : q->first_row + q->n_tokens;
-        rotate_queries_of(a, p, q, first, last);
+        rotate_queries_of(a, p, q, sequence_rows(q, rows));
     }
 }
 

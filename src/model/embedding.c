@@ -4,13 +4,11 @@
 static void look_up_row(const struct worker *w, float *out, size_t stride)
 {
     const struct model *m = w->run->model;
-    const struct range rows = m->share->dims[DIM_EMBED_ROWS];
-    int begin, end;
-    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
-    for (int row = begin; row < end; row++) {
+    const struct range rows = step_rows(w), tokens = m->share->dims[DIM_EMBED_ROWS];
+    for (int row = rows.begin; row < rows.end; row++) {
         int32_t token = w->run->step->tokens[row];
-        if (token >= rows.begin && token < rows.end)
-            panels_row(&m->weights.embed, token - rows.begin, out + (size_t)row * stride);
+        if (token >= tokens.begin && token < tokens.end)
+            panels_row(&m->weights.embed, token - tokens.begin, out + (size_t)row * stride);
     }
 }
 
@@ -46,11 +44,10 @@ static void finish_rows(const struct worker *w)
     float factor = m->plan->config.embed_multiplier;
     if (m->plan->config.round_embed_multiplier)
         factor = rounded_factor(m, factor);
-    int begin, end;
+    const struct range rows = step_rows(w);
     if (factor == 1 && norm.config->kind == NORM_NONE)
         return;
-    team_part(w->run->step->n_rows, w->thread, w->n_threads, &begin, &end);
-    for (int row = begin; row < end; row++) {
+    for (int row = rows.begin; row < rows.end; row++) {
         float *x = m->scratch.residual + (size_t)row * hidden;
         if (factor != 1)
             m->kernels->scale(x, factor, hidden);

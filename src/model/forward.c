@@ -71,14 +71,13 @@ static enum status check_step(const struct model *m, const struct step *step,
     return check_sequences(m, step);
 }
 
-// cos and sin of this thread's rows of a sequence.
-static void find_angles_of(const struct model *m, const struct step_sequence *q, int first,
-                           int last)
+// cos and sin of these rows of a sequence.
+static void find_angles_of(const struct model *m, const struct step_sequence *q, struct range rows)
 {
     for (int i = 0; i < m->plan->config.n_ropes; i++) {
         const struct rope *rope = &m->ropes[i];
         size_t half = (size_t)rope->half;
-        for (int row = first; row < last; row++)
+        for (int row = rows.begin; row < rows.end; row++)
             rope_angles(rope, q->position + (row - q->first_row), q->is_long,
                         m->scratch.cosines[i] + (size_t)row * half,
                         m->scratch.sines[i] + (size_t)row * half);
@@ -88,13 +87,10 @@ static void find_angles_of(const struct model *m, const struct step_sequence *q,
 static void find_angles(const struct worker *w)
 {
     const struct step *step = w->run->step;
-    int begin, end;
-    team_part(step->n_rows, w->thread, w->n_threads, &begin, &end);
+    const struct range rows = step_rows(w);
     for (int s = 0; s < step->n_sequences; s++) {
         const struct step_sequence *q = &step->sequences[s];
-        int first = begin > q->first_row ? begin : q->first_row;
-        int last = end < q->first_row + q->n_tokens ? end : q->first_row + q->n_tokens;
-        find_angles_of(w->run->model, q, first, last);
+        find_angles_of(w->run->model, q, sequence_rows(q, rows));
     }
 }
 
@@ -130,11 +126,10 @@ static void capture(const struct worker *w, int layer)
     if (run->status != OK || !run->results->capture || m->rank != 0)
         return;
     size_t hidden = (size_t)c->hidden_size;
-    int begin, end;
-    team_part(run->step->n_rows, w->thread, w->n_threads, &begin, &end);
+    const struct range rows = step_rows(w);
     float *out =
         run->results->capture + (size_t)layer * (size_t)run->results->capture_rows_max * hidden;
-    for (int row = begin; row < end; row++) {
+    for (int row = rows.begin; row < rows.end; row++) {
         const float *x = m->scratch.residual + (size_t)row * hidden;
         if (layer == c->num_hidden_layers)
             norm_row(m, &norm, x, COMPUTE_F32, out + (size_t)row * hidden);

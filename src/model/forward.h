@@ -120,8 +120,11 @@ void norm_row(const struct model *m, const struct stream_norm *norm, const float
 void norm_rows(const struct worker *w, int layer, const struct next_inputs *next);
 // The residual becomes its own norm before that sublayer. Barriers before and after.
 void norm_residual_itself(const struct worker *w, int layer, int sublayer);
-// This thread's part of [range.begin, range.end).
+// This thread's part of [range.begin, range.end), and of all rows of the step.
 struct range range_part(const struct worker *w, struct range range);
+struct range step_rows(const struct worker *w);
+// Which of a sequence's rows are among `rows`; may end before it begins.
+struct range sequence_rows(const struct step_sequence *sequence, struct range rows);
 // out [rows, panels.n] = input [rows, panels.k] times the panels, + bias.
 struct column_product {
     const void *input;

@@ -9,16 +9,12 @@ size_t kv_head_bytes(const struct plan *plan, const struct attention_config *att
 
 size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)
 {
-    const struct layer_config *l = model_config_layer(&plan->config, layer);
-    size_t bytes = 0;
-    for (int i = 0; i < l->n_sublayers; i++) {
-        if (l->sublayers[i].kind != MIX_ATTENTION || l->sublayers[i].attention.keys_of_earlier)
-            continue;
-        const struct range heads = plan_cut_of(plan, layer, i)->shares[rank].kv_heads;
-        bytes +=
-            (size_t)(heads.end - heads.begin) * kv_head_bytes(plan, &l->sublayers[i].attention);
-    }
-    return bytes;
+    int i = kv_sublayer(&plan->config, layer);
+    if (i < 0)
+        return 0;
+    const struct range heads = plan_cut_of(plan, layer, i)->shares[rank].kv_heads;
+    return (size_t)(heads.end - heads.begin) *
+           kv_head_bytes(plan, &model_config_layer(&plan->config, layer)->sublayers[i].attention);
 }
 
 size_t kv_page_bytes(const struct plan *plan, int rank)

@@ -5,19 +5,26 @@
 
 #include "device/kernels.h"
 
-// A layer's attention with keys of its own; NULL: it has none.
-static const struct attention_config *keys_of_layer(const struct model_config *config, int layer)
+int kv_sublayer(const struct model_config *config, int layer)
 {
     const struct layer_config *l = model_config_layer(config, layer);
     for (int i = 0; i < l->n_sublayers; i++)
         if (l->sublayers[i].kind == MIX_ATTENTION && !l->sublayers[i].attention.keys_of_earlier)
-            return &l->sublayers[i].attention;
-    return NULL;
+            return i;
+    return -1;
 }
 
-// Layers of one window; numbers of a token count, not bytes: types and ranks are all the same part.
+// NULL: it has no keys of its own.
+static const struct attention_config *keys_of_layer(const struct model_config *config, int layer)
+{
+    int i = kv_sublayer(config, layer);
+    return i < 0 ? NULL : &model_config_layer(config, layer)->sublayers[i].attention;
+}
+
+// Layers of one window.
 struct window_class {
-    int64_t window, numbers, largest; // of all its layers; of one
+    int64_t window;
+    int64_t largest; // a token's numbers of one layer, not bytes: types and ranks are all alike
     int n_layers;
 };
 struct window_classes {
@@ -51,7 +58,6 @@ static void find_classes(const struct model_config *config, struct window_classe
                 continue;
             struct window_class *class = &classes->class[class_of(classes, window_of(config, a))];
             int64_t numbers = (int64_t)a->num_key_value_heads * a->head_dim;
-            class->numbers += numbers;
             class->largest = numbers > class->largest ? numbers : class->largest;
             class->n_layers++;
         }

@@ -21,6 +21,8 @@ struct kv_layout {
     uint8_t group_of[LAYERS_MAX];   // of each layer with keys of its own
 };
 
+// Which of a layer's sublayers has keys of its own; -1: none.
+int kv_sublayer(const struct model_config *config, int layer);
 // From the config alone: all ranks and the front-end find the same.
 void kv_layout_init(struct kv_layout *layout, const struct model_config *config);
 

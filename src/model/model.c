@@ -91,12 +91,11 @@ static enum status place_keys(struct model *m)
     size_t used[KV_GROUPS_MAX] = {0};
     m->page_stride = kv_page_bytes(m->plan, m->rank);
     for (int layer = 0; layer < c->num_hidden_layers; layer++) {
-        const struct layer_config *l = model_config_layer(c, layer);
-        int group = m->plan->kv.group_of[layer];
+        int group = m->plan->kv.group_of[layer], i = kv_sublayer(c, layer);
         m->kv[layer] = (struct kv_place){.offset = used[group], .group = group};
-        for (int i = 0; i < l->n_sublayers; i++)
-            if (l->sublayers[i].kind == MIX_ATTENTION)
-                m->kv[layer].head_stride = kv_head_bytes(m->plan, &l->sublayers[i].attention);
+        if (i >= 0)
+            m->kv[layer].head_stride =
+                kv_head_bytes(m->plan, &model_config_layer(c, layer)->sublayers[i].attention);
         used[group] += kv_layer_bytes(m->plan, m->rank, layer);
     }
     return OK;

@@ -9,6 +9,18 @@ struct range range_part(const struct worker *w, struct range range)
     return (struct range){range.begin + begin, range.begin + end};
 }
 
+struct range step_rows(const struct worker *w)
+{
+    return range_part(w, (struct range){0, w->run->step->n_rows});
+}
+
+struct range sequence_rows(const struct step_sequence *sequence, struct range rows)
+{
+    int32_t first = sequence->first_row, last = first + sequence->n_tokens;
+    return (struct range){first > rows.begin ? first : rows.begin,
+                          last < rows.end ? last : rows.end};
+}
+
 static void gather_normed(const struct worker *w, int layer, void *rows)
 {
     struct run *run = w->run;
