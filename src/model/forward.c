@@ -163,6 +163,28 @@ static void run_sublayer(const struct worker *w, int layer, int sublayer)
     }
 }
 
+// The stream as the stage's first layer reads it, and what its layers read beside it.
+static void begin_stream(const struct worker *w)
+{
+    const struct model *m = w->run->model;
+    if (is_first_stage(m)) {
+        begin_part(w, -1, "embed_tokens");
+        embed_tokens(w);
+    } else {
+        receive_first_stream(w);
+    }
+    LEAVE_IF_FAILED(w);
+    find_layer_inputs(w);
+    keep_first_stream(w);
+    if (is_first_stage(m)) {
+        capture(w, 0);
+        return;
+    }
+    if (m->plan->config.layer_inputs.size)
+        team_barrier(m->team); // all have kept their rows
+    receive_stream(w);
+}
+
 static void forward_work(void *context, int thread, int n_threads)
 {
     struct worker w = {context, thread, n_threads};
@@ -170,23 +192,23 @@ static void forward_work(void *context, int thread, int n_threads)
     const struct model_config *c = &m->plan->config;
     number_mode_set();
     copy_pages(&w);
-    begin_part(&w, -1, "embed_tokens");
     find_angles(&w);
-    embed_tokens(&w);
+    begin_stream(&w);
     LEAVE_IF_FAILED(&w);
-    find_layer_inputs(&w);
-    capture(&w, 0);
+    const struct next_inputs first = first_inputs(m, m->layers.begin);
+    norm_rows(&w, m->layers.begin, &first);
     LEAVE_IF_FAILED(&w);
-    const struct next_inputs first = first_inputs(m, 0);
-    norm_rows(&w, 0, &first);
-    LEAVE_IF_FAILED(&w);
-    for (int layer = 0; layer < c->num_hidden_layers; layer++) {
+    for (int layer = m->layers.begin; layer < m->layers.end; layer++) {
         for (int i = 0; i < model_config_layer(c, layer)->n_sublayers; i++) {
             run_sublayer(&w, layer, i);
             LEAVE_IF_FAILED(&w);
         }
         capture(&w, layer + 1);
         LEAVE_IF_FAILED(&w);
+    }
+    if (!is_last_stage(m)) {
+        send_stream(&w);
+        return;
     }
     begin_part(&w, -1, "lm_head");
     compute_logits(&w);
@@ -201,7 +223,7 @@ struct canary {
 static void canary_work(void *context, int thread, int n_threads)
 {
     struct canary *canary = context;
-    struct comm *comm = canary->model->comm;
+    struct comm *comm = canary->model->world;
     (void)n_threads;
     if (thread > 0) // team_run() ends when all have been here
         return;

@@ -26,16 +26,18 @@ struct model {
     const struct share *share; // outside the layers
     const struct kernels *kernels;
     enum product_order order;
-    struct comm *comm;
+    struct comm *comm;  // of the stage
+    struct comm *world; // of all stages
     struct team *team;
-    int rank;
+    int rank, stage;     // rank: of that stage
+    struct range layers; // the stage's
     struct scratch_size size;
     int64_t kv_pages, host_pages;
 
     struct arena arena;
     struct weights weights;   // in the memory of model_options.weights
     struct rope *ropes;       // [plan->config.n_ropes]
-    struct kv_place *kv;      // [num_hidden_layers]
+    struct kv_place *kv;      // [num_hidden_layers], of the stage's layers
     const float *ones;        // as wide as any norm: the weight of one that has none
     const float *slopes;      // [query heads] ALiBi's, or NULL
     struct leaf_plan whole;   // of hidden
@@ -75,6 +77,15 @@ static inline int range_width(struct range range)
 // page_copies.c: a step's copies; ends with a barrier where there are some.
 enum status check_copies(const struct model *m, const struct step *step) STATUS_MUST_USE;
 void copy_pages(const struct worker *w);
+// pipeline.c: the stream between stages. Received into the residual (and the stream's first value
+// into where find_layer_inputs() looks for it); sent from there. Both end with a barrier; the run
+// may have failed.
+bool is_first_stage(const struct model *m);
+bool is_last_stage(const struct model *m);
+void receive_first_stream(const struct worker *w);
+void keep_first_stream(const struct worker *w);
+void receive_stream(const struct worker *w);
+void send_stream(const struct worker *w);
 // embedding.c: the residual stream's first value.
 void embed_tokens(const struct worker *w);
 float rounded_factor(const struct model *m, float factor); // to the type that is computed in

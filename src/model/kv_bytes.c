@@ -17,11 +17,12 @@ size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)
            kv_head_bytes(plan, &model_config_layer(&plan->config, layer)->sublayers[i].attention);
 }
 
-size_t kv_page_bytes(const struct plan *plan, int rank)
+size_t kv_page_bytes(const struct plan *plan, int world_rank)
 {
     size_t groups[KV_GROUPS_MAX] = {0}, most = 0;
-    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
-        groups[plan->kv.group_of[layer]] += kv_layer_bytes(plan, rank, layer);
+    const struct range layers = plan_stage_layers(plan, world_rank / plan->n_ranks);
+    for (int layer = layers.begin; layer < layers.end; layer++)
+        groups[plan->kv.group_of[layer]] += kv_layer_bytes(plan, world_rank % plan->n_ranks, layer);
     for (int i = 0; i < plan->kv.n_groups; i++)
         most = groups[i] > most ? groups[i] : most;
     return most;

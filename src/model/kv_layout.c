@@ -103,10 +103,33 @@ static void join_groups(struct kv_layout *layout)
     layout->n_groups = 1;
 }
 
-void kv_layout_init(struct kv_layout *layout, const struct model_config *config)
+// Gives a stage's layers of each class to the groups of that class, in order, to each as many as
+// one needs.
+static void fill_groups(struct kv_layout *layout, const struct model_config *config,
+                        struct window_classes *classes, const int *first_group, int begin, int end)
+{
+    int n_layers[KV_GROUPS_MAX] = {0}, used[KV_GROUPS_MAX] = {0};
+    for (int pass = 0; pass < 2; pass++) // counts, then gives
+        for (int layer = begin; layer < end; layer++) {
+            const struct attention_config *a = keys_of_layer(config, layer);
+            if (!a)
+                continue;
+            int i = class_of(classes, window_of(config, a));
+            int n_groups = first_group[i + 1] - first_group[i];
+            if (pass == 0)
+                n_layers[i]++;
+            else
+                layout->group_of[layer] =
+                    (uint8_t)(first_group[i] +
+                              used[i]++ / ((n_layers[i] + n_groups - 1) / n_groups));
+        }
+}
+
+void kv_layout_init(struct kv_layout *layout, const struct model_config *config,
+                    const int32_t *first_layer, int n_stages)
 {
     struct window_classes classes;
-    int first[KV_GROUPS_MAX] = {0}, used[KV_GROUPS_MAX] = {0};
+    int first[KV_GROUPS_MAX + 1] = {0};
     join_groups(layout);
     find_classes(config, &classes);
     int64_t page = choose_page(&classes);
@@ -118,16 +141,10 @@ void kv_layout_init(struct kv_layout *layout, const struct model_config *config)
         for (int n = groups_of_class(&classes.class[i], page); n > 0; n--)
             layout->windows[layout->n_groups++] = classes.class[i].window;
     }
+    first[classes.n] = layout->n_groups;
     assert(layout->n_groups <= KV_GROUPS_MAX);
-    for (int layer = 0; layer < config->num_hidden_layers; layer++) {
-        const struct attention_config *a = keys_of_layer(config, layer);
-        if (!a)
-            continue;
-        int i = class_of(&classes, window_of(config, a));
-        int per_page = (int)(page / classes.class[i].largest);
-        assert(per_page > 0);
-        layout->group_of[layer] = (uint8_t)(first[i] + used[i]++ / per_page);
-    }
+    for (int stage = 0; stage < n_stages; stage++)
+        fill_groups(layout, config, &classes, first, first_layer[stage], first_layer[stage + 1]);
 }
 
 int64_t kv_first_page(int64_t window, int64_t position)

@@ -5,6 +5,9 @@
 // many layers as fill a page of one size, and a sequence has a table of pages for each group. All
 // pages are alike and come from one pool. A page holds KV_PAGE_TOKENS positions of its group's
 // layers: [layers][local kv heads][keys, values].
+//
+// In a pipeline each stage has the part of every page that is of its own layers: a group has about
+// as many layers of each stage, so that no stage keeps room for layers of others.
 #ifndef COLROW_MODEL_KV_LAYOUT_H
 #define COLROW_MODEL_KV_LAYOUT_H
 
@@ -23,8 +26,9 @@ struct kv_layout {
 
 // Which of a layer's sublayers has keys of its own; -1: none.
 int kv_sublayer(const struct model_config *config, int layer);
-// From the config alone: all ranks and the front-end find the same.
-void kv_layout_init(struct kv_layout *layout, const struct model_config *config);
+// From the config and the stages' first layers alone: all ranks and the front-end find the same.
+void kv_layout_init(struct kv_layout *layout, const struct model_config *config,
+                    const int32_t *first_layer, int n_stages);
 
 // The first page that a query at `position` looks into.
 int64_t kv_first_page(int64_t window, int64_t position);

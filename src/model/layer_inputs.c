@@ -20,7 +20,7 @@ static void finish_inputs(const struct model *m, int32_t token, float *row, floa
 {
     const struct model_config *c = &m->plan->config;
     int size = c->layer_inputs.size;
-    size_t n = (size_t)c->num_hidden_layers * (size_t)size;
+    size_t n = (size_t)m->weights.inputs_projection.n; // of the stage's layers
     m->kernels->scale(row, (float)(1 / sqrt((double)c->hidden_size)), n);
     for (float *part = row; part < row + n; part += size)
         apply_norm(m, &c->layer_inputs.norm, &m->weights.inputs_norm, part, size, COMPUTE_F32,

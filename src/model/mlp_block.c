@@ -39,9 +39,10 @@ static const float *factors_of(const struct activating *a, const float *gate, si
 {
     const struct model *m = a->m;
     size_t size = (size_t)m->plan->config.layer_inputs.size,
-           layers = (size_t)m->plan->config.num_hidden_layers;
+           layers = (size_t)range_width(m->layers);
     if (a->times_layer_input)
-        return m->scratch.layer_inputs + (row * layers + (size_t)a->layer) * size + first;
+        return m->scratch.layer_inputs +
+               (row * layers + (size_t)(a->layer - m->layers.begin)) * size + first;
     return a->gated ? gate + half : NULL;
 }
 

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "device/device.h"
@@ -89,8 +90,9 @@ static enum status place_keys(struct model *m)
     const struct model_config *c = &m->plan->config;
     TRY(arena_take(&m->arena, (size_t)c->num_hidden_layers, sizeof *m->kv, &m->kv));
     size_t used[KV_GROUPS_MAX] = {0};
-    m->page_stride = kv_page_bytes(m->plan, m->rank);
-    for (int layer = 0; layer < c->num_hidden_layers; layer++) {
+    memset(m->kv, 0, (size_t)c->num_hidden_layers * sizeof *m->kv);
+    m->page_stride = kv_page_bytes(m->plan, m->stage * m->plan->n_ranks + m->rank);
+    for (int layer = m->layers.begin; layer < m->layers.end; layer++) {
         int group = m->plan->kv.group_of[layer], i = kv_sublayer(c, layer);
         m->kv[layer] = (struct kv_place){.offset = used[group], .group = group};
         if (i >= 0)
@@ -132,10 +134,12 @@ static enum status reserve_pages(struct model *m)
 static enum status reserve_scratch(struct model *m)
 {
     size_t bytes;
-    TRY(scratch_place(m->plan, m->rank, m->size, NULL, &m->scratch, &bytes));
+    TRY(scratch_place(m->plan, m->stage * m->plan->n_ranks + m->rank, m->size, NULL, &m->scratch,
+                      &bytes));
     TRY(device_memory_new(bytes, "activations", &m->scratch_memory));
     m->memory.scratch_bytes = bytes;
-    return scratch_place(m->plan, m->rank, m->size, m->scratch_memory, &m->scratch, &bytes);
+    return scratch_place(m->plan, m->stage * m->plan->n_ranks + m->rank, m->size, m->scratch_memory,
+                         &m->scratch, &bytes);
 }
 
 enum status model_open(const struct model_options *options, struct model **out)
@@ -144,10 +148,11 @@ enum status model_open(const struct model_options *options, struct model **out)
            options->team);
     *out = NULL;
     const struct plan *plan = options->plan;
+    struct comm *world = options->world ? options->world : options->comm;
     int rank = comm_rank(options->comm);
-    if (comm_size(options->comm) != plan->n_ranks)
+    if (comm_size(options->comm) != plan->n_ranks || comm_size(world) != plan_world_size(plan))
         return fail(ERR_INTERNAL, "the plan is for %d ranks; expected %d, the size of the group",
-                    plan->n_ranks, comm_size(options->comm));
+                    plan_world_size(plan), comm_size(world));
     if (options->rows_max < 1 || options->logit_rows_max < 0 ||
         options->logit_rows_max > options->rows_max || options->kv_pages < 1 ||
         options->host_pages < 0 || options->kv_pages > INT32_MAX - options->host_pages)
@@ -162,8 +167,11 @@ enum status model_open(const struct model_options *options, struct model **out)
                                       .file_bytes_read = options->weights->file_bytes_read,
                                       .weights_ns = options->weights->load_ns};
     m->rank = rank;
+    m->stage = comm_rank(world) / plan->n_ranks;
+    m->layers = plan_stage_layers(plan, m->stage);
     m->share = &plan->shares[rank];
     m->comm = options->comm;
+    m->world = world;
     m->kernels = options->kernels;
     m->order = options->order;
     m->team = options->team;

@@ -19,7 +19,7 @@ struct model_weights;
 struct model_weights_options {
     const struct plan *plan;             // borrowed for model_weights_open()
     const struct checkpoint *checkpoint; // likewise
-    int rank;
+    int rank;                            // of the whole group
     const struct kernels *kernels;
     struct team *team; // reads and packs
     // called now and then while loading with the bytes read so far; may be NULL
@@ -40,7 +40,8 @@ void model_weights_spoil(struct model_weights *weights, size_t at);
 struct model_options {
     const struct plan *plan;             // borrowed for the model's life
     const struct model_weights *weights; // borrowed for the model's life
-    struct comm *comm;                   // borrowed; comm_rank() says which share
+    struct comm *comm;  // borrowed; of the ranks of a stage: comm_rank() says which share
+    struct comm *world; // borrowed; of all stages, whose rank says which one; NULL: there is one
     const struct kernels *kernels;
     enum product_order order; // of the products' sums; ORDER_TILES only with COMPUTE_BF16
     struct team *team;        // borrowed

@@ -19,9 +19,12 @@
 enum { REDUCTION_LEAVES_DEFAULT = 8, CUTS_MAX = LAYER_KINDS_MAX * SUBLAYERS_MAX };
 
 struct plan_options {
-    int n_ranks;
-    int reduction_leaves;              // 0: REDUCTION_LEAVES_DEFAULT
-    enum compute_type compute;         // resolved dtype
+    int n_ranks;  // of a stage: tensor-parallel size
+    int n_stages; // pipeline-parallel size; 0: 1
+    // "16,16": layers of each stage; NULL: evenly
+    const char *layer_partition, *layer_partition_name; // ... and who says so, for messages
+    int reduction_leaves;                               // 0: REDUCTION_LEAVES_DEFAULT
+    enum compute_type compute;                          // resolved dtype
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
@@ -95,7 +98,9 @@ struct plan {
     struct model_config config;
     enum compute_type compute;
     enum compute_type cache; // of the KV cache, and of attention's products
-    int n_ranks;
+    int n_ranks; // of each stage; struct share and the like are by a rank's number in its stage
+    int n_stages;
+    int32_t first_layer[COMM_RANKS_MAX + 1]; // [n_stages + 1] of each stage
     int reduction_leaves;
     enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
     bool residual_sharded; // sequence_parallel: between blocks a rank has some of the tokens
@@ -139,6 +144,20 @@ struct plan {
 enum status plan_compile(const struct model_config *config, const struct plan_options *options,
                          struct plan **out) STATUS_MUST_USE;
 void plan_free(struct plan *plan); // accepts NULL
+
+// Of the whole group: rank `world_rank` is number world_rank % n_ranks of stage world_rank /
+// n_ranks.
+static inline int plan_world_size(const struct plan *plan)
+{
+    return plan->n_ranks * plan->n_stages;
+}
+static inline struct range plan_stage_layers(const struct plan *plan, int stage)
+{
+    return (struct range){plan->first_layer[stage], plan->first_layer[stage + 1]};
+}
+// The partition that COLROW_PP_LAYER_PARTITION or vLLM's variable names, and which of them; NULL:
+// none.
+const char *plan_partition_of_environment(const char **name);
 static inline const struct cut *plan_cut_of(const struct plan *plan, int layer, int sublayer)
 {
     return &plan->cuts[plan->cut_of[plan->config.layer_kind[layer]][sublayer]];
@@ -168,6 +187,8 @@ enum status plan_check_checkpoint(const struct plan *plan,
 // weights that differ is their first megabyte; ask once and tell all ranks.
 enum status plan_head_is_embed(const struct model_config *config,
                                const struct checkpoint *checkpoint, bool *out) STATUS_MUST_USE;
+// The most stages that its layers can be split into.
+int plan_stages_max(const struct model_config *config);
 // Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).
 int plan_valid_sizes(const struct model_config *config, const struct plan_options *options,
                      int *sizes, int max);
@@ -187,9 +208,9 @@ struct plan_memory {
     uint64_t kv_page_bytes;      // of each page, of which a token has one for each group
     uint64_t scratch_bytes;
 };
-enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
-                        int rows_max, int logits_rows_max, int n_threads,
+enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint,
+                        int world_rank, int rows_max, int logits_rows_max, int n_threads,
                         struct plan_memory *out) STATUS_MUST_USE;
-uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank);
+uint64_t plan_bytes_sent_per_token(const struct plan *plan, int world_rank);
 
 #endif

@@ -22,6 +22,10 @@ enum status plan_resolve_styles(struct plan *plan, const struct plan_options *op
 bool style_is_colwise(enum tp_style style); // with or without a gather behind it
 bool style_is_rowwise(enum tp_style style);
 
+// plan_stages.c: which layers are whose.
+enum status plan_split_layers(struct plan *plan,
+                              const struct plan_options *options) STATUS_MUST_USE;
+
 // plan_shares.c, in this order. The leaves of each cut's product, for any number of ranks; may be
 // done again with another number of leaves.
 enum status plan_lay_leaves(struct plan *plan, int leaves) STATUS_MUST_USE;

@@ -217,12 +217,27 @@ int plan_collectives(const struct plan *plan, int *in_layers)
     return n;
 }
 
-uint64_t plan_bytes_sent_per_token(const struct plan *plan, int rank)
+// The stream goes on to the next stage, and its first value where layers have inputs beside it.
+static uint64_t stage_bytes(const struct plan *plan, int stage)
 {
-    assert(rank >= 0 && rank < plan->n_ranks);
-    uint64_t sent = embed_bytes(plan, NULL, rank) + norm_bytes(plan, NULL, rank) +
-                    logit_bytes(plan, NULL, rank);
-    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
+    uint64_t row = (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
+    if (stage == plan->n_stages - 1)
+        return 0;
+    return (plan->residual_sharded ? row / (uint64_t)plan->n_ranks : row) +
+           (plan->config.layer_inputs.size ? row : 0);
+}
+
+uint64_t plan_bytes_sent_per_token(const struct plan *plan, int world_rank)
+{
+    assert(world_rank >= 0 && world_rank < plan_world_size(plan));
+    int rank = world_rank % plan->n_ranks, stage = world_rank / plan->n_ranks;
+    const struct range layers = plan_stage_layers(plan, stage);
+    uint64_t sent = stage_bytes(plan, stage);
+    if (stage == 0)
+        sent += embed_bytes(plan, NULL, rank);
+    if (stage == plan->n_stages - 1)
+        sent += norm_bytes(plan, NULL, rank) + logit_bytes(plan, NULL, rank);
+    for (int layer = layers.begin; layer < layers.end; layer++)
         for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++) {
             const struct cut *cut = plan_cut_of(plan, layer, i);
             sent += norm_bytes(plan, cut, rank) + gathered_bytes(plan, cut, rank) +

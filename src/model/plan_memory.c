@@ -6,24 +6,26 @@
 #include "model/scratch.h"
 #include "model/weights.h"
 
-enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
-                        int rows_max, int logits_rows_max, int n_threads, struct plan_memory *out)
+enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint,
+                        int world_rank, int rows_max, int logits_rows_max, int n_threads,
+                        struct plan_memory *out)
 {
-    assert(rank >= 0 && rank < plan->n_ranks);
+    assert(world_rank >= 0 && world_rank < plan_world_size(plan));
+    const struct range layers = plan_stage_layers(plan, world_rank / plan->n_ranks);
     struct weights_layout weights;
     struct scratch scratch;
     struct scratch_size size = {rows_max, logits_rows_max, n_threads};
     size_t scratch_bytes;
-    TRY(weights_measure(plan, checkpoint, rank, &weights));
-    TRY(scratch_place(plan, rank, size, NULL, &scratch, &scratch_bytes));
+    TRY(weights_measure(plan, checkpoint, world_rank, &weights));
+    TRY(scratch_place(plan, world_rank, size, NULL, &scratch, &scratch_bytes));
     uint64_t kv = 0;
-    for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
-        kv += kv_layer_bytes(plan, rank, layer) / KV_PAGE_TOKENS;
+    for (int layer = layers.begin; layer < layers.end; layer++)
+        kv += kv_layer_bytes(plan, world_rank % plan->n_ranks, layer) / KV_PAGE_TOKENS;
     *out = (struct plan_memory){
         .weight_bytes = weights.bytes,
         .file_bytes = weights.file_bytes,
         .kv_bytes_per_token = kv,
-        .kv_page_bytes = kv_page_bytes(plan, rank),
+        .kv_page_bytes = kv_page_bytes(plan, world_rank),
         .scratch_bytes = scratch_bytes,
     };
     return OK;

@@ -62,7 +62,7 @@ struct next_inputs inputs_after(const struct model *m, int layer, int sublayer)
     const struct next_inputs none = {{NULL, NULL}, {NULL, NULL}};
     if (sublayer + 1 < l->n_sublayers)
         return l->sublayers[sublayer + 1].parallel ? none : inputs_of(m, layer, sublayer + 1);
-    return layer + 1 < m->plan->config.num_hidden_layers ? first_inputs(m, layer + 1) : none;
+    return layer + 1 < m->layers.end ? first_inputs(m, layer + 1) : none;
 }
 
 const void *sublayer_input(const struct model *m, int layer, int sublayer)

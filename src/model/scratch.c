@@ -88,13 +88,19 @@ static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int ra
     }
 }
 
-static struct widths find_widths(const struct plan *plan, int rank)
+// Of the rank's stage.
+static size_t inputs_width(const struct plan *plan, int stage)
+{
+    return scratch_width(plan_stage_layers(plan, stage)) * (size_t)plan->config.layer_inputs.size;
+}
+
+static struct widths find_widths(const struct plan *plan, int rank, int stage)
 {
     size_t hidden = (size_t)plan->config.hidden_size;
     struct widths w = {.input = hidden};
     if (plan->n_ranks > 1 && (plan->embed_sharded || plan->residual_sharded))
         w.received = hidden;
-    w.inputs = (size_t)dim_size(&plan->config, NULL, DIM_INPUTS);
+    w.inputs = inputs_width(plan, stage);
     w.outputs = w.inputs; // rows of the table
     for (int i = 0; i < plan->n_cuts; i++) {
         const struct cut *cut = &plan->cuts[i];
@@ -140,12 +146,14 @@ static void place_angles(struct walk *w, const struct model_config *c, size_t ro
     }
 }
 
-enum status scratch_place(const struct plan *plan, int rank, struct scratch_size size, void *memory,
-                          struct scratch *out, size_t *bytes)
+enum status scratch_place(const struct plan *plan, int world_rank, struct scratch_size size,
+                          void *memory, struct scratch *out, size_t *bytes)
 {
     assert(size.rows_max > 0 && size.logit_rows_max >= 0 && size.n_threads > 0);
     struct walk w = {.memory = memory};
-    const struct widths widths = find_widths(plan, rank);
+    int stage = world_rank / plan->n_ranks;
+    const struct widths widths = find_widths(plan, world_rank % plan->n_ranks, stage);
+    bool keeps_first = widths.inputs && stage < plan->n_stages - 1;
     size_t rows = (size_t)size.rows_max, hidden = (size_t)plan->config.hidden_size,
            threads = (size_t)size.n_threads;
     out->kernel = reserve_floats(&w, threads, MATMUL_SCRATCH_BYTES, 1);
@@ -157,6 +165,7 @@ enum status scratch_place(const struct plan *plan, int rank, struct scratch_size
     out->held = widths.held ? reserve_floats(&w, rows, hidden, input_bytes(plan->compute)) : NULL;
     out->layer_inputs =
         widths.inputs ? reserve_floats(&w, rows, widths.inputs, sizeof(float)) : NULL;
+    out->first_stream = keeps_first ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->squares = out->own_squares = NULL;
     if (widths.squares) {
         out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));

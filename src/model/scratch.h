@@ -16,7 +16,9 @@ struct scratch {
     void *held;      // like `input`: of a sublayer that runs in parallel; NULL: none does
     float *own_squares,
         *squares;        // of heads, where q and k are normed whole: [rows, heads]; or NULL
-    float *layer_inputs; // [rows, layers · size]; NULL: the model has none
+    float *layer_inputs; // [rows, the stage's layers · size]; NULL: the model has none
+    float *first_stream; // [rows, hidden] the stream's first value, for the layer inputs of later
+                         // stages; NULL: there are none
     float *sums;         // [rows, hidden] what is normed before it is added; NULL: nothing is
     float *nodes;        // of row-parallel products: [nodes, rows, hidden], of two that share an
                          // all-reduce [nodes, 2, rows, hidden]
@@ -35,8 +37,8 @@ struct scratch_size {
 };
 
 // With memory NULL only `*bytes` is found.
-enum status scratch_place(const struct plan *plan, int rank, struct scratch_size size, void *memory,
-                          struct scratch *out, size_t *bytes) STATUS_MUST_USE;
+enum status scratch_place(const struct plan *plan, int world_rank, struct scratch_size size,
+                          void *memory, struct scratch *out, size_t *bytes) STATUS_MUST_USE;
 
 // Bytes of one number in `input` and `query`.
 static inline size_t input_bytes(enum compute_type type)

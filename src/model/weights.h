@@ -36,14 +36,17 @@ struct sublayer_weights {
 };
 
 struct weights {
-    struct panels embed;   // [embed rows, embed columns]
-    struct panels lm_head; // [vocab, hidden]; the embedding itself where it is tied and cut alike
+    struct panels embed; // [embed rows, embed columns]; of the first stage
+    // [vocab, hidden], of the last stage; the embedding itself where it is tied and cut alike, and
+    // there
+    struct panels lm_head;
     const float *lm_head_bias; // [vocab] or NULL
     struct norm_weights embed_norm, final_norm;
-    // of layer_inputs: [vocab_size, layers · size], [layers · size, hidden], [size]
+    // of layer_inputs, of the stage's layers: [vocab_size, layers · size], [layers · size, hidden],
+    // [size]
     struct panels inputs_table, inputs_projection;
     struct norm_weights inputs_norm;
-    struct sublayer_weights (*layers)[SUBLAYERS_MAX]; // [num_hidden_layers]
+    struct sublayer_weights (*layers)[SUBLAYERS_MAX]; // [num_hidden_layers]; filled: the stage's
 };
 
 // One slice of a tensor and its place: rows of panels, or a vector.
@@ -65,12 +68,12 @@ struct weights_layout {
 };
 
 // Measures; `checkpoint` may be NULL, as in plan_memory().
-enum status weights_measure(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
-                            struct weights_layout *out) STATUS_MUST_USE;
+enum status weights_measure(const struct plan *plan, const struct checkpoint *checkpoint,
+                            int world_rank, struct weights_layout *out) STATUS_MUST_USE;
 // Lays out `memory` (layout->bytes as measured). `out->layers` and `layout->pieces` come from the
 // arena.
-enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
-                          void *memory, struct arena *arena, struct weights *out,
+enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint,
+                          int world_rank, void *memory, struct arena *arena, struct weights *out,
                           struct weights_layout *layout) STATUS_MUST_USE;
 
 // Reads and packs all pieces on the team's threads and some more beside them, so that reading and

@@ -12,9 +12,9 @@ enum { LINE = 64, STACK_MAX = 3 };
 struct walk {
     const struct plan *plan;
     const struct checkpoint *checkpoint; // NULL: types are as the config says
-    int rank;
-    int layer, sublayer; // being placed
-    char *memory;        // NULL: only sizes
+    int rank, stage;                     // rank: of that stage
+    int layer, sublayer;                 // being placed
+    char *memory;                        // NULL: only sizes
     struct weights_layout *layout;
 };
 
@@ -36,6 +36,15 @@ struct slot_part {
     struct range rows, columns;
 };
 
+// Of what all layers have a part of, those of the stage's layers.
+static void keep_stage_inputs(const struct walk *w, enum dim dim, struct range *range)
+{
+    const struct range layers = plan_stage_layers(w->plan, w->stage);
+    int32_t size = w->plan->config.layer_inputs.size;
+    if (dim == DIM_INPUTS)
+        *range = (struct range){layers.begin * size, layers.end * size};
+}
+
 static struct slot_part find_part(const struct walk *w, enum slot slot, bool bias)
 {
     int part;
@@ -43,8 +52,11 @@ static struct slot_part find_part(const struct walk *w, enum slot slot, bool bia
         plan_find_parameter(w->plan, w->layer, w->sublayer, slot, bias, &part);
     if (!p)
         return (struct slot_part){0};
-    return (struct slot_part){p, part, p->rank_rows[w->rank * p->n_parts + part],
+    struct slot_part found = {p, part, p->rank_rows[w->rank * p->n_parts + part],
                               p->rank_columns[w->rank]};
+    keep_stage_inputs(w, slots[slot].rows, &found.rows);
+    keep_stage_inputs(w, slots[slot].columns, &found.columns);
+    return found;
 }
 
 // The tensor behind it; a parameter without a place in the checkpoint is a tied lm_head, which is
@@ -317,8 +329,9 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
 static enum status place_layers(struct walk *w, struct weights *out)
 {
     const struct model_config *c = &w->plan->config;
+    const struct range layers = plan_stage_layers(w->plan, w->stage);
     struct sublayer_weights unused = {0};
-    for (w->layer = 0; w->layer < c->num_hidden_layers; w->layer++) {
+    for (w->layer = layers.begin; w->layer < layers.end; w->layer++) {
         const struct layer_config *layer = model_config_layer(c, w->layer);
         for (w->sublayer = 0; w->sublayer < layer->n_sublayers; w->sublayer++)
             TRY(place_sublayer(w, &layer->sublayers[w->sublayer],
@@ -338,42 +351,64 @@ static enum status place_layer_inputs(struct walk *w, struct weights *out)
     return place_norm(w, &config->norm, SLOT_INPUTS_NORM, &out->inputs_norm);
 }
 
-static enum status place_all(struct walk *w, struct weights *out)
+static enum status place_first(struct walk *w, struct weights *out)
 {
-    static const enum slot embed[] = {SLOT_EMBED}, lm_head[] = {SLOT_LM_HEAD};
+    static const enum slot embed[] = {SLOT_EMBED};
+    if (w->stage > 0)
+        return OK;
     TRY(place_panels(w, embed, 1, &out->embed));
-    TRY(place_norm(w, &w->plan->config.embed_norm, SLOT_EMBED_NORM, &out->embed_norm));
-    TRY(place_layer_inputs(w, out));
-    TRY(place_layers(w, out));
+    return place_norm(w, &w->plan->config.embed_norm, SLOT_EMBED_NORM, &out->embed_norm);
+}
+
+static enum status place_last(struct walk *w, struct weights *out)
+{
+    static const enum slot lm_head[] = {SLOT_LM_HEAD};
+    if (w->stage < w->plan->n_stages - 1)
+        return OK;
     TRY(place_norm(w, &w->plan->config.final_norm, SLOT_FINAL_NORM, &out->final_norm));
     TRY(place_vector(w, lm_head, 1, true, 0, &out->lm_head_bias));
     out->lm_head = out->embed;
-    return w->plan->lm_head_is_embed ? OK : place_panels(w, lm_head, 1, &out->lm_head);
+    bool is_embed = w->plan->lm_head_is_embed && w->plan->n_stages == 1;
+    return is_embed ? OK : place_panels(w, lm_head, 1, &out->lm_head);
 }
 
-enum status weights_measure(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
-                            struct weights_layout *out)
+static enum status place_all(struct walk *w, struct weights *out)
+{
+    TRY(place_first(w, out));
+    TRY(place_layer_inputs(w, out));
+    TRY(place_layers(w, out));
+    return place_last(w, out);
+}
+
+static struct walk walk_of(const struct plan *plan, const struct checkpoint *checkpoint,
+                           int world_rank, struct weights_layout *layout)
+{
+    return (struct walk){.plan = plan,
+                         .checkpoint = checkpoint,
+                         .rank = world_rank % plan->n_ranks,
+                         .stage = world_rank / plan->n_ranks,
+                         .sublayer = -1,
+                         .layout = layout};
+}
+
+enum status weights_measure(const struct plan *plan, const struct checkpoint *checkpoint,
+                            int world_rank, struct weights_layout *out)
 {
     struct weights unused = {0};
     *out = (struct weights_layout){0};
-    struct walk w = {
-        .plan = plan, .checkpoint = checkpoint, .rank = rank, .sublayer = -1, .layout = out};
+    struct walk w = walk_of(plan, checkpoint, world_rank, out);
     return place_all(&w, &unused);
 }
 
-enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint, int rank,
-                          void *memory, struct arena *arena, struct weights *out,
+enum status weights_place(const struct plan *plan, const struct checkpoint *checkpoint,
+                          int world_rank, void *memory, struct arena *arena, struct weights *out,
                           struct weights_layout *layout)
 {
     assert(memory && checkpoint && layout->n_pieces > 0);
     size_t bytes = layout->bytes;
     struct weights_layout again = {0};
-    struct walk w = {.plan = plan,
-                     .checkpoint = checkpoint,
-                     .rank = rank,
-                     .sublayer = -1,
-                     .memory = memory,
-                     .layout = &again};
+    struct walk w = walk_of(plan, checkpoint, world_rank, &again);
+    w.memory = memory;
     *out = (struct weights){0};
     TRY(arena_take(arena, (size_t)plan->config.num_hidden_layers, sizeof *out->layers,
                    &out->layers));
