@@ -119,6 +119,11 @@ struct colrow_options {
     int launcher;
     // NULL, or a file with rules in place of tp_plan's: what they do not name is on every rank
     const char *tp_plan_replace;
+    // 1: stages, each with consecutive layers and tensor_parallel_size ranks; no bit depends on it
+    int pipeline_parallel_size;
+    // "16,16": layers of each stage; NULL: COLROW_PP_LAYER_PARTITION or VLLM_PP_LAYER_PARTITION of
+    // the environment; else evenly
+    const char *pp_layer_partition;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -350,6 +355,8 @@ struct colrow_info {
     int max_new_tokens, max_length; // of generation_config.json; 0: not said
     int prefix_caching;             // 1: on
     int64_t kv_host_pages;          // of kv_offloading_size
+    int pipeline_parallel_size;     // stages
+    int n_ranks;                    // of all stages
 };
 COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
                                       size_t struct_size);
@@ -395,6 +402,9 @@ struct colrow_rank_statistics {
     const char *last_collective; // "all-reduce"; "": none. Static
     int last_layer;              // where that was; -1: in no layer
     char last_part[32];          // "down_proj"
+    int stage;                   // of the pipeline; its rank r has number r % tensor_parallel_size
+    int first_layer, n_layers;   // of the stage
+    double stage_seconds;        // with other stages: receiving and sending the stream
 };
 COLROW_API void colrow_get_statistics_sized(const struct colrow_engine *engine,
                                             struct colrow_statistics *out, size_t struct_size);

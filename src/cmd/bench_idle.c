@@ -56,7 +56,7 @@ static double ranks_seconds(const struct colrow_engine *engine)
     struct colrow_info info;
     double total = 0;
     colrow_get_info(engine, &info);
-    for (int r = 0; r < info.tensor_parallel_size; r++) {
+    for (int r = 0; r < info.n_ranks; r++) {
         struct colrow_rank_statistics rank;
         if (colrow_get_rank_statistics(engine, r, &rank) == 0)
             total += process_seconds(rank.pid);

@@ -21,13 +21,13 @@ static void take_totals(const struct colrow_engine *engine, struct totals *out)
     *out = (struct totals){0};
     colrow_get_info(engine, &info);
     colrow_get_statistics(engine, &out->engine);
-    for (int r = 0; r < info.tensor_parallel_size; r++) {
+    for (int r = 0; r < info.n_ranks; r++) {
         struct colrow_rank_statistics rank;
         if (colrow_get_rank_statistics(engine, r, &rank) != 0)
             continue;
-        out->step += rank.step_seconds / info.tensor_parallel_size;
-        out->reduce += rank.all_reduce_seconds / info.tensor_parallel_size;
-        out->wait += rank.wait_seconds / info.tensor_parallel_size;
+        out->step += rank.step_seconds / info.n_ranks;
+        out->reduce += rank.all_reduce_seconds / info.n_ranks;
+        out->wait += rank.wait_seconds / info.n_ranks;
     }
 }
 

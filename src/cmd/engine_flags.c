@@ -33,6 +33,10 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {.kind = FLAG_HEADING, .help = "engine"},
     {FLAG_INT, "--tensor-parallel-size", "-tp --tp", AT(options.tensor_parallel_size), 1, 64, "N",
      "ranks that share the weights (default 1)"},
+    {FLAG_INT, "--pipeline-parallel-size", "-pp --pp", AT(options.pipeline_parallel_size), 1, 64,
+     "N",
+     "stages of consecutive layers, each of -tp ranks (default 1); COLROW_PP_LAYER_PARTITION=16,16 "
+     "says how many layers each has"},
     {FLAG_TEXT, "--dtype", NULL, AT(options.dtype), 0, 0, "TYPE",
      "auto, bfloat16, float16 or float32 (default auto: the checkpoint's)"},
     {FLAG_LENGTH, "--max-model-len", NULL, AT(options.max_model_len), 0, 1e9, "N",
@@ -161,7 +165,7 @@ static void say_more(const struct colrow_engine *engine)
         info.architecture, info.dtype, info.kv_cache_dtype, info.isa, info.product_order,
         info.threads_per_rank, info.threads_per_rank == 1 ? "" : "s", (long long)info.max_model_len,
         (long long)info.kv_pages, (long long)info.kv_page_tokens);
-    for (int r = 0; r < info.tensor_parallel_size; r++) {
+    for (int r = 0; r < info.n_ranks; r++) {
         struct colrow_rank_statistics rank;
         if (colrow_get_rank_statistics(engine, r, &rank) != 0)
             continue;

@@ -256,15 +256,15 @@ static enum status print_answers_json(const struct generate *g, const struct col
         json_array_append_new(outputs, item);
     }
     json_t *root = json_pack(
-        "{s:o, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}",
+        "{s:o, s:i, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}",
         "model", json_foreign(g->engine.options.model), "tensor_parallel_size",
-        info.tensor_parallel_size, "dtype", info.dtype, "isa", info.isa, "product_order",
-        info.product_order, "outputs", outputs, "statistics", "prompt_tokens",
-        (json_int_t)s.prompt_tokens, "generated_tokens", (json_int_t)s.generated_tokens,
-        "prefill_seconds", s.prefill_seconds, "decode_seconds", s.decode_seconds, "prefill_tokens",
-        (json_int_t)s.prefill_tokens, "decode_tokens", (json_int_t)s.decode_tokens, "load_seconds",
-        s.load_seconds, "steps", (json_int_t)s.steps, "preemptions", (json_int_t)s.preemptions,
-        "ranks", rank_json(engine, info.tensor_parallel_size));
+        info.tensor_parallel_size, "pipeline_parallel_size", info.pipeline_parallel_size, "dtype",
+        info.dtype, "isa", info.isa, "product_order", info.product_order, "outputs", outputs,
+        "statistics", "prompt_tokens", (json_int_t)s.prompt_tokens, "generated_tokens",
+        (json_int_t)s.generated_tokens, "prefill_seconds", s.prefill_seconds, "decode_seconds",
+        s.decode_seconds, "prefill_tokens", (json_int_t)s.prefill_tokens, "decode_tokens",
+        (json_int_t)s.decode_tokens, "load_seconds", s.load_seconds, "steps", (json_int_t)s.steps,
+        "preemptions", (json_int_t)s.preemptions, "ranks", rank_json(engine, info.n_ranks));
     return json_write(root, JSON_FIGURES, NULL);
 }
 
@@ -276,7 +276,7 @@ static void print_summary(const struct colrow_engine *engine)
     colrow_get_info(engine, &info);
     colrow_get_statistics(engine, &s);
     double reduce = 0, wait = 0, steps = 0, most = 0;
-    for (int r = 0; r < info.tensor_parallel_size; r++) {
+    for (int r = 0; r < info.n_ranks; r++) {
         struct colrow_rank_statistics rank;
         if (colrow_get_rank_statistics(engine, r, &rank) != 0)
             continue;
@@ -294,8 +294,8 @@ static void print_summary(const struct colrow_engine *engine)
             (unsigned long long)s.prompt_tokens, (unsigned long long)s.generated_tokens,
             s.prefill_seconds > 0 ? (double)s.prefill_tokens / s.prefill_seconds : 0,
             s.decode_seconds > 0 ? (double)s.decode_tokens / s.decode_seconds : 0, reduce * all,
-            reduce > 0 ? 100 * wait / reduce : 0, info.tensor_parallel_size,
-            info.tensor_parallel_size == 1 ? "" : "s", show_bytes(most), s.load_seconds);
+            reduce > 0 ? 100 * wait / reduce : 0, info.n_ranks, info.n_ranks == 1 ? "" : "s",
+            show_bytes(most), s.load_seconds);
 }
 
 static enum status prepare_answers(struct generate *g)

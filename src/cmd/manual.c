@@ -16,6 +16,8 @@ static const struct entry variables[] = {
     {"COLROW_ISA", "caps the instruction set: reference, avx2, avx512, avx512bf16 or amx"},
     {"COLROW_RANK_PROGRAM",
      "the program that ranks run, for libraries in unusual places; --rank-program wins"},
+    {"COLROW_PP_LAYER_PARTITION",
+     "16,16: layers of each pipeline stage; vLLM's VLLM_PP_LAYER_PARTITION is taken, too"},
     {"COLROW_ALL_REDUCE",
      "for measurements: oneshot, twoshot or auto (default), the shared-memory algorithm"},
     {"COLROW_STREAM_BYTES",

@@ -9,7 +9,7 @@
 #include "model/plan.h"
 
 struct plan_command {
-    int tensor_parallel_size, reduction_leaves, rows;
+    int tensor_parallel_size, pipeline_parallel_size, reduction_leaves, rows;
     const char *dtype, *kv_cache_dtype, *tp_plan, *tp_plan_replace, *explain;
     bool json, all_layers;
     int more_leaves; // that so many ranks need, where none were asked for; 0: no more than usual

@@ -70,6 +70,8 @@ static enum status read_config(struct plan_command *c)
 static enum status prepare(struct plan_command *c)
 {
     TRY(model_argument_find(&c->model));
+    if (c->pipeline_parallel_size > 0 && c->tensor_parallel_size == 0)
+        c->tensor_parallel_size = 1;
     TRY(read_config(c));
     TRY(read_rules(c));
     char path[FILE_PATH_MAX];
@@ -82,6 +84,8 @@ static enum status prepare(struct plan_command *c)
         TRY(plan_head_is_embed(&c->config, c->checkpoint, &c->options.head_is_embed));
     c->options.checkpoint = c->checkpoint;
     c->options.n_ranks = c->tensor_parallel_size;
+    c->options.n_stages = c->pipeline_parallel_size;
+    c->options.layer_partition = plan_partition_of_environment(&c->options.layer_partition_name);
     c->options.reduction_leaves = c->reduction_leaves;
     c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;
     if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
@@ -212,8 +216,8 @@ static enum status print_ranks(const struct plan_command *c, const struct plan *
                              "weights", "read",  "KV/token", "sent/token"};
     for (int i = 0; i < 9; i++)
         table_cell(&t, "%s", heading[i]);
-    for (int r = 0; r < plan->n_ranks && status == OK; r++) {
-        const struct rank_view s = view_rank(plan, r);
+    for (int r = 0; r < plan_world_size(plan) && status == OK; r++) {
+        const struct rank_view s = view_rank(plan, r % plan->n_ranks);
         struct plan_memory m;
         char text[4][40];
         status = plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m);
@@ -266,6 +270,32 @@ static enum status print_edges(const struct plan *plan)
     return OK;
 }
 
+// Of a pipeline: which layers and ranks are whose.
+static void print_stages(const struct plan *plan)
+{
+    for (int stage = 0; stage < plan->n_stages && plan->n_stages > 1; stage++) {
+        char layers[40], ranks[40];
+        int first = stage * plan->n_ranks;
+        show_range(plan_stage_layers(plan, stage), layers, sizeof layers);
+        show_range((struct range){first, first + plan->n_ranks}, ranks, sizeof ranks);
+        output_print("Stage %d: layers %s (TP=%d), rank%s %s\n", stage, layers, plan->n_ranks,
+                     plan->n_ranks == 1 ? "" : "s", ranks);
+    }
+}
+
+static json_t *stages_json(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (int stage = 0; stage < plan->n_stages; stage++) {
+        int first = stage * plan->n_ranks;
+        json_array_append_new(list,
+                              json_pack("{s:i, s:o, s:o}", "stage", stage, "layers",
+                                        range_json(plan_stage_layers(plan, stage)), "ranks",
+                                        range_json((struct range){first, first + plan->n_ranks})));
+    }
+    return list;
+}
+
 static void show_sizes(const struct plan_command *c, char *out, size_t bytes)
 {
     int sizes[COMM_RANKS_MAX], n = plan_valid_sizes(&c->config, &c->options, sizes, COMM_RANKS_MAX);
@@ -298,6 +328,7 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
         output_print(", as so many ranks need: start them with --reduction-leaves %d",
                      c->more_leaves);
     output_print("\n");
+    print_stages(plan);
     if (plan->rules_source)
         output_print("rules of %s %s colrow's own\n", plan->rules_source,
                      plan->rules_replace ? "replace" : "are laid over");
@@ -315,7 +346,7 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     TRY(print_ranks(c, plan));
     struct plan_memory one;
     uint64_t weights = 0, kv = 0, sent = 0;
-    for (int r = 0; r < plan->n_ranks; r++) {
+    for (int r = 0; r < plan_world_size(plan); r++) {
         TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &one));
         weights += one.weight_bytes;
         kv += one.kv_bytes_per_token;
@@ -382,8 +413,8 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_object_set_new(edge, "joined_per_step", json_integer(e->n_joined));
         json_array_append_new(edges, edge);
     }
-    for (int r = 0; plan && r < plan->n_ranks; r++) {
-        const struct rank_view s = view_rank(plan, r);
+    for (int r = 0; plan && r < plan_world_size(plan); r++) {
+        const struct rank_view s = view_rank(plan, r % plan->n_ranks);
         struct plan_memory m;
         TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m));
         json_array_append_new(
@@ -401,6 +432,8 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
                   "valid_tensor_parallel_sizes", valid);
     if (plan) {
         json_object_set_new(root, "tensor_parallel_size", json_integer(plan->n_ranks));
+        json_object_set_new(root, "pipeline_parallel_size", json_integer(plan->n_stages));
+        json_object_set_new(root, "stages", stages_json(plan));
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
         json_object_set_new(root, "parameter_count", json_integer(plan_count_parameters(plan)));
         json_object_set_new(root, "collectives_per_step", json_integer(plan_collectives(plan, &n)));
@@ -512,6 +545,9 @@ static int plan_main(int argc, char **argv);
 static const struct flag plan_flags[] = {
     {FLAG_INT, "--tensor-parallel-size", "-tp --tp", AT(tensor_parallel_size), 1, 64, "N",
      "ranks; without it all valid sizes are listed"},
+    {FLAG_INT, "--pipeline-parallel-size", "-pp --pp", AT(pipeline_parallel_size), 1, 64, "N",
+     "stages of so many ranks (default 1); COLROW_PP_LAYER_PARTITION=16,16 says how many layers "
+     "each has"},
     {FLAG_TEXT, "--dtype", NULL, AT(dtype), 0, 0, "TYPE",
      "auto, bfloat16, float16 or float32 (default auto)"},
     {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(kv_cache_dtype), 0, 0, "TYPE",
@@ -536,7 +572,8 @@ const struct command command_plan = {
                "each rank holds, reads, caches and sends. Reads config.json and safetensors "
                "headers, no weights.",
     .examples = "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
-                "models/demo -tp 2 --json\n  colrow plan models/demo -tp 2 --explain k_proj",
+                "models/demo -tp 2 -pp 2\n  colrow plan models/demo -tp 2 --json\n  colrow plan "
+                "models/demo -tp 2 --explain k_proj",
     .sections = {FLAG_SECTION(plan_flags, 0)},
     .run = plan_main,
 };

@@ -34,15 +34,17 @@ struct names {
 
 struct verify {
     struct engine_flags engine;
-    const char *ids_text, *tp_text, *isa_text, *chunk_text, *threads_text, *batch_text, *dtype_text,
-        *order_text;
+    const char *ids_text, *tp_text, *pp_text, *isa_text, *chunk_text, *threads_text, *batch_text,
+        *dtype_text, *order_text;
     int n_tokens, n_generate;
     bool all, json;
     const char *models[NAMES_MAX];
     int n_models;
 
-    int tp[FLAG_LIST_MAX], chunk[FLAG_LIST_MAX], threads[FLAG_LIST_MAX], batch[FLAG_LIST_MAX];
-    int n_tp, n_chunk, n_threads, n_batch;
+    int tp[FLAG_LIST_MAX], pp[FLAG_LIST_MAX], chunk[FLAG_LIST_MAX], threads[FLAG_LIST_MAX],
+        batch[FLAG_LIST_MAX];
+    int stages_max; // of the model
+    int n_tp, n_pp, n_chunk, n_threads, n_batch;
     struct names isa, dtype, order;
 
     // the group at work
@@ -101,6 +103,8 @@ static enum status read_dimensions(struct verify *v)
 {
     TRY(flags_list("--tensor-parallel-size", list_text(v, v->tp_text, "1,2,3,8", "1,2"), 1, 64,
                    v->tp, &v->n_tp));
+    TRY(flags_list("--pipeline-parallel-size", list_text(v, v->pp_text, "1", "1"), 1, 64, v->pp,
+                   &v->n_pp));
     TRY(flags_list("--max-num-batched-tokens", list_text(v, v->chunk_text, "512,7,1", "512"), 1,
                    65536, v->chunk, &v->n_chunk));
     TRY(flags_list("--threads-per-rank", list_text(v, v->threads_text, "1,2", "1"), 0, 256,
@@ -124,6 +128,7 @@ static void add_details(struct verify *v, const struct verify_layout *layout, co
     for (int i = 0; i < 3; i++)
         table_cell(&v->details, "%s", cells[i]);
     table_cell(&v->details, "%d", layout->tp);
+    table_cell(&v->details, "%d", layout->pp);
     table_cell(&v->details, "%s", layout->isa);
     table_cell(&v->details, "%d", layout->threads);
     table_cell(&v->details, "%d", layout->chunk);
@@ -144,18 +149,19 @@ static enum status check_layout(struct verify *v, const struct verify_layout *la
         v->n_different += differs;
         if (differs || !v->all)
             add_details(v, layout, text);
-        json_array_append_new(v->layouts,
-                              json_pack("{s:i, s:s, s:i, s:i, s:i, s:s}", "tensor_parallel_size",
-                                        layout->tp, "isa", layout->isa, "threads_per_rank",
-                                        layout->threads, "max_num_batched_tokens", layout->chunk,
-                                        "batch", layout->batch, "result", text));
+        json_array_append_new(
+            v->layouts,
+            json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:s}", "tensor_parallel_size", layout->tp,
+                      "pipeline_parallel_size", layout->pp, "isa", layout->isa, "threads_per_rank",
+                      layout->threads, "max_num_batched_tokens", layout->chunk, "batch",
+                      layout->batch, "result", text));
     }
     verify_run_free(&run);
     return status;
 }
 
 // With --all, sizes that the model cannot be split into are left out.
-static bool is_valid_tp(const struct verify *v, const int *sizes, int n_sizes, int tp)
+static bool is_valid_size(const struct verify *v, const int *sizes, int n_sizes, int tp)
 {
     if (!v->all)
         return true;
@@ -165,18 +171,34 @@ static bool is_valid_tp(const struct verify *v, const int *sizes, int n_sizes, i
     return false;
 }
 
+// `layout` in every split that was named, over ranks and stages.
+static enum status check_splits(struct verify *v, const int *sizes, int n_sizes,
+                                struct verify_layout *layout)
+{
+    for (int p = 0; p < v->n_pp; p++)
+        for (int t = 0; t < v->n_tp; t++) {
+            layout->tp = v->tp[t];
+            layout->pp = v->pp[p];
+            bool is_valid = is_valid_size(v, sizes, n_sizes, layout->tp) &&
+                            (!v->all || layout->pp <= v->stages_max);
+            if (is_valid)
+                TRY(check_layout(v, layout));
+        }
+    return OK;
+}
+
 static enum status check_layouts(struct verify *v, const int *sizes, int n_sizes)
 {
     for (int b = 0; b < v->n_batch; b++)
         for (int i = 0; i < v->isa.n; i++)
             for (int t = 0; t < v->n_threads; t++)
-                for (int c = 0; c < v->n_chunk; c++)
-                    for (int r = 0; r < v->n_tp; r++) {
-                        struct verify_layout layout = {v->tp[r], v->chunk[c], v->threads[t],
-                                                       v->batch[b], v->isa.items[i]};
-                        if (is_valid_tp(v, sizes, n_sizes, layout.tp))
-                            TRY(check_layout(v, &layout));
-                    }
+                for (int c = 0; c < v->n_chunk; c++) {
+                    struct verify_layout layout = {.chunk = v->chunk[c],
+                                                   .threads = v->threads[t],
+                                                   .batch = v->batch[b],
+                                                   .isa = v->isa.items[i]};
+                    TRY(check_splits(v, sizes, n_sizes, &layout));
+                }
     return OK;
 }
 
@@ -210,6 +232,7 @@ static enum status check_group(struct verify *v, const char *model, const char *
     v->stored = element_dtype_name(config.dtype);
     struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};
     int n_sizes = plan_valid_sizes(&config, &options, sizes, COMM_RANKS_MAX);
+    v->stages_max = plan_stages_max(&config);
     v->subject = (struct verify_subject){
         .engine = v->engine, .model = model, .n_ids = v->n_tokens, .n_generate = v->n_generate};
     v->subject.engine.options.dtype = dtype;
@@ -256,12 +279,12 @@ static enum status print_tables(const struct verify *v)
 
 static enum status verify_models(struct verify *v)
 {
-    static const char *const details[] = {"model",   "dtype", "order", "tp",    "isa",
-                                          "threads", "chunk", "batch", "result"};
+    static const char *const details[] = {"model", "dtype",   "order", "tp",    "pp",
+                                          "isa",   "threads", "chunk", "batch", "result"};
     static const char *const groups[] = {"model",   "stored",  "dtype", "order",
                                          "layouts", "seconds", "result"};
     TRY(read_dimensions(v));
-    for (int i = 0; i < 9; i++)
+    for (int i = 0; i < 10; i++)
         table_cell(&v->details, "%s", details[i]);
     for (int i = 0; i < 7; i++)
         table_cell(&v->groups, "%s", groups[i]);
@@ -281,6 +304,8 @@ static const struct flag verify_flags[] = {
      "longer defaults, given in brackets, and one line for all layouts of a group"},
     {FLAG_TEXT, "--tensor-parallel-size", "-tp --tp", AT(tp_text), 0, 0, "1,2,...",
      "tensor-parallel sizes (default 1,2 [1,2,3,8])"},
+    {FLAG_TEXT, "--pipeline-parallel-size", "-pp --pp", AT(pp_text), 0, 0, "1,2,...",
+     "pipeline-parallel sizes, each with each of the former (default 1)"},
     {FLAG_TEXT, "--isa", NULL, AT(isa_text), 0, 0, "NAMES",
      "reference,avx2,avx512,avx512bf16,amx (default: the best [all])"},
     {FLAG_TEXT, "--max-num-batched-tokens", "--chunks", AT(chunk_text), 0, 0, "N,...",
@@ -314,6 +339,7 @@ const struct command command_verify = {
     .examples = "  colrow verify models/demo --tp 1,2,3,4,8\n"
                 "  colrow verify models/demo --tp 1,4 --isa reference,avx2 --chunks 1,7,64 "
                 "--batches 1,16\n"
+                "  colrow verify models/demo --tp 1,2 --pp 1,2,3\n"
                 "  colrow verify models/demo --all --tokens 20 --generate 3",
     .sections = {FLAG_SECTION(verify_flags, 0),
                  {engine_flag_rows, ENGINE_FLAGS, offsetof(struct verify, engine)}},
@@ -326,7 +352,7 @@ static int verify_main(int argc, char **argv)
     bool helped;
     engine_flags_init(&v.engine);
     v.report = json_array();
-    table_init(&v.details, 9);
+    table_init(&v.details, 10);
     table_init(&v.groups, 7);
     enum status status =
         flags_parse(&command_verify, &v, argc, argv, v.models, NAMES_MAX, &v.n_models, &helped);

@@ -109,6 +109,7 @@ enum status verify_run(struct verify_subject *v, const struct verify_layout *lay
     struct engine_flags flags = v->engine;
     flags.quiet = !v->engine.verbose;
     flags.options.tensor_parallel_size = layout->tp;
+    flags.options.pipeline_parallel_size = layout->pp;
     flags.options.max_num_batched_tokens = layout->chunk;
     flags.options.threads_per_rank = layout->threads;
     flags.options.prompt_logits = 1;

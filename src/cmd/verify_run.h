@@ -12,7 +12,7 @@
 
 // What may change no bit.
 struct verify_layout {
-    int tp, chunk, threads, batch;
+    int tp, pp, chunk, threads, batch;
     const char *isa;
 };
 

@@ -112,12 +112,14 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
         shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
         shape->host_pages < 0 || limits->copies_max < 0 || shape->capture_rows_max < 0 ||
         shape->hidden_size < 1 || shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks ||
+        header->options.n_stages < 0 || n_ranks % board_stages(&header->options) != 0 ||
         header->options.first_step < 1 || header->options.kv_pages_first < 0 ||
         header->options.kv_pages_first > shape->kv_pages)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
     if (places.end != header->bytes || header->bytes > bytes ||
         !ends_within(header->options.model, FILE_PATH_MAX) ||
+        !ends_within(header->options.layer_partition, LAYER_PARTITION_BYTES) ||
         !ends_within(header->options.tp_plan, FILE_PATH_MAX))
         return fail(ERR_INTERNAL,
                     "the memory shared with the front-end has %zu bytes; expected %zu", bytes,

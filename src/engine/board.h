@@ -24,11 +24,15 @@
 #include "engine/step_plan.h"
 #include "model/step.h"
 
-enum { BOARD_VERSION = 8, BOARD_LINE = 128 }; // bytes that two writers must not share
+enum {
+    BOARD_VERSION = 9,
+    BOARD_LINE = 128,            // bytes that two writers must not share
+    LAYER_PARTITION_BYTES = 320, // of COMM_RANKS_MAX stages
+};
 
 // What sizes the board.
 struct board_shape {
-    int32_t n_ranks;
+    int32_t n_ranks; // of all stages
     struct step_limits limits;
     int64_t kv_pages, host_pages;
     int32_t vocab_size, hidden_size, num_hidden_layers;
@@ -42,11 +46,13 @@ struct board_options {
     int32_t bell_fd;     // of the rank: an eventfd; 0: none
     char model[FILE_PATH_MAX];
     char tp_plan[FILE_PATH_MAX]; // "": colrow's own for the family
-    int32_t tp_plan_replaces;    // 1: what it does not name is replicated; 0: keeps its rule
-    int32_t compute;             // enum compute_type
-    int32_t f32_cache;           // 1: keys and values in f32
-    int32_t head_is_embed;       // what plan_head_is_embed() found
-    int32_t product_order;       // enum product_order
+    int32_t n_stages; // of the pipeline; each has n_ranks / n_stages of the ranks; 0: one
+    char layer_partition[LAYER_PARTITION_BYTES]; // "16,16": layers of each; "": evenly
+    int32_t tp_plan_replaces; // 1: what it does not name is replicated; 0: keeps its rule
+    int32_t compute;          // enum compute_type
+    int32_t f32_cache;        // 1: keys and values in f32
+    int32_t head_is_embed;    // what plan_head_is_embed() found
+    int32_t product_order;    // enum product_order
     int32_t reduction_leaves;
     int32_t threads_per_rank;
     int32_t log_level;
@@ -63,6 +69,7 @@ struct board_rank {
     // so many pages, the first ones, have memory: nothing that uses them can run out of it
     _Atomic uint64_t kv_pages_touched;
     alignas(BOARD_LINE) _Atomic uint64_t step_ns, last_step_ns, all_reduce_ns, wait_ns, bytes_sent;
+    _Atomic uint64_t stage_ns;   // with other stages
     _Atomic int64_t last_end_ns; // clock_ns() when it finished its last step
 };
 
@@ -86,7 +93,8 @@ struct board {
     struct board_header *header;
     struct board_rank *ranks; // [n_ranks]
     void *plan;
-    struct step_results results; // the ranks' rows of `best` do not share cache lines
+    // the last stage's; the ranks' rows of `best` do not share cache lines
+    struct step_results results;
 };
 
 enum status board_bytes(const struct board_shape *shape, size_t *out) STATUS_MUST_USE;
@@ -96,6 +104,11 @@ enum status board_post(void *memory, const struct board_shape *shape,
 // A rank's: waits for it to be posted, checks it.
 enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check check, void *context,
                          struct board *out) STATUS_MUST_USE;
+
+static inline int32_t board_stages(const struct board_options *options)
+{
+    return options->n_stages > 0 ? options->n_stages : 1;
+}
 
 // What `done` says when every rank is loaded, and when step `number` is over.
 static inline uint64_t board_loaded(const struct board *board)

@@ -55,7 +55,8 @@ static enum status add_host_pages(const struct budget_request *request, struct b
 
 static enum status sum_up(const struct budget_request *request, struct budget *out)
 {
-    *out = (struct budget){.n_ranks = request->plan->n_ranks,
+    *out = (struct budget){.n_ranks = plan_world_size(request->plan),
+                           .n_stages = request->plan->n_stages,
                            .device = request->device,
                            .shared_bytes = request->shared_bytes,
                            .front_end_bytes = request->front_end_bytes,
@@ -64,6 +65,7 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
     out->fixed_bytes = out->shared_bytes + out->front_end_bytes;
     for (int r = 0; r < out->n_ranks; r++) {
         struct plan_memory *memory = &out->ranks[r];
+        out->layers[r] = plan_stage_layers(request->plan, r / request->plan->n_ranks);
         TRY(plan_memory(request->plan, request->checkpoint, r, request->rows_max,
                         request->logit_rows_max, request->n_threads, memory));
         out->fixed_bytes += memory->weight_bytes + memory->scratch_bytes + RANK_PROCESS_BYTES;
@@ -214,8 +216,12 @@ void budget_print(const struct budget *budget)
     uint64_t weights = 0, scratch = 0, others = budget->shared_bytes + budget->front_end_bytes;
     for (int r = 0; r < budget->n_ranks; r++) {
         const struct plan_memory *memory = &budget->ranks[r];
-        char name[24];
-        snprintf(name, sizeof name, "rank %d", r);
+        char name[64];
+        if (budget->n_stages > 1)
+            snprintf(name, sizeof name, "rank %d, layers %d-%d", r, budget->layers[r].begin,
+                     budget->layers[r].end - 1);
+        else
+            snprintf(name, sizeof name, "rank %d", r);
         add_budget_row(&table, name, memory->weight_bytes,
                        (uint64_t)(budget->kv_pages + budget->host_pages) * memory->kv_page_bytes,
                        memory->scratch_bytes, RANK_PROCESS_BYTES);
@@ -252,9 +258,10 @@ void budget_print_json(const struct budget *budget)
     for (int r = 0; r < budget->n_ranks; r++) {
         const struct plan_memory *memory = &budget->ranks[r];
         fprintf(stderr,
-                "%s{\"rank\":%d,\"weight_bytes\":%llu,\"kv_bytes\":%llu,"
+                "%s{\"rank\":%d,\"layers\":[%d,%d],\"weight_bytes\":%llu,\"kv_bytes\":%llu,"
                 "\"host_kv_bytes\":%llu,\"scratch_bytes\":%llu,\"process_bytes\":%llu}",
-                r ? "," : "", r, (unsigned long long)memory->weight_bytes,
+                r ? "," : "", r, budget->layers[r].begin, budget->layers[r].end,
+                (unsigned long long)memory->weight_bytes,
                 (unsigned long long)budget->kv_pages * memory->kv_page_bytes,
                 (unsigned long long)budget->host_pages * memory->kv_page_bytes,
                 (unsigned long long)memory->scratch_bytes, (unsigned long long)RANK_PROCESS_BYTES);

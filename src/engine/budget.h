@@ -33,7 +33,9 @@ enum { RANK_PROCESS_BYTES = 8 << 20 };
 
 struct budget {
     struct plan_memory ranks[COMM_RANKS_MAX];
-    int n_ranks;
+    int n_ranks; // of all stages
+    int n_stages;
+    struct range layers[COMM_RANKS_MAX]; // of each rank's stage
     struct device_memory device;
     uint64_t allowed_bytes; // for everything of colrow
     uint64_t fixed_bytes;   // all but pages

@@ -33,6 +33,7 @@ static void set_defaults(struct colrow_options *options)
 {
     *options = (struct colrow_options){
         .tensor_parallel_size = 1,
+        .pipeline_parallel_size = 1,
         .dtype = "auto",
         .max_num_seqs = 64,
         .max_num_batched_tokens = 512,
@@ -70,7 +71,8 @@ struct opening {
     struct checkpoint *checkpoint;
     enum compute_type compute;
     bool f32_cache;
-    bool head_is_embed;          // what plan_head_is_embed() found
+    bool head_is_embed; // what plan_head_is_embed() found
+    const char *layer_partition, *layer_partition_name;
     char tp_plan[FILE_PATH_MAX]; // a file that can be read again; "": the family's plan
     struct budget budget;
     struct crew_options crew;
@@ -125,6 +127,14 @@ static enum status check_engine_options(const struct colrow_options *o)
     if (strlen(o->model) >= FILE_PATH_MAX || (plan && strlen(plan) >= FILE_PATH_MAX))
         return fail(ERR_USAGE, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
     TRY(check_range("tensor_parallel_size", o->tensor_parallel_size, 1, COMM_RANKS_MAX));
+    TRY(check_range("pipeline_parallel_size", o->pipeline_parallel_size, 1, COMM_RANKS_MAX));
+    if (o->tensor_parallel_size > COMM_RANKS_MAX / o->pipeline_parallel_size)
+        return fail(
+            ERR_USAGE,
+            "tensor_parallel_size %d times pipeline_parallel_size %d are %d ranks; expected "
+            "at most %d",
+            o->tensor_parallel_size, o->pipeline_parallel_size,
+            o->tensor_parallel_size * o->pipeline_parallel_size, COMM_RANKS_MAX);
     TRY(check_range("max_model_len", (double)o->max_model_len, -1, POSITIONS_MAX));
     TRY(check_range("max_num_seqs", o->max_num_seqs, 1, MAX_NUM_SEQS_MAX));
     TRY(check_range("max_num_batched_tokens", o->max_num_batched_tokens, 1, BATCHED_TOKENS_MAX));
@@ -212,6 +222,18 @@ static enum status resolve_cache(struct opening *opening)
     return OK;
 }
 
+static enum status resolve_partition(struct opening *opening)
+{
+    const char *given = opening->options->pp_layer_partition;
+    opening->layer_partition_name = "pp_layer_partition";
+    opening->layer_partition =
+        given ? given : plan_partition_of_environment(&opening->layer_partition_name);
+    if (opening->layer_partition && strlen(opening->layer_partition) >= LAYER_PARTITION_BYTES)
+        return fail(ERR_USAGE, "%s is longer than %d bytes", opening->layer_partition_name,
+                    LAYER_PARTITION_BYTES - 1);
+    return OK;
+}
+
 static enum status compile_engine_plan(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -226,6 +248,9 @@ static enum status compile_engine_plan(struct opening *opening)
     enum status status = plan_compile(&engine->config,
                                       &(struct plan_options){
                                           .n_ranks = options->tensor_parallel_size,
+                                          .n_stages = options->pipeline_parallel_size,
+                                          .layer_partition = opening->layer_partition,
+                                          .layer_partition_name = opening->layer_partition_name,
                                           .reduction_leaves = options->reduction_leaves,
                                           .compute = opening->compute,
                                           .f32_cache = opening->f32_cache,
@@ -281,6 +306,7 @@ static enum status read_model(struct opening *opening)
     TRY(resolve_compute(opening));
     TRY(resolve_order(opening));
     TRY(resolve_cache(opening));
+    TRY(resolve_partition(opening));
     TRY(plan_head_is_embed(&engine->config, opening->checkpoint, &opening->head_is_embed));
     TRY(compile_engine_plan(opening));
     TRY(plan_check_checkpoint(engine->plan, opening->checkpoint));
@@ -297,7 +323,7 @@ static enum status choose_sizes(struct opening *opening)
                     "max_model_len is %lld, but %s/config.json says max_position_embeddings %lld",
                     (long long)options->max_model_len, engine->model, (long long)positions);
     engine->max_model_len = options->max_model_len > 0 ? options->max_model_len : positions;
-    int n_ranks = options->tensor_parallel_size, n_cpus = device_cpu_count();
+    int n_ranks = plan_world_size(engine->plan), n_cpus = device_cpu_count();
     engine->threads_per_rank = options->threads_per_rank;
     if (engine->threads_per_rank == 0)
         engine->threads_per_rank = n_cpus / n_ranks > TEAM_THREADS_MAX ? TEAM_THREADS_MAX
@@ -347,7 +373,7 @@ static enum status plan_memory_use(struct opening *opening)
     };
     // at most what the board will take: the pages are not counted yet
     struct board_shape shape = {
-        .n_ranks = engine->plan->n_ranks,
+        .n_ranks = plan_world_size(engine->plan),
         .limits = engine->limits,
         .kv_pages = KV_POOL_PAGES_MAX,
         .vocab_size = engine->config.vocab_size,
@@ -415,7 +441,7 @@ static enum status start_engine_ranks(struct opening *opening)
     struct colrow_engine *engine = opening->engine;
     struct crew_options *crew = &opening->crew;
     crew->shape = (struct board_shape){
-        .n_ranks = engine->plan->n_ranks,
+        .n_ranks = plan_world_size(engine->plan),
         .limits = engine->limits,
         .kv_pages = opening->budget.kv_pages,
         .host_pages = opening->budget.host_pages,
@@ -431,6 +457,7 @@ static enum status start_engine_ranks(struct opening *opening)
         .head_is_embed = opening->head_is_embed,
         .product_order = (int32_t)engine->order,
         .reduction_leaves = options->reduction_leaves,
+        .n_stages = engine->plan->n_stages,
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,
         .confinement = options->confinement != 0,
@@ -438,6 +465,9 @@ static enum status start_engine_ranks(struct opening *opening)
         .kv_pages_first = engine->pages_wanted,
         .tp_plan_replaces = options->tp_plan_replace != NULL,
     };
+    if (opening->layer_partition)
+        snprintf(to_ranks->layer_partition, sizeof to_ranks->layer_partition, "%s",
+                 opening->layer_partition);
     char program[FILE_PATH_MAX];
     if (options->launcher) {
         TRY(own_program_find(program));

@@ -35,7 +35,7 @@ static void count_step(struct colrow_engine *engine)
     struct scheduler *scheduler = &engine->scheduler;
     int64_t end_ns = 0;
     uint64_t longest_ns = 0;
-    for (int32_t r = 0; r < engine->plan->n_ranks; r++) {
+    for (int32_t r = 0; r < plan_world_size(engine->plan); r++) {
         // relaxed: ordered by `done`
         const struct board_rank *rank = crew_rank(engine->crew, r);
         int64_t rank_end = atomic_load_explicit(&rank->last_end_ns, memory_order_relaxed);

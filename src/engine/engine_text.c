@@ -168,6 +168,8 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .max_length = engine->generation.max_length,
         .prefix_caching = engine->cache && prefix_cache_retains(engine->cache),
         .kv_host_pages = engine->cache ? prefix_cache_host_pages(engine->cache) : 0,
+        .pipeline_parallel_size = engine->plan->n_stages,
+        .n_ranks = plan_world_size(engine->plan),
     };
     struct_give(out, struct_size, &info, sizeof info);
 }
@@ -237,9 +239,11 @@ static double seconds(const _Atomic uint64_t *ns)
 int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int rank,
                                      struct colrow_rank_statistics *out, size_t struct_size)
 {
-    if (rank < 0 || rank >= engine->plan->n_ranks)
-        return engine_result(
-            fail(ERR_USAGE, "rank %d; expected 0 to %d", rank, engine->plan->n_ranks - 1));
+    int n_ranks = plan_world_size(engine->plan);
+    if (rank < 0 || rank >= n_ranks)
+        return engine_result(fail(ERR_USAGE, "rank %d; expected 0 to %d", rank, n_ranks - 1));
+    int stage = rank / engine->plan->n_ranks;
+    const struct range layers = plan_stage_layers(engine->plan, stage);
     const struct board_rank *from = crew_rank(engine->crew, rank);
     int pid = (int)crew_pid(engine->crew, rank);
     uint64_t peak = pid ? device_resident_peak_bytes(pid) : 0;
@@ -263,6 +267,10 @@ int colrow_get_rank_statistics_sized(const struct colrow_engine *engine, int ran
         .collectives = flight.n_collectives,
         .last_collective = operation_name(flight.last_collective),
         .last_layer = flight.last_layer,
+        .stage = stage,
+        .first_layer = layers.begin,
+        .n_layers = layers.end - layers.begin,
+        .stage_seconds = seconds(&from->stage_ns),
     };
     memcpy(statistics.last_part, flight.last_what, sizeof statistics.last_part);
     struct_give(out, struct_size, &statistics, sizeof statistics);

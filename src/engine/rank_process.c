@@ -29,7 +29,7 @@
 // One process until the weights are there, which then is the keeper (comm/keeper.h) of those who
 // work with them, one after the other.
 struct rank {
-    int rank, n_ranks;
+    int rank, n_ranks;      // of all stages
     struct keeper *keeper;  // NULL in those
     struct board board;     // in the keeper: while loading
     struct board_rank *own; // our part of it
@@ -43,7 +43,8 @@ struct rank {
     int64_t begun_ns;
     uint64_t generation;
 
-    struct comm *comm;
+    struct comm *comm;       // of all ranks
+    struct comm *stage_comm; // of those of the own stage; the same where there is one stage
     struct team *team;
     struct model *model;
     struct rank_pages *pages;
@@ -68,13 +69,17 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
                                      const struct checkpoint *checkpoint)
 {
     const struct board_options *options = &rank->board.header->options;
+    const char *partition = options->layer_partition;
     struct tp_plan_rules rules;
     bool has_rules = options->tp_plan[0] != '\0';
     if (has_rules)
         TRY(tp_plan_file(options->tp_plan, MODEL_TYPES(config), &rules));
     enum status status = plan_compile(config,
                                       &(struct plan_options){
-                                          .n_ranks = rank->n_ranks,
+                                          .n_ranks = rank->n_ranks / board_stages(options),
+                                          .n_stages = board_stages(options),
+                                          .layer_partition = partition[0] ? partition : NULL,
+                                          .layer_partition_name = "the layer partition",
                                           .reduction_leaves = options->reduction_leaves,
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
@@ -172,7 +177,8 @@ static enum status open_rank_model(struct rank *rank)
     struct model_options options = {
         .plan = rank->plan,
         .weights = rank->weights,
-        .comm = rank->comm,
+        .comm = rank->stage_comm,
+        .world = rank->comm,
         .kernels = rank->kernels,
         .order = (enum product_order)rank->board.header->options.product_order,
         .team = rank->team,
@@ -203,6 +209,17 @@ static void confine_to(enum confinement kind, const struct rank *rank)
         log_debug("rank %d is not confined: %s", rank->rank, why);
 }
 
+static enum status join_stage(struct rank *rank)
+{
+    const struct plan *plan = rank->plan;
+    rank->stage_comm = rank->comm;
+    if (plan->n_stages == 1)
+        return OK;
+    rank->stage_comm = NULL;
+    int first = rank->rank / plan->n_ranks * plan->n_ranks;
+    return comm_split(rank->comm, first, plan->n_ranks, &rank->stage_comm);
+}
+
 static enum status join(struct rank *rank)
 {
     TRY(comm_open(&rank->comm));
@@ -216,7 +233,8 @@ static enum status join(struct rank *rank)
     TRY(memory_new(n_sequences, sizeof *rank->sequences, "step plans", &rank->sequences));
     TRY(start_team(rank));
     comm_mark(rank->comm, -1, -1, NULL);
-    TRY(comm_tune(rank->comm)); // threads sit where they will work, and nobody loads any more
+    TRY(join_stage(rank));
+    TRY(comm_tune(rank->stage_comm)); // threads sit where they will work, and nobody loads any more
     TRY(open_rank_model(rank));
     confine_to(CONFINE_RANK, rank);
     board_arrive(&rank->board, board_loaded(&rank->board));
@@ -225,8 +243,10 @@ static enum status join(struct rank *rank)
 
 static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns)
 {
-    struct comm_statistics statistics;
-    comm_statistics(rank->comm, &statistics);
+    struct comm_statistics statistics, between = {0};
+    comm_statistics(rank->stage_comm, &statistics);
+    if (rank->stage_comm != rank->comm)
+        comm_statistics(rank->comm, &between);
     int64_t end_ns = clock_ns();
     *total_ns += end_ns - begin_ns;
     PUBLISH(step_ns, (uint64_t)*total_ns);
@@ -234,7 +254,8 @@ static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns
     PUBLISH(last_end_ns, end_ns);
     PUBLISH(all_reduce_ns, (uint64_t)(statistics.seconds * 1e9));
     PUBLISH(wait_ns, (uint64_t)(statistics.wait_seconds * 1e9));
-    PUBLISH(bytes_sent, statistics.bytes_sent);
+    PUBLISH(stage_ns, (uint64_t)(between.seconds * 1e9));
+    PUBLISH(bytes_sent, statistics.bytes_sent + between.bytes_sent);
 }
 
 static void die_at_token(const struct rank *rank, const struct step *step)
@@ -318,6 +339,8 @@ static void stop_working(struct rank *rank)
     model_close(rank->model);
     team_free(rank->team);
     free(rank->sequences);
+    if (rank->stage_comm != rank->comm)
+        comm_close(rank->stage_comm);
     comm_close(rank->comm);
 }
 

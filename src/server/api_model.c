@@ -119,8 +119,12 @@ enum status api_model_open(struct api_model *model, const char *folder,
         .token_chars_max = 1,
         .created = (int64_t)time(NULL),
     };
-    snprintf(model->fingerprint, sizeof model->fingerprint, "colrow-%s-tp%d-%s-%s",
-             colrow_version(), info->tensor_parallel_size, info->dtype, info->product_order);
+    char stages[16] = "";
+    if (info->pipeline_parallel_size > 1)
+        snprintf(stages, sizeof stages, "-pp%d", info->pipeline_parallel_size);
+    snprintf(model->fingerprint, sizeof model->fingerprint, "colrow-%s-tp%d%s-%s-%s",
+             colrow_version(), info->tensor_parallel_size, stages, info->dtype,
+             info->product_order);
     enum status status = kernels_choose(&model->kernels);
     if (status == OK)
         status = read_defaults(model);

@@ -164,6 +164,10 @@ static double seconds_of_wait(const struct colrow_rank_statistics *rank)
 {
     return rank->wait_seconds;
 }
+static double seconds_between_stages(const struct colrow_rank_statistics *rank)
+{
+    return rank->stage_seconds;
+}
 static double bytes_of_reduce(const struct colrow_rank_statistics *rank)
 {
     return (double)rank->bytes_sent;
@@ -182,7 +186,11 @@ static enum status write_per_rank(const struct serve_server *server, int n_ranks
          seconds_of_wait},
         {"colrow_allreduce_seconds_total", "Time of a rank in all-reduces, waiting included.",
          seconds_of_reduce},
-        {"colrow_allreduce_bytes_total", "Bytes that a rank sent in all-reduces.", bytes_of_reduce},
+        {"colrow_allreduce_bytes_total", "Bytes that a rank sent to its peers.", bytes_of_reduce},
+        {"colrow_rank_stage_seconds_total",
+         "Time of a rank in receiving and sending the stream between pipeline stages, waiting "
+         "included: a stage that waits least is the one that the others wait for.",
+         seconds_between_stages},
     };
     struct colrow_rank_statistics rank;
     char labels[64];
@@ -333,9 +341,9 @@ static enum status write_metrics(struct serve_server *server, struct bytes *out)
     TRY(write_cache_config(server, out));
     TRY(write_server(server, out));
     TRY(write_recovery(server, out));
-    TRY(write_per_rank(server, info.tensor_parallel_size, out));
-    TRY(write_progress(server, info.tensor_parallel_size, out));
-    return write_memory(server, info.tensor_parallel_size, out);
+    TRY(write_per_rank(server, info.n_ranks, out));
+    TRY(write_progress(server, info.n_ranks, out));
+    return write_memory(server, info.n_ranks, out);
 }
 
 static void answer_metrics(struct http_exchange *exchange, void *owner)
