@@ -34,9 +34,9 @@ def everybody(pid):
 
 before = shared_memory()
 for i in range(TIMES):
-    tp = random.choice((2, 3, 4))
+    tp, pp = random.choice(((2, 1), (3, 1), (4, 1), (1, 2), (2, 2), (1, 4)))
     process = subprocess.Popen(
-        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--samples", "48", "--ignore-eos", "-tp", str(tp), "--rank-restarts", "0", "-q"],
+        [COLROW, "generate", DEMO, "-p", "Tensor parallelism", "--max-tokens", "900", "--samples", "48", "--ignore-eos", "-tp", str(tp), "-pp", str(pp), "--rank-restarts", "0", "-q"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(random.uniform(0.0, 0.6))
     ranks = everybody(process.pid)
@@ -72,8 +72,9 @@ for i in range(TIMES):
     left = [pid for pid in ranks if lives(pid)]
     check(not left, f"{i}: {name}: left processes {left}")
 # where a rank was when it died, on any number of ranks: the part of a layer that it computed, or the collective in it
-PARTS = "embed_tokens|attention|q,k,v|o_proj|mlp|gate,up|down_proj|normed rows|normed rows for lm_head|lm_head"
-PLACE = re.compile(r"was killed by signal 9 \(Killed\)( in step \d+(, layer \d+)?, (all-reduce of |all-gather of )?(" + PARTS + r"))?; the group was ended")
+PARTS = ("embed_tokens|attention|q,k,v|o_proj|mlp|gate,up|down_proj|normed rows|normed rows for lm_head|lm_head|"
+         "stream of the stage before|stream to the next stage")
+PLACE = re.compile(r"was killed by signal 9 \(Killed\)( in step \d+(, layer \d+)?, (all-reduce of |all-gather of |send of |recv of |receive of )?(" + PARTS + r"))?; the group was ended")
 EARLY = re.compile(r"was killed by signal 9 \(Killed\) (while starting|in (starting|tuning|loading)); ")
 # ... and when it had hardly begun
 for i in range(8):
@@ -89,13 +90,13 @@ for i in range(8):
     if process.returncode == 0:
         continue  # its two ranks had answered by then
     check(EARLY.search(message) or PLACE.search(message), f"a rank killed {3 * i} ms after it was started: {message!r}")
-for tp in (1, 2):
+for tp, pp in ((1, 1), (2, 1), (1, 2)):
     places = counted = 0
     wait = 0.3
     for i in range(40):
-        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "128", "--ignore-eos", "-tp", str(tp), "--rank-restarts", "0", "-q", "--json"],
+        process = subprocess.Popen([COLROW, "generate", DEMO, "-p", "Tensor", "--max-tokens", "900", "--samples", "128", "--ignore-eos", "-tp", str(tp), "-pp", str(pp), "--rank-restarts", "0", "-q", "--json"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and len(children_of(process.pid)) < tp:
+        while process.poll() is None and len(children_of(process.pid)) < tp * pp:
             time.sleep(0.005)
         time.sleep(wait + 0.01 * i)
         ranks = working(process.pid)
@@ -106,12 +107,12 @@ for tp in (1, 2):
             wait *= 0.7 if process.returncode == 0 else 1.3
             continue
         found = PLACE.search(message)
-        check(found, f"TP={tp}: a killed rank: {message!r}")
+        check(found, f"TP={tp} PP={pp}: a killed rank: {message!r}")
         places += bool(found and found.group(1))
         counted += 1
         if counted == 8:
             break
-    check(places >= 4, f"TP={tp}: {places} of {counted} sentences say where the rank was")
+    check(places >= 4, f"TP={tp} PP={pp}: {places} of {counted} sentences say where the rank was")
 check(shared_memory() == before, f"left in /dev/shm: {shared_memory() - before}")
 print(f"{TIMES} times, slowest {slowest * 1000:.0f} ms: " + ", ".join(f"{n} x {k}" for k, n in sorted(kinds.items())))
 finish("kill")
