@@ -1,5 +1,8 @@
 #include "comm/cluster_lookup.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +10,57 @@
 
 #include "base/memory.h"
 
+// A name server may let us wait for long, so a thread asks: one of our own, not getaddrinfo_a()'s,
+// which no sanitizer knows. Who comes last, the thread or the one who asked, frees.
+enum lookup_state { LOOKUP_ASKS, LOOKUP_KNOWS, LOOKUP_FORGOTTEN };
+
 struct lookup {
+    _Atomic int state;
+    int error;
     char *host, port[16];
-    struct addrinfo hints;
-    struct gaicb request;
+    struct addrinfo *addresses;
 };
+
+static void free_lookup(struct lookup *lookup)
+{
+    if (lookup->addresses)
+        freeaddrinfo(lookup->addresses);
+    free(lookup->host);
+    free(lookup);
+}
+
+static void ask_for_addresses(struct lookup *lookup, int flags)
+{
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
+    lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->addresses);
+    if (lookup->error)
+        lookup->addresses = NULL;
+}
+
+static void *run_lookup(void *context)
+{
+    struct lookup *lookup = context;
+    ask_for_addresses(lookup, 0);
+    // both: what was found is there for who sees it, and for who frees it
+    if (atomic_exchange_explicit(&lookup->state, LOOKUP_KNOWS, memory_order_acq_rel) ==
+        LOOKUP_FORGOTTEN)
+        free_lookup(lookup);
+    return NULL;
+}
+
+static int start_thread_apart(struct lookup *lookup)
+{
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&thread, NULL, run_lookup, lookup);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!error)
+        pthread_detach(thread);
+    return error;
+}
 
 enum status lookup_begin(const char *host, int port, struct lookup **out)
 {
@@ -19,41 +68,33 @@ enum status lookup_begin(const char *host, int port, struct lookup **out)
     TRY(memory_new(1, sizeof *lookup, "the lookup of a name", &lookup));
     enum status status = memory_text(host, &lookup->host);
     snprintf(lookup->port, sizeof lookup->port, "%d", port);
-    lookup->hints = (struct addrinfo){
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    lookup->request = (struct gaicb){
-        .ar_name = lookup->host, .ar_service = lookup->port, .ar_request = &lookup->hints};
-    struct gaicb *list[] = {&lookup->request};
-    if (status == OK && getaddrinfo_a(GAI_NOWAIT, list, 1, NULL))
-        status = fail(ERR_MEMORY, "cannot start looking up %s", host);
-    if (status != OK) {
-        free(lookup->host);
-        free(lookup);
-        return status;
+    if (status == OK) {
+        ask_for_addresses(lookup, AI_NUMERICHOST); // an address is known at once
+        if (!lookup->error)
+            atomic_init(&lookup->state, LOOKUP_KNOWS);
+        else if (start_thread_apart(lookup))
+            status = fail(ERR_MEMORY, "cannot start a thread to look up %s", host);
     }
-    *out = lookup;
-    return OK;
+    if (status == OK)
+        *out = lookup;
+    else
+        free_lookup(lookup);
+    return status;
 }
 
 int lookup_ready(struct lookup *lookup, const struct addrinfo **out, const char **why)
 {
-    int error = gai_error(&lookup->request);
-    if (error == EAI_INPROGRESS)
+    // acquire: pairs with the thread's release
+    if (atomic_load_explicit(&lookup->state, memory_order_acquire) != LOOKUP_KNOWS)
         return 0;
-    *out = error ? NULL : lookup->request.ar_result;
-    *why = error ? gai_strerror(error) : "";
+    *out = lookup->addresses;
+    *why = lookup->error ? gai_strerror(lookup->error) : "";
     return 1;
 }
 
 void lookup_end(struct lookup *lookup)
 {
-    if (!lookup)
-        return;
-    if (gai_error(&lookup->request) == EAI_INPROGRESS &&
-        gai_cancel(&lookup->request) != EAI_CANCELED)
-        return; // a thread of the C library still writes there
-    if (lookup->request.ar_result)
-        freeaddrinfo(lookup->request.ar_result);
-    free(lookup->host);
-    free(lookup);
+    if (lookup && atomic_exchange_explicit(&lookup->state, LOOKUP_FORGOTTEN,
+                                           memory_order_acq_rel) == LOOKUP_KNOWS)
+        free_lookup(lookup);
 }

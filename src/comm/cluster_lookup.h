@@ -11,7 +11,7 @@ struct lookup;
 enum status lookup_begin(const char *host, int port, struct lookup **out) STATUS_MUST_USE;
 // 0: not yet. Else the addresses are there, or `*why` says why not.
 int lookup_ready(struct lookup *lookup, const struct addrinfo **out, const char **why);
-// One that is still under way is forgotten, and its memory with it. Accepts NULL.
+// Never waits for one that is under way. Accepts NULL.
 void lookup_end(struct lookup *lookup);
 
 #endif
