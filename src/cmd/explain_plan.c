@@ -250,18 +250,38 @@ static void say_edge(const char *when, const struct plan_edge *edge)
     output_print("\n");
 }
 
-static void say_rank(const struct plan *plan, const struct plan_parameter *p, int rank)
+static void say_head_rows(const struct plan_parameter *p)
 {
-    char columns[40];
-    show_range(p->rank_columns[rank], columns, sizeof columns);
-    output_print("  rank %-4d  rows ", rank);
-    for (int i = 0; i < p->n_parts; i++) {
-        char rows[40];
+    output_print("  layout     head by head: of each");
+    for (int i = 0; i < p->n_parts; i++)
+        output_print("%s %d rows of %s", i ? "," : "", p->head_rows, slots[p->slots[i]].name);
+    output_print("\n");
+}
+
+static void say_rows(const struct plan_parameter *p, int rank)
+{
+    char rows[40];
+    struct range run = {0, 0};
+    const char *and = "";
+    if (p->head_rows)
+        for (; next_rows(p, rank, &run); and = " and ") {
+            show_range(run, rows, sizeof rows);
+            output_print("%s%s", and, rows);
+        }
+    for (int i = 0; i < p->n_parts && !p->head_rows; i++) {
         show_range(p->rank_rows[rank * p->n_parts + i], rows, sizeof rows);
         output_print("%s%s", i ? " and " : "", rows);
         if (p->n_parts > 1)
             output_print(" (%s)", slots[p->slots[i]].name);
     }
+}
+
+static void say_rank(const struct plan *plan, const struct plan_parameter *p, int rank)
+{
+    char columns[40];
+    show_range(p->rank_columns[rank], columns, sizeof columns);
+    output_print("  rank %-4d  rows ", rank);
+    say_rows(p, rank);
     if (!p->is_vector)
         output_print(", columns %s", columns);
     output_print(", %s\n", show_bytes((double)bytes_of_part(plan, p, rank)));
@@ -303,6 +323,8 @@ static void explain_parameter(const struct plan *plan, int at, const char *wante
     say_rule(plan, p);
     output_print("  placement  %s%s\n", placement_name(p->placement),
                  p->stored == ELEMENT_NONE ? " (tied: the embedding's rows)" : "");
+    if (p->head_rows)
+        say_head_rows(p);
     find_edges(plan, at, &edges);
     for (int i = 0; i < edges.n_before; i++)
         say_edge("before", edges.before[i]);
@@ -343,17 +365,26 @@ static json_t *edges_json(const struct plan_edge *const *edges, int n)
     return list;
 }
 
+// The parts of a fused tensor in their order, each with so many rows at a time.
+static json_t *parts_json(const struct plan_parameter *p)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < p->n_parts; i++) {
+        int rows = p->head_rows ? p->head_rows : p->part_rows[i + 1] - p->part_rows[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:i}", "name", slots[p->slots[i]].name, "rows", rows));
+    }
+    return list;
+}
+
 static json_t *ranks_json(const struct plan *plan, const struct plan_parameter *p)
 {
     json_t *ranks = json_array();
-    for (int rank = 0; rank < plan->n_ranks; rank++) {
-        json_t *rows = json_array();
-        for (int i = 0; i < p->n_parts; i++)
-            json_array_append_new(rows, range_json(p->rank_rows[rank * p->n_parts + i]));
-        json_array_append_new(ranks, json_pack("{s:i, s:o, s:o, s:I}", "rank", rank, "rows", rows,
-                                               "columns", range_json(p->rank_columns[rank]),
-                                               "bytes", (json_int_t)bytes_of_part(plan, p, rank)));
-    }
+    for (int rank = 0; rank < plan->n_ranks; rank++)
+        json_array_append_new(ranks, json_pack("{s:i, s:o, s:o, s:I}", "rank", rank, "rows",
+                                               row_ranges_json(p, rank), "columns",
+                                               range_json(p->rank_columns[rank]), "bytes",
+                                               (json_int_t)bytes_of_part(plan, p, rank)));
     return ranks;
 }
 
@@ -368,13 +399,14 @@ enum status explain_plan_json(const struct plan *plan, const char *wanted)
             continue;
         find_edges(plan, i, &edges);
         json_array_append_new(
-            list,
-            json_pack("{s:s, s:s?, s:o, s:s, s:s, s:o, s:o, s:o}", "name", p->name, "rule", p->rule,
-                      "source", p->rule ? json_foreign(plan->rules_source) : json_string("default"),
-                      "style", p->style == TP_NONE ? "replicate" : tp_style_name(p->style),
-                      "placement", placement_name(p->placement), "before",
-                      edges_json(edges.before, edges.n_before), "after",
-                      edges_json(edges.after, edges.n_after), "ranks", ranks_json(plan, p)));
+            list, json_pack("{s:s, s:s?, s:o, s:s, s:s, s:o, s:o, s:o, s:o}", "name", p->name,
+                            "rule", p->rule, "source",
+                            p->rule ? json_foreign(plan->rules_source) : json_string("default"),
+                            "style", p->style == TP_NONE ? "replicate" : tp_style_name(p->style),
+                            "placement", placement_name(p->placement), "before",
+                            edges_json(edges.before, edges.n_before), "after",
+                            edges_json(edges.after, edges.n_after), "ranks", ranks_json(plan, p),
+                            "parts", parts_json(p)));
     }
     return json_write(list, JSON_INDENT(2), NULL);
 }

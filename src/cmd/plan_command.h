@@ -23,6 +23,11 @@ struct plan_command {
 // show_plan.c: "7", or "0-6"
 void show_range(struct range r, char *out, size_t bytes);
 json_t *range_json(struct range r);
+// The rows of a rank in a tensor that is fused by head: the next run of them. Begins with {0, 0};
+// false: there are no more.
+bool next_rows(const struct plan_parameter *p, int rank, struct range *run);
+// Ranges in the tensor, one for each fused part; where it is fused by head, of what lies together.
+json_t *row_ranges_json(const struct plan_parameter *p, int rank);
 // "[4096, 1024]", of a vector "[4096]"
 void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes);
 // The bytes of a rank's part in the checkpoint.

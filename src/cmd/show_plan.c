@@ -130,16 +130,32 @@ static int rows_of_parts(const struct plan_parameter *p, int rank)
     return rows;
 }
 
-// [begin, end), or a list of one for each fused part.
+bool next_rows(const struct plan_parameter *p, int rank, struct range *run)
+{
+    int32_t rows = (int32_t)p->rows, begin = run->end;
+    while (begin < rows && !plan_has_row(p, rank, begin))
+        begin++;
+    *run = (struct range){begin, begin};
+    while (run->end < rows && plan_has_row(p, rank, run->end))
+        run->end++;
+    return run->end > begin;
+}
+
+json_t *row_ranges_json(const struct plan_parameter *p, int rank)
+{
+    json_t *list = json_array();
+    struct range run = {0, 0};
+    if (p->head_rows)
+        while (next_rows(p, rank, &run))
+            json_array_append_new(list, range_json(run));
+    for (int i = 0; i < p->n_parts && !p->head_rows; i++)
+        json_array_append_new(list, range_json(p->rank_rows[rank * p->n_parts + i]));
+    return list;
+}
+
 static json_t *rows_json(const struct plan_parameter *p, int rank)
 {
-    const struct range *rows = &p->rank_rows[rank * p->n_parts];
-    if (p->n_parts == 1)
-        return range_json(rows[0]);
-    json_t *list = json_array();
-    for (int i = 0; i < p->n_parts; i++)
-        json_array_append_new(list, range_json(rows[i]));
-    return list;
+    return p->n_parts == 1 ? range_json(p->rank_rows[rank]) : row_ranges_json(p, rank);
 }
 
 static enum status print_parameters(const struct plan_command *c, const struct plan *plan)

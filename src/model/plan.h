@@ -79,7 +79,8 @@ struct plan_parameter {
     enum slot slots[FUSED_MAX];
     int32_t part_rows[FUSED_MAX + 1]; // where each begins; the last one is `rows`
     // Which rows and columns: [n_ranks * n_parts], [n_ranks]; out of the plan's arena. Rows count
-    // from the tensor's first, as if parts lay one behind the other: plan_rows_of().
+    // from the tensor's first, as if parts lay one behind the other: plan_rows_of(),
+    // plan_has_row().
     const struct range *rank_rows, *rank_columns;
 };
 
@@ -175,6 +176,8 @@ static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
            (cut->query == TP_COLWISE_GATHER_OUTPUT || cut->key == TP_COLWISE_GATHER_OUTPUT ||
             cut->value == TP_COLWISE_GATHER_OUTPUT || cut->gate_up == TP_COLWISE_GATHER_OUTPUT);
 }
+// Whether a rank has a row, by its place in the tensor. Of parameters that are one tensor.
+bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row);
 // The name of one of a parameter's n_tensors.
 void plan_tensor_name(const struct plan_parameter *p, int number, char *out, size_t room);
 // Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing

@@ -210,6 +210,21 @@ struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t 
     return rows;
 }
 
+bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row)
+{
+    assert(p->n_tensors == 1 && row >= 0 && row < p->rows);
+    int part = 0;
+    if (p->head_rows) {
+        int64_t block = row / p->head_rows;
+        part = (int)(block % p->n_parts);
+        row = p->part_rows[part] + block / p->n_parts * p->head_rows + row % p->head_rows;
+    }
+    while (row >= p->part_rows[part + 1])
+        part++;
+    const struct range has = p->rank_rows[rank * p->n_parts + part];
+    return row >= has.begin && row < has.end;
+}
+
 static const struct plan_parameter *find_between(const struct plan *plan, int begin, int end,
                                                  int sublayer, enum slot slot, bool bias, int *part)
 {

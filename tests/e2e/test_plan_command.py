@@ -92,6 +92,14 @@ def check_explanations(folder):
     check((one["rule"], one["style"], one["placement"]) ==
           ("model.layers.*.self_attn.k_proj.weight", "replicate", "replicate"), "--explain --json")
     check([edge["action"] for edge in one["after"]] == ["nothing"] and len(one["ranks"]) == 2, "--explain --json: edges")
+    path = os.path.join(GOLDENS, "gpt-neox")
+    if os.path.exists(path):
+        text = plan_of(path, "-tp", 2, "--explain", "query_key_value.weight")
+        check("head by head: of each 16 rows of q_proj, 16 rows of k_proj, 16 rows of v_proj" in text, "--explain by head")
+        check("rows 0-95, columns" in text and "rows 96-191, columns" in text, "--explain by head: rows of ranks")
+        (one, *_) = json.loads(plan_of(path, "-tp", 2, "--explain", "query_key_value.weight", "--json"))
+        check([rank["rows"] for rank in one["ranks"]] == [[[0, 96]], [[96, 192]]], "--explain --json by head")
+        check(one["parts"][1] == {"name": "k_proj", "rows": 16}, "--explain --json: parts")
     done = run("plan", DEMO, "-tp", 2, "--explain", "self_atn.k_prj")
     check(done.returncode == 2 and "model.layers.*.self_attn.k_proj.weight" in done.stderr, "--explain of a wrong name")
     check(run("plan", DEMO, "--explain", "k_proj").returncode == 2, "--explain without a size")

@@ -235,6 +235,18 @@ static void check_place(const struct plan_parameter *p, int part, int row, int t
     assert_int_equal(rows.count, count);
 }
 
+// Each row of the tensor is the rank's that has it in some part, and no other's.
+static void check_owners(const struct plan_parameter *p)
+{
+    for (int part = 0; part < p->n_parts; part++)
+        for (int64_t row = p->part_rows[part]; row < p->part_rows[part + 1]; row++)
+            for (int rank = 0; rank < 2; rank++) {
+                const struct range has = p->rank_rows[rank * p->n_parts + part];
+                assert_int_equal(plan_has_row(p, rank, plan_rows_of(p, part, row).row),
+                                 row >= has.begin && row < has.end);
+            }
+}
+
 static void rows_fused_by_head(void **state)
 {
     (void)state;
@@ -250,6 +262,8 @@ static void rows_fused_by_head(void **state)
         check_place(p, 2, 0, 0, 16, 8);
         check_place(p, 1, 8, 0, 24 + 8, 8);
         check_place(p, 2, 63, 0, 7 * 24 + 16 + 7, 1);
+        check_owners(p);
+        assert_true(plan_has_row(p, 0, 4 * 24 - 1) && plan_has_row(p, 1, 4 * 24));
     }
     plan_free(plan);
 }
