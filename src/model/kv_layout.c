@@ -115,13 +115,14 @@ static void fill_groups(struct kv_layout *layout, const struct model_config *con
             if (!a)
                 continue;
             int i = class_of(classes, window_of(config, a));
-            int n_groups = first_group[i + 1] - first_group[i];
-            if (pass == 0)
+            if (pass == 0) {
                 n_layers[i]++;
-            else
-                layout->group_of[layer] =
-                    (uint8_t)(first_group[i] +
-                              used[i]++ / ((n_layers[i] + n_groups - 1) / n_groups));
+                continue;
+            }
+            int n_groups = first_group[i + 1] - first_group[i];
+            assert(n_groups > 0 && n_layers[i] > 0);
+            int per_group = (n_layers[i] + n_groups - 1) / n_groups;
+            layout->group_of[layer] = (uint8_t)(first_group[i] + used[i]++ / per_group);
         }
 }
 

@@ -100,9 +100,11 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
         p->rows += dim_size(&plan->config, sublayer, slots[row->slots[i]].rows);
     }
     p->part_rows[row->n_slots] = (int32_t)p->rows;
+    bool each_head = strchr(row->name, '*') != NULL;
+    assert(sublayer || !(row->by_head || each_head));
     if (row->by_head)
         p->head_rows = sublayer->attention.head_dim;
-    if (strchr(row->name, '*'))
+    if (each_head)
         p->n_tensors = (int)(p->rows / sublayer->attention.head_dim);
     p->columns = p->is_vector ? 1 : dim_size(&plan->config, sublayer, slots[row->slots[0]].columns);
     p->rank_rows = parts->rows;

@@ -11,8 +11,9 @@ enum { LEAF_UNIT = 2 }; // columns: a product's k goes in pairs
 // them.
 static void attention_bounds(const struct attention_config *c, int leaves, int32_t *bounds)
 {
-    int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads,
-            per_group = heads / groups;
+    int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads;
+    assert(groups > 0 && leaves > 0);
+    int64_t per_group = heads / groups;
     if (groups >= leaves) {
         for (int64_t i = 0; i <= leaves; i++)
             bounds[i] = (int32_t)(per_group * (i * groups / leaves) * c->head_dim);

@@ -251,7 +251,7 @@ static enum status check_biases(const struct resolving *r)
         if (!bias->bias || !r->out->rule[i] || plain(r->out->style[i]) == TP_REPLICATE)
             continue;
         weight = family_row(r->family, bias->sublayer, bias->slots[0], false);
-        assert(weight);
+        assert(weight && r->rules); // it is one of theirs
         if (plain(r->out->style[i]) == plain(r->out->style[index_of(r, weight)]))
             continue;
         char text[256], label[64];

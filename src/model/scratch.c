@@ -58,6 +58,7 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
 {
     const struct range *dims = cut->shares[rank].dims;
     const struct attention_config *a = &cut->sublayer->attention;
+    size_t heads = (size_t)a->num_attention_heads, kv_heads = (size_t)a->num_key_value_heads;
     size_t attended = scratch_width(dims[DIM_ATTENDED]);
     w->query = most_floats(w->query, attended);
     w->input = most_floats(w->input, attended);
@@ -65,13 +66,11 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
         most_floats(w->outputs, scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
                                     scratch_width(dims[DIM_VALUE]));
     if (a->qk_norm_width == QK_NORM_WHOLE) {
-        w->squares =
-            most_floats(w->squares, (size_t)(a->num_attention_heads + a->num_key_value_heads));
+        w->squares = most_floats(w->squares, heads + kv_heads);
         w->received = most_floats(w->received, w->squares);
     }
     if (cut_gathers(plan, cut)) {
-        size_t heads = (size_t)(a->num_attention_heads + 2 * a->num_key_value_heads);
-        w->gathered = most_floats(w->gathered, heads * (size_t)a->head_dim);
+        w->gathered = most_floats(w->gathered, (heads + 2 * kv_heads) * (size_t)a->head_dim);
         widen_for_gathering(plan, cut, w);
     }
 }

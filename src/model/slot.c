@@ -118,6 +118,7 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
                  enum dim dim)
 {
     const struct attention_config *a = sublayer ? &sublayer->attention : NULL;
+    assert(sublayer || dim <= DIM_LAYER_INPUTS);
     switch (dim) {
     case DIM_ONE:
         return 1;

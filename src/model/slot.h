@@ -46,7 +46,7 @@ enum dim {
     DIM_EMBED_COLUMNS,
     DIM_INPUTS_ROWS,  // of the table of layer_inputs
     DIM_INPUTS,       // of all layers
-    DIM_LAYER_INPUTS, // of one
+    DIM_LAYER_INPUTS, // of one; from here on sublayers have them
     DIM_QUERY,        // rows of q_proj, k_proj, v_proj
     DIM_KEY,
     DIM_VALUE,

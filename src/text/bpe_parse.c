@@ -125,7 +125,7 @@ static enum status parse_merges(struct json_reader *reader, struct bpe *bpe)
     TRY_DONE(bpe_add_merges(bpe, reader->where, batch.merges, batch.n));
     status = bpe_merges_end(bpe);
 done:
-    for (size_t i = 0; i < 2 * BPE_BATCH; i++)
+    for (size_t i = 0; i < sizeof batch.scratch / sizeof *batch.scratch; i++)
         bytes_fini(&batch.scratch[i]);
     return status;
 }
