@@ -6,6 +6,7 @@ function(colrow_example name)
 endfunction()
 
 colrow_example(collectives)
+colrow_example(pipeline)
 
 # Benchmarks that stand alone; built on demand: cmake --build build/release --target bench_collectives
 file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/bench_*.c)

@@ -249,16 +249,15 @@ static void wrong_use_is_an_error(void **state)
 
 // ---- the example
 
-static char *run_example(int n_ranks, int *status)
+static char *run_example(const char *name, int n_ranks, int *status)
 {
     char binary[] = COLROW_BINARY, command[2 * sizeof binary + 128];
     const char *folder = dirname(binary);
-    snprintf(command, sizeof command, "%s/examples/collectives", folder);
+    snprintf(command, sizeof command, "%s/examples/%s", folder, name);
     if (access(command, X_OK) != 0 || access(COLROW_BINARY, X_OK) != 0)
         return NULL;
-    snprintf(command, sizeof command,
-             COLROW_BINARY " launch --nproc-per-node %d -- %s/examples/collectives", n_ranks,
-             folder);
+    snprintf(command, sizeof command, COLROW_BINARY " launch --nproc-per-node %d -- %s/examples/%s",
+             n_ranks, folder, name);
     FILE *stream = popen(command, "r");
     char *text = calloc(1, 1 << 16);
     assert_true(stream && text);
@@ -313,7 +312,7 @@ static void the_example_prints_what_it_should(void **state)
     static char expected[1 << 16];
     for (int i = 0; i < 5; i++) {
         int status = -1;
-        char *text = run_example(sizes[i], &status);
+        char *text = run_example("collectives", sizes[i], &status);
         if (!text)
             skip();
         expect(expected, sizes[i]);
@@ -331,6 +330,23 @@ static void the_example_prints_what_it_should(void **state)
     }
 }
 
+// Each stage a group of its own; what they compute in the end is checked by the example itself.
+static void the_pipeline_is_right(void **state)
+{
+    (void)state;
+    for (int n = 2; n <= 6; n += 2) {
+        int status = -1;
+        char said[64], *text = run_example("pipeline", n, &status);
+        if (!text)
+            skip();
+        snprintf(said, sizeof said, "2 stages of %d ranks: every batch is right\n", n / 2);
+        assert_int_equal(status, 0);
+        assert_non_null(strstr(text, said));
+        assert_non_null(strstr(text, "batch 7: "));
+        free(text);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (ranks_is_rank(argc, argv))
@@ -341,6 +357,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(linear_layers_equal_the_whole),
         cmocka_unit_test(wrong_use_is_an_error),
         cmocka_unit_test(the_example_prints_what_it_should),
+        cmocka_unit_test(the_pipeline_is_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
