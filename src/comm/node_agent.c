@@ -17,9 +17,11 @@
 #include "comm/rendezvous_parts.h"
 
 enum {
-    CARRY_MS = 2,  // between looks at the ranks' mail, while it is missing
-    SLICE_MS = 20, // between looks of a waiting owner
-    REMIND_S = 5,  // between lines about who is missing
+    CARRY_MS = 2, // between first looks at the ranks' mail; later ones are rarer
+    CARRY_MS_MAX = 50,
+    CARRY_PART = 50, // they make a start longer by this part of it at most
+    SLICE_MS = 20,   // between looks of a waiting owner
+    REMIND_S = 5,    // between lines about who is missing
     FAREWELL_MS = 1000,
 };
 
@@ -32,6 +34,7 @@ struct node_agent {
     // The ranks, borrowed from their group; NULL: none now.
     struct segment *segment;
     uint32_t round; // of this start of the ranks
+    int64_t attached_ns;
     bool sent, filled, told;
 };
 
@@ -110,6 +113,19 @@ static void serve_ranks(struct node_agent *agent)
         fill_book(agent);
 }
 
+// Nothing tells when a rank has put its address there. Programs that never do are not looked at
+// more often than a beat needs, in the end.
+static int until_next_look(const struct node_agent *agent, int timeout_ms)
+{
+    if (!agent->segment || agent->sent)
+        return timeout_ms; // the book comes by itself
+    int64_t part_ms = (clock_ns() - agent->attached_ns) / (CARRY_PART * 1000000ll);
+    int64_t look_ms = part_ms < CARRY_MS       ? CARRY_MS
+                      : part_ms > CARRY_MS_MAX ? CARRY_MS_MAX
+                                               : part_ms;
+    return look_ms < timeout_ms ? (int)look_ms : timeout_ms;
+}
+
 static void *run_agent(void *context)
 {
     struct node_agent *agent = context;
@@ -121,8 +137,7 @@ static void *run_agent(void *context)
         if (agent->segment)
             serve_ranks(agent);
         int n = rendezvous_fds(agent->rendezvous, fds, &timeout_ms);
-        if (agent->segment && !agent->filled && timeout_ms > CARRY_MS)
-            timeout_ms = CARRY_MS;
+        timeout_ms = until_next_look(agent, timeout_ms);
         fds[n++] = (struct pollfd){.fd = agent->wake_fd, .events = POLLIN};
         pthread_mutex_unlock(&agent->lock);
         (void)poll(fds, (nfds_t)n, timeout_ms);
@@ -284,6 +299,7 @@ void node_agent_attach(struct node_agent *agent, struct group *group)
     pthread_mutex_lock(&agent->lock);
     agent->segment = group_segment(group);
     agent->round++;
+    agent->attached_ns = clock_ns();
     agent->sent = agent->filled = agent->told = false;
     rendezvous_note_place(agent->rendezvous, "");
     pthread_mutex_unlock(&agent->lock);
