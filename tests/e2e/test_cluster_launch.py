@@ -229,8 +229,54 @@ def a_node_that_is_done_waits():
     all_end("one fails when others are done", nodes, 5, ["rank 0 .* left with exit status 5"] + ["node 0 .*: rank 0 .* left with exit status 5"] * 2)
 
 
+def a_node_that_starts_again():
+    """Who dies while others are still missing may come again; so may node 0."""
+    for victim in (1, 0):
+        nodes = {i: Launch(network, i, NODES, SAY, n_ranks=i + 1) for i in (0, 1)}
+        nodes[0].await_text("no --cluster-key-file")
+        nodes[1].await_text("no --cluster-key-file")
+        time.sleep(0.4)
+        for pid in launchers(network, victim):
+            os.kill(pid, signal.SIGKILL)
+        nodes[victim].finish(20)
+        if victim == 1:
+            nodes[0].await_text(f"node 1 ({network.address(1)}) has gone again: its connection ended without a word")
+        else:
+            nodes[1].await_text(f"node 0 ({network.address(0)}) has gone: its connection ended without a word; trying again")
+        nodes[victim] = Launch(network, victim, NODES, SAY, n_ranks=victim + 1)
+        nodes[2] = Launch(network, 2, NODES, SAY, n_ranks=3)
+        all_end(f"node {victim} starts again", [nodes[i] for i in range(NODES)], 0, ["rank 0 of 6", "rank 1 of 6", "rank 3 of 6"])
+
+
+def random_ends():
+    """Anything is killed at any time, while nodes gather, while ranks start or later."""
+    for i in range(int(os.environ.get("CLUSTER_TIMES", "6"))):
+        nodes = start(WAIT, pause=random.uniform(0, 0.1))
+        time.sleep(random.uniform(0, 0.4))
+        victim, whole = random.randrange(NODES), random.random() < 0.5
+        complete = all("colrow: node " in node.text() for node in nodes)
+        for pid in network.pids(victim) if whole else launchers(network, victim):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # its launcher's end was its own
+        since = time.monotonic()
+        what = f"{i}: {'node' if whole else 'launcher of node'} {victim} killed"
+        if not complete:  # the others may go on waiting for it
+            for node in nodes:
+                if node.node != victim:
+                    for pid in launchers(network, node.node):
+                        os.kill(pid, signal.SIGTERM)
+            check(all(node.finish(patience(20)) not in (0, None) for node in nodes), f"{what} early: {[node.text() for node in nodes]}")
+            all_end(f"{what} early", [], 1, [])
+            continue
+        said = lost(victim, "its connection (ended without a word|broke)")
+        all_end(what, nodes, 1, [None if n == victim else said for n in range(NODES)], since, 1.5)
+
+
 for part in (in_any_order, a_late_node, a_name_that_comes_later, an_endpoint_without_ranks, nobody_comes, keys, wrong_ranks, a_rank_dies,
-             a_launcher_dies, a_whole_node_dies, a_machine_freezes, a_link_is_cut, a_link_that_comes_back, interrupted, a_node_that_is_done_waits):
+             a_launcher_dies, a_whole_node_dies, a_machine_freezes, a_link_is_cut, a_link_that_comes_back, interrupted, a_node_that_is_done_waits,
+             a_node_that_starts_again, random_ends):
     began = time.monotonic()
     part()
     print(f"{part.__name__}: {time.monotonic() - began:.1f} s", flush=True)
