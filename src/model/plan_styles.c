@@ -137,8 +137,9 @@ static enum status refuse_style(const struct resolving *r, const struct paramete
                 r->rules->source, rule->pattern, rule->style_name, label,
                 r->plan->config.architecture,
                 row->slots[0] == SLOT_LM_HEAD && style_is_rowwise(rule->style)
-                    ? "would add up each logit over the ranks, in another order than one rank "
-                      "does; write \"colwise_gather_output\" or \"replicate\""
+                    ? "would sum each logit over the ranks, in another order than one rank does, "
+                      "and so with other bits; write \"colwise_gather_output\", which leaves as "
+                      "little of it on each rank and sends less, or \"replicate\""
                     : why_not(rule->style));
 }
 

@@ -333,6 +333,8 @@ static void test_laid_over_refused(void **state)
     REFUSED_OVER("\"norm\": \"sequence_parallel\"", ERR_INPUT, "norm", "residual stream");
     REFUSED_OVER("\"lm_head\": \"rowwise_split_input\"", ERR_UNSUPPORTED, "lm_head",
                  "rowwise_split_input", "another order than one rank");
+    REFUSED_OVER("\"lm_head\": \"rowwise\"", ERR_UNSUPPORTED, "lm_head", "another order",
+                 "as little of it");
     REFUSED_OVER("\"layers.*.self_attn.q_norm\": \"replicate\"", ERR_INPUT, "q_norm",
                  "matches no parameter");
     REFUSED_OVER(ATTENTION("replicate", "colwise", "colwise", "rowwise_split_input"), ERR_INPUT,
