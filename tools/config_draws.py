@@ -35,7 +35,7 @@ def sizes(rng, *, head_dim="free", divides=False, kv=True, act="hidden_act", usu
         hidden = n * rng.randint(max(1, 16 // n), max(2, 96 // n))
         hidden += n if hidden % 2 and rng.random() < 0.9 else 0
     else:
-        hidden = rng.choice([24, 32, 40, 48, 50, 64, 66, 72, 80, 96])
+        hidden = rng.choice([24, 33, 40, 48, 50, 64, 75, 72, 80, 96])
     fields = {"hidden_size": hidden, "num_attention_heads": n, "num_key_value_heads": n_kv,
               "intermediate_size": rng.choice([17, 24, 32, 45, 56, 64, 90, 96, 112, 128, 130, 144]),
               "num_hidden_layers": rng.choice([1, 2, 2, 3, 3, 4]), "vocab_size": rng.choice(VOCABULARIES),

@@ -122,20 +122,23 @@ void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
                             (size_t)r * source_stride + (size_t)c);
 }
 
-void panels_row(const struct panels *w, int32_t row, float *out)
+void panels_row(const struct panels *w, int32_t row, int32_t n, float *out)
 {
-    assert(row >= 0 && row < w->n);
+    assert(row >= 0 && row < w->n && n <= w->k);
     if (w->format ==
         PANELS_BF16) { // each pair is a cache line: nothing but loads, so that many are under way
         const bf16 *pair = (const bf16 *)w->data + element_at(w, row, 0);
         const size_t step = w->k > 2 ? element_at(w, row, 2) - element_at(w, row, 0) : 0;
-        for (int32_t k = 0; k < w->k; k += 2, pair += step) {
+        int32_t k = 0;
+        for (; k + 1 < n; k += 2, pair += step) {
             out[k] = float_of_bf16(pair[0]);
             out[k + 1] = float_of_bf16(pair[1]);
         }
+        if (k < n)
+            out[k] = float_of_bf16(pair[0]);
         return;
     }
-    for (int32_t k = 0; k < w->k; k++)
+    for (int32_t k = 0; k < n; k++)
         out[k] = source_value(w->data, w->format == PANELS_F16 ? SOURCE_F16 : SOURCE_F32,
                               element_at(w, row, k));
 }

@@ -6,9 +6,9 @@
 // outputs accumulate in registers:
 //   bf16:      [k/2][width][2]   pairs of k side by side, as vdpbf16ps reads them
 //   f16, f32:  [k][width]
-// The last panel's width is n's rest rounded up to 16; the rows added are zero. k is even (the
-// loader refuses odd sizes). Quantised formats (int8, int4 with group scales) will be further
-// values of panel_format.
+// The last panel's width is n's rest rounded up to 16; the rows added are zero. k is even (an odd
+// matrix has a column of zeros more). Quantised formats (int8, int4 with group scales) will be
+// further values of panel_format.
 #ifndef COLROW_DEVICE_PANELS_H
 #define COLROW_DEVICE_PANELS_H
 
@@ -68,7 +68,7 @@ enum source_type { SOURCE_BF16, SOURCE_F16, SOURCE_F32 };
 void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
                  int32_t n_columns, const void *source, enum source_type type,
                  size_t source_stride);
-// One row, widened: the embedding lookup. `out` [k].
-void panels_row(const struct panels *w, int32_t row, float *out);
+// The first n numbers of a row, widened: the embedding lookup.
+void panels_row(const struct panels *w, int32_t row, int32_t n, float *out);
 
 #endif

@@ -69,7 +69,6 @@ static enum status read_shape(const struct config_reader *reader, struct plain_k
     TRY(config_read_size(reader, keys->layers_key ? keys->layers_key : "num_hidden_layers", 1,
                          LAYERS_MAX, keys->num_hidden_layers, &keys->num_hidden_layers));
     TRY(config_read_size(reader, "vocab_size", 1, VOCAB_MAX, keys->vocab_size, &keys->vocab_size));
-    TRY(config_expect_even(reader, "hidden_size", keys->hidden_size));
     TRY(read_heads(reader, keys));
     assert(keys->num_key_value_heads > 0 && keys->num_attention_heads >= keys->num_key_value_heads);
     return read_head_dim(reader, keys);

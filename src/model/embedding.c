@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
-// This thread's rows, as far as this rank has them. `out` [rows, stride].
+// This thread's rows, as far as this rank has them. `out` [rows, stride]: as many columns as it
+// has.
 static void look_up_row(const struct worker *w, float *out, size_t stride)
 {
     const struct model *m = w->run->model;
@@ -8,7 +9,8 @@ static void look_up_row(const struct worker *w, float *out, size_t stride)
     for (int row = rows.begin; row < rows.end; row++) {
         int32_t token = w->run->step->tokens[row];
         if (token >= tokens.begin && token < tokens.end)
-            panels_row(&m->weights.embed, token - tokens.begin, out + (size_t)row * stride);
+            panels_row(&m->weights.embed, token - tokens.begin, (int32_t)stride,
+                       out + (size_t)row * stride);
     }
 }
 

@@ -40,7 +40,7 @@ struct model {
     struct kv_place *kv;      // [num_hidden_layers], of the stage's layers
     const float *ones;        // as wide as any norm: the weight of one that has none
     const float *slopes;      // [query heads] ALiBi's, or NULL
-    struct leaf_plan whole;   // of hidden
+    struct leaf_plan whole;   // of hidden, rounded up to a pair
     struct leaf_plan *leaves; // [plan->n_cuts], of this rank
     struct scratch scratch;
 
@@ -123,9 +123,19 @@ const void *sublayer_input(const struct model *m, int layer, int sublayer);
 void apply_norm(const struct model *m, const struct norm_config *config,
                 const struct norm_weights *weights, const float *x, int n, enum compute_type type,
                 void *y);
+// Numbers of a row of the stream as products read it: hidden_size, and where that is odd a zero
+// behind it (docs/numerics.md section 3).
+static inline size_t input_width(const struct model *m)
+{
+    return (size_t)m->whole.leaf[0].k_end;
+}
+void end_input_row(const struct model *m, void *row); // writes that zero
 // y = norm(x) of a row of the stream.
 void norm_row(const struct model *m, const struct stream_norm *norm, const float *x,
               enum compute_type type, void *y);
+// The same as row `to` of products' inputs.
+void norm_input(const struct model *m, const struct stream_norm *norm, const float *x, size_t to,
+                void *rows);
 // The normed residual of all rows, as products' inputs. Ends with a barrier; the run may have
 // failed.
 void norm_rows(const struct worker *w, int layer, const struct next_inputs *next);

@@ -9,9 +9,12 @@ static void round_stream(const struct worker *w)
     const struct model *m = w->run->model;
     size_t hidden = (size_t)m->plan->config.hidden_size, item = input_bytes(m->plan->compute);
     struct range rows = range_part(w, (struct range){0, w->run->step->n_rows});
-    for (int row = rows.begin; row < rows.end; row++)
+    for (int row = rows.begin; row < rows.end; row++) {
+        char *input = (char *)m->scratch.input + (size_t)row * input_width(m) * item;
         m->kernels->round(m->scratch.residual + (size_t)row * hidden, hidden, m->plan->compute,
-                          (char *)m->scratch.input + (size_t)row * hidden * item);
+                          input);
+        end_input_row(m, input);
+    }
     team_barrier(m->team);
 }
 
@@ -25,7 +28,7 @@ static void finish_inputs(const struct model *m, int32_t token, float *row, floa
     for (float *part = row; part < row + n; part += size)
         apply_norm(m, &c->layer_inputs.norm, &m->weights.inputs_norm, part, size, COMPUTE_F32,
                    part);
-    panels_row(&m->weights.inputs_table, token, table);
+    panels_row(&m->weights.inputs_table, token, (int32_t)n, table);
     m->kernels->scale(table, rounded_factor(m, (float)sqrt((double)size)), n);
     m->kernels->add(row, table, n);
     m->kernels->scale(row, (float)sqrt(0.5), n);

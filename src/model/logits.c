@@ -24,7 +24,7 @@ static void gather_logit_rows(const struct worker *w)
     for (int rank = 0; rank < m->plan->n_ranks; rank++)
         counts[rank] = range_width(logits_in(run->step, rows_of_rank(run, rank)));
     comm_mark(m->comm, run->step->number, -1, "normed rows for lm_head");
-    size_t row_bytes = (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute);
+    size_t row_bytes = input_width(m) * input_bytes(m->plan->compute);
     run->status = gather_rows(run, counts, row_bytes, m->scratch.input);
 }
 
@@ -34,11 +34,11 @@ static void norm_logit_rows(const struct worker *w)
     const struct model *m = w->run->model;
     const struct step *step = w->run->step;
     const struct stream_norm norm = {&m->plan->config.final_norm, &m->weights.final_norm};
-    size_t hidden = (size_t)m->plan->config.hidden_size, item = input_bytes(m->plan->compute);
+    size_t hidden = (size_t)m->plan->config.hidden_size;
     struct range part = range_part(w, logits_in(step, w->run->own_rows));
     for (int i = part.begin; i < part.end; i++)
-        norm_row(m, &norm, m->scratch.residual + (size_t)step->logit_rows[i] * hidden,
-                 m->plan->compute, (char *)m->scratch.input + (size_t)i * hidden * item);
+        norm_input(m, &norm, m->scratch.residual + (size_t)step->logit_rows[i] * hidden, (size_t)i,
+                   m->scratch.input);
     team_barrier(m->team);
     if (!m->plan->residual_sharded || m->plan->n_ranks == 1)
         return;

@@ -42,7 +42,9 @@ static enum status check_sublayer(const struct sublayer_config *sublayer)
 
 static enum status check_config(const struct model_config *c)
 {
-    TRY(expect_pairs("hidden_size", c->hidden_size));
+    if (c->hidden_size < 1)
+        return fail(ERR_INPUT, "config.json: \"hidden_size\" is %d; expected 1 or more",
+                    c->hidden_size);
     for (int kind = 0; kind < c->n_layer_kinds; kind++)
         for (int i = 0; i < c->layer_kinds[kind].n_sublayers; i++)
             TRY(check_sublayer(&c->layer_kinds[kind].sublayers[i]));

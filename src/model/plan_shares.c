@@ -371,11 +371,12 @@ static enum status check_vocabulary(const struct plan *plan, int n_ranks)
         return fail(ERR_INPUT,
                     "the vocabulary has %d rows, of which each rank needs one of its own",
                     c->vocab_size);
-    if (plan->embed == TP_EMBEDDING_COLWISE && n_ranks > c->hidden_size / LEAF_UNIT)
+    int pairs = (c->hidden_size + 1) / LEAF_UNIT; // of an odd size the last one is half a pair
+    if (plan->embed == TP_EMBEDDING_COLWISE && n_ranks > pairs)
         return fail(
             ERR_INPUT,
             "the embedding has %d pairs of columns, of which each rank needs one of its own",
-            c->hidden_size / LEAF_UNIT);
+            pairs);
     return OK;
 }
 

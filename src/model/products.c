@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <string.h>
 
 #include "model/forward.h"
 
@@ -29,8 +30,7 @@ static void gather_normed(const struct worker *w, int layer, void *rows)
     for (int rank = 0; rank < m->plan->n_ranks; rank++)
         counts[rank] = range_width(rows_of_rank(run, rank));
     comm_mark(m->comm, run->step->number, layer, "normed rows");
-    run->status = gather_rows(
-        run, counts, (size_t)m->plan->config.hidden_size * input_bytes(m->plan->compute), rows);
+    run->status = gather_rows(run, counts, input_width(m) * input_bytes(m->plan->compute), rows);
 }
 
 static struct stream_norm norm_before(const struct model *m, int layer, int sublayer)
@@ -95,12 +95,25 @@ void norm_row(const struct model *m, const struct stream_norm *norm, const float
     apply_norm(m, norm->config, norm->weights, x, m->plan->config.hidden_size, type, y);
 }
 
+void end_input_row(const struct model *m, void *row)
+{
+    const size_t hidden = (size_t)m->plan->config.hidden_size, item = input_bytes(m->plan->compute);
+    memset((char *)row + hidden * item, 0, (input_width(m) - hidden) * item);
+}
+
+void norm_input(const struct model *m, const struct stream_norm *norm, const float *x, size_t to,
+                void *rows)
+{
+    char *row = (char *)rows + to * input_width(m) * input_bytes(m->plan->compute);
+    norm_row(m, norm, x, m->plan->compute, row);
+    end_input_row(m, row);
+}
+
 static void norm_into(const struct model *m, const struct stream_norm *norm, size_t row, void *rows)
 {
     size_t hidden = (size_t)m->plan->config.hidden_size;
     if (norm->config)
-        norm_row(m, norm, m->scratch.residual + row * hidden, m->plan->compute,
-                 (char *)rows + row * hidden * input_bytes(m->plan->compute));
+        norm_input(m, norm, m->scratch.residual + row * hidden, row, rows);
 }
 
 // A row of the residual, as the next products' inputs.

@@ -96,7 +96,7 @@ static size_t inputs_width(const struct plan *plan, int stage)
 static struct widths find_widths(const struct plan *plan, int rank, int stage)
 {
     size_t hidden = (size_t)plan->config.hidden_size;
-    struct widths w = {.input = hidden};
+    struct widths w = {.input = hidden + hidden % 2};
     if (plan->n_ranks > 1 && (plan->embed_sharded || plan->residual_sharded))
         w.received = hidden;
     w.inputs = inputs_width(plan, stage);
@@ -161,7 +161,9 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
     out->outputs = reserve_floats(&w, rows, widths.outputs, sizeof(float));
     out->query = reserve_floats(&w, rows, widths.query, input_bytes(plan->cache));
     out->nodes = reserve_floats(&w, rows, widths.nodes * hidden, sizeof(float));
-    out->held = widths.held ? reserve_floats(&w, rows, hidden, input_bytes(plan->compute)) : NULL;
+    out->held = widths.held
+                    ? reserve_floats(&w, rows, hidden + hidden % 2, input_bytes(plan->compute))
+                    : NULL;
     out->layer_inputs =
         widths.inputs ? reserve_floats(&w, rows, widths.inputs, sizeof(float)) : NULL;
     out->first_stream = keeps_first ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;

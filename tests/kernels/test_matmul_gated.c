@@ -243,7 +243,7 @@ static void pairs_lie_side_by_side(void **state)
             }
         for (int r = 0; r < n; r++)
             for (int which = 0; which < 2; which++) {
-                panels_row(&w[which], r, row);
+                panels_row(&w[which], r, w[which].k, row);
                 for (int i = 0; i < k; i++)
                     assert_true(row[i] == (float)(1 + which + 2 * (r * k + i)));
             }

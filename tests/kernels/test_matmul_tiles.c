@@ -218,7 +218,7 @@ static void reference_is_a_product(void **state)
     float *row = malloc(700 * sizeof *row);
     double worst = 0;
     for (int n = 0; n < p.n; n++) {
-        panels_row(&b.panels, n, row);
+        panels_row(&b.panels, n, b.panels.k, row);
         for (int m = 0; m < p.m; m++) {
             double sum = 0;
             for (int k = 0; k < p.k; k++)

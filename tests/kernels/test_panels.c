@@ -87,7 +87,7 @@ static void elements_lie_where_the_header_says(void **unused)
             }
             if (r >= n)
                 continue;
-            panels_row(&w, r, row);
+            panels_row(&w, r, w.k, row);
             for (int c = 0; c < k; c++)
                 assert_true(same_number(row[c], float_of_bf16(source[r * k + c])));
         }

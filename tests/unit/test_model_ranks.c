@@ -64,8 +64,8 @@ enum { N_PLANS = sizeof plans / sizeof plans[0], FIRST_OVER = 12 };
 static const struct tiny_spec specs[] = {
     {8, 4, 8, 48, 96, 100, 2, false, false, 0, ELEMENT_BF16, false},
     {12, 3, 8, 64, 70, 131, 2, true, true, 0, ELEMENT_BF16, false},
-    {6, 2, 16, 34, 56, 33, 2, false, false, 40, ELEMENT_F16, false},
-    {8, 1, 16, 32, 48, 160, 1, true, true, 0, ELEMENT_NONE, true},
+    {6, 2, 16, 35, 56, 33, 2, false, false, 40, ELEMENT_F16, false},
+    {8, 1, 16, 33, 47, 160, 1, true, true, 0, ELEMENT_NONE, true},
 };
 enum { N_SPECS = sizeof specs / sizeof specs[0] };
 
