@@ -74,11 +74,7 @@ static enum status prepare(struct plan_command *c)
         c->tensor_parallel_size = 1;
     TRY(read_config(c));
     TRY(read_rules(c));
-    char path[FILE_PATH_MAX];
-    TRY(file_join(c->model, "model.safetensors", path));
-    bool weights = file_exists(path);
-    TRY(file_join(c->model, "model.safetensors.index.json", path));
-    if (weights || file_exists(path))
+    if (checkpoint_has_weights(c->model))
         TRY(checkpoint_open(c->model, &c->checkpoint));
     if (c->checkpoint)
         TRY(plan_head_is_embed(&c->config, c->checkpoint, &c->options.head_is_embed));

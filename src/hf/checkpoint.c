@@ -9,10 +9,12 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "hf/config_reader.h"
 
 #define SINGLE_NAME "model.safetensors"
 #define INDEX_NAME "model.safetensors.index.json"
 #define CONSOLIDATED_NAME "consolidated.safetensors"
+#define NAMED_KEY "transformers_weights"
 enum { INDEX_BYTES_MAX = 32 << 20 }; // 350,000 tensors; jansson parses so much within a second
 
 // One entry of the index's weight_map.
@@ -259,19 +261,79 @@ done:
     return status;
 }
 
-static enum status open_files(struct checkpoint *out)
+static enum status open_single(struct checkpoint *out, const char *name)
+{
+    TRY(reserve_files(out, 1));
+    TRY(add_file(out, name));
+    return merge_headers(out);
+}
+
+// The file that config.json names by the key that Transformers looks at before all else; "": none.
+// What is wrong with config.json itself is its reader's to say.
+static enum status find_named_file(const char *folder, char name[FILE_PATH_MAX])
 {
     char path[FILE_PATH_MAX];
+    json_t *root = NULL;
+    *name = '\0';
+    TRY(file_join(folder, "config.json", path));
+    if (!file_exists(path) || json_file(path, CONFIG_BYTES_MAX, &root) != OK)
+        return OK;
+    const json_t *value = json_object_get(root, NAMED_KEY);
+    const char *text = json_string_value(value);
+    enum status status = OK;
+    if (value && !json_is_null(value) &&
+        (!text || !is_inside(text, json_string_length(value)) || strlen(text) >= FILE_PATH_MAX))
+        status = fail(ERR_INPUT,
+                      "%s: key \"" NAMED_KEY "\" is %s; expected the name of a file in the folder",
+                      path, json_show(value));
+    else if (text && !name_ends_with(text, ".safetensors") &&
+             !name_ends_with(text, ".safetensors.index.json"))
+        status = fail(ERR_UNSUPPORTED,
+                      "%s: key \"" NAMED_KEY "\" is %s; expected a .safetensors file or a "
+                      ".safetensors.index.json",
+                      path, json_show(value));
+    else if (text)
+        snprintf(name, FILE_PATH_MAX, "%s", text);
+    json_decref(root);
+    return status;
+}
+
+static enum status open_named(struct checkpoint *out, const char *name)
+{
+    char path[FILE_PATH_MAX];
+    TRY(file_join(out->folder, name, path));
+    if (!file_exists(path))
+        return fail(ERR_INPUT,
+                    "%s: does not exist, but config.json names it as \"" NAMED_KEY
+                    "\"; expected the weights there",
+                    path);
+    return name_ends_with(name, ".json") ? open_indexed(out, path) : open_single(out, name);
+}
+
+bool checkpoint_has_weights(const char *folder)
+{
+    char name[FILE_PATH_MAX], path[FILE_PATH_MAX];
+    if (find_named_file(folder, name) != OK)
+        return true; // opening it says what is wrong
+    if (*name)
+        return file_join(folder, name, path) == OK && file_exists(path);
+    return (file_join(folder, SINGLE_NAME, path) == OK && file_exists(path)) ||
+           (file_join(folder, INDEX_NAME, path) == OK && file_exists(path));
+}
+
+static enum status open_files(struct checkpoint *out)
+{
+    char path[FILE_PATH_MAX], name[FILE_PATH_MAX];
     TRY(checkpoint_folder_check(out->folder));
     TRY(file_join(out->folder, CONSOLIDATED_NAME, path));
     out->has_consolidated = file_exists(path);
+    TRY(find_named_file(out->folder, name));
+    if (*name)
+        return open_named(out, name);
     // Transformers, too, prefers the single file where both stand.
     TRY(file_join(out->folder, SINGLE_NAME, path));
-    if (file_exists(path)) {
-        TRY(reserve_files(out, 1));
-        TRY(add_file(out, SINGLE_NAME));
-        return merge_headers(out);
-    }
+    if (file_exists(path))
+        return open_single(out, SINGLE_NAME);
     TRY(file_join(out->folder, INDEX_NAME, path));
     if (file_exists(path))
         return open_indexed(out, path);

@@ -25,11 +25,13 @@ struct checkpoint {
     const char *repeated;  // a tensor that several files hold (the last one's counts), or NULL
 };
 
-// Opens model.safetensors, or all files that model.safetensors.index.json names, with all that they
-// hold. A folder with only .bin, .pt, .pth, .gguf, .ckpt, .msgpack or
-// .h5 is refused by the file's name.
+// Opens the file or index that config.json names as "transformers_weights"; else model.safetensors,
+// or all files that model.safetensors.index.json names, with all that they hold. A folder with only
+// .bin, .pt, .pth, .gguf, .ckpt, .msgpack or .h5 is refused by the file's name.
 enum status checkpoint_open(const char *folder, struct checkpoint **out) STATUS_MUST_USE;
 void checkpoint_close(struct checkpoint *checkpoint); // accepts NULL
+// Whether there is something to open.
+bool checkpoint_has_weights(const char *folder);
 // Before anything else is asked of a model: that it is a folder.
 enum status checkpoint_folder_check(const char *folder) STATUS_MUST_USE;
 const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name);

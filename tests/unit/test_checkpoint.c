@@ -259,6 +259,41 @@ static void a_single_file_goes_before_an_index(void **state)
     assert_int_equal(unlink(single), 0);
 }
 
+static void config_may_name_the_weights(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        int n_tensors; // 0: refused, with
+        const char *message;
+    } cases[] = {
+        {"null", 4, NULL},
+        {"\"model-2.safetensors\"", 2, NULL},
+        {"\"model.safetensors.index.json\"", 4, NULL},
+        {"\"model-3.safetensors\"", 0, "model-3.safetensors: does not exist"},
+        {"\"../model-2.safetensors\"", 0, "expected the name of a file in the folder"},
+        {"\"/tmp/model-2.safetensors\"", 0, "expected the name of a file in the folder"},
+        {"7", 0, "expected the name of a file in the folder"},
+        {"\"adapter_model.bin\"", 0, "expected a .safetensors file"},
+    };
+    char config[FILE_PATH_MAX], text[128];
+    assert_int_equal(file_join(folder, "config.json", config), OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(text, sizeof text, "{\"transformers_weights\": %s}", cases[i].value);
+        assert_int_equal(file_write(config, text, strlen(text)), OK);
+        struct checkpoint *checkpoint;
+        enum status status = checkpoint_open(folder, &checkpoint);
+        assert_int_equal(status == OK, cases[i].n_tensors > 0);
+        if (status == OK)
+            assert_int_equal(checkpoint->n_tensors, cases[i].n_tensors);
+        else
+            assert_non_null(strstr(status_message(), cases[i].message));
+        checkpoint_close(checkpoint);
+        assert_int_equal(checkpoint_has_weights(folder), i != 3); // named, and not there
+    }
+    unlink(config);
+}
+
 static void golden_folders_open(void **state)
 {
     (void)state;
@@ -298,6 +333,7 @@ int main(void)
         FRESH(a_file_cut_after_opening_is_an_error),
         FRESH(failures_leak_nothing),
         FRESH(a_single_file_goes_before_an_index),
+        FRESH(config_may_name_the_weights),
         cmocka_unit_test(golden_folders_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -412,6 +412,32 @@ static void refuse(const char *text, const char *a, const char *b)
     assert_non_null(strstr(status_message(), b));
 }
 
+// Keys are numbers with zeros before them, as Transformers writes them; the last of a layer counts.
+static void gemma4_layers_have_heads_of_their_own(void **state)
+{
+    (void)state;
+#define GEMMA4_OWN(own)                                                                            \
+    "{\"model_type\": \"gemma4_text\", \"hidden_size\": 64, \"intermediate_size\": 96, "           \
+    "\"num_hidden_layers\": 12, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "          \
+    "\"head_dim\": 8, \"hidden_size_per_layer_input\": 0, \"vocab_size\": 128, "                   \
+    "\"per_layer_config\": " own "}"
+    struct model_config config =
+        parse(GEMMA4_OWN("{\"05\": {\"head_dim\": 16}, \"11\": {\"head_dim\": 32, "
+                         "\"num_key_value_heads\": 4}, \"3\": {\"head_dim\": 16}, \"03\": {}}"));
+    for (int i = 0; i < 12; i++) {
+        const struct attention_config *a = &model_config_layer(&config, i)->sublayers[0].attention;
+        assert_int_equal(a->head_dim, i == 5 ? 16 : i == 11 ? 32 : 8);
+        assert_int_equal(a->num_key_value_heads, i == 11 ? 4 : 2);
+    }
+    config = parse(GEMMA4_OWN("null")); // not 512, as without the key
+    assert_int_equal(model_config_layer(&config, 5)->sublayers[0].attention.head_dim, 8);
+    refuse(GEMMA4_OWN("{\"full_attention\": {\"head_dim\": 16}}"), "full_attention",
+           "numbers of layers, from 0 to 11");
+    refuse(GEMMA4_OWN("{\"12\": {\"head_dim\": 16}}"), "\"12\"", "numbers of layers");
+    refuse(GEMMA4_OWN("{\"4\": {\"intermediate_size\": 16}}"), "intermediate_size",
+           "may differ by layer");
+}
+
 static void unknown_models_name_the_nearest(void **state)
 {
     (void)state;
@@ -446,6 +472,7 @@ int main(void)
         cmocka_unit_test(golden_folders_parse),
         cmocka_unit_test(text_parts_are_read),
         cmocka_unit_test(parts_of_gemma4_differ_by_layer),
+        cmocka_unit_test(gemma4_layers_have_heads_of_their_own),
         cmocka_unit_test(unknown_models_name_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,8 +5,10 @@
 // Source: Transformers 5.24, models/gemma4 (modeling_gemma4.py, configuration_gemma4.py).
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "model/describe.h"
 #include "model/families/llama_names.h"
 
@@ -126,27 +128,72 @@ static enum status find_type(const struct gemma4 *g, int32_t layer, bool *slides
     return OK;
 }
 
+// A key of per_layer_config: a layer's number, which Transformers writes with zeros before it ("05"
+// of 12 layers). Names of kinds of layers are refused there, too.
+static enum status read_layer_number(const struct gemma4 *g, const char *key, int64_t *out)
+{
+    size_t digits = strspn(key, "0123456789");
+    *out = digits > 0 && digits <= 9 && key[digits] == '\0' ? strtoll(key, NULL, 10) : -1;
+    if (*out >= 0 && *out < g->out->num_hidden_layers)
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: key \"per_layer_config\" has \"%s\"; expected numbers of layers, from 0 to %d",
+                g->reader->name, text_show(key, strlen(key)), (int)g->out->num_hidden_layers - 1);
+}
+
+// Which keys may differ by layer: the rest would be another program than the one that is made here.
+static enum status check_own_keys(const char *where, json_t *own)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(own, key,
+                        value) if (strcmp(key, "head_dim") != 0 &&
+                                   strcmp(key, "num_key_value_heads") !=
+                                       0) return fail(ERR_UNSUPPORTED,
+                                                      "%s: has \"%s\"; only head_dim and "
+                                                      "num_key_value_heads may differ by layer",
+                                                      where, text_show(key, strlen(key)));
+    return OK;
+}
+
+// What a layer's entry says; of several for one layer ("5" and "05") the last one counts.
+static enum status read_own_heads(const struct gemma4 *g, json_t *all, int32_t layer,
+                                  int64_t *head_dim, int64_t *kv_heads)
+{
+    const int64_t usual_dim = *head_dim, usual_heads = *kv_heads;
+    char where[512];
+    const char *key;
+    json_t *own;
+    bool found;
+    json_object_foreach(all, key, own)
+    {
+        int64_t number;
+        TRY(read_layer_number(g, key, &number));
+        if (number != layer)
+            continue;
+        *head_dim = usual_dim;
+        *kv_heads = usual_heads;
+        snprintf(where, sizeof where, "%s: per_layer_config: %s", g->reader->name, key);
+        TRY(json_get_object(all, where, key, &own, &found));
+        TRY(check_own_keys(where, own));
+        TRY(json_get_int(own, where, "head_dim", 2, HEAD_DIM_MAX, head_dim, &found));
+        TRY(json_get_int(own, where, "num_key_value_heads", 1, HEADS_MAX, kv_heads, &found));
+    }
+    return OK;
+}
+
 // A layer's own head_dim and num_key_value_heads: per_layer_config has those that differ, by the
-// layer's number; files without it say what full layers have.
+// layer's number (null: none); files without it say what full layers have.
 static enum status read_heads_of(const struct gemma4 *g, int32_t layer, bool slides,
                                  int64_t *head_dim, int64_t *kv_heads)
 {
-    char number[16], where[512];
-    json_t *all, *own = NULL;
+    json_t *all = NULL;
     bool found;
     *head_dim = g->keys.head_dim;
     *kv_heads = g->keys.num_key_value_heads;
-    if (!config_is_absent(g->reader, "per_layer_config")) {
+    if (json_object_get(g->reader->root, "per_layer_config")) {
         TRY(json_get_object(g->reader->root, g->reader->name, "per_layer_config", &all, &found));
-        snprintf(number, sizeof number, "%d", (int)layer);
-        snprintf(where, sizeof where, "%s: per_layer_config", g->reader->name);
-        if (found)
-            TRY(json_get_object(all, where, number, &own, &found));
-        if (!own)
-            return OK;
-        snprintf(where, sizeof where, "%s: per_layer_config: %s", g->reader->name, number);
-        TRY(json_get_int(own, where, "head_dim", 2, HEAD_DIM_MAX, head_dim, &found));
-        return json_get_int(own, where, "num_key_value_heads", 1, HEADS_MAX, kv_heads, &found);
+        return all ? read_own_heads(g, all, layer, head_dim, kv_heads) : OK;
     }
     if (slides)
         return OK;
