@@ -192,6 +192,22 @@ enum status added_tokens_add(struct added_tokens *added, const char *where,
     return place_token(added, where, at, id);
 }
 
+enum status added_tokens_add_at(struct added_tokens *added, const char *where,
+                                const struct added_token *flags, const char *content, size_t length,
+                                int32_t id)
+{
+    assert(added && where && flags && content && id >= 0);
+    int32_t at;
+    if (length == 0 || vocabulary_find(&added->index, content, length) >= 0)
+        return fail(ERR_INPUT, "%s: token %d is \"%s\"; expected a text of its own", where, (int)id,
+                    text_show(content, length));
+    TRY(add_token_text(added, where, content, length, &at));
+    take_flags(&added->tokens[at], flags);
+    added->tokens[at].ever_special = flags->special;
+    added->tokens[at].ever_normalized = flags->normalized;
+    return place_token(added, where, at, id);
+}
+
 static enum status end_token(struct added_tokens *added, const struct normalizer *normalizer,
                              int32_t at)
 {

@@ -58,6 +58,10 @@ void added_tokens_begin(struct added_tokens *added, const struct vocabulary *mod
 enum status added_tokens_add(struct added_tokens *added, const char *where,
                              const struct vocabulary *model, const struct added_token *flags,
                              const char *content, size_t length) STATUS_MUST_USE;
+// Adds a text that is new at an id of its own, whatever the model has there. Before all others.
+enum status added_tokens_add_at(struct added_tokens *added, const char *where,
+                                const struct added_token *flags, const char *content, size_t length,
+                                int32_t id) STATUS_MUST_USE;
 struct normalizer;
 // After the last token: makes ready what added_tokens_split() looks into.
 enum status added_tokens_end(struct added_tokens *added,

@@ -33,9 +33,13 @@ static enum status wrong_line(const char *where, size_t line, const char *text, 
                 line, text_show(text, length));
 }
 
-static enum status add_rank(struct tiktoken *out, const struct bytes *token, int64_t rank)
+enum status tiktoken_add(struct tiktoken *out, const char *where, const struct bytes *token,
+                         int64_t rank)
 {
     size_t begin = out->letters.length;
+    if (token->length > TIKTOKEN_BYTES_MAX)
+        return fail(ERR_INPUT, "%s: the token of rank %lld has %zu bytes; at most %d are allowed",
+                    where, (long long)rank, token->length, TIKTOKEN_BYTES_MAX);
     TRY(byte_letters_append(&out->letters, token->data, token->length));
     TRY(memory_grow(&out->ranks, &out->capacity, out->n + 1, sizeof *out->ranks,
                     "the tokens of a file"));
@@ -61,10 +65,7 @@ static enum status read_line(struct tiktoken *out, const char *where, size_t lin
     TRY(base64_decode(text, (size_t)(blank - text), token, &valid));
     if (!valid)
         return wrong_line(where, line, text, length);
-    if (token->length > TIKTOKEN_BYTES_MAX)
-        return fail(ERR_INPUT, "%s: line %zu has a token of %zu bytes; at most %d are allowed",
-                    where, line, token->length, TIKTOKEN_BYTES_MAX);
-    return add_rank(out, token, rank);
+    return tiktoken_add(out, where, token, rank);
 }
 
 enum status tiktoken_parse(const char *where, const char *text, size_t length, struct tiktoken *out)
@@ -119,6 +120,11 @@ static enum status make_root(const char *words, const json_t *normalizer, json_t
         "use_regex", 0, "decoder", "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1,
         "use_regex", 1, "added_tokens", added);
     return *root ? OK : fail_memory(0, "a tokenizer");
+}
+
+enum status tiktoken_words_root(const char *words, json_t *added, json_t **root)
+{
+    return make_root(words, NULL, added, root);
 }
 
 // Tokens by number, behind the vocabulary; numbers between them get names that stand for nothing.

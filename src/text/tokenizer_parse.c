@@ -234,7 +234,7 @@ static enum status fill_from_vocab(const struct vocab_files *files, struct token
     TRY_DONE(parse_steps(root, files->where, tokenizer));
     TRY_DONE(parse_added_tokens(root, files->where, tokenizer));
     TRY_DONE(tokenizer_config_add_tokens(config, tokenizer));
-    TRY_DONE(vocab_files_ends(config, tokenizer));
+    TRY_DONE(vocab_files_ends(files, config, tokenizer));
     status = end_tokens(tokenizer, files->where);
 done:
     json_decref(root);

@@ -6,12 +6,14 @@
 
 #include "base/json.h"
 #include "text/piece_tokenizer.h"
+#include "text/tekken.h"
 #include "text/unicode.h"
 
 void vocab_files_fini(struct vocab_files *files)
 {
     sentencepiece_fini(&files->pieces);
     tiktoken_fini(&files->ranks);
+    json_decref(files->settings);
     bytes_fini(&files->text);
     bytes_fini(&files->merges);
 }
@@ -20,7 +22,7 @@ void vocab_files_fini(struct vocab_files *files)
 
 // The first one that is there counts.
 static const char *const file_names[] = {"tokenizer.model", "tiktoken.model", "qwen.tiktoken",
-                                         "vocab.json"};
+                                         "tekken.json", "vocab.json"};
 enum { N_FILE_NAMES = sizeof file_names / sizeof *file_names };
 
 static bool is_there(const char *folder, const char *name)
@@ -65,6 +67,8 @@ static enum status parse_vocab_files(struct vocab_files *files)
     files->kind = VOCAB_PIECES;
     if (has_end(files->where, "vocab.json"))
         files->kind = VOCAB_LETTERS;
+    else if (has_end(files->where, "tekken.json"))
+        files->kind = VOCAB_TEKKEN;
     else if (has_end(files->where, ".tiktoken"))
         files->kind = VOCAB_QWEN;
     else if (has_end(files->where, "tiktoken.model") || is_text(&files->text))
@@ -75,6 +79,8 @@ static enum status parse_vocab_files(struct vocab_files *files)
     case VOCAB_RANKS:
     case VOCAB_QWEN:
         return tiktoken_parse(files->where, data, length, &files->ranks);
+    case VOCAB_TEKKEN:
+        return tekken_parse(files->where, data, length, &files->ranks, &files->settings);
     case VOCAB_LETTERS:
         break;
     }
@@ -91,8 +97,9 @@ enum status vocab_files_read(const char *folder, struct vocab_files *out)
     if (!name)
         return fail(ERR_INPUT,
                     "%s: is missing; expected it in a HuggingFace model folder, or one of "
-                    "tokenizer.model, tiktoken.model, qwen.tiktoken, vocab.json with merges.txt%s",
-                    path, is_there(folder, "tekken.json") ? " (tekken.json is not read)" : "");
+                    "tokenizer.model, tiktoken.model, qwen.tiktoken, tekken.json, vocab.json with "
+                    "merges.txt",
+                    path);
     TRY(file_join(folder, name, out->where));
     TRY(file_read(out->where, TOKENIZER_FILE_BYTES_MAX, &out->text));
     if (strcmp(name, "vocab.json") == 0) {
@@ -119,6 +126,8 @@ enum status vocab_files_parse(const char *name, const struct bytes *text,
 enum status vocab_files_tokens(const struct vocab_files *files, struct tokenizer_config *config)
 {
     assert(files && config);
+    if (files->kind == VOCAB_TEKKEN)
+        return tekken_tokens(config);
     return files->kind == VOCAB_PIECES ? piece_tokens(&files->pieces, config) : OK;
 }
 
@@ -156,6 +165,8 @@ enum status vocab_files_root(const struct vocab_files *files, struct tokenizer_c
         return tiktoken_root(&files->ranks, config, root);
     case VOCAB_QWEN:
         return tiktoken_qwen_root(&files->ranks, root);
+    case VOCAB_TEKKEN:
+        return tekken_root(files->settings, root);
     case VOCAB_PIECES:
         TRY(pieces_root(files, config, root));
         break;
@@ -229,6 +240,9 @@ enum status vocab_files_model(const struct vocab_files *files,
     case VOCAB_RANKS:
     case VOCAB_QWEN:
         return tiktoken_model(&files->ranks, files->where, &tokenizer->bpe);
+    case VOCAB_TEKKEN:
+        TRY(tiktoken_model(&files->ranks, files->where, &tokenizer->bpe));
+        return tekken_add_tokens(files->settings, files->where, &tokenizer->added);
     case VOCAB_PIECES:
         return piece_model(&files->pieces, config, options, files->where, tokenizer);
     case VOCAB_LETTERS:
@@ -251,10 +265,11 @@ static enum status add_end(const struct tokenizer_config *config, struct tokeniz
                                           : post_processor_append(&tokenizer->post_processor, id);
 }
 
-enum status vocab_files_ends(const struct tokenizer_config *config, struct tokenizer *tokenizer)
+enum status vocab_files_ends(const struct vocab_files *files, const struct tokenizer_config *config,
+                             struct tokenizer *tokenizer)
 {
-    assert(config && tokenizer);
-    bool usual = config->class->post == POST_BOS;
+    assert(files && config && tokenizer);
+    bool usual = files->kind == VOCAB_TEKKEN || config->class->post == POST_BOS;
     TRY(add_end(config, tokenizer, "add_bos_token", usual, "bos_token"));
     return add_end(config, tokenizer, "add_eos_token", false, "eos_token");
 }

@@ -1,6 +1,7 @@
 // The files that stand in for a tokenizer.json where a folder has none: tokenizer.model (of
-// SentencePiece, or in tiktoken's form), tiktoken.model, qwen.tiktoken, or vocab.json with
-// merges.txt. What they mean is what Transformers 5.24 makes of such a folder.
+// SentencePiece, or in tiktoken's form), tiktoken.model, qwen.tiktoken, mistral-common's
+// tekken.json, or vocab.json with merges.txt. What they mean is what Transformers 5.24 makes of
+// such a folder.
 #ifndef COLROW_TEXT_VOCAB_FILES_H
 #define COLROW_TEXT_VOCAB_FILES_H
 
@@ -13,7 +14,7 @@
 #include "text/tiktoken.h"
 #include "text/tokenizer_parts.h"
 
-enum vocab_kind { VOCAB_PIECES, VOCAB_RANKS, VOCAB_QWEN, VOCAB_LETTERS };
+enum vocab_kind { VOCAB_PIECES, VOCAB_RANKS, VOCAB_QWEN, VOCAB_TEKKEN, VOCAB_LETTERS };
 
 struct vocab_files {
     enum vocab_kind kind;
@@ -21,6 +22,7 @@ struct vocab_files {
     struct bytes text, merges;   // `merges`: of VOCAB_LETTERS
     struct sentencepiece pieces; // points into `text`
     struct tiktoken ranks;
+    json_t *settings; // of VOCAB_TEKKEN
 };
 
 bool vocab_files_there(const char *folder);
@@ -43,7 +45,7 @@ enum status vocab_files_model(const struct vocab_files *files,
                               struct tokenizer *tokenizer) STATUS_MUST_USE;
 // Puts bos_token and eos_token around texts, where tokenizer_config.json says so; when all tokens
 // are there.
-enum status vocab_files_ends(const struct tokenizer_config *config,
+enum status vocab_files_ends(const struct vocab_files *files, const struct tokenizer_config *config,
                              struct tokenizer *tokenizer) STATUS_MUST_USE;
 
 #endif

@@ -7,11 +7,18 @@
 #include "base/base64.h"
 #include "text/special_tokens.h"
 
+static json_t *read_vectors_of(const char *name)
+{
+    char path[FILE_PATH_MAX];
+    json_t *root;
+    must(file_join(SOURCE_DIR "/tests/data/tokenizers", name, path));
+    must(json_file(path, 1 << 24, &root));
+    return root;
+}
+
 static json_t *read_vectors(void)
 {
-    json_t *root;
-    must(json_file(SOURCE_DIR "/tests/data/tokenizers/vocab_files.json", 1 << 24, &root));
-    return root;
+    return read_vectors_of("vocab_files.json");
 }
 
 static void decode_file(const json_t *value, struct bytes *out)
@@ -75,12 +82,12 @@ static size_t wrong_names(const json_t *folder, const char *path)
     return wrong;
 }
 
-static void folders_are_equal(void **state)
+// Returns how many folders there are.
+static size_t check_folders(const char *name)
 {
-    json_t *root = read_vectors(), *folder;
+    json_t *root = read_vectors_of(name), *folder;
     const json_t *texts = json_object_get(root, "texts");
     size_t i, wrong = 0;
-    (void)state;
     json_array_foreach(json_object_get(root, "folders"), i, folder)
     {
         char path[] = "/tmp/colrow-vocab-XXXXXX";
@@ -96,9 +103,22 @@ static void folders_are_equal(void **state)
         json_decref(cases);
         nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     }
-    assert_true(i >= 20);
     assert_int_equal(wrong, 0);
     json_decref(root);
+    return i;
+}
+
+static void folders_are_equal(void **state)
+{
+    (void)state;
+    assert_true(check_folders("vocab_files.json") >= 20);
+}
+
+// Against mistral-common (tools/make_tekken_vectors.py).
+static void tekken_folders_are_equal(void **state)
+{
+    (void)state;
+    assert_true(check_folders("tekken.json") >= 3);
 }
 
 // ---- damage ----
@@ -121,6 +141,47 @@ static enum status parse_vocab(const char *name, const void *text, size_t length
     bytes_fini(&data);
     bytes_fini(&lines);
     return status;
+}
+
+static void tekken_files_may_be_wrong(void **state)
+{
+    (void)state;
+#define TEKKEN(config, more) "{\"config\": {\"pattern\": \"a+\", " config "}, " more "}"
+#define SIZES_OF(vocabulary, control)                                                              \
+    "\"default_vocab_size\": " #vocabulary ", \"default_num_special_tokens\": " #control
+#define TOKEN(rank, text)                                                                          \
+    "{\"rank\": " #rank ", \"token_bytes\": \"" text "\", \"token_str\": null}"
+#define NONE "\"special_tokens\": [], "
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"[]", "expected"},
+        {TEKKEN(SIZES_OF(2, 0), NONE "\"vocab\": [" TOKEN(0, "YQ==") "]"),
+         "has 1 tokens; expected 2"},
+        {TEKKEN(SIZES_OF(2, 3), NONE "\"vocab\": []"), "default_num_special_tokens"},
+        {TEKKEN(SIZES_OF(1, 0), NONE "\"vocab\": [" TOKEN(1, "YQ==") "]"), "entry 0"},
+        {TEKKEN(SIZES_OF(1, 0), NONE "\"vocab\": [" TOKEN(0, "*") "]"), "in base64"},
+        {TEKKEN(SIZES_OF(1, 0), NONE "\"vocab\": [" TOKEN(0, "") "]"), "in base64"},
+        {TEKKEN(SIZES_OF(2, 1), "\"vocab\": [" TOKEN(0, "YQ==") "]"), "at most"},
+        {TEKKEN(SIZES_OF(3, 2),
+                "\"vocab\": [" TOKEN(
+                    0, "YQ==") "], \"special_tokens\": [{\"rank\": 0, "
+                               "\"token_str\": \"<s>\"}, {\"rank\": 1, \"token_str\": \"<s>\"}]"),
+         "a text of its own"},
+        {TEKKEN(SIZES_OF(3, 2),
+                "\"vocab\": [" TOKEN(0, "YQ==") "], \"special_tokens\": [{\"rank\": 1, "
+                                                "\"token_str\": \"<s>\"}]"),
+         "special_tokens: entry 0"},
+        {"{\"config\": {" SIZES_OF(1, 0) "}, " NONE "\"vocab\": [" TOKEN(0, "YQ==") "]}",
+         "pattern"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        enum status status = parse_vocab("tekken.json", cases[i].text, strlen(cases[i].text), NULL);
+        assert_int_not_equal(status, OK);
+        if (!strstr(status_message(), cases[i].message))
+            print_error("%s\n  %s\n", cases[i].text, status_message());
+        assert_non_null(strstr(status_message(), cases[i].message));
+    }
 }
 
 static const json_t *find_file(const json_t *root, const char *folder, const char *file)
@@ -281,6 +342,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folders_are_equal),
+        cmocka_unit_test(tekken_folders_are_equal),
+        cmocka_unit_test(tekken_files_may_be_wrong),
         cmocka_unit_test(damaged_models_are_read_or_refused),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(the_class_must_say_how_to_cut),
