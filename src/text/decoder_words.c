@@ -66,8 +66,7 @@ static void shorten_all(struct bytes *text, size_t begin, const char *what, cons
     for (char *at; (at = memmem(read, (size_t)(end - read), what, n)); read = at + n) {
         memmove(write, read, (size_t)(at - read));
         write += at - read;
-        memcpy(write, with, m);
-        write += m;
+        write = mempcpy(write, with, m); // without its end
     }
     memmove(write, read, (size_t)(end - read));
     text->length = (size_t)(write + (end - read) - text->data);
