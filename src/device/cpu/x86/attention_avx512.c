@@ -17,23 +17,7 @@ INLINE vec load_half(const char *x, enum page_form form, size_t stride, int odd,
     return odd ? odd_of_pairs(pairs) : even_of_pairs(pairs);
 }
 
-INLINE void add_pair(int rows, int n_vectors, enum page_form form, const float *a, size_t a_stride,
-                     int k, const char *x, size_t stride, vec sums[ROWS][VECTORS])
-{
-    UNROLLED_FOR (half, 2) {
-        int odd = 1 - half;
-        vec y[VECTORS];
-        UNROLLED_FOR (v, n_vectors)
-            y[v] = load_half(x, form, stride, odd, v);
-        UNROLLED_FOR (r, rows) {
-            vec factor = _mm512_set1_ps(a[(size_t)r * a_stride + (size_t)(k + odd)]);
-            UNROLLED_FOR (v, n_vectors)
-                vec_add_product(&sums[r][v], factor, y[v]);
-        }
-        // Keeps the compiler from loading the other half early: the registers are full.
-        __asm__ volatile("" : : : "memory");
-    }
-}
+#include "device/cpu/x86/attention_pairs.h"
 
 #include "device/cpu/attention_rows.h"
 

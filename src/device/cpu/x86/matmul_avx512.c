@@ -139,37 +139,7 @@ INLINE void tile_of(const struct tile *tile, enum panel_format format, bool wide
         TILE_CASES(format, widened, 8);                                                            \
     }
 
-static void tile_bf16(const struct tile *tile)
-{
-    TILE_SWITCH(PANELS_BF16, false)
-}
-
-static void tile_f16(const struct tile *tile)
-{
-    TILE_SWITCH(PANELS_F16, false)
-}
-
-static void tile_f32(const struct tile *tile)
-{
-    TILE_SWITCH(PANELS_F32, false)
-}
-
-static void tile_widened(const struct tile *tile)
-{
-    TILE_SWITCH(PANELS_F32, true)
-}
-
-static void run_tile(const struct tile *tile, enum panel_format format, bool widened)
-{
-    if (widened)
-        tile_widened(tile);
-    else if (format == PANELS_BF16)
-        tile_bf16(tile);
-    else if (format == PANELS_F16)
-        tile_f16(tile);
-    else
-        tile_f32(tile);
-}
+#include "device/cpu/x86/tile_formats.h"
 
 void matmul_avx512(const struct matmul *args)
 {

@@ -19,6 +19,11 @@ INLINE vec vec_set1(float x)
     return _mm256_set1_ps(x);
 }
 
+INLINE vec vec_broadcast(const float *x)
+{
+    return _mm256_broadcast_ss(x);
+}
+
 INLINE vec vec_load(const float *x)
 {
     return _mm256_load_ps(x);
