@@ -93,14 +93,6 @@ enum status file_read_given(const char *path, size_t bytes_max, struct bytes *ou
     return status;
 }
 
-enum status file_size(const char *path, uint64_t *out)
-{
-    int fd;
-    TRY(file_open(path, &fd, out));
-    close(fd);
-    return OK;
-}
-
 enum status file_write(const char *path, const void *data, size_t length)
 {
     struct file_writer writer;

@@ -19,7 +19,6 @@ enum status file_read_stdin(size_t bytes_max, struct bytes *out) STATUS_MUST_USE
 // For files that users name: also what shells give them, "-", /dev/stdin and <(command), up to its
 // end. May hold NUL bytes.
 enum status file_read_given(const char *path, size_t bytes_max, struct bytes *out) STATUS_MUST_USE;
-enum status file_size(const char *path, uint64_t *out) STATUS_MUST_USE;
 // Writes the file whole or not at all (file_writer.h).
 enum status file_write(const char *path, const void *data, size_t length) STATUS_MUST_USE;
 bool file_exists(const char *path);

@@ -107,11 +107,6 @@ void launcher_stop(struct launcher *launcher)
     free(launcher);
 }
 
-pid_t launcher_pid(const struct launcher *launcher)
-{
-    return launcher->process.pid;
-}
-
 static bool await_launch(const struct launcher *launcher, struct launch_answer *answer)
 {
     struct pollfd ready = {.fd = launcher->socket, .events = POLLIN};

@@ -21,7 +21,6 @@ struct launcher;
 enum status launcher_start(const char *colrow, const char *program, const char *const *arguments,
                            struct launcher **out) STATUS_MUST_USE;
 void launcher_stop(struct launcher *launcher); // accepts NULL
-pid_t launcher_pid(const struct launcher *launcher);
 
 // As spawn_rank().
 enum status launcher_spawn(struct launcher *launcher, const struct group_options *options, int rank,

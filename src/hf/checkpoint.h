@@ -75,7 +75,4 @@ bool checkpoint_view_close(struct checkpoint_view *view);
 // more than looking at it does, and in larger pages.
 bool checkpoint_is_cached(const struct checkpoint *checkpoint, const struct tensor_slice *slice);
 
-// Tells the system that the slice will be read soon; returns at once, and failure does not matter.
-void checkpoint_prefetch(const struct checkpoint *checkpoint, const struct tensor_slice *slice);
-
 #endif

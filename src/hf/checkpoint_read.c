@@ -81,12 +81,6 @@ static void hint(int fd, const struct pieces *pieces, int64_t from, int64_t to)
         posix_fadvise(fd, (off_t)begin, (off_t)pieces->piece, POSIX_FADV_WILLNEED);
 }
 
-void checkpoint_prefetch(const struct checkpoint *checkpoint, const struct tensor_slice *slice)
-{
-    struct pieces pieces = pieces_of(slice);
-    hint(checkpoint->fds[slice->tensor->file], &pieces, 0, pieces.rows);
-}
-
 enum status checkpoint_read(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
                             void *out, uint64_t *bytes_read)
 {

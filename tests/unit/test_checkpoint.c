@@ -136,7 +136,6 @@ static void rectangles_are_read_exactly(void **state)
         uint16_t *out = malloc(2 * n + 1); // not a byte more: sanitizers see the next one
         uint64_t bytes = 10;
         assert_non_null(out);
-        checkpoint_prefetch(checkpoint, &slice);
         assert_int_equal(checkpoint_read(checkpoint, &slice, out, &bytes), OK);
         assert_int_equal(bytes, 10 + 2 * n);
         for (int row = cut[0], at = 0; row < cut[1]; row++)
