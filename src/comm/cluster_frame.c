@@ -160,7 +160,7 @@ static void take_plain(struct frame_cursor *cursor, char *out, size_t room, bool
     const uint8_t *at = take_blob(cursor, room - 1, &bytes);
     for (size_t i = 0; i < bytes; i++) {
         bool control = (at[i] < ' ' && !(lines && at[i] == '\n')) || at[i] == 0x7f;
-        out[i] = control ? '?' : (char)at[i];
+        out[i] = (char)(control ? '?' : at[i]);
         if (at[i] == 0)
             cursor->bad = true;
     }

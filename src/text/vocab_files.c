@@ -51,7 +51,7 @@ bool vocab_files_there(const char *folder)
 // first field.
 static bool is_text(const struct bytes *text)
 {
-    return text->length > 0 && (unsigned char)text->data[0] >= ' ';
+    return text->data && text->length > 0 && (unsigned char)text->data[0] >= ' ';
 }
 
 static bool has_end(const char *name, const char *end)
