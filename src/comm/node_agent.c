@@ -196,7 +196,7 @@ enum status node_agent_start(const struct rendezvous_options *options, struct no
 
 static void nap(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = SLICE_MS * 1000000}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = SLICE_MS * 1000000L}, NULL);
 }
 
 static enum rendezvous_state look_at_state(struct node_agent *agent)
