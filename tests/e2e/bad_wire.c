@@ -171,12 +171,15 @@ int main(int argc, char **argv)
     n_ports = argc - 1;
     if (n_ports < 1 || n_ports > PORTS_MAX)
         return 2;
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     for (int p = 0; p < n_ports; p++) {
         ports[p].fd = open_port(argv[1 + p]);
         ports[p].queue = calloc(QUEUE_FRAMES, sizeof *ports[p].queue);
         if (!ports[p].queue)
             return 1;
     }
+    if (setns(home, CLONE_NEWNET)) // nobody takes us for a process of a node
+        give_up("/proc/self/ns/net");
     printf("ready\n");
     fflush(stdout);
     for (;;) {
