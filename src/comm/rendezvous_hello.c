@@ -8,11 +8,10 @@
 // The stranger alone is refused; the others go on waiting.
 static void refuse_stranger(struct rendezvous *r, struct stranger *stranger, const char *sentence)
 {
-    (void)r;
     rendezvous_wrote(&stranger->link, text_write(&stranger->link.out, FRAME_REFUSAL, sentence));
     cluster_link_flush(&stranger->link);
     cluster_link_end(&stranger->link, "");
-    log_warning("%s", sentence);
+    host_warn(r, sentence);
 }
 
 // No group can come of these nodes: all are told, and end.

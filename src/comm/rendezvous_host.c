@@ -14,14 +14,19 @@
 enum { COMPLAINTS_MAX = 16, ACCEPTS_MAX = 16, MISSING_NAMED_MAX = 8 };
 
 // Who may knock at an open port as often as they like shall not fill a log.
+void host_warn(struct rendezvous *r, const char *sentence)
+{
+    if (r->host->n_complaints++ < COMPLAINTS_MAX)
+        log_warning("%s%s", sentence,
+                    r->host->n_complaints == COMPLAINTS_MAX ? "; further ones are not shown" : "");
+}
+
 static void complain_of(struct rendezvous *r, const struct cluster_link *link, const char *what)
 {
-    char peer[CLUSTER_NAME_MAX];
-    if (r->host->n_complaints++ >= COMPLAINTS_MAX)
-        return;
+    char peer[CLUSTER_NAME_MAX], sentence[CLUSTER_SENTENCE_MAX + CLUSTER_NAME_MAX + 64];
     cluster_link_peer(link, peer);
-    log_warning("a connection from %s was refused: %s%s", peer, what,
-                r->host->n_complaints == COMPLAINTS_MAX ? "; further ones are not shown" : "");
+    snprintf(sentence, sizeof sentence, "a connection from %s was refused: %s", peer, what);
+    host_warn(r, sentence);
 }
 
 static int open_socket(int family, int port)

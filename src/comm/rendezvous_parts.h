@@ -106,6 +106,7 @@ void host_waiting(const struct rendezvous *r, char *text, size_t room);
 void host_check_done(struct rendezvous *r);
 void host_hear_hello(struct rendezvous *r, struct stranger *stranger, const struct frame *frame);
 void host_tell_waiting(struct rendezvous *r);
+void host_warn(struct rendezvous *r, const char *sentence); // the first ones alone are shown
 void host_stop_listening(struct rendezvous *r);
 
 enum status guest_open(struct rendezvous *r) STATUS_MUST_USE;
