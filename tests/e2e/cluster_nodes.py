@@ -126,16 +126,19 @@ class Network:
 
 
 class Launch:
-    """`colrow launch` on one node; stdout and stderr are one text. `place`: its --node-rank, -1 for none."""
+    """`colrow launch` on one node; stdout and stderr are one text. `place`: its --node-rank, -1 for none.
+    With an `environment` no flag says which node it is."""
 
-    def __init__(self, network, node, n_nodes, program, *flags, n_ranks=1, place=None):
+    def __init__(self, network, node, n_nodes, program, *flags, n_ranks=1, place=None, environment=None):
         self.node = node
         own = node if place is None else place
-        flags = ["--nnodes", n_nodes, *([] if own < 0 else ["--node-rank", own]), "-n", n_ranks, *flags]
-        if "--master-addr" not in flags and "--rdzv-endpoint" not in flags:
-            flags += ["--master-addr", network.address(0)]
+        flags = ["-n", n_ranks, *flags]
+        if not environment:
+            flags += ["--nnodes", n_nodes, *([] if own < 0 else ["--node-rank", own])]
+            if "--master-addr" not in flags and "--rdzv-endpoint" not in flags:
+                flags += ["--master-addr", network.address(0)]
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen(network.command(node, COLROW, "launch", *flags, "--", *program),
+        self.process = subprocess.Popen(network.command(node, COLROW, "launch", *flags, "--", *program), env={**os.environ, **(environment or {})},
                                         stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         self.ended = None
         self.watcher = threading.Thread(target=self.wait, daemon=True)

@@ -94,6 +94,22 @@ def an_endpoint_without_ranks():
     all_end("an endpoint without ranks", nodes, 0, ["rank 0 of 6 .* on node 0", "on node [12]", "on node [12]"])
 
 
+def started_by_a_cluster():
+    """The same command on all nodes: what differs is in the environment that a cluster's launcher gives it."""
+    for i in range(NODES):
+        network.hosts(i, f"127.0.0.1 localhost\n{network.address(0)} leader-0.set.colrow gpu07\n")
+    clusters = {
+        "LeaderWorkerSet": lambda i: {"LWS_LEADER_ADDRESS": "leader-0.set.colrow", "LWS_GROUP_SIZE": f"{NODES}", "LWS_WORKER_INDEX": f"{i}"},
+        "srun": lambda i: {"SLURM_PROCID": f"{i}", "SLURM_NODEID": f"{i}", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_TASKS": f"{NODES}", "SLURM_STEP_NUM_NODES": f"{NODES}",
+                           "SLURM_STEP_TASKS_PER_NODE": f"1(x{NODES})", "SLURM_STEP_NODELIST": "gpu[07-09]"},
+        "mpiexec": lambda i: {"PMI_RANK": f"{i}", "PMI_SIZE": f"{NODES}", "MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": "1", "MASTER_ADDR": "gpu07", "MASTER_PORT": "4001"},
+    }
+    for name, environment in clusters.items():
+        nodes = [Launch(network, i, NODES, SAY, n_ranks=2, environment=environment(i)) for i in (1, 2, 0)]
+        nodes.sort(key=lambda node: node.node)
+        all_end(name, nodes, 0, [f"rank {2 * i} of 6 is 0 of 2 on node {i} of 3" for i in range(NODES)])
+
+
 def nobody_comes():
     nodes = [Launch(network, i, NODES, SAY, "--join-timeout", 1) for i in (0, 2)]
     missing = "after 1 s .--join-timeout.: still waiting for (. of 3 nodes (is|are) here; missing: node 1|node 0 at)"
@@ -274,7 +290,7 @@ def random_ends():
         all_end(what, nodes, 1, [None if n == victim else said for n in range(NODES)], since, 1.5)
 
 
-for part in (in_any_order, a_late_node, a_name_that_comes_later, an_endpoint_without_ranks, nobody_comes, keys, wrong_ranks, a_rank_dies,
+for part in (in_any_order, a_late_node, a_name_that_comes_later, an_endpoint_without_ranks, started_by_a_cluster, nobody_comes, keys, wrong_ranks, a_rank_dies,
              a_launcher_dies, a_whole_node_dies, a_machine_freezes, a_link_is_cut, a_link_that_comes_back, interrupted, a_node_that_is_done_waits,
              a_node_that_starts_again, random_ends):
     began = time.monotonic()
