@@ -14,10 +14,7 @@
 #include "comm/environment_number.h"
 #include "comm/flight_record.h"
 #include "comm/rank_watcher.h"
-#include "comm/reduce_points.h"
 #include "comm/segment_join.h"
-#include "comm/shm_all_reduce.h"
-#include "comm/shm_round.h"
 #include "comm/transport.h"
 #include "device/device.h"
 
@@ -36,7 +33,7 @@ static enum status comm_new(int rank, int size, struct comm **out)
     TRY_DONE(memory_new(1, sizeof *comm->membership, "a communicator", &comm->membership));
     comm->membership->n_channels = 1;
     comm->membership->n_cpus = device_cpu_count();
-    comm->transport = &transport_self;
+    (void)transport_self.open(comm);
     comm->rank = rank;
     comm->size = size;
     comm->flight = &comm->private_flight;
@@ -47,27 +44,6 @@ static enum status comm_new(int rank, int size, struct comm **out)
 done:
     free(comm);
     return status;
-}
-
-// What the rounds use, for ranks [first_rank, first_rank + size) of the world.
-static enum status attach_channel(struct comm *comm)
-{
-    if (comm->size == 1)
-        return OK;
-    const struct segment *segment = &comm->membership->segment;
-    comm->transport = &transport_shm;
-    comm->lines = segment_line(segment, comm->channel, comm->first_rank);
-    comm->line = &comm->lines[comm->rank];
-    for (int r = 0; r < comm->size; r++)
-        for (int parity = 0; parity < 2; parity++)
-            comm->slots[r][parity] =
-                segment_slot(segment, comm->channel, comm->first_rank + r, parity);
-    for (int r = 0; r < 2; r++)
-        for (int parity = 0; parity < 2; parity++)
-            comm->exchanges[r][parity] =
-                segment_exchange(segment, comm->channel, comm->first_rank + r, parity);
-    TRY(reduce_points_default(comm));
-    return memory_new(shm_all_reduce_part_bytes(comm->size), 1, "a communicator", &comm->part);
 }
 
 // N of each rank, 64 bits in the machine's order, in a file that lasts for ever: so it may be
@@ -125,7 +101,7 @@ static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
     // relaxed: peers look until they find it
     atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
     TRY(rank_watcher_start(&membership->segment, local_rank, life_fd, &membership->watcher));
-    return attach_channel(comm);
+    return comm->size == 1 ? OK : transport_shm.open(comm);
 }
 
 enum status comm_open(struct comm **out)
@@ -174,7 +150,6 @@ enum status comm_split(struct comm *comm, int first, int count, struct comm **ou
         return fail(ERR_UNSUPPORTED, "a group can be split at most %d times", SEGMENT_CHANNELS - 1);
     struct comm *split;
     TRY(memory_new(1, sizeof *split, "a communicator", &split));
-    split->transport = &transport_self;
     split->kernels = comm->kernels;
     split->membership = membership;
     split->is_split = true;
@@ -185,9 +160,9 @@ enum status comm_split(struct comm *comm, int first, int count, struct comm **ou
     split->flight = comm->flight;
     split->fail_after = &split->own_fail_after;
     start_clock(split);
-    enum status status = attach_channel(split);
+    enum status status = comm->transport->split(comm, split);
     if (status != OK) {
-        free(split);
+        comm_close(split);
         return status;
     }
     membership->n_channels++;
@@ -215,9 +190,10 @@ void comm_close(struct comm *comm)
 {
     if (!comm)
         return;
+    if (comm->transport)
+        comm->transport->close(comm);
     if (!comm->is_split)
         leave_group(comm);
-    free(comm->part);
     free(comm);
 }
 
@@ -346,7 +322,7 @@ enum status comm_tune(struct comm *comm)
     TRY(begin_operation(comm, OPERATION_TUNING, &begun));
     struct comm_statistics statistics = comm->statistics;
     uint64_t ticks = comm->ticks, wait_ticks = comm->wait_ticks;
-    enum status status = end_operation(comm, begun, reduce_points_measure(comm));
+    enum status status = end_operation(comm, begun, comm->transport->tune(comm));
     comm->statistics = statistics;
     comm->ticks = ticks;
     comm->wait_ticks = wait_ticks;

@@ -173,6 +173,11 @@ enum status comm_check(void *context)
         return OK;
     if (verdict_given(&comm->membership->segment))
         return comm_break(comm, -1, "");
+    return comm->transport->check(comm);
+}
+
+enum status check_peers(struct comm *comm)
+{
     for (int r = 0; r < comm->size; r++)
         if (r != comm->rank && !peer_has_closed(comm, r) && peer_is_gone(comm, r) &&
             !peer_has_closed(comm, r))

@@ -117,7 +117,7 @@ static void sum_own_part(const struct two_shot *t, size_t i)
             memcpy((float *)room + (size_t)node * t->chunk + begin,
                    own + (size_t)node * t->n + begin, (end - begin) * sizeof *own);
     }
-    float *sum = t->sink->out ? t->sink->out + i * t->chunk + begin : comm->part;
+    float *sum = t->sink->out ? t->sink->out + i * t->chunk + begin : shm_of(comm)->part;
     reduction_tree_finish(t->tree, nodes, t->chunk, sum, end - begin, comm->kernels);
     slot_write(comm, round_next_slot(comm) + SUM_OFFSET, sum, (end - begin) * sizeof *sum);
 }
@@ -129,7 +129,7 @@ static void take_sums(const struct two_shot *t, size_t i)
     for (int r = 0; r < comm->size; r++) {
         size_t begin = part_begin(comm, count, r), end = part_begin(comm, count, r + 1);
         const void *room = round_slot(comm, r) + SUM_OFFSET;
-        const float *sum = r == comm->rank ? comm->part : room;
+        const float *sum = r == comm->rank ? shm_of(comm)->part : room;
         size_t offset = i * t->chunk + begin;
         if (begin == end)
             continue;
@@ -155,7 +155,7 @@ static enum status reduce_two_shot(struct comm *comm, const struct reduction_tre
             write_nodes(&t, i);
         round_publish(comm);
         TRY(round_await_all(comm));
-        if (i > 0) // before own part of the next chunk takes its place in comm->part
+        if (i > 0) // before own part of the next chunk takes its place in shm_of(comm)->part
             take_sums(&t, i - 1);
         if (i < n_chunks)
             sum_own_part(&t, i);

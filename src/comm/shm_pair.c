@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "comm/shm_round.h"
+
 enum { PIECE_HEAD_BYTES = 64, PIECE_DATA_BYTES = SEND_PIECE_BYTES - PIECE_HEAD_BYTES };
 
 static size_t piece_data_bytes(size_t rest)
@@ -16,16 +18,16 @@ static size_t piece_data_bytes(size_t rest)
 // A buffer whose piece has been read.
 static enum status take_buffer(struct comm *comm, int *buffer)
 {
-    struct membership *membership = comm->membership;
-    int i = (int)(membership->n_pieces % SEND_PIECES);
-    if (membership->piece[i].to) {
-        int self = comm->first_rank + comm->rank, to = membership->piece[i].to - 1;
-        struct pair_line *pair = segment_pair(&membership->segment, self, to);
+    struct shm_sends *sends = shm_of(comm)->sends;
+    int i = (int)(sends->n_pieces % SEND_PIECES);
+    if (sends->piece[i].to) {
+        int self = shm_first(comm) + comm->rank, to = sends->piece[i].to - 1;
+        struct pair_line *pair = segment_pair(&comm->membership->segment, self, to);
         // That receiver may be no rank of `comm`; counted from its first rank it is right all the
         // same.
-        TRY(await_peer(comm, &pair->taken, membership->piece[i].number, to - comm->first_rank));
+        TRY(await_peer(comm, &pair->taken, sends->piece[i].number, to - shm_first(comm)));
     }
-    membership->n_pieces++;
+    sends->n_pieces++;
     *buffer = i;
     return OK;
 }
@@ -33,8 +35,8 @@ static enum status take_buffer(struct comm *comm, int *buffer)
 enum status shm_send(struct comm *comm, const void *data, size_t bytes, int to)
 {
     const struct segment *segment = &comm->membership->segment;
-    int self = comm->first_rank + comm->rank;
-    struct pair_line *pair = segment_pair(segment, self, comm->first_rank + to);
+    int self = shm_first(comm) + comm->rank;
+    struct pair_line *pair = segment_pair(segment, self, shm_first(comm) + to);
     for (size_t offset = 0, n; offset == 0 || offset < bytes; offset += n) {
         int buffer;
         TRY(take_buffer(comm, &buffer));
@@ -48,8 +50,8 @@ enum status shm_send(struct comm *comm, const void *data, size_t bytes, int to)
         uint32_t number = atomic_load_explicit(&pair->sent.value, memory_order_relaxed) + 1;
         atomic_store_explicit(&pair->where[number % SEND_PIECES], (uint32_t)buffer,
                               memory_order_relaxed);
-        comm->membership->piece[buffer].to = comm->first_rank + to + 1;
-        comm->membership->piece[buffer].number = number;
+        shm_of(comm)->sends->piece[buffer].to = shm_first(comm) + to + 1;
+        shm_of(comm)->sends->piece[buffer].number = number;
         signal_raise(&pair->sent, number);
         if (n == 0)
             break;
@@ -84,8 +86,8 @@ static enum status break_for_piece(struct comm *comm, int from, uint32_t buffer)
 enum status shm_recv(struct comm *comm, void *data, size_t bytes, int from)
 {
     const struct segment *segment = &comm->membership->segment;
-    int sender = comm->first_rank + from;
-    struct pair_line *pair = segment_pair(segment, sender, comm->first_rank + comm->rank);
+    int sender = shm_first(comm) + from;
+    struct pair_line *pair = segment_pair(segment, sender, shm_first(comm) + comm->rank);
     for (size_t offset = 0, n; offset == 0 || offset < bytes; offset += n) {
         // relaxed: nobody else writes `taken`
         uint32_t number = atomic_load_explicit(&pair->taken.value, memory_order_relaxed) + 1;

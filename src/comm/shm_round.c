@@ -50,75 +50,82 @@ static enum status break_for_mismatch(struct comm *comm, int peer, uint64_t own,
 
 static enum status await_published(struct comm *comm, uint32_t round)
 {
+    struct shm_channel *shm = shm_of(comm);
     for (int r = 0; r < comm->size; r++)
         if (r != comm->rank)
-            TRY(await_peer(comm, &comm->lines[r].published, round, r));
-    comm->seen = round;
+            TRY(await_peer(comm, &shm->lines[r].published, round, r));
+    shm->seen = round;
     return OK;
 }
 
 enum status round_begin(struct comm *comm, enum comm_operation operation, int root, uint64_t count)
 {
-    if ((int32_t)(comm->round - comm->seen) > 0)
-        TRY(await_published(comm, comm->round));
-    comm->round++;
-    comm->call = call_of(operation, root, count);
-    comm->place = flight_fingerprint(comm->flight);
+    struct shm_channel *shm = shm_of(comm);
+    if ((int32_t)(shm->round - shm->seen) > 0)
+        TRY(await_published(comm, shm->round));
+    shm->round++;
+    shm->call = call_of(operation, root, count);
+    shm->place = flight_fingerprint(comm->flight);
     return OK;
 }
 
 void round_publish(struct comm *comm)
 {
+    struct shm_channel *shm = shm_of(comm);
     // relaxed: signal_raise() publishes it. Written only now: the peers poll this line, and each
     // store to it that comes alone costs a journey to them.
-    atomic_store_explicit(&comm->line->call[comm->round & 1], comm->call, memory_order_relaxed);
-    atomic_store_explicit(&comm->line->place[comm->round & 1], comm->place, memory_order_relaxed);
-    signal_raise(&comm->line->published, comm->round);
+    atomic_store_explicit(&shm->line->call[shm->round & 1], shm->call, memory_order_relaxed);
+    atomic_store_explicit(&shm->line->place[shm->round & 1], shm->place, memory_order_relaxed);
+    signal_raise(&shm->line->published, shm->round);
 }
 
 enum status round_await(struct comm *comm, int peer)
 {
-    TRY(await_peer(comm, &comm->lines[peer].published, comm->round, peer));
+    struct shm_channel *shm = shm_of(comm);
+    TRY(await_peer(comm, &shm->lines[peer].published, shm->round, peer));
     // relaxed: ordered by the acquire of `published`; the peer writes it again in round + 2, which
     // we have not published
-    unsigned parity = comm->round & 1;
-    const struct rank_line *line = &comm->lines[peer];
+    unsigned parity = shm->round & 1;
+    const struct rank_line *line = &shm->lines[peer];
     uint64_t call = atomic_load_explicit(&line->call[parity], memory_order_relaxed);
     uint64_t place = atomic_load_explicit(&line->place[parity], memory_order_relaxed);
-    bool same = comm->call == call && comm->place == place;
-    return same ? OK : break_for_mismatch(comm, peer, comm->call, call);
+    bool same = shm->call == call && shm->place == place;
+    return same ? OK : break_for_mismatch(comm, peer, shm->call, call);
 }
 
 enum status round_await_all(struct comm *comm)
 {
+    struct shm_channel *shm = shm_of(comm);
     for (int r = 0; r < comm->size; r++)
         if (r != comm->rank)
             TRY(round_await(comm, r));
-    comm->seen = comm->round;
+    shm->seen = shm->round;
     return OK;
 }
 
 void round_advance(struct comm *comm, bool last)
 {
-    comm->round++;
+    struct shm_channel *shm = shm_of(comm);
+    shm->round++;
     if (last)
-        signal_raise(&comm->line->published, comm->round);
+        signal_raise(&shm->line->published, shm->round);
     else
-        signal_note(&comm->line->published, comm->round);
+        signal_note(&shm->line->published, shm->round);
 }
 
 // The peer's line is looked at only when what it said last does not suffice: each look takes the
 // line away from it.
 enum status round_await_progress(struct comm *comm, uint32_t round)
 {
+    struct shm_channel *shm = shm_of(comm);
     int peer = !comm->rank;
     assert(comm->size == 2);
-    if ((int32_t)(round - comm->seen) <= 0)
+    if ((int32_t)(round - shm->seen) <= 0)
         return OK;
-    struct signal_word *word = &comm->lines[peer].published;
+    struct signal_word *word = &shm->lines[peer].published;
     TRY(await_peer(comm, word, round, peer));
     // acquire: what the peer did up to this round will be read without another look
-    comm->seen = atomic_load_explicit(&word->value, memory_order_acquire);
+    shm->seen = atomic_load_explicit(&word->value, memory_order_acquire);
     return OK;
 }
 
@@ -127,17 +134,17 @@ enum status round_await_progress(struct comm *comm, uint32_t round)
 static char *slot_of_rank(const struct comm *comm, int rank, uint32_t round)
 {
     unsigned turn = comm->size == 2 ? round >> 1 & 1 : 0;
-    return comm->slots[(unsigned)rank ^ turn][round & 1];
+    return shm_of(comm)->slots[(unsigned)rank ^ turn][round & 1];
 }
 
 char *round_slot(const struct comm *comm, int rank)
 {
-    return slot_of_rank(comm, rank, comm->round);
+    return slot_of_rank(comm, rank, shm_of(comm)->round);
 }
 
 char *round_next_slot(const struct comm *comm)
 {
-    return slot_of_rank(comm, comm->rank, comm->round + 1);
+    return slot_of_rank(comm, comm->rank, shm_of(comm)->round + 1);
 }
 
 #ifdef __x86_64__

@@ -14,6 +14,41 @@
 
 #include "comm/transport.h"
 
+// To whom (rank of the node + 1) the last piece in each buffer for messages went, and its number
+// there.
+struct shm_sends {
+    uint32_t n_pieces; // begun
+    struct {
+        int to;
+        uint32_t number;
+    } piece[SEND_PIECES];
+};
+
+// The own data of a communicator over shared memory. All its ranks are of one node.
+struct shm_channel {
+    uint32_t round, seen;           // begun; that all peers are known to have published
+    uint64_t call, place;           // of this round: what, and where in the step
+    struct rank_line *line;         // own
+    struct rank_line *lines;        // [size]
+    char *slots[COMM_RANKS_MAX][2]; // by rank and parity
+    char *exchanges[2][2];          // likewise; of two ranks
+    float *part;                    // own part of a two-shot sum, when there is a consumer
+    struct shm_sends *sends;        // the world's, borrowed by its splits
+    bool is_split;
+};
+
+static inline struct shm_channel *shm_of(const struct comm *comm)
+{
+    return comm->own;
+}
+
+// As transport_shm's. shm_split() takes any communicator whose own data need not be ours: `sends`
+// are borrowed from who has them, NULL: none yet.
+enum status shm_attach(struct comm *comm, struct shm_sends *sends) STATUS_MUST_USE;
+void shm_detach(struct comm *comm);
+// The node's rank that rank 0 of `comm` is.
+int shm_first(const struct comm *comm);
+
 // What all ranks must agree on: the operation, a root (or another number of eight bits), and how
 // many numbers or bytes. Also where in the step they are (comm_mark()).
 enum status round_begin(struct comm *comm, enum comm_operation operation, int root,

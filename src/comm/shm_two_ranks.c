@@ -141,7 +141,7 @@ static struct half half_of(const struct exchange *x, size_t i, int rank, int are
         return (struct half){0};
     size_t begin = i * x->chunk, count = least_bytes(x->chunk, x->n - begin);
     size_t first = least_bytes(x->chunk / 2, count);
-    void *area = x->comm->exchanges[area_rank][i & 1];
+    void *area = shm_of(x->comm)->exchanges[area_rank][i & 1];
     return (struct half){area, rank ? begin + first : begin, rank ? count - first : first};
 }
 
@@ -217,7 +217,7 @@ static enum status exchange_two_shot(struct comm *comm, const float *in, size_t 
         offer(&x, &first, at);
     round_publish(comm);
     TRY(round_await_all(comm));
-    uint32_t base = comm->round;
+    uint32_t base = shm_of(comm)->round;
     for (size_t i = 0; i <= x.n_chunks; i++)
         TRY(exchange_step(&x, i, base));
     return OK;

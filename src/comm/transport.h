@@ -26,6 +26,15 @@ struct reduce_sink {
 // itself.
 struct transport {
     const char *name;
+    // Fills comm->own for all ranks of the world, whose membership is complete. After a failure
+    // close() is called, too.
+    enum status (*open)(struct comm *comm);
+    // The same for `part` of the ranks of `comm`; chooses its transport.
+    enum status (*split)(struct comm *comm, struct comm *part);
+    enum status (*tune)(struct comm *comm);
+    // Of a rank that waits for something else than a collective: OK, or what broke the group.
+    enum status (*check)(struct comm *comm);
+    void (*close)(struct comm *comm);
     enum status (*all_reduce)(struct comm *comm, const struct reduction_tree *tree, const float *in,
                               size_t n, const struct reduce_sink *sink);
     enum status (*reduce_scatter)(struct comm *comm, const struct reduction_tree *tree,
@@ -48,33 +57,18 @@ struct membership {
     struct rank_watcher *watcher;
     int n_channels; // taken
     int n_cpus;     // that this process could use when it joined
-    // send and recv: own pieces begun; to whom (world rank + 1) each buffer's last piece went, and
-    // its number there
-    uint32_t n_pieces;
-    struct {
-        int to;
-        uint32_t number;
-    } piece[SEND_PIECES];
 };
 
 struct comm {
     const struct transport *transport;
+    void *own; // the transport's
     const struct kernels *kernels;
     struct membership *membership; // owned by the world, borrowed by its splits
     bool is_split;
     int rank, size;
     int first_rank; // in the world, of rank 0; ranks are adjacent
-
-    // shm: rounds begun on this channel, and how many all peers are known to have published.
-    int channel;
-    uint32_t round, seen;
-    uint64_t call, place;           // of this round: what, and where in the step
-    struct rank_line *line;         // own
-    struct rank_line *lines;        // [size]
-    char *slots[COMM_RANKS_MAX][2]; // by rank and parity
-    char *exchanges[2][2];          // likewise; of two ranks
+    int channel;    // 0: the world; those that were split off it together have the same
     struct comm_points points;
-    float *part; // own part of a two-shot sum, when there is a consumer
     bool broken;
     _Atomic int64_t *fail_after;         // fault injection: collectives until then; 0: off
     _Atomic int64_t own_fail_after;      // where that is counted, unless in a test's file
@@ -97,7 +91,10 @@ enum status comm_break(struct comm *comm, int culprit, const char *sentence);
 // breaks, the peer is gone or late.
 enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t value, int peer);
 
-// The record of one of comm's ranks; NULL without a segment.
+// Whether another rank of `comm`, which is all on this node, has gone without a word.
+enum status check_peers(struct comm *comm);
+
+// The record of one of comm's ranks; NULL without a segment, or when it is on another node.
 struct rank_record *comm_rank_record(const struct comm *comm, int rank);
 
 #endif

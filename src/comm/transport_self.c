@@ -54,12 +54,6 @@ static enum status self_broadcast(struct comm *comm, void *data, size_t bytes, i
     return OK;
 }
 
-static enum status self_barrier(struct comm *comm)
-{
-    (void)comm;
-    return OK;
-}
-
 // comm.c refuses messages to oneself.
 static enum status self_send(struct comm *comm, const void *data, size_t bytes, int to)
 {
@@ -73,13 +67,41 @@ static enum status self_recv(struct comm *comm, void *data, size_t bytes, int fr
     return fail(ERR_INTERNAL, "one rank has nobody to receive from");
 }
 
+static enum status self_open(struct comm *comm)
+{
+    comm->transport = &transport_self;
+    return OK;
+}
+
+static enum status self_split(struct comm *comm, struct comm *part)
+{
+    (void)comm;
+    return self_open(part);
+}
+
+static enum status self_nothing(struct comm *comm)
+{
+    (void)comm;
+    return OK;
+}
+
+static void self_close(struct comm *comm)
+{
+    (void)comm;
+}
+
 const struct transport transport_self = {
     .name = "self",
+    .open = self_open,
+    .split = self_split,
+    .tune = self_nothing,
+    .check = self_nothing,
+    .close = self_close,
     .all_reduce = self_all_reduce,
     .reduce_scatter = self_reduce_scatter,
     .all_gather = self_all_gather,
     .broadcast = self_broadcast,
     .send = self_send,
     .recv = self_recv,
-    .barrier = self_barrier,
+    .barrier = self_nothing,
 };

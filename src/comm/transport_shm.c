@@ -1,8 +1,11 @@
-// Ranks of one machine, over shared memory: the table, and the collectives that are a loop over
+// Ranks of one node, over shared memory: the table, and the collectives that are a loop over
 // rounds.
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "comm/reduce_points.h"
 #include "comm/shm_all_reduce.h"
 #include "comm/shm_pair.h"
 #include "comm/shm_round.h"
@@ -121,8 +124,70 @@ static enum status shm_barrier(struct comm *comm)
     return round_await_all(comm);
 }
 
+int shm_first(const struct comm *comm)
+{
+    return comm->first_rank - comm->membership->segment.first_rank;
+}
+
+static void find_places(struct comm *comm)
+{
+    struct shm_channel *shm = shm_of(comm);
+    const struct segment *segment = &comm->membership->segment;
+    int first = shm_first(comm);
+    shm->lines = segment_line(segment, comm->channel, first);
+    shm->line = &shm->lines[comm->rank];
+    for (int r = 0; r < comm->size; r++)
+        for (int parity = 0; parity < 2; parity++)
+            shm->slots[r][parity] = segment_slot(segment, comm->channel, first + r, parity);
+    for (int r = 0; r < 2; r++)
+        for (int parity = 0; parity < 2; parity++)
+            shm->exchanges[r][parity] = segment_exchange(segment, comm->channel, first + r, parity);
+}
+
+enum status shm_attach(struct comm *comm, struct shm_sends *sends)
+{
+    assert(comm->size > 1);
+    struct shm_channel *shm;
+    TRY(memory_new(1, sizeof *shm, "a communicator", &shm));
+    comm->transport = &transport_shm;
+    comm->own = shm;
+    shm->sends = sends;
+    shm->is_split = sends != NULL;
+    find_places(comm);
+    TRY(reduce_points_default(comm));
+    TRY(memory_new(shm_all_reduce_part_bytes(comm->size), 1, "a communicator", &shm->part));
+    return sends ? OK : memory_new(1, sizeof *shm->sends, "a communicator", &shm->sends);
+}
+
+void shm_detach(struct comm *comm)
+{
+    struct shm_channel *shm = shm_of(comm);
+    if (!shm)
+        return;
+    if (!shm->is_split)
+        free(shm->sends);
+    free(shm->part);
+    free(shm);
+    comm->own = NULL;
+}
+
+static enum status shm_open(struct comm *comm)
+{
+    return shm_attach(comm, NULL);
+}
+
+static enum status shm_split(struct comm *comm, struct comm *part)
+{
+    return part->size == 1 ? transport_self.open(part) : shm_attach(part, shm_of(comm)->sends);
+}
+
 const struct transport transport_shm = {
     .name = "shm",
+    .open = shm_open,
+    .split = shm_split,
+    .tune = reduce_points_measure,
+    .check = check_peers,
+    .close = shm_detach,
     .all_reduce = shm_all_reduce,
     .reduce_scatter = shm_reduce_scatter,
     .all_gather = shm_all_gather,
