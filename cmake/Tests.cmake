@@ -47,6 +47,15 @@ foreach(label unit kernels golden fuzz e2e)
     endforeach()
 endforeach()
 
+# What communicators promise they promise over each transport (tests/worlds.h).
+foreach(transport ucx nested)
+    foreach(name test_comm test_comm_failures)
+        add_test(NAME unit/${name}_${transport} COMMAND ${name})
+        set_tests_properties(unit/${name}_${transport} PROPERTIES LABELS unit TIMEOUT ${patience} SKIP_RETURN_CODE 77
+            ENVIRONMENT RANKS_TRANSPORT=${transport})
+    endforeach()
+endforeach()
+
 # Counts what every process of a server allocates, for tests/e2e/test_allocations.py. Sanitizers have allocators of
 # their own.
 if(NOT COLROW_SANITIZE)

@@ -20,6 +20,11 @@ static const struct entry variables[] = {
      "16,16: layers of each pipeline stage; vLLM's VLLM_PP_LAYER_PARTITION is taken, too"},
     {"COLROW_ALL_REDUCE",
      "for measurements: oneshot, twoshot or auto (default), the shared-memory algorithm"},
+    {"COLROW_TRANSPORT",
+     "how ranks reach each other: auto (default: nested when there are several nodes, else shm), "
+     "shm, nested (memory within a node, its first rank on the wire) or ucx (all on the wire)"},
+    {"COLROW_PORT_RANGE", "the TCP ports of ranks on several nodes, as FIRST-LAST; UCX_NET_DEVICES "
+                          "and UCX_TLS choose devices and transports (default tcp)"},
     {"COLROW_STREAM_BYTES",
      "for measurements: from how many bytes on two ranks copy past their caches"},
     {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails, or @FILE"},

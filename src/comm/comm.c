@@ -82,6 +82,30 @@ static bool is_to_fail(struct comm *comm)
     return n == 1;
 }
 
+// COLROW_TRANSPORT: auto (default), or one by its name.
+static enum status choose_transport(const struct comm *comm, const struct transport **out)
+{
+    static const struct transport *const all[] = {&transport_shm, &transport_ucx,
+                                                  &transport_nested};
+    const char *name = getenv("COLROW_TRANSPORT");
+    bool is_alone = comm->membership->segment.n_ranks == comm->size;
+    *out = comm->size == 1 ? &transport_self : is_alone ? &transport_shm : &transport_nested;
+    if (!name || !*name || strcmp(name, "auto") == 0 || comm->size == 1)
+        return OK;
+    size_t i = 0;
+    while (i < sizeof all / sizeof all[0] && strcmp(name, all[i]->name) != 0)
+        i++;
+    if (i == sizeof all / sizeof all[0])
+        return fail(ERR_INPUT, "COLROW_TRANSPORT is \"%s\"; expected auto, shm, nested or ucx",
+                    name);
+    if (all[i] == &transport_shm && !is_alone)
+        return fail(ERR_INPUT, "COLROW_TRANSPORT is shm, but there are ranks on other nodes; "
+                               "expected auto, nested or ucx");
+    if (all[i] == &transport_ucx || !is_alone) // on one node, nested is shm
+        *out = all[i];
+    return OK;
+}
+
 static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
 {
     struct membership *membership = comm->membership;
@@ -93,15 +117,15 @@ static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
     unsetenv(LIFE_FD_VARIABLE);
     TRY(segment_join(segment_fd, &membership->segment, &local_rank));
     close(segment_fd);
-    if (membership->segment.n_ranks < comm->size)
-        return fail(ERR_UNSUPPORTED, "ranks of several nodes cannot reach each other yet");
     struct rank_record *record = &membership->segment.ranks[local_rank];
     comm->flight = &record->flight;
     flight_mark(comm->flight, -1, -1, "starting"); // until it is open
     // relaxed: peers look until they find it
     atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
     TRY(rank_watcher_start(&membership->segment, local_rank, life_fd, &membership->watcher));
-    return comm->size == 1 ? OK : transport_shm.open(comm);
+    const struct transport *transport;
+    TRY(choose_transport(comm, &transport));
+    return transport->open(comm);
 }
 
 enum status comm_open(struct comm **out)
@@ -257,7 +281,7 @@ static enum status begin_operation(struct comm *comm, enum comm_operation operat
                                    uint64_t *begun)
 {
     struct segment *segment = &comm->membership->segment;
-    if (comm->broken || (segment->header && verdict_given(segment)))
+    if (comm->membership->broken || (segment->header && verdict_given(segment)))
         return comm_break(comm, -1, "the group is broken");
     *begun = ticks_now();
     comm->statistics.collectives++;
@@ -273,7 +297,7 @@ static enum status end_operation(struct comm *comm, uint64_t begun, enum status 
 {
     comm->ticks += ticks_now() - begun;
     if (status != OK) { // the record keeps showing what failed
-        comm->broken = true;
+        comm->membership->broken = true;
         return status;
     }
     // relaxed: the flight record is for people

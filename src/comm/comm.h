@@ -1,5 +1,6 @@
-// A communicator: the ranks of a group as one of them sees it, and the collectives. One ops table,
-// one file per transport: `self` (one rank), `shm` (processes of one machine); later mpi, nccl.
+// A communicator: the ranks of a group as one of them sees it, and the collectives. One ops table
+// (transport.h) for each transport: `self` (one rank), `shm` (processes of one machine), `ucx`
+// (every rank on a wire), `nested` (memory within a node, the first rank of each on the wire).
 //
 // Every wait has three ends: progress, the death of a peer, the deadline. After an error the
 // communicator is broken: each further call returns ERR_GROUP at once. Calls come from one thread;
@@ -16,8 +17,8 @@
 struct comm;
 
 // The rank that this process is, from what group_spawn() put into its environment (RANK, WORLD_SIZE
-// and the shared segment); without WORLD_SIZE, or with WORLD_SIZE=1 and no segment, a `self`
-// communicator.
+// and the node's shared segment); with ranks on several nodes it waits for all of them; without
+// WORLD_SIZE, or with WORLD_SIZE=1 and no segment, a `self` communicator.
 enum status comm_open(struct comm **out) STATUS_MUST_USE;
 enum status comm_open_self(struct comm **out) STATUS_MUST_USE;
 void comm_close(struct comm *comm); // accepts NULL

@@ -112,6 +112,30 @@ void flight_collective(const struct flight_record *flight, char *place)
                  GET(flight->last_in_step), (long long)step, open, layer, what, close);
 }
 
+void flight_call_read(const struct flight_record *flight, struct flight_call *out)
+{
+    *out = (struct flight_call){
+        .step = GET(flight->last.step),
+        .layer = GET(flight->last.layer),
+        .operation = GET(flight->last_operation),
+        .n_operations = GET(flight->n_operations),
+        .in_step = GET(flight->last_in_step),
+    };
+    for (int i = 0; i < FLIGHT_WHAT_BYTES / 8; i++)
+        out->what[i] = GET(flight->last.what[i]);
+}
+
+void flight_call_write(struct flight_record *flight, const struct flight_call *call)
+{
+    SET(flight->last.step, call->step);
+    SET(flight->last.layer, call->layer);
+    SET(flight->last_operation, call->operation);
+    SET(flight->n_operations, call->n_operations);
+    SET(flight->last_in_step, call->in_step);
+    for (int i = 0; i < FLIGHT_WHAT_BYTES / 8; i++)
+        SET(flight->last.what[i], call->what[i]);
+}
+
 void flight_report(const struct flight_record *flight, struct flight_report *out)
 {
     *out = (struct flight_report){

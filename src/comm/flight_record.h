@@ -38,6 +38,17 @@ void flight_place(const struct flight_record *flight, char *place);
 // The collective begun last: "all-reduce 17 of step 12 (layer 3, down_proj)", or "no collective".
 void flight_collective(const struct flight_record *flight, char *place);
 
+// The last collective's place, as it goes to other nodes; flight_collective() finds it in a record
+// that is otherwise empty.
+struct flight_call {
+    int64_t step;
+    int32_t layer, operation;
+    uint32_t n_operations, in_step;
+    uint64_t what[FLIGHT_WHAT_BYTES / 8];
+};
+void flight_call_read(const struct flight_record *flight, struct flight_call *out);
+void flight_call_write(struct flight_record *flight, const struct flight_call *call);
+
 // A copy for the owner's reports.
 struct flight_report {
     char what[FLIGHT_WHAT_BYTES]; // it is doing

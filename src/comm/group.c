@@ -335,13 +335,15 @@ enum status group_poll(struct group *group, int timeout_ms, int *n_running)
 {
     struct pollfd fds[COMM_RANKS_MAX];
     int n = fds_of_running(group, fds);
-    if (!group->over && !all_left(group))
-        (void)poll(fds, (nfds_t)n,
-                   timeout_ms < LOOK_MS || n == group->n_ranks ? timeout_ms : LOOK_MS);
+    bool all_watched = n == group->n_ranks;
+    if (!group->over && (!all_left(group) || group->accused.seen_ns))
+        (void)poll(fds, (nfds_t)n, timeout_ms < LOOK_MS || all_watched ? timeout_ms : LOOK_MS);
     enum status status = group_check(group);
     *n_running = 0;
     for (int r = 0; r < group->n_ranks; r++)
         *n_running += !group->member[r].left;
+    if (status == OK && *n_running == 0 && group->accused.seen_ns)
+        *n_running = 1; // it is not over yet: another node's word is waited for
     return status;
 }
 

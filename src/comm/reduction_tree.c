@@ -171,21 +171,67 @@ static void run_program(const struct finish_program *program, size_t offset, flo
         memmove(out + offset, stack[0], n * sizeof *out);
 }
 
+static void builder_init(struct finish_builder *b, const struct reduction_tree *tree,
+                         const float *const *nodes, size_t stride)
+{
+    *b = (struct finish_builder){.tree = tree, .nodes = nodes, .stride = stride};
+    for (int r = 0; r < tree->n_ranks; r++)
+        for (int leaf = tree->first_leaf[r]; leaf < tree->first_leaf[r + 1]; leaf++)
+            b->owner[leaf] = r;
+}
+
+static void run_blocks(const struct finish_builder *b, float *out, size_t n,
+                       const struct kernels *kernels)
+{
+    for (size_t offset = 0; offset < n; offset += FINISH_BLOCK) {
+        size_t count = n - offset < FINISH_BLOCK ? n - offset : FINISH_BLOCK;
+        run_program(&b->program, offset, out, count, kernels);
+    }
+}
+
 void reduction_tree_finish(const struct reduction_tree *tree, const float *const *nodes,
                            size_t stride, float *out, size_t n, const struct kernels *kernels)
 {
+    struct finish_builder b;
     assert_shape(tree);
     if (tree->present == 0) {
         memset(out, 0, n * sizeof *out);
         return;
     }
-    struct finish_builder b = {.tree = tree, .nodes = nodes, .stride = stride};
-    for (int r = 0; r < tree->n_ranks; r++)
-        for (int leaf = tree->first_leaf[r]; leaf < tree->first_leaf[r + 1]; leaf++)
-            b.owner[leaf] = r;
+    builder_init(&b, tree, nodes, stride);
     (void)build(&b, 0, tree->n_leaves);
-    for (size_t offset = 0; offset < n; offset += FINISH_BLOCK) {
-        size_t count = n - offset < FINISH_BLOCK ? n - offset : FINISH_BLOCK;
-        run_program(&b.program, offset, out, count, kernels);
+    run_blocks(&b, out, n, kernels);
+}
+
+void reduction_tree_combine(const struct reduction_tree *tree, int first_rank, int n_ranks,
+                            const float *const *nodes, size_t stride, float *out, size_t out_stride,
+                            size_t n, const struct kernels *kernels)
+{
+    struct finish_builder b;
+    struct tree_node node[2 * LEAVES_MAX];
+    const float *all[COMM_RANKS_MAX] = {NULL};
+    assert_shape(tree);
+    assert(first_rank >= 0 && n_ranks >= 1 && first_rank + n_ranks <= tree->n_ranks);
+    int count = reduction_tree_nodes(tree, tree->first_leaf[first_rank],
+                                     tree->first_leaf[first_rank + n_ranks], node);
+    for (int i = 0; i < n_ranks; i++)
+        all[first_rank + i] = nodes[i];
+    builder_init(&b, tree, all, stride);
+    for (int i = 0; i < count; i++) {
+        b.program.n_steps = 0;
+        (void)build(&b, node[i].first, node[i].width);
+        run_blocks(&b, out + (size_t)i * out_stride, n, kernels);
     }
+}
+
+void reduction_tree_merge_ranks(const struct reduction_tree *tree, const int *first_rank, int n,
+                                struct reduction_tree *out)
+{
+    assert(n >= 1 && n <= tree->n_ranks && first_rank[0] == 0 && first_rank[n] == tree->n_ranks);
+    memset(out, 0, sizeof *out);
+    out->n_leaves = tree->n_leaves;
+    out->n_ranks = n;
+    out->present = tree->present;
+    for (int i = 0; i <= n; i++)
+        out->first_leaf[i] = tree->first_leaf[first_rank[i]];
 }

@@ -44,4 +44,15 @@ int reduction_tree_merges(const struct reduction_tree *tree, int rank, int *merg
 void reduction_tree_finish(const struct reduction_tree *tree, const float *const *nodes,
                            size_t stride, float *out, size_t n, const struct kernels *kernels);
 
+// What ranks [first_rank, first_rank + n_ranks) can finish of the tree by themselves: nodes[i]
+// points at the nodes of rank first_rank + i, and out [count][out_stride] gets those of
+// reduction_tree_nodes() for all their leaves, which are a rank's nodes in the tree of
+// reduction_tree_merge_ranks(). `out` may be none of the nodes.
+void reduction_tree_combine(const struct reduction_tree *tree, int first_rank, int n_ranks,
+                            const float *const *nodes, size_t stride, float *out, size_t out_stride,
+                            size_t n, const struct kernels *kernels);
+// The same tree where ranks first_rank[i] to first_rank[i + 1] - 1 are rank i of n.
+void reduction_tree_merge_ranks(const struct reduction_tree *tree, const int *first_rank, int n,
+                                struct reduction_tree *out);
+
 #endif

@@ -15,28 +15,8 @@ enum {
     CHUNK_BYTES = 256 << 10, // of nodes, of the rank that has most
     SUM_OFFSET = 256 << 10,  // of the own part's sum in a slot, behind the nodes for others
     PART_UNIT = 32,          // floats: parts begin on cache line pairs
-    SINK_BLOCK = 1024,       // floats handed to a consumer at once: they stay in the first cache
 };
 static_assert(SUM_OFFSET + CHUNK_BYTES <= SLOT_BYTES, "a slot holds a chunk's nodes and sums");
-
-static void sink_finish(struct comm *comm, const struct reduction_tree *tree,
-                        const float *const *nodes, size_t stride, size_t offset, size_t count,
-                        const struct reduce_sink *sink)
-{
-    if (sink->out) {
-        reduction_tree_finish(tree, nodes, stride, sink->out + offset, count, comm->kernels);
-        return;
-    }
-    _Alignas(64) float sum[SINK_BLOCK];
-    const float *moved[COMM_RANKS_MAX];
-    for (size_t i = 0; i < count; i += SINK_BLOCK) {
-        size_t n = count - i < SINK_BLOCK ? count - i : SINK_BLOCK;
-        for (int r = 0; r < comm->size; r++)
-            moved[r] = nodes[r] + i;
-        reduction_tree_finish(tree, moved, stride, sum, n, comm->kernels);
-        sink->consume(sink->context, offset + i, sum, n);
-    }
-}
 
 static enum status reduce_one_shot(struct comm *comm, const struct reduction_tree *tree,
                                    const float *in, size_t n, const struct reduce_sink *sink)
@@ -51,7 +31,7 @@ static enum status reduce_one_shot(struct comm *comm, const struct reduction_tre
         const void *slot = round_slot(comm, r);
         nodes[r] = r == comm->rank ? in : slot;
     }
-    sink_finish(comm, tree, nodes, n, 0, n, sink);
+    reduce_sink_finish(sink, tree, nodes, n, 0, n, comm->kernels);
     return OK;
 }
 

@@ -2,51 +2,12 @@
 
 #include <assert.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
-static uint64_t call_of(enum comm_operation operation, int root, uint64_t count)
-{
-    return (uint64_t)operation << 56 | (uint64_t)root << 48 | (count & 0xffffffffffffu);
-}
-
-// "all-reduce 17 of step 12 (layer 3, down_proj), of 4096 numbers"
-enum { CALL_BYTES = PLACE_BYTES + 64 };
-static void say_call(const struct flight_record *flight, uint64_t call, char *text)
-{
-    static const uint64_t count_mask = 0xffffffffffffu;
-    char place[PLACE_BYTES];
-    enum comm_operation operation = (enum comm_operation)(call >> 56);
-    unsigned long long count = call & count_mask;
-    int root = (int)(call >> 48 & 255);
-    flight_collective(flight, place);
-    if (operation == OPERATION_BARRIER)
-        snprintf(text, CALL_BYTES, "%s", place);
-    else if (operation == OPERATION_BROADCAST)
-        snprintf(text, CALL_BYTES, "%s, of %llu bytes from rank %d", place, count, root);
-    else
-        snprintf(text, CALL_BYTES, "%s, of %llu %s", place, count,
-                 operation == OPERATION_ALL_GATHER ? "bytes" : "numbers");
-}
-
-static enum status break_for_mismatch(struct comm *comm, int peer, uint64_t own, uint64_t other)
-{
-    char own_call[CALL_BYTES], other_call[CALL_BYTES], sentence[VERDICT_BYTES];
-    say_call(comm->flight, own, own_call);
-    say_call(&comm_rank_record(comm, peer)->flight, other, other_call);
-    bool alike = own != other && strcmp(own_call, other_call) == 0;
-    const char *cut = alike ? ", cut among ranks in another way" : "";
-    snprintf(sentence, sizeof sentence,
-             "ranks call different collectives: rank %d is in %s, rank %d (pid %d) in %s%s",
-             comm->first_rank + comm->rank, own_call, comm->first_rank + peer,
-             // relaxed: for people
-             (int)atomic_load_explicit(&comm_rank_record(comm, peer)->pid, memory_order_relaxed),
-             other_call, cut);
-    return comm_break(comm, -1, sentence);
-}
+#include "comm/collective_call.h"
 
 static enum status await_published(struct comm *comm, uint32_t round)
 {
@@ -64,7 +25,7 @@ enum status round_begin(struct comm *comm, enum comm_operation operation, int ro
     if ((int32_t)(shm->round - shm->seen) > 0)
         TRY(await_published(comm, shm->round));
     shm->round++;
-    shm->call = call_of(operation, root, count);
+    shm->call = collective_call(operation, root, count);
     shm->place = flight_fingerprint(comm->flight);
     return OK;
 }
@@ -90,7 +51,10 @@ enum status round_await(struct comm *comm, int peer)
     uint64_t call = atomic_load_explicit(&line->call[parity], memory_order_relaxed);
     uint64_t place = atomic_load_explicit(&line->place[parity], memory_order_relaxed);
     bool same = shm->call == call && shm->place == place;
-    return same ? OK : break_for_mismatch(comm, peer, shm->call, call);
+    if (same)
+        return OK;
+    const struct flight_record *other = &comm_rank_record(comm, peer)->flight;
+    return break_for_mismatch(comm, comm->first_rank + peer, shm->call, call, other);
 }
 
 enum status round_await_all(struct comm *comm)

@@ -10,17 +10,11 @@
 #include "comm/comm.h"
 #include "comm/flight_record.h"
 #include "comm/process_handle.h"
+#include "comm/reduce_sink.h"
 #include "comm/reduction_tree.h"
 #include "comm/segment.h"
 #include "comm/ticks.h"
 #include "device/kernels.h"
-
-// Where an all-reduce's sum goes: into `out`, or when that is NULL to `consume`.
-struct reduce_sink {
-    float *out;
-    comm_consumer consume;
-    void *context;
-};
 
 // Arguments have been checked and ranks are the communicator's own. At least one rank, possibly
 // itself.
@@ -48,6 +42,8 @@ struct transport {
 
 extern const struct transport transport_self;
 extern const struct transport transport_shm;
+extern const struct transport transport_ucx;    // every rank on the wire
+extern const struct transport transport_nested; // one rank of each node is
 
 // What belongs to the process and not to one communicator: made by comm_open(), shared by its
 // splits.
@@ -57,6 +53,10 @@ struct membership {
     struct rank_watcher *watcher;
     int n_channels; // taken
     int n_cpus;     // that this process could use when it joined
+    // What a rank does for those on other nodes while it waits for something else; NULL: nothing.
+    void (*serve_others)(void *context);
+    void *others;
+    bool broken; // one of its communicators is, and so all
 };
 
 struct comm {
@@ -69,7 +69,6 @@ struct comm {
     int first_rank; // in the world, of rank 0; ranks are adjacent
     int channel;    // 0: the world; those that were split off it together have the same
     struct comm_points points;
-    bool broken;
     _Atomic int64_t *fail_after;         // fault injection: collectives until then; 0: off
     _Atomic int64_t own_fail_after;      // where that is counted, unless in a test's file
     struct flight_record *flight;        // own; never NULL
@@ -91,7 +90,7 @@ enum status comm_break(struct comm *comm, int culprit, const char *sentence);
 // breaks, the peer is gone or late.
 enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t value, int peer);
 
-// Whether another rank of `comm`, which is all on this node, has gone without a word.
+// Whether another rank of `comm` on this node has gone without a word.
 enum status check_peers(struct comm *comm);
 
 // The record of one of comm's ranks; NULL without a segment, or when it is on another node.

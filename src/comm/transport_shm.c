@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "comm/collective_call.h"
 #include "comm/reduce_points.h"
 #include "comm/shm_all_reduce.h"
 #include "comm/shm_pair.h"
@@ -21,15 +22,6 @@ static size_t part_of(size_t bytes, size_t offset, size_t chunk)
     return bytes - offset < chunk ? bytes - offset : chunk;
 }
 
-// How a whole is cut among ranks, which they must agree on: eight bits of it.
-static int cut_of(const struct comm *comm, const size_t *parts)
-{
-    uint64_t hash = 0;
-    for (int r = 0; r < comm->size; r++)
-        hash = (hash ^ parts[r]) * 0x9e3779b97f4a7c15u;
-    return (int)(hash >> 56);
-}
-
 static enum status shm_all_gather(struct comm *comm, const void *in, const size_t *bytes, void *out)
 {
     size_t begin[COMM_RANKS_MAX] = {0}, most = 0, total = 0;
@@ -39,7 +31,7 @@ static enum status shm_all_gather(struct comm *comm, const void *in, const size_
         most = bytes[r] > most ? bytes[r] : most;
     }
     char *to = out;
-    int cut = cut_of(comm, bytes);
+    int cut = collective_cut(bytes, comm->size);
     for (size_t offset = 0; offset == 0 || offset < most; offset += CHUNK_BYTES) {
         TRY(round_begin(comm, OPERATION_ALL_GATHER, cut, total));
         size_t own = part_of(bytes[comm->rank], offset, CHUNK_BYTES);
@@ -94,7 +86,7 @@ static enum status shm_reduce_scatter(struct comm *comm, const struct reduction_
     n_nodes_max = n_nodes_max ? n_nodes_max : 1;
     size_t piece = SLOT_BYTES / sizeof *in / (size_t)comm->size / n_nodes_max / 16 * 16;
     assert(piece > 0);
-    int cut = cut_of(comm, counts);
+    int cut = collective_cut(counts, comm->size);
     for (size_t offset = 0; offset == 0 || offset < most; offset += piece) {
         TRY(round_begin(comm, OPERATION_REDUCE_SCATTER, cut, total));
         void *room = round_slot(comm, comm->rank);
