@@ -78,3 +78,6 @@ set_target_properties(http_echo PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BI
 add_executable(bad_wire ${PROJECT_SOURCE_DIR}/tests/e2e/bad_wire.c)
 target_link_libraries(bad_wire PRIVATE colrow_flags)
 set_target_properties(bad_wire PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+add_executable(endless_barriers ${PROJECT_SOURCE_DIR}/tests/e2e/endless_barriers.c)
+target_link_libraries(endless_barriers PRIVATE libcolrow colrow_flags)
+set_target_properties(endless_barriers PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
