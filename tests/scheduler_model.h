@@ -22,6 +22,7 @@ struct fixture {
     int n_host;   // host pages; their tokens lie behind those of the pool
     int n_common; // of the tokens of each prompt: the same as of all others
     int64_t n_rows;
+    int32_t *says[STEPS_UNDER_WAY_MAX]; // of steps under way: what follows each row of logits
     int sees; // of the tokens before the next one, where all layers have a window; 0: all
 };
 
@@ -137,7 +138,9 @@ static inline int32_t model(struct fixture *f, const struct step *step, int32_t 
     return 0;
 }
 
-static inline void execute(struct fixture *f)
+// The step planned last, as ranks do it: they have done all before it. What the model says of each
+// row of logits is kept until the results are taken.
+static inline void post_step(struct fixture *f)
 {
     struct scheduler *sched = &f->scheduler;
     const struct step *step = &sched->step;
@@ -157,37 +160,50 @@ static inline void execute(struct fixture *f)
                 *cell(f, s, group, s->position + t) =
                     step->tokens[s->first_row + t] | (s->is_long ? LONG_KEY : 0);
     }
-    // as they were posted: a table loses what its sequence gives back
-    int32_t *posted[SEQUENCES];
-    int n_members = step->n_sequences;
-    for (int i = 0; i < n_members; i++) {
-        size_t n = (size_t)sched->kv.n_groups * (size_t)sched->sequences[i].pages_stride;
-        posted[i] = calloc(n, sizeof *posted[i]);
-        memcpy(posted[i], sched->sequences[i].pages, n * sizeof *posted[i]);
-        sched->sequences[i].pages = posted[i];
+    int slot = (sched->oldest + sched->n_under_way - 1) % scheduler_steps_max(sched);
+    f->says[slot] = calloc((size_t)step->n_logits + 1, sizeof *f->says[slot]);
+    for (int32_t i = 0; i < step->n_logits; i++)
+        f->says[slot][i] = model(f, step, step->logit_rows[i]);
+}
+
+static inline void take_member(struct fixture *f, const struct step_member *member,
+                               const int32_t *says)
+{
+    struct sequence *s = member->sequence;
+    const struct step_logits *logits = &member->logits;
+    scheduler_member_done(&f->scheduler, member);
+    for (int32_t p = logits->prompt_begin; p < logits->prompt_end; p++) {
+        assert_int_equal(p, s->n_prompt_logits++);
+        assert_int_equal(says[logits->first + p - logits->prompt_begin], token_after(f, s, p + 1));
     }
-    for (int i = 0; i < n_members; i++) {
-        struct sequence *s = sched->members[i];
-        scheduler_member_done(sched, s);
-        struct step_logits *logits = &s->logits;
-        for (int32_t p = logits->prompt_begin; p < logits->prompt_end; p++) {
-            assert_int_equal(p, s->n_prompt_logits++);
-            int32_t index = logits->first + p - logits->prompt_begin;
-            assert_int_equal(step->logit_full[index], 1);
-            assert_int_equal(model(f, step, step->logit_rows[index]), token_after(f, s, p + 1));
-        }
-        if (!logits->samples)
-            continue;
-        int32_t token = model(f, step, step->logit_rows[logits->first + logits->n - 1]);
-        assert_int_equal(token, token_after(f, s, s->n_tokens));
-        s->tokens[s->n_tokens++] = token;
-        if (s->n_tokens == s->tokens_max) {
-            scheduler_remove(sched, s);
-            f->n_over++;
-        }
+    if (!logits->samples)
+        return;
+    assert_int_equal(s->step_tokens, 0);
+    int32_t token = says[logits->first + logits->n - 1];
+    assert_int_equal(token, token_after(f, s, s->n_tokens));
+    s->tokens[s->n_tokens++] = token;
+    if (s->n_tokens == s->tokens_max) {
+        scheduler_remove(&f->scheduler, s);
+        f->n_over++;
     }
-    for (int i = 0; i < n_members; i++)
-        free(posted[i]);
+}
+
+// The results of the oldest step.
+static inline void take_step(struct fixture *f)
+{
+    int slot = f->scheduler.oldest;
+    const struct step_under_way *step = scheduler_oldest(&f->scheduler);
+    for (int i = 0; i < step->n_members; i++)
+        take_member(f, &step->members[i], f->says[slot]);
+    free(f->says[slot]);
+    f->says[slot] = NULL;
+    scheduler_step_over(&f->scheduler);
+}
+
+static inline void execute(struct fixture *f)
+{
+    post_step(f);
+    take_step(f);
 }
 
 static inline void check_plan(const struct fixture *f)
@@ -198,7 +214,13 @@ static inline void check_plan(const struct fixture *f)
     assert_in_range(s->step.n_logits, 0, s->limits.logit_rows_max);
     for (int i = 0; i < s->step.n_sequences; i++)
         assert_int_equal(s->step.sequences[i].is_long,
-                         s->long_length && s->members[i]->n_tokens > s->long_length);
+                         s->long_length && s->members[i].sequence->n_tokens > s->long_length);
+    for (int i = 0; i < s->step.n_sequences; i++) // prompts' rows are all of them wanted
+        for (int32_t p = s->members[i].logits.prompt_begin; p < s->members[i].logits.prompt_end;
+             p++)
+            assert_int_equal(
+                s->logit_full[s->members[i].logits.first + p - s->members[i].logits.prompt_begin],
+                1);
     for (int i = 1; i < s->step.n_logits; i++)
         assert_true(s->logit_rows[i] > s->logit_rows[i - 1]);
 }

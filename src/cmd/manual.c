@@ -27,6 +27,8 @@ static const struct entry variables[] = {
                           "and UCX_TLS choose devices and transports (default tcp)"},
     {"COLROW_STREAM_BYTES",
      "for measurements: from how many bytes on two ranks copy past their caches"},
+    {"COLROW_STEPS_UNDER_WAY",
+     "for measurements: steps under way at a time at most (default: one for each pipeline stage)"},
     {"COLROW_FAIL_COLLECTIVE", "for tests: RANK:N, the rank whose Nth collective fails, or @FILE"},
     {"COLROW_DIE_AT_TOKEN", "for tests: ID, a step with this token kills the ranks"},
     {"COLROW_FAIL_STEP_RESERVATION", "for tests: a rank's first step finds no memory"},

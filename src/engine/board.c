@@ -15,7 +15,7 @@ static int32_t best_rows(const struct board_shape *shape)
 }
 
 struct places {
-    size_t ranks, plan, best, logits, capture, end;
+    size_t ranks, plan, plan_bytes, best, logits, capture, end;
 };
 
 static bool place(size_t *end, size_t a, size_t b, size_t c, size_t *out)
@@ -30,15 +30,18 @@ static enum status places_of(const struct board_shape *shape, struct places *out
 {
     const struct step_limits *limits = &shape->limits;
     size_t n_ranks = (size_t)shape->n_ranks, logit_rows = (size_t)limits->logit_rows_max,
-           plan_bytes, rows, unused;
-    TRY(step_plan_bytes(limits, &plan_bytes));
+           slots = (size_t)board_slots(shape), rows, unused;
+    TRY(step_plan_bytes(limits, &out->plan_bytes));
+    out->plan_bytes = round_up(out->plan_bytes, BOARD_LINE);
     size_t end = 0;
     bool good =
         place(&end, 1, 1, sizeof(struct board_header), &unused) &&
         place(&end, n_ranks, 1, sizeof(struct board_rank), &out->ranks) &&
-        place(&end, plan_bytes, 1, 1, &out->plan) &&
-        place(&end, n_ranks, (size_t)best_rows(shape), sizeof(struct step_best), &out->best) &&
-        place(&end, logit_rows, (size_t)shape->vocab_size, sizeof(float), &out->logits) &&
+        place(&end, out->plan_bytes, slots, 1, &out->plan) &&
+        place(&end, n_ranks * slots, (size_t)best_rows(shape), sizeof(struct step_best),
+              &out->best) &&
+        checked_mul(logit_rows, slots, &rows) &&
+        place(&end, rows, (size_t)shape->vocab_size, sizeof(float), &out->logits) &&
         checked_mul((size_t)shape->capture_rows_max, (size_t)shape->num_hidden_layers + 1, &rows) &&
         place(&end, rows, (size_t)shape->hidden_size, sizeof(float), &out->capture);
     out->end = end;
@@ -59,16 +62,19 @@ static void fill_header(struct board *board, char *memory, const struct board_sh
     *board = (struct board){
         .header = (struct board_header *)memory,
         .ranks = (struct board_rank *)(memory + places->ranks),
-        .plan = memory + places->plan,
-        .results =
-            {
-                .logits = (float *)(memory + places->logits),
-                .best = (struct step_best *)(memory + places->best),
-                .logit_rows_max = best_rows(shape),
-                .capture = shape->capture_rows_max ? (float *)(memory + places->capture) : NULL,
-                .capture_rows_max = shape->capture_rows_max,
-            },
+        .plans = memory + places->plan,
+        .plan_bytes = places->plan_bytes,
     };
+    size_t logits = (size_t)shape->limits.logit_rows_max * (size_t)shape->vocab_size,
+           best = (size_t)shape->n_ranks * (size_t)best_rows(shape);
+    for (size_t i = 0; i < (size_t)board_slots(shape); i++)
+        board->results[i] = (struct step_results){
+            .logits = (float *)(memory + places->logits) + i * logits,
+            .best = (struct step_best *)(memory + places->best) + i * best,
+            .logit_rows_max = best_rows(shape),
+            .capture = shape->capture_rows_max ? (float *)(memory + places->capture) : NULL,
+            .capture_rows_max = shape->capture_rows_max,
+        };
 }
 
 enum status board_post(void *memory, const struct board_shape *shape,
@@ -110,11 +116,11 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
     struct places places;
     if (limits->rows_max < 1 || limits->sequences_max < 1 || limits->logit_rows_max < 1 ||
         shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
-        shape->host_pages < 0 || limits->copies_max < 0 || shape->capture_rows_max < 0 ||
-        shape->hidden_size < 1 || shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks ||
-        header->options.n_stages < 0 || n_ranks % board_stages(&header->options) != 0 ||
-        header->options.first_step < 1 || header->options.kv_pages_first < 0 ||
-        header->options.kv_pages_first > shape->kv_pages)
+        shape->host_pages < 0 || shape->n_slots < 0 || shape->n_slots > STEPS_UNDER_WAY_MAX ||
+        limits->copies_max < 0 || shape->capture_rows_max < 0 || shape->hidden_size < 1 ||
+        shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks || header->options.n_stages < 0 ||
+        n_ranks % board_stages(&header->options) != 0 || header->options.first_step < 1 ||
+        header->options.kv_pages_first < 0 || header->options.kv_pages_first > shape->kv_pages)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
     if (places.end != header->bytes || header->bytes > bytes ||
@@ -155,11 +161,16 @@ void board_ring(const struct board *board)
 void board_arrive(struct board *board, uint64_t done)
 {
     struct board_header *header = board->header;
+    uint64_t n_steps = done - board_loaded(board), round = 1; // the how manieth in its slot
+    struct board_arrivals *arrivals = &header->loaded;
+    if (n_steps > 0) {
+        arrivals = &header->arrivals[board_slot(board, done - 1)];
+        round += (n_steps - 1) / (uint64_t)board_slots(&header->shape);
+    }
     // acq_rel: what every rank wrote before it arrived is visible to the one that raises `done`,
     // hence to the front-end
-    uint64_t arrivals = atomic_fetch_add_explicit(&header->arrivals, 1, memory_order_acq_rel) + 1;
-    uint64_t round = done - board_loaded(board) + 1;
-    if (arrivals != round * (uint64_t)header->shape.n_ranks)
+    uint64_t n = atomic_fetch_add_explicit(&arrivals->n, 1, memory_order_acq_rel) + 1;
+    if (n != round * (uint64_t)header->shape.n_ranks)
         return;
     signal_raise(&header->done, (uint32_t)done);
     // seq_cst, as the store in signal_raise() and both in board_listen(): either the listener is

@@ -4,7 +4,10 @@
 //
 // Hand-over: the front-end writes a plan and raises `plan` to the step's number; each rank arrives
 // when it is done, and the last to arrive raises `done`, and rings the bell where somebody listens.
-// Results are read until the next plan is raised.
+// Several steps may be under way, one for each pipeline stage: there are as many slots for plans,
+// results and arrivals, which steps take in turn. All ranks do all steps in order, and a rank
+// arrives after what the one before it says of `done`, which therefore never goes back. Results are
+// read until the next plan is raised in their slot.
 //
 // Steps are numbered over the life of an engine, which may see several generations of ranks: the
 // board states which one it is for and the number of its first step.
@@ -37,6 +40,7 @@ struct board_shape {
     int64_t kv_pages, host_pages;
     int32_t vocab_size, hidden_size, num_hidden_layers;
     int32_t capture_rows_max; // 0: no room for hidden states
+    int32_t n_slots;          // steps under way at most; 0: one
 };
 
 // What a rank needs to know to do its part.
@@ -68,9 +72,16 @@ struct board_rank {
     _Atomic uint64_t load_ns, weights_ns;
     // so many pages, the first ones, have memory: nothing that uses them can run out of it
     _Atomic uint64_t kv_pages_touched;
-    alignas(BOARD_LINE) _Atomic uint64_t step_ns, last_step_ns, all_reduce_ns, wait_ns, bytes_sent;
-    _Atomic uint64_t stage_ns;   // with other stages
-    _Atomic int64_t last_end_ns; // clock_ns() when it finished its last step
+    alignas(BOARD_LINE) _Atomic uint64_t step_ns, all_reduce_ns, wait_ns, bytes_sent;
+    _Atomic uint64_t stage_ns; // with other stages
+    struct board_times {
+        _Atomic uint64_t step_ns;
+        _Atomic int64_t end_ns;   // clock_ns() when it finished it
+    } steps[STEPS_UNDER_WAY_MAX]; // of the last step in each slot
+};
+
+struct board_arrivals {
+    alignas(BOARD_LINE) _Atomic uint64_t n;
 };
 
 struct board_header {
@@ -85,16 +96,17 @@ struct board_header {
     _Atomic uint32_t listening; // ring the bell when `done` is raised
     alignas(BOARD_LINE) struct signal_word plan;
     alignas(BOARD_LINE) struct signal_word done;
-    alignas(BOARD_LINE) _Atomic uint64_t arrivals;
+    struct board_arrivals loaded, arrivals[STEPS_UNDER_WAY_MAX];
     alignas(BOARD_LINE) struct signal_word kv_wanted; // pages that ranks are to touch
 };
 
 struct board {
     struct board_header *header;
     struct board_rank *ranks; // [n_ranks]
-    void *plan;
-    // the last stage's; the ranks' rows of `best` do not share cache lines
-    struct step_results results;
+    char *plans;              // [n_slots], plan_bytes each
+    size_t plan_bytes;
+    // of each slot, the last stage's; the ranks' rows of `best` do not share cache lines
+    struct step_results results[STEPS_UNDER_WAY_MAX];
 };
 
 enum status board_bytes(const struct board_shape *shape, size_t *out) STATUS_MUST_USE;
@@ -119,7 +131,25 @@ static inline uint64_t board_done(uint64_t number)
 {
     return number + 1;
 }
-// Every rank calls it once for each of these.
+// The slot of step `number`.
+static inline int board_slots(const struct board_shape *shape)
+{
+    return shape->n_slots > 0 ? shape->n_slots : 1;
+}
+static inline int board_slot(const struct board *board, uint64_t number)
+{
+    const struct board_header *header = board->header;
+    return (int)((number - header->options.first_step) % (uint64_t)board_slots(&header->shape));
+}
+static inline void *board_plan(const struct board *board, uint64_t number)
+{
+    return board->plans + (size_t)board_slot(board, number) * board->plan_bytes;
+}
+static inline const struct step_results *board_results(const struct board *board, uint64_t number)
+{
+    return &board->results[board_slot(board, number)];
+}
+// Every rank calls it once for each of these, in order.
 void board_arrive(struct board *board, uint64_t done);
 // Whoever polls the bell looks again.
 void board_ring(const struct board *board);

@@ -25,15 +25,18 @@ struct crew {
     struct group *group;       // NULL: none now
     struct board board;
     uint64_t generation;
-    uint64_t next_step; // number of the next to be posted
-    bool posted;        // step next_step - 1 is under way
-    bool canary;        // ... and a canary
-    bool canary_told;   // what the board says
-    bool restarting;    // new ranks start as soon as the old ones are gone ...
-    int64_t restart_ns; // ... and clock_ns() has come here
-    int exit_status;    // of the rank that broke it
-    bool was_idle;      // then
-    bool blind;         // ranks without pidfds: only looking tells
+    uint64_t next_step;             // number of the next to be posted
+    int n_posted;                   // so many of those before it are under way
+    int size[STEPS_UNDER_WAY_MAX];  // of these (step_watch_size()), by slot
+    bool canary;                    // the only one is a canary
+    int taken_slot;                 // of the step taken last
+    int64_t taken_ns, taken_end_ns; // its times
+    bool canary_told;               // what the board says
+    bool restarting;                // new ranks start as soon as the old ones are gone ...
+    int64_t restart_ns;             // ... and clock_ns() has come here
+    int exit_status;                // of the rank that broke it
+    bool was_idle;                  // then
+    bool blind;                     // ranks without pidfds: only looking tells
     struct step_watch watch;
     uint64_t progress; // of loading, as last seen
     char reason[STATUS_MESSAGE_MAX];
@@ -43,9 +46,10 @@ struct crew {
 static void break_crew(struct crew *crew)
 {
     snprintf(crew->reason, sizeof crew->reason, "%s", status_message());
-    crew->was_idle = crew->state == CREW_READY && !crew->posted;
+    crew->was_idle = crew->state == CREW_READY && !crew->n_posted;
     crew->state = CREW_BROKEN;
-    crew->posted = crew->canary = false;
+    crew->n_posted = 0;
+    crew->canary = false;
     crew->restarting = false;
     crew->exit_status = crew->group ? group_exit_status(crew->group) : 0;
     if (crew->group)
@@ -130,10 +134,16 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     return status;
 }
 
+static uint64_t oldest_step(const struct crew *crew)
+{
+    return crew->next_step - (uint64_t)crew->n_posted;
+}
+
+// The oldest of those under way.
 static bool is_done(struct crew *crew)
 {
-    return crew->posted &&
-           signal_reached(&crew->board.header->done, (uint32_t)board_done(crew->next_step - 1));
+    return crew->n_posted &&
+           signal_reached(&crew->board.header->done, (uint32_t)board_done(oldest_step(crew)));
 }
 
 static void become_ready(struct crew *crew)
@@ -150,27 +160,43 @@ static void begin_step(struct crew *crew, const struct step *step)
     if (canary != crew->canary_told) // relaxed: ordered by the word
         atomic_store_explicit(&header->canary, canary, memory_order_relaxed);
     crew->canary_told = crew->canary = canary;
-    step_watch_begin(&crew->watch, step);
-    crew->posted = true;
+    if (step)
+        crew->size[board_slot(&crew->board, crew->next_step)] = step_watch_size(step);
+    if (crew->n_posted++ == 0)
+        step_watch_begin(&crew->watch, step);
     signal_raise(&header->plan, (uint32_t)crew->next_step++);
+}
+
+// The times of the oldest step, whose last rank has arrived.
+static void note_times(struct crew *crew)
+{
+    int slot = board_slot(&crew->board, oldest_step(crew));
+    crew->taken_ns = crew->taken_end_ns = 0;
+    crew->taken_slot = crew->canary ? crew->taken_slot : slot;
+    for (int r = 0; r < crew->options.shape.n_ranks && !crew->canary; r++) {
+        // relaxed: ordered by `done`
+        const struct board_times *times = &crew_rank(crew, r)->steps[slot];
+        int64_t ns = (int64_t)atomic_load_explicit(&times->step_ns, memory_order_relaxed);
+        int64_t end_ns = atomic_load_explicit(&times->end_ns, memory_order_relaxed);
+        crew->taken_ns = ns > crew->taken_ns ? ns : crew->taken_ns;
+        crew->taken_end_ns = end_ns > crew->taken_end_ns ? end_ns : crew->taken_end_ns;
+    }
 }
 
 static void end_step(struct crew *crew)
 {
-    uint64_t longest_ns = 0;
-    for (int r = 0; r < crew->options.shape.n_ranks && !crew->canary; r++) {
-        // relaxed: ordered by `done`
-        uint64_t ns = atomic_load_explicit(&crew_rank(crew, r)->last_step_ns, memory_order_relaxed);
-        longest_ns = ns > longest_ns ? ns : longest_ns;
-    }
-    step_watch_end(&crew->watch, (int64_t)longest_ns);
-    crew->posted = crew->canary = false;
+    note_times(crew);
+    step_watch_end(&crew->watch, crew->taken_ns);
+    crew->canary = false;
+    if (--crew->n_posted > 0)
+        step_watch_begin_size(&crew->watch,
+                              crew->size[board_slot(&crew->board, oldest_step(crew))]);
 }
 
 // While a step is under way: a group without a fault may still be too slow.
 static enum status check_step_time(struct crew *crew)
 {
-    if (!crew->posted || !step_watch_look(&crew->watch, clock_ns()) || is_done(crew))
+    if (!crew->n_posted || !step_watch_look(&crew->watch, clock_ns()) || is_done(crew))
         return OK;
     char why[128], usual[48] = "";
     int64_t usual_ns = step_watch_usual_ns(&crew->watch);
@@ -179,7 +205,7 @@ static enum status check_step_time(struct crew *crew)
                  (double)usual_ns * 1e-9);
     snprintf(why, sizeof why, "; the %s has taken %.1f s (--step-timeout)%s",
              crew->canary ? "canary step" : "step", (double)crew->watch.seen_ns * 1e-9, usual);
-    return group_end_late(crew->group, (int64_t)crew->next_step - 1, why);
+    return group_end_late(crew->group, (int64_t)oldest_step(crew), why);
 }
 
 static int64_t next_canary_ns(const struct crew *crew)
@@ -190,15 +216,15 @@ static int64_t next_canary_ns(const struct crew *crew)
 // Of a ready crew: ticks while a step is under way, the canary's time else.
 static void look_again(struct crew *crew)
 {
-    if (crew->posted || crew->blind || !(crew->options.canary_seconds > 0))
-        crew_events_tick(&crew->events, crew->posted || crew->blind);
+    if (crew->n_posted || crew->blind || !(crew->options.canary_seconds > 0))
+        crew_events_tick(&crew->events, crew->n_posted || crew->blind);
     else
         crew_events_alarm(&crew->events, next_canary_ns(crew));
 }
 
 static void check_idle(struct crew *crew)
 {
-    if (crew->posted || !(crew->options.canary_seconds > 0) || clock_ns() < next_canary_ns(crew))
+    if (crew->n_posted || !(crew->options.canary_seconds > 0) || clock_ns() < next_canary_ns(crew))
         return;
     begin_step(crew, NULL);
     crew_listen(crew);
@@ -223,7 +249,7 @@ void crew_stop(struct crew *crew)
         return;
     if (crew->canary && is_done(crew))
         end_step(crew);
-    if (crew->group && crew->state == CREW_READY && !crew->posted)
+    if (crew->group && crew->state == CREW_READY && !crew->n_posted)
         dismiss(crew);
     group_close(crew->group, 0);
     keepers_free(crew->keepers);
@@ -429,16 +455,18 @@ void crew_ring(struct crew *crew)
 
 void crew_post(struct crew *crew, const struct step *step)
 {
-    assert(crew->state == CREW_READY && !crew->posted);
+    assert(crew->state == CREW_READY && !crew->canary &&
+           crew->n_posted < board_slots(&crew->options.shape));
     struct step numbered = *step;
     numbered.number = (int64_t)crew->next_step;
-    step_plan_write(crew->board.plan, &crew->options.shape.limits, crew->generation, &numbered);
+    step_plan_write(board_plan(&crew->board, crew->next_step), &crew->options.shape.limits,
+                    crew->generation, &numbered);
     begin_step(crew, step);
 }
 
 bool crew_take(struct crew *crew)
 {
-    assert(crew->posted && !crew->canary);
+    assert(crew->n_posted && !crew->canary);
     if (!is_done(crew))
         return false;
     end_step(crew);
@@ -447,9 +475,9 @@ bool crew_take(struct crew *crew)
 
 void crew_listen(struct crew *crew)
 {
-    assert(crew->posted);
+    assert(crew->n_posted);
     crew_events_tick(&crew->events, true);
-    if (!board_listen(&crew->board, board_done(crew->next_step - 1)))
+    if (!board_listen(&crew->board, board_done(oldest_step(crew))))
         crew_ring(crew); // too late for the ranks to do so
 }
 
@@ -466,7 +494,7 @@ static enum status await_step(struct crew *crew)
     // relaxed: a bell that nobody needed does no harm
     atomic_store_explicit(&header->listening, 0, memory_order_relaxed);
     enum status status =
-        signal_await(&header->done, (uint32_t)board_done(crew->next_step - 1),
+        signal_await(&header->done, (uint32_t)board_done(oldest_step(crew)),
                      crew->options.crowded ? WAIT_ASLEEP : WAIT_BUSY, check_waiting, crew);
     if (status != OK) {
         break_crew(crew);
@@ -478,7 +506,7 @@ static enum status await_step(struct crew *crew)
 
 enum status crew_await_step(struct crew *crew)
 {
-    assert(crew->posted && !crew->canary);
+    assert(crew->n_posted && !crew->canary);
     return await_step(crew);
 }
 
@@ -530,7 +558,13 @@ enum status crew_await_ready(struct crew *crew, void (*progress)(void *context),
 
 const struct step_results *crew_results(const struct crew *crew)
 {
-    return &crew->board.results;
+    return &crew->board.results[crew->taken_slot];
+}
+
+int64_t crew_step_ns(const struct crew *crew, int64_t *end_ns)
+{
+    *end_ns = crew->taken_end_ns;
+    return crew->taken_ns;
 }
 
 const struct board_rank *crew_rank(const struct crew *crew, int rank)
@@ -560,7 +594,7 @@ int64_t crew_done_ns(const struct crew *crew)
 
 bool crew_step_overdue(const struct crew *crew)
 {
-    return crew->posted && crew->watch.seen_ns > step_watch_limit_ns(&crew->watch) / 2;
+    return crew->n_posted && crew->watch.seen_ns > step_watch_limit_ns(&crew->watch) / 2;
 }
 
 void crew_report(const struct crew *crew, int rank, struct flight_report *out)

@@ -73,15 +73,15 @@ int crew_fd(const struct crew *crew);
 // Makes crew_fd() readable until the next crew_poll(), for news of the caller's own.
 void crew_ring(struct crew *crew);
 
-// Of a ready crew without a step or canary under way. The step gets the next number: they count
-// from 1 on, canaries too, without gaps.
+// Of a ready crew without a canary, and with fewer steps under way than the board has slots. The
+// step gets the next number: they count from 1 on, canaries too, without gaps.
 void crew_post(struct crew *crew, const struct step *step);
-// True, once for each step posted, when its results are there: crew_results() until the next
-// crew_post(). Never waits.
+// True, once for each step posted and in their order, when its results are there: crew_results()
+// until the next crew_post(). Never waits.
 bool crew_take(struct crew *crew);
-// With a step under way: crew_fd() will become readable when its results are there.
+// With a step under way: crew_fd() will become readable when the results of the oldest are there.
 void crew_listen(struct crew *crew);
-// The same, but waits for them. Fails when the crew breaks.
+// crew_take() that waits. Fails when the crew breaks.
 enum status crew_await_step(struct crew *crew) STATUS_MUST_USE;
 // A canary is under way: nothing can be posted. crew_fd() becomes readable when it is over.
 bool crew_is_checking(const struct crew *crew);
@@ -94,6 +94,8 @@ enum status crew_await_ready(struct crew *crew, void (*progress)(void *context),
                              void *context) STATUS_MUST_USE;
 
 const struct step_results *crew_results(const struct crew *crew);
+// Of the step taken last: what the slowest rank needed, and clock_ns() when the last one was done.
+int64_t crew_step_ns(const struct crew *crew, int64_t *end_ns);
 const struct board_rank *crew_rank(const struct crew *crew, int rank); // what it has written
 pid_t crew_pid(const struct crew *crew, int rank);                     // 0: none now
 uint64_t crew_bytes_read(const struct crew *crew); // while loading, of all ranks

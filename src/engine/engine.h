@@ -43,6 +43,7 @@ struct colrow_engine {
     const struct kernels *kernels;
     enum product_order order;
     int threads_per_rank;
+    int steps_max; // under way at a time
     int64_t max_model_len;
     bool prompt_logits;
     bool by_priority; // scheduling_policy "priority"
@@ -69,23 +70,27 @@ struct colrow_engine {
     struct completion *first_output, *last_output; // to be handed over
     struct poll_queue polled;
 
-    bool in_flight; // a step was posted and its results not all taken
-    bool taking;    // ... but some of them, those of the first n_taken members
+    bool taking; // results of the oldest step under way: those of its first n_taken members
     int32_t n_taken;
     struct completion *handing; // its logits of prompt tokens are being handed over, its output is
                                 // not queued yet; or NULL
     int64_t slice_ns;           // colrow_advance() takes results for about so long
     int32_t piece_bytes;        // of logits that one output of many brings
-    bool continuous;            // ... right after the step before
     bool handing_over;          // a callback is running
     bool over;                  // the crew is broken, and nobody has restarted it
     bool listening;             // somebody has colrow_fd()
-    int64_t launch_ns, end_ns;  // of the step raised last, of the one taken last
+    int64_t end_ns;             // of the step taken last
     int32_t n_rows_last;        // of the step taken last; 0: the ranks have done none
     struct recovery recovery;
 
     struct colrow_statistics statistics;
 };
+
+// Steps were posted, and their results not all taken.
+static inline bool engine_in_flight(const struct colrow_engine *engine)
+{
+    return engine->scheduler.n_under_way > 0;
+}
 
 // engine_recover.c
 // ERR_GROUP with the sentence why an engine is over, or why its crew is broken.
@@ -97,16 +102,16 @@ void engine_note_ready(struct colrow_engine *engine); // the ranks are loaded
 void engine_note_step(struct colrow_engine *engine);  // a step is complete
 
 // engine_suspects.c
-void engine_note_lost_step(
-    struct colrow_engine *engine); // the one under way, before it is forgotten
+// Those under way, before they are forgotten.
+void engine_note_lost_steps(struct colrow_engine *engine);
 // ... and after that: requests that were found too often fail.
 void engine_give_up_culprits(struct colrow_engine *engine);
 // Before a step is planned: whether a request is to run alone, and which.
 void engine_choose_alone(struct colrow_engine *engine);
 
 // engine_step.c
-// True when all results of the step under way are taken. What is not yet taken when the time is
-// over counts as under way.
+// True when all results of the oldest step under way are taken. What is not yet taken when the time
+// is over counts as under way.
 bool engine_take_results(struct colrow_engine *engine, int64_t end_ns);
 // The user will not get the rows of `handing` that are left.
 void engine_drop_rows(struct colrow_engine *engine);

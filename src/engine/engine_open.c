@@ -313,6 +313,16 @@ static enum status read_model(struct opening *opening)
     return read_text_files(opening);
 }
 
+// A step for each stage, so that all are busy.
+static int choose_steps_max(const struct colrow_engine *engine)
+{
+    const char *most = getenv("COLROW_STEPS_UNDER_WAY"); // for measurements
+    int n = engine->plan->n_stages, limit = most ? atoi(most) : STEPS_UNDER_WAY_MAX;
+    limit = limit < 1 || engine->capture ? 1 : limit; // hidden states stay until the next step
+    limit = limit < STEPS_UNDER_WAY_MAX ? limit : STEPS_UNDER_WAY_MAX;
+    return n < limit ? n : limit;
+}
+
 static enum status choose_sizes(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -334,6 +344,7 @@ static enum status choose_sizes(struct opening *opening)
     engine->prompt_logits = options->prompt_logits != 0;
     engine->capture = options->capture_hidden_states != 0;
     engine->recovery.restarts_max = options->restarts;
+    engine->steps_max = choose_steps_max(engine);
     int32_t rows = options->max_num_batched_tokens, logit_rows = options->max_num_seqs;
     if (options->prompt_logits) {
         int32_t room =
@@ -380,6 +391,7 @@ static enum status plan_memory_use(struct opening *opening)
         .hidden_size = engine->config.hidden_size,
         .num_hidden_layers = engine->config.num_hidden_layers,
         .capture_rows_max = engine->capture ? engine->limits.rows_max : 0,
+        .n_slots = engine->steps_max,
     };
     size_t board;
     TRY(board_bytes(&shape, &board));
@@ -407,6 +419,7 @@ static enum status reserve_engine(struct opening *opening)
         .sequences_max = engine->limits.sequences_max,
         .rows_max = engine->limits.rows_max,
         .logit_rows_max = engine->limits.logit_rows_max,
+        .steps_max = engine->steps_max,
     };
     int32_t vocab_size = engine->config.vocab_size;
     TRY(kernels_choose(&engine->kernels));
@@ -449,6 +462,7 @@ static enum status start_engine_ranks(struct opening *opening)
         .hidden_size = engine->config.hidden_size,
         .num_hidden_layers = engine->config.num_hidden_layers,
         .capture_rows_max = engine->capture ? engine->limits.rows_max : 0,
+        .n_slots = engine->steps_max,
     };
     struct board_options *to_ranks = &crew->board;
     *to_ranks = (struct board_options){

@@ -40,19 +40,24 @@ enum status engine_fail(const struct colrow_engine *engine)
                 status_message(), n, n == 1 ? "" : "s");
 }
 
-// The results of the step under way will never come.
-static void forget_step(struct colrow_engine *engine)
+// The results of the steps under way will never come, but those that were taken.
+static void forget_steps(struct colrow_engine *engine)
 {
     struct scheduler *scheduler = &engine->scheduler;
     if (engine->handing)
         engine_drop_rows(engine);
-    for (int32_t i = engine->n_taken; i < scheduler->step.n_sequences; i++) {
-        struct completion *completion = completion_of(scheduler->members[i]);
-        scheduler_member_lost(&completion->sequence);
-        if (completion->closed)
-            engine_close_completion(engine, completion);
+    for (int32_t first = engine->taking ? engine->n_taken : 0; engine_in_flight(engine);
+         first = 0) {
+        const struct step_under_way *step = scheduler_oldest(scheduler);
+        for (int32_t i = first; i < step->n_members; i++) {
+            struct completion *completion = completion_of(step->members[i].sequence);
+            scheduler_member_lost(&step->members[i]);
+            if (completion->closed)
+                engine_close_completion(engine, completion);
+        }
+        scheduler_step_over(scheduler);
     }
-    engine->in_flight = engine->taking = false;
+    engine->taking = false;
 }
 
 // Every live request fails.
@@ -60,8 +65,7 @@ static void end_engine(struct colrow_engine *engine)
 {
     char sentence[STATUS_MESSAGE_MAX];
     engine->over = true;
-    if (engine->in_flight)
-        forget_step(engine);
+    forget_steps(engine);
     enum status fault = engine_fail(engine);
     snprintf(sentence, sizeof sentence, "%s", status_message());
     for (struct request *request = engine->first_request, *next; request; request = next) {
@@ -81,7 +85,6 @@ static void start_ranks_again(struct colrow_engine *engine, int64_t delay_ns)
         prefix_cache_clear(engine->cache);
     engine_begin_pool_anew(engine);
     engine->n_rows_last = 0;
-    engine->continuous = false;
     crew_restart(engine->crew, delay_ns);
 }
 
@@ -124,16 +127,16 @@ bool engine_lose_crew(struct colrow_engine *engine)
     note_loss(engine);
     // what is wrong with a model that was never loaded will be wrong again
     bool loaded = engine->statistics.load_seconds > 0;
-    if (engine->in_flight && !engine->taking)
-        engine_note_lost_step(engine);
+    // of a step whose results are being taken the ranks are done
+    if (engine->scheduler.n_under_way > engine->taking)
+        engine_note_lost_steps(engine);
     if (!loaded || recovery->restarts_max == 0 || is_enough(recovery)) {
         end_engine(engine);
         return false;
     }
     if (engine->taking) // all ranks had done the step, and the board with its results is still here
         (void)engine_take_results(engine, INT64_MAX);
-    else if (engine->in_flight)
-        forget_step(engine);
+    forget_steps(engine);
     engine_end_cancelled(engine);
     engine_give_up_culprits(engine);
     engine_hand_over(engine, true);

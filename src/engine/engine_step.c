@@ -13,52 +13,56 @@ static bool has_work(const struct colrow_engine *engine)
     return engine->scheduler.waiting.n + engine->scheduler.running.n > 0;
 }
 
-static void launch(struct colrow_engine *engine)
+// One step, where there is something to do. `continuous`: right after results.
+static bool launch_step(struct colrow_engine *engine, bool continuous)
 {
     struct scheduler *scheduler = &engine->scheduler;
-    if (crew_is_checking(engine->crew))
-        return;
     engine_choose_alone(engine);
     engine_grow_pool(engine);
     if (scheduler_plan(scheduler) == 0)
-        return;
+        return false;
+    int newest = (scheduler->oldest + scheduler->n_under_way - 1) % scheduler_steps_max(scheduler);
+    struct step_under_way *step = &scheduler->ring[newest];
     scheduler->step.capture = engine->capture;
-    engine->launch_ns = clock_ns();
-    engine->in_flight = true;
-    engine->n_taken = 0;
+    step->launch_ns = clock_ns();
+    step->continuous = continuous;
     crew_post(engine->crew, &scheduler->step);
+    return true;
+}
+
+// As many as may be under way.
+static void launch(struct colrow_engine *engine, bool continuous)
+{
+    if (crew_is_checking(engine->crew))
+        return;
+    while (scheduler_has_room(&engine->scheduler) && launch_step(engine, continuous))
+        ;
 }
 
 static void count_step(struct colrow_engine *engine)
 {
     struct colrow_statistics *statistics = &engine->statistics;
     struct scheduler *scheduler = &engine->scheduler;
-    int64_t end_ns = 0;
-    uint64_t longest_ns = 0;
-    for (int32_t r = 0; r < plan_world_size(engine->plan); r++) {
-        // relaxed: ordered by `done`
-        const struct board_rank *rank = crew_rank(engine->crew, r);
-        int64_t rank_end = atomic_load_explicit(&rank->last_end_ns, memory_order_relaxed);
-        uint64_t rank_step = atomic_load_explicit(&rank->last_step_ns, memory_order_relaxed);
-        end_ns = rank_end > end_ns ? rank_end : end_ns;
-        longest_ns = rank_step > longest_ns ? rank_step : longest_ns;
-    }
-    double seconds =
-        (double)(end_ns - (engine->continuous ? engine->end_ns : engine->launch_ns)) * 1e-9;
+    const struct step_under_way *step = scheduler_oldest(scheduler);
+    int64_t end_ns, longest_ns = crew_step_ns(engine->crew, &end_ns);
+    // one that was posted while another was under way begins when that is done
+    bool follows = step->continuous || step->launch_ns < engine->end_ns;
+    double seconds = (double)(end_ns - (follows ? engine->end_ns : step->launch_ns)) * 1e-9;
+    double overhead = seconds - (double)longest_ns * 1e-9;
     engine->end_ns = end_ns;
     statistics->steps++;
-    statistics->overhead_seconds += seconds - (double)longest_ns * 1e-9;
-    bool prefill = scheduler->n_prefill_rows > 0;
+    // with several under way a rank's step has the waiting for the stages before it, too
+    statistics->overhead_seconds += engine->plan->n_stages == 1 || overhead > 0 ? overhead : 0;
+    bool prefill = step->n_prefill_rows > 0;
     *(prefill ? &statistics->prefill_seconds : &statistics->decode_seconds) += seconds;
-    *(prefill ? &statistics->prefill_tokens : &statistics->decode_tokens) +=
-        (uint64_t)scheduler->step.n_rows;
+    *(prefill ? &statistics->prefill_tokens : &statistics->decode_tokens) += (uint64_t)step->n_rows;
     statistics->preemptions = scheduler->preemptions;
     statistics->prefix_cache_queries = scheduler->prefix_queries;
     statistics->prefix_cache_hits = scheduler->prefix_hits;
     statistics->prefix_cache_host_hits = scheduler->prefix_host_hits;
     statistics->kv_pages_offloaded = scheduler->host_stores;
     statistics->kv_pages_loaded = scheduler->host_loads;
-    engine->n_rows_last = scheduler->step.n_rows;
+    engine->n_rows_last = step->n_rows;
     engine_note_step(engine);
 }
 
@@ -68,10 +72,11 @@ static const float *row_of_logits(const struct colrow_engine *engine, int32_t in
 }
 
 static enum status draw_tokens(struct colrow_engine *engine, struct completion *completion,
-                               int32_t index, struct sample *sample)
+                               const struct step_logits *logits, struct sample *sample)
 {
     const struct sequence *sequence = &completion->sequence;
-    if (!engine->scheduler.logit_full[index]) {
+    int32_t index = logits->first + logits->n - 1;
+    if (!logits->full) {
         *sample = (struct sample){0};
         const struct step_results *results = crew_results(engine->crew);
         return sampler_best(results->best + index, engine->plan->n_ranks,
@@ -88,10 +93,10 @@ static enum status draw_tokens(struct colrow_engine *engine, struct completion *
 }
 
 static enum status add_drawn_token(struct colrow_engine *engine, struct completion *completion,
-                                   int32_t index)
+                                   const struct step_logits *logits)
 {
     struct sample sample;
-    TRY(draw_tokens(engine, completion, index, &sample));
+    TRY(draw_tokens(engine, completion, logits, &sample));
     for (int32_t i = 0; i < sample.n_logprobs; i++)
         completion->logprobs[i] = sample.logprobs[i];
     completion->n_logprobs = sample.n_logprobs;
@@ -103,10 +108,11 @@ static enum status add_drawn_token(struct colrow_engine *engine, struct completi
     return completion_add(completion, sample.id);
 }
 
-static void take_result(struct colrow_engine *engine, struct sequence *sequence)
+static void take_result(struct colrow_engine *engine, const struct step_member *member)
 {
+    struct sequence *sequence = member->sequence;
     struct completion *completion = completion_of(sequence);
-    const struct step_logits *logits = &sequence->logits;
+    const struct step_logits *logits = &member->logits;
     int32_t n_prompt = logits->prompt_end - logits->prompt_begin;
     if (completion->closed) {
         engine_close_completion(engine, completion);
@@ -120,13 +126,13 @@ static void take_result(struct colrow_engine *engine, struct sequence *sequence)
         completion->prompt_position = logits->prompt_begin;
         sequence->n_prompt_logits = logits->prompt_end;
     }
-    if (logits->samples && add_drawn_token(engine, completion, logits->first + logits->n - 1) != OK)
+    if (logits->samples && add_drawn_token(engine, completion, logits) != OK)
         completion_fail(completion, status_code(), status_message());
     if (n_prompt > 0)
         engine->handing = completion;
     else if (logits->samples)
         engine_queue_output(engine, completion);
-    if (completion->finish != COLROW_RUNNING)
+    if (completion->finish != COLROW_RUNNING && sequence->step_tokens == 0)
         scheduler_remove(&engine->scheduler, sequence);
 }
 
@@ -154,22 +160,26 @@ void engine_drop_rows(struct colrow_engine *engine)
 bool engine_take_results(struct colrow_engine *engine, int64_t end_ns)
 {
     struct scheduler *scheduler = &engine->scheduler;
-    if (!engine->taking)
+    const struct step_under_way *step = scheduler_oldest(scheduler);
+    if (!engine->taking) {
         count_step(engine);
+        engine->n_taken = 0;
+    }
     engine->taking = true;
     if (engine->handing && !hand_over_rows(engine, end_ns))
         return false;
-    while (engine->n_taken < scheduler->step.n_sequences) {
-        struct sequence *sequence = scheduler->members[engine->n_taken++];
-        scheduler_member_done(scheduler, sequence);
-        take_result(engine, sequence);
+    while (engine->n_taken < step->n_members) {
+        const struct step_member *member = &step->members[engine->n_taken++];
+        scheduler_member_done(scheduler, member);
+        take_result(engine, member);
         if (engine->handing && !hand_over_rows(engine, end_ns))
             return false;
-        if (engine->n_taken < scheduler->step.n_sequences && clock_ns() > end_ns)
+        if (engine->n_taken < step->n_members && clock_ns() > end_ns)
             return false;
     }
     engine->statistics.replayed_tokens = scheduler->replayed_tokens;
-    engine->in_flight = engine->taking = false;
+    scheduler_step_over(scheduler);
+    engine->taking = false;
     return true;
 }
 
@@ -221,31 +231,30 @@ static void finish_step(struct colrow_engine *engine, int64_t end_ns)
     if (!ahead)
         return;
     engine_end_cancelled(engine); // a callback may have asked for it
-    launch(engine);
-    engine->continuous = true;
+    launch(engine, true);
     engine_hand_over(engine, true);
 }
 
 // Nothing can start before ranks have touched more pages.
 static bool waits_for_pages(const struct colrow_engine *engine)
 {
-    return !engine->in_flight && has_work(engine) && engine_pool_grows(engine);
+    return !engine_in_flight(engine) && has_work(engine) && engine_pool_grows(engine);
 }
 
 static enum status step_waiting(struct colrow_engine *engine)
 {
-    engine->continuous = engine->in_flight && engine->continuous;
     if (crew_state(engine->crew) == CREW_LOADING)
         TRY(engine_await_ready(engine, NULL, NULL));
     engine_end_cancelled(engine);
-    if (!engine->in_flight) {
+    if (!engine_in_flight(engine)) {
         // with nothing to do this is the only place where a dead group is noticed
         if (!has_work(engine) && crew_poll(engine->crew) == CREW_BROKEN)
             return crew_fail(engine->crew);
         TRY(crew_await_free(engine->crew));
-        launch(engine);
     }
-    if (!engine->in_flight) {
+    if (!engine->taking)
+        launch(engine, false);
+    if (!engine_in_flight(engine)) {
         engine_hand_over(engine, true);
         if (waits_for_pages(engine) && crew_await_news(engine->crew) == CREW_BROKEN)
             return crew_fail(engine->crew);
@@ -260,7 +269,7 @@ static enum status step_waiting(struct colrow_engine *engine)
 // Somebody must come back although no rank will ring: there is a step to start, or results to take.
 static void ring_for_more(struct colrow_engine *engine)
 {
-    bool idle = !engine->in_flight && !crew_is_checking(engine->crew) &&
+    bool idle = !engine_in_flight(engine) && !crew_is_checking(engine->crew) &&
                 crew_state(engine->crew) == CREW_READY;
     if (idle && !engine->n_cancelled && waits_for_pages(engine))
         crew_watch(engine->crew); // they ring; the clock is for memory that others give back
@@ -271,7 +280,7 @@ static void ring_for_more(struct colrow_engine *engine)
 // Before somebody goes to sleep on colrow_fd().
 static void leave_word(struct colrow_engine *engine)
 {
-    if (engine->in_flight && !engine->taking)
+    if (engine_in_flight(engine) && !engine->taking)
         crew_listen(engine->crew);
     ring_for_more(engine);
 }
@@ -289,13 +298,12 @@ static enum status step_at_hand(struct colrow_engine *engine)
     enum crew_state state = crew_poll(engine->crew);
     if (state == CREW_BROKEN)
         return crew_fail(engine->crew);
-    engine->continuous = engine->in_flight && engine->continuous;
     engine_end_cancelled(engine);
     if (state == CREW_READY) {
         engine_note_ready(engine);
-        if (!engine->in_flight)
-            launch(engine);
-        if (engine->taking || (engine->in_flight && crew_take(engine->crew)))
+        if (!engine->taking)
+            launch(engine, false);
+        if (engine->taking || (engine_in_flight(engine) && crew_take(engine->crew)))
             finish_step(engine, clock_ns() + engine->slice_ns);
     }
     engine_hand_over(engine, true);
@@ -331,7 +339,7 @@ int colrow_advance(struct colrow_engine *engine)
 static bool may_bring_output(const struct colrow_engine *engine)
 {
     return engine->n_requests > 0 &&
-           (has_work(engine) || engine->in_flight || engine->n_cancelled > 0);
+           (has_work(engine) || engine_in_flight(engine) || engine->n_cancelled > 0);
 }
 
 int colrow_poll_sized(struct colrow_engine *engine, int wait, struct colrow_output *out,

@@ -56,7 +56,7 @@ static void note_lost_request(struct colrow_engine *engine, struct request *requ
     engine->recovery.n_suspects++;
 }
 
-void engine_note_lost_step(struct colrow_engine *engine)
+void engine_note_lost_steps(struct colrow_engine *engine)
 {
     int fault = crew_exit_status(engine->crew);
     for (struct request *request = engine->first_request; request; request = request->next)

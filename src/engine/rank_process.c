@@ -241,17 +241,18 @@ static enum status join(struct rank *rank)
     return rank_check_start(rank->check, rank->comm);
 }
 
-static void publish_times(struct rank *rank, int64_t begin_ns, int64_t *total_ns)
+static void publish_times(struct rank *rank, uint64_t number, int64_t begin_ns, int64_t *total_ns)
 {
     struct comm_statistics statistics, between = {0};
     comm_statistics(rank->stage_comm, &statistics);
     if (rank->stage_comm != rank->comm)
         comm_statistics(rank->comm, &between);
     int64_t end_ns = clock_ns();
+    int slot = board_slot(&rank->board, number);
     *total_ns += end_ns - begin_ns;
     PUBLISH(step_ns, (uint64_t)*total_ns);
-    PUBLISH(last_step_ns, (uint64_t)(end_ns - begin_ns));
-    PUBLISH(last_end_ns, end_ns);
+    PUBLISH(steps[slot].step_ns, (uint64_t)(end_ns - begin_ns));
+    PUBLISH(steps[slot].end_ns, end_ns);
     PUBLISH(all_reduce_ns, (uint64_t)(statistics.seconds * 1e9));
     PUBLISH(wait_ns, (uint64_t)(statistics.wait_seconds * 1e9));
     PUBLISH(stage_ns, (uint64_t)(between.seconds * 1e9));
@@ -270,12 +271,12 @@ static enum status execute_step(struct rank *rank, uint64_t number, int64_t *tot
     const struct board_header *header = rank->board.header;
     int64_t begin_ns = clock_ns();
     struct step step;
-    TRY(step_plan_read(rank->board.plan, &header->shape.limits, header->options.generation, number,
-                       rank->sequences, &step));
+    TRY(step_plan_read(board_plan(&rank->board, number), &header->shape.limits,
+                       header->options.generation, number, rank->sequences, &step));
     die_at_token(rank, &step);
     rank_pages_follow(rank->pages);
-    TRY(model_forward(rank->model, &step, &rank->board.results));
-    publish_times(rank, begin_ns, total_ns);
+    TRY(model_forward(rank->model, &step, board_results(&rank->board, number)));
+    publish_times(rank, number, begin_ns, total_ns);
     return OK;
 }
 

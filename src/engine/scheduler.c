@@ -8,11 +8,17 @@
 #include "base/memory.h"
 #include "engine/scheduler_pages.h"
 
+int scheduler_steps_max(const struct scheduler *s)
+{
+    return s->limits.steps_max > 0 ? s->limits.steps_max : 1;
+}
+
 enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *limits,
                            const struct kv_layout *kv, struct kv_pool *pool,
                            struct prefix_cache *cache)
 {
-    assert(limits->sequences_max > 0 && limits->rows_max > 0);
+    assert(limits->sequences_max > 0 && limits->rows_max > 0 && limits->steps_max >= 0 &&
+           limits->steps_max <= STEPS_UNDER_WAY_MAX);
     assert(limits->logit_rows_max >= limits->sequences_max ||
            limits->logit_rows_max >= limits->rows_max);
     *s = (struct scheduler){.limits = *limits, .pool = pool, .cache = cache};
@@ -23,7 +29,8 @@ enum status scheduler_init(struct scheduler *s, const struct scheduler_limits *l
     const char *what = "the scheduler";
     size_t sequences = (size_t)limits->sequences_max, logit_rows = (size_t)limits->logit_rows_max;
     enum status status;
-    TRY_DONE(memory_new(sequences, sizeof *s->members, what, &s->members));
+    for (int i = 0; i < scheduler_steps_max(s); i++)
+        TRY_DONE(memory_new(sequences, sizeof *s->ring[i].members, what, &s->ring[i].members));
     TRY_DONE(memory_new(sequences, sizeof *s->sequences, what, &s->sequences));
     TRY_DONE(memory_new((size_t)limits->rows_max, sizeof *s->tokens, what, &s->tokens));
     TRY_DONE(memory_new(logit_rows, sizeof *s->logit_rows, what, &s->logit_rows));
@@ -36,7 +43,8 @@ done:
 
 void scheduler_fini(struct scheduler *s)
 {
-    free(s->members);
+    for (int i = 0; i < STEPS_UNDER_WAY_MAX; i++)
+        free(s->ring[i].members);
     free(s->sequences);
     free(s->tokens);
     free(s->logit_rows);
@@ -103,7 +111,7 @@ static void start_long_over(struct scheduler *s)
             become_long(sequence);
     for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
         next = sequence->next;
-        if (!becomes_long(s, sequence))
+        if (!becomes_long(s, sequence) || sequence->step_tokens > 0)
             continue;
         become_long(sequence);
         sequence_give_pages(s, sequence);
@@ -156,16 +164,24 @@ void scheduler_resume(struct scheduler *s, struct sequence *sequence)
     sequence_queue_insert(&s->waiting, sequence);
 }
 
+static void push_others_out(struct scheduler *s)
+{
+    if (!s->alone)
+        return;
+    for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
+        next = sequence->next;
+        // it would hold pages, and a place in the batch
+        if (stands_back(s, sequence) && sequence->step_tokens == 0)
+            preempt(s, sequence);
+    }
+}
+
 void scheduler_isolate(struct scheduler *s, const struct request *request)
 {
     if (s->alone == request)
         return;
     s->alone = request;
-    for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
-        next = sequence->next;
-        if (stands_back(s, sequence)) // it would hold pages, and a place in the batch
-            preempt(s, sequence);
-    }
+    push_others_out(s);
 }
 
 // Those that were paused while a step with them was under way.
@@ -173,7 +189,7 @@ static void park_paused(struct scheduler *s)
 {
     for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
         next = sequence->next;
-        if (sequence->paused)
+        if (sequence->paused && sequence->step_tokens == 0)
             park(s, sequence);
     }
 }
@@ -216,11 +232,11 @@ static bool reclaim_parked(struct scheduler *s)
 // Which logits the next `n_tokens` tokens of a sequence ask for.
 static struct step_logits logits_of(const struct sequence *sequence, int32_t n_tokens)
 {
-    int32_t end = sequence->n_computed + n_tokens;
+    int32_t begin = sequence->n_computed + sequence->step_tokens, end = begin + n_tokens;
     struct step_logits logits = {.samples = end == sequence->n_tokens};
     if (sequence->prompt_logits) {
         int32_t from = sequence->n_prompt_logits, to = sequence->n_prompt;
-        from = from > sequence->n_computed ? from : sequence->n_computed;
+        from = from > begin ? from : begin;
         to = to < end ? to : end;
         if (from < to) {
             logits.prompt_begin = from;
@@ -230,6 +246,7 @@ static struct step_logits logits_of(const struct sequence *sequence, int32_t n_t
     logits.n = logits.prompt_end - logits.prompt_begin;
     logits.n +=
         logits.samples && logits.prompt_end != end; // else the last row is a prompt's as well
+    logits.full = logits.prompt_end == end || sequence->full_logits;
     return logits;
 }
 
@@ -241,22 +258,35 @@ struct room {
 static void join_queue(struct scheduler *s, struct room *room, struct sequence *sequence,
                        int32_t n_tokens)
 {
-    sequence->step_tokens = n_tokens;
-    sequence->logits = logits_of(sequence, n_tokens);
+    struct step_member *member = &s->members[s->step.n_sequences];
+    *member = (struct step_member){sequence, n_tokens, logits_of(sequence, n_tokens)};
+    sequence->step_tokens += n_tokens;
     room->rows -= n_tokens;
-    room->logit_rows -= sequence->logits.n;
+    room->logit_rows -= member->logits.n;
     assert(room->rows >= 0 && room->logit_rows >= 0 &&
            s->step.n_sequences < s->limits.sequences_max);
-    s->members[s->step.n_sequences++] = sequence;
+    s->step.n_sequences++;
 }
 
-// Pages for one more token of a decoding sequence. False when it had to give way itself.
+// The last one, not before `sequence`, that no step has; NULL: all are in steps.
+static struct sequence *last_to_push_out(const struct scheduler *s, const struct sequence *sequence)
+{
+    struct sequence *last = s->running.last;
+    while (last != sequence && last->step_tokens > 0)
+        last = last->previous;
+    return last->step_tokens > 0 ? NULL : last;
+}
+
+// Pages for one more token of a decoding sequence. False: it had to give way itself, or waits until
+// a step under way is over.
 static bool grow(struct scheduler *s, struct sequence *sequence)
 {
     while (!sequence_take_missing(s, sequence, sequence->n_tokens)) {
         if (reclaim_parked(s))
             continue;
-        struct sequence *newest = s->running.last;
+        struct sequence *newest = last_to_push_out(s, sequence);
+        if (!newest || (newest == sequence && s->n_under_way > 0))
+            return false;
         preempt(s, newest);
         if (newest == sequence)
             return false;
@@ -264,17 +294,27 @@ static bool grow(struct scheduler *s, struct sequence *sequence)
     return true;
 }
 
+// Of those that run, so many may be in each step that all stages have some.
+static int32_t decoding_share(const struct scheduler *s)
+{
+    return (s->running.n + scheduler_steps_max(s) - 1) / scheduler_steps_max(s);
+}
+
 static void plan_decoding(struct scheduler *s, struct room *room)
 {
+    int32_t share = decoding_share(s);
     // in order: whoever has to give way stands behind all that joined already
     for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
         next = sequence->next;
-        if (sequence_remaining(sequence) != 1)
+        if (sequence_remaining(sequence) != 1 || sequence->paused)
             continue;
-        if (room->rows < 1 || room->logit_rows < 1)
+        if (room->rows < 1 || room->logit_rows < 1 || s->step.n_sequences >= share)
             return;
-        if (!grow(s, sequence))
-            return;            // it was the last one
+        bool grown = grow(s, sequence);
+        if (!grown && sequence->state != SEQUENCE_RUNNING)
+            return; // it was the last one
+        if (!grown)
+            continue;
         next = sequence->next; // the queue behind it may have changed
         join_queue(s, room, sequence, 1);
     }
@@ -288,8 +328,9 @@ static void plan_chunk(struct scheduler *s, struct room *room, struct sequence *
     for (int32_t excess; n > 0 && (excess = logits_of(sequence, n).n - room->logit_rows) > 0;)
         n -= excess; // rows that want logits stand at the end
     // of layers with windows pages are taken as the window moves on
-    while (n > 0 && !sequence_take_missing(s, sequence, sequence->n_computed + n))
-        n -= (sequence->n_computed + n - 1) % KV_PAGE_TOKENS + 1;
+    int32_t begin = sequence->n_computed + sequence->step_tokens;
+    while (n > 0 && !sequence_take_missing(s, sequence, begin + n))
+        n -= (begin + n - 1) % KV_PAGE_TOKENS + 1;
     if (n > 0)
         join_queue(s, room, sequence, n);
 }
@@ -317,8 +358,8 @@ static int32_t pages_in_the_making(const struct sequence *running, const struct 
     int32_t most = sequence_dispensable(waiting) / KV_PAGE_TOKENS;
     if (most > running->n_tokens / KV_PAGE_TOKENS)
         most = running->n_tokens / KV_PAGE_TOKENS;
-    if (running->scope != waiting->scope || sequence_remaining(running) <= 1 || n_known >= most ||
-        !same_page(running, waiting, n_known)) // where most prompts differ
+    if (running->scope != waiting->scope || running->n_tokens - running->n_computed <= 1 ||
+        n_known >= most || !same_page(running, waiting, n_known)) // where most prompts differ
         return 0;
     int32_t n = 0;
     while (n < most && same_page(running, waiting, n))
@@ -401,7 +442,7 @@ static void plan_prompts(struct scheduler *s, struct room *room)
 {
     for (struct sequence *sequence = s->running.first; sequence && room->rows > 0;
          sequence = sequence->next)
-        if (sequence_remaining(sequence) > 1)
+        if (sequence_remaining(sequence) > 1 && !sequence->paused)
             plan_chunk(s, room, sequence);
 }
 
@@ -433,41 +474,46 @@ static void add_logit_row(struct scheduler *s, int32_t row, bool full)
     s->logit_full[s->step.n_logits++] = full;
 }
 
-static void add_logits(struct scheduler *s, struct sequence *sequence, int32_t first_row)
+static void add_logits(struct scheduler *s, struct step_member *member, int64_t position,
+                       int32_t first_row)
 {
-    struct step_logits *logits = &sequence->logits;
+    struct step_logits *logits = &member->logits;
     logits->first = s->step.n_logits;
-    for (int32_t position = logits->prompt_begin; position < logits->prompt_end; position++)
-        add_logit_row(s, first_row + position - sequence->n_computed, true);
+    for (int32_t at = logits->prompt_begin; at < logits->prompt_end; at++)
+        add_logit_row(s, first_row + at - (int32_t)position, true);
     if (s->step.n_logits - logits->first < logits->n)
-        add_logit_row(s, first_row + sequence->step_tokens - 1, sequence->full_logits);
+        add_logit_row(s, first_row + member->n_tokens - 1, logits->full);
     assert(s->step.n_logits - logits->first == logits->n);
 }
 
 // Writes the members down as rows of the batch.
-static void lay_out(struct scheduler *s)
+static void lay_out(struct scheduler *s, struct step_under_way *step)
 {
     int32_t row = 0;
     for (int32_t i = 0; i < s->step.n_sequences; i++) {
-        struct sequence *sequence = s->members[i];
+        struct step_member *member = &s->members[i];
+        const struct sequence *sequence = member->sequence;
+        // the last of its tokens that are under way
+        int32_t end = sequence->n_computed + sequence->step_tokens,
+                position = end - member->n_tokens;
         s->sequences[i] = (struct step_sequence){
             .first_row = row,
-            .n_tokens = sequence->step_tokens,
-            .position = sequence->n_computed,
+            .n_tokens = member->n_tokens,
+            .position = position,
             .is_long = sequence->is_long,
             .pages = sequence->pages,
-            .n_pages = (int32_t)kv_pages_for(sequence->n_computed + sequence->step_tokens),
+            .n_pages = (int32_t)kv_pages_for(end),
             .pages_stride = sequence->pages_max,
         };
-        memcpy(s->tokens + row, sequence->tokens + sequence->n_computed,
-               (size_t)sequence->step_tokens * sizeof *s->tokens);
-        add_logits(s, sequence, row);
-        row += sequence->step_tokens;
-        s->n_prefill_rows += sequence->step_tokens > 1 || sequence->n_computed < sequence->n_prompt
-                                 ? sequence->step_tokens
-                                 : 0;
+        memcpy(s->tokens + row, sequence->tokens + position,
+               (size_t)member->n_tokens * sizeof *s->tokens);
+        add_logits(s, member, position, row);
+        row += member->n_tokens;
+        step->n_prefill_rows +=
+            member->n_tokens > 1 || position < sequence->n_prompt ? member->n_tokens : 0;
     }
-    s->step.n_rows = row;
+    s->step.n_rows = step->n_rows = row;
+    step->n_members = s->step.n_sequences;
     assert(row <= s->limits.rows_max && s->step.n_logits <= s->limits.logit_rows_max);
 }
 
@@ -489,11 +535,31 @@ static void fill_step(struct scheduler *s)
         start_waiting(s, &room);
 }
 
+bool scheduler_has_room(const struct scheduler *s)
+{
+    return s->n_under_way < (s->alone ? 1 : scheduler_steps_max(s));
+}
+
+// Prompts that wait for each other's pages would wait for ever: the newest starts over.
+static void make_progress(struct scheduler *s)
+{
+    while (s->step.n_sequences == 0 && s->running.n > 0 && s->n_under_way == 0) {
+        if (!reclaim_parked(s))
+            preempt(s, s->running.last);
+        fill_step(s);
+    }
+}
+
 int32_t scheduler_plan(struct scheduler *s)
 {
+    if (!scheduler_has_room(s))
+        return 0;
     if (s->cache)
         prefix_cache_copied(s->cache); // by the step before: a plan with copies has rows
     uint64_t loads = s->host_loads;
+    struct step_under_way *step = &s->ring[(s->oldest + s->n_under_way) % scheduler_steps_max(s)];
+    s->members = step->members;
+    step->n_prefill_rows = 0;
     s->step = (struct step){
         .number = s->step.number,
         .tokens = s->tokens,
@@ -501,47 +567,53 @@ int32_t scheduler_plan(struct scheduler *s)
         .logit_rows = s->logit_rows,
         .logit_full = s->logit_full,
     };
-    s->n_prefill_rows = 0;
     park_paused(s);
+    push_others_out(s);
     start_long_over(s);
     fill_step(s);
-    // Prompts that wait for each other's pages would wait for ever: the newest starts over.
-    while (s->step.n_sequences == 0 && s->running.n > 0) {
-        if (!reclaim_parked(s))
-            preempt(s, s->running.last);
-        fill_step(s);
-    }
-    lay_out(s);
+    make_progress(s);
+    lay_out(s, step);
     if (s->cache)
         add_copies(s, loads);
     assert(s->step.n_rows > 0 || s->step.n_copies == 0);
-    if (s->step.n_rows > 0)
+    if (s->step.n_rows > 0) {
         s->step.number++;
+        s->n_under_way++;
+    }
     return s->step.n_rows;
 }
 
-static void count_replayed(struct scheduler *s, const struct sequence *member)
+static void count_replayed(struct scheduler *s, const struct sequence *sequence, int32_t n_tokens)
 {
-    int32_t end = member->n_computed + member->step_tokens;
-    end = end < member->replay_end ? end : member->replay_end;
-    if (end > member->n_computed)
-        s->replayed_tokens += (uint64_t)(end - member->n_computed);
+    int32_t end = sequence->n_computed + n_tokens;
+    end = end < sequence->replay_end ? end : sequence->replay_end;
+    if (end > sequence->n_computed)
+        s->replayed_tokens += (uint64_t)(end - sequence->n_computed);
 }
 
-void scheduler_member_done(struct scheduler *s, struct sequence *member)
+void scheduler_member_done(struct scheduler *s, const struct step_member *member)
 {
-    count_replayed(s, member);
-    member->n_computed += member->step_tokens;
-    member->step_tokens = 0;
-    assert(member->n_computed <= member->n_tokens);
-    if (member->n_computed > member->computed_most)
-        member->computed_most = member->n_computed;
+    struct sequence *sequence = member->sequence;
+    count_replayed(s, sequence, member->n_tokens);
+    sequence->n_computed += member->n_tokens;
+    sequence->step_tokens -= member->n_tokens;
+    assert(sequence->step_tokens >= 0 && sequence->n_computed <= sequence->n_tokens);
+    if (sequence->n_computed > sequence->computed_most)
+        sequence->computed_most = sequence->n_computed;
     if (s->cache)
-        sequence_share_whole(s, member);
-    sequence_release_behind(s, member);
+        sequence_share_whole(s, sequence);
+    sequence_release_behind(s, sequence);
 }
 
-void scheduler_member_lost(struct sequence *member)
+void scheduler_member_lost(const struct step_member *member)
 {
-    member->step_tokens = 0;
+    member->sequence->step_tokens -= member->n_tokens;
+    assert(member->sequence->step_tokens >= 0);
+}
+
+void scheduler_step_over(struct scheduler *s)
+{
+    assert(s->n_under_way > 0);
+    s->oldest = (s->oldest + 1) % scheduler_steps_max(s);
+    s->n_under_way--;
 }

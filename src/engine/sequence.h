@@ -23,6 +23,7 @@ struct step_logits {
     int32_t prompt_begin, prompt_end; // positions of the prompt tokens
     int32_t first, n;                 // their indices in the step
     bool samples;                     // index first + n - 1 gives the next token
+    bool full;                        // ... of which all logits are there, not only the largest
 };
 
 struct sequence {
@@ -57,7 +58,7 @@ struct sequence {
     int32_t preemptions;
 
     enum sequence_state state;
-    bool paused;                      // parked, or to be parked when the step under way is over
+    bool paused;                      // parked, or to be parked when no step has it
     struct sequence *previous, *next; // in its queue
 
     // logits of prompt tokens (colrow logits): wanted up to n_prompt, handed out up to here
@@ -65,9 +66,8 @@ struct sequence {
     int32_t n_prompt_logits;
     bool full_logits; // the next token's: all, or only the largest
 
-    // this step
-    int32_t step_tokens; // 0: not part of it
-    struct step_logits logits;
+    // in steps under way: behind the n_computed. 0: in none. More than one step has only a prompt
+    int32_t step_tokens;
 };
 
 struct sequence_queue {
@@ -79,9 +79,10 @@ void sequence_queue_remove(struct sequence_queue *queue, struct sequence *sequen
 // Keeps the order: by priority, and by arrival among equals.
 void sequence_queue_insert(struct sequence_queue *queue, struct sequence *sequence);
 
+// Tokens that are neither computed nor in a step under way.
 static inline int32_t sequence_remaining(const struct sequence *sequence)
 {
-    return sequence->n_tokens - sequence->n_computed;
+    return sequence->n_tokens - sequence->n_computed - sequence->step_tokens;
 }
 
 #endif

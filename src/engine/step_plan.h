@@ -10,6 +10,9 @@
 #include "base/status.h"
 #include "model/step.h"
 
+// Steps that can be under way at a time: one for each pipeline stage, up to here.
+enum { STEPS_UNDER_WAY_MAX = 16 };
+
 struct step_limits {
     int32_t rows_max, sequences_max, logit_rows_max;
     int32_t kv_groups;        // tables of pages of a sequence; 0: one

@@ -29,7 +29,7 @@ void step_watch_renew(struct step_watch *watch)
     watch->done_ns = clock_ns();
 }
 
-static int size_of(const struct step *step)
+int step_watch_size(const struct step *step)
 {
     int64_t work = 0;
     for (int32_t i = 0; i < step->n_sequences; i++) {
@@ -46,7 +46,12 @@ static int size_of(const struct step *step)
 
 void step_watch_begin(struct step_watch *watch, const struct step *step)
 {
-    watch->size = step ? size_of(step) : -1;
+    step_watch_begin_size(watch, step ? step_watch_size(step) : -1);
+}
+
+void step_watch_begin_size(struct step_watch *watch, int size)
+{
+    watch->size = size;
     watch->seen_ns = 0;
     watch->looked_ns = clock_ns();
 }

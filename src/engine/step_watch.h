@@ -38,6 +38,9 @@ void step_watch_init(struct step_watch *watch, double timeout_seconds);
 void step_watch_renew(struct step_watch *watch);
 // A step begins; NULL: a canary.
 void step_watch_begin(struct step_watch *watch, const struct step *step);
+// The same of one that was posted while others were under way, now that it is the next to be done.
+int step_watch_size(const struct step *step);
+void step_watch_begin_size(struct step_watch *watch, int size);
 // It is done; `step_ns`: what the slowest rank needed.
 void step_watch_end(struct step_watch *watch, int64_t step_ns);
 // A look at a step that is not done. True: it is late.

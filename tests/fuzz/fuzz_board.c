@@ -29,6 +29,7 @@ static struct board_shape shape_of(const uint8_t *data)
         .hidden_size = 1 + data[7] % 16,
         .num_hidden_layers = 1 + data[8] % 3,
         .capture_rows_max = data[9] % 4,
+        .n_slots = data[10] % 4,
     };
 }
 
@@ -46,29 +47,35 @@ static void touch(const char *memory, size_t bytes, void *begin, uint64_t length
 static void touch_all(const struct board *board, const char *memory, size_t bytes, int n_ranks)
 {
     const struct board_shape *shape = &board->header->shape;
-    const struct step_results *results = &board->results;
     uint64_t logit_rows = (uint64_t)shape->limits.logit_rows_max;
     size_t plan;
     enum status status = step_plan_bytes(&shape->limits, &plan);
     assert(status == OK && shape->n_ranks == n_ranks);
     touch(memory, bytes, board->ranks, (uint64_t)n_ranks * sizeof *board->ranks);
-    touch(memory, bytes, board->plan, plan);
-    touch(memory, bytes, results->best,
-          (uint64_t)n_ranks * (uint64_t)results->logit_rows_max * sizeof *results->best);
-    touch(memory, bytes, results->logits, logit_rows * (uint64_t)shape->vocab_size * sizeof(float));
-    if (results->capture)
-        touch(memory, bytes, results->capture,
-              (uint64_t)results->capture_rows_max * ((uint64_t)shape->num_hidden_layers + 1) *
-                  (uint64_t)shape->hidden_size * sizeof(float));
+    for (uint64_t i = 0; i < (uint64_t)board_slots(shape); i++) {
+        uint64_t number = board->header->options.first_step + i;
+        const struct step_results *results = board_results(board, number);
+        touch(memory, bytes, board_plan(board, number), plan);
+        touch(memory, bytes, results->best,
+              (uint64_t)n_ranks * (uint64_t)results->logit_rows_max * sizeof *results->best);
+        touch(memory, bytes, results->logits,
+              logit_rows * (uint64_t)shape->vocab_size * sizeof(float));
+        if (results->capture)
+            touch(memory, bytes, results->capture,
+                  (uint64_t)results->capture_rows_max * ((uint64_t)shape->num_hidden_layers + 1) *
+                      (uint64_t)shape->hidden_size * sizeof(float));
+    }
 }
 
 static void check_rounds(struct board *board, int n_ranks)
 {
     uint64_t first = board->header->options.first_step;
     board->header->options.bell_fd = 0;
-    atomic_store(&board->header->arrivals, 0);
+    atomic_store(&board->header->loaded.n, 0);
+    for (int i = 0; i < STEPS_UNDER_WAY_MAX; i++)
+        atomic_store(&board->header->arrivals[i].n, 0);
     signal_note(&board->header->done, (uint32_t)(first - 1));
-    for (uint64_t done = first; done < first + 2; done++)
+    for (uint64_t done = first; done < first + 4; done++)
         for (int rank = 0; rank < n_ranks; rank++) {
             assert(!signal_reached(&board->header->done, (uint32_t)done));
             board_arrive(board, done);

@@ -22,17 +22,23 @@ struct posted {
     struct board board, rank;
 };
 
-static void post(struct posted *p, uint64_t generation, uint64_t first_step)
+static void post_shape(struct posted *p, const struct board_shape *posted_shape,
+                       uint64_t generation, uint64_t first_step)
 {
-    assert_int_equal(board_bytes(&shape, &p->bytes), OK);
+    assert_int_equal(board_bytes(posted_shape, &p->bytes), OK);
     size_t whole = (p->bytes + BOARD_LINE - 1) / BOARD_LINE * BOARD_LINE;
     p->memory = aligned_alloc(BOARD_LINE, whole);
     memset(p->memory, 0, whole);
     p->bell_fd = eventfd(0, EFD_NONBLOCK);
     struct board_options options = {
         .generation = generation, .first_step = first_step, .bell_fd = p->bell_fd};
-    assert_int_equal(board_post(p->memory, &shape, &options, &p->board), OK);
+    assert_int_equal(board_post(p->memory, posted_shape, &options, &p->board), OK);
     assert_int_equal(board_attach(p->memory, p->bytes, 2, NULL, NULL, &p->rank), OK);
+}
+
+static void post(struct posted *p, uint64_t generation, uint64_t first_step)
+{
+    post_shape(p, &shape, generation, first_step);
 }
 
 static void forget(struct posted *p)
@@ -80,6 +86,45 @@ static void the_last_to_arrive_raises(void **state)
     }
 }
 
+// A rank of an early stage is ahead of one of a late stage by as many steps as there are slots.
+static void steps_take_slots_in_turn(void **state)
+{
+    (void)state;
+    for (int n_slots = 1; n_slots <= STEPS_UNDER_WAY_MAX; n_slots += 3) {
+        struct board_shape several = shape;
+        several.n_slots = n_slots;
+        struct posted p;
+        const uint64_t first = 0xfffffff0, n_steps = 3 * (uint64_t)n_slots + 1;
+        post_shape(&p, &several, 1, first);
+        for (int rank = 0; rank < 2; rank++)
+            board_arrive(&p.rank, board_loaded(&p.rank));
+        uint64_t behind = first;
+        for (uint64_t number = first; number < first + n_steps; number++) {
+            if (number >= first + (uint64_t)n_slots) { // its slot has to be free
+                board_arrive(&p.rank, board_done(behind));
+                assert_true(has(&p, board_done(behind)));
+                behind++;
+            }
+            assert_ptr_equal(board_plan(&p.board, number), p.board.plans + (number - first) %
+                                                                               (uint64_t)n_slots *
+                                                                               p.board.plan_bytes);
+            assert_ptr_equal(board_results(&p.board, number)->logits,
+                             board_results(&p.board, number + (uint64_t)n_slots)->logits);
+            signal_raise(&p.board.header->plan, (uint32_t)number);
+            board_arrive(&p.rank, board_done(number));
+            assert_false(has(&p, board_done(behind)));
+        }
+        while (behind < first + n_steps) {
+            assert_false(has(&p, board_done(behind)));
+            board_arrive(&p.rank, board_done(behind));
+            assert_true(has(&p, board_done(behind)));
+            behind++;
+            assert_false(has(&p, board_done(behind)));
+        }
+        forget(&p);
+    }
+}
+
 static void the_bell_rings_for_who_listens(void **state)
 {
     (void)state;
@@ -118,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_to_arrive_raises),
+        cmocka_unit_test(steps_take_slots_in_turn),
         cmocka_unit_test(the_bell_rings_for_who_listens),
         cmocka_unit_test(what_is_no_board_is_refused),
     };

@@ -44,7 +44,7 @@ static bool is_the_moment(const struct colrow_engine *engine, const struct distu
     case HANDING_LOGITS:
         return engine->handing && expected[PROMPT_LOGITS]->n_prompt_logits > 2;
     default:
-        return engine->in_flight && !engine->taking;
+        return engine_in_flight(engine) && !engine->taking;
     }
 }
 

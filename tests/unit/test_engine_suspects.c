@@ -225,7 +225,7 @@ static void a_suspect_may_leave(void **state)
 static void kill_in_its_first_step(struct colrow_engine *engine, int signal)
 {
     int n = client_gauges(engine).restarts;
-    while (client_gauges(engine).state != COLROW_READY || !engine->in_flight)
+    while (client_gauges(engine).state != COLROW_READY || !engine_in_flight(engine))
         assert_true(client_sleep_and_advance(engine) > 0);
     client_kill_rank(engine, 1, signal);
     while (client_gauges(engine).restarts == n)

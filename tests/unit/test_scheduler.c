@@ -9,7 +9,7 @@ static void every_budget_gives_the_same_tokens(void **state)
     for (int r = 0; r < 4; r++)
         for (int32_t sequences = 1; sequences <= 16; sequences *= 4) {
             struct fixture f;
-            fixture_init(&f, 200, (struct scheduler_limits){sequences, rows[r], sequences});
+            fixture_init(&f, 200, (struct scheduler_limits){sequences, rows[r], sequences, 1});
             for (int i = 0; i < 12; i++)
                 add(&f, 1 + i * 13, 1 + i * 5 % 17, i % 3 == 0);
             run(&f);
@@ -24,7 +24,7 @@ static void newest_gives_way_and_starts_over(void **state)
     (void)state;
     for (int n_pages = 5; n_pages < 14; n_pages++) {
         struct fixture f;
-        fixture_init(&f, n_pages, (struct scheduler_limits){8, 100, 8});
+        fixture_init(&f, n_pages, (struct scheduler_limits){8, 100, 8, 1});
         for (int i = 0; i < 8; i++)
             add(&f, 20 + 11 * i, 200, i % 2);
         run(&f);
@@ -37,17 +37,17 @@ static void decoding_goes_first_and_prompts_get_a_part(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){4, 32, 4});
+    fixture_init(&f, 100, (struct scheduler_limits){4, 32, 4, 1});
     struct sequence *first = add(&f, 10, 50, false);
     assert_int_equal(scheduler_plan(&f.scheduler), 10);
-    assert_int_equal(f.scheduler.n_prefill_rows, 10);
+    assert_int_equal(scheduler_oldest(&f.scheduler)->n_prefill_rows, 10);
     execute(&f);
     struct sequence *second = add(&f, 100, 5, false), *third = add(&f, 5, 5, false);
     assert_int_equal(scheduler_plan(&f.scheduler), 9); // a quarter of the budget for prompts
     assert_int_equal(first->step_tokens, 1);
     assert_int_equal(second->step_tokens, 8);
     assert_int_equal(third->step_tokens, 0);
-    assert_int_equal(f.scheduler.n_prefill_rows, 8);
+    assert_int_equal(scheduler_oldest(&f.scheduler)->n_prefill_rows, 8);
     assert_int_equal(f.scheduler.step.n_logits, 1);
     execute(&f);
     scheduler_remove(&f.scheduler, first);
@@ -63,7 +63,7 @@ static void many_that_decode_leave_more_to_prompts(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){10, 32, 10});
+    fixture_init(&f, 100, (struct scheduler_limits){10, 32, 10, 1});
     for (int i = 0; i < 6; i++)
         add(&f, 5, 50, false);
     assert_int_equal(scheduler_plan(&f.scheduler), 30);
@@ -80,7 +80,7 @@ static void first_come_first_served(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){1, 32, 1});
+    fixture_init(&f, 100, (struct scheduler_limits){1, 32, 1, 1});
     add(&f, 3, 3, false);
     add(&f, 1, 1, false);
     while (scheduler_plan(&f.scheduler) > 0) {
@@ -96,7 +96,7 @@ static void rows_of_logits_limit_the_chunk(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){2, 64, 5});
+    fixture_init(&f, 100, (struct scheduler_limits){2, 64, 5, 1});
     add(&f, 23, 4, true);
     assert_int_equal(scheduler_plan(&f.scheduler), 5);
     check_plan(&f);
@@ -113,7 +113,7 @@ static void a_sequence_may_leave_at_any_time(void **state)
     (void)state;
     for (int leave_after = 0; leave_after < 30; leave_after++) {
         struct fixture f;
-        fixture_init(&f, 9, (struct scheduler_limits){4, 16, 4});
+        fixture_init(&f, 9, (struct scheduler_limits){4, 16, 4, 1});
         for (int i = 0; i < 5; i++)
             add(&f, 30, 60, false);
         for (int step = 0; step < leave_after && scheduler_plan(&f.scheduler) > 0; step++)
@@ -132,7 +132,7 @@ static void paused_sequences_take_no_part(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){2, 32, 2});
+    fixture_init(&f, 100, (struct scheduler_limits){2, 32, 2, 1});
     struct sequence *slow = add(&f, 10, 50, false), *other = add(&f, 10, 20, false);
     assert_int_equal(scheduler_plan(&f.scheduler), 20);
     scheduler_pause(&f.scheduler, slow); // while a step with it is under way
@@ -172,7 +172,7 @@ static void paused_sequences_give_way(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 5, (struct scheduler_limits){2, 200, 2});
+    fixture_init(&f, 5, (struct scheduler_limits){2, 200, 2, 1});
     struct sequence *slow = add(&f, 100, 100, false), *gone = add(&f, 10, 10, false);
     assert_true(scheduler_plan(&f.scheduler) > 0);
     execute(&f);
@@ -206,7 +206,7 @@ static void pausing_changes_no_token(void **state)
     (void)state;
     for (unsigned seed = 0; seed < 40; seed++) {
         struct fixture f;
-        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3});
+        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3, 1});
         for (int i = 0; i < 8; i++)
             add(&f, 10 + 13 * i, 60, i % 3 == 0);
         run_with_pauses(&f, seed);
@@ -228,7 +228,7 @@ static void the_most_urgent_goes_first(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){1, 32, 1});
+    fixture_init(&f, 100, (struct scheduler_limits){1, 32, 1, 1});
     const int64_t priorities[] = {3, INT64_MAX, -5, 3, INT64_MIN, 0};
     const int order[] = {4, 2, 5, 0, 3, 1};
     for (int i = 0; i < 6; i++)
@@ -236,7 +236,7 @@ static void the_most_urgent_goes_first(void **state)
     int n_over = 0;
     while (scheduler_plan(&f.scheduler) > 0) {
         check_plan(&f);
-        assert_ptr_equal(f.scheduler.members[0], &f.sequences[order[n_over]]);
+        assert_ptr_equal(f.scheduler.members[0].sequence, &f.sequences[order[n_over]]);
         execute(&f);
         n_over = f.n_over;
     }
@@ -249,7 +249,7 @@ static void the_least_urgent_gives_way(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 5, (struct scheduler_limits){4, 200, 4});
+    fixture_init(&f, 5, (struct scheduler_limits){4, 200, 4, 1});
     struct sequence *patient = add_urgent(&f, 60, 150, 7), *urgent = add_urgent(&f, 60, 150, -7);
     run(&f);
     assert_true(f.scheduler.preemptions > 0);
@@ -265,7 +265,7 @@ static void failed_reservations_leave_nothing(void **state)
     for (long n = 1; n <= 5; n++) {
         memory_fail_after(n);
         assert_int_equal(
-            scheduler_init(&scheduler, &(struct scheduler_limits){4, 16, 4}, NULL, NULL, NULL),
+            scheduler_init(&scheduler, &(struct scheduler_limits){4, 16, 4, 1}, NULL, NULL, NULL),
             ERR_MEMORY);
         memory_fail_after(0);
     }

@@ -7,7 +7,7 @@ static void a_common_prefix_is_computed_once(void **state)
     enum { N = 6, COMMON = 200, OWN = 21, ANSWER = 5 }; // three whole pages in common
     for (int retains = 0; retains <= 1; retains++) {
         struct fixture f;
-        fixture_init(&f, 100, (struct scheduler_limits){8, 64, 8});
+        fixture_init(&f, 100, (struct scheduler_limits){8, 64, 8, 1});
         fixture_share(&f, retains, COMMON);
         for (int i = 0; i < N; i++)
             add(&f, COMMON + OWN, ANSWER, false);
@@ -30,7 +30,7 @@ static void other_scopes_share_nothing(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){8, 64, 8});
+    fixture_init(&f, 100, (struct scheduler_limits){8, 64, 8, 1});
     fixture_share(&f, true, 300);
     for (int i = 0; i < 8; i++)
         add(&f, 300, 3, false)->scope = prefix_scope(PREFIX_SCOPE_REQUEST, (uint64_t)i / 2);
@@ -44,7 +44,7 @@ static void prompts_whose_logits_are_wanted_are_computed(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){8, 64, 8});
+    fixture_init(&f, 100, (struct scheduler_limits){8, 64, 8, 1});
     fixture_share(&f, true, 130);
     for (int i = 0; i < 4; i++)
         add(&f, 130, 3, i % 2);
@@ -60,7 +60,7 @@ static void one_token_is_always_computed(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){8, 512, 8});
+    fixture_init(&f, 100, (struct scheduler_limits){8, 512, 8, 1});
     fixture_share(&f, true, 1000);
     for (int n = 126; n <= 131; n++) {
         add(&f, n, 1, false);
@@ -81,7 +81,7 @@ static void sharing_under_pressure_gives_the_same_tokens(void **state)
         for (int common = 60; common <= 260; common += 50)
             for (int retains = 0; retains <= 1; retains++) {
                 struct fixture f;
-                fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8});
+                fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8, 1});
                 fixture_share(&f, retains, common);
                 for (int i = 0; i < 12; i++)
                     add(&f, 20 + 17 * i, 100, i % 5 == 4);
@@ -96,7 +96,7 @@ static void starting_over_finds_its_own_pages(void **state)
     int64_t rows[2];
     for (int shared = 0; shared <= 1; shared++) {
         struct fixture f;
-        fixture_init(&f, 9, (struct scheduler_limits){4, 512, 4});
+        fixture_init(&f, 9, (struct scheduler_limits){4, 512, 4, 1});
         if (shared)
             fixture_share(&f, true, 0);
         add(&f, 250, 140, false);
@@ -114,7 +114,7 @@ static void a_second_turn_finds_the_first(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_init(&f, 40, (struct scheduler_limits){4, 512, 4});
+    fixture_init(&f, 40, (struct scheduler_limits){4, 512, 4, 1});
     fixture_share(&f, true, 1000);
     struct sequence *first = add(&f, 100, 100, false);
     run(&f);
@@ -136,7 +136,7 @@ static void pausing_while_sharing_changes_no_token(void **state)
     (void)state;
     for (unsigned seed = 0; seed < 60; seed++) {
         struct fixture f;
-        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3});
+        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3, 1});
         fixture_share(&f, seed % 2, 40 + (int)(seed % 7) * 20);
         for (int i = 0; i < 8; i++)
             add(&f, 10 + 23 * i, 60, i % 3 == 0);
@@ -153,7 +153,7 @@ static void long_sequences_have_pages_of_their_own(void **state)
     for (unsigned seed = 0; seed < 60; seed++) {
         struct fixture f;
         int64_t length = 60 + 23 * (int64_t)(seed % 5);
-        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3});
+        fixture_init(&f, 6 + (int)seed % 5, (struct scheduler_limits){3, 40, 3, 1});
         f.scheduler.long_length = length;
         fixture_share(&f, seed % 2, 40 + (int)(seed % 7) * 20);
         for (int i = 0; i < 8; i++)
@@ -175,7 +175,7 @@ static void host_pages_give_the_same_tokens(void **state)
         for (int n_pages = 6; n_pages < 20; n_pages += 4)
             for (int common = 60; common <= 260; common += 100) {
                 struct fixture f;
-                fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8});
+                fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8, 1});
                 f.n_host = n_host;
                 fixture_share(&f, true, common);
                 for (int i = 0; i < 12; i++)
@@ -203,7 +203,7 @@ static void what_was_pushed_out_comes_back(void **state)
     (void)state;
     for (int n_host = 0; n_host <= 20; n_host += 20) {
         struct fixture f;
-        fixture_init(&f, 5, (struct scheduler_limits){1, 512, 1});
+        fixture_init(&f, 5, (struct scheduler_limits){1, 512, 1, 1});
         f.n_host = n_host;
         fixture_share(&f, true, 0);
         for (int i = 0; i < 12; i++) {

@@ -15,7 +15,7 @@ static void long_sequences_hold_their_windows(void **state)
     int64_t most = kv_pages_of_sequence(&kv, TOKENS, ROWS);
     assert_int_equal(most, 47 + 2 * (5 + 1));
     struct fixture f;
-    fixture_init(&f, (int)most, (struct scheduler_limits){4, ROWS, 4});
+    fixture_init(&f, (int)most, (struct scheduler_limits){4, ROWS, 4, 1});
     fixture_group(&f, &kv);
     add(&f, 2900, 100, false);
     run(&f);
@@ -52,7 +52,7 @@ static void pressure_gives_the_same_tokens(void **state)
                     const struct kv_layout kv =
                         layout_of(windows[w][0], windows[w][1], windows[w][2]);
                     struct fixture f;
-                    fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8});
+                    fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8, 1});
                     f.n_host = way == 3 ? 20 : 0;
                     if (way > 0)
                         fixture_share(&f, way > 1, common);
@@ -84,7 +84,7 @@ static void a_second_turn_finds_its_window(void **state)
     (void)state;
     const struct kv_layout kv = layout_of(0, 100, 100);
     struct fixture f;
-    fixture_init(&f, 100, (struct scheduler_limits){1, 64, 1});
+    fixture_init(&f, 100, (struct scheduler_limits){1, 64, 1, 1});
     fixture_share(&f, true, 0);
     fixture_group(&f, &kv);
     struct sequence *first = add(&f, 700, 100, false);
@@ -103,7 +103,7 @@ static void windows_alone(void **state)
     for (int n_pages = 12; n_pages < 40; n_pages += 4) {
         const struct kv_layout kv = {.n_groups = 1, .windows = {150}};
         struct fixture f;
-        fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8});
+        fixture_init(&f, n_pages, (struct scheduler_limits){4, 90, 8, 1});
         fixture_share(&f, true, 100);
         f.sees = 150;
         fixture_group(&f, &kv);
@@ -120,7 +120,7 @@ static void pausing_changes_no_token(void **state)
     for (unsigned seed = 0; seed < 40; seed++) {
         const struct kv_layout kv = layout_of(0, 64 + (int64_t)seed * 5, 100);
         struct fixture f;
-        fixture_init(&f, 30, (struct scheduler_limits){3, 90, 8});
+        fixture_init(&f, 30, (struct scheduler_limits){3, 90, 8, 1});
         fixture_share(&f, seed % 2, 150);
         fixture_group(&f, &kv);
         for (int i = 0; i < 8; i++)
