@@ -159,6 +159,13 @@ struct kernels {
     // The sum of squares in the lane order of section 5: for a norm over a width that spans ranks.
     float (*squares)(const float *x, size_t n);
 
+    // The sum of a part of a row, and that of the squares of its distances from the part's own mean
+    // (section 5): of which the mean and the deviation of a row that spans ranks are made.
+    float (*spread)(const float *x, size_t n, float *sum);
+    // In place: x[i] = fma(factor, y[i], x[i]);  x[i] = relu(x[i] - cutoff), relu as in section 8.
+    void (*add_scaled)(float *x, float factor, const float *y, size_t n);
+    void (*cut_below)(float *x, float cutoff, size_t n);
+
     // x[i] += y[i];  out[i] = a[i] + b[i];  out[i] = copy[i] = a[i] + b[i]. Sums may take the place
     // of summands.
     void (*add)(float *x, const float *y, size_t n);
@@ -217,5 +224,8 @@ float number_erf(float x);
 float number_activation(const struct activation_args *args, float x);
 void number_sin_cos(double angle, double *sine, double *cosine);
 double number_pow(double base, double exponent); // base > 0
+// The deviations from the mean below which a part `p` of normally distributed numbers lies; 0 < p <
+// 1, at most 6 deviations.
+double number_normal_quantile(double p);
 
 #endif

@@ -108,6 +108,33 @@ double number_pow(double base, double exponent)
     return exp_of_two(product, fma(high, exponent, -product) + low * exponent);
 }
 
+// The part of normally distributed numbers between their mean and z deviations from it: the density
+// at z times the series z + z^3/3 + z^5/(3*5) + z^7/(3*5*7) ...
+static double normal_part(double z)
+{
+    double term = z, sum = z;
+    for (int i = 3; term > sum * 1e-18; i += 2) {
+        term *= z * z / i;
+        sum += term;
+    }
+    return sum * 0.39894228040143268 * number_pow(2.7182818284590452, -0.5 * (z * z));
+}
+
+double number_normal_quantile(double p)
+{
+    double part = fabs(p - 0.5), low = 0, high = 6;
+    if (!(p > 0 && p < 1))
+        return double_of_bits(0x7ff8000000000000ull);
+    for (int i = 0; i < 60; i++) { // halving: as many steps as a double has bits
+        double middle = (low + high) / 2;
+        if (normal_part(middle) < part)
+            low = middle;
+        else
+            high = middle;
+    }
+    return p < 0.5 ? -low : low;
+}
+
 // For |angle| <= 1e7. With fma, angle - n * (pi/2 to 53 bits) is exact; the rest of pi/2 is one
 // more term.
 void number_sin_cos(double angle, double *sine, double *cosine)

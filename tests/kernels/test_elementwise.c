@@ -100,6 +100,26 @@ static void check_activations(const struct kernels *kernels, struct case_of *c)
     case_check(c, "");
 }
 
+static void check_streams(const struct kernels *kernels, struct case_of *c)
+{
+    const size_t n = (size_t)c->n;
+    float *got = c->got.data, *expected = c->expected.data, cutoff = random_value(ORDINARY);
+    float sums[2], squares[] = {kernels->spread(c->a.data, n, &sums[0]),
+                                reference_spread(c->a.data, n, &sums[1])};
+    assert_same(&sums[0], &sums[1], 1, false, "spread's sum");
+    assert_same(&squares[0], &squares[1], 1, false, "spread");
+    memcpy(got, c->a.data, n * sizeof *got);
+    memcpy(expected, c->a.data, n * sizeof *got);
+    kernels->add_scaled(got, cutoff, c->b.data, n);
+    reference_add_scaled(expected, cutoff, c->b.data, n);
+    assert_same(got, expected, n, false, "add_scaled");
+    if (c->n % 3 == 0) // the edge itself, from both sides
+        got[0] = expected[0] = cutoff;
+    kernels->cut_below(got, cutoff, n);
+    reference_cut_below(expected, cutoff, n);
+    assert_same(got, expected, n, false, "cut_below");
+}
+
 // What changes a row of f32 in place.
 static void check_in_place(const struct kernels *kernels, struct case_of *c)
 {
@@ -122,6 +142,7 @@ static void check_in_place(const struct kernels *kernels, struct case_of *c)
         assert_same(got, expected, n, false, "scale_weighted");
         const float sums[] = {kernels->squares(c->a.data, n), reference_squares(c->a.data, n)};
         assert_same(&sums[0], &sums[1], 1, false, "squares");
+        check_streams(kernels, c);
     }
     case_check(c, "");
 }

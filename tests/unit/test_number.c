@@ -179,6 +179,27 @@ static void pow_is_accurate(void **state)
     assert_true(isnan(number_pow(-1.0, 2.0)) && isnan(number_pow(NAN, 1.0)));
 }
 
+// A part p of normally distributed numbers is below it: erfc of another library is the judge.
+static void quantiles_of_the_normal_distribution(void **state)
+{
+    (void)state;
+    number_mode_set();
+    double worst = 0;
+    for (int i = 1; i < 4096; i++) {
+        double p = i / 4096.0, z = number_normal_quantile(p);
+        long double below = 0.5L * erfcl((long double)-z * sqrtl(0.5L));
+        worst = fmax(worst, (double)fabsl(below - (long double)p));
+    }
+    printf("quantiles: %.3g\n", worst);
+    assert_true(worst < 1e-15);
+    assert_true(number_normal_quantile(0.5) == 0);
+    assert_true(number_normal_quantile(0.25) == -number_normal_quantile(0.75));
+    assert_true(fabs(number_normal_quantile(0.949999988079071044921875) - 1.644853511) < 1e-8);
+    assert_true(number_normal_quantile(0x1.fffffep-1) < 5.5); // the largest float below 1
+    assert_true(isnan(number_normal_quantile(0)) && isnan(number_normal_quantile(1)));
+    assert_true(isnan(number_normal_quantile(NAN)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +211,7 @@ int main(void)
         cmocka_unit_test(log_is_exact_to_an_ulp),
         cmocka_unit_test(sin_and_cos_hold_for_every_position),
         cmocka_unit_test(pow_is_accurate),
+        cmocka_unit_test(quantiles_of_the_normal_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

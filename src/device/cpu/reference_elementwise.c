@@ -19,18 +19,25 @@ void reference_rmsnorm(const float *x, const float *weight, float eps, int n,
         store_rounded(out, (size_t)i, (x[i] * r) * weight[i], type);
 }
 
-void reference_layernorm(const float *x, const float *weight, const float *bias, float eps, int n,
-                         enum compute_type type, void *out)
+float reference_spread(const float *x, size_t n, float *sum)
 {
     float sums[LANES] = {0}, squares[LANES] = {0};
-    for (int i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         sums[i % LANES] += x[i];
-    float mean = fold_lanes(sums) / (float)n;
-    for (int i = 0; i < n; i++) {
+    *sum = fold_lanes(sums);
+    float mean = *sum / (float)n;
+    for (size_t i = 0; i < n; i++) {
         float d = x[i] - mean;
         squares[i % LANES] = fmaf(d, d, squares[i % LANES]);
     }
-    float r = 1.0f / sqrtf(fold_lanes(squares) / (float)n + eps);
+    return fold_lanes(squares);
+}
+
+void reference_layernorm(const float *x, const float *weight, const float *bias, float eps, int n,
+                         enum compute_type type, void *out)
+{
+    float sum, squares = reference_spread(x, (size_t)n, &sum), mean = sum / (float)n;
+    float r = 1.0f / sqrtf(squares / (float)n + eps);
     for (int i = 0; i < n; i++) {
         float y = (x[i] - mean) * r;
         store_rounded(out, (size_t)i, bias ? fmaf(y, weight[i], bias[i]) : y * weight[i], type);
@@ -87,6 +94,20 @@ void reference_scale_weighted(float *x, float r, const float *weight, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = (x[i] * r) * weight[i];
+}
+
+void reference_add_scaled(float *x, float factor, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = fmaf(factor, y[i], x[i]);
+}
+
+void reference_cut_below(float *x, float cutoff, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float above = x[i] - cutoff;
+        x[i] = (above < 0 ? 0 : above) + 0;
+    }
 }
 
 void reference_add(float *x, const float *y, size_t n)

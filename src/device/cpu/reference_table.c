@@ -15,6 +15,9 @@ void kernels_reference(struct kernels *table)
     table->softcap = reference_softcap;
     table->scale_weighted = reference_scale_weighted;
     table->squares = reference_squares;
+    table->spread = reference_spread;
+    table->add_scaled = reference_add_scaled;
+    table->cut_below = reference_cut_below;
     table->add = reference_add;
     table->add_to = reference_add_to;
     table->add_to_both = reference_add_to_both;

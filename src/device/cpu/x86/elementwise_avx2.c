@@ -202,6 +202,32 @@ float squares_avx2(const float *x, size_t n)
     return sum_of_squares(x, n);
 }
 
+float spread_avx2(const float *x, size_t n, float *sum)
+{
+    *sum = sum_of(x, n);
+    return sum_of_squared_differences(x, n, *sum / (float)n);
+}
+
+void add_scaled_avx2(float *x, float factor, const float *y, size_t n)
+{
+    const __m256 f = _mm256_set1_ps(factor);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(x + i, _mm256_fmadd_ps(f, _mm256_loadu_ps(y + i), _mm256_loadu_ps(x + i)));
+    reference_add_scaled(x + i, factor, y + i, n - i);
+}
+
+void cut_below_avx2(float *x, float cutoff, size_t n)
+{
+    const __m256 zero = _mm256_setzero_ps(), c = _mm256_set1_ps(cutoff);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) { // of a NaN and a zero, max() gives its second operand
+        const __m256 above = _mm256_max_ps(zero, _mm256_sub_ps(_mm256_loadu_ps(x + i), c));
+        _mm256_storeu_ps(x + i, _mm256_add_ps(above, zero));
+    }
+    reference_cut_below(x + i, cutoff, n - i);
+}
+
 void add_to_avx2(float *out, const float *a, const float *b, size_t n)
 {
     size_t i = 0;

@@ -64,6 +64,9 @@ void kernels_avx2(struct kernels *table)
     table->softcap = softcap_avx2;
     table->scale_weighted = scale_weighted_avx2;
     table->squares = squares_avx2;
+    table->spread = spread_avx2;
+    table->add_scaled = add_scaled_avx2;
+    table->cut_below = cut_below_avx2;
     table->add = add_avx2;
     table->add_to = add_to_avx2;
     table->add_to_both = add_to_both_avx2;
