@@ -28,6 +28,21 @@ const char *rope_type_name(enum rope_type type)
     return type_names[type];
 }
 
+// In a new reference; NULL: no memory. Without a set of its own a type of layer begins with the
+// default's name, so that "type", the older key, says nothing there: Transformers' doing, and worth
+// a warning.
+static json_t *copy_own(const char *name, json_t *own, const json_t *scaling)
+{
+    const char *type = json_string_value(json_object_get(scaling, "type"));
+    if (own)
+        return json_copy(own);
+    if (type && strcmp(type, "default") != 0 && !json_object_get(scaling, "rope_type"))
+        log_warning("%s: key \"rope_scaling\" has \"type\": \"%.40s\", which has no effect in this "
+                    "model, as in Transformers; if it is meant, write \"rope_type\"",
+                    name, type);
+    return json_pack("{s:s}", "rope_type", type_names[ROPE_DEFAULT]);
+}
+
 // The set of numbers of one type of layer, in a new reference: rope_scaling counts before what
 // rope_parameters says.
 static enum status find_layer_parameters(const char *name, const json_t *root,
@@ -46,7 +61,7 @@ static enum status find_layer_parameters(const char *name, const json_t *root,
             name);
     if (!reading->ignore_scaling && !json_is_falsy(json_object_get(root, "rope_scaling")))
         TRY(json_get_object(root, name, "rope_scaling", &scaling, &found));
-    *out = own ? json_copy(own) : scaling ? json_object() : NULL;
+    *out = own || scaling ? copy_own(name, own, scaling) : NULL;
     if ((own || scaling) && (!*out || (scaling && json_object_update(*out, scaling) != 0))) {
         json_decref(*out);
         return fail_memory(0, "rope_parameters");
@@ -164,6 +179,18 @@ static enum status read_yarn(const char *where, const json_t *parameters, struct
 
 // The length before scaling: beside the dictionary (it wins in Transformers), in it, or
 // max_position_embeddings.
+// Transformers looks for "truncate" beside the sets of the types of layers, not in them.
+static void keep_truncating(const char *where, const struct rope_reading *reading,
+                            struct rope_config *out)
+{
+    if (!reading->layer_type || out->truncate)
+        return;
+    log_warning("%s: key \"truncate\" is false, which has no effect in a set of one type of layer, "
+                "as in Transformers",
+                where);
+    out->truncate = true;
+}
+
 static enum status read_original_length(const char *name, const char *where, const json_t *root,
                                         const struct rope_reading *reading,
                                         const json_t *parameters, struct rope_config *out)
@@ -248,8 +275,11 @@ static enum status read_scaling(const char *name, const char *where, const json_
     assert(out->factor > 0);
     if (out->type == ROPE_LLAMA3)
         return read_llama3(where, parameters, out);
-    if (out->type == ROPE_YARN)
-        return read_yarn(where, parameters, out);
+    if (out->type == ROPE_YARN) {
+        TRY(read_yarn(where, parameters, out));
+        keep_truncating(where, reading, out);
+        return OK;
+    }
     return out->type == ROPE_LONGROPE ? read_longrope(where, parameters, out) : OK;
 }
 
