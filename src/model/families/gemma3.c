@@ -14,9 +14,8 @@ static const struct parameter_row parameters[] = {
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
 // rope_scaling and rope_theta of an older file are those of the layers without a window.
-static enum status read_gemma3_ropes(const struct config_reader *reader,
-                                     const struct plain_keys *keys, struct model_config *out,
-                                     int32_t *full, int32_t *sliding)
+enum status gemma3_read_ropes(const struct config_reader *reader, const struct plain_keys *keys,
+                              struct model_config *out, int32_t *full, int32_t *sliding)
 {
     struct rope_reading reading = describe_rope_reading(keys);
     reading.layer_type = "full_attention";
@@ -37,7 +36,7 @@ static enum status add_gemma3_layers(const struct config_reader *reader,
     int32_t full, sliding;
     TRY(config_read_int(reader, "sliding_window_pattern", 1, LAYERS_MAX, &pattern));
     TRY(config_read_int(reader, "sliding_window", 1, POSITIONS_MAX, &window));
-    TRY(read_gemma3_ropes(reader, keys, out, &full, &sliding));
+    TRY(gemma3_read_ropes(reader, keys, out, &full, &sliding));
     for (int32_t i = 0; i < out->num_hidden_layers; i++) {
         struct layer_config own = *layer;
         struct attention_config *attention = &own.sublayers[0].attention;

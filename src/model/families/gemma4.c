@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "model/describe.h"
-#include "model/families/llama_names.h"
+#include "model/families/gemma_parts.h"
 
 static const struct parameter_row parameters[] = {
     LLAMA_EMBED,
@@ -87,15 +86,6 @@ static enum status refuse_experts(const struct config_reader *reader)
     return OK;
 }
 
-static enum status read_sharing(struct gemma4 *g)
-{
-    int64_t shared = 0;
-    TRY(config_read_int(g->reader, "num_kv_shared_layers", 0, g->out->num_hidden_layers - 1,
-                        &shared));
-    g->first_shared = g->out->num_hidden_layers - (int32_t)shared;
-    return OK;
-}
-
 static enum status read_keys(struct gemma4 *g)
 {
     const struct config_reader *reader = g->reader;
@@ -115,7 +105,7 @@ static enum status read_keys(struct gemma4 *g)
     g->out->embed_multiplier = (float)sqrt((double)g->out->hidden_size);
     g->out->round_embed_multiplier = true;
     TRY(refuse_experts(reader));
-    TRY(read_sharing(g));
+    TRY(gemma_read_sharing(reader, 0, g->out, &g->first_shared));
     return read_inputs(g);
 }
 
@@ -255,43 +245,10 @@ static struct layer_config make_layer(const struct gemma4 *g)
     a->v_norm.weightless = true;
     a->q_bias = a->k_bias = a->v_bias = a->o_bias = g->bias;
     a->scale = 1;
-    if (g->out->layer_inputs.size) {
-        struct sublayer_config *last = &layer.sublayers[layer.n_sublayers++];
-        last->kind = MIX_MLP;
-        last->after = layer.sublayers[0].before;
-        last->multiplier = 1;
-        last->mlp.intermediate_size = g->out->layer_inputs.size;
-        last->mlp.activation = g->activation;
-        last->mlp.times_layer_input = true;
-    }
+    if (g->out->layer_inputs.size)
+        gemma_add_inputs(g->out, g->activation, &layer);
     layer.sublayers[layer.n_sublayers - 1].has_scalar = true;
     return layer;
-}
-
-// The last layer of the same type that has keys of its own.
-static enum status find_source(const struct gemma4 *g, int32_t layer, bool slides, int16_t *out)
-{
-    for (int32_t i = g->first_shared - 1; i >= 0; i--) {
-        bool other;
-        TRY(find_type(g, i, &other));
-        if (other != slides)
-            continue;
-        const struct attention_config
-            *theirs = &model_config_layer(g->out, i)->sublayers[0].attention,
-            *ours = &model_config_layer(g->out, layer)->sublayers[0].attention;
-        if (theirs->head_dim != ours->head_dim ||
-            theirs->num_key_value_heads != ours->num_key_value_heads)
-            return fail(ERR_INPUT,
-                        "%s: layer %d reads the keys of layer %d, which has heads of another size; "
-                        "expected the same head_dim and num_key_value_heads",
-                        g->reader->name, (int)layer, (int)i);
-        *out = (int16_t)i;
-        return OK;
-    }
-    return fail(ERR_INPUT,
-                "%s: key \"num_kv_shared_layers\" leaves no layer with keys of its own for layer "
-                "%d; expected an earlier one with the same entry in layer_types",
-                g->reader->name, (int)layer);
 }
 
 static enum status add_layer(const struct gemma4 *g, const struct layer_config *like, int32_t layer)
@@ -306,13 +263,11 @@ static enum status add_layer(const struct gemma4 *g, const struct layer_config *
     a->head_dim = (int32_t)head_dim;
     a->num_key_value_heads = (int32_t)kv_heads;
     a->sliding_window = slides ? g->sliding_window : 0;
-    a->keys_of_earlier = layer >= g->first_shared;
-    a->value_is_key = g->value_is_key && !slides && !a->keys_of_earlier;
+    a->value_is_key = g->value_is_key && !slides && layer < g->first_shared;
     TRY(add_rope(g, slides, a->head_dim, &a->rope));
-    if (a->keys_of_earlier && g->wide)
+    if (layer >= g->first_shared && g->wide)
         own.sublayers[1].mlp.intermediate_size *= 2;
-    TRY(describe_add_layer(g->reader, g->out, layer, &own));
-    return a->keys_of_earlier ? find_source(g, layer, slides, &g->out->kv_layer[layer]) : OK;
+    return gemma_add_layer(g->reader, g->out, g->first_shared, layer, &own);
 }
 
 static enum status describe_gemma4(const struct config_reader *reader, struct model_config *out)
