@@ -205,6 +205,8 @@ static void find_edges(const struct plan *plan, int at, struct edges_around *out
     if (slot == SLOT_BEFORE_NORM) {
         add_stream(plan, layer, p->sublayer, out);
         add_edges(plan, EDGE_OF_OUTPUTS, cut, out->after, &out->n_after);
+    } else if (slot >= SLOT_ROUTER_NORM && slot <= SLOT_LAUREL_NORM) { // beside the mix
+        add_stream(plan, layer, p->sublayer, out);
     } else if (slot == SLOT_AFTER_NORM || slot == SLOT_LAYER_SCALAR) {
         add_edges(plan, EDGE_OF_SUM, cut, out->before, &out->n_before);
     } else if (slots[slot].role == ROLE_INPUTS) {

@@ -109,7 +109,7 @@ enum status layer_kinds_print(const struct model_config *config)
         table_cell(&t, "%d", count_layers(config, kind));
         add_attention(&t, config, find_mix(layer, MIX_ATTENTION));
         if (mlp)
-            table_cell(&t, "%d", mlp->mlp.intermediate_size);
+            table_cell(&t, mlp->mlp.sparse ? "%d, sparse" : "%d", mlp->mlp.intermediate_size);
         else
             table_cell(&t, "-");
         table_cell(&t, " %s", which); // the space keeps numbers from being set right
@@ -150,8 +150,10 @@ json_t *layer_kinds_json(const struct model_config *config)
         json_object_set_new(one, "layers", layers);
         if (attention)
             describe_attention(one, config, &attention->attention);
-        if (mlp)
+        if (mlp) {
             json_object_set_new(one, "intermediate_size", json_integer(mlp->mlp.intermediate_size));
+            json_object_set_new(one, "sparse", json_boolean(mlp->mlp.sparse));
+        }
         json_array_append_new(kinds, one);
     }
     return kinds;

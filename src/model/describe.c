@@ -62,7 +62,7 @@ static enum status read_shape(const struct config_reader *reader, struct plain_k
                          HIDDEN_SIZE_MAX, keys->hidden_size, &keys->hidden_size));
     if (keys->mlp_factor)
         keys->intermediate_size = keys->mlp_factor * keys->hidden_size;
-    else
+    else if (!keys->own_intermediate)
         TRY(config_read_size(
             reader, keys->intermediate_key ? keys->intermediate_key : "intermediate_size", 1,
             INTERMEDIATE_SIZE_MAX, keys->intermediate_size, &keys->intermediate_size));
@@ -332,8 +332,9 @@ enum status describe_add_layer(const struct config_reader *reader, struct model_
         found++;
     if (found == LAYER_KINDS_MAX)
         return fail(ERR_UNSUPPORTED,
-                    "%s: layer %d is of a %dth kind; expected at most %d different kinds of layers",
-                    reader->name, (int)layer, LAYER_KINDS_MAX + 1, LAYER_KINDS_MAX);
+                    "%s: layer %d is unlike the %d kinds of layers before it; expected at most %d "
+                    "different kinds",
+                    reader->name, (int)layer, LAYER_KINDS_MAX, LAYER_KINDS_MAX);
     if (found == out->n_layer_kinds)
         memcpy(&out->layer_kinds[out->n_layer_kinds++], kind, sizeof *kind);
     out->layer_kind[layer] = (uint8_t)found;

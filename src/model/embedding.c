@@ -59,6 +59,19 @@ static void finish_rows(const struct worker *w)
     team_barrier(m->team);
 }
 
+void round_first_stream(const struct worker *w)
+{
+    const struct model *m = w->run->model;
+    const struct model_config *c = &m->plan->config;
+    bool is_read = c->layer_inputs.size || (c->altup.num_inputs && is_first_stage(m));
+    if (!is_read)
+        return;
+    struct range rows = step_rows(w);
+    for (int row = rows.begin; row < rows.end; row++)
+        round_input(m, m->scratch.residual + (size_t)row * (size_t)c->hidden_size, (size_t)row);
+    team_barrier(m->team);
+}
+
 void embed_tokens(const struct worker *w)
 {
     struct model *m = w->run->model;

@@ -12,7 +12,8 @@
 enum { FUSED_MAX = 3 }; // slots of one tensor
 
 // One tensor, or one in each layer that has its slot; where the name has a star, one for each head
-// of the slot. Matrices are [rows = outputs, columns = inputs], as HuggingFace stores them.
+// of the slot, or, outside the layers, for each hidden_size of its rows. Matrices are [rows =
+// outputs, columns = inputs], as HuggingFace stores them.
 struct parameter_row {
     const char *name; // "model.layers.%d.self_attn.qkv_proj.weight"
     int8_t sublayer;  // of each layer, from 0; -1: outside the layers

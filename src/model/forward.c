@@ -94,8 +94,8 @@ static void find_angles(const struct worker *w)
     }
 }
 
-// Rank 0 hands out all rows, so that it has to have them.
-static void gather_residual(const struct worker *w, int layer)
+// Rank 0 hands out all rows of the residual, or of a stream, so that it has to have them.
+static void gather_captured(const struct worker *w, int layer, float *rows)
 {
     struct run *run = w->run;
     const struct model *m = run->model;
@@ -105,8 +105,8 @@ static void gather_residual(const struct worker *w, int layer)
         for (int rank = 0; rank < m->plan->n_ranks; rank++)
             counts[rank] = range_width(rows_of_rank(run, rank));
         comm_mark(m->comm, run->step->number, layer, "captured rows");
-        run->status = gather_rows(run, counts, (size_t)m->plan->config.hidden_size * sizeof(float),
-                                  m->scratch.residual);
+        run->status =
+            gather_rows(run, counts, (size_t)m->plan->config.hidden_size * sizeof(float), rows);
     }
     team_barrier(m->team);
 }
@@ -119,10 +119,13 @@ static void capture(const struct worker *w, int layer)
     const struct model *m = run->model;
     const struct model_config *c = &m->plan->config;
     const struct stream_norm norm = {&c->final_norm, &m->weights.final_norm};
+    const bool is_last = layer == c->num_hidden_layers;
     if (!run->step->capture)
         return;
+    // of streams the first one, until they are joined
+    float *from = c->altup.num_inputs && !is_last ? stream_row(m, 0, 0) : m->scratch.residual;
     if (m->plan->residual_sharded && m->plan->n_ranks > 1)
-        gather_residual(w, layer);
+        gather_captured(w, layer, from);
     if (run->status != OK || !run->results->capture || m->rank != 0)
         return;
     size_t hidden = (size_t)c->hidden_size;
@@ -130,12 +133,14 @@ static void capture(const struct worker *w, int layer)
     float *out =
         run->results->capture + (size_t)layer * (size_t)run->results->capture_rows_max * hidden;
     for (int row = rows.begin; row < rows.end; row++) {
-        const float *x = m->scratch.residual + (size_t)row * hidden;
-        if (layer == c->num_hidden_layers)
+        const float *x = from + (size_t)row * hidden;
+        if (is_last)
             norm_row(m, &norm, x, COMPUTE_F32, out + (size_t)row * hidden);
         else
             memcpy(out + (size_t)row * hidden, x, hidden * sizeof *x);
     }
+    if (c->altup.num_inputs) // the next layer's prediction changes them, in other threads' hands
+        team_barrier(m->team);
 }
 
 // For who asks where a rank was when it died, or is late: each part anew.
@@ -149,18 +154,42 @@ static void run_sublayer(const struct worker *w, int layer, int sublayer)
 {
     const struct model_config *c = &w->run->model->plan->config;
     const struct sublayer_config *config = &model_config_layer(c, layer)->sublayers[sublayer];
+    if (config->predicts) {
+        begin_part(w, layer, "streams");
+        predict_streams(w, layer);
+    }
+    LEAVE_IF_FAILED(w);
     if (config->adds_to_normed)
         norm_residual_itself(w, layer, sublayer);
+    if (config->laurel.rank)
+        find_laurel(w, layer, sublayer);
     switch (config->kind) {
     case MIX_ATTENTION:
         begin_part(w, layer, "attention");
         attention_block(w, layer, sublayer);
-        return;
+        break;
     case MIX_MLP:
         begin_part(w, layer, "mlp");
         mlp_block(w, layer, sublayer);
-        return;
+        break;
     }
+    LEAVE_IF_FAILED(w);
+    if (config->corrects) {
+        begin_part(w, layer, "streams");
+        correct_streams(w, layer, sublayer);
+    }
+}
+
+static void run_layer(const struct worker *w, int layer)
+{
+    const struct model_config *c = &w->run->model->plan->config;
+    for (int i = 0; i < model_config_layer(c, layer)->n_sublayers; i++) {
+        run_sublayer(w, layer, i);
+        LEAVE_IF_FAILED(w);
+    }
+    if (layer + 1 == c->num_hidden_layers)
+        join_streams(w);
+    capture(w, layer + 1);
 }
 
 // The stream as the stage's first layer reads it, and what its layers read beside it.
@@ -174,6 +203,9 @@ static void begin_stream(const struct worker *w)
         receive_first_stream(w);
     }
     LEAVE_IF_FAILED(w);
+    round_first_stream(w);
+    if (is_first_stage(m))
+        begin_streams(w);
     find_layer_inputs(w);
     keep_first_stream(w);
     if (is_first_stage(m)) {
@@ -195,15 +227,12 @@ static void forward_work(void *context, int thread, int n_threads)
     find_angles(&w);
     begin_stream(&w);
     LEAVE_IF_FAILED(&w);
-    const struct next_inputs first = first_inputs(m, m->layers.begin);
-    norm_rows(&w, m->layers.begin, &first);
+    const struct next_inputs first = inputs_of(m, m->layers.begin, 0);
+    if (!model_config_layer(c, m->layers.begin)->sublayers[0].predicts)
+        norm_rows(&w, m->layers.begin, &first);
     LEAVE_IF_FAILED(&w);
     for (int layer = m->layers.begin; layer < m->layers.end; layer++) {
-        for (int i = 0; i < model_config_layer(c, layer)->n_sublayers; i++) {
-            run_sublayer(&w, layer, i);
-            LEAVE_IF_FAILED(&w);
-        }
-        capture(&w, layer + 1);
+        run_layer(&w, layer);
         LEAVE_IF_FAILED(&w);
     }
     if (!is_last_stage(m)) {

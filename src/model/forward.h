@@ -77,21 +77,40 @@ static inline int range_width(struct range range)
 // page_copies.c: a step's copies; ends with a barrier where there are some.
 enum status check_copies(const struct model *m, const struct step *step) STATUS_MUST_USE;
 void copy_pages(const struct worker *w);
-// pipeline.c: the stream between stages. Received into the residual (and the stream's first value
-// into where find_layer_inputs() looks for it); sent from there. Both end with a barrier; the run
-// may have failed.
+// pipeline.c: the stream between stages, or all streams. Received into the residual (and the
+// stream's first value into where find_layer_inputs() looks for it); sent from there. Both end with
+// a barrier; the run may have failed.
 bool is_first_stage(const struct model *m);
 bool is_last_stage(const struct model *m);
 void receive_first_stream(const struct worker *w);
 void keep_first_stream(const struct worker *w);
 void receive_stream(const struct worker *w);
 void send_stream(const struct worker *w);
-// embedding.c: the residual stream's first value.
+// embedding.c: the residual stream's first value; and that as the input of what is projected from
+// it, in scratch.input, where anything is. The latter ends with a barrier then.
 void embed_tokens(const struct worker *w);
+void round_first_stream(const struct worker *w);
 float rounded_factor(const struct model *m, float factor); // to the type that is computed in
-// layer_inputs.c: scratch.layer_inputs, after embed_tokens(); ends with a barrier where there are
-// any.
+// layer_inputs.c: scratch.layer_inputs, after round_first_stream(); ends with a barrier where there
+// are any.
 void find_layer_inputs(const struct worker *w);
+// altup.c. Where the model has no streams beside each other, the first two do nothing. Streams'
+// first values, after round_first_stream(); and what they are in the end, in the residual: of the
+// rows that are captured, or whose logits are asked for. Both end with a barrier.
+void begin_streams(const struct worker *w);
+void join_streams(const struct worker *w);
+float *stream_row(const struct model *m, int stream, size_t row);
+// Before a layer, and after the sublayer that corrects: as norm_rows() for what follows.
+void predict_streams(const struct worker *w, int layer);
+void correct_streams(const struct worker *w, int layer, int sublayer);
+// laurel.c: scratch.laurel, of what the sublayer reads. This rank's rows, without a barrier.
+void find_laurel(const struct worker *w, int layer, int sublayer);
+// sparsity.c: the statistics of all leaves of a gate, `gate` [rows, stride] from this rank's first
+// column on, in scratch.squares. Ends with a barrier; the run may have failed.
+void find_spreads(const struct worker *w, int layer, const struct cut *cut, const float *gate,
+                  size_t stride);
+// And what they make of a row.
+float sparsity_cutoff(const struct model *m, const struct cut *cut, float deviations, size_t row);
 // attention_block.c: from what the norm before it has left in scratch.input to the residual
 // addition after o_proj and the norm of what follows, which are one pass.
 void attention_block(const struct worker *w, int layer, int sublayer);
@@ -99,6 +118,8 @@ void attention_block(const struct worker *w, int layer, int sublayer);
 void mlp_block(const struct worker *w, int layer, int sublayer);
 // logits.c: final norm, lm_head and the largest of each row.
 void compute_logits(const struct worker *w);
+// Which of the rows whose logits are asked for lie in `rows`: a run of step.logit_rows.
+struct range logits_in(const struct step *step, struct range rows);
 
 // products.c: the operations that several blocks share. They end without a barrier unless said
 // otherwise.
@@ -113,9 +134,10 @@ struct stream_norm {
 struct next_inputs {
     struct stream_norm input, held; // into scratch.input and scratch.held
 };
-// For the first sublayer of a layer, or for what follows a sublayer: none after the last, and none
-// before one that runs in parallel, whose input is there.
-struct next_inputs first_inputs(const struct model *m, int layer);
+// For a sublayer that does not run in parallel; or for what follows one: none after the last, none
+// before one that runs in parallel, whose input is there, and none where streams are predicted or
+// corrected in between.
+struct next_inputs inputs_of(const struct model *m, int layer, int sublayer);
 struct next_inputs inputs_after(const struct model *m, int layer, int sublayer);
 // What a sublayer's projections read.
 const void *sublayer_input(const struct model *m, int layer, int sublayer);
@@ -136,6 +158,8 @@ void norm_row(const struct model *m, const struct stream_norm *norm, const float
 // The same as row `to` of products' inputs.
 void norm_input(const struct model *m, const struct stream_norm *norm, const float *x, size_t to,
                 void *rows);
+// And without a norm, in scratch.input.
+void round_input(const struct model *m, const float *x, size_t to);
 // The normed residual of all rows, as products' inputs. Ends with a barrier; the run may have
 // failed.
 void norm_rows(const struct worker *w, int layer, const struct next_inputs *next);
@@ -149,8 +173,10 @@ struct range sequence_rows(const struct step_sequence *sequence, struct range ro
 // out [rows, panels.n] = input [rows, panels.k] times the panels, + bias.
 struct column_product {
     const void *input;
+    int n_rows; // 0: the step's
     const struct panels *panels;
-    const float *bias; // [panels.n] or NULL
+    const struct leaf_plan *leaves; // NULL: of hidden
+    const float *bias;              // [panels.n] or NULL
     float *out;
     size_t out_stride; // floats
 };

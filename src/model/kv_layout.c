@@ -42,7 +42,7 @@ static int class_of(struct window_classes *classes, int64_t window)
     int i = 0;
     while (i < classes->n && classes->class[i].window != window)
         i++;
-    assert(i < KV_GROUPS_MAX); // there are no more kinds of layers
+    assert(i < KV_GROUPS_MAX); // a model has one window, and layers without
     if (i == classes->n)
         classes->class[classes->n++] = (struct window_class){.window = window};
     return i;

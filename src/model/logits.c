@@ -4,8 +4,7 @@
 
 #include "model/forward.h"
 
-// Which of the rows that are asked for lie in `rows`: they ascend, so it is a run of them.
-static struct range logits_in(const struct step *step, struct range rows)
+struct range logits_in(const struct step *step, struct range rows)
 {
     struct range found = {0, 0};
     while (found.begin < step->n_logits && step->logit_rows[found.begin] < rows.begin)

@@ -14,7 +14,8 @@ struct activating {
     const struct mlp_weights *weights;
     const void *input;
     struct activation_args activation;
-    bool gated, times_layer_input;
+    bool gated, times_layer_input, sparse;
+    float deviations; // of a sparse one
     int layer;
 };
 
@@ -38,11 +39,13 @@ static const float *factors_of(const struct activating *a, const float *gate, si
                                size_t row, size_t first)
 {
     const struct model *m = a->m;
-    size_t size = (size_t)m->plan->config.layer_inputs.size,
-           layers = (size_t)range_width(m->layers);
+    const struct model_config *c = &m->plan->config;
+    const int32_t width = layer_inputs_width(c);
     if (a->times_layer_input)
         return m->scratch.layer_inputs +
-               (row * layers + (size_t)(a->layer - m->layers.begin)) * size + first;
+               (row * (size_t)range_width(m->layers) + (size_t)(a->layer - m->layers.begin)) *
+                   (size_t)width +
+               first;
     return a->gated ? gate + half : NULL;
 }
 
@@ -53,7 +56,7 @@ static void activate_gate(const struct activating *a)
     const struct model *m = a->m;
     const struct range made = a->share->dims[DIM_MLP], read = a->share->dims[DIM_ACTIVATED];
     bool gathered = cut_gathers(m->plan, a->cut);
-    const float *rows = gathered ? m->scratch.gathered : m->scratch.outputs;
+    float *rows = gathered ? m->scratch.gathered : m->scratch.outputs;
     size_t half = gathered ? (size_t)a->cut->width : (size_t)range_width(made);
     size_t first = (size_t)(read.begin - (gathered ? 0 : made.begin));
     size_t item = input_bytes(m->plan->compute);
@@ -67,8 +70,11 @@ static void activate_gate(const struct activating *a)
     if (by_rows)
         team_part(n_rows, w->thread, w->n_threads, &row, &row_end);
     for (; row < row_end && begin < end; row++) {
-        const float *gate = rows + (size_t)row * (a->gated ? 2 : 1) * half + first + (size_t)begin;
+        float *gate = rows + (size_t)row * (a->gated ? 2 : 1) * half + first + (size_t)begin;
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
+        if (a->sparse)
+            m->kernels->cut_below(gate, sparsity_cutoff(m, a->cut, a->deviations, (size_t)row),
+                                  (size_t)(end - begin));
         m->kernels->activate_mul(
             &a->activation, gate,
             factors_of(a, gate, half, (size_t)row, (size_t)read.begin + (size_t)begin), end - begin,
@@ -76,12 +82,12 @@ static void activate_gate(const struct activating *a)
     }
 }
 
-// Whether gate and up give just the columns that down_proj reads here.
+// Whether gate and up give just the columns that down_proj reads here, and as they come.
 static bool gives_own_columns(const struct activating *a)
 {
     const struct range given = a->share->dims[DIM_MLP], read = a->share->dims[DIM_ACTIVATED];
-    return !a->times_layer_input && !cut_gathers(a->m->plan, a->cut) && given.begin == read.begin &&
-           given.end == read.end;
+    return !a->times_layer_input && !a->sparse && !cut_gathers(a->m->plan, a->cut) &&
+           given.begin == read.begin && given.end == read.end;
 }
 
 // The activated rows of all threads, in scratch.outputs. Returns the stride.
@@ -127,6 +133,11 @@ static void project_then_activate(const struct activating *a)
     if (cut_gathers(m->plan, a->cut))
         gather_gate_up(a);
     LEAVE_IF_FAILED(a->w);
+    if (a->sparse)
+        find_spreads(a->w, a->layer, a->cut,
+                     cut_gathers(m->plan, a->cut) ? m->scratch.gathered : m->scratch.outputs,
+                     2 * (cut_gathers(m->plan, a->cut) ? (size_t)a->cut->width : width));
+    LEAVE_IF_FAILED(a->w);
     activate_gate(a);
     team_barrier(m->team);
 }
@@ -165,6 +176,8 @@ void mlp_block(const struct worker *w, int layer, int sublayer)
                                  .activation = activation_of(config, weights),
                                  .gated = config->gated,
                                  .times_layer_input = config->times_layer_input,
+                                 .sparse = config->sparse,
+                                 .deviations = config->deviations,
                                  .layer = layer};
     struct row_product down_proj = {.what = "down_proj",
                                     .input = m->scratch.input,

@@ -15,8 +15,9 @@
 
 enum {
     ROPES_MAX = 8,
-    LAYER_KINDS_MAX = 16,
+    LAYER_KINDS_MAX = 32,
     SUBLAYERS_MAX = 3,
+    ALTUP_INPUTS_MAX = 8,
 };
 
 enum norm_kind { NORM_NONE, NORM_RMS, NORM_LAYER };
@@ -58,6 +59,17 @@ struct mlp_config {
     bool gate_bias, up_bias, down_bias;
     // down(act(up x) · the layer's own part of the token's inputs), of layer_inputs
     bool times_layer_input;
+    // Of a gated one: the gate is relu(gate - (mean + deviations · deviation)) first, both over all
+    // of intermediate_size
+    bool sparse;
+    float deviations;
+};
+
+// Beside a mix, a low-rank one of the same normed input n: stream = (stream + after(mix(n)) + n +
+// norm(right(left(n)))) / 2^1/2.
+struct laurel_config {
+    int32_t rank; // rows of left; 0: there is none
+    struct norm_config norm;
 };
 
 struct sublayer_config {
@@ -67,7 +79,12 @@ struct sublayer_config {
     bool has_scalar;  // a parameter that the stream is multiplied by afterwards
     bool parallel;    // reads the stream as the sublayer before it did, without that one's sum
     bool same_input;  // of a parallel one: it has no norm of its own but reads what that one reads
-    bool adds_to_normed;               // `before` of the stream is what is added to, not the stream
+    bool adds_to_normed; // `before` of the stream is what is added to, not the stream
+    // With model_config.altup: the streams are predicted before it, a layer's first, which works on
+    // the active one; corrected after it, the next then reads the corrected active one; what it
+    // gives is added to all streams but the first.
+    bool predicts, corrects, adds_to_others;
+    struct laurel_config laurel;
     struct attention_config attention; // of MIX_ATTENTION
     struct mlp_config mlp;             // of MIX_MLP
 };
@@ -83,8 +100,22 @@ struct layer_config {
 // is the stream's first value and the norm is over each layer's part.
 struct layer_inputs_config {
     int32_t size;       // of one layer's part; 0: there are none
-    int32_t vocab_size; // rows of the table
+    int32_t vocab_size; // rows of the table; tokens beyond it have row 0
     struct norm_config norm;
+};
+
+// Streams beside each other of which layers work on one (AltUp). The first is the embedding, each
+// other one a projection of it with the same root of the mean square. Of the router's numbers m =
+// tanh(router(norm(x) / hidden_size)), x the active stream, predicted are stream_i + sum_j P_ij
+// stream_j, P = prediction(m); a layer makes `made` of the active one, and corrected are stream_i +
+// (made - active) · (1 + C_i), C = correction(m), this time of `made`. In the end each stream but
+// the first is projected and brought to the first one's root of the mean square, and the mean of
+// all is normed.
+struct altup_config {
+    int32_t num_inputs; // streams; 0: the only one is the residual
+    int32_t active_idx;
+    bool correct_scale; // what reads the corrected active stream reads it times a parameter
+    struct norm_config router_norm;
 };
 
 struct model_config {
@@ -101,6 +132,7 @@ struct model_config {
     bool round_embed_multiplier; // to the type that is computed in
     struct norm_config embed_norm;
     struct layer_inputs_config layer_inputs;
+    struct altup_config altup;
     struct norm_config final_norm;
     bool lm_head_bias;
     float logit_multiplier;
@@ -124,6 +156,11 @@ enum status model_config_parse(const char *name, const char *text, size_t length
 enum status model_config_check_dtype(const struct model_config *config,
                                      const char *name) STATUS_MUST_USE;
 
+// A layer's part of layer_inputs in memory: products take numbers in pairs.
+static inline int32_t layer_inputs_width(const struct model_config *config)
+{
+    return (config->layer_inputs.size + 1) / 2 * 2;
+}
 static inline const struct layer_config *model_config_layer(const struct model_config *config,
                                                             int layer)
 {

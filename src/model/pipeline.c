@@ -1,5 +1,5 @@
-// What goes from stage to stage: each rank's rows of the residual stream, to the rank with its
-// number in the next stage.
+// What goes from stage to stage: each rank's rows of the residual stream, or of all streams beside
+// each other, to the rank with its number in the next stage.
 #include <string.h>
 
 #include "model/forward.h"
@@ -25,12 +25,17 @@ static enum status pass_own_rows(struct run *run, bool sends)
     const struct model *m = run->model;
     int self = m->stage * m->plan->n_ranks + m->rank, n_ranks = m->plan->n_ranks;
     size_t bytes = stream_bytes_of(m, range_width(run->own_rows));
-    float *rows =
-        m->scratch.residual + (size_t)run->own_rows.begin * (size_t)m->plan->config.hidden_size;
     if (bytes == 0) // fewer rows than ranks
         return OK;
-    return sends ? comm_send(m->world, rows, bytes, self + n_ranks)
-                 : comm_recv(m->world, rows, bytes, self - n_ranks);
+    const int n_streams = m->plan->config.altup.num_inputs;
+    for (int i = 0; i < (n_streams ? n_streams : 1); i++) {
+        size_t first = (size_t)run->own_rows.begin;
+        float *rows = n_streams ? stream_row(m, i, first)
+                                : m->scratch.residual + first * (size_t)m->plan->config.hidden_size;
+        TRY(sends ? comm_send(m->world, rows, bytes, self + n_ranks)
+                  : comm_recv(m->world, rows, bytes, self - n_ranks));
+    }
+    return OK;
 }
 
 void receive_stream(const struct worker *w)

@@ -65,7 +65,7 @@ static enum status check_options(const struct plan_options *options)
 
 static bool cut_alike(const struct sublayer_config *a, const struct sublayer_config *b)
 {
-    if (a->kind != b->kind)
+    if (a->kind != b->kind || a->laurel.rank != b->laurel.rank)
         return false;
     switch (a->kind) {
     case MIX_ATTENTION:
@@ -75,7 +75,8 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
                a->attention.qk_norm_width == b->attention.qk_norm_width &&
                a->attention.value_is_key == b->attention.value_is_key;
     case MIX_MLP:
-        return a->mlp.intermediate_size == b->mlp.intermediate_size;
+        return a->mlp.intermediate_size == b->mlp.intermediate_size &&
+               a->mlp.sparse == b->mlp.sparse;
     }
     return false;
 }

@@ -65,7 +65,8 @@ struct cut {
 
 // One parameter as `colrow plan` shows it.
 struct plan_parameter {
-    char name[160];      // with a star for the number of a head where each has a tensor of its own
+    char name[160];      // with a star for the number of a head or of a stream, each of which has a
+                         // tensor
     enum tp_style style; // TP_NONE: no rule names it, replicated
     const char *rule;    // the pattern that says so; NULL: none
     struct placement placement;
@@ -73,9 +74,9 @@ struct plan_parameter {
     int64_t rows, columns;    // columns 1 for vectors
     bool is_bias, is_vector;  // a bias that the checkpoint lacks is zero
     int8_t sublayer;          // of its layer; -1: outside the layers
-    int n_tensors;            // more than one: of each head one, their rows one behind the other
-    int n_parts;              // more than one: fused, their rows one behind the other
-    int32_t head_rows;        // not 0: fused by head, so many rows of each part in turn
+    int n_tensors;     // more than one: of each head or stream one, their rows one behind the other
+    int n_parts;       // more than one: fused, their rows one behind the other
+    int32_t head_rows; // not 0: fused by head, so many rows of each part in turn
     enum slot slots[FUSED_MAX];
     int32_t part_rows[FUSED_MAX + 1]; // where each begins; the last one is `rows`
     // Which rows and columns: [n_ranks * n_parts], [n_ranks]; out of the plan's arena. Rows count

@@ -59,6 +59,20 @@ static uint64_t squares_bytes(const struct plan *plan, const struct cut *cut, in
     return (edge_width(dims[DIM_HEADS]) + edge_width(dims[DIM_OWN_KEY_HEADS])) * FLOAT_BYTES;
 }
 
+static bool gathers_spreads(const struct plan *plan, const struct cut *cut)
+{
+    return cut->sublayer->kind == MIX_MLP && cut->sharded && plan->n_ranks > 1 &&
+           cut->sublayer->mlp.sparse;
+}
+
+// Of a gate with sparse activations: two numbers for each of the rank's leaves.
+static uint64_t spread_bytes(const struct plan *plan, const struct cut *cut, int rank)
+{
+    if (!gathers_spreads(plan, cut))
+        return 0;
+    return 2 * edge_width(cut->shares[rank].dims[DIM_LEAVES]) * FLOAT_BYTES;
+}
+
 static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
     if (cut->tree.n_ranks == 1)
@@ -164,6 +178,9 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
     if (gathers_squares(plan, cut))
         TRY(add_edge(plan, EDGE_OF_MIX, cut, "squares of q,k -> their norms", by_columns, whole,
                      squares_bytes));
+    if (gathers_spreads(plan, cut))
+        TRY(add_edge(plan, EDGE_OF_MIX, cut, "spreads of gate -> its cutoff", by_columns, whole,
+                     spread_bytes));
     TRY(add_edge(plan, EDGE_OF_INPUTS, cut,
                  attends ? "attention -> o_proj" : "activation -> down_proj", met,
                  summing ? by_columns : whole, no_bytes));
@@ -217,13 +234,15 @@ int plan_collectives(const struct plan *plan, int *in_layers)
     return n;
 }
 
-// The stream goes on to the next stage, and its first value where layers have inputs beside it.
+// The stream goes on to the next stage, or all streams, and its first value where layers have
+// inputs beside it.
 static uint64_t stage_bytes(const struct plan *plan, int stage)
 {
     uint64_t row = (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
     if (stage == plan->n_stages - 1)
         return 0;
-    return (plan->residual_sharded ? row / (uint64_t)plan->n_ranks : row) +
+    uint64_t streams = plan->config.altup.num_inputs ? (uint64_t)plan->config.altup.num_inputs : 1;
+    return (plan->residual_sharded ? row / (uint64_t)plan->n_ranks : row) * streams +
            (plan->config.layer_inputs.size ? row : 0);
 }
 
@@ -241,7 +260,8 @@ uint64_t plan_bytes_sent_per_token(const struct plan *plan, int world_rank)
         for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++) {
             const struct cut *cut = plan_cut_of(plan, layer, i);
             sent += norm_bytes(plan, cut, rank) + gathered_bytes(plan, cut, rank) +
-                    squares_bytes(plan, cut, rank) + sum_bytes(plan, cut, rank);
+                    squares_bytes(plan, cut, rank) + spread_bytes(plan, cut, rank) +
+                    sum_bytes(plan, cut, rank);
         }
     return sent;
 }

@@ -100,12 +100,13 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
         p->rows += dim_size(&plan->config, sublayer, slots[row->slots[i]].rows);
     }
     p->part_rows[row->n_slots] = (int32_t)p->rows;
-    bool each_head = strchr(row->name, '*') != NULL;
-    assert(sublayer || !(row->by_head || each_head));
+    bool has_several = strchr(row->name, '*') != NULL;
+    assert(sublayer || !row->by_head);
     if (row->by_head)
         p->head_rows = sublayer->attention.head_dim;
-    if (each_head)
-        p->n_tensors = (int)(p->rows / sublayer->attention.head_dim);
+    if (has_several)
+        p->n_tensors =
+            (int)(p->rows / (sublayer ? sublayer->attention.head_dim : plan->config.hidden_size));
     p->columns = p->is_vector ? 1 : dim_size(&plan->config, sublayer, slots[row->slots[0]].columns);
     p->rank_rows = parts->rows;
     p->rank_columns = parts->columns;

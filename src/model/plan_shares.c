@@ -291,6 +291,7 @@ static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)
     struct share *s = &cut->shares[rank];
     struct range columns = leaf_columns(cut->leaf_bounds, s->leaves);
     s->dims[DIM_ACTIVATED] = columns;
+    s->dims[DIM_LEAVES] = cut->sharded ? s->leaves : all_of(cut->tree.n_leaves);
     s->dims[DIM_MLP] = cut->sharded ? columns : all_of(cut->width);
     if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT)
         s->dims[DIM_MLP] = balanced(cut->width, LEAF_UNIT, plan->n_ranks, rank);
@@ -323,6 +324,15 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
     return check_gathered(cut, n_ranks);
 }
 
+// What each rank has all of.
+static void share_whole(const struct plan *plan, const struct cut *cut, struct share *s)
+{
+    static const enum dim whole[] = {DIM_ONE, DIM_HIDDEN, DIM_STREAMS, DIM_STREAM_PAIRS,
+                                     DIM_LAUREL};
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
+}
+
 static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *cutter)
 {
     if (style_is_rowwise(cut->out)) {
@@ -335,8 +345,7 @@ static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *
     for (int rank = 0; rank < plan->n_ranks; rank++) {
         struct share *s = &cut->shares[rank];
         s->leaves = leaf_range(&cut->tree, rank);
-        s->dims[DIM_ONE] = all_of(1);
-        s->dims[DIM_HIDDEN] = all_of(plan->config.hidden_size);
+        share_whole(plan, cut, s);
         if (cut->sublayer->kind == MIX_ATTENTION)
             share_attention(plan, cut, rank);
         else
@@ -358,6 +367,7 @@ static void share_vocabulary(const struct plan *plan, int rank, struct share *s)
     s->dims[DIM_INPUTS] =
         all_of((int64_t)plan->config.num_hidden_layers * plan->config.layer_inputs.size);
     s->dims[DIM_LAYER_INPUTS] = all_of(plan->config.layer_inputs.size);
+    s->dims[DIM_OTHER_STREAMS] = all_of(dim_size(&plan->config, NULL, DIM_OTHER_STREAMS));
     s->dims[DIM_VOCAB] = plan->lm_head_sharded ? rows : all_of(vocab);
     s->dims[DIM_EMBED_ROWS] = plan->embed == TP_EMBEDDING_ROWWISE ? rows : all_of(vocab);
     s->dims[DIM_EMBED_COLUMNS] =

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "model/forward.h"
@@ -40,8 +41,7 @@ static struct stream_norm norm_before(const struct model *m, int layer, int subl
         &m->weights.layers[layer][sublayer].before};
 }
 
-// For a sublayer that does not run in parallel.
-static struct next_inputs inputs_of(const struct model *m, int layer, int sublayer)
+struct next_inputs inputs_of(const struct model *m, int layer, int sublayer)
 {
     const struct layer_config *l = model_config_layer(&m->plan->config, layer);
     struct next_inputs next = {.input = norm_before(m, layer, sublayer)};
@@ -51,18 +51,20 @@ static struct next_inputs inputs_of(const struct model *m, int layer, int sublay
     return next;
 }
 
-struct next_inputs first_inputs(const struct model *m, int layer)
-{
-    return inputs_of(m, layer, 0);
-}
-
 struct next_inputs inputs_after(const struct model *m, int layer, int sublayer)
 {
     const struct layer_config *l = model_config_layer(&m->plan->config, layer);
     const struct next_inputs none = {{NULL, NULL}, {NULL, NULL}};
-    if (sublayer + 1 < l->n_sublayers)
-        return l->sublayers[sublayer + 1].parallel ? none : inputs_of(m, layer, sublayer + 1);
-    return layer + 1 < m->layers.end ? first_inputs(m, layer + 1) : none;
+    int next = sublayer + 1;
+    if (next == l->n_sublayers) {
+        if (++layer == m->layers.end)
+            return none;
+        next = 0;
+    }
+    const struct sublayer_config *follows =
+        &model_config_layer(&m->plan->config, layer)->sublayers[next];
+    bool elsewhere = follows->parallel || follows->predicts || l->sublayers[sublayer].corrects;
+    return elsewhere ? none : inputs_of(m, layer, next);
 }
 
 const void *sublayer_input(const struct model *m, int layer, int sublayer)
@@ -106,6 +108,13 @@ void norm_input(const struct model *m, const struct stream_norm *norm, const flo
 {
     char *row = (char *)rows + to * input_width(m) * input_bytes(m->plan->compute);
     norm_row(m, norm, x, m->plan->compute, row);
+    end_input_row(m, row);
+}
+
+void round_input(const struct model *m, const float *x, size_t to)
+{
+    char *row = (char *)m->scratch.input + to * input_width(m) * input_bytes(m->plan->compute);
+    m->kernels->round(x, (size_t)m->plan->config.hidden_size, m->plan->compute, row);
     end_input_row(m, row);
 }
 
@@ -185,7 +194,9 @@ static void run_part(const struct worker *w, const struct matmul *matmul)
 
 void multiply(const struct worker *w, const struct column_product *product)
 {
-    struct matmul matmul = product_of(w, product->panels, &w->run->model->whole);
+    const struct leaf_plan *leaves = product->leaves ? product->leaves : &w->run->model->whole;
+    struct matmul matmul = product_of(w, product->panels, leaves);
+    matmul.m = product->n_rows ? product->n_rows : matmul.m;
     matmul.a = product->input;
     matmul.out = product->out;
     matmul.out_stride = product->out_stride;
@@ -217,6 +228,8 @@ struct sink {
     const float *bias;        // [hidden] or NULL
     struct stream_norm after; // of the sum
     float multiplier;
+    const float *laurel; // [rows, hidden] what is added beside it, or NULL
+    int others;          // streams beside the first one, to which it goes; 0: to the residual
     const float *scalar; // of the residual afterwards, or NULL
     struct next_inputs next;
     bool ends_rows; // here, not by all threads afterwards
@@ -224,7 +237,7 @@ struct sink {
 
 static bool has_row_end(const struct sink *sink)
 {
-    return sink->after.config || sink->next.input.config || sink->scalar;
+    return sink->after.config || sink->next.input.config || sink->scalar || sink->laurel;
 }
 
 static void add_product_piece(const struct sink *sink, size_t row, size_t column, const float *sum,
@@ -267,7 +280,14 @@ static void end_row(const struct sink *sink, size_t row)
         norm_row(m, &sink->after, sum, COMPUTE_F32, sum);
         if (sink->multiplier != 1)
             m->kernels->scale(sum, sink->multiplier, hidden);
-        m->kernels->add(residual, sum, hidden);
+        for (int i = 1; i <= sink->others; i++)
+            m->kernels->add(stream_row(m, i, row), sum, hidden);
+        if (!sink->others)
+            m->kernels->add(residual, sum, hidden);
+    }
+    if (sink->laurel) {
+        m->kernels->add(residual, sink->laurel + row * hidden, hidden);
+        m->kernels->scale(residual, (float)sqrt(0.5), hidden);
     }
     if (sink->scalar)
         m->kernels->scale(residual, *sink->scalar, hidden);
@@ -343,8 +363,13 @@ static struct sink sink_of(const struct worker *w, int layer, int sublayer,
     struct sink sink = {.m = m,
                         .bias = product->bias,
                         .multiplier = config->multiplier,
+                        .laurel = config->laurel.rank ? m->scratch.laurel : NULL,
                         .scalar = weights->scalar,
                         .next = inputs_after(m, layer, sublayer)};
+    if (config->adds_to_others) {
+        sink.others = m->plan->config.altup.num_inputs - 1;
+        assert(config->after.kind != NORM_NONE);
+    }
     if (config->after.kind != NORM_NONE)
         sink.after = (struct stream_norm){&config->after, &weights->after};
     // Thread 0 alone hears of other ranks. Where there are rows for all threads, they end them

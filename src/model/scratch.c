@@ -37,8 +37,8 @@ static size_t most_floats(size_t a, size_t b)
 // The widest of what the sublayers need, in numbers of a row.
 struct widths {
     size_t input, outputs, query, nodes, gathered, received;
-    size_t squares, inputs;
-    bool sums, held;
+    size_t squares, inputs, narrow;
+    bool sums, held, laurel;
 };
 
 // What all ranks send: what is whole on each comes from each.
@@ -75,12 +75,41 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
     }
 }
 
+// A row of the statistics of a sparse gate: the sums of its leaves, then their spreads.
+static void widen_for_spreads(const struct plan *plan, struct widths *w)
+{
+    w->squares = most_floats(w->squares, 2 * (size_t)plan->reduction_leaves);
+    w->received = most_floats(w->received, w->squares);
+}
+
+// What stands beside the residual, and the products that are made of it.
+static void widen_for_streams(const struct model_config *c, struct widths *w)
+{
+    const size_t n = (size_t)c->altup.num_inputs;
+    if (!n)
+        return;
+    w->narrow = most_floats(w->narrow, (n + 1) / 2 * 2);
+    w->outputs = most_floats(w->outputs, ALTUP_COEFS(n));
+    w->outputs = most_floats(w->outputs, (size_t)c->hidden_size);
+    w->sums = true;
+}
+
+static void widen_for_laurel(const struct laurel_config *laurel, struct widths *w)
+{
+    const size_t rank = ((size_t)laurel->rank + 1) / 2 * 2;
+    w->narrow = most_floats(w->narrow, rank);
+    w->outputs = most_floats(w->outputs, rank);
+    w->laurel = w->sums = true;
+}
+
 static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,
                           struct widths *w)
 {
     const struct range *dims = cut->shares[rank].dims;
     w->input = most_floats(w->input, scratch_width(dims[DIM_ACTIVATED]));
     w->outputs = most_floats(w->outputs, 2 * scratch_width(dims[DIM_MLP]));
+    if (cut->sublayer->mlp.sparse)
+        widen_for_spreads(plan, w);
     if (cut_gathers(plan, cut)) {
         w->gathered = most_floats(w->gathered, 2 * (size_t)cut->width);
         w->received = most_floats(w->received, 2 * (size_t)cut->width);
@@ -90,7 +119,8 @@ static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int ra
 // Of the rank's stage.
 static size_t inputs_width(const struct plan *plan, int stage)
 {
-    return scratch_width(plan_stage_layers(plan, stage)) * (size_t)plan->config.layer_inputs.size;
+    return scratch_width(plan_stage_layers(plan, stage)) *
+           (size_t)layer_inputs_width(&plan->config);
 }
 
 static struct widths find_widths(const struct plan *plan, int rank, int stage)
@@ -101,6 +131,7 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
         w.received = hidden;
     w.inputs = inputs_width(plan, stage);
     w.outputs = w.inputs; // rows of the table
+    widen_for_streams(&plan->config, &w);
     for (int i = 0; i < plan->n_cuts; i++) {
         const struct cut *cut = &plan->cuts[i];
         int tree_rank = cut->tree.n_ranks > 1 ? rank : 0;
@@ -123,6 +154,8 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
                 const struct reduction_tree *tree = &plan->cuts[plan->cut_of[kind][i]].tree;
                 w.nodes = most_floats(w.nodes, 2 * (size_t)reduction_tree_node_count(tree, rank));
             }
+            if (s->laurel.rank)
+                widen_for_laurel(&s->laurel, &w);
         }
     return w;
 }
@@ -133,6 +166,16 @@ static void place_exchange(struct walk *w, const struct widths *widths, size_t r
     size_t received = widths->received, gathered = widths->gathered;
     out->received = received ? reserve_floats(w, rows, received, sizeof(float)) : NULL;
     out->gathered = gathered ? reserve_floats(w, rows, gathered, sizeof(float)) : NULL;
+}
+
+static void place_streams_of(struct walk *w, const struct plan *plan, const struct widths *widths,
+                             size_t rows, struct scratch *out)
+{
+    const size_t n = (size_t)plan->config.altup.num_inputs,
+                 hidden = (size_t)plan->config.hidden_size, item = input_bytes(plan->compute);
+    out->streams = n ? reserve_floats(w, rows, n * hidden, sizeof(float)) : NULL;
+    out->laurel = widths->laurel ? reserve_floats(w, rows, hidden, sizeof(float)) : NULL;
+    out->narrow = widths->narrow ? reserve_floats(w, rows, widths->narrow, item) : NULL;
 }
 
 static void place_angles(struct walk *w, const struct model_config *c, size_t rows,
@@ -167,6 +210,7 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
     out->layer_inputs =
         widths.inputs ? reserve_floats(&w, rows, widths.inputs, sizeof(float)) : NULL;
     out->first_stream = keeps_first ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
+    place_streams_of(&w, plan, &widths, rows, out);
     out->squares = out->own_squares = NULL;
     if (widths.squares) {
         out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));

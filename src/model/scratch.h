@@ -8,17 +8,26 @@
 // Columns that a thread computes of the logits before it looks for the largest.
 enum { LOGIT_PANELS = 16, LOGIT_COLUMNS = LOGIT_PANELS * PANEL_WIDTH };
 
+// Numbers of a row that AltUp makes on the way: a router's, then the factors of `n` streams.
+#define ALTUP_ROUTED(n) (((n) + 1) / 2 * 2)
+#define ALTUP_COEFS(n) (ALTUP_ROUTED(n) + (n) * (n))
+
 struct scratch {
     float *residual; // [rows, hidden]
     void *input;     // of a product, in the compute type (f16 as f32): [rows, widest]
     float *outputs;  // of the fused column-parallel products: [rows, widest]
     void *query;     // [rows, attended columns], like `input`
     void *held;      // like `input`: of a sublayer that runs in parallel; NULL: none does
-    float *own_squares,
-        *squares;        // of heads, where q and k are normed whole: [rows, heads]; or NULL
-    float *layer_inputs; // [rows, the stage's layers · size]; NULL: the model has none
+    // of heads, where q and k are normed whole: [rows, heads]; of leaves, where an MLP is sparse:
+    // [rows, 2 · leaves], their sums, then their spreads; or NULL
+    float *own_squares, *squares;
+    float *layer_inputs; // [rows, the stage's layers, size rounded up to a pair]; NULL: the model
+                         // has none
     float *first_stream; // [rows, hidden] the stream's first value, for the layer inputs of later
                          // stages; NULL: there are none
+    float *streams;      // of AltUp: [streams, rows_max, hidden]; NULL: the model has none
+    float *laurel;       // [rows, hidden] what is added beside a mix; NULL: nothing is
+    void *narrow;        // like `input`: of products with a small k, Laurel's and AltUp's; or NULL
     float *sums;         // [rows, hidden] what is normed before it is added; NULL: nothing is
     float *nodes;        // of row-parallel products: [nodes, rows, hidden], of two that share an
                          // all-reduce [nodes, 2, rows, hidden]

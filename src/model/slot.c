@@ -13,6 +13,10 @@ const struct slot_info slots[SLOTS] = {
                                 false},
     [SLOT_INPUTS_NORM] = {"per_layer_projection_norm", ROLE_WHOLE, DIM_LAYER_INPUTS, DIM_ONE,
                           false},
+    [SLOT_STREAM_PROJECTIONS] = {"altup_projections", ROLE_WHOLE, DIM_OTHER_STREAMS, DIM_HIDDEN,
+                                 false},
+    [SLOT_STREAM_UNEMBEDDINGS] = {"altup_unembed_projections", ROLE_WHOLE, DIM_OTHER_STREAMS,
+                                  DIM_HIDDEN, false},
     [SLOT_BEFORE_NORM] = {"input_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_AFTER_NORM] = {"post_layernorm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_LAYER_SCALAR] = {"layer_scalar", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
@@ -30,6 +34,14 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_XIELU_ALPHA_N] = {"alpha_n", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
     [SLOT_XIELU_BETA] = {"beta", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
     [SLOT_XIELU_EPS] = {"eps", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
+    [SLOT_ROUTER_NORM] = {"router_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_ROUTER] = {"modality_router", ROLE_WHOLE, DIM_STREAMS, DIM_HIDDEN, true},
+    [SLOT_PREDICTION] = {"prediction_coefs", ROLE_WHOLE, DIM_STREAM_PAIRS, DIM_STREAMS, true},
+    [SLOT_CORRECTION] = {"correction_coefs", ROLE_WHOLE, DIM_STREAMS, DIM_STREAMS, true},
+    [SLOT_CORRECT_SCALE] = {"correct_output_scale", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_LAUREL_LEFT] = {"linear_left", ROLE_WHOLE, DIM_LAUREL, DIM_HIDDEN, true},
+    [SLOT_LAUREL_RIGHT] = {"linear_right", ROLE_WHOLE, DIM_HIDDEN, DIM_LAUREL, true},
+    [SLOT_LAUREL_NORM] = {"post_laurel_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
@@ -78,6 +90,28 @@ static bool mlp_has(const struct mlp_config *m, enum slot slot, bool bias)
     }
 }
 
+// Not of the mix itself.
+static bool streams_have(const struct model_config *config, const struct sublayer_config *sublayer,
+                         enum slot slot, bool bias)
+{
+    switch (slot) {
+    case SLOT_ROUTER_NORM:
+        return sublayer->predicts && has_norm(&config->altup.router_norm, bias);
+    case SLOT_ROUTER:
+    case SLOT_PREDICTION:
+    case SLOT_CORRECTION:
+    case SLOT_CORRECT_SCALE: // checkpoints have it, whether correct_scale or not
+        return sublayer->predicts && !bias;
+    case SLOT_LAUREL_LEFT:
+    case SLOT_LAUREL_RIGHT:
+        return sublayer->laurel.rank && !bias;
+    case SLOT_LAUREL_NORM:
+        return sublayer->laurel.rank && has_norm(&sublayer->laurel.norm, bias);
+    default:
+        return false;
+    }
+}
+
 bool slot_is_present(const struct model_config *config, const struct sublayer_config *sublayer,
                      enum slot slot, bool bias)
 {
@@ -96,6 +130,9 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
         return config->layer_inputs.size && !bias;
     case SLOT_INPUTS_NORM:
         return config->layer_inputs.size && has_norm(&config->layer_inputs.norm, bias);
+    case SLOT_STREAM_PROJECTIONS:
+    case SLOT_STREAM_UNEMBEDDINGS:
+        return config->altup.num_inputs > 1 && !bias;
     case SLOT_BEFORE_NORM:
         return has_norm(&sublayer->before, bias);
     case SLOT_AFTER_NORM:
@@ -105,6 +142,8 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
     default:
         break;
     }
+    if (streams_have(config, sublayer, slot, bias))
+        return true;
     switch (sublayer->kind) {
     case MIX_ATTENTION:
         return attention_has(&sublayer->attention, slot, bias);
@@ -134,6 +173,14 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
         return (int64_t)config->num_hidden_layers * config->layer_inputs.size;
     case DIM_LAYER_INPUTS:
         return config->layer_inputs.size;
+    case DIM_OTHER_STREAMS:
+        return (config->altup.num_inputs - 1) * (int64_t)config->hidden_size;
+    case DIM_STREAMS:
+        return config->altup.num_inputs;
+    case DIM_STREAM_PAIRS:
+        return (int64_t)config->altup.num_inputs * config->altup.num_inputs;
+    case DIM_LAUREL:
+        return sublayer->laurel.rank;
     case DIM_QUERY:
     case DIM_ATTENDED:
         return (int64_t)a->num_attention_heads * a->head_dim;
@@ -153,6 +200,7 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_MLP:
     case DIM_ACTIVATED:
         return sublayer->mlp.intermediate_size;
+    case DIM_LEAVES:
     case DIMS:
         break;
     }

@@ -17,6 +17,8 @@ enum slot {
     SLOT_INPUTS_TABLE, // of model_config.layer_inputs
     SLOT_INPUTS_PROJECTION,
     SLOT_INPUTS_NORM,
+    SLOT_STREAM_PROJECTIONS, // of model_config.altup: of each stream but the first one
+    SLOT_STREAM_UNEMBEDDINGS,
     SLOT_BEFORE_NORM, // of a sublayer, as all below
     SLOT_AFTER_NORM,
     SLOT_LAYER_SCALAR,
@@ -34,6 +36,14 @@ enum slot {
     SLOT_XIELU_ALPHA_N,
     SLOT_XIELU_BETA,
     SLOT_XIELU_EPS,
+    SLOT_ROUTER_NORM, // of a sublayer before which streams are predicted
+    SLOT_ROUTER,
+    SLOT_PREDICTION,
+    SLOT_CORRECTION,
+    SLOT_CORRECT_SCALE,
+    SLOT_LAUREL_LEFT,
+    SLOT_LAUREL_RIGHT,
+    SLOT_LAUREL_NORM,
     SLOTS,
 };
 
@@ -44,10 +54,11 @@ enum dim {
     DIM_VOCAB, // rows of lm_head
     DIM_EMBED_ROWS,
     DIM_EMBED_COLUMNS,
-    DIM_INPUTS_ROWS,  // of the table of layer_inputs
-    DIM_INPUTS,       // of all layers
-    DIM_LAYER_INPUTS, // of one; from here on sublayers have them
-    DIM_QUERY,        // rows of q_proj, k_proj, v_proj
+    DIM_INPUTS_ROWS,   // of the table of layer_inputs
+    DIM_INPUTS,        // of all layers
+    DIM_OTHER_STREAMS, // hidden of each stream but the first one
+    DIM_LAYER_INPUTS,  // of one layer; from here on sublayers have them
+    DIM_QUERY,         // rows of q_proj, k_proj, v_proj
     DIM_KEY,
     DIM_VALUE,
     DIM_ATTENDED,      // columns of o_proj
@@ -57,6 +68,10 @@ enum dim {
     DIM_KEY_NORM,
     DIM_MLP,       // rows of gate_proj and up_proj
     DIM_ACTIVATED, // columns of down_proj
+    DIM_LEAVES,    // of down_proj, whose columns a rank makes: no rows or columns of anything
+    DIM_STREAMS,   // numbers of a router
+    DIM_STREAM_PAIRS,
+    DIM_LAUREL,
     DIMS,
 };
 

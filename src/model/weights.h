@@ -28,9 +28,24 @@ struct mlp_weights {
     const float *xielu[4];            // alpha_p, alpha_n, beta, eps, one number each, or NULL
 };
 
+struct altup_weights {
+    struct norm_weights router_norm;
+    struct panels router;       // [streams, hidden]
+    struct panels prediction;   // [streams · streams, streams]
+    struct panels correction;   // [streams, streams]
+    const float *correct_scale; // [hidden]
+};
+
+struct laurel_weights {
+    struct panels left, right; // [rank, hidden], [hidden, rank]
+    struct norm_weights norm;
+};
+
 struct sublayer_weights {
     struct norm_weights before, after;
     const float *scalar;                // one number or NULL
+    struct altup_weights altup;         // of one that predicts
+    struct laurel_weights laurel;       // of one that has it
     struct attention_weights attention; // of MIX_ATTENTION
     struct mlp_weights mlp;             // of MIX_MLP
 };
@@ -46,6 +61,9 @@ struct weights {
     // [size]
     struct panels inputs_table, inputs_projection;
     struct norm_weights inputs_norm;
+    // of altup: [hidden, hidden] of each stream but the first; of the first and the last stage
+    struct panels stream_projections[ALTUP_INPUTS_MAX - 1],
+        stream_unembeddings[ALTUP_INPUTS_MAX - 1];
     struct sublayer_weights (*layers)[SUBLAYERS_MAX]; // [num_hidden_layers]; filled: the stage's
 };
 

@@ -140,28 +140,26 @@ static enum status panel_format(const struct walk *w, const struct slot_part *pa
     if (w->plan->compute != COMPUTE_F32)
         return OK;
     enum element_type first = ELEMENT_NONE, type = ELEMENT_NONE;
-    for (int i = 0; i < n_parts; i++) {
-        TRY(stored_type(w, stored_parameter(w, parts[i].parameter), 0, &type));
-        if (i && type != first)
-            return OK;
-        first = type;
-    }
+    for (int i = 0; i < n_parts; i++)
+        for (int number = 0; number < parts[i].parameter->n_tensors; number++) {
+            TRY(stored_type(w, stored_parameter(w, parts[i].parameter), number, &type));
+            if ((i || number) && type != first)
+                return OK;
+            first = type;
+        }
     *out = first == ELEMENT_BF16 ? PANELS_BF16 : first == ELEMENT_F16 ? PANELS_F16 : PANELS_F32;
     return OK;
 }
 
-// Panels of one or more slots, stacked by rows.
-static enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
-                                struct panels *out)
+// Panels of one or more parts, stacked by rows.
+static enum status place_parts(struct walk *w, const struct slot_part *parts, int n_parts,
+                               struct panels *out)
 {
     enum panel_format format;
-    struct slot_part parts[STACK_MAX];
     int64_t n = 0, k = 0;
     size_t bytes;
     void *data = NULL;
-    assert(n_parts <= STACK_MAX);
     for (int i = 0; i < n_parts; i++) {
-        parts[i] = find_part(w, of[i], false);
         assert(parts[i].parameter);
         n += stored_width(parts[i].rows);
         k = even_width(parts[i].columns);
@@ -175,6 +173,29 @@ static enum status place_panels(struct walk *w, const enum slot *of, int n_parts
     for (int i = 0; i < n_parts; i++) {
         TRY(add_layout_piece(w, &parts[i], (struct weight_piece){.panels = *out, .row = row}));
         row += (int32_t)stored_width(parts[i].rows);
+    }
+    return OK;
+}
+
+// Same, of whole slots.
+static enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
+                                struct panels *out)
+{
+    struct slot_part parts[STACK_MAX];
+    assert(n_parts <= STACK_MAX);
+    for (int i = 0; i < n_parts; i++)
+        parts[i] = find_part(w, of[i], false);
+    return place_parts(w, parts, n_parts, out);
+}
+
+// A slot that has a tensor for each stream but the first one: panels of each.
+static enum status place_streams(struct walk *w, enum slot slot, struct panels *out)
+{
+    const struct model_config *c = &w->plan->config;
+    for (int i = 0; i + 1 < c->altup.num_inputs; i++) {
+        struct slot_part part = find_part(w, slot, false);
+        part.rows = (struct range){i * c->hidden_size, (i + 1) * c->hidden_size};
+        TRY(place_parts(w, &part, 1, &out[i]));
     }
     return OK;
 }
@@ -310,11 +331,35 @@ static enum status place_mlp(struct walk *w, const struct mlp_config *config,
     return place_vector(w, down, 1, true, 0, &out->down_bias);
 }
 
+static enum status place_altup(struct walk *w, struct altup_weights *out)
+{
+    static const enum slot router[] = {SLOT_ROUTER}, prediction[] = {SLOT_PREDICTION},
+                           correction[] = {SLOT_CORRECTION}, scale[] = {SLOT_CORRECT_SCALE};
+    TRY(place_norm(w, &w->plan->config.altup.router_norm, SLOT_ROUTER_NORM, &out->router_norm));
+    TRY(place_panels(w, router, 1, &out->router));
+    TRY(place_panels(w, prediction, 1, &out->prediction));
+    TRY(place_panels(w, correction, 1, &out->correction));
+    return place_vector(w, scale, 1, false, 0, &out->correct_scale);
+}
+
+static enum status place_laurel(struct walk *w, const struct laurel_config *config,
+                                struct laurel_weights *out)
+{
+    static const enum slot left[] = {SLOT_LAUREL_LEFT}, right[] = {SLOT_LAUREL_RIGHT};
+    TRY(place_panels(w, left, 1, &out->left));
+    TRY(place_panels(w, right, 1, &out->right));
+    return place_norm(w, &config->norm, SLOT_LAUREL_NORM, &out->norm);
+}
+
 static enum status place_sublayer(struct walk *w, const struct sublayer_config *config,
                                   struct sublayer_weights *out)
 {
     TRY(place_norm(w, &config->before, SLOT_BEFORE_NORM, &out->before));
     TRY(place_norm(w, &config->after, SLOT_AFTER_NORM, &out->after));
+    if (config->predicts)
+        TRY(place_altup(w, &out->altup));
+    if (config->laurel.rank)
+        TRY(place_laurel(w, &config->laurel, &out->laurel));
     static const enum slot scalar[] = {SLOT_LAYER_SCALAR};
     TRY(place_vector(w, scalar, 1, false, 0, &out->scalar));
     switch (config->kind) {
@@ -357,6 +402,7 @@ static enum status place_first(struct walk *w, struct weights *out)
     if (w->stage > 0)
         return OK;
     TRY(place_panels(w, embed, 1, &out->embed));
+    TRY(place_streams(w, SLOT_STREAM_PROJECTIONS, out->stream_projections));
     return place_norm(w, &w->plan->config.embed_norm, SLOT_EMBED_NORM, &out->embed_norm);
 }
 
@@ -365,6 +411,7 @@ static enum status place_last(struct walk *w, struct weights *out)
     static const enum slot lm_head[] = {SLOT_LM_HEAD};
     if (w->stage < w->plan->n_stages - 1)
         return OK;
+    TRY(place_streams(w, SLOT_STREAM_UNEMBEDDINGS, out->stream_unembeddings));
     TRY(place_norm(w, &w->plan->config.final_norm, SLOT_FINAL_NORM, &out->final_norm));
     TRY(place_vector(w, lm_head, 1, true, 0, &out->lm_head_bias));
     out->lm_head = out->embed;

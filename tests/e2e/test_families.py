@@ -2,7 +2,8 @@
 """Models that tools/differential_families.py once drew, against what Transformers computed with them then.
 
 tests/data/families/*.json: the config, the recipe of the weights (tiny_checkpoint.py), a text and some of Transformers'
-logits. There is a file for each family, and one for each case that went wrong before it was put right.
+logits. There is a file for each family, and one for each case that went wrong before it was put right. Of the wrapper
+gemma3n, whose towers are never tiny, there is a case of the text model under text_config.
 """
 import glob
 import json

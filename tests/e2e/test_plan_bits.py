@@ -42,8 +42,9 @@ def rules_of(modules):
     ups, downs = cut("mlp", "colwise"), cut("mlp", "rowwise")
     keys = [name for name in outputs if re.search(r"\.[kv]_proj$", name)]
     queries = [name for name in outputs if name.endswith(".q_proj")]
-    # of the residual stream: not of queries and keys, nor of the embedding
-    norms = [name for name in modules if re.search("norm|ln_f", name) and not re.search(r"attn\.|attention\.|embed", name)]
+    # of the residual stream: not of queries and keys, nor of the embedding, nor of what is beside the stream
+    norms = [name for name in modules if re.search("norm|ln_f", name)
+             and not re.search(r"attn\.|attention\.|embed|altup\.|laurel\.|per_layer_projection_norm", name)]
     head = cut("", "colwise_gather_output")[0]
     yield "all is gathered", dict.fromkeys(outputs + ups, "colwise_rep") | dict.fromkeys(inputs + downs, "rowwise_rep"), None
     yield "whole attention", dict.fromkeys(outputs + inputs, "replicate"), None

@@ -43,6 +43,10 @@ static void check_sublayer(const struct model_config *config, const struct subla
     const struct attention_config *a = &s->attention;
     check_norm(&s->before);
     check_norm(&s->after);
+    assert(!s->predicts || config->altup.num_inputs > 0);
+    assert(!s->adds_to_others || s->after.kind != NORM_NONE);
+    assert(s->laurel.rank >= 0 && s->laurel.rank <= HIDDEN_SIZE_MAX);
+    assert(isfinite(s->mlp.deviations) && (s->mlp.sparse || s->mlp.deviations == 0));
     if (s->kind == MIX_MLP) {
         assert(s->mlp.intermediate_size > 0 && s->mlp.intermediate_size <= INTERMEDIATE_SIZE_MAX);
         return;
@@ -51,6 +55,13 @@ static void check_sublayer(const struct model_config *config, const struct subla
     assert(a->head_dim > 0 && a->head_dim % 2 == 0 && a->head_dim <= HEAD_DIM_MAX);
     assert(a->sliding_window >= 0 && isfinite(a->scale));
     assert(a->rope >= -1 && a->rope < config->n_ropes);
+}
+
+static void check_altup(const struct altup_config *altup)
+{
+    assert(altup->num_inputs >= 0 && altup->num_inputs <= ALTUP_INPUTS_MAX);
+    assert(altup->active_idx >= 0 && (!altup->num_inputs || altup->active_idx < altup->num_inputs));
+    check_norm(&altup->router_norm);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -64,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(config.num_hidden_layers > 0 && config.vocab_size > 0);
     assert(config.max_position_embeddings > 0);
     check_norm(&config.final_norm);
+    check_altup(&config.altup);
     assert(config.n_ropes >= 0 && config.n_ropes <= ROPES_MAX);
     for (int i = 0; i < config.n_ropes; i++)
         check_rope(&config.ropes[i]);
