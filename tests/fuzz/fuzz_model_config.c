@@ -70,8 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     log_set_level(LOG_ERROR);
     if (model_config_parse("fuzz", (const char *)data, size, &config) != OK)
         return 0;
-    assert(config.hidden_size > 0 && config.hidden_size % 2 == 0 &&
-           config.hidden_size <= HIDDEN_SIZE_MAX);
+    assert(config.hidden_size > 0 && config.hidden_size <= HIDDEN_SIZE_MAX);
     assert(config.num_hidden_layers > 0 && config.vocab_size > 0);
     assert(config.max_position_embeddings > 0);
     check_norm(&config.final_norm);
