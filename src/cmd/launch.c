@@ -237,6 +237,7 @@ static enum status start_program(const struct launch *launch, int n_ranks, char 
                                           .n_nodes = world->n_nodes,
                                           .node = world->node,
                                           .keep_stdin = true,
+                                          .hasty = world->n_nodes > 1, // other nodes wait for word
                                           .deadline_seconds = launch->timeout_seconds};
     return group_spawn(&options, out);
 }

@@ -101,10 +101,11 @@ static void tell_ranks(struct node_agent *agent)
 
 static void serve_ranks(struct node_agent *agent)
 {
+    if (agent->told)
+        return; // the place stays that of the failure
     note_place(agent);
     if (rendezvous_state(agent->rendezvous) == RENDEZVOUS_BROKEN) {
-        if (!agent->told)
-            tell_ranks(agent);
+        tell_ranks(agent);
         return;
     }
     if (!agent->sent)
@@ -328,6 +329,7 @@ void node_agent_check(struct node_agent *agent, struct group *group)
         culprit = rendezvous_fault(agent->rendezvous)->culprit;
     } else if (word && culprit >= 0 &&
                (culprit < own->first_rank || culprit >= own->first_rank + own->n_local)) {
+        note_place(agent);
         rendezvous_report(agent->rendezvous, culprit, 1, word);
     }
     pthread_mutex_unlock(&agent->lock);
@@ -344,6 +346,8 @@ enum status node_agent_judge(struct node_agent *agent, int exit_status, int *jud
     if (end)
         *end = '\0';
     pthread_mutex_lock(&agent->lock);
+    if (agent->segment && !agent->told)
+        note_place(agent);
     rendezvous_report(agent->rendezvous, -1, exit_status, text);
     pthread_mutex_unlock(&agent->lock);
     wake(agent);

@@ -269,8 +269,8 @@ void rendezvous_say_fault(const struct rendezvous *r, char *text, size_t room)
     char places[2 * CLUSTER_PLACE_MAX + 64] = "";
     bool own = fault->node == r->world.node && !fault->lost;
     if (fault->place[0] || r->place[0])
-        snprintf(places, sizeof places, "; last there: %s; last here: %s",
-                 fault->place[0] ? fault->place : "no collective",
+        snprintf(places, sizeof places, "; last %sthere: %s; last here: %s",
+                 fault->lost ? "heard from " : "", fault->place[0] ? fault->place : "no collective",
                  r->place[0] ? r->place : "no collective");
     int last = node->first_rank + node->n_local - 1;
     if (own)

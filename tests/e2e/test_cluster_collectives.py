@@ -73,7 +73,7 @@ def endings():
             check(found == (137 if what == "rank" else 1), f"{what}: node {node.node} left with {found}: {node.text()}")
             check(node.ended - since < patience(5), f"{what}: node {node.node} took {node.ended - since:.2f} s")
         text = nodes[0].text()
-        check(re.search(f"{said}.*; last there: {place}; last here: {place}; the group was ended", text), f"{what}: {text}")
+        check(re.search(f"{said}.*; last (heard from )?there: {place}; last here: {place}; the group was ended", text), f"{what}: {text}")
         network.cut(1, up=True)
         for i in range(2):
             check(not network.pids(i), f"{what}: node {i} has processes left")

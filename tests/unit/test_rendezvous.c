@@ -246,7 +246,9 @@ static void a_node_that_goes_is_lost(void **state)
         assert_true(rendezvous_fault(node[i])->lost);
         rendezvous_say_fault(node[i], text, sizeof text);
         expect_text(text, "node 1 (127.0.0.1, ranks 1 to 2) is lost: its connection ended");
-        expect_text(text, "last there: rank 1, all-reduce 17 of step 12; last here: no collective");
+        expect_text(
+            text,
+            "last heard from there: rank 1, all-reduce 17 of step 12; last here: no collective");
     }
     for (int i = 0; i < 3; i += 2)
         stop(i);
