@@ -178,6 +178,9 @@ static void find_edges_outside(const struct plan *plan, enum slot slot, struct e
     case SLOT_EMBED_NORM:
         add_edges(plan, EDGE_OF_EMBED, NULL, out->after, &out->n_after);
         return;
+    case SLOT_INPUTS_TABLE:
+        add_edges(plan, EDGE_OF_TABLE, NULL, out->after, &out->n_after);
+        return;
     case SLOT_FINAL_NORM:
         add_stream(plan, last, model_config_layer(&plan->config, last)->n_sublayers, out);
         add_edges(plan, EDGE_OF_LM_HEAD, NULL, out->after, &out->n_after);

@@ -19,12 +19,14 @@ static void exchange_embedded(const struct worker *w, bool by_columns)
     struct run *run = w->run;
     struct model *m = run->model;
     const struct column_part columns = {m->plan->shares, DIM_EMBED_COLUMNS, 0};
+    const struct table_rows rows = {DIM_EMBED_ROWS, m->plan->config.vocab_size, m->scratch.residual,
+                                    (size_t)m->plan->config.hidden_size};
     if (w->thread == 0) {
         comm_mark(m->comm, run->step->number, -1, "embed_tokens");
         run->status = by_columns
                           ? gather_columns(run, &columns, 1, m->scratch.nodes, m->scratch.residual,
                                            (size_t)m->plan->config.hidden_size)
-                          : gather_embedded_rows(run);
+                          : gather_table_rows(run, &rows);
     }
     team_barrier(m->team);
 }

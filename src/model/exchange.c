@@ -1,5 +1,5 @@
-// What ranks hand to each other besides sums: columns that a style gathers, and rows of a split
-// embedding.
+// What ranks hand to each other besides sums: columns that a style gathers, and rows of a table
+// that is cut by tokens.
 #include <assert.h>
 #include <string.h>
 
@@ -61,40 +61,39 @@ enum status gather_rows(struct run *run, const int *counts, size_t row_bytes, vo
     return comm_all_gather(m->comm, (char *)rows + before, bytes[m->rank], bytes, rows);
 }
 
-static int owner_of(const struct plan *plan, int32_t token)
+static int owner_of(const struct plan *plan, const struct table_rows *table, int32_t token)
 {
+    const int32_t row = table_row(table->n_tokens, token);
     int rank = 0;
-    while (token >= plan->shares[rank].dims[DIM_EMBED_ROWS].end)
+    while (row >= plan->shares[rank].dims[table->dim].end)
         rank++;
     assert(rank < plan->n_ranks);
     return rank;
 }
 
-// Sent as rows rather than summed with zeros: each row travels once, and a sum would turn -0 into
-// +0.
-enum status gather_embedded_rows(struct run *run)
+// Own rows move to the front of `rows`. Sent as rows rather than summed with zeros: each row
+// travels once, and a sum would turn -0 into +0.
+enum status gather_table_rows(struct run *run, const struct table_rows *table)
 {
     const struct model *m = run->model;
     const struct step *step = run->step;
-    size_t bytes[COMM_RANKS_MAX] = {0},
-           row_bytes = (size_t)m->plan->config.hidden_size * sizeof(float);
-    char *residual = (char *)m->scratch.residual, *own = (char *)m->scratch.nodes,
-         *received = (char *)m->scratch.received;
+    size_t bytes[COMM_RANKS_MAX] = {0}, row_bytes = table->width * sizeof(float);
+    char *rows = (char *)table->rows, *received = (char *)m->scratch.received;
     for (int row = 0; row < step->n_rows; row++) {
-        int rank = owner_of(m->plan, step->tokens[row]);
+        int rank = owner_of(m->plan, table, step->tokens[row]);
         if (rank == m->rank)
-            memcpy(own + bytes[rank], residual + (size_t)row * row_bytes, row_bytes);
+            memmove(rows + bytes[rank], rows + (size_t)row * row_bytes, row_bytes);
         bytes[rank] += row_bytes;
     }
-    TRY(comm_all_gather(m->comm, own, bytes[m->rank], bytes, received));
+    TRY(comm_all_gather(m->comm, rows, bytes[m->rank], bytes, received));
     const char *next[COMM_RANKS_MAX];
     for (int rank = 0; rank < m->plan->n_ranks; rank++) {
         next[rank] = received;
         received += bytes[rank];
     }
     for (int row = 0; row < step->n_rows; row++) {
-        int rank = owner_of(m->plan, step->tokens[row]);
-        memcpy(residual + (size_t)row * row_bytes, next[rank], row_bytes);
+        int rank = owner_of(m->plan, table, step->tokens[row]);
+        memcpy(rows + (size_t)row * row_bytes, next[rank], row_bytes);
         next[rank] += row_bytes;
     }
     return OK;

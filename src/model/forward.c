@@ -207,6 +207,7 @@ static void begin_stream(const struct worker *w)
     if (is_first_stage(m))
         begin_streams(w);
     find_layer_inputs(w);
+    LEAVE_IF_FAILED(w);
     keep_first_stream(w);
     if (is_first_stage(m)) {
         capture(w, 0);

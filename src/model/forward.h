@@ -221,8 +221,19 @@ enum status gather_rows(struct run *run, const int *counts, size_t row_bytes,
                         void *rows) STATUS_MUST_USE;
 // Rank r's part of the step's rows where the residual is cut by tokens.
 struct range rows_of_rank(const struct run *run, int rank);
-// Rows of the residual that this rank's part of the vocabulary gave go to all ranks.
-enum status gather_embedded_rows(struct run *run) STATUS_MUST_USE;
+// Rows of a table that is cut by tokens: the step's rows of those tokens that this rank has lie in
+// their places in `rows` [step rows, width], the others come. Tokens beyond the table have row 0.
+struct table_rows {
+    enum dim dim;     // of which each rank has a range of tokens
+    int32_t n_tokens; // in the table
+    float *rows;
+    size_t width;
+};
+enum status gather_table_rows(struct run *run, const struct table_rows *table) STATUS_MUST_USE;
+static inline int32_t table_row(int32_t n_tokens, int32_t token)
+{
+    return token < n_tokens ? token : 0;
+}
 
 // Ends the call on all threads at once when thread 0 has failed. After a barrier.
 #define LEAVE_IF_FAILED(worker)                                                                    \

@@ -87,6 +87,7 @@ struct plan_parameter {
 
 enum edge_place {
     EDGE_OF_EMBED,   // embedding -> residual
+    EDGE_OF_TABLE,   // table -> inputs of layers
     EDGE_OF_OUTPUTS, // norm -> column-parallel products
     EDGE_OF_MIX,     // those -> attention or activation
     EDGE_OF_INPUTS,  // that -> row-parallel product
@@ -107,6 +108,7 @@ struct plan {
     enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
     bool residual_sharded; // sequence_parallel: between blocks a rank has some of the tokens
     bool lm_head_sharded, embed_sharded;
+    bool table_sharded;    // of the inputs of layers: a rank has some of the rows
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory
     bool is_untied;        // config.json ties, but the checkpoint stores both; `config` says no
     bool head_is_repeated; // ... with the same bits: `config` says yes, and one copy is loaded

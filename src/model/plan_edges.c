@@ -5,7 +5,7 @@
 
 #include "model/plan_build.h"
 
-enum { EDGES_OF_CUT = 5, EDGES_OUTSIDE = 3, FLOAT_BYTES = 4 };
+enum { EDGES_OF_CUT = 5, EDGES_OUTSIDE = 4, FLOAT_BYTES = 4 };
 
 static const struct placement whole = {PLACE_REPLICATE, 0}, by_rows = {PLACE_SHARD, 0},
                               by_columns = {PLACE_SHARD, 1}, summand = {PLACE_PARTIAL, 0};
@@ -31,6 +31,22 @@ static uint64_t embed_bytes(const struct plan *plan, const struct cut *cut, int 
     // The owner of a token's row sends it: on average its share of the vocabulary.
     return hidden * FLOAT_BYTES * edge_width(dims[DIM_EMBED_ROWS]) /
            (uint64_t)plan->config.vocab_size;
+}
+
+// As of the embedding, for these layers.
+static uint64_t table_bytes_of(const struct plan *plan, int rank, struct range layers)
+{
+    const struct layer_inputs_config *inputs = &plan->config.layer_inputs;
+    if (plan->n_ranks == 1 || !plan->table_sharded || !inputs->size)
+        return 0;
+    return edge_width(layers) * (uint64_t)inputs->size * FLOAT_BYTES *
+           edge_width(plan->shares[rank].dims[DIM_INPUTS_ROWS]) / (uint64_t)inputs->vocab_size;
+}
+
+static uint64_t table_bytes(const struct plan *plan, const struct cut *cut, int rank)
+{
+    assert(!cut);
+    return table_bytes_of(plan, rank, (struct range){0, plan->config.num_hidden_layers});
 }
 
 static uint64_t gathered_bytes(const struct plan *plan, const struct cut *cut, int rank)
@@ -206,6 +222,10 @@ enum status plan_list_edges(struct plan *plan)
                  : plan->embed == TP_EMBEDDING_COLWISE ? by_columns
                                                        : whole,
                  whole, embed_bytes));
+    name_edge(plan, -1, SLOT_INPUTS_TABLE, "inputs of layers", name, sizeof name);
+    if (plan->config.layer_inputs.size)
+        TRY(add_edge(plan, EDGE_OF_TABLE, NULL, name, plan->table_sharded ? by_rows : whole, whole,
+                     table_bytes));
     for (int i = 0; i < plan->n_cuts; i++)
         TRY(add_sublayer(plan, &plan->cuts[i]));
     name_edge(plan, -1, SLOT_FINAL_NORM, "lm_head", name, sizeof name);
@@ -251,7 +271,7 @@ uint64_t plan_bytes_sent_per_token(const struct plan *plan, int world_rank)
     assert(world_rank >= 0 && world_rank < plan_world_size(plan));
     int rank = world_rank % plan->n_ranks, stage = world_rank / plan->n_ranks;
     const struct range layers = plan_stage_layers(plan, stage);
-    uint64_t sent = stage_bytes(plan, stage);
+    uint64_t sent = stage_bytes(plan, stage) + table_bytes_of(plan, rank, layers);
     if (stage == 0)
         sent += embed_bytes(plan, NULL, rank);
     if (stage == plan->n_stages - 1)

@@ -354,16 +354,23 @@ static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *
     return OK;
 }
 
+// A rank's tokens of `vocab`. Panels are padded to 16 rows; with few rows a rank, balance matters
+// more.
+static struct range tokens_of_rank(int64_t vocab, int n_ranks, int rank)
+{
+    int64_t unit = vocab >= (int64_t)n_ranks * 4 * PANEL_WIDTH_UNIT ? PANEL_WIDTH_UNIT : 1;
+    return balanced(vocab, unit, n_ranks, rank);
+}
+
 static void share_vocabulary(const struct plan *plan, int rank, struct share *s)
 {
     int n = plan->n_ranks;
-    int64_t vocab = plan->config.vocab_size, hidden = plan->config.hidden_size;
-    // Panels are padded to 16 rows; with few rows a rank, balance matters more.
-    int64_t unit = vocab >= (int64_t)n * 4 * PANEL_WIDTH_UNIT ? PANEL_WIDTH_UNIT : 1;
-    struct range rows = balanced(vocab, unit, n, rank);
+    int64_t vocab = plan->config.vocab_size, hidden = plan->config.hidden_size,
+            table = plan->config.layer_inputs.vocab_size;
+    struct range rows = tokens_of_rank(vocab, n, rank);
     s->dims[DIM_ONE] = all_of(1);
     s->dims[DIM_HIDDEN] = all_of(hidden);
-    s->dims[DIM_INPUTS_ROWS] = all_of(plan->config.layer_inputs.vocab_size);
+    s->dims[DIM_INPUTS_ROWS] = plan->table_sharded ? tokens_of_rank(table, n, rank) : all_of(table);
     s->dims[DIM_INPUTS] =
         all_of((int64_t)plan->config.num_hidden_layers * plan->config.layer_inputs.size);
     s->dims[DIM_LAYER_INPUTS] = all_of(plan->config.layer_inputs.size);
@@ -381,6 +388,11 @@ static enum status check_vocabulary(const struct plan *plan, int n_ranks)
         return fail(ERR_INPUT,
                     "the vocabulary has %d rows, of which each rank needs one of its own",
                     c->vocab_size);
+    if (plan->table_sharded && c->layer_inputs.size && n_ranks > c->layer_inputs.vocab_size)
+        return fail(ERR_INPUT,
+                    "the table of layers' inputs has %d rows, of which each rank needs one of its "
+                    "own",
+                    c->layer_inputs.vocab_size);
     int pairs = (c->hidden_size + 1) / LEAF_UNIT; // of an odd size the last one is half a pair
     if (plan->embed == TP_EMBEDDING_COLWISE && n_ranks > pairs)
         return fail(

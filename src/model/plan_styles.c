@@ -52,7 +52,8 @@ static const char *why_not(enum tp_style style)
         return "cuts activations by tokens; possible for the norms (all of them or none)";
     case TP_EMBEDDING_ROWWISE:
     case TP_EMBEDDING_COLWISE:
-        return "is for embeddings; only embed_tokens is one";
+        return "is for embeddings; possible for embed_tokens, and of the table of inputs beside it "
+               "the rows, embedding_rowwise";
     case TP_COLWISE:
     case TP_COLWISE_GATHER_OUTPUT:
         return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj and lm_head "
@@ -413,6 +414,7 @@ static void fill_styles(struct plan *plan, const struct resolving *r)
     plan->norms = style_at(r, -1, SLOT_FINAL_NORM);
     plan->lm_head = style_at(r, -1, SLOT_LM_HEAD);
     plan->embed = style_at(r, -1, SLOT_EMBED);
+    plan->table_sharded = style_at(r, -1, SLOT_INPUTS_TABLE) == TP_EMBEDDING_ROWWISE;
 }
 
 // The rules are the caller's and may go: what outlives them is copied.

@@ -132,6 +132,8 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
     w.inputs = inputs_width(plan, stage);
     w.outputs = w.inputs; // rows of the table
     widen_for_streams(&plan->config, &w);
+    if (plan->n_ranks > 1 && plan->table_sharded)
+        w.received = most_floats(w.received, w.inputs);
     for (int i = 0; i < plan->n_cuts; i++) {
         const struct cut *cut = &plan->cuts[i];
         int tree_rank = cut->tree.n_ranks > 1 ? rank : 0;

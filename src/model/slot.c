@@ -7,7 +7,7 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_EMBED_NORM] = {"embed_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, false},
     [SLOT_FINAL_NORM] = {"norm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, false},
     [SLOT_LM_HEAD] = {"lm_head", ROLE_OUTPUTS, DIM_VOCAB, DIM_HIDDEN, false},
-    [SLOT_INPUTS_TABLE] = {"embed_tokens_per_layer", ROLE_WHOLE, DIM_INPUTS_ROWS, DIM_INPUTS,
+    [SLOT_INPUTS_TABLE] = {"embed_tokens_per_layer", ROLE_EMBED, DIM_INPUTS_ROWS, DIM_INPUTS,
                            false},
     [SLOT_INPUTS_PROJECTION] = {"per_layer_model_projection", ROLE_WHOLE, DIM_INPUTS, DIM_HIDDEN,
                                 false},
@@ -222,7 +222,8 @@ bool slot_allows(enum slot slot, enum tp_style style)
     case ROLE_INPUTS:
         return style == TP_ROWWISE || style == TP_ROWWISE_SPLIT_INPUT;
     case ROLE_EMBED:
-        return style == TP_EMBEDDING_ROWWISE || style == TP_EMBEDDING_COLWISE;
+        return style == TP_EMBEDDING_ROWWISE ||
+               (style == TP_EMBEDDING_COLWISE && slot == SLOT_EMBED);
     }
     return false;
 }

@@ -80,7 +80,7 @@ enum slot_role {
     ROLE_NORM,    // of the residual stream: may be computed by tokens
     ROLE_OUTPUTS, // column-parallel: its outputs are cut
     ROLE_INPUTS,  // row-parallel: its inputs are cut, its outputs are summands
-    ROLE_EMBED,
+    ROLE_EMBED,   // of tokens: its rows are cut, or the embedding's columns
 };
 
 struct slot_info {

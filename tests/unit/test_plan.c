@@ -2,6 +2,8 @@
 // that do not depend on the number of ranks.
 #include "plan_shapes.h"
 
+#include "model/plan_build.h"
+
 static const int leaf_counts[] = {8, 1, 2, 4, 16, 64};
 enum { N_LEAF_COUNTS = sizeof leaf_counts / sizeof leaf_counts[0] };
 
@@ -373,13 +375,45 @@ static void test_file_bytes(void **state)
     }
 }
 
+// Gemma 4's table of inputs beside the stream: each token's row is with one rank.
+static void test_table_of_inputs(void **state)
+{
+    (void)state;
+    const char *text =
+        "{\"model_type\": \"gemma4_text\", \"hidden_size\": 64, \"intermediate_size\": 96, "
+        "\"num_hidden_layers\": 3, \"num_attention_heads\": 4, \"num_key_value_heads\": 2, "
+        "\"head_dim\": 8, \"global_head_dim\": 16, \"vocab_size\": 100, "
+        "\"vocab_size_per_layer_input\": 100, \"hidden_size_per_layer_input\": 6}";
+    struct model_config config;
+    assert_int_equal(model_config_parse("config.json", text, strlen(text), &config), OK);
+    uint64_t whole = 0;
+    for (int n = 1; n <= 4; n++) {
+        struct plan *plan = compile(&config, n, 0);
+        const struct plan_parameter *table =
+            plan_find_parameter(plan, 0, -1, SLOT_INPUTS_TABLE, false, NULL);
+        uint64_t bytes = 0;
+        assert_int_equal(table->style, TP_EMBEDDING_ROWWISE);
+        check_cover(plan, plan->shares, offsetof(struct share, dims[DIM_INPUTS_ROWS]), 100);
+        for (int r = 0; r < n; r++) {
+            assert_int_equal(table->rank_columns[r].begin, 0);
+            assert_int_equal(table->rank_columns[r].end, 18);
+            bytes += (uint64_t)width(table->rank_rows[r]) * 18 * 2;
+        }
+        whole = whole ? whole : bytes;
+        assert_int_equal(bytes, whole);
+        int in_layers, all = plan_collectives(plan, &in_layers);
+        assert_int_equal(all - in_layers, n > 1 ? 2 : 0); // the embedding's rows and the table's
+        plan_free(plan);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_sizes),     cmocka_unit_test(test_known_splits),
         cmocka_unit_test(test_bytes_sent),    cmocka_unit_test(test_tied),
         cmocka_unit_test(test_default_edges), cmocka_unit_test(test_kv_bytes),
-        cmocka_unit_test(test_file_bytes),
+        cmocka_unit_test(test_file_bytes),    cmocka_unit_test(test_table_of_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
