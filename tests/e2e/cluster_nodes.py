@@ -2,9 +2,11 @@
 make them, tests are skipped. cluster_wire.py has no need of them."""
 import atexit
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -33,11 +35,21 @@ class Network:
         self.switch = f"colrow-{os.getpid()}-switch"
         self.made = []
         atexit.register(self.close)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # CTest's patience is at an end: still leave nothing
         try:
+            self.sweep()
             self.make()
         except (OSError, FileNotFoundError) as error:
             self.close()
             skip(f"no network namespaces here: {error}")
+
+    def sweep(self):
+        """What a test that was killed has left behind."""
+        for line in ip("netns", "list").splitlines():
+            found = re.fullmatch(r"colrow-(\d+)-(\d+|switch)", line.split()[0])
+            if found and not os.path.exists(f"/proc/{found[1]}"):
+                self.made.append(found[0])
+        self.close()
 
     def make(self):
         for name in [*self.names, *([] if self.bad else [self.switch])]:
