@@ -5,7 +5,7 @@ for its memory by a cgroup, or two at once, or again while it restarts. Counts w
 it takes until a token comes and /health says 200, and looks at memory, descriptors, pages and processes at the end.
 Exit status 1 if anything failed, differed or was left.
 
-    chaos.py [--faults 1000] [-tp 2 -tp 3]
+    chaos.py [--faults 1000] [-tp 2 -tp 3] [-pp 2]
     chaos.py --shape vllm                  8 clients, 100 streams each
     chaos.py --model DIR --tokens 24       another model
 """
@@ -29,6 +29,7 @@ def arguments_of():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEMO)
     parser.add_argument("-tp", "--tensor-parallel-size", type=int, action="append", help="may be repeated (default 2, 3)")
+    parser.add_argument("-pp", "--pipeline-parallel-size", type=int, default=1, help="stages of so many ranks (default 1)")
     parser.add_argument("--faults", type=int, default=1000, help="for each size (default 1000)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--interval", type=float, nargs=2, default=(0.3, 1.7), metavar=("LEAST", "MOST"), help="seconds from a recovery to the next fault")
@@ -49,7 +50,7 @@ def has_chat(server):
 
 
 def run(options, tp):
-    flags = ["-tp", tp, "--max-model-len=1024", "--kv-cache-memory=256MB", "--scheduling-policy=priority", "--disable-log-requests", *options.flags]
+    flags = ["-tp", tp, "-pp", options.pipeline_parallel_size, "--max-model-len=1024", "--kv-cache-memory=256MB", "--scheduling-policy=priority", "--disable-log-requests", *options.flags]
     shared = set(os.listdir("/dev/shm"))
     begun = time.monotonic()
     with Server(*flags, model=options.model, name="model") as server:
@@ -58,7 +59,7 @@ def run(options, tp):
             requests = vllm_shape(CLIENTS, EACH, options.tokens, options.seed)
         else:
             requests = Mix(options.requests, options.tokens, options.seed, has_chat(server), options.prompt_words).requests
-        chaos = Chaos(server, tp, requests, options.seed, options.interval, CLIENTS if vllm else options.streams, options.kinds, progress)
+        chaos = Chaos(server, tp * options.pipeline_parallel_size, requests, options.seed, options.interval, CLIENTS if vllm else options.streams, options.kinds, progress)
         if (found := chaos.record()):
             return {}, [f"undisturbed: {what}" for what in found]
         chaos.run(0 if vllm else options.faults)
