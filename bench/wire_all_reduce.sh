@@ -9,11 +9,12 @@ build=${BUILD:-$here/../build/release}
 a=colrow-wire-$$-a b=colrow-wire-$$-b
 work=$(mktemp -d)
 cleanup() {
-    ip netns del $a 2>/dev/null || true
-    ip netns del $b 2>/dev/null || true
+    ip netns del "$a" 2>/dev/null || true
+    ip netns del "$b" 2>/dev/null || true
     rm -rf "$work"
 }
 trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
 if ! ip netns add $a 2>/dev/null || ! ip netns add $b 2>/dev/null; then
     echo "skipped: no right to make network namespaces here" >&2
     exit 77
@@ -21,9 +22,9 @@ fi
 ip link add veth0 netns $a type veth peer name veth0 netns $b
 number=1
 for space in $a $b; do
-    ip -n $space addr add 10.77.0.$number/24 dev veth0
-    ip -n $space link set lo up
-    ip -n $space link set veth0 up
+    ip -n "$space" addr add 10.77.0.$number/24 dev veth0
+    ip -n "$space" link set lo up
+    ip -n "$space" link set veth0 up
     number=$((number + 1))
 done
 sleep 2 # an interface that has only just come up is left out by UCX
@@ -37,9 +38,16 @@ while [ \$# -gt 0 ]; do
     *) shift ;;
     esac
 done
-exec ip netns exec \$space sh -c "\$*"
+exec "$work/on" \$space sh -c "\$*" </dev/null
 EOF
-chmod +x "$work/agent"
+# A host name of its own, or ranks would find that they share memory.
+cat >"$work/on" <<'EOF'
+#!/bin/sh
+space=$1
+shift
+exec ip netns exec "$space" unshare --uts sh -c 'hostname "$0" && exec "$@"' "$space" "$@"
+EOF
+chmod +x "$work/agent" "$work/on"
 mpis=""
 for mpi in mpich openmpi; do
     if command -v mpicc.$mpi >/dev/null && command -v mpiexec.$mpi >/dev/null; then
@@ -49,17 +57,17 @@ for mpi in mpich openmpi; do
         echo "$mpi is not installed: left out" >&2
     fi
 done
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 UCX_NET_DEVICES=veth0
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 UCX_NET_DEVICES=veth0 UCX_TLS=tcp
 run_colrow() {
     "$build/bench/bench_wire" "$a:$1" "$b:$1"
 }
 # Ranks are not bound: the two nodes are one machine, and each launcher would begin at its first core.
 run_mpich() {
-    ip netns exec $a mpiexec.mpich -launcher ssh -launcher-exec "$work/agent" -localhost 10.77.0.1 \
-        -hosts 10.77.0.1,10.77.0.2 -ppn "$1" -n $(($1 * 2)) "$work/mpich"
+    timeout 300 "$work/on" $a mpiexec.mpich -launcher ssh -launcher-exec "$work/agent" -localhost 10.77.0.1 \
+        -hosts 10.77.0.1,10.77.0.2 -ppn "$1" -n $(($1 * 2)) "$work/mpich" </dev/null
 }
 run_openmpi() {
-    ip netns exec $a mpiexec.openmpi --mca plm_rsh_agent "$work/agent" --mca btl_tcp_if_include veth0 \
+    timeout 300 "$work/on" $a mpiexec.openmpi --mca plm_rsh_agent "$work/agent" --mca btl_tcp_if_include veth0 \
         --mca oob_tcp_if_include veth0 --bind-to none --oversubscribe \
         --host "10.77.0.1:$1,10.77.0.2:$1" -n $(($1 * 2)) "$work/openmpi"
 }
@@ -67,7 +75,7 @@ for ranks in 1 2; do
     for round in $(seq "$rounds"); do
         run_colrow $ranks >"$work/colrow.$round.txt"
         for mpi in $mpis; do
-            "run_$mpi" $ranks >"$work/$mpi.$round.txt"
+            "run_$mpi" $ranks >"$work/$mpi.$round.txt" || echo "$mpi failed with $ranks + $ranks ranks" >&2
         done
     done
     # shellcheck disable=SC2086 # words are wanted
@@ -85,8 +93,9 @@ print("   bytes  colrow us" + "".join(f"  {mpi:>8s} us  ratio" for mpi in mpis))
 for size, ours in times["colrow"].items():
     line = f"{size:8d}  {statistics.median(ours):9.2f}"
     for mpi in mpis:
-        theirs = times[mpi][size]
-        line += f"  {statistics.median(theirs):11.2f}  {statistics.median(t / o for t, o in zip(theirs, ours)):5.1f}"
+        theirs = times[mpi].get(size)
+        line += (f"  {statistics.median(theirs):11.2f}  {statistics.median(t / o for t, o in zip(theirs, ours)):5.1f}"
+                 if theirs else f"  {'failed':>11s}  {'-':>5s}")
     print(line)
 EOF
 done

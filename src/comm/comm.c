@@ -231,6 +231,11 @@ int comm_size(const struct comm *comm)
     return comm->size;
 }
 
+int comm_local_rank(const struct comm *comm)
+{
+    return comm->first_rank + comm->rank - comm->membership->segment.first_rank;
+}
+
 void *comm_board(const struct comm *comm, size_t *bytes)
 {
     const struct segment *segment = &comm->membership->segment;

@@ -25,6 +25,7 @@ void comm_close(struct comm *comm); // accepts NULL
 
 int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);
+int comm_local_rank(const struct comm *comm); // among the ranks of this machine, of the world
 // Memory shared with the process that spawned the group (and among ranks); NULL, 0 when there is
 // none.
 void *comm_board(const struct comm *comm, size_t *bytes);

@@ -74,7 +74,7 @@ int colrow_rank(void)
 
 int colrow_local_rank(void)
 {
-    return colrow_rank(); // one machine
+    return state->world ? comm_local_rank(state->world) : -1;
 }
 
 int colrow_world_size(void)

@@ -489,6 +489,7 @@ static int run_tidy(struct comm *comm, const char *argument)
     static const int signals[] = {SIGHUP, SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGUSR1, SIGTERM};
     (void)argument;
     RANK_CHECK(comm_barrier(comm) == OK);
+    RANK_CHECK(comm_local_rank(comm) == atoi(getenv("LOCAL_RANK")));
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction action;
         RANK_CHECK(sigaction(signals[i], NULL, &action) == 0);
