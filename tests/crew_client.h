@@ -13,6 +13,7 @@ static inline struct crew_options crew_client_options(int n_ranks, const char *p
         .shape =
             {
                 .n_ranks = n_ranks,
+                .n_arriving = n_ranks,
                 .limits = {.rows_max = 16,
                            .sequences_max = 4,
                            .logit_rows_max = 4,

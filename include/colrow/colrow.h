@@ -56,6 +56,9 @@ COLROW_API const char *colrow_version(void);
 
 // Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the
 // call.
+// Several machines that share the ranks. The commands make one (--nnodes); programs cannot yet.
+struct colrow_cluster;
+
 struct colrow_options {
     size_t struct_size;         // set by colrow_options_init()
     const char *model;          // a HuggingFace folder
@@ -124,6 +127,9 @@ struct colrow_options {
     // "16,16": layers of each stage; NULL: COLROW_PP_LAYER_PARTITION or VLLM_PP_LAYER_PARTITION of
     // the environment; else evenly
     const char *pp_layer_partition;
+    // NULL: all ranks are on this machine. Else the nodes that share them, of which this is node 0;
+    // borrowed until colrow_close()
+    struct colrow_cluster *cluster;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

@@ -10,6 +10,8 @@
 enum confinement {
     // Reads requests from the network: starts no process and no program, reaches nobody by itself.
     CONFINE_FRONT_END,
+    // The same where other machines have ranks: it may meet them again.
+    CONFINE_HEAD_NODE,
     // Has loaded a model and makes processes of itself: starts no program, has no sockets but its
     // own.
     CONFINE_KEEPER,

@@ -159,11 +159,15 @@ static int no_rings(scmp_filter_ctx filter)
     return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
 }
 
-static int fill_front_end(scmp_filter_ctx filter)
+static int fill_head_node(scmp_filter_ctx filter)
 {
     int error = only_threads(filter);
-    if (!error)
-        error = no_rings(filter);
+    return error ? error : no_rings(filter);
+}
+
+static int fill_front_end(scmp_filter_ctx filter)
+{
+    int error = fill_head_node(filter);
     if (!error)
         error = ADD(filter, SCMP_ACT_KILL_PROCESS, new_peers);
     // descriptors are passed to keepers, and the service manager is told things
@@ -225,6 +229,8 @@ static int fill(scmp_filter_ctx filter, enum confinement kind)
     switch (kind) {
     case CONFINE_FRONT_END:
         return fill_front_end(filter);
+    case CONFINE_HEAD_NODE:
+        return fill_head_node(filter);
     case CONFINE_KEEPER:
         return fill_keeper(filter);
     case CONFINE_RANK:

@@ -124,3 +124,12 @@ enum status file_join(const char *folder, const char *name, char *out)
                     FILE_PATH_MAX - 1);
     return OK;
 }
+
+enum status file_whole_path(const char *path, char *out)
+{
+    char folder[FILE_PATH_MAX];
+    if (path[0] != '/' && path[0] != '\0' && getcwd(folder, sizeof folder))
+        return file_join(folder, path, out);
+    snprintf(out, FILE_PATH_MAX, "%s", path);
+    return OK;
+}

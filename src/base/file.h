@@ -25,5 +25,7 @@ bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 // "folder/name" into `out` (FILE_PATH_MAX bytes).
 enum status file_join(const char *folder, const char *name, char *out) STATUS_MUST_USE;
+// `path` as others find it, also after this process has changed its folder; "" stays so.
+enum status file_whole_path(const char *path, char *out) STATUS_MUST_USE;
 
 #endif

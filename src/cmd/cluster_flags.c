@@ -208,23 +208,30 @@ static bool is_own_name(const char *host)
     return own;
 }
 
+void cluster_flags_options(const struct cluster_flags *flags, const struct cluster_plan *plan,
+                           int n_local, const char *agreement, struct rendezvous_options *out)
+{
+    *out = (struct rendezvous_options){.host = plan->host,
+                                       .port = plan->port,
+                                       .hosts = plan->node == 0,
+                                       .node = plan->node,
+                                       .n_nodes = plan->n_nodes,
+                                       .n_local = n_local,
+                                       .key = plan->has_key ? &plan->key : NULL,
+                                       .build = program_build(),
+                                       .run = flags->rdzv_id,
+                                       .agreement = agreement,
+                                       .deadline_seconds = flags->node_timeout};
+    if (!plan->has_key)
+        log_info("no --cluster-key-file: nodes with loopback and private addresses may join");
+}
+
 enum status cluster_flags_join(const struct cluster_flags *flags, const struct cluster_plan *plan,
                                int n_local, const char *agreement, signal_check check,
                                void *context, struct node_agent **out, struct cluster_world *world)
 {
-    struct rendezvous_options options = {.host = plan->host,
-                                         .port = plan->port,
-                                         .hosts = plan->node == 0,
-                                         .node = plan->node,
-                                         .n_nodes = plan->n_nodes,
-                                         .n_local = n_local,
-                                         .key = plan->has_key ? &plan->key : NULL,
-                                         .build = program_build(),
-                                         .run = flags->rdzv_id,
-                                         .agreement = agreement,
-                                         .deadline_seconds = flags->node_timeout};
-    if (!plan->has_key)
-        log_info("no --cluster-key-file: nodes with loopback and private addresses may join");
+    struct rendezvous_options options;
+    cluster_flags_options(flags, plan, n_local, agreement, &options);
     enum status status = OK;
     *out = NULL;
     if (plan->node < 0 && is_own_name(plan->host)) {

@@ -34,6 +34,9 @@ struct cluster_plan {
 };
 enum status cluster_flags_resolve(const struct cluster_flags *flags,
                                   struct cluster_plan *out) STATUS_MUST_USE;
+// The same for who looks for them himself.
+void cluster_flags_options(const struct cluster_flags *flags, const struct cluster_plan *plan,
+                           int n_local, const char *agreement, struct rendezvous_options *out);
 // Looks for the other nodes and waits until they are there; `check` ends it early. `n_local`: ranks
 // of this node. `plan` and `flags` are borrowed until the agent stops.
 enum status cluster_flags_join(const struct cluster_flags *flags, const struct cluster_plan *plan,

@@ -184,8 +184,7 @@ void engine_flags_loaded(struct engine_flags *engine, const struct colrow_engine
     say_more(opened);
 }
 
-enum status engine_flags_begin(struct engine_flags *engine, const char *model,
-                               struct colrow_engine **out)
+enum status engine_flags_settle(struct engine_flags *engine, const char *model)
 {
     struct colrow_options *options = &engine->options;
     const char *backend = engine->kv_offloading_backend;
@@ -206,7 +205,14 @@ enum status engine_flags_begin(struct engine_flags *engine, const char *model,
     options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
     log_set_level((enum log_level)options->log_level);
     interrupts_catch();
-    return colrow_open_begin(options, out) == 0 ? OK : engine_failed();
+    return OK;
+}
+
+enum status engine_flags_begin(struct engine_flags *engine, const char *model,
+                               struct colrow_engine **out)
+{
+    TRY(engine_flags_settle(engine, model));
+    return colrow_open_begin(&engine->options, out) == 0 ? OK : engine_failed();
 }
 
 enum status engine_flags_open(struct engine_flags *engine, const char *model,

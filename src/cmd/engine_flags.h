@@ -31,6 +31,8 @@ extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_fla
 void engine_flags_init(struct engine_flags *engine);
 // For benchmarks: everything is computed, without pauses, and quietly.
 void engine_flags_init_to_measure(struct engine_flags *engine);
+// What follows from the flags, into engine->options; signals are caught from now on.
+enum status engine_flags_settle(struct engine_flags *engine, const char *model) STATUS_MUST_USE;
 // Opens the engine for `model` without waiting for it, as colrow_open_begin(). Signals are caught
 // from now on.
 enum status engine_flags_begin(struct engine_flags *engine, const char *model,

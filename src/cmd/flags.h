@@ -51,7 +51,7 @@ struct flag_section {
     int n;
     size_t at;
 };
-enum { FLAG_SECTIONS_MAX = 3 };
+enum { FLAG_SECTIONS_MAX = 5 };
 #define FLAG_SECTION(table, at)                                                                    \
     {                                                                                              \
         (table), sizeof(table) / sizeof *(table), (at)                                             \

@@ -8,13 +8,18 @@
 
 #include "base/confinement.h"
 #include "base/log.h"
+#include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
 #include "cmd/http_flags.h"
 #include "cmd/interrupt.h"
+#include "engine/cluster.h"
+#include "engine/far_worker.h"
 #include "server/serve.h"
+#include "server/worker_health.h"
 
 struct serve {
     struct engine_flags engine;
+    struct cluster_flags cluster;
     struct serve_options options;
     struct colrow_engine *opened;
     struct service_manager manager;
@@ -22,7 +27,9 @@ struct serve {
     const char *model, *log_format;
     struct flag_texts names;
     int block_size;
-    bool no_prompt_logprobs, no_log, ignored;
+    bool no_prompt_logprobs, no_log, ignored, headless;
+    struct cluster_plan plan;
+    struct colrow_cluster *joined; // NULL: there is one node
 };
 
 // ---- the command ----
@@ -57,6 +64,8 @@ static const struct flag serve_flags[] = {
      "as always: GET /load counts requests"},
     {FLAG_ON, "--enforce-eager", NULL, offsetof(struct serve, ignored), 0, 0, NULL,
      "as always: there are no graphs to capture"},
+    {FLAG_ON, "--headless", NULL, offsetof(struct serve, headless), 0, 0, NULL,
+     "of several machines: this one only works; nodes other than 0 do so anyway"},
     {FLAG_INT, "--block-size", NULL, offsetof(struct serve, block_size), 1, 1024, "N",
      "taken for vLLM's sake: KV pages of colrow hold 64 tokens"},
     {FLAG_ON, "--disable-log-requests", "--no-enable-log-requests", offsetof(struct serve, no_log),
@@ -91,6 +100,63 @@ static enum status check_serve_flags(struct serve *s, const char *positional)
     return OK;
 }
 
+static enum status look_for_signal(void *context)
+{
+    (void)context;
+    return interrupt_check();
+}
+
+// Finds the other nodes, where there are some. Every node gives the same command.
+static enum status join_nodes(struct serve *s)
+{
+    struct colrow_options *options = &s->engine.options;
+    char agreement[AGREEMENT_BYTES_MAX];
+    TRY(cluster_flags_resolve(&s->cluster, &s->plan));
+    int n_nodes = s->plan.n_nodes,
+        n_ranks = options->tensor_parallel_size * options->pipeline_parallel_size;
+    if (n_nodes == 1 && !s->headless)
+        return OK;
+    if (n_nodes == 1)
+        return fail(ERR_USAGE, "--headless is for the nodes of a group other than node 0; give "
+                               "--nnodes, --node-rank and --master-addr");
+    if (n_ranks < n_nodes)
+        return fail(
+            ERR_USAGE,
+            "%d ranks (--tensor-parallel-size times --pipeline-parallel-size), but %d nodes; "
+            "every node needs a rank at least",
+            n_ranks, n_nodes);
+    if (s->headless && s->plan.node == 0)
+        return fail(ERR_USAGE, "--headless is for nodes other than node 0, which serves");
+    TRY(engine_flags_settle(&s->engine, s->options.model));
+    TRY(cluster_agreement(options, agreement));
+    if (s->plan.node < 0)
+        return fail(ERR_USAGE,
+                    "%d nodes, but nothing says which one this is: give each a "
+                    "--node-rank of its own, 0 to %d",
+                    n_nodes, n_nodes - 1);
+    struct rendezvous_options find;
+    cluster_flags_options(&s->cluster, &s->plan, cluster_share(n_ranks, n_nodes, s->plan.node),
+                          agreement, &find);
+    TRY(cluster_join(&find, s->cluster.join_timeout, look_for_signal, NULL, &s->joined));
+    const char *const *environment =
+        cluster_flags_environment(&s->plan, &s->joined->world, s->joined->agent);
+    for (int i = 0; environment[i]; i++) // for ranks to find
+        (void)putenv((char *)(uintptr_t)environment[i]);
+    return OK;
+}
+
+// On a node other than 0.
+static enum status work_for_node_0(struct serve *s)
+{
+    _Atomic int state = WORKER_WAITS;
+    struct worker_health *health;
+    s->engine.options.launcher = confinement_is_built() && !s->engine.no_confinement;
+    TRY(worker_health_start(&s->options.http, &state, &health));
+    enum status status = cluster_work(s->joined, &s->engine.options, &state, look_for_signal, NULL);
+    worker_health_stop(health);
+    return status;
+}
+
 static void show_serve_loading(void *context, const struct colrow_gauges *gauges)
 {
     struct serve *s = context;
@@ -103,7 +169,8 @@ static void show_serve_loaded(void *context)
     const char *why;
     engine_flags_loaded(&s->engine, s->opened);
     // Sockets listen, files are read: what is left to do needs neither programs nor new processes.
-    if (!s->engine.no_confinement && !confine(CONFINE_FRONT_END, &why))
+    enum confinement kind = s->joined ? CONFINE_HEAD_NODE : CONFINE_FRONT_END;
+    if (!s->engine.no_confinement && !confine(kind, &why))
         log_info("this server is not confined: %s", why);
 }
 
@@ -165,7 +232,8 @@ const struct command command_serve = {
                 "parallelism?\"}]}'",
     .sections = {FLAG_SECTION(serve_flags, 0),
                  {http_flag_rows, HTTP_FLAGS, offsetof(struct serve, http)},
-                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct serve, engine)}},
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct serve, engine)},
+                 {cluster_flag_rows, CLUSTER_FLAGS, offsetof(struct serve, cluster)}},
     .run = serve_main,
 };
 
@@ -176,6 +244,7 @@ static int serve_main(int argc, char **argv)
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&s.engine);
+    cluster_flags_init(&s.cluster);
     serve_options_init(&s.options);
     http_flags_init(&s.http);
     enum status status =
@@ -183,7 +252,11 @@ static int serve_main(int argc, char **argv)
     if (status == OK && !helped)
         status = check_serve_flags(&s, model);
     if (status == OK && !helped)
-        status = serve_model(&s);
+        status = join_nodes(&s);
+    s.engine.options.cluster = s.joined;
+    if (status == OK && !helped)
+        status = s.joined && s.plan.node > 0 ? work_for_node_0(&s) : serve_model(&s);
+    cluster_leave(s.joined);
     serve_fini(&s);
     return status == OK ? 0 : flags_failed(status);
 }

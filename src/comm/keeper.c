@@ -93,6 +93,16 @@ int keeper_group_size(const struct keeper *keeper)
     return keeper->size;
 }
 
+int keeper_local_rank(const struct keeper *keeper)
+{
+    return keeper->local_rank;
+}
+
+int keeper_local_size(const struct keeper *keeper)
+{
+    return keeper->segment.n_ranks;
+}
+
 void *keeper_board(const struct keeper *keeper, size_t *bytes)
 {
     *bytes = keeper->segment.header->board_bytes;

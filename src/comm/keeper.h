@@ -44,6 +44,9 @@ struct keeper;
 enum status keeper_open(struct keeper **out) STATUS_MUST_USE;
 int keeper_rank(const struct keeper *keeper);
 int keeper_group_size(const struct keeper *keeper);
+// Likewise, as its node counts.
+int keeper_local_rank(const struct keeper *keeper);
+int keeper_local_size(const struct keeper *keeper);
 // Of the first generation, until keeper_serve(); NULL without.
 void *keeper_board(const struct keeper *keeper, size_t *bytes);
 void keeper_mark(struct keeper *keeper, const char *what); // for the flight record

@@ -1,5 +1,6 @@
 #include "comm/node_agent.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -295,6 +296,55 @@ void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX])
     pthread_mutex_unlock(&agent->lock);
 }
 
+static void say_word(struct node_agent *agent, const void *word, size_t bytes)
+{
+    static _Thread_local struct address_message mail;
+    const struct cluster_world *world = rendezvous_world(agent->rendezvous);
+    mail.round = ++agent->round;
+    mail.n = world->nodes[world->node].n_local;
+    for (int r = 0; r < mail.n; r++) // a round is about ranks: each says it
+        mail.address[r] = (struct rank_address){bytes, word};
+    rendezvous_put_addresses(agent->rendezvous, &mail);
+}
+
+// False: not all have said theirs.
+static bool take_words(struct node_agent *agent, struct node_word *out)
+{
+    const struct cluster_world *world = rendezvous_world(agent->rendezvous);
+    const struct address_message *book = rendezvous_book(agent->rendezvous, agent->round);
+    for (int node = 0; book && node < world->n_nodes; node++) {
+        const struct rank_address *one = &book->address[world->nodes[node].first_rank];
+        out[node].bytes = one->bytes;
+        memcpy(out[node].data, one->data, one->bytes);
+    }
+    return book != NULL;
+}
+
+enum status node_agent_exchange(struct node_agent *agent, const void *word, size_t bytes,
+                                signal_check check, void *context, struct node_word *out)
+{
+    assert(bytes > 0 && bytes <= RANK_ADDRESS_BYTES_MAX);
+    pthread_mutex_lock(&agent->lock);
+    say_word(agent, word, bytes);
+    pthread_mutex_unlock(&agent->lock);
+    wake(agent);
+    for (;;) {
+        char fault[CLUSTER_SENTENCE_MAX + CLUSTER_PLACE_MAX] = "";
+        pthread_mutex_lock(&agent->lock);
+        bool done = take_words(agent, out);
+        if (rendezvous_state(agent->rendezvous) != RENDEZVOUS_COMPLETE)
+            rendezvous_say_fault(agent->rendezvous, fault, sizeof fault);
+        pthread_mutex_unlock(&agent->lock);
+        if (done)
+            return OK;
+        if (*fault)
+            return fail(ERR_GROUP, "%s", fault);
+        if (check)
+            TRY(check(context));
+        nap();
+    }
+}
+
 void node_agent_attach(struct node_agent *agent, struct group *group)
 {
     pthread_mutex_lock(&agent->lock);
@@ -312,6 +362,18 @@ void node_agent_detach(struct node_agent *agent)
     pthread_mutex_lock(&agent->lock);
     agent->segment = NULL;
     pthread_mutex_unlock(&agent->lock);
+}
+
+bool node_agent_fault(struct node_agent *agent, int *node, char *text, size_t room)
+{
+    pthread_mutex_lock(&agent->lock);
+    bool broken = rendezvous_state(agent->rendezvous) == RENDEZVOUS_BROKEN;
+    if (broken) {
+        *node = rendezvous_fault(agent->rendezvous)->node;
+        rendezvous_say_fault(agent->rendezvous, text, room);
+    }
+    pthread_mutex_unlock(&agent->lock);
+    return broken;
 }
 
 void node_agent_check(struct node_agent *agent, struct group *group)

@@ -27,9 +27,23 @@ enum status node_agent_await(struct node_agent *agent, double wait_seconds, sign
 // This node's address on the way to the others.
 void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX]);
 
+// Before any ranks are attached: gives every node what each has to say, at most ADDRESS_BYTES_MAX
+// bytes, which are not empty. `out`: of each node, by its number. All nodes make the call.
+struct node_word {
+    size_t bytes;
+    uint8_t data[RANK_ADDRESS_BYTES_MAX];
+};
+enum status node_agent_exchange(struct node_agent *agent, const void *word, size_t bytes,
+                                signal_check check, void *context,
+                                struct node_word *out) STATUS_MUST_USE;
+
 // The ranks of this node, from now on until they are detached, which is before group_close().
 void node_agent_attach(struct node_agent *agent, struct group *group);
 void node_agent_detach(struct node_agent *agent);
+
+// True: a node is lost, or says that the group is over, and nothing more will happen here; how this
+// node has to say it, and which one it is.
+bool node_agent_fault(struct node_agent *agent, int *node, char *text, size_t room);
 
 // Between two group_poll(): tells the group what another node says, and the other nodes what a rank
 // says of one of theirs.

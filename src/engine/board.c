@@ -119,7 +119,8 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
         shape->host_pages < 0 || shape->n_slots < 0 || shape->n_slots > STEPS_UNDER_WAY_MAX ||
         limits->copies_max < 0 || shape->capture_rows_max < 0 || shape->hidden_size < 1 ||
         shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks || header->options.n_stages < 0 ||
-        n_ranks % board_stages(&header->options) != 0 || header->options.first_step < 1 ||
+        n_ranks % board_stages(&header->options) != 0 || shape->n_arriving < 1 ||
+        shape->n_arriving > n_ranks || header->options.first_step < 1 ||
         header->options.kv_pages_first < 0 || header->options.kv_pages_first > shape->kv_pages)
         return fail(ERR_INTERNAL, "the memory shared with the front-end has an impossible shape");
     TRY(places_of(shape, &places));
@@ -145,16 +146,15 @@ enum status board_attach(void *memory, size_t bytes, int n_ranks, signal_check c
     struct places places;
     TRY(places_of(&header->shape, &places));
     fill_header(out, memory, &header->shape, &places);
+    out->bell_fd = header->options.bell_fd;
     return OK;
 }
 
 void board_ring(const struct board *board)
 {
-    const struct board_header *header = board->header;
     uint64_t one = 1;
     // an eventfd that is full is readable already
-    ssize_t written =
-        header->options.bell_fd > 0 ? write(header->options.bell_fd, &one, sizeof one) : 0;
+    ssize_t written = board->bell_fd > 0 ? write(board->bell_fd, &one, sizeof one) : 0;
     (void)written;
 }
 
@@ -170,7 +170,7 @@ void board_arrive(struct board *board, uint64_t done)
     // acq_rel: what every rank wrote before it arrived is visible to the one that raises `done`,
     // hence to the front-end
     uint64_t n = atomic_fetch_add_explicit(&arrivals->n, 1, memory_order_acq_rel) + 1;
-    if (n != round * (uint64_t)header->shape.n_ranks)
+    if (n != round * (uint64_t)header->shape.n_arriving)
         return;
     signal_raise(&header->done, (uint32_t)done);
     // seq_cst, as the store in signal_raise() and both in board_listen(): either the listener is

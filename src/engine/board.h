@@ -35,7 +35,8 @@ enum {
 
 // What sizes the board.
 struct board_shape {
-    int32_t n_ranks; // of all stages
+    int32_t n_ranks;    // of all stages
+    int32_t n_arriving; // calls of board_arrive() in a round: the ranks, or those of this node
     struct step_limits limits;
     int64_t kv_pages, host_pages;
     int32_t vocab_size, hidden_size, num_hidden_layers;
@@ -103,6 +104,7 @@ struct board_header {
 struct board {
     struct board_header *header;
     struct board_rank *ranks; // [n_ranks]
+    int bell_fd;              // of this process; 0: none
     char *plans;              // [n_slots], plan_bytes each
     size_t plan_bytes;
     // of each slot, the last stage's; the ranks' rows of `best` do not share cache lines

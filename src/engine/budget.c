@@ -68,9 +68,11 @@ static enum status sum_up(const struct budget_request *request, struct budget *o
         out->layers[r] = plan_stage_layers(request->plan, r / request->plan->n_ranks);
         TRY(plan_memory(request->plan, request->checkpoint, r, request->rows_max,
                         request->logit_rows_max, request->n_threads, memory));
+        out->file_bytes += memory->file_bytes;
+        if (request->n_local && r >= request->n_local)
+            continue;
         out->fixed_bytes += memory->weight_bytes + memory->scratch_bytes + RANK_PROCESS_BYTES;
         out->kv_page_bytes += memory->kv_page_bytes;
-        out->file_bytes += memory->file_bytes;
     }
     out->allowed_bytes = allowed_of(request, request->utilization);
     return add_host_pages(request, out);

@@ -14,6 +14,7 @@ struct budget_request {
     const struct plan *plan;
     const struct checkpoint *checkpoint;
     int rows_max, logit_rows_max, n_threads;
+    int n_local; // ranks of this machine, the first ones; 0: all are
     int max_num_seqs;
     int64_t max_model_len;
     bool fit_model_len;          // a shorter one is taken where that does not fit

@@ -9,38 +9,12 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "comm/group.h"
 #include "comm/group_keepers.h"
 #include "comm/group_spawn.h"
 #include "comm/launcher.h"
-#include "engine/crew_events.h"
-#include "engine/step_watch.h"
-
-struct crew {
-    struct crew_options options;
-    struct crew_events events;
-    enum crew_state state;
-    struct keepers *keepers;
-    struct launcher *launcher; // NULL: we start ranks
-    struct group *group;       // NULL: none now
-    struct board board;
-    uint64_t generation;
-    uint64_t next_step;             // number of the next to be posted
-    int n_posted;                   // so many of those before it are under way
-    int size[STEPS_UNDER_WAY_MAX];  // of these (step_watch_size()), by slot
-    bool canary;                    // the only one is a canary
-    int taken_slot;                 // of the step taken last
-    int64_t taken_ns, taken_end_ns; // its times
-    bool canary_told;               // what the board says
-    bool restarting;                // new ranks start as soon as the old ones are gone ...
-    int64_t restart_ns;             // ... and clock_ns() has come here
-    int exit_status;                // of the rank that broke it
-    bool was_idle;                  // then
-    bool blind;                     // ranks without pidfds: only looking tells
-    struct step_watch watch;
-    uint64_t progress; // of loading, as last seen
-    char reason[STATUS_MESSAGE_MAX];
-};
+#include "comm/node_agent.h"
+#include "engine/crew_parts.h"
+#include "engine/far_nodes.h"
 
 // For the reason recorded last; who still runs is killed.
 static void break_crew(struct crew *crew)
@@ -52,8 +26,12 @@ static void break_crew(struct crew *crew)
     crew->canary = false;
     crew->restarting = false;
     crew->exit_status = crew->group ? group_exit_status(crew->group) : 0;
+    if (crew->exit_status == 0 && crew->options.far)
+        crew->exit_status = far_nodes_exit_status(crew->options.far);
     if (crew->group)
         group_end(crew->group, SIGKILL, 0);
+    if (crew->options.far)
+        far_nodes_end(crew->options.far, crew->reason);
     crew_events_tick(&crew->events, crew->group != NULL); // until they are gone
 }
 
@@ -61,11 +39,6 @@ enum status crew_fail(const struct crew *crew)
 {
     assert(crew->state == CREW_BROKEN);
     return fail(ERR_GROUP, "%s", crew->reason);
-}
-
-const char *crew_last_failure(const struct crew *crew)
-{
-    return crew->reason;
 }
 
 static enum status watch_ranks(struct crew *crew)
@@ -80,6 +53,18 @@ static enum status watch_ranks(struct crew *crew)
     return OK;
 }
 
+// Nobody else looks at the group or its board any more.
+static void close_group(struct crew *crew)
+{
+    if (crew->options.far)
+        far_nodes_detach(crew->options.far);
+    if (crew->options.agent && crew->group)
+        node_agent_detach(crew->options.agent);
+    group_close(crew->group, 0);
+    crew->group = NULL;
+    crew->board = (struct board){0};
+}
+
 static const char *const rank_arguments[] = {"colrow", "rank", NULL};
 
 static enum status start_crew(struct crew *crew)
@@ -90,7 +75,11 @@ static enum status start_crew(struct crew *crew)
     struct group_options group = {
         .program = crew->options.program,
         .arguments = rank_arguments,
-        .n_ranks = crew->options.shape.n_ranks,
+        .n_ranks = crew->options.part.n_ranks,
+        .world_size = crew->options.part.world_size,
+        .first_rank = crew->options.part.first_rank,
+        .n_nodes = crew->options.part.n_nodes,
+        .node = crew->options.part.node,
         .board_bytes = bytes,
         .deadline_seconds = crew->options.deadline_seconds,
         .bell_fd = crew->events.bell_fd,
@@ -105,6 +94,11 @@ static enum status start_crew(struct crew *crew)
     board->bell_fd = RANK_BELL_FD;
     TRY(group_spawn(&group, &crew->group));
     TRY(board_post(group_board(crew->group), &crew->options.shape, board, &crew->board));
+    crew->board.bell_fd = crew->events.bell_fd;
+    if (crew->options.far)
+        far_nodes_start(crew->options.far, board, &crew->board);
+    if (crew->options.agent)
+        node_agent_attach(crew->options.agent, crew->group);
     // The last rank rings when it is loaded: until the next tick everybody would wait for nothing.
     if (!board_listen(&crew->board, board_loaded(&crew->board)))
         crew_ring(crew);
@@ -116,12 +110,16 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
     struct crew *crew;
     TRY(memory_new(1, sizeof *crew, "the crew", &crew));
     crew->options = *options;
-    crew->next_step = 1;
+    crew->next_step = options->board.first_step ? options->board.first_step : 1;
+    crew->generation = options->board.generation ? options->board.generation - 1 : 0;
+    if (options->part.n_ranks == 0)
+        crew->options.part =
+            (struct world_part){options->shape.n_ranks, options->shape.n_ranks, 0, 1, 0};
     crew->state = CREW_LOADING;
     step_watch_init(&crew->watch, options->step_timeout_seconds);
     enum status status = crew_events_init(&crew->events);
     if (status == OK)
-        status = keepers_new(options->shape.n_ranks, &crew->keepers);
+        status = keepers_new(crew->options.part.n_ranks, &crew->keepers);
     if (status == OK && *options->launcher)
         status = launcher_start(crew->options.launcher, crew->options.program, rank_arguments,
                                 &crew->launcher);
@@ -164,6 +162,8 @@ static void begin_step(struct crew *crew, const struct step *step)
         crew->size[board_slot(&crew->board, crew->next_step)] = step_watch_size(step);
     if (crew->n_posted++ == 0)
         step_watch_begin(&crew->watch, step);
+    if (crew->options.far)
+        far_nodes_post(crew->options.far, (int64_t)crew->next_step, step);
     signal_raise(&header->plan, (uint32_t)crew->next_step++);
 }
 
@@ -235,6 +235,8 @@ static void dismiss(struct crew *crew)
 {
     enum { WAIT_MS = 20, WAITS = 100 };
     struct board_header *header = crew->board.header;
+    if (crew->options.far)
+        far_nodes_quit(crew->options.far);
     atomic_store_explicit(&header->quit, 1, memory_order_relaxed); // ordered by the word
     signal_raise(&header->plan, (uint32_t)crew->next_step);
     int n_running = 1;
@@ -251,7 +253,7 @@ void crew_stop(struct crew *crew)
         end_step(crew);
     if (crew->group && crew->state == CREW_READY && !crew->n_posted)
         dismiss(crew);
-    group_close(crew->group, 0);
+    close_group(crew);
     keepers_free(crew->keepers);
     launcher_stop(crew->launcher);
     crew_events_fini(&crew->events);
@@ -323,10 +325,21 @@ static bool old_ranks_gone(struct crew *crew)
 {
     static const int64_t patience_ns = 10000000000; // much memory may have to be given back
     if (!crew->group || group_gone(crew->group))
-        return true;
+        return !crew->options.far || far_nodes_gone(crew->options.far);
     if (step_watch_waited_ns(&crew->watch) > patience_ns)
         group_end_keepers(crew->group);
     return false;
+}
+
+static enum status seek_nodes(struct crew *crew)
+{
+    bool found;
+    crew->hopeless = true; // unless it goes well
+    TRY(crew->options.find_nodes(crew->options.nodes_context, &crew->options.agent,
+                                 &crew->options.far, &found));
+    crew->hopeless = false;
+    crew->seeking = !found;
+    return OK;
 }
 
 // The old ranks' memory must be free before new ones reserve theirs.
@@ -334,15 +347,37 @@ static enum status start_again(struct crew *crew)
 {
     if (!old_ranks_gone(crew) || clock_ns() < crew->restart_ns)
         return OK;
-    group_close(crew->group, 0);
-    crew->group = NULL;
-    crew->board = (struct board){0};
+    if (crew->group)
+        close_group(crew);
+    if (crew->options.far && far_nodes_lost(crew->options.far) && crew->options.find_nodes) {
+        crew->seeking = true;
+        crew->options.far = NULL; // nobody's any more
+        crew->options.agent = NULL;
+    }
+    if (crew->seeking)
+        TRY(seek_nodes(crew));
+    if (crew->seeking)
+        return OK;
     crew->restarting = false;
     return start_crew(crew);
 }
 
+static enum status check_nodes(struct crew *crew)
+{
+    char sentence[STATUS_MESSAGE_MAX];
+    int node;
+    if (!crew->options.far)
+        return OK;
+    if (crew->options.agent &&
+        node_agent_fault(crew->options.agent, &node, sentence, sizeof sentence))
+        far_nodes_lose(crew->options.far, node, sentence);
+    return far_nodes_check(crew->options.far);
+}
+
 static enum status look(struct crew *crew)
 {
+    if (crew->state != CREW_BROKEN && !crew->restarting)
+        TRY(check_nodes(crew));
     switch (crew->state) {
     case CREW_LOADING:
         if (crew->restarting)
@@ -380,23 +415,6 @@ enum crew_state crew_poll(struct crew *crew)
     return crew->state;
 }
 
-enum crew_state crew_state(const struct crew *crew)
-{
-    return crew->state;
-}
-
-int crew_exit_status(const struct crew *crew)
-{
-    assert(crew->state == CREW_BROKEN);
-    return crew->exit_status;
-}
-
-bool crew_was_idle(const struct crew *crew)
-{
-    assert(crew->state == CREW_BROKEN);
-    return crew->was_idle;
-}
-
 void crew_restart(struct crew *crew, int64_t delay_ns)
 {
     assert(crew->state == CREW_BROKEN && delay_ns >= 0);
@@ -408,6 +426,40 @@ void crew_restart(struct crew *crew, int64_t delay_ns)
     crew_ring(crew);
 }
 
+void crew_break(struct crew *crew, const char *sentence)
+{
+    (void)fail(ERR_GROUP, "%s", sentence);
+    if (crew->state != CREW_BROKEN)
+        break_crew(crew);
+}
+
+void crew_join(struct crew *crew, struct node_agent *agent)
+{
+    assert(crew->state == CREW_BROKEN);
+    if (crew->options.agent && crew->group)
+        node_agent_detach(crew->options.agent);
+    crew->options.agent = agent;
+}
+
+void crew_number_from(struct crew *crew, uint64_t generation, uint64_t first_step)
+{
+    assert(crew->state == CREW_BROKEN && generation > crew->generation && first_step > 0);
+    crew->generation = generation - 1;
+    crew->next_step = first_step;
+}
+
+bool crew_is_gone(struct crew *crew)
+{
+    assert(crew->state == CREW_BROKEN);
+    return !crew->group || group_gone(crew->group);
+}
+
+void crew_post_canary(struct crew *crew)
+{
+    assert(crew->state == CREW_READY && !crew->n_posted);
+    begin_step(crew, NULL);
+}
+
 void crew_want_pages(struct crew *crew, int64_t n)
 {
     struct board_options *board = &crew->options.board;
@@ -416,18 +468,8 @@ void crew_want_pages(struct crew *crew, int64_t n)
     board->kv_pages_first = n;
     if (crew->board.header && !broken)
         signal_raise(&crew->board.header->kv_wanted, (uint32_t)n);
-}
-
-int64_t crew_touched_pages(const struct crew *crew)
-{
-    int64_t least = INT64_MAX;
-    for (int r = 0; r < crew->options.shape.n_ranks; r++) {
-        // acquire: see touch_until()
-        int64_t n = (int64_t)atomic_load_explicit(&crew_rank(crew, r)->kv_pages_touched,
-                                                  memory_order_acquire);
-        least = n < least ? n : least;
-    }
-    return least;
+    if (crew->options.far && !broken)
+        far_nodes_want_pages(crew->options.far, n);
 }
 
 void crew_watch(struct crew *crew)
@@ -441,11 +483,6 @@ enum crew_state crew_await_news(struct crew *crew)
     struct pollfd event = {.fd = crew->events.all_fd, .events = POLLIN};
     (void)poll(&event, 1, WAIT_MS); // a signal: looks a little earlier
     return crew_poll(crew);
-}
-
-int crew_fd(const struct crew *crew)
-{
-    return crew->events.all_fd;
 }
 
 void crew_ring(struct crew *crew)
@@ -485,6 +522,7 @@ static enum status check_waiting(void *context)
 {
     struct crew *crew = context;
     TRY(group_check(crew->group));
+    TRY(check_nodes(crew));
     return check_step_time(crew);
 }
 
@@ -532,6 +570,7 @@ static enum status check_loading(void *context)
     if (loading->progress)
         loading->progress(loading->context);
     TRY(check_ranks(loading->crew));
+    TRY(check_nodes(loading->crew));
     return check_progress(loading->crew);
 }
 
@@ -554,58 +593,4 @@ enum status crew_await_ready(struct crew *crew, void (*progress)(void *context),
         become_ready(crew);
     look_again(crew);
     return OK;
-}
-
-const struct step_results *crew_results(const struct crew *crew)
-{
-    return &crew->board.results[crew->taken_slot];
-}
-
-int64_t crew_step_ns(const struct crew *crew, int64_t *end_ns)
-{
-    *end_ns = crew->taken_end_ns;
-    return crew->taken_ns;
-}
-
-const struct board_rank *crew_rank(const struct crew *crew, int rank)
-{
-    static const struct board_rank nothing;
-    assert(rank >= 0 && rank < crew->options.shape.n_ranks);
-    return crew->board.ranks ? &crew->board.ranks[rank] : &nothing;
-}
-
-pid_t crew_pid(const struct crew *crew, int rank)
-{
-    return crew->group ? group_pid(crew->group, rank) : 0;
-}
-
-uint64_t crew_bytes_read(const struct crew *crew)
-{
-    uint64_t bytes = 0;
-    for (int r = 0; r < crew->options.shape.n_ranks; r++)
-        bytes += atomic_load_explicit(&crew_rank(crew, r)->bytes_read, memory_order_relaxed);
-    return bytes;
-}
-
-int64_t crew_done_ns(const struct crew *crew)
-{
-    return crew->watch.done_ns;
-}
-
-bool crew_step_overdue(const struct crew *crew)
-{
-    return crew->n_posted && crew->watch.seen_ns > step_watch_limit_ns(&crew->watch) / 2;
-}
-
-void crew_report(const struct crew *crew, int rank, struct flight_report *out)
-{
-    assert(rank >= 0 && rank < crew->options.shape.n_ranks);
-    *out = (struct flight_report){.last_layer = -1};
-    if (crew->group)
-        group_report(crew->group, rank, out);
-}
-
-uint64_t crew_generation(const struct crew *crew)
-{
-    return crew->generation;
 }

@@ -21,10 +21,13 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "comm/flight_record.h"
+#include "comm/segment.h"
 #include "engine/board.h"
 #include "model/step.h"
 
 struct crew;
+struct far_nodes;  // far_nodes.h
+struct node_agent; // comm/node_agent.h
 enum crew_state { CREW_LOADING, CREW_READY, CREW_BROKEN };
 
 struct crew_options {
@@ -36,9 +39,20 @@ struct crew_options {
     double canary_seconds;        // an idle crew does a canary step so often; 0: never
     char launcher[FILE_PATH_MAX]; // the program that starts ranks (comm/launcher.h); "": we do
     bool crowded;                 // ranks take every CPU: waiting must not take one from them
+
+    // Of several nodes: this one's part; all zeros: there is one. board.generation and first_step
+    // are then the first ones; 0: 1.
+    struct world_part part;
+    struct node_agent *agent; // that carries its ranks' addresses; borrowed; NULL: nobody need
+    struct far_nodes *far;    // that work for this crew; borrowed; NULL: none
+    // Lost ones are looked for before ranks start again: never waits, and fails when they will not
+    // come. `*found`: `*agent` and `*far` are the new ones; the old ones are gone.
+    enum status (*find_nodes)(void *context, struct node_agent **agent, struct far_nodes **far,
+                              bool *found);
+    void *nodes_context;
 };
 
-// Starts the ranks. `options` are copied.
+// Starts the ranks, those of this node. `options` are copied.
 enum status crew_new(const struct crew_options *options, struct crew **out) STATUS_MUST_USE;
 // Lets idle ranks leave by themselves, ends who does not, waits for all, frees. Accepts NULL.
 void crew_stop(struct crew *crew);
@@ -60,6 +74,16 @@ bool crew_was_idle(const struct crew *crew);
 // crew_poll() starts new ones, and the state is CREW_LOADING from now on. What was posted is
 // forgotten, KV pages are empty, step numbers go on.
 void crew_restart(struct crew *crew, int64_t delay_ns);
+bool crew_is_hopeless(const struct crew *crew); // a lost node does not come back
+// Of a node that works for an engine elsewhere: the engine says that the group is broken; who
+// carries the addresses of ranks from now on; the next generation and its first step; a canary,
+// which goes as a step does but has no results to take.
+void crew_break(struct crew *crew, const char *sentence);
+void crew_join(struct crew *crew, struct node_agent *agent);
+void crew_number_from(struct crew *crew, uint64_t generation, uint64_t first_step);
+void crew_post_canary(struct crew *crew);
+// Nothing is left of the ranks of a broken crew.
+bool crew_is_gone(struct crew *crew);
 
 // The first `n` KV pages are to get their memory on every rank, in the background; those of a
 // generation to come have it before they are ready. Never fewer than before, but of a broken crew.

@@ -53,6 +53,7 @@ struct colrow_engine {
     double begun;        // clock_seconds() when loading began
 
     struct crew *crew;
+    struct engine_nodes *nodes; // other machines that have ranks; NULL: there are none
     struct step_limits limits;
     struct kv_pool *pool;
     uint64_t kv_page_bytes;     // over all ranks

@@ -12,7 +12,9 @@
 #include "comm/reduction_tree.h"
 #include "device/device.h"
 #include "device/team.h"
+#include "engine/cluster.h"
 #include "engine/engine.h"
+#include "engine/engine_nodes.h"
 #include "engine/kept_file.h"
 #include "engine/rank_program.h"
 #include "engine/struct_size.h"
@@ -334,6 +336,8 @@ static enum status choose_sizes(struct opening *opening)
                     (long long)options->max_model_len, engine->model, (long long)positions);
     engine->max_model_len = options->max_model_len > 0 ? options->max_model_len : positions;
     int n_ranks = plan_world_size(engine->plan), n_cpus = device_cpu_count();
+    if (options->cluster)
+        n_ranks = options->cluster->world.nodes[0].n_local;
     engine->threads_per_rank = options->threads_per_rank;
     if (engine->threads_per_rank == 0)
         engine->threads_per_rank = n_cpus / n_ranks > TEAM_THREADS_MAX ? TEAM_THREADS_MAX
@@ -374,6 +378,7 @@ static enum status plan_memory_use(struct opening *opening)
         .rows_max = engine->limits.rows_max,
         .logit_rows_max = engine->limits.logit_rows_max,
         .n_threads = engine->threads_per_rank,
+        .n_local = options->cluster ? options->cluster->world.nodes[0].n_local : 0,
         .max_num_seqs = options->max_num_seqs,
         .max_model_len = engine->max_model_len,
         .fit_model_len = options->max_model_len < 0,
@@ -385,6 +390,7 @@ static enum status plan_memory_use(struct opening *opening)
     // at most what the board will take: the pages are not counted yet
     struct board_shape shape = {
         .n_ranks = plan_world_size(engine->plan),
+        .n_arriving = plan_world_size(engine->plan),
         .limits = engine->limits,
         .kv_pages = KV_POOL_PAGES_MAX,
         .vocab_size = engine->config.vocab_size,
@@ -438,16 +444,6 @@ static enum status reserve_engine(struct opening *opening)
                        engine->kernels, &engine->sampler);
 }
 
-// As ranks find it, also those that start again after the program has changed its folder.
-static enum status whole_path(const char *path, char *out)
-{
-    char folder[FILE_PATH_MAX];
-    if (path[0] != '/' && path[0] != '\0' && getcwd(folder, sizeof folder))
-        return file_join(folder, path, out);
-    snprintf(out, FILE_PATH_MAX, "%s", path);
-    return OK;
-}
-
 static enum status start_engine_ranks(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -455,6 +451,7 @@ static enum status start_engine_ranks(struct opening *opening)
     struct crew_options *crew = &opening->crew;
     crew->shape = (struct board_shape){
         .n_ranks = plan_world_size(engine->plan),
+        .n_arriving = plan_world_size(engine->plan),
         .limits = engine->limits,
         .kv_pages = opening->budget.kv_pages,
         .host_pages = opening->budget.host_pages,
@@ -474,7 +471,8 @@ static enum status start_engine_ranks(struct opening *opening)
         .n_stages = engine->plan->n_stages,
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,
-        .confinement = options->confinement != 0,
+        // ranks that meet those of other nodes open sockets, and what a fabric's library needs
+        .confinement = options->confinement != 0 && !options->cluster,
         .core_dumps = options->core_dumps != 0,
         .kv_pages_first = engine->pages_wanted,
         .tp_plan_replaces = options->tp_plan_replace != NULL,
@@ -485,16 +483,18 @@ static enum status start_engine_ranks(struct opening *opening)
     char program[FILE_PATH_MAX];
     if (options->launcher) {
         TRY(own_program_find(program));
-        TRY(whole_path(program, crew->launcher));
+        TRY(file_whole_path(program, crew->launcher));
     }
     TRY(rank_program_find(options->rank_program, program));
-    TRY(whole_path(program, crew->program));
-    TRY(whole_path(engine->model, to_ranks->model));
-    TRY(whole_path(opening->tp_plan, to_ranks->tp_plan));
+    TRY(file_whole_path(program, crew->program));
+    TRY(file_whole_path(engine->model, to_ranks->model));
+    TRY(file_whole_path(opening->tp_plan, to_ranks->tp_plan));
     crew->deadline_seconds = options->collective_timeout;
     crew->step_timeout_seconds = options->step_timeout;
     crew->canary_seconds = options->canary_interval;
     engine->file_bytes = opening->budget.file_bytes;
+    if (options->cluster)
+        TRY(engine_open_nodes(engine, options->cluster, crew));
     return crew_new(crew, &engine->crew);
 }
 
@@ -571,6 +571,7 @@ void colrow_close(struct colrow_engine *engine)
     if (!engine)
         return;
     crew_stop(engine->crew);
+    engine_close_nodes(engine);
     engine_drop_requests(engine);
     poll_queue_fini(&engine->polled);
     scheduler_fini(&engine->scheduler);

@@ -130,7 +130,8 @@ bool engine_lose_crew(struct colrow_engine *engine)
     // of a step whose results are being taken the ranks are done
     if (engine->scheduler.n_under_way > engine->taking)
         engine_note_lost_steps(engine);
-    if (!loaded || recovery->restarts_max == 0 || is_enough(recovery)) {
+    if (!loaded || recovery->restarts_max == 0 || is_enough(recovery) ||
+        crew_is_hopeless(engine->crew)) {
         end_engine(engine);
         return false;
     }

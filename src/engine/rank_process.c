@@ -29,10 +29,11 @@
 // One process until the weights are there, which then is the keeper (comm/keeper.h) of those who
 // work with them, one after the other.
 struct rank {
-    int rank, n_ranks;      // of all stages
-    struct keeper *keeper;  // NULL in those
-    struct board board;     // in the keeper: while loading
-    struct board_rank *own; // our part of it
+    int rank, n_ranks;       // of all stages
+    int local_rank, n_local; // as this node counts
+    struct keeper *keeper;   // NULL in those
+    struct board board;      // in the keeper: while loading
+    struct board_rank *own;  // our part of it
     struct plan *plan;
     const struct kernels *kernels;
     struct model_weights *weights;
@@ -100,9 +101,9 @@ static enum status find_cpus(struct rank *rank)
     struct topology topology;
     TRY(topology_read(&topology));
     // bound only where each thread gets a core of its own; else the kernel may move them about
-    bool fits =
-        n_threads <= TEAM_THREADS_MAX && rank->n_ranks * n_threads <= topology.n_cores &&
-        topology_share(&topology, rank->rank, rank->n_ranks, n_threads, rank->cpus) == n_threads;
+    bool fits = n_threads <= TEAM_THREADS_MAX && rank->n_local * n_threads <= topology.n_cores &&
+                topology_share(&topology, rank->local_rank, rank->n_local, n_threads, rank->cpus) ==
+                    n_threads;
     rank->n_cpus = fits ? n_threads : 0;
     if (fits)
         topology_bind_memory(rank->cpus, n_threads);
@@ -144,6 +145,8 @@ static enum status load_rank(struct rank *rank)
     void *memory = keeper_board(rank->keeper, &bytes);
     rank->rank = keeper_rank(rank->keeper);
     rank->n_ranks = keeper_group_size(rank->keeper);
+    rank->local_rank = keeper_local_rank(rank->keeper);
+    rank->n_local = keeper_local_size(rank->keeper);
     keeper_mark(rank->keeper, "starting");
     TRY(board_attach(memory, bytes, rank->n_ranks, NULL, NULL, &rank->board));
     rank->own = &rank->board.ranks[rank->rank];

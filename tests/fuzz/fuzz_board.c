@@ -20,6 +20,7 @@ static struct board_shape shape_of(const uint8_t *data)
 {
     return (struct board_shape){
         .n_ranks = 1 + data[0] % 4,
+        .n_arriving = 1 + data[0] % 4,
         .limits = {.rows_max = 1 + data[1] % 32,
                    .sequences_max = 1 + data[2] % 8,
                    .logit_rows_max = 1 + data[3] % 8,

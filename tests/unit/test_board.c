@@ -8,6 +8,7 @@
 
 static const struct board_shape shape = {
     .n_ranks = 2,
+    .n_arriving = 2,
     .limits = {.rows_max = 8, .sequences_max = 2, .logit_rows_max = 2, .page_entries_max = 4},
     .kv_pages = 4,
     .vocab_size = 10,

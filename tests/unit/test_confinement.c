@@ -170,6 +170,16 @@ static void front_ends(void **state)
     expect(CONFINE_FRONT_END, take_memory, WORKS);
 }
 
+static void head_nodes(void **state)
+{
+    (void)state;
+    need_filters();
+    expect(CONFINE_HEAD_NODE, run_a_program, DIES);
+    expect(CONFINE_HEAD_NODE, make_a_process, DIES);
+    expect(CONFINE_HEAD_NODE, call_somebody, WORKS);
+    expect(CONFINE_HEAD_NODE, make_a_thread, WORKS);
+}
+
 static void keepers(void **state)
 {
     (void)state;
@@ -279,6 +289,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(front_ends),
+        cmocka_unit_test(head_nodes),
         cmocka_unit_test(keepers),
         cmocka_unit_test(ranks),
         cmocka_unit_test(threads_that_were_there_are_held_too),

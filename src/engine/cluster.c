@@ -1,0 +1,259 @@
+#include "engine/cluster.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/sha256.h"
+#include "engine/far_worker.h"
+#include "engine/rank_program.h"
+#include "hf/checkpoint.h"
+#include "hf/model_folder.h"
+
+enum { CONFIG_BYTES_MAX = 16 << 20 };
+
+int cluster_share(int n_ranks, int n_nodes, int node)
+{
+    assert(n_nodes > 0 && node >= 0 && node < n_nodes);
+    return n_ranks / n_nodes + (node < n_ranks % n_nodes);
+}
+
+static enum status append_sum(const char *folder, const char *name, char *out)
+{
+    char path[FILE_PATH_MAX], hex[2 * SHA256_BYTES + 1];
+    uint8_t sum[SHA256_BYTES];
+    struct sha256 sha;
+    struct bytes text;
+    bytes_init(&text);
+    TRY(file_join(folder, name, path));
+    enum status status = file_read(path, CONFIG_BYTES_MAX, &text);
+    if (status == OK) {
+        sha256_begin(&sha);
+        sha256_add(&sha, text.data, text.length);
+        sha256_end(&sha, sum);
+        for (int i = 0; i < SHA256_BYTES; i++)
+            snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+        size_t length = strlen(out);
+        snprintf(out + length, AGREEMENT_BYTES_MAX - length, "%s: sha256 %.16s\n", name, hex);
+    }
+    bytes_fini(&text);
+    return status;
+}
+
+enum status cluster_agreement(const struct colrow_options *options, char *out)
+{
+    char folder[FILE_PATH_MAX];
+    struct checkpoint *checkpoint;
+    *out = '\0';
+    TRY(model_folder_find(options->model, folder));
+    TRY(append_sum(folder, "config.json", out));
+    TRY(checkpoint_open(folder, &checkpoint));
+    size_t length = strlen(out);
+    snprintf(out + length, AGREEMENT_BYTES_MAX - length,
+             "weights: %d tensors of %" PRIu64 " bytes\ntensor-parallel-size: %d\n"
+             "pipeline-parallel-size: %d\n",
+             checkpoint->n_tensors, checkpoint->bytes, options->tensor_parallel_size,
+             options->pipeline_parallel_size);
+    checkpoint_close(checkpoint);
+    return OK;
+}
+
+// ---- meeting
+
+// From now on this node is the one that it turned out to be.
+static enum status meet(struct colrow_cluster *cluster, signal_check check, void *context)
+{
+    TRY(node_agent_start(&cluster->options, &cluster->agent));
+    TRY(node_agent_await(cluster->agent, cluster->join_timeout, check, context, &cluster->world));
+    cluster->options.node = cluster->world.node;
+    cluster->options.hosts = cluster->world.node == 0;
+    return node_channels_open(cluster->agent, &cluster->world, cluster->options.deadline_seconds,
+                              check, context, cluster->fds);
+}
+
+static void part_from_nodes(struct colrow_cluster *cluster)
+{
+    node_channels_close(cluster->fds);
+    node_agent_stop(cluster->agent);
+    cluster->agent = NULL;
+}
+
+static void copy_options(struct colrow_cluster *cluster, const struct rendezvous_options *options)
+{
+    cluster->options = *options;
+    snprintf(cluster->host, sizeof cluster->host, "%s", options->host);
+    snprintf(cluster->build, sizeof cluster->build, "%s", options->build);
+    snprintf(cluster->run, sizeof cluster->run, "%s", options->run);
+    snprintf(cluster->agreement, sizeof cluster->agreement, "%s", options->agreement);
+    cluster->options.host = cluster->host;
+    cluster->options.build = cluster->build;
+    cluster->options.run = cluster->run;
+    cluster->options.agreement = cluster->agreement;
+    if (options->key) {
+        cluster->key = *options->key;
+        cluster->options.key = &cluster->key;
+    }
+}
+
+enum status cluster_join(const struct rendezvous_options *options, double join_timeout,
+                         signal_check check, void *context, struct colrow_cluster **out)
+{
+    struct colrow_cluster *cluster;
+    TRY(memory_new(1, sizeof *cluster, "the other nodes", &cluster));
+    for (int i = 0; i < CLUSTER_NODES_MAX; i++)
+        cluster->fds[i] = -1;
+    copy_options(cluster, options);
+    cluster->join_timeout = join_timeout;
+    enum status status = meet(cluster, check, context);
+    if (status != OK)
+        cluster_leave(cluster);
+    else
+        *out = cluster;
+    return status;
+}
+
+void cluster_leave(struct colrow_cluster *cluster)
+{
+    if (!cluster)
+        return;
+    char sentence[STATUS_MESSAGE_MAX]; // what is said already stays so
+    snprintf(sentence, sizeof sentence, "%s", status_message());
+    enum status status = status_code();
+    atomic_store(&cluster->stop, true);
+    if (cluster->meets)
+        pthread_join(cluster->thread, NULL);
+    part_from_nodes(cluster);
+    free(cluster);
+    if (status != OK)
+        (void)fail(status, "%s", sentence);
+}
+
+// ---- meeting again, on node 0
+
+static enum status check_stop(void *context)
+{
+    struct colrow_cluster *cluster = context;
+    return atomic_load(&cluster->stop) ? fail(ERR_CANCELLED, "this node leaves") : OK;
+}
+
+static void *meet_again(void *context)
+{
+    struct colrow_cluster *cluster = context;
+    int before[CLUSTER_NODES_MAX], n_nodes = cluster->world.n_nodes;
+    for (int i = 0; i < n_nodes; i++)
+        before[i] = cluster->world.nodes[i].n_local;
+    part_from_nodes(cluster);
+    enum status status = meet(cluster, check_stop, cluster);
+    for (int i = 0; i < n_nodes && status == OK; i++)
+        if (cluster->world.nodes[i].n_local != before[i])
+            status = fail(ERR_GROUP, "node %d came back with %d ranks; it had %d", i,
+                          cluster->world.nodes[i].n_local, before[i]);
+    cluster->status = status;
+    if (status != OK)
+        snprintf(cluster->sentence, sizeof cluster->sentence, "%s", status_message());
+    atomic_store(&cluster->met, true);
+    return NULL;
+}
+
+enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met)
+{
+    *met = false;
+    if (!cluster->meets) {
+        sigset_t all, now;
+        atomic_store(&cluster->met, false);
+        sigfillset(&all); // handlers run on the owner's own thread
+        pthread_sigmask(SIG_BLOCK, &all, &now);
+        int error = pthread_create(&cluster->thread, NULL, meet_again, cluster);
+        pthread_sigmask(SIG_SETMASK, &now, NULL);
+        if (error)
+            return fail(ERR_MEMORY, "cannot start the thread that looks for lost nodes: %s",
+                        strerror(error));
+        cluster->meets = true;
+    }
+    if (!atomic_load(&cluster->met))
+        return OK;
+    pthread_join(cluster->thread, NULL);
+    cluster->meets = false;
+    if (cluster->status != OK)
+        return fail(ERR_GROUP, "%s", cluster->sentence);
+    *met = true;
+    return OK;
+}
+
+// ---- working for an engine elsewhere
+
+static enum status fill_worker(const struct colrow_options *options, struct crew_options *crew)
+{
+    char folder[FILE_PATH_MAX], program[FILE_PATH_MAX];
+    const char *plan = options->tp_plan_replace ? options->tp_plan_replace : options->tp_plan;
+    TRY(model_folder_find(options->model, folder));
+    TRY(file_whole_path(folder, crew->board.model));
+    if (plan && strcmp(plan, "auto") != 0)
+        TRY(file_whole_path(plan, crew->board.tp_plan));
+    crew->board.log_level = options->log_level;
+    if (options->launcher) {
+        TRY(own_program_find(program));
+        TRY(file_whole_path(program, crew->launcher));
+    }
+    TRY(rank_program_find(options->rank_program, program));
+    return file_whole_path(program, crew->program);
+}
+
+static void fill_place(const struct colrow_cluster *cluster, struct far_worker_options *worker)
+{
+    const struct cluster_world *world = &cluster->world;
+    worker->fd = cluster->fds[0];
+    worker->agent = cluster->agent;
+    worker->part.n_local = world->nodes[world->node].n_local;
+    worker->part.first_rank = world->nodes[world->node].first_rank;
+    worker->part.n_nodes = world->n_nodes;
+    worker->part.node = world->node;
+}
+
+// Works, and looks for the engine again when it is lost. `worker`: its options.
+static enum status work_while_met(struct colrow_cluster *cluster,
+                                  struct far_worker_options *options, signal_check check,
+                                  void *context)
+{
+    struct far_worker *worker;
+    TRY(far_worker_new(options, &worker));
+    enum status status;
+    for (;;) {
+        bool lost;
+        fill_place(cluster, options);
+        status = far_worker_run(worker, &lost);
+        if (!lost)
+            break;
+        log_warning("%s; looking for it again", status_message());
+        part_from_nodes(cluster);
+        status = meet(cluster, check, context);
+        if (status != OK)
+            break;
+    }
+    char sentence[STATUS_MESSAGE_MAX];
+    snprintf(sentence, sizeof sentence, "%s", status == OK ? "" : status_message());
+    far_worker_free(worker);
+    return status == OK ? OK : fail(status, "%s", sentence);
+}
+
+enum status cluster_work(struct colrow_cluster *cluster, const struct colrow_options *options,
+                         _Atomic int *state, signal_check check, void *context)
+{
+    struct far_worker_options *worker;
+    TRY(memory_new(1, sizeof *worker, "this node's ranks", &worker));
+    worker->state = state;
+    worker->check = check;
+    worker->context = context;
+    enum status status = fill_worker(options, &worker->crew);
+    if (status == OK)
+        status = work_while_met(cluster, worker, check, context);
+    free(worker);
+    return status;
+}

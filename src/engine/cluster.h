@@ -1,0 +1,56 @@
+// The nodes that an engine runs on, where it runs on several: found by their rendezvous, connected
+// to node 0, which has the engine. Every node has consecutive ranks. A node that is lost may come
+// back, as the same process or another one: then all meet again.
+#ifndef COLROW_ENGINE_CLUSTER_H
+#define COLROW_ENGINE_CLUSTER_H
+
+#include <colrow/colrow.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "comm/node_channel.h"
+
+struct colrow_cluster {
+    struct rendezvous_options options; // points into what follows
+    struct cluster_key key;
+    char host[256], build[CLUSTER_NAME_MAX], run[CLUSTER_NAME_MAX], agreement[AGREEMENT_BYTES_MAX];
+    double join_timeout;
+
+    struct node_agent *agent; // NULL: not met
+    struct cluster_world world;
+    int fds[CLUSTER_NODES_MAX]; // node_channel.h
+
+    // Meeting again, on a thread of its own.
+    pthread_t thread;
+    bool meets; // there is that thread
+    _Atomic bool met, stop;
+    enum status status;
+    char sentence[STATUS_MESSAGE_MAX];
+};
+
+// Ranks of node `node` where `n_ranks` are dealt to `n_nodes`: as evenly as can be, more on the
+// first ones.
+int cluster_share(int n_ranks, int n_nodes, int node);
+// What must be the same on all nodes, as the rendezvous wants it: lines "what: value\n" about the
+// model. `out`: AGREEMENT_BYTES_MAX bytes.
+enum status cluster_agreement(const struct colrow_options *options, char *out) STATUS_MUST_USE;
+
+// Finds the nodes and connects to them; `options` and what it points to are copied. Who is missing
+// is said meanwhile, for `join_timeout` seconds at most, 0: any time. `check` ends it early.
+enum status cluster_join(const struct rendezvous_options *options, double join_timeout,
+                         signal_check check, void *context,
+                         struct colrow_cluster **out) STATUS_MUST_USE;
+// Lets go of all; after colrow_close(). Accepts NULL.
+void cluster_leave(struct colrow_cluster *cluster);
+
+// Of node 0, whose far nodes are gone: never waits. `*met`: all nodes are there, and connected as
+// after cluster_join().
+enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met) STATUS_MUST_USE;
+
+// On a node other than 0: works for the engine until it lets go, as far_worker_run(), and looks for
+// it again when it is lost. Of `options` counts what is about this machine. `state`: enum
+// far_worker_state, may be NULL.
+enum status cluster_work(struct colrow_cluster *cluster, const struct colrow_options *options,
+                         _Atomic int *state, signal_check check, void *context) STATUS_MUST_USE;
+
+#endif

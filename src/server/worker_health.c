@@ -1,0 +1,133 @@
+#include "server/worker_health.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "engine/far_worker.h"
+
+struct worker_health {
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_async_t end;
+    struct http_server *server;
+    const _Atomic int *state;
+};
+
+static const char *const conditions[] = {
+    [WORKER_WAITS] = "this node waits for the engine of node 0",
+    [WORKER_LOADS] = "this node's ranks are being loaded; try again later",
+    [WORKER_READY] = NULL,
+    [WORKER_RESTARTS] = "this node's ranks are being started again; try again later",
+};
+
+// ?live: as the server of node 0 answers it (serve_health.c): nothing is wrong with who loads.
+static void answer_health(struct http_exchange *exchange, void *owner)
+{
+    const struct worker_health *health = owner;
+    struct http_text query = http_exchange_request(exchange)->query;
+    bool live = query.length >= 4 && memmem(query.data, query.length, "live", 4) != NULL;
+    // relaxed: a number on its own
+    const char *why = conditions[atomic_load_explicit(health->state, memory_order_relaxed)];
+    if (!why || live)
+        http_answer(exchange, 200, NULL, NULL, 0);
+    else
+        http_answer_error(exchange, 503, NULL, NULL, "%s", why);
+}
+
+static void answer_else(struct http_exchange *exchange, void *owner)
+{
+    (void)owner;
+    http_answer_error(exchange, 404, NULL, NULL,
+                      "this node works for node 0, which answers requests; here is only /health");
+}
+
+static void close_all(uv_async_t *async)
+{
+    struct worker_health *health = async->data;
+    http_server_close(health->server);
+    uv_close((uv_handle_t *)async, NULL);
+}
+
+static void *answer_watchers(void *context)
+{
+    struct worker_health *health = context;
+    uv_run(&health->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static enum status add_routes(struct worker_health *health)
+{
+    static const char *const paths[] = {"/health", "/ping"};
+    for (int i = 0; i < 2; i++)
+        TRY(http_server_route(health->server, HTTP_METHOD_GET, paths[i], HTTP_ROUTE_ALWAYS,
+                              answer_health, health));
+    return http_server_route(health->server, HTTP_METHOD_POST, "/v1/{tail}", 0, answer_else,
+                             health);
+}
+
+static enum status start_answering(struct worker_health *health)
+{
+    sigset_t all, before;
+    sigfillset(&all); // signals are for the thread that works
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&health->thread, NULL, answer_watchers, health);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error ? fail(ERR_MEMORY, "cannot start the thread that answers /health: %s",
+                        strerror(error))
+                 : OK;
+}
+
+static void free_worker_health(struct worker_health *health)
+{
+    uv_run(&health->loop, UV_RUN_DEFAULT); // what is closed leaves the loop
+    http_server_free(health->server);
+    uv_loop_close(&health->loop);
+    free(health);
+}
+
+enum status worker_health_start(const struct http_options *options, const _Atomic int *state,
+                                struct worker_health **out)
+{
+    struct worker_health *health;
+    TRY(memory_new(1, sizeof *health, "the answers to /health", &health));
+    health->state = state;
+    if (uv_loop_init(&health->loop)) {
+        free(health);
+        return fail(ERR_MEMORY, "there is no memory for the answers to /health");
+    }
+    uv_async_init(&health->loop, &health->end, close_all);
+    health->end.data = health;
+    enum status status = http_server_new(options, &health->loop, &health->server);
+    if (status == OK)
+        status = add_routes(health);
+    if (status == OK)
+        status = http_server_listen(health->server);
+    if (status == OK)
+        log_info("health of this node at %s/health", http_server_address(health->server));
+    if (status == OK)
+        status = start_answering(health);
+    if (status == OK) {
+        *out = health;
+        return OK;
+    }
+    if (health->server)
+        http_server_close(health->server);
+    uv_close((uv_handle_t *)&health->end, NULL);
+    free_worker_health(health);
+    return status;
+}
+
+void worker_health_stop(struct worker_health *health)
+{
+    if (!health)
+        return;
+    uv_async_send(&health->end);
+    pthread_join(health->thread, NULL);
+    free_worker_health(health);
+}
