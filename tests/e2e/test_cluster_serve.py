@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -17,38 +18,59 @@ from support import COLROW, DEMO, SANITIZE, check, finish, patience, skip
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
     skip("models/demo is not here")
 NODES = 3
-DEADLINE = 2  # --node-timeout
+DEADLINE = min(10, max(2, round(patience(2))))  # --node-timeout
 network = Network(NODES)
 FLAGS = ["--kv-cache-memory", "64MB", "--node-timeout", str(DEADLINE), "--core-dumps"]
 PROMPTS = ["Tensor parallelism", "The ranks of a group", "A step is"]
 
 
+# Asks within a node: method by body, answers its status and text.
+ASK = """
+import sys, urllib.error, urllib.request
+request = urllib.request.Request("http://127.0.0.1:8000" + sys.argv[1], sys.argv[3].encode() if sys.argv[3] else None, {"Content-Type": "application/json"})
+try:
+    with urllib.request.urlopen(request, timeout=float(sys.argv[2])) as answer:
+        status, text = answer.status, answer.read().decode()
+except urllib.error.HTTPError as error:
+    status, text = error.code, error.read().decode()
+except OSError as error:
+    status, text = 0, str(error)
+print(status)
+print(text)
+"""
+
+
+def answer_of(process):
+    out, _ = process.communicate()
+    status, _, text = out.partition("\n")
+    return int(status or 0), text.rstrip("\n")
+
+
 class Node:
     """One node's `colrow serve`; all nodes have the same flags but for --node-rank."""
 
-    def __init__(self, node, n_nodes, flags, model=DEMO):
+    def __init__(self, node, n_nodes, flags, model=DEMO, environment=None):
         self.node = node
         self.log = tempfile.TemporaryFile("w+")
         command = network.command(node, COLROW, "serve", model, *FLAGS, "--port", "8000", *flags)
-        if n_nodes > 1:
+        if n_nodes > 1 and not environment:
             command += ["--nnodes", str(n_nodes), "--node-rank", str(node), "--master-addr", network.address(0)]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
 
     def text(self):
         return os.pread(self.log.fileno(), 1 << 20, 0).decode(errors="replace")
 
-    def curl(self, path, body=None, seconds=60):
+    def asking(self, path, body=None, seconds=60):
+        command = network.command(self.node, sys.executable, "-c", ASK, path, patience(seconds), json.dumps(body) if body else "")
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, path, body=None, seconds=60):
         """(status, text); status 0: nobody answers."""
-        command = network.command(self.node, "curl", "-s", "-m", str(patience(seconds)), "-w", "\n%{http_code}", "http://127.0.0.1:8000" + path)
-        if body is not None:
-            command += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
-        out = subprocess.run(command, capture_output=True, text=True).stdout
-        text, _, status = out.rpartition("\n")
-        return int(status or 0), text
+        return answer_of(self.asking(path, body, seconds))
 
     def await_health(self, seconds=60):
         end = time.monotonic() + patience(seconds)
-        while self.curl("/health", seconds=5)[0] != 200:
+        while self.ask("/health", seconds=5)[0] != 200:
             if time.monotonic() > end or self.process.poll() is not None:
                 check(False, f"node {self.node} does not get ready: {self.text()}")
                 return False
@@ -100,7 +122,7 @@ def answers(node):
     found = []
     for prompt in PROMPTS:
         for other in ({}, {"temperature": 0.9, "seed": 7}, {"prompt_logprobs": 1}):
-            status, text = node.curl("/v1/completions", completion(prompt, 24, **other))
+            status, text = node.ask("/v1/completions", completion(prompt, 24, **other))
             check(status == 200, f"a completion: {status} {text}")
             found.append(json.loads(text)["choices"] if status == 200 else text)
     return json.dumps(found, sort_keys=True)
@@ -108,17 +130,15 @@ def answers(node):
 
 def long_answer(node):
     """Begins it; the result is taken later."""
-    body = json.dumps(completion(PROMPTS[0], 400))
-    command = network.command(node.node, "curl", "-s", "-m", str(patience(120)), "http://127.0.0.1:8000/v1/completions", "-H", "Content-Type: application/json", "-d", body)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return node.asking("/v1/completions", completion(PROMPTS[0], 400), seconds=120)
 
 
 def choices_of(process):
-    out, _ = process.communicate()
+    status, text = answer_of(process)
     try:
-        return hashlib.sha256(json.dumps(json.loads(out)["choices"], sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(json.loads(text)["choices"], sort_keys=True).encode()).hexdigest()
     except (ValueError, KeyError):
-        return f"no answer: {out[:300]}"
+        return f"no answer: {status} {text[:300]}"
 
 
 def ranks_of(node):
@@ -226,6 +246,24 @@ def another_model():
             check(status not in (0, None) and "config.json" in node.text(), f"another model: node {node.node} left with {status}: {node.text()}")
 
 
+def as_leaderworkerset_starts_it():
+    """deploy/kubernetes: one command for leader and worker, who they are stands in their environment."""
+    nodes = []
+    for i in (1, 0):
+        environment = {"LWS_LEADER_ADDRESS": network.address(0), "LWS_GROUP_SIZE": "2", "LWS_WORKER_INDEX": str(i)}
+        nodes.insert(0, Node(i, 2, ["--tensor-parallel-size=2"], environment=environment))
+    for node in nodes:
+        node.await_health()
+    status, text = nodes[0].ask("/v1/completions", completion(PROMPTS[0], 8))
+    check(status == 200 and json.loads(text)["usage"]["completion_tokens"] == 8, f"a LeaderWorkerSet's answer: {status} {text}")
+    status, text = nodes[1].ask("/v1/completions", completion(PROMPTS[0], 8))
+    check(status == 404 and "node 0" in text, f"a worker that is asked for a completion: {status} {text}")
+    nodes[0].kill(signal.SIGTERM)
+    for node in nodes:
+        status = node.finish()
+        check(status == 0, f"LeaderWorkerSet: node {node.node} left with {status}: {node.text()}")
+
+
 def wrong_flags():
     for flags, sentence in ((["-tp", "1"], "every node needs a rank"), (["-tp", "2", "--headless"], "--headless is for nodes other than node 0")):
         node = Node(0, 2, flags)
@@ -239,6 +277,7 @@ print(f"the same bits: {time.monotonic() - began:.1f} s", flush=True)
 if not SANITIZE:  # deadlines of seconds
     no_request_is_lost(bits)
 a_node_never_comes_back()
+as_leaderworkerset_starts_it()
 another_model()
 wrong_flags()
 finish("serve on several nodes")
