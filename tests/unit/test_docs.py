@@ -14,7 +14,7 @@ COLUMNS_MAX = 120
 # Pages whose names are held to the code. CHANGELOG.md may name what is gone.
 PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "tools/README.md"]
 # Flags of other programs that the pages name.
-FOREIGN_FLAGS = set("--build --preset --target --test-dir --output-on-failure --prefix --cflags --libs --rerun-failed "
+FOREIGN_FLAGS = set("--build --preset --target --test-dir --output-on-failure --prefix --cflags --libs --rerun-failed --from-file "
                     "--args --ff-only --help --version --man --markdown --bash --zsh --fish --swap-space --rpc --port "
                     "--max-restarts --map-by".split())
 # What readers of CONTRIBUTING.md make in their first hour.
