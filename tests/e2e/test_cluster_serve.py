@@ -17,7 +17,7 @@ from support import COLROW, DEMO, SANITIZE, check, finish, patience, skip
 
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
     skip("models/demo is not here")
-NODES = 3
+NODES = 4
 DEADLINE = min(10, max(2, round(patience(2))))  # --node-timeout
 network = Network(NODES)
 FLAGS = ["--kv-cache-memory", "64MB", "--node-timeout", str(DEADLINE), "--core-dumps"]
@@ -160,7 +160,7 @@ def the_same_bits():
     expected = answers(one.nodes[0])
     reference = choices_of(long_answer(one.nodes[0]))
     one.stop("one node")
-    for n_nodes, tp, pp in ((2, 2, 1), (2, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, 3), (3, 2, 3)):
+    for n_nodes, tp, pp in ((2, 2, 1), (2, 3, 1), (2, 4, 1), (2, 2, 2), (3, 1, 3), (4, 2, 4)):
         what = f"{n_nodes} nodes, TP {tp} x PP {pp}"
         group = Group(n_nodes, "-tp", tp, "-pp", pp)
         for node in group.nodes[1:]:
