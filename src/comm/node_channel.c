@@ -64,7 +64,7 @@ static enum status wait_a_moment(int fd, short events, int64_t end_ns, signal_ch
 
 static enum status open_listener(const char *address, int *fd, uint32_t *port)
 {
-    struct sockaddr_storage own;
+    struct sockaddr_storage own = {0};
     socklen_t bytes = sizeof own;
     struct addrinfo *found,
         hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE};

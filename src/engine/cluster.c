@@ -38,7 +38,7 @@ static enum status append_sum(const char *folder, const char *name, char *out)
         sha256_begin(&sha);
         sha256_add(&sha, text.data, text.length);
         sha256_end(&sha, sum);
-        for (int i = 0; i < SHA256_BYTES; i++)
+        for (size_t i = 0; i < SHA256_BYTES; i++)
             snprintf(hex + 2 * i, 3, "%02x", sum[i]);
         size_t length = strlen(out);
         snprintf(out + length, AGREEMENT_BYTES_MAX - length, "%s: sha256 %.16s\n", name, hex);

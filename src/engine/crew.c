@@ -334,6 +334,7 @@ static bool old_ranks_gone(struct crew *crew)
 static enum status seek_nodes(struct crew *crew)
 {
     bool found;
+    assert(crew->options.find_nodes);
     crew->hopeless = true; // unless it goes well
     TRY(crew->options.find_nodes(crew->options.nodes_context, &crew->options.agent,
                                  &crew->options.far, &found));

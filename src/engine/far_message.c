@@ -153,7 +153,7 @@ static bool read_sequences(struct far_cursor *cursor, const struct step_limits *
 {
     int64_t n_pages = 0, groups = limits->kv_groups > 0 ? limits->kv_groups : 1;
     for (int32_t i = 0; i < n; i++) {
-        struct far_sequence head;
+        struct far_sequence head = {0};
         if (!take_array(cursor, &head, 1, sizeof head) || head.n_pages < 1 ||
             head.n_pages * groups > limits->page_entries_max - n_pages ||
             !take_array(cursor, room->pages + n_pages, head.n_pages * groups, sizeof(int32_t)))

@@ -140,13 +140,16 @@ static enum status panel_format(const struct walk *w, const struct slot_part *pa
     if (w->plan->compute != COMPUTE_F32)
         return OK;
     enum element_type first = ELEMENT_NONE, type = ELEMENT_NONE;
-    for (int i = 0; i < n_parts; i++)
-        for (int number = 0; number < parts[i].parameter->n_tensors; number++) {
-            TRY(stored_type(w, stored_parameter(w, parts[i].parameter), number, &type));
+    for (int i = 0; i < n_parts; i++) {
+        const struct plan_parameter *parameter = parts[i].parameter;
+        assert(parameter);
+        for (int number = 0; number < parameter->n_tensors; number++) {
+            TRY(stored_type(w, stored_parameter(w, parameter), number, &type));
             if ((i || number) && type != first)
                 return OK;
             first = type;
         }
+    }
     *out = first == ELEMENT_BF16 ? PANELS_BF16 : first == ELEMENT_F16 ? PANELS_F16 : PANELS_F32;
     return OK;
 }
