@@ -64,8 +64,13 @@ static enum status wait_a_moment(int fd, short events, int64_t end_ns, signal_ch
 
 static enum status open_listener(const char *address, int *fd, uint32_t *port)
 {
-    struct sockaddr_storage own = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } own;
     socklen_t bytes = sizeof own;
+    memset(&own, 0, sizeof own);
     struct addrinfo *found,
         hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
     int error = getaddrinfo(address[0] ? address : NULL, "0", &hints, &found);
@@ -74,12 +79,11 @@ static enum status open_listener(const char *address, int *fd, uint32_t *port)
                     gai_strerror(error));
     *fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool good = *fd >= 0 && bind(*fd, found->ai_addr, found->ai_addrlen) == 0 &&
-                listen(*fd, CLUSTER_NODES_MAX) == 0 && getsockname(*fd, (void *)&own, &bytes) == 0;
+                listen(*fd, CLUSTER_NODES_MAX) == 0 && getsockname(*fd, &own.any, &bytes) == 0;
     freeaddrinfo(found);
     if (!good)
         return fail_errno("listen for the other nodes at", address);
-    *port = ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
-                                            : ((struct sockaddr_in *)&own)->sin_port);
+    *port = ntohs(own.any.sa_family == AF_INET6 ? own.six.sin6_port : own.four.sin_port);
     return OK;
 }
 
