@@ -1,7 +1,6 @@
 #include "comm/cluster_lookup.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/memory.h"
+#include "base/thread.h"
 
 // A name server may let us wait for long, so a thread asks: one of our own, not getaddrinfo_a()'s,
 // which no sanitizer knows. Who comes last, the thread or the one who asked, frees.
@@ -49,17 +49,12 @@ static void *run_lookup(void *context)
     return NULL;
 }
 
-static int start_thread_apart(struct lookup *lookup)
+static enum status start_thread_apart(struct lookup *lookup)
 {
-    sigset_t all, before;
     pthread_t thread;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&thread, NULL, run_lookup, lookup);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!error)
-        pthread_detach(thread);
-    return error;
+    TRY(thread_start(&thread, run_lookup, lookup, "looks up a name"));
+    pthread_detach(thread);
+    return OK;
 }
 
 enum status lookup_begin(const char *host, int port, struct lookup **out)
@@ -72,7 +67,7 @@ enum status lookup_begin(const char *host, int port, struct lookup **out)
         ask_for_addresses(lookup, AI_NUMERICHOST); // an address is known at once
         if (!lookup->error)
             atomic_init(&lookup->state, LOOKUP_KNOWS);
-        else if (start_thread_apart(lookup))
+        else if (start_thread_apart(lookup) != OK)
             status = fail(ERR_MEMORY, "cannot start a thread to look up %s", host);
     }
     if (status == OK)

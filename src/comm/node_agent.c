@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "comm/address_book.h"
 #include "comm/rendezvous_parts.h"
 
@@ -159,18 +159,6 @@ static void wake(struct node_agent *agent)
     (void)!write(agent->wake_fd, &one, sizeof one);
 }
 
-static enum status start_agent_thread(struct node_agent *agent)
-{
-    sigset_t all, before;
-    sigfillset(&all); // handlers run on the owner's own thread
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&agent->thread, NULL, run_agent, agent);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? fail(ERR_MEMORY, "cannot start the thread that talks to the other nodes: %s",
-                        strerror(error))
-                 : OK;
-}
-
 enum status node_agent_start(const struct rendezvous_options *options, struct node_agent **out)
 {
     struct node_agent *agent;
@@ -183,7 +171,7 @@ enum status node_agent_start(const struct rendezvous_options *options, struct no
     if (status == OK)
         status = rendezvous_open(options, &agent->rendezvous);
     if (status == OK)
-        status = start_agent_thread(agent);
+        status = thread_start(&agent->thread, run_agent, agent, "talks to the other nodes");
     if (status == OK) {
         *out = agent;
         return OK;

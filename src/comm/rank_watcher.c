@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/thread.h"
 #include "comm/process_handle.h"
 #include "comm/reduction_tree.h"
 
@@ -84,20 +85,6 @@ static void *run_watcher(void *context)
     return NULL;
 }
 
-static enum status start_thread(struct rank_watcher *watcher)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    // The program's signal handlers run on its own threads. (And a write to a closed stderr is an
-    // error, not SIGPIPE.)
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&watcher->thread, NULL, run_watcher, watcher);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? fail(ERR_MEMORY, "cannot start the thread that watches the group's owner: %s",
-                        strerror(error))
-                 : OK;
-}
-
 static bool owner_gone_already(const struct rank_watcher *watcher)
 {
     pid_t owner = watcher->segment->header->owner_pid;
@@ -135,7 +122,7 @@ enum status rank_watcher_start(struct segment *segment, int local_rank, int life
     if (watcher->stop_fd < 0)
         status = fail_errno("create", "an event to stop the watcher with");
     if (status == OK)
-        status = start_thread(watcher);
+        status = thread_start(&watcher->thread, run_watcher, watcher, "watches the group's owner");
     if (status == OK) {
         *out = watcher;
         return OK;

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/sha256.h"
+#include "base/thread.h"
 #include "engine/far_worker.h"
 #include "engine/rank_program.h"
 #include "hf/checkpoint.h"
@@ -166,15 +166,8 @@ enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met)
 {
     *met = false;
     if (!cluster->meets) {
-        sigset_t all, now;
         atomic_store(&cluster->met, false);
-        sigfillset(&all); // handlers run on the owner's own thread
-        pthread_sigmask(SIG_BLOCK, &all, &now);
-        int error = pthread_create(&cluster->thread, NULL, meet_again, cluster);
-        pthread_sigmask(SIG_SETMASK, &now, NULL);
-        if (error)
-            return fail(ERR_MEMORY, "cannot start the thread that looks for lost nodes: %s",
-                        strerror(error));
+        TRY(thread_start(&cluster->thread, meet_again, cluster, "looks for lost nodes"));
         cluster->meets = true;
     }
     if (!atomic_load(&cluster->met))

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "engine/far_link.h"
 
 struct node {
@@ -288,18 +288,6 @@ static void *listen_to_nodes(void *context)
 
 // ---- opening and closing
 
-static enum status start_listening(struct far_nodes *far)
-{
-    sigset_t all, before;
-    sigfillset(&all); // handlers run on the owner's own thread
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&far->thread, NULL, listen_to_nodes, far);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? fail(ERR_MEMORY, "cannot start the thread that listens to the other nodes: %s",
-                        strerror(error))
-                 : OK;
-}
-
 static void free_far_nodes(struct far_nodes *far)
 {
     for (int i = 0; i < far->n_nodes; i++) {
@@ -325,7 +313,7 @@ static enum status reserve_nodes(struct far_nodes *far, const struct far_node *n
     for (int i = 0; i < far->n_nodes; i++)
         TRY(memory_new((size_t)nodes[i].n_local, sizeof *far->nodes[i].ranks, "the other nodes",
                        &far->nodes[i].ranks));
-    return start_listening(far);
+    return thread_start(&far->thread, listen_to_nodes, far, "listens to the other nodes");
 }
 
 enum status far_nodes_new(const struct far_node *nodes, int n_nodes,

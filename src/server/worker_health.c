@@ -1,7 +1,6 @@
 #include "server/worker_health.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "engine/far_worker.h"
 
 struct worker_health {
@@ -71,18 +71,6 @@ static enum status add_routes(struct worker_health *health)
                              health);
 }
 
-static enum status start_answering(struct worker_health *health)
-{
-    sigset_t all, before;
-    sigfillset(&all); // signals are for the thread that works
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int error = pthread_create(&health->thread, NULL, answer_watchers, health);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error ? fail(ERR_MEMORY, "cannot start the thread that answers /health: %s",
-                        strerror(error))
-                 : OK;
-}
-
 static void free_worker_health(struct worker_health *health)
 {
     uv_run(&health->loop, UV_RUN_DEFAULT); // what is closed leaves the loop
@@ -111,7 +99,7 @@ enum status worker_health_start(const struct http_options *options, const _Atomi
     if (status == OK)
         log_info("health of this node at %s/health", http_server_address(health->server));
     if (status == OK)
-        status = start_answering(health);
+        status = thread_start(&health->thread, answer_watchers, health, "answers /health");
     if (status == OK) {
         *out = health;
         return OK;
