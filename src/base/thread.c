@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <string.h>
 
-enum status thread_start(pthread_t *thread, void *(*run)(void *), void *context,
-                         const char *purpose)
+enum status quiet_thread_start(pthread_t *thread, void *(*run)(void *), void *context,
+                               const char *purpose)
 {
     sigset_t all, before;
     sigfillset(&all);

@@ -8,7 +8,7 @@
 
 // A thread that no signal reaches: the program's handlers run on its own threads, and a write to
 // what is closed is an error, not SIGPIPE. `purpose`: "talks to the other nodes", for the sentence.
-enum status thread_start(pthread_t *thread, void *(*run)(void *), void *context,
-                         const char *purpose) STATUS_MUST_USE;
+enum status quiet_thread_start(pthread_t *thread, void *(*run)(void *), void *context,
+                               const char *purpose) STATUS_MUST_USE;
 
 #endif

@@ -52,7 +52,7 @@ static void *run_lookup(void *context)
 static enum status start_thread_apart(struct lookup *lookup)
 {
     pthread_t thread;
-    TRY(thread_start(&thread, run_lookup, lookup, "looks up a name"));
+    TRY(quiet_thread_start(&thread, run_lookup, lookup, "looks up a name"));
     pthread_detach(thread);
     return OK;
 }

@@ -171,7 +171,7 @@ enum status node_agent_start(const struct rendezvous_options *options, struct no
     if (status == OK)
         status = rendezvous_open(options, &agent->rendezvous);
     if (status == OK)
-        status = thread_start(&agent->thread, run_agent, agent, "talks to the other nodes");
+        status = quiet_thread_start(&agent->thread, run_agent, agent, "talks to the other nodes");
     if (status == OK) {
         *out = agent;
         return OK;

@@ -122,7 +122,8 @@ enum status rank_watcher_start(struct segment *segment, int local_rank, int life
     if (watcher->stop_fd < 0)
         status = fail_errno("create", "an event to stop the watcher with");
     if (status == OK)
-        status = thread_start(&watcher->thread, run_watcher, watcher, "watches the group's owner");
+        status =
+            quiet_thread_start(&watcher->thread, run_watcher, watcher, "watches the group's owner");
     if (status == OK) {
         *out = watcher;
         return OK;

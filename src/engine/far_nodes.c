@@ -313,7 +313,7 @@ static enum status reserve_nodes(struct far_nodes *far, const struct far_node *n
     for (int i = 0; i < far->n_nodes; i++)
         TRY(memory_new((size_t)nodes[i].n_local, sizeof *far->nodes[i].ranks, "the other nodes",
                        &far->nodes[i].ranks));
-    return thread_start(&far->thread, listen_to_nodes, far, "listens to the other nodes");
+    return quiet_thread_start(&far->thread, listen_to_nodes, far, "listens to the other nodes");
 }
 
 enum status far_nodes_new(const struct far_node *nodes, int n_nodes,
