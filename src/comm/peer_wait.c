@@ -21,6 +21,17 @@ enum status(comm_break)(struct comm *comm, int culprit, const char *sentence)
                 verdict ? verdict->sentence : "the group was ended by another rank");
 }
 
+enum status comm_break_for_size(struct comm *comm, int from, size_t wanted, uint64_t found)
+{
+    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
+    flight_place(comm->flight, place);
+    snprintf(sentence, sizeof sentence,
+             "rank %d receives %zu bytes from rank %d, which sends %llu%s",
+             comm->first_rank + comm->rank, wanted, comm->first_rank + from,
+             (unsigned long long)found, place);
+    return comm_break(comm, -1, sentence);
+}
+
 struct rank_record *comm_rank_record(const struct comm *comm, int rank)
 {
     const struct segment *segment = &comm->membership->segment;

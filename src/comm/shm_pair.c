@@ -60,17 +60,6 @@ enum status shm_send(struct comm *comm, const void *data, size_t bytes, int to)
     return OK;
 }
 
-static enum status break_for_size(struct comm *comm, int from, size_t wanted, uint64_t found)
-{
-    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
-    flight_place(comm->flight, place);
-    snprintf(sentence, sizeof sentence,
-             "rank %d receives %zu bytes from rank %d, which sends %llu%s",
-             comm->first_rank + comm->rank, wanted, comm->first_rank + from,
-             (unsigned long long)found, place);
-    return comm_break(comm, -1, sentence);
-}
-
 static enum status break_for_piece(struct comm *comm, int from, uint32_t buffer)
 {
     char sentence[VERDICT_BYTES];
@@ -100,7 +89,7 @@ enum status shm_recv(struct comm *comm, void *data, size_t bytes, int from)
         uint64_t whole;
         memcpy(&whole, piece, sizeof whole);
         if (whole != bytes)
-            return break_for_size(comm, from, bytes, whole);
+            return comm_break_for_size(comm, from, bytes, whole);
         n = piece_data_bytes(bytes - offset);
         if (n)
             memcpy((char *)data + offset, piece + PIECE_HEAD_BYTES, n);

@@ -86,6 +86,9 @@ enum status comm_break(struct comm *comm, int culprit, const char *sentence);
 #define comm_break(comm, culprit, sentence) (comm_break(comm, culprit, sentence), ERR_GROUP)
 #endif
 
+// Of a receive of `wanted` bytes from one who sends another number.
+enum status comm_break_for_size(struct comm *comm, int from, size_t wanted, uint64_t found);
+
 // Until `word`, which rank `peer` of comm raises, reaches `value`. Ends early when the group
 // breaks, the peer is gone or late.
 enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t value, int peer);

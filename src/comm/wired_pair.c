@@ -55,17 +55,6 @@ enum status wired_send(struct comm *comm, const void *data, size_t bytes, int to
     return OK;
 }
 
-static enum status break_for_length(struct comm *comm, int from, size_t wanted, uint64_t found)
-{
-    char place[PLACE_BYTES], sentence[VERDICT_BYTES];
-    flight_place(comm->flight, place);
-    snprintf(sentence, sizeof sentence,
-             "rank %d receives %zu bytes from rank %d, which sends %llu%s",
-             comm->first_rank + comm->rank, wanted, comm->first_rank + from,
-             (unsigned long long)found, place);
-    return comm_break(comm, -1, sentence);
-}
-
 enum status wired_recv(struct comm *comm, void *data, size_t bytes, int from)
 {
     if (near_rank(comm, from) >= 0)
@@ -84,7 +73,7 @@ enum status wired_recv(struct comm *comm, void *data, size_t bytes, int from)
         return wire_await(comm, &head, PIECE_HEAD_BYTES + n);
     memcpy(&whole, first, sizeof whole);
     if (whole != bytes)
-        return break_for_length(comm, from, bytes, whole);
+        return comm_break_for_size(comm, from, bytes, whole);
     TRY(wire_await(comm, &head, PIECE_HEAD_BYTES + n));
     if (n)
         memcpy(data, first + PIECE_HEAD_BYTES, n);
