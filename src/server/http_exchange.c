@@ -21,6 +21,20 @@ struct http_text http_request_field(const struct http_request *request, const ch
     return (struct http_text){NULL, 0};
 }
 
+bool http_query_has(struct http_text query, const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t at = 0; at < query.length; at++) {
+        const char *item = query.data + at;
+        const char *end = memchr(item, '&', query.length - at);
+        size_t n = end ? (size_t)(end - item) : query.length - at;
+        if (n >= length && memcmp(item, name, length) == 0 && (n == length || item[length] == '='))
+            return true;
+        at += n;
+    }
+    return false;
+}
+
 bool http_request_is_json(const struct http_request *request)
 {
     struct http_text type = http_request_field(request, "Content-Type");

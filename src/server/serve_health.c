@@ -46,21 +46,6 @@ bool serve_is_loaded(const struct serve_server *server, struct http_exchange *ex
     return false;
 }
 
-// "live" and "a=1&live=1" ask for `live`.
-static bool query_has(struct http_text query, const char *name)
-{
-    size_t length = strlen(name);
-    for (size_t at = 0; at < query.length; at++) {
-        const char *item = query.data + at;
-        const char *end = memchr(item, '&', query.length - at);
-        size_t n = end ? (size_t)(end - item) : query.length - at;
-        if (n >= length && memcmp(item, name, length) == 0 && (n == length || item[length] == '='))
-            return true;
-        at += n;
-    }
-    return false;
-}
-
 // ?live: whether it makes sense to wait for this process. Who loads, restarts its ranks or lets
 // requests finish must not be killed for it.
 void serve_answer_health(struct http_exchange *exchange, void *owner)
@@ -69,7 +54,7 @@ void serve_answer_health(struct http_exchange *exchange, void *owner)
     struct http_text query = http_exchange_request(exchange)->query;
     char why[STATUS_MESSAGE_MAX];
     enum serve_condition condition = serve_condition(server, why, sizeof why);
-    bool live = query_has(query, "live") && !query_has(query, "ready");
+    bool live = http_query_has(query, "live") && !http_query_has(query, "ready");
     if (condition == SERVE_READY || (live && condition != SERVE_ENDS))
         http_answer(exchange, 200, NULL, NULL, 0);
     else

@@ -31,7 +31,7 @@ static void answer_health(struct http_exchange *exchange, void *owner)
 {
     const struct worker_health *health = owner;
     struct http_text query = http_exchange_request(exchange)->query;
-    bool live = query.length >= 4 && memmem(query.data, query.length, "live", 4) != NULL;
+    bool live = http_query_has(query, "live") && !http_query_has(query, "ready");
     // relaxed: a number on its own
     const char *why = conditions[atomic_load_explicit(health->state, memory_order_relaxed)];
     if (!why || live)
@@ -99,7 +99,7 @@ enum status worker_health_start(const struct http_options *options, const _Atomi
     if (status == OK)
         log_info("health of this node at %s/health", http_server_address(health->server));
     if (status == OK)
-        status = thread_start(&health->thread, answer_watchers, health, "answers /health");
+        status = quiet_thread_start(&health->thread, answer_watchers, health, "answers /health");
     if (status == OK) {
         *out = health;
         return OK;
