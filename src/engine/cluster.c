@@ -13,7 +13,7 @@
 #include "base/sha256.h"
 #include "base/thread.h"
 #include "engine/far_worker.h"
-#include "engine/rank_program.h"
+#include "engine/own_paths.h"
 #include "hf/checkpoint.h"
 #include "hf/model_folder.h"
 
@@ -167,7 +167,7 @@ enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met)
     *met = false;
     if (!cluster->meets) {
         atomic_store(&cluster->met, false);
-        TRY(thread_start(&cluster->thread, meet_again, cluster, "looks for lost nodes"));
+        TRY(quiet_thread_start(&cluster->thread, meet_again, cluster, "looks for lost nodes"));
         cluster->meets = true;
     }
     if (!atomic_load(&cluster->met))
@@ -184,19 +184,13 @@ enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met)
 
 static enum status fill_worker(const struct colrow_options *options, struct crew_options *crew)
 {
-    char folder[FILE_PATH_MAX], program[FILE_PATH_MAX];
-    const char *plan = options->tp_plan_replace ? options->tp_plan_replace : options->tp_plan;
+    char folder[FILE_PATH_MAX];
+    const char *plan = own_tp_plan(options);
+    if (plan && strlen(plan) >= FILE_PATH_MAX)
+        return fail(ERR_USAGE, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
     TRY(model_folder_find(options->model, folder));
-    TRY(file_whole_path(folder, crew->board.model));
-    if (plan && strcmp(plan, "auto") != 0)
-        TRY(file_whole_path(plan, crew->board.tp_plan));
     crew->board.log_level = options->log_level;
-    if (options->launcher) {
-        TRY(own_program_find(program));
-        TRY(file_whole_path(program, crew->launcher));
-    }
-    TRY(rank_program_find(options->rank_program, program));
-    return file_whole_path(program, crew->program);
+    return own_paths_fill(options, folder, plan ? plan : "", crew);
 }
 
 static void fill_place(const struct colrow_cluster *cluster, struct far_worker_options *worker)
@@ -204,10 +198,9 @@ static void fill_place(const struct colrow_cluster *cluster, struct far_worker_o
     const struct cluster_world *world = &cluster->world;
     worker->fd = cluster->fds[0];
     worker->agent = cluster->agent;
-    worker->part.n_local = world->nodes[world->node].n_local;
-    worker->part.first_rank = world->nodes[world->node].first_rank;
-    worker->part.n_nodes = world->n_nodes;
-    worker->part.node = world->node;
+    worker->part =
+        (struct world_part){world->nodes[world->node].n_local, world->size,
+                            world->nodes[world->node].first_rank, world->n_nodes, world->node};
 }
 
 // Works, and looks for the engine again when it is lost. `worker`: its options.

@@ -16,7 +16,7 @@
 #include "engine/engine.h"
 #include "engine/engine_nodes.h"
 #include "engine/kept_file.h"
-#include "engine/rank_program.h"
+#include "engine/own_paths.h"
 #include "engine/struct_size.h"
 #include "hf/checkpoint.h"
 #include "hf/model_folder.h"
@@ -109,17 +109,9 @@ static enum status resolve_policy(const struct colrow_options *o, struct colrow_
                 name);
 }
 
-// The file with the plan's rules; NULL: none.
-static const char *plan_path(const struct colrow_options *o)
-{
-    if (o->tp_plan_replace)
-        return o->tp_plan_replace;
-    return o->tp_plan && strcmp(o->tp_plan, "auto") != 0 ? o->tp_plan : NULL;
-}
-
 static enum status check_engine_options(const struct colrow_options *o)
 {
-    const char *plan = plan_path(o);
+    const char *plan = own_tp_plan(o);
     if (!o->model || !*o->model)
         return fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
     if (o->tp_plan && o->tp_plan_replace)
@@ -241,7 +233,7 @@ static enum status compile_engine_plan(struct opening *opening)
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
     struct tp_plan_rules rules;
-    const char *path = plan_path(options);
+    const char *path = own_tp_plan(options);
     bool has_rules = path != NULL;
     if (has_rules) {
         TRY(kept_file(path, TP_PLAN_BYTES_MAX, opening->tp_plan, &engine->tp_plan_fd));
@@ -480,15 +472,7 @@ static enum status start_engine_ranks(struct opening *opening)
     if (opening->layer_partition)
         snprintf(to_ranks->layer_partition, sizeof to_ranks->layer_partition, "%s",
                  opening->layer_partition);
-    char program[FILE_PATH_MAX];
-    if (options->launcher) {
-        TRY(own_program_find(program));
-        TRY(file_whole_path(program, crew->launcher));
-    }
-    TRY(rank_program_find(options->rank_program, program));
-    TRY(file_whole_path(program, crew->program));
-    TRY(file_whole_path(engine->model, to_ranks->model));
-    TRY(file_whole_path(opening->tp_plan, to_ranks->tp_plan));
+    TRY(own_paths_fill(options, engine->model, opening->tp_plan, crew));
     crew->deadline_seconds = options->collective_timeout;
     crew->step_timeout_seconds = options->step_timeout;
     crew->canary_seconds = options->canary_interval;

@@ -86,7 +86,7 @@ static void find_rank(const struct far_worker *w, int local, int slot, struct fa
 
 static enum status append_ranks(struct far_worker *w, int slot)
 {
-    for (int r = 0; r < w->options->part.n_local; r++) {
+    for (int r = 0; r < w->options->part.n_ranks; r++) {
         struct far_rank rank;
         find_rank(w, r, slot, &rank);
         TRY(bytes_append(&w->link.out, &rank, sizeof rank));
@@ -176,8 +176,8 @@ static bool start_is_good(const struct far_worker *w, const struct far_start *st
     const struct board_shape *shape = &start->shape;
     const struct step_limits *limits = &shape->limits;
     size_t bytes;
-    return shape->n_ranks >= w->options->part.first_rank + w->options->part.n_local &&
-           limits->rows_max > 0 && limits->sequences_max > 0 && limits->logit_rows_max > 0 &&
+    return shape->n_ranks == w->options->part.world_size && limits->rows_max > 0 &&
+           limits->sequences_max > 0 && limits->logit_rows_max > 0 &&
            limits->page_entries_max > 0 && limits->copies_max >= 0 && limits->kv_groups >= 0 &&
            limits->kv_groups <= KV_GROUPS_LIMIT && shape->vocab_size > 0 && shape->kv_pages > 0 &&
            shape->n_slots >= 0 && shape->n_slots <= STEPS_UNDER_WAY_MAX && start->best_begin >= 0 &&
@@ -206,7 +206,7 @@ static enum status open_crew(struct far_worker *w)
         TRY(memory_new((size_t)w->start.shape.limits.logit_rows_max, 1, "steps of another node",
                        &w->steps[i].logit_full));
     crew.shape = w->start.shape;
-    crew.shape.n_arriving = w->options->part.n_local;
+    crew.shape.n_arriving = w->options->part.n_ranks;
     crew.board = w->start.options;
     memcpy(crew.board.model, own.model, sizeof own.model);
     memcpy(crew.board.tp_plan, own.tp_plan, sizeof own.tp_plan);
@@ -214,9 +214,7 @@ static enum status open_crew(struct far_worker *w)
     crew.deadline_seconds = w->start.deadline_seconds;
     crew.canary_seconds = 0; // the engine's to do
     crew.crowded = w->start.crowded != 0;
-    crew.part = (struct world_part){w->options->part.n_local, w->start.shape.n_ranks,
-                                    w->options->part.first_rank, w->options->part.n_nodes,
-                                    w->options->part.node};
+    crew.part = w->options->part;
     crew.agent = w->options->agent;
     crew.far = NULL;
     w->link.payload_max = far_payload_max(&crew.shape);
@@ -442,7 +440,7 @@ static void break_for_loss(struct far_worker *w)
 enum status far_worker_run(struct far_worker *w, bool *lost)
 {
     const struct far_worker_options *options = w->options;
-    assert(options->part.n_local > 0 && options->part.first_rank > 0);
+    assert(options->part.n_ranks > 0 && options->part.first_rank > 0);
     *lost = false;
     far_link_init(&w->link, options->fd,
                   w->crew ? far_payload_max(&w->start.shape) : START_BYTES_MAX);

@@ -18,9 +18,7 @@ enum far_worker_state { WORKER_WAITS, WORKER_LOADS, WORKER_READY, WORKER_RESTART
 struct far_worker_options {
     int fd;                   // the connection to the engine; borrowed
     struct node_agent *agent; // borrowed; NULL: somebody else carries addresses (tests)
-    struct group_part_options {
-        int n_local, first_rank, n_nodes, node;
-    } part;
+    struct world_part part;   // of the world, this node's
     // Of this node: program, launcher; board.model, tp_plan. The rest is what the engine says.
     struct crew_options crew;
     _Atomic int *state; // enum far_worker_state, kept up to date; may be NULL
