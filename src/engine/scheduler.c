@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "engine/scheduler_layout.h"
 #include "engine/scheduler_pages.h"
 
 int scheduler_steps_max(const struct scheduler *s)
@@ -468,55 +469,6 @@ static void start_waiting(struct scheduler *s, struct room *room)
     }
 }
 
-static void add_logit_row(struct scheduler *s, int32_t row, bool full)
-{
-    s->logit_rows[s->step.n_logits] = row;
-    s->logit_full[s->step.n_logits++] = full;
-}
-
-static void add_logits(struct scheduler *s, struct step_member *member, int64_t position,
-                       int32_t first_row)
-{
-    struct step_logits *logits = &member->logits;
-    logits->first = s->step.n_logits;
-    for (int32_t at = logits->prompt_begin; at < logits->prompt_end; at++)
-        add_logit_row(s, first_row + at - (int32_t)position, true);
-    if (s->step.n_logits - logits->first < logits->n)
-        add_logit_row(s, first_row + member->n_tokens - 1, logits->full);
-    assert(s->step.n_logits - logits->first == logits->n);
-}
-
-// Writes the members down as rows of the batch.
-static void lay_out(struct scheduler *s, struct step_under_way *step)
-{
-    int32_t row = 0;
-    for (int32_t i = 0; i < s->step.n_sequences; i++) {
-        struct step_member *member = &s->members[i];
-        const struct sequence *sequence = member->sequence;
-        // the last of its tokens that are under way
-        int32_t end = sequence->n_computed + sequence->step_tokens,
-                position = end - member->n_tokens;
-        s->sequences[i] = (struct step_sequence){
-            .first_row = row,
-            .n_tokens = member->n_tokens,
-            .position = position,
-            .is_long = sequence->is_long,
-            .pages = sequence->pages,
-            .n_pages = (int32_t)kv_pages_for(end),
-            .pages_stride = sequence->pages_max,
-        };
-        memcpy(s->tokens + row, sequence->tokens + position,
-               (size_t)member->n_tokens * sizeof *s->tokens);
-        add_logits(s, member, position, row);
-        row += member->n_tokens;
-        step->n_prefill_rows +=
-            member->n_tokens > 1 || position < sequence->n_prompt ? member->n_tokens : 0;
-    }
-    s->step.n_rows = step->n_rows = row;
-    step->n_members = s->step.n_sequences;
-    assert(row <= s->limits.rows_max && s->step.n_logits <= s->limits.logit_rows_max);
-}
-
 // Copies that taking and finding pages has asked for.
 static void add_copies(struct scheduler *s, uint64_t loads_before)
 {
@@ -572,7 +524,7 @@ int32_t scheduler_plan(struct scheduler *s)
     start_long_over(s);
     fill_step(s);
     make_progress(s);
-    lay_out(s, step);
+    scheduler_lay_out(s, step);
     if (s->cache)
         add_copies(s, loads);
     assert(s->step.n_rows > 0 || s->step.n_copies == 0);
