@@ -20,7 +20,7 @@ struct plan_command {
     struct checkpoint *checkpoint; // NULL when the folder has a config only
 };
 
-// show_plan.c: "7", or "0-6"
+// show_ranges.c: "7", or "0-6"
 void show_range(struct range r, char *out, size_t bytes);
 json_t *range_json(struct range r);
 // The rows of a rank in a tensor that is fused by head: the next run of them. Begins with {0, 0};
@@ -30,6 +30,8 @@ bool next_rows(const struct plan_parameter *p, int rank, struct range *run);
 json_t *row_ranges_json(const struct plan_parameter *p, int rank);
 // "[4096, 1024]", of a vector "[4096]"
 void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes);
+// The rank's rows of a tensor, of all its fused parts.
+int rows_of_parts(const struct plan_parameter *p, int rank);
 // The bytes of a rank's part in the checkpoint.
 int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank);
 

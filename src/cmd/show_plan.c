@@ -90,22 +90,6 @@ static enum status prepare(struct plan_command *c)
     return choose_compute(c);
 }
 
-void show_range(struct range r, char *out, size_t bytes)
-{
-    snprintf(out, bytes, r.end - r.begin == 1 ? "%d" : "%d-%d", r.begin, r.end - 1);
-}
-
-json_t *range_json(struct range r)
-{
-    return json_pack("[i, i]", r.begin, r.end);
-}
-
-void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes)
-{
-    snprintf(out, bytes, p->columns > 1 ? "[%lld, %lld]" : "[%lld]", (long long)p->rows,
-             (long long)p->columns);
-}
-
 // Layers of one kind look alike: their parameters share the ranges, and are shown once.
 static bool looks_like_earlier(const struct plan *plan, int at)
 {
@@ -113,40 +97,6 @@ static bool looks_like_earlier(const struct plan *plan, int at)
         if (plan->parameters[i].rank_rows == plan->parameters[at].rank_rows)
             return true;
     return false;
-}
-
-// The rank's rows of a tensor, of all its fused parts.
-static int rows_of_parts(const struct plan_parameter *p, int rank)
-{
-    int rows = 0;
-    for (int i = 0; i < p->n_parts; i++) {
-        struct range part = p->rank_rows[rank * p->n_parts + i];
-        rows += part.end - part.begin;
-    }
-    return rows;
-}
-
-bool next_rows(const struct plan_parameter *p, int rank, struct range *run)
-{
-    int32_t rows = (int32_t)p->rows, begin = run->end;
-    while (begin < rows && !plan_has_row(p, rank, begin))
-        begin++;
-    *run = (struct range){begin, begin};
-    while (run->end < rows && plan_has_row(p, rank, run->end))
-        run->end++;
-    return run->end > begin;
-}
-
-json_t *row_ranges_json(const struct plan_parameter *p, int rank)
-{
-    json_t *list = json_array();
-    struct range run = {0, 0};
-    if (p->head_rows)
-        while (next_rows(p, rank, &run))
-            json_array_append_new(list, range_json(run));
-    for (int i = 0; i < p->n_parts && !p->head_rows; i++)
-        json_array_append_new(list, range_json(p->rank_rows[rank * p->n_parts + i]));
-    return list;
 }
 
 static json_t *rows_json(const struct plan_parameter *p, int rank)
@@ -367,14 +317,6 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     output_print("total  weights %s  KV %s/token  sent %s/token\n", show_bytes((double)weights),
                  show_bytes((double)kv), show_bytes((double)sent));
     return OK;
-}
-
-int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank)
-{
-    struct range columns = p->rank_columns[rank];
-    size_t element =
-        p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
-    return (int64_t)rows_of_parts(p, rank) * (columns.end - columns.begin) * (int64_t)element;
 }
 
 static json_t *parameter_json(const struct plan *plan, const struct plan_parameter *p)

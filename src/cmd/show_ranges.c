@@ -1,0 +1,61 @@
+// What a rank holds of a parameter, as `colrow plan` shows it.
+#include <stdio.h>
+
+#include "cmd/plan_command.h"
+
+void show_range(struct range r, char *out, size_t bytes)
+{
+    snprintf(out, bytes, r.end - r.begin == 1 ? "%d" : "%d-%d", r.begin, r.end - 1);
+}
+
+json_t *range_json(struct range r)
+{
+    return json_pack("[i, i]", r.begin, r.end);
+}
+
+void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes)
+{
+    snprintf(out, bytes, p->columns > 1 ? "[%lld, %lld]" : "[%lld]", (long long)p->rows,
+             (long long)p->columns);
+}
+
+bool next_rows(const struct plan_parameter *p, int rank, struct range *run)
+{
+    int32_t rows = (int32_t)p->rows, begin = run->end;
+    while (begin < rows && !plan_has_row(p, rank, begin))
+        begin++;
+    *run = (struct range){begin, begin};
+    while (run->end < rows && plan_has_row(p, rank, run->end))
+        run->end++;
+    return run->end > begin;
+}
+
+json_t *row_ranges_json(const struct plan_parameter *p, int rank)
+{
+    json_t *list = json_array();
+    struct range run = {0, 0};
+    if (p->head_rows)
+        while (next_rows(p, rank, &run))
+            json_array_append_new(list, range_json(run));
+    for (int i = 0; i < p->n_parts && !p->head_rows; i++)
+        json_array_append_new(list, range_json(p->rank_rows[rank * p->n_parts + i]));
+    return list;
+}
+
+int rows_of_parts(const struct plan_parameter *p, int rank)
+{
+    int rows = 0;
+    for (int i = 0; i < p->n_parts; i++) {
+        struct range part = p->rank_rows[rank * p->n_parts + i];
+        rows += part.end - part.begin;
+    }
+    return rows;
+}
+
+int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank)
+{
+    struct range columns = p->rank_columns[rank];
+    size_t element =
+        p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
+    return (int64_t)rows_of_parts(p, rank) * (columns.end - columns.begin) * (int64_t)element;
+}
