@@ -47,7 +47,7 @@ static enum status product_new(struct product_bench *b, enum panel_format format
                     (char *)b->weights + (size_t)i * b->copy_bytes);
     for (size_t i = 0; i < b->weight_bytes; i += 2) // small normal numbers in every format
         memcpy((char *)b->weights + i, "\x10\x3c", 2);
-    b->leaves = (struct leaf_plan){.n_leaves = 1, .n_nodes = 1, .leaf = {{0, shape->k, 0}}};
+    b->leaves = leaf_plan_whole(shape->k);
     return OK;
 }
 

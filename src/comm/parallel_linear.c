@@ -115,8 +115,7 @@ static void pack_panel(const struct product *p, size_t row, size_t n_rows, struc
 
 static void multiply_part(const struct product *p)
 {
-    struct leaf_plan leaves = {.n_leaves = 1, .n_nodes = 1};
-    leaves.leaf[0].k_end = (int32_t)p->even_k;
+    const struct leaf_plan leaves = leaf_plan_whole((int32_t)p->even_k);
     for (size_t row = 0; row < p->n; row += PANEL_WIDTH) {
         size_t n_rows = p->n - row < PANEL_WIDTH ? p->n - row : PANEL_WIDTH;
         struct panels w;

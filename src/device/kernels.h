@@ -34,6 +34,11 @@ struct leaf_plan {
         int merges;
     } leaf[LEAVES_MAX];
 };
+// All of an even k in one chain.
+static inline struct leaf_plan leaf_plan_whole(int32_t k)
+{
+    return (struct leaf_plan){.n_leaves = 1, .n_nodes = 1, .leaf = {{0, k, 0}}};
+}
 
 // What an MLP does to its projected rows (section 8), with the names that Transformers has for it
 // (ACT2FN; config.json's hidden_act, hidden_activation or activation_function).

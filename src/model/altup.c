@@ -16,13 +16,6 @@ float *stream_row(const struct model *m, int stream, size_t row)
            ((size_t)stream * rows_max + row) * (size_t)m->plan->config.hidden_size;
 }
 
-static struct leaf_plan whole_of(int32_t k)
-{
-    struct leaf_plan leaves = {.n_leaves = 1, .n_nodes = 1};
-    leaves.leaf[0].k_end = k;
-    return leaves;
-}
-
 // ---- the first and the last value ----
 
 // y, a projection of another stream, gets the root of the mean square that `first` has.
@@ -124,7 +117,7 @@ static void multiply_own_rows(const struct worker *w, const struct panels *panel
                               size_t out_stride)
 {
     const struct model *m = w->run->model;
-    const struct leaf_plan whole = whole_of(panels->k);
+    const struct leaf_plan whole = leaf_plan_whole(panels->k);
     const struct matmul product = {
         .w = panels,
         .leaves = &whole,

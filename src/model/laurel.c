@@ -24,8 +24,7 @@ void find_laurel(const struct worker *w, int layer, int sublayer)
         &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].laurel;
     const struct laurel_weights *weights = &m->weights.layers[layer][sublayer].laurel;
     const size_t hidden = (size_t)m->plan->config.hidden_size, stride = (size_t)weights->right.k;
-    struct leaf_plan whole = {.n_leaves = 1, .n_nodes = 1};
-    whole.leaf[0].k_end = weights->right.k;
+    const struct leaf_plan whole = leaf_plan_whole(weights->right.k);
     multiply(w, &(struct column_product){.input = sublayer_input(m, layer, sublayer),
                                          .panels = &weights->left,
                                          .out = m->scratch.outputs,

@@ -35,8 +35,7 @@ static enum status set_leaves(struct model *m)
 {
     const struct plan *plan = m->plan;
     TRY(arena_take(&m->arena, (size_t)plan->n_cuts, sizeof *m->leaves, &m->leaves));
-    m->whole = (struct leaf_plan){.n_leaves = 1, .n_nodes = 1};
-    m->whole.leaf[0].k_end = (plan->config.hidden_size + 1) / 2 * 2;
+    m->whole = leaf_plan_whole((plan->config.hidden_size + 1) / 2 * 2);
     for (int i = 0; i < plan->n_cuts; i++) {
         const struct cut *cut = &plan->cuts[i];
         leaves_of(&cut->tree, cut->leaf_bounds, cut->tree.n_ranks > 1 ? m->rank : 0, &m->leaves[i]);
