@@ -21,8 +21,7 @@ static bool launch_step(struct colrow_engine *engine, bool continuous)
     engine_grow_pool(engine);
     if (scheduler_plan(scheduler) == 0)
         return false;
-    int newest = (scheduler->oldest + scheduler->n_under_way - 1) % scheduler_steps_max(scheduler);
-    struct step_under_way *step = &scheduler->ring[newest];
+    struct step_under_way *step = scheduler_newest(scheduler);
     scheduler->step.capture = engine->capture;
     step->launch_ns = clock_ns();
     step->continuous = continuous;

@@ -103,6 +103,12 @@ static inline struct step_under_way *scheduler_oldest(struct scheduler *schedule
 {
     return &scheduler->ring[scheduler->oldest];
 }
+// Of those under way, the one planned last.
+static inline struct step_under_way *scheduler_newest(struct scheduler *scheduler)
+{
+    int newest = scheduler->oldest + scheduler->n_under_way - 1;
+    return &scheduler->ring[newest % scheduler_steps_max(scheduler)];
+}
 // The oldest step was executed: the member's tokens count as computed, its pages that are whole now
 // may be shared, and if it is in no further step it may be removed.
 void scheduler_member_done(struct scheduler *scheduler, const struct step_member *member);
