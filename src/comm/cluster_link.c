@@ -33,18 +33,22 @@ static bool set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
 
+bool cluster_socket_set_up(int fd, int deadline_ms)
+{
+    return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
+           set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES) &&
+           set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, deadline_ms);
+}
+
 enum status cluster_link_open(struct cluster_link *link, int fd, int deadline_ms)
 {
     cluster_link_close(link);
     int flags = fcntl(fd, F_GETFL);
     bool good = flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
-                fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
-                set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) &&
-                set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
-                set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS) &&
-                set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_SECONDS) &&
-                set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES) &&
-                set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, deadline_ms);
+                fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && cluster_socket_set_up(fd, deadline_ms);
     if (!good) {
         enum status status = fail_errno("set up", "a connection between nodes");
         close(fd);

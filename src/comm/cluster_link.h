@@ -20,6 +20,9 @@ struct cluster_link {
     char why[96];              // ... because
 };
 
+// Of any connection between nodes: without delay, with the kernel's own probes, which end one whose
+// bytes nobody takes for `deadline_ms`.
+bool cluster_socket_set_up(int fd, int deadline_ms);
 // Closed on exec, without delay, with the kernel's own probes, which end a connection whose bytes
 // nobody takes for `deadline_ms`. On failure `fd` is closed.
 enum status cluster_link_open(struct cluster_link *link, int fd, int deadline_ms) STATUS_MUST_USE;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "base/clock.h"
 #include "comm/cluster_key.h"
+#include "comm/cluster_link.h"
 
 enum { OPEN_SECONDS = 20, SLICE_MS = 50, GREETING_SECONDS = 2, WORD_MAGIC = 0x63726368 };
 
@@ -40,12 +40,9 @@ void node_channels_close(int fds[CLUSTER_NODES_MAX])
 
 static enum status set_up(int fd, double deadline_seconds)
 {
-    int on = 1, deadline_ms = (int)(deadline_seconds * 1000);
-    bool good =
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0 &&
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &deadline_ms, sizeof deadline_ms) == 0;
-    return good ? OK : fail_errno("set up", "a connection between nodes");
+    return cluster_socket_set_up(fd, (int)(deadline_seconds * 1000))
+               ? OK
+               : fail_errno("set up", "a connection between nodes");
 }
 
 static enum status wait_a_moment(int fd, short events, int64_t end_ns, signal_check check,
