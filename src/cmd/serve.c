@@ -127,13 +127,13 @@ static enum status join_nodes(struct serve *s)
             n_ranks, n_nodes);
     if (s->headless && s->plan.node == 0)
         return fail(ERR_USAGE, "--headless is for nodes other than node 0, which serves");
-    TRY(engine_flags_settle(&s->engine, s->options.model));
-    TRY(cluster_agreement(options, agreement));
     if (s->plan.node < 0)
         return fail(ERR_USAGE,
                     "%d nodes, but nothing says which one this is: give each a "
                     "--node-rank of its own, 0 to %d",
                     n_nodes, n_nodes - 1);
+    TRY(engine_flags_settle(&s->engine, s->options.model));
+    TRY(cluster_agreement(options, agreement));
     struct rendezvous_options find;
     cluster_flags_options(&s->cluster, &s->plan, cluster_share(n_ranks, n_nodes, s->plan.node),
                           agreement, &find);
