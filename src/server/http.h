@@ -111,7 +111,7 @@ const struct http_request *http_exchange_request(const struct http_exchange *exc
 // Value of a header field (the name's case does not matter); {NULL, 0} when absent.
 struct http_text http_request_field(const struct http_request *request, const char *name);
 bool http_text_equals(struct http_text text, const char *other); // ASCII case is ignored
-bool http_query_has(struct http_text query, const char *name); // "name", or "a=1&name=1"
+bool http_query_has(struct http_text query, const char *name);   // "name", or "a=1&name=1"
 bool http_request_is_json(const struct http_request *request);   // says Content-Type
 
 // ---- answers ----
