@@ -5,7 +5,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from support import SANITIZE, check, finish, run
+from support import check, finish, run
 
 FIRST, GAP = 0.06, 0.02  # seconds to the first piece, and between pieces
 
@@ -43,33 +43,40 @@ class Pretended(BaseHTTPRequestHandler):
             number = len(kind.requests)
             kind.running += 1
             kind.most = max(kind.most, kind.running)
+        fails = kind.fails and number % kind.fails == 0
         try:
-            if kind.fails and number % kind.fails == 0:
-                body = b'{"error":{"message":"too much","type":"x","param":null,"code":429}}'
-                self.send_response(429)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            chat = "messages" in request
-            n = request["max_tokens"]
-            if chat:
-                self.piece('data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n')
-            for i in range(n):
-                time.sleep(GAP if i else FIRST)
-                choice = {"delta": {"content": "x"}} if chat else {"text": "x"}
-                self.piece("data: " + json.dumps({"choices": [choice]}) + "\n\n")
-            prompt = 7 if chat else len(request["prompt"])
-            self.piece("data: " + json.dumps({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": n}}) + "\n\n")
-            self.piece("data: [DONE]\n\n")
-            self.wfile.write(b"0\r\n\r\n")
+            if not fails:
+                self.pieces(request)
         finally:
+            # over before the client can know it: its next request is never counted beside this one
             with kind.lock:
                 kind.running -= 1
+        if fails:
+            body = b'{"error":{"message":"too much","type":"x","param":null,"code":429}}'
+            self.send_response(429)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        else:
+            self.piece("data: [DONE]\n\n")
+            self.wfile.write(b"0\r\n\r\n")
+
+    def pieces(self, request):
+        """all of an answer but its end"""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        chat = "messages" in request
+        n = request["max_tokens"]
+        if chat:
+            self.piece('data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n')
+        for i in range(n):
+            time.sleep(GAP if i else FIRST)
+            choice = {"delta": {"content": "x"}} if chat else {"text": "x"}
+            self.piece("data: " + json.dumps({"choices": [choice]}) + "\n\n")
+        prompt = 7 if chat else len(request["prompt"])
+        self.piece("data: " + json.dumps({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": n}}) + "\n\n")
 
     @classmethod
     def clear(cls, fails=0):
@@ -96,14 +103,13 @@ def test_figures():
         got = bench("--backend", backend, "--num-prompts", "8", "--max-concurrency", "2", "--input-len", "30", "--output-len", "6")
         check(got["completed"] == 8 and got["failed"] == 0 and got["model_id"] == "pretended/model", f"{backend}: {got}")
         check(got["total_output_tokens"] == 48 and got["total_input_tokens"] == (240 if backend == "openai" else 56), f"{backend}: tokens {got}")
-        slack = 8 if SANITIZE else 3  # other tests run beside this one
+        slack = 10  # other tests run beside this one: what would be found are wrong units and wrong beginnings
         check(1e3 * FIRST <= got["median_ttft_ms"] < 1e3 * FIRST * slack, f"{backend}: TTFT {got['median_ttft_ms']}")
         check(1e3 * GAP <= got["median_itl_ms"] < 1e3 * GAP * slack, f"{backend}: ITL {got['median_itl_ms']}")
         check(1e3 * GAP <= got["median_tpot_ms"] < 1e3 * GAP * slack, f"{backend}: TPOT {got['median_tpot_ms']}")
         least = 1e3 * (FIRST + 5 * GAP)
         check(least <= got["median_e2el_ms"] < least * slack and got["p99_e2el_ms"] >= got["median_e2el_ms"], f"{backend}: E2EL {got['median_e2el_ms']}")
-        # a request may begin before the last one here knows that it has been read
-        check(Pretended.most in (2, 3) and got["max_concurrent_requests"] == 2, f"{backend}: {Pretended.most} at once")
+        check(Pretended.most == 2 and got["max_concurrent_requests"] == 2, f"{backend}: {Pretended.most} at once")
         check(abs(got["request_throughput"] - 8 / got["duration"]) < 1e-6, f"{backend}: throughput")
         path, request = Pretended.requests[0]
         check(path == ("/v1/completions" if backend == "openai" else "/v1/chat/completions") and request["ignore_eos"] is True
@@ -116,14 +122,14 @@ def test_arrivals():
     Pretended.clear()
     got = bench("--num-prompts", "40", "--request-rate", "40", "--input-len", "5", "--output-len", "1", "--seed", "3")
     took = Pretended.times[-1] - Pretended.times[0]
-    check(0.6 < took < 3 and got["request_rate"] == 40, f"40 arrivals at 40 a second took {took:.2f} s")
+    check(0.6 < took < 8 and got["request_rate"] == 40, f"40 arrivals at 40 a second took {took:.2f} s")
     gaps = {}
     for burstiness in ("0.2", "1000"):
         Pretended.clear()
         bench("--num-prompts", "30", "--request-rate", "30", "--burstiness", burstiness, "--input-len", "5", "--output-len", "1")
         between = sorted(b - a for a, b in zip(Pretended.times, Pretended.times[1:]))
         gaps[burstiness] = between[len(between) // 2]
-    check(gaps["0.2"] < 0.015 < 0.02 < gaps["1000"] < 0.1, f"median gaps by burstiness: {gaps}")
+    check(1.5 * gaps["0.2"] < gaps["1000"] and gaps["1000"] > 0.02, f"median gaps by burstiness: {gaps}")
 
 
 def test_seeds_and_lengths():
