@@ -241,7 +241,7 @@ enum status cluster_flags_join(const struct cluster_flags *flags, const struct c
     }
     if (!*out)
         TRY(node_agent_start(&options, out));
-    status = node_agent_await(*out, flags->join_timeout, check, context, world);
+    status = node_agent_await(*out, flags->join_timeout, "--join-timeout", check, context, world);
     if (status != OK) {
         node_agent_stop(*out);
         *out = NULL;

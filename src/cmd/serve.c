@@ -28,6 +28,7 @@ struct serve {
     struct flag_texts names;
     int block_size;
     bool no_prompt_logprobs, no_log, ignored, headless;
+    double rejoin_timeout; // < 0: as --join-timeout
     struct cluster_plan plan;
     struct colrow_cluster *joined; // NULL: there is one node
 };
@@ -66,6 +67,10 @@ static const struct flag serve_flags[] = {
      "as always: there are no graphs to capture"},
     {FLAG_ON, "--headless", NULL, offsetof(struct serve, headless), 0, 0, NULL,
      "of several machines: this one only works; nodes other than 0 do so anyway"},
+    {FLAG_NUMBER, "--rejoin-timeout", NULL, offsetof(struct serve, rejoin_timeout), 0, 1e9,
+     "SECONDS",
+     "of several machines: a lost one may take so long to come back; 0: any time (default "
+     "--join-timeout)"},
     {FLAG_INT, "--block-size", NULL, offsetof(struct serve, block_size), 1, 1024, "N",
      "taken for vLLM's sake: KV pages of colrow hold 64 tokens"},
     {FLAG_ON, "--disable-log-requests", "--no-enable-log-requests", offsetof(struct serve, no_log),
@@ -137,7 +142,9 @@ static enum status join_nodes(struct serve *s)
     struct rendezvous_options find;
     cluster_flags_options(&s->cluster, &s->plan, cluster_share(n_ranks, n_nodes, s->plan.node),
                           agreement, &find);
-    TRY(cluster_join(&find, s->cluster.join_timeout, look_for_signal, NULL, &s->joined));
+    TRY(cluster_join(&find, s->cluster.join_timeout,
+                     s->rejoin_timeout < 0 ? s->cluster.join_timeout : s->rejoin_timeout,
+                     look_for_signal, NULL, &s->joined));
     const char *const *environment =
         cluster_flags_environment(&s->plan, &s->joined->world, s->joined->agent);
     for (int i = 0; environment[i]; i++) // for ranks to find
@@ -239,7 +246,7 @@ const struct command command_serve = {
 
 static int serve_main(int argc, char **argv)
 {
-    struct serve s = {.manager = {.notify_fd = -1, .listen_fd = -1}};
+    struct serve s = {.manager = {.notify_fd = -1, .listen_fd = -1}, .rejoin_timeout = -1};
     bool helped;
     int n_positional;
     const char *model = NULL;

@@ -237,8 +237,8 @@ static void show_waiting(const char *text, double waited, double *said, bool *dr
     *said = waited;
 }
 
-static enum status await_nodes(struct node_agent *agent, double wait_seconds, signal_check check,
-                               void *context, bool *drawn)
+static enum status await_nodes(struct node_agent *agent, double wait_seconds, const char *flag,
+                               signal_check check, void *context, bool *drawn)
 {
     double begun = clock_seconds(), said = 0;
     for (;;) {
@@ -254,8 +254,7 @@ static enum status await_nodes(struct node_agent *agent, double wait_seconds, si
             return OK;
         double waited = clock_seconds() - begun;
         if (wait_seconds > 0 && waited > wait_seconds)
-            return fail(ERR_GROUP, "after %.0f s (--join-timeout): still waiting for %s", waited,
-                        text);
+            return fail(ERR_GROUP, "after %.0f s (%s): still waiting for %s", waited, flag, text);
         show_waiting(text, waited, &said, drawn);
         if (check)
             TRY(check(context));
@@ -263,11 +262,11 @@ static enum status await_nodes(struct node_agent *agent, double wait_seconds, si
     }
 }
 
-enum status node_agent_await(struct node_agent *agent, double wait_seconds, signal_check check,
-                             void *context, struct cluster_world *out)
+enum status node_agent_await(struct node_agent *agent, double wait_seconds, const char *flag,
+                             signal_check check, void *context, struct cluster_world *out)
 {
     bool drawn = false;
-    enum status status = await_nodes(agent, wait_seconds, check, context, &drawn);
+    enum status status = await_nodes(agent, wait_seconds, flag, check, context, &drawn);
     if (drawn)
         fprintf(stderr, "\r\033[K");
     TRY(status);

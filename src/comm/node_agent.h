@@ -20,10 +20,11 @@ enum status node_agent_start(const struct rendezvous_options *options,
 // Says what is still to be said, for a second at most. Accepts NULL.
 void node_agent_stop(struct node_agent *agent);
 
-// Until all nodes are there; who is missing stands on stderr meanwhile. `wait_seconds` 0: for ever.
-// `check` ends it early.
-enum status node_agent_await(struct node_agent *agent, double wait_seconds, signal_check check,
-                             void *context, struct cluster_world *out) STATUS_MUST_USE;
+// Until all nodes are there; who is missing stands on stderr meanwhile. `wait_seconds` 0: for ever;
+// `flag` says so. `check` ends it early. ERR_INPUT: this node was refused.
+enum status node_agent_await(struct node_agent *agent, double wait_seconds, const char *flag,
+                             signal_check check, void *context,
+                             struct cluster_world *out) STATUS_MUST_USE;
 // This node's address on the way to the others.
 void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX]);
 

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -67,22 +69,67 @@ enum status cluster_agreement(const struct colrow_options *options, char *out)
 
 // ---- meeting
 
-// From now on this node is the one that it turned out to be.
-static enum status meet(struct colrow_cluster *cluster, signal_check check, void *context)
-{
-    TRY(node_agent_start(&cluster->options, &cluster->agent));
-    TRY(node_agent_await(cluster->agent, cluster->join_timeout, check, context, &cluster->world));
-    cluster->options.node = cluster->world.node;
-    cluster->options.hosts = cluster->world.node == 0;
-    return node_channels_open(cluster->agent, &cluster->world, cluster->options.deadline_seconds,
-                              check, context, cluster->fds);
-}
-
 static void part_from_nodes(struct colrow_cluster *cluster)
 {
     node_channels_close(cluster->fds);
     node_agent_stop(cluster->agent);
     cluster->agent = NULL;
+}
+
+// How long, and what for.
+struct meeting {
+    double seconds; // 0: any time
+    const char *flag;
+    bool again; // this node was taken in before
+    signal_check check;
+    void *context;
+};
+
+// From now on this node is the one that it turned out to be. `*failed_late`: all were there.
+static enum status meet_once(struct colrow_cluster *cluster, const struct meeting *meeting,
+                             double seconds, bool *failed_late)
+{
+    *failed_late = false;
+    TRY(node_agent_start(&cluster->options, &cluster->agent));
+    TRY(node_agent_await(cluster->agent, seconds, meeting->flag, meeting->check, meeting->context,
+                         &cluster->world));
+    *failed_late = true;
+    cluster->options.node = cluster->world.node;
+    cluster->options.hosts = cluster->world.node == 0;
+    return node_channels_open(cluster->agent, &cluster->world, cluster->options.deadline_seconds,
+                              meeting->check, meeting->context, cluster->fds);
+}
+
+static enum status pause_before_next(const struct meeting *meeting)
+{
+    if (meeting->check)
+        TRY(meeting->check(meeting->context));
+    nanosleep(&(struct timespec){.tv_nsec = 250 * 1000000L}, NULL);
+    return OK;
+}
+
+// One that is lost while all connect to each other is waited for once more. And who comes back
+// from behind a link that was down may be early: node 0 takes its old connection for good until
+// the deadline has passed, and refuses the new one.
+static enum status meet(struct colrow_cluster *cluster, const struct meeting *meeting)
+{
+    double begun = clock_seconds(),
+           early = meeting->again ? 2 * cluster->options.deadline_seconds + 5 : 0;
+    for (;;) {
+        bool failed_late;
+        double waited = clock_seconds() - begun, left = meeting->seconds - waited;
+        enum status status =
+            meet_once(cluster, meeting, meeting->seconds > 0 ? (left > 0.001 ? left : 0.001) : 0,
+                      &failed_late);
+        if (status == OK)
+            return OK;
+        bool refused = status == ERR_INPUT && !failed_late;
+        if (refused ? waited > early : status != ERR_GROUP || !failed_late)
+            return status;
+        log_warning("%s; meeting again", status_message());
+        part_from_nodes(cluster);
+        TRY(pause_before_next(meeting));
+    }
 }
 
 static void copy_options(struct colrow_cluster *cluster, const struct rendezvous_options *options)
@@ -103,15 +150,18 @@ static void copy_options(struct colrow_cluster *cluster, const struct rendezvous
 }
 
 enum status cluster_join(const struct rendezvous_options *options, double join_timeout,
-                         signal_check check, void *context, struct colrow_cluster **out)
+                         double rejoin_timeout, signal_check check, void *context,
+                         struct colrow_cluster **out)
 {
+    struct meeting first = {join_timeout, "--join-timeout", false, check, context};
     struct colrow_cluster *cluster;
     TRY(memory_new(1, sizeof *cluster, "the other nodes", &cluster));
     for (int i = 0; i < CLUSTER_NODES_MAX; i++)
         cluster->fds[i] = -1;
     copy_options(cluster, options);
     cluster->join_timeout = join_timeout;
-    enum status status = meet(cluster, check, context);
+    cluster->rejoin_timeout = rejoin_timeout;
+    enum status status = meet(cluster, &first);
     if (status != OK)
         cluster_leave(cluster);
     else
@@ -150,7 +200,9 @@ static void *meet_again(void *context)
     for (int i = 0; i < n_nodes; i++)
         before[i] = cluster->world.nodes[i].n_local;
     part_from_nodes(cluster);
-    enum status status = meet(cluster, check_stop, cluster);
+    enum status status =
+        meet(cluster, &(struct meeting){cluster->rejoin_timeout, "--rejoin-timeout", true,
+                                        check_stop, cluster});
     for (int i = 0; i < n_nodes && status == OK; i++)
         if (cluster->world.nodes[i].n_local != before[i])
             status = fail(ERR_GROUP, "node %d came back with %d ranks; it had %d", i,
@@ -219,7 +271,8 @@ static enum status work_while_met(struct colrow_cluster *cluster,
             break;
         log_warning("%s; looking for it again", status_message());
         part_from_nodes(cluster);
-        status = meet(cluster, check, context);
+        status = meet(cluster, &(struct meeting){cluster->join_timeout, "--join-timeout", true,
+                                                 check, context});
         if (status != OK)
             break;
     }

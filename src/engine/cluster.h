@@ -14,7 +14,7 @@ struct colrow_cluster {
     struct rendezvous_options options; // points into what follows
     struct cluster_key key;
     char host[256], build[CLUSTER_NAME_MAX], run[CLUSTER_NAME_MAX], agreement[AGREEMENT_BYTES_MAX];
-    double join_timeout;
+    double join_timeout, rejoin_timeout; // seconds; 0: any time
 
     struct node_agent *agent; // NULL: not met
     struct cluster_world world;
@@ -36,9 +36,10 @@ int cluster_share(int n_ranks, int n_nodes, int node);
 enum status cluster_agreement(const struct colrow_options *options, char *out) STATUS_MUST_USE;
 
 // Finds the nodes and connects to them; `options` and what it points to are copied. Who is missing
-// is said meanwhile, for `join_timeout` seconds at most, 0: any time. `check` ends it early.
+// is said meanwhile, for `join_timeout` seconds at most, 0: any time; lost ones may take
+// `rejoin_timeout` to come back. `check` ends it early.
 enum status cluster_join(const struct rendezvous_options *options, double join_timeout,
-                         signal_check check, void *context,
+                         double rejoin_timeout, signal_check check, void *context,
                          struct colrow_cluster **out) STATUS_MUST_USE;
 // Lets go of all; after colrow_close(). Accepts NULL.
 void cluster_leave(struct colrow_cluster *cluster);

@@ -114,7 +114,7 @@ static void *run_node(void *context)
     node->exit_status = -1;
     if (node_agent_start(&options, &agent) != OK)
         return NULL;
-    if (node_agent_await(agent, patience(60), NULL, NULL, &node->world) == OK)
+    if (node_agent_await(agent, patience(60), "--join-timeout", NULL, NULL, &node->world) == OK)
         run_ranks(node, agent);
     node_agent_stop(agent);
     return NULL;
