@@ -444,7 +444,7 @@ void crew_join(struct crew *crew, struct node_agent *agent)
 
 void crew_number_from(struct crew *crew, uint64_t generation, uint64_t first_step)
 {
-    assert(crew->state == CREW_BROKEN && generation > crew->generation && first_step > 0);
+    assert(crew->state == CREW_BROKEN && generation > 0 && first_step > 0);
     crew->generation = generation - 1;
     crew->next_step = first_step;
 }

@@ -21,6 +21,8 @@ struct far_worker {
     struct far_link link;
     struct crew *crew; // NULL: not yet
     struct far_start start;
+    struct world_part part; // of `crew`
+    bool started;           // over this connection: its generations go up
     struct far_step_room room;
     // Under way: the last n_posted up to `posted`, by slot; a canary is alone.
     struct given_step {
@@ -218,7 +220,28 @@ static enum status open_crew(struct far_worker *w)
     crew.agent = w->options->agent;
     crew.far = NULL;
     w->link.payload_max = far_payload_max(&crew.shape);
+    w->part = crew.part;
     return crew_new(&crew, &w->crew);
+}
+
+static void close_crew(struct far_worker *w)
+{
+    crew_stop(w->crew);
+    w->crew = NULL;
+    free_rooms(w);
+}
+
+// True: the ranks that are here hold other weights, or have another board, than they are to. Bytes
+// that lie between fields may say so for nothing: then weights are read once more.
+static bool is_another_crew(const struct far_worker *w, const struct far_start *start)
+{
+    struct board_options old = w->start.options, new = start->options;
+    old.generation = new.generation;
+    old.first_step = new.first_step;
+    old.kv_pages_first = new.kv_pages_first;
+    return memcmp(&old, &new, sizeof old) != 0 ||
+           memcmp(&w->start.shape, &start->shape, sizeof start->shape) != 0 ||
+           memcmp(&w->part, &w->options->part, sizeof w->part) != 0;
 }
 
 static void hear_how_to_start(struct far_worker *w, const struct far_frame *frame)
@@ -228,12 +251,17 @@ static void hear_how_to_start(struct far_worker *w, const struct far_frame *fram
         end_for_nonsense(w);
         return;
     }
-    bool first = w->crew == NULL;
     uint64_t generation = start.options.generation;
-    if (!first && (crew_state(w->crew) != CREW_BROKEN || generation <= crew_generation(w->crew))) {
+    // an engine that was itself started again counts from 1 on
+    if (w->crew && (crew_state(w->crew) != CREW_BROKEN ||
+                    (w->started && generation <= crew_generation(w->crew)))) {
         end_for_nonsense(w);
         return;
     }
+    if (w->crew && is_another_crew(w, &start))
+        close_crew(w);
+    bool first = w->crew == NULL;
+    w->started = true;
     w->said_ready = w->said_broken = w->said_gone = w->canary = false;
     w->n_posted = 0;
     w->start = start;
@@ -441,7 +469,7 @@ enum status far_worker_run(struct far_worker *w, bool *lost)
 {
     const struct far_worker_options *options = w->options;
     assert(options->part.n_ranks > 0 && options->part.first_rank > 0);
-    *lost = false;
+    *lost = w->started = false;
     far_link_init(&w->link, options->fd,
                   w->crew ? far_payload_max(&w->start.shape) : START_BYTES_MAX);
     if (w->crew)
