@@ -142,9 +142,11 @@ static enum status join_nodes(struct serve *s)
     struct rendezvous_options find;
     cluster_flags_options(&s->cluster, &s->plan, cluster_share(n_ranks, n_nodes, s->plan.node),
                           agreement, &find);
-    TRY(cluster_join(&find, s->cluster.join_timeout,
-                     s->rejoin_timeout < 0 ? s->cluster.join_timeout : s->rejoin_timeout,
-                     look_for_signal, NULL, &s->joined));
+    struct cluster_terms terms = {.join_timeout = s->cluster.join_timeout,
+                                  .rejoin_timeout = s->rejoin_timeout < 0 ? s->cluster.join_timeout
+                                                                          : s->rejoin_timeout};
+    TRY(node_memory_read(options, &terms.memory));
+    TRY(cluster_join(&find, &terms, look_for_signal, NULL, &s->joined));
     const char *const *environment =
         cluster_flags_environment(&s->plan, &s->joined->world, s->joined->agent);
     for (int i = 0; environment[i]; i++) // for ranks to find

@@ -96,6 +96,8 @@ static enum status meet_once(struct colrow_cluster *cluster, const struct meetin
     *failed_late = true;
     cluster->options.node = cluster->world.node;
     cluster->options.hosts = cluster->world.node == 0;
+    TRY(node_memory_exchange(cluster->agent, &cluster->world, &cluster->terms.memory,
+                             meeting->check, meeting->context, cluster->memory));
     return node_channels_open(cluster->agent, &cluster->world, cluster->options.deadline_seconds,
                               meeting->check, meeting->context, cluster->fds);
 }
@@ -149,18 +151,17 @@ static void copy_options(struct colrow_cluster *cluster, const struct rendezvous
     }
 }
 
-enum status cluster_join(const struct rendezvous_options *options, double join_timeout,
-                         double rejoin_timeout, signal_check check, void *context,
+enum status cluster_join(const struct rendezvous_options *options,
+                         const struct cluster_terms *terms, signal_check check, void *context,
                          struct colrow_cluster **out)
 {
-    struct meeting first = {join_timeout, "--join-timeout", false, check, context};
+    struct meeting first = {terms->join_timeout, "--join-timeout", false, check, context};
     struct colrow_cluster *cluster;
     TRY(memory_new(1, sizeof *cluster, "the other nodes", &cluster));
     for (int i = 0; i < CLUSTER_NODES_MAX; i++)
         cluster->fds[i] = -1;
     copy_options(cluster, options);
-    cluster->join_timeout = join_timeout;
-    cluster->rejoin_timeout = rejoin_timeout;
+    cluster->terms = *terms;
     enum status status = meet(cluster, &first);
     if (status != OK)
         cluster_leave(cluster);
@@ -201,7 +202,7 @@ static void *meet_again(void *context)
         before[i] = cluster->world.nodes[i].n_local;
     part_from_nodes(cluster);
     enum status status =
-        meet(cluster, &(struct meeting){cluster->rejoin_timeout, "--rejoin-timeout", true,
+        meet(cluster, &(struct meeting){cluster->terms.rejoin_timeout, "--rejoin-timeout", true,
                                         check_stop, cluster});
     for (int i = 0; i < n_nodes && status == OK; i++)
         if (cluster->world.nodes[i].n_local != before[i])
@@ -271,8 +272,8 @@ static enum status work_while_met(struct colrow_cluster *cluster,
             break;
         log_warning("%s; looking for it again", status_message());
         part_from_nodes(cluster);
-        status = meet(cluster, &(struct meeting){cluster->join_timeout, "--join-timeout", true,
-                                                 check, context});
+        status = meet(cluster, &(struct meeting){cluster->terms.join_timeout, "--join-timeout",
+                                                 true, check, context});
         if (status != OK)
             break;
     }

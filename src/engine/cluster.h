@@ -9,16 +9,24 @@
 #include <stdatomic.h>
 
 #include "comm/node_channel.h"
+#include "engine/node_memory.h"
+
+struct cluster_terms {
+    double join_timeout;       // seconds for the first meeting; 0: any time
+    double rejoin_timeout;     // ... for lost nodes to come back
+    struct node_memory memory; // of this node
+};
 
 struct colrow_cluster {
     struct rendezvous_options options; // points into what follows
     struct cluster_key key;
     char host[256], build[CLUSTER_NAME_MAX], run[CLUSTER_NAME_MAX], agreement[AGREEMENT_BYTES_MAX];
-    double join_timeout, rejoin_timeout; // seconds; 0: any time
+    struct cluster_terms terms;
 
     struct node_agent *agent; // NULL: not met
     struct cluster_world world;
     int fds[CLUSTER_NODES_MAX]; // node_channel.h
+    struct node_memory memory[CLUSTER_NODES_MAX];
 
     // Meeting again, on a thread of its own.
     pthread_t thread;
@@ -35,11 +43,10 @@ int cluster_share(int n_ranks, int n_nodes, int node);
 // model. `out`: AGREEMENT_BYTES_MAX bytes.
 enum status cluster_agreement(const struct colrow_options *options, char *out) STATUS_MUST_USE;
 
-// Finds the nodes and connects to them; `options` and what it points to are copied. Who is missing
-// is said meanwhile, for `join_timeout` seconds at most, 0: any time; lost ones may take
-// `rejoin_timeout` to come back. `check` ends it early.
-enum status cluster_join(const struct rendezvous_options *options, double join_timeout,
-                         double rejoin_timeout, signal_check check, void *context,
+// Finds the nodes and connects to them; `options` and what it points to are copied, as are `terms`.
+// Who is missing is said meanwhile. `check` ends it early.
+enum status cluster_join(const struct rendezvous_options *options,
+                         const struct cluster_terms *terms, signal_check check, void *context,
                          struct colrow_cluster **out) STATUS_MUST_USE;
 // Lets go of all; after colrow_close(). Accepts NULL.
 void cluster_leave(struct colrow_cluster *cluster);

@@ -91,6 +91,23 @@ enum status engine_open_nodes(struct colrow_engine *engine, struct colrow_cluste
     return OK;
 }
 
+int engine_nodes_budget(const struct colrow_cluster *cluster,
+                        struct budget_node out[CLUSTER_NODES_MAX])
+{
+    const struct cluster_world *world = &cluster->world;
+    for (int i = 0; i < world->n_nodes; i++) {
+        const struct node_memory *has = &cluster->memory[i];
+        out[i] = (struct budget_node){.first_rank = world->nodes[i].first_rank,
+                                      .n_ranks = world->nodes[i].n_local,
+                                      .device = has->device,
+                                      .utilization = has->utilization,
+                                      .kv_cache_memory = has->kv_cache_memory,
+                                      .front_end_bytes = has->front_end_bytes};
+        snprintf(out[i].name, sizeof out[i].name, "node %d (%s)", i, world->nodes[i].address);
+    }
+    return world->n_nodes;
+}
+
 void engine_close_nodes(struct colrow_engine *engine)
 {
     if (engine->nodes)

@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/engine_nodes.h"
 #include "engine/kept_file.h"
+#include "engine/node_memory.h"
 #include "engine/own_paths.h"
 #include "engine/struct_size.h"
 #include "hf/checkpoint.h"
@@ -77,6 +78,7 @@ struct opening {
     const char *layer_partition, *layer_partition_name;
     char tp_plan[FILE_PATH_MAX]; // a file that can be read again; "": the family's plan
     struct budget budget;
+    struct budget_node budget_nodes[CLUSTER_NODES_MAX];
     struct crew_options crew;
 };
 
@@ -370,12 +372,9 @@ static enum status plan_memory_use(struct opening *opening)
         .rows_max = engine->limits.rows_max,
         .logit_rows_max = engine->limits.logit_rows_max,
         .n_threads = engine->threads_per_rank,
-        .n_local = options->cluster ? options->cluster->world.nodes[0].n_local : 0,
         .max_num_seqs = options->max_num_seqs,
         .max_model_len = engine->max_model_len,
         .fit_model_len = options->max_model_len < 0,
-        .utilization = options->gpu_memory_utilization,
-        .kv_cache_memory = options->kv_cache_memory,
         .prefix_caching = options->enable_prefix_caching && !engine->capture,
         .kv_offloading_size = options->kv_offloading_size,
     };
@@ -394,10 +393,18 @@ static enum status plan_memory_use(struct opening *opening)
     size_t board;
     TRY(board_bytes(&shape, &board));
     request.shared_bytes = group_shared_bytes(shape.n_ranks, board);
-    request.front_end_bytes = device_resident_bytes();
-    TRY(device_memory_read(&request.device));
-    if (request.device.promisable < request.device.available)
-        request.device.available = request.device.promisable;
+    struct node_memory here;
+    TRY(node_memory_read(options, &here));
+    if (options->cluster)
+        options->cluster->memory[0] = here; // it has read files since
+    opening->budget_nodes[0] = (struct budget_node){.n_ranks = shape.n_ranks,
+                                                    .device = here.device,
+                                                    .utilization = here.utilization,
+                                                    .kv_cache_memory = here.kv_cache_memory,
+                                                    .front_end_bytes = here.front_end_bytes};
+    request.nodes = opening->budget_nodes;
+    request.n_nodes =
+        options->cluster ? engine_nodes_budget(options->cluster, opening->budget_nodes) : 1;
     TRY(budget_compute(&request, &opening->budget));
     if (opening->budget.max_model_len < engine->max_model_len)
         log_info("max_model_len is %lld, which fits; the model's is %lld",
@@ -422,7 +429,7 @@ static enum status reserve_engine(struct opening *opening)
     int32_t vocab_size = engine->config.vocab_size;
     TRY(kernels_choose(&engine->kernels));
     TRY(kv_pool_new(opening->budget.kv_pages, &engine->pool));
-    engine->kv_page_bytes = opening->budget.kv_page_bytes;
+    engine->kv_page_bytes = opening->budget.parts[0].kv_page_bytes;
     engine->pool_at_once = opening->options->kv_cache_memory > 0;
     engine->pages_wanted = engine_first_pages(engine);
     kv_pool_limit(engine->pool, engine->pages_wanted);

@@ -65,6 +65,7 @@ def the_same_bits():
             node.await_health()
         check(answers(group.nodes[0]) == expected, f"{what}: other answers than one rank's")
         group.stop(what)
+    return expected
 
 
 def another_model():
@@ -101,6 +102,24 @@ def as_leaderworkerset_starts_it():
         check(status == 0, f"LeaderWorkerSet: node {node.node} left with {status}: {node.text()}")
 
 
+def a_node_with_less_memory(expected):
+    """Its flags say how much it gives; the answers are the same with fewer pages, or one sentence says what is missing."""
+    flags = ["-tp", 3, "--max-model-len", 256, "--max-num-seqs", 4]
+    nodes = [start(0, 2, flags), start(1, 2, [*flags, "--kv-cache-memory", "400KB"])]
+    nodes[0].await_health()
+    check(answers(nodes[0]) == expected, "a node with less memory: other answers than one rank's")
+    text = nodes[0].text()
+    check("(6 pages of 64)" in text and "node 1 (10.77.0.2): " in text, f"the table of a node with less memory: {text}")
+    nodes[0].process.send_signal(signal.SIGTERM)
+    for node in nodes:
+        check(node.finish() == 0, f"a node with less memory: {node.text()}")
+    nodes = [start(0, 2, flags), start(1, 2, [*flags, "--kv-cache-memory", "100KB"])]
+    status = nodes[0].finish()
+    check(status not in (0, None) and "node 1 (10.77.0.2): --kv-cache-memory 100000 holds" in nodes[0].text(), f"a node without memory: {status} {nodes[0].text()}")
+    nodes[1].process.send_signal(signal.SIGTERM)
+    nodes[1].finish()
+
+
 def wrong_flags():
     for flags, sentence in ((["-tp", "1"], "every node needs a rank"), (["-tp", "2", "--headless"], "--headless is for nodes other than node 0")):
         node = start(0, 2, flags)
@@ -108,7 +127,7 @@ def wrong_flags():
         check(status == 2 and sentence in node.text(), f"{flags}: {status} {node.text()}")
 
 
-the_same_bits()
+a_node_with_less_memory(the_same_bits())
 as_leaderworkerset_starts_it()
 another_model()
 wrong_flags()

@@ -22,19 +22,24 @@ static int free_plan(void **state)
     return 0;
 }
 
+static struct budget_node nodes[2]; // of the last request_with()
+
 static struct budget_request request_with(uint64_t available_bytes)
 {
-    return (struct budget_request){
-        .plan = plan,
-        .rows_max = 32,
-        .logit_rows_max = 4,
-        .n_threads = 1,
-        .max_num_seqs = 4,
-        .max_model_len = 1024,
+    nodes[0] = (struct budget_node){
+        .n_ranks = 2,
         .device = {.total = available_bytes + available_bytes / 8, .available = available_bytes},
         .utilization = 0.7,
-        .shared_bytes = 3 << 20,
         .front_end_bytes = 5 << 20};
+    return (struct budget_request){.plan = plan,
+                                   .rows_max = 32,
+                                   .logit_rows_max = 4,
+                                   .n_threads = 1,
+                                   .max_num_seqs = 4,
+                                   .max_model_len = 1024,
+                                   .shared_bytes = 3 << 20,
+                                   .nodes = nodes,
+                                   .n_nodes = 1};
 }
 
 static void processes_and_shared_memory_count(void **state)
@@ -45,14 +50,14 @@ static void processes_and_shared_memory_count(void **state)
     assert_int_equal(budget_compute(&request, &with), OK);
     request.shared_bytes = 0;
     assert_int_equal(budget_compute(&request, &without), OK);
-    assert_true(with.fixed_bytes == without.fixed_bytes + (3 << 20));
-    assert_true(with.fixed_bytes > 2 * RANK_PROCESS_BYTES);
+    assert_true(with.parts[0].fixed_bytes == without.parts[0].fixed_bytes + (3 << 20));
+    assert_true(with.parts[0].fixed_bytes > 2 * RANK_PROCESS_BYTES);
     assert_int_equal(with.kv_pages, 4 * kv_pages_for(1024)); // all that can be used
-    request.kv_cache_memory = 1 << 28;
+    nodes[0].kv_cache_memory = 1 << 28;
     for (int caching = 0; caching <= 1; caching++) {
         request.prefix_caching = caching;
         assert_int_equal(budget_compute(&request, &with), OK);
-        assert_int_equal(with.kv_pages, caching ? (1 << 28) / (int64_t)with.kv_page_bytes
+        assert_int_equal(with.kv_pages, caching ? (1 << 28) / (int64_t)with.parts[0].kv_page_bytes
                                                 : 4 * kv_pages_for(1024));
     }
 }
@@ -66,9 +71,11 @@ static void the_prefix_cache_gets_the_whole_share(void **state)
     request.prefix_caching = true;
     assert_int_equal(budget_compute(&request, &budget), OK);
     assert_true(budget.kv_pages > 4 * kv_pages_for(1024));
-    assert_true(budget.fixed_bytes + budget.kv_bytes <= budget.allowed_bytes);
-    assert_true(budget.allowed_bytes - budget.fixed_bytes - budget.kv_bytes <
-                2 * budget.kv_page_bytes);
+    assert_true(budget.parts[0].fixed_bytes + budget.parts[0].kv_bytes <=
+                budget.parts[0].allowed_bytes);
+    assert_true(budget.parts[0].allowed_bytes - budget.parts[0].fixed_bytes -
+                    budget.parts[0].kv_bytes <
+                2 * budget.parts[0].kv_page_bytes);
 }
 
 static void host_pages_count(void **state)
@@ -80,9 +87,10 @@ static void host_pages_count(void **state)
     assert_int_equal(without.host_pages, 0);
     request.kv_offloading_size = 0.125; // GiB
     assert_int_equal(budget_compute(&request, &with), OK);
-    assert_int_equal(with.host_pages, (1 << 27) / with.kv_page_bytes);
-    uint64_t more = with.fixed_bytes - without.fixed_bytes;
-    assert_in_range(more, (uint64_t)with.host_pages * with.kv_page_bytes, (1 << 27) + (1 << 23));
+    assert_int_equal(with.host_pages, (1 << 27) / with.parts[0].kv_page_bytes);
+    uint64_t more = with.parts[0].fixed_bytes - without.parts[0].fixed_bytes;
+    assert_in_range(more, (uint64_t)with.host_pages * with.parts[0].kv_page_bytes,
+                    (1 << 27) + (1 << 23));
     request.kv_offloading_size = 1; // more than may be taken: nothing is left for the first pool
     assert_int_equal(budget_compute(&request, &with), ERR_MEMORY);
     request.kv_offloading_size = 1e-9;
@@ -107,7 +115,8 @@ static void advice_can_be_followed(void **state)
     for (uint64_t available = 0; available < 200 << 20; available += 100003) {
         struct budget_request request = request_with(available);
         if (budget_compute(&request, &budget) == OK) {
-            assert_true(budget.fixed_bytes + budget.kv_bytes <= budget.allowed_bytes);
+            assert_true(budget.parts[0].fixed_bytes + budget.parts[0].kv_bytes <=
+                        budget.parts[0].allowed_bytes);
             worked++;
             continue;
         }
@@ -123,7 +132,7 @@ static void advice_can_be_followed(void **state)
         if (part >= 0) {
             assert_true(part > 0.7 && part <= 1);
             request = request_with(available);
-            request.utilization = part;
+            nodes[0].utilization = part;
             assert_int_equal(budget_compute(&request, &budget), OK);
         }
     }
@@ -136,14 +145,14 @@ static void the_share_is_of_all_memory(void **state)
     (void)state;
     struct budget budget;
     struct budget_request request = request_with(1 << 30);
-    request.device.total = (uint64_t)4 << 30;
-    request.utilization = 0.125;
+    nodes[0].device.total = (uint64_t)4 << 30;
+    nodes[0].utilization = 0.125;
     assert_int_equal(budget_compute(&request, &budget), OK);
-    assert_true(budget.allowed_bytes == 1 << 29);
-    request.utilization = 0.92;
+    assert_true(budget.parts[0].allowed_bytes == 1 << 29);
+    nodes[0].utilization = 0.92;
     assert_int_equal(budget_compute(&request, &budget), OK);
-    assert_true(budget.allowed_bytes <= (1 << 30) + request.front_end_bytes);
-    assert_true(budget.allowed_bytes > (1 << 30) / 100 * 90);
+    assert_true(budget.parts[0].allowed_bytes <= (1 << 30) + nodes[0].front_end_bytes);
+    assert_true(budget.parts[0].allowed_bytes > (1 << 30) / 100 * 90);
 }
 
 static void a_length_that_fits_is_taken(void **state)
@@ -157,7 +166,8 @@ static void a_length_that_fits_is_taken(void **state)
         if (budget_compute(&request, &budget) != OK)
             continue;
         assert_true(budget.max_model_len > 0 && budget.max_model_len <= request.max_model_len);
-        assert_true(budget.fixed_bytes + budget.kv_bytes <= budget.allowed_bytes);
+        assert_true(budget.parts[0].fixed_bytes + budget.parts[0].kv_bytes <=
+                    budget.parts[0].allowed_bytes);
         assert_true(budget_full_requests(&budget) >= 1);
         fitted += budget.max_model_len < request.max_model_len;
         request.fit_model_len = false;
@@ -172,11 +182,41 @@ static void a_pool_of_given_size_is_checked(void **state)
     (void)state;
     struct budget budget;
     struct budget_request request = request_with(1 << 30);
-    request.kv_cache_memory = 1000;
+    nodes[0].kv_cache_memory = 1000;
     assert_int_equal(budget_compute(&request, &budget), ERR_MEMORY);
     assert_true(number_after("--max-model-len to ") < 0); // nothing fits
-    request.kv_cache_memory = (int64_t)number_after("--kv-cache-memory to ");
+    nodes[0].kv_cache_memory = (int64_t)number_after("--kv-cache-memory to ");
     assert_int_equal(budget_compute(&request, &budget), OK);
+}
+
+// Each machine's own memory and flags count for its ranks; pages are as many as the least room has.
+static void the_node_with_the_least_room_counts(void **state)
+{
+    (void)state;
+    struct budget one, two;
+    struct budget_request request = request_with(1 << 30);
+    request.prefix_caching = true;
+    assert_int_equal(budget_compute(&request, &one), OK);
+    nodes[0].n_ranks = 1;
+    nodes[1] = nodes[0];
+    nodes[1].first_rank = 1;
+    snprintf(nodes[1].name, sizeof nodes[1].name, "node 1 (10.0.0.2)");
+    request.n_nodes = 2;
+    assert_int_equal(budget_compute(&request, &two), OK);
+    assert_true(two.kv_pages > one.kv_pages); // of twice the memory
+    int64_t pages = two.kv_pages;
+    nodes[1].device.available /= 4;
+    assert_int_equal(budget_compute(&request, &two), OK);
+    assert_true(two.kv_pages < pages / 2);
+    for (int i = 0; i < 2; i++)
+        assert_true(two.parts[i].fixed_bytes + two.parts[i].kv_bytes <= two.parts[i].allowed_bytes);
+    nodes[1].kv_cache_memory = 4096; // of this node alone, and less than a sequence needs
+    assert_int_equal(budget_compute(&request, &two), ERR_MEMORY);
+    assert_non_null(strstr(status_message(), "node 1 (10.0.0.2): --kv-cache-memory 4096"));
+    nodes[1].kv_cache_memory = 0;
+    nodes[1].device.available = 1 << 20;
+    assert_int_equal(budget_compute(&request, &two), ERR_MEMORY);
+    assert_non_null(strstr(status_message(), "node 1 (10.0.0.2): weights, scratch and processes"));
 }
 
 int main(void)
@@ -189,6 +229,7 @@ int main(void)
         cmocka_unit_test(the_share_is_of_all_memory),
         cmocka_unit_test(a_length_that_fits_is_taken),
         cmocka_unit_test(a_pool_of_given_size_is_checked),
+        cmocka_unit_test(the_node_with_the_least_room_counts),
     };
     return cmocka_run_group_tests(tests, new_plan, free_plan);
 }
