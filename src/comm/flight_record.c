@@ -1,6 +1,7 @@
 #include "comm/flight_record.h"
 
 #include <sched.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,41 @@ void flight_begin(struct flight_record *flight, enum comm_operation operation)
     SET(flight->last.layer, GET(flight->now.layer));
     for (int i = 0; i < FLIGHT_WHAT_BYTES / 8; i++)
         SET(flight->last.what[i], GET(flight->now.what[i]));
+}
+
+void flight_wait(const struct segment *segment, struct flight_record *flight, int peer,
+                 const struct signal_word *word, uint32_t value, int64_t since_ns)
+{
+    uintptr_t begin = (uintptr_t)segment->header, at = (uintptr_t)word;
+    bool inside = at >= begin && at - begin < segment->bytes;
+    SET(flight->waits_word, inside ? at - begin + 1 : 0);
+    SET(flight->waits_value, value);
+    SET(flight->wait_since_ns, since_ns);
+    SET(flight->waits_for, peer + 1);
+}
+
+void flight_wait_end(struct flight_record *flight)
+{
+    SET(flight->waits_for, 0);
+}
+
+// The record is another process's: an offset that lies outside says nothing.
+static bool has_come(const struct segment *segment, const struct flight_record *flight)
+{
+    uint64_t offset = GET(flight->waits_word) - 1;
+    if (segment->bytes < sizeof(struct signal_word) ||
+        offset > segment->bytes - sizeof(struct signal_word) ||
+        offset % alignof(struct signal_word) != 0)
+        return false;
+    const struct signal_word *word =
+        (const struct signal_word *)((const char *)segment->header + offset);
+    return signal_reached(word, GET(flight->waits_value));
+}
+
+int flight_waits_for(const struct segment *segment, const struct flight_record *flight)
+{
+    int peer = GET(flight->waits_for) - 1;
+    return peer >= 0 && !has_come(segment, flight) ? peer : -1;
 }
 
 // The first eight letters of the parts of a layer differ.
@@ -171,7 +207,7 @@ static int end_of_waiting(const struct segment *segment, int rank, bool *circle)
     *circle = false;
     for (int i = 0; i <= segment->n_ranks; i++) {
         const struct rank_record *record = segment_record(segment, rank);
-        int next = record ? GET(record->flight.waits_for) - 1 : -1;
+        int next = record ? flight_waits_for(segment, &record->flight) : -1;
         if (next < 0 || next >= segment->world_size)
             return rank;
         rank = next;
@@ -193,7 +229,7 @@ static bool find_longest(const struct segment *segment, int64_t now_ns, bool wai
     for (int r = 0; r < segment->n_ranks; r++) {
         const struct flight_record *flight = &segment->ranks[r].flight;
         int64_t since = waiting ? GET(flight->wait_since_ns) : GET(flight->busy_since_ns);
-        bool waits = GET(flight->waits_for) != 0;
+        bool waits = flight_waits_for(segment, flight) >= 0;
         if (waits != waiting || since == 0 || now_ns - since <= longest)
             continue;
         bool circle;
@@ -275,7 +311,8 @@ static int find_straggler(const struct segment *segment, int64_t step)
     for (int r = 0; r < segment->n_ranks; r++) {
         const struct flight_record *flight = &segment->ranks[r].flight;
         int64_t busy_since = has_begun(flight, step) ? GET(flight->busy_since_ns) : INT64_MIN;
-        if (GET(flight->steps_done) >= step || GET(flight->waits_for) != 0 || busy_since >= since)
+        if (GET(flight->steps_done) >= step || flight_waits_for(segment, flight) >= 0 ||
+            busy_since >= since)
             continue;
         straggler = r;
         since = busy_since;
@@ -313,7 +350,7 @@ static void say_others(const struct segment *segment, int straggler, int64_t ste
         char place[PLACE_BYTES];
         flight_place(flight, place);
         size_t length = strlen(text);
-        int peer = GET(flight->waits_for) - 1, number = segment->first_rank + r;
+        int peer = flight_waits_for(segment, flight), number = segment->first_rank + r;
         if (peer >= 0 && straggler >= 0 && peer == segment->first_rank + straggler)
             snprintf(text + length, bytes - length, ", and rank %d waits for it%s", number, place);
         else if (peer >= 0)
@@ -343,7 +380,7 @@ void flight_say_start(const struct segment *segment, char *text, size_t bytes)
         const struct flight_record *flight = &segment->ranks[r].flight;
         char place[PLACE_BYTES];
         flight_place(flight, place);
-        if (GET(flight->waits_for) != 0 || !*place)
+        if (flight_waits_for(segment, flight) >= 0 || !*place)
             continue;
         snprintf(text, bytes, "rank %d (pid %d) makes no progress%s", segment->first_rank + r,
                  (int)GET(segment->ranks[r].pid), place);

@@ -29,6 +29,14 @@ void flight_record_init(struct flight_record *flight);
 void flight_mark(struct flight_record *flight, int64_t step, int layer, const char *what);
 // A collective begins.
 void flight_begin(struct flight_record *flight, enum comm_operation operation);
+// A wait for rank `peer` of the world since `since_ns`, until `word` is raised to `value`; NULL or
+// outside the segment: until something that others cannot look at.
+void flight_wait(const struct segment *segment, struct flight_record *flight, int peer,
+                 const struct signal_word *word, uint32_t value, int64_t since_ns);
+void flight_wait_end(struct flight_record *flight);
+// The rank of the world that it waits for; -1: none. Who sleeps over what has come waits for none:
+// it hangs there, or has not been woken yet.
+int flight_waits_for(const struct segment *segment, const struct flight_record *flight);
 // The same on all ranks at the same place of a step, and nowhere else in it or in the next ones.
 uint64_t flight_fingerprint(const struct flight_record *flight);
 

@@ -219,8 +219,8 @@ static enum status check_deserted(struct group *group)
     for (int r = 0; r < group->n_ranks && leaver < 0; r++) {
         const struct flight_record *flight = &group->segment.ranks[r].flight;
         // relaxed: looked at twice
-        int waits_for = atomic_load_explicit(&flight->waits_for, memory_order_relaxed);
-        int peer = waits_for ? waits_for - 1 - group->segment.first_rank : -1;
+        int waits_for = flight_waits_for(&group->segment, flight);
+        int peer = waits_for >= 0 ? waits_for - group->segment.first_rank : -1;
         if (group->member[r].left || peer < 0 || peer >= group->n_ranks ||
             !group->member[peer].left)
             continue;

@@ -156,9 +156,8 @@ enum status peer_wait_check(void *context)
     struct comm *comm = wait->comm;
     if (!wait->since_ns) {
         wait->since_ns = clock_ns();
-        // relaxed: for people and the deadline
-        atomic_store_explicit(&comm->flight->wait_since_ns, wait->since_ns, memory_order_relaxed);
-        atomic_store_explicit(&comm->flight->waits_for, wait->peer + 1, memory_order_relaxed);
+        flight_wait(&comm->membership->segment, comm->flight, wait->peer,
+                    wait->message ? NULL : wait->word, wait->value, wait->since_ns);
     }
     if (verdict_given(&comm->membership->segment))
         return comm_break(comm, -1, "");
@@ -174,7 +173,7 @@ enum status peer_wait_check(void *context)
 void peer_wait_end(const struct peer_wait *wait)
 {
     if (wait->since_ns)
-        atomic_store_explicit(&wait->comm->flight->waits_for, 0, memory_order_relaxed);
+        flight_wait_end(wait->comm->flight);
 }
 
 enum status await_peer(struct comm *comm, struct signal_word *word, uint32_t value, int peer)

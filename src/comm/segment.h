@@ -65,7 +65,10 @@ struct flight_record {
     _Atomic int32_t operation;     // enum comm_operation; NONE: in no collective
     _Atomic int64_t busy_since_ns; // of the last mark; 0: idle
     _Atomic int64_t wait_since_ns;
-    _Atomic int32_t waits_for;      // world rank + 1; 0: nobody
+    _Atomic int32_t waits_for; // world rank + 1; 0: nobody
+    // ... until this word of the segment is raised: its offset + 1; 0: something else
+    _Atomic uint64_t waits_word;
+    _Atomic uint32_t waits_value;
     _Atomic uint32_t n_operations;  // begun so far
     _Atomic uint32_t n_before_step; // of these, before `now.step` began
     _Atomic int32_t last_operation; // the collective begun last, also when it is over
