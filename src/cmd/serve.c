@@ -31,6 +31,8 @@ struct serve {
     double rejoin_timeout; // < 0: as --join-timeout
     struct cluster_plan plan;
     struct colrow_cluster *joined; // NULL: there is one node
+    struct worker_health *health;  // answers on a node that waits, or works for another one
+    _Atomic int state;             // of that: enum far_worker_state
 };
 
 // ---- the command ----
@@ -111,6 +113,34 @@ static enum status look_for_signal(void *context)
     return interrupt_check();
 }
 
+static void note_waiting(void *context, const char *text)
+{
+    struct serve *s = context;
+    worker_health_waiting(s->health, text);
+}
+
+// Who probes this node is to hear for whom it waits. On a socket that was passed clients wait.
+static enum status answer_while_waiting(struct serve *s, struct cluster_terms *terms)
+{
+    bool heads = s->plan.node == 0;
+    s->state = WORKER_WAITS;
+    if (heads && s->manager.listen_fd >= 0)
+        return OK;
+    TRY(worker_health_start(&s->options.http, &s->state, heads, &s->health));
+    terms->waiting = note_waiting;
+    terms->waiting_context = s;
+    return OK;
+}
+
+static void stop_answering(void *context)
+{
+    struct serve *s = context;
+    if (s->joined)
+        s->joined->terms.waiting = NULL;
+    worker_health_stop(s->health);
+    s->health = NULL;
+}
+
 // Finds the other nodes, where there are some. Every node gives the same command.
 static enum status join_nodes(struct serve *s)
 {
@@ -146,6 +176,7 @@ static enum status join_nodes(struct serve *s)
                                   .rejoin_timeout = s->rejoin_timeout < 0 ? s->cluster.join_timeout
                                                                           : s->rejoin_timeout};
     TRY(node_memory_read(options, &terms.memory));
+    TRY(answer_while_waiting(s, &terms));
     TRY(cluster_join(&find, &terms, look_for_signal, NULL, &s->joined));
     const char *const *environment =
         cluster_flags_environment(&s->plan, &s->joined->world, s->joined->agent);
@@ -157,13 +188,8 @@ static enum status join_nodes(struct serve *s)
 // On a node other than 0.
 static enum status work_for_node_0(struct serve *s)
 {
-    _Atomic int state = WORKER_WAITS;
-    struct worker_health *health;
     s->engine.options.launcher = confinement_is_built() && !s->engine.no_confinement;
-    TRY(worker_health_start(&s->options.http, &state, &health));
-    enum status status = cluster_work(s->joined, &s->engine.options, &state, look_for_signal, NULL);
-    worker_health_stop(health);
-    return status;
+    return cluster_work(s->joined, &s->engine.options, &s->state, look_for_signal, NULL);
 }
 
 static void show_serve_loading(void *context, const struct colrow_gauges *gauges)
@@ -193,13 +219,13 @@ static enum status serve_model(struct serve *s)
 {
     struct colrow_engine *engine = NULL;
     struct colrow_info info;
-    TRY(service_manager_open(&s->manager)); // before ranks inherit what it is told
     s->options.manager = &s->manager;
     s->options.http.listen_fd = s->manager.listen_fd;
     // we shall start no ranks ourselves
     s->engine.options.launcher = confinement_is_built() && !s->engine.no_confinement;
     TRY(engine_flags_begin(&s->engine, s->options.model, &engine));
     s->opened = engine;
+    s->options.listens = stop_answering;
     s->options.loading = show_serve_loading;
     s->options.loaded = show_serve_loaded;
     s->options.interrupted = note_signal;
@@ -260,11 +286,14 @@ static int serve_main(int argc, char **argv)
         flags_parse(&command_serve, &s, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
         status = check_serve_flags(&s, model);
+    if (status == OK && !helped) // before ranks inherit what it is told
+        status = service_manager_open(&s.manager);
     if (status == OK && !helped)
         status = join_nodes(&s);
     s.engine.options.cluster = s.joined;
     if (status == OK && !helped)
         status = s.joined && s.plan.node > 0 ? work_for_node_0(&s) : serve_model(&s);
+    stop_answering(&s);
     cluster_leave(s.joined);
     serve_fini(&s);
     return status == OK ? 0 : flags_failed(status);

@@ -276,6 +276,15 @@ enum status node_agent_await(struct node_agent *agent, double wait_seconds, cons
     return OK;
 }
 
+void node_agent_waiting(struct node_agent *agent, char *text, size_t room)
+{
+    *text = '\0';
+    pthread_mutex_lock(&agent->lock);
+    if (rendezvous_state(agent->rendezvous) == RENDEZVOUS_GATHERING)
+        rendezvous_waiting(agent->rendezvous, text, room);
+    pthread_mutex_unlock(&agent->lock);
+}
+
 void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX])
 {
     pthread_mutex_lock(&agent->lock);

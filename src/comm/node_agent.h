@@ -25,6 +25,8 @@ void node_agent_stop(struct node_agent *agent);
 enum status node_agent_await(struct node_agent *agent, double wait_seconds, const char *flag,
                              signal_check check, void *context,
                              struct cluster_world *out) STATUS_MUST_USE;
+// Who is missing, as a clause; "": all are here.
+void node_agent_waiting(struct node_agent *agent, char *text, size_t room);
 // This node's address on the way to the others.
 void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX]);
 

@@ -85,14 +85,35 @@ struct meeting {
     void *context;
 };
 
+struct waiting {
+    struct colrow_cluster *cluster;
+    const struct meeting *meeting;
+};
+
+static enum status tell_and_check(void *context)
+{
+    const struct waiting *waiting = context;
+    const struct meeting *meeting = waiting->meeting;
+    const struct cluster_terms *terms = &waiting->cluster->terms;
+    char text[CLUSTER_SENTENCE_MAX];
+    if (terms->waiting) {
+        node_agent_waiting(waiting->cluster->agent, text, sizeof text);
+        terms->waiting(terms->waiting_context, text);
+    }
+    return meeting->check ? meeting->check(meeting->context) : OK;
+}
+
 // From now on this node is the one that it turned out to be. `*failed_late`: all were there.
 static enum status meet_once(struct colrow_cluster *cluster, const struct meeting *meeting,
                              double seconds, bool *failed_late)
 {
     *failed_late = false;
     TRY(node_agent_start(&cluster->options, &cluster->agent));
-    TRY(node_agent_await(cluster->agent, seconds, meeting->flag, meeting->check, meeting->context,
+    struct waiting waiting = {cluster, meeting};
+    TRY(node_agent_await(cluster->agent, seconds, meeting->flag, tell_and_check, &waiting,
                          &cluster->world));
+    if (cluster->terms.waiting)
+        cluster->terms.waiting(cluster->terms.waiting_context, "");
     *failed_late = true;
     cluster->options.node = cluster->world.node;
     cluster->options.hosts = cluster->world.node == 0;

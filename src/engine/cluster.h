@@ -15,6 +15,10 @@ struct cluster_terms {
     double join_timeout;       // seconds for the first meeting; 0: any time
     double rejoin_timeout;     // ... for lost nodes to come back
     struct node_memory memory; // of this node
+    // NULL, or told several times a second who is missing; "" when all are there. On the thread
+    // that meets.
+    void (*waiting)(void *context, const char *text);
+    void *waiting_context;
 };
 
 struct colrow_cluster {

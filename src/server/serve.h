@@ -24,6 +24,7 @@ struct serve_options {
     bool log_requests, log_json;
     const struct service_manager *manager; // that is told what happens, or NULL
     // What is seen while the engine loads; any may be NULL.
+    void (*listens)(void *context); // once, before: who has answered at its place stops
     void (*loading)(void *context, const struct colrow_gauges *gauges); // now and then
     void (*loaded)(void *context);                                      // once
     void (*interrupted)(void *context, int signal_number);              // that ends the loading

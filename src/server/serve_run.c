@@ -124,6 +124,8 @@ enum status serve_run(const struct serve_options *options, struct colrow_engine 
     TRY_DONE(serve_routes(&server));
     http_server_logger(server.http, serve_log, &server);
     log_never_block();
+    if (options->listens)
+        options->listens(options->loading_context);
     if (options->http.listen_fd < 0) {
         TRY_DONE(http_server_listen(server.http));
         log_info("listening at %s while the model loads", http_server_address(server.http));

@@ -120,6 +120,28 @@ def a_node_with_less_memory(expected):
     nodes[1].finish()
 
 
+def probes_hear_who_is_missing():
+    """Kubernetes asks before the nodes have met: not ready, and why; but alive."""
+    for first, missing in ((0, "node 1"), (1, "node 0")):
+        nodes = {first: start(first, 2, ["-tp", 2])}
+        status, text = nodes[first].await_status("/health", 503)
+        check(status == 503 and "waiting for nodes: " in text and missing in text, f"node {first} alone: {status} {text}")
+        status, text = nodes[first].ask("/health?live")
+        check(status == 200, f"node {first} alone, live: {status} {text}")
+        status, text = nodes[first].ask("/v1/completions", completion(PROMPTS[0], 8))
+        check(status == (503, 404)[first], f"node {first} alone, a completion: {status} {text}")
+        nodes[1 - first] = start(1 - first, 2, ["-tp", 2])
+        for node in nodes.values():
+            node.await_health()
+        nodes[0].process.send_signal(signal.SIGTERM)
+        for node in nodes.values():
+            check(node.finish() == 0, f"node {node.node} that waited: {node.text()}")
+    alone = start(0, 2, ["-tp", 2])
+    alone.await_status("/health", 503)
+    alone.process.send_signal(signal.SIGTERM)
+    check(alone.finish() not in (0, None), f"ended while it waited: {alone.text()}")
+
+
 def wrong_flags():
     for flags, sentence in ((["-tp", "1"], "every node needs a rank"), (["-tp", "2", "--headless"], "--headless is for nodes other than node 0")):
         node = start(0, 2, flags)
@@ -128,6 +150,7 @@ def wrong_flags():
 
 
 a_node_with_less_memory(the_same_bits())
+probes_hear_who_is_missing()
 as_leaderworkerset_starts_it()
 another_model()
 wrong_flags()
