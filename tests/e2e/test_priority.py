@@ -19,7 +19,7 @@ def one_after_the_other(server):
     order, texts, lock = [], {}, threading.Lock()
 
     def ask(priority):
-        body = {"prompt": "Tensor parallelism", "max_tokens": 16, "temperature": 0, "ignore_eos": True, "priority": priority}
+        body = {"prompt": "Tensor parallelism", "max_tokens": 80, "temperature": 0, "ignore_eos": True, "priority": priority}
         status, answer = server.post("/v1/completions", **body)
         with lock:
             order.append(priority)
