@@ -257,7 +257,7 @@ static int run_launched(const struct launch *launch, int n_ranks, char **program
         return flags_failed(status);
     }
     if (agent)
-        node_agent_attach(agent, group);
+        node_agent_attach(agent, group, 1);
     int exit_status = watch_program(group, agent);
     if (agent)
         node_agent_detach(agent);

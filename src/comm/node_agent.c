@@ -24,6 +24,7 @@ enum {
     SLICE_MS = 20,   // between looks of a waiting owner
     REMIND_S = 5,    // between lines about who is missing
     FAREWELL_MS = 1000,
+    EXCHANGES_MAX = 1000, // rounds before those of ranks
 };
 
 struct node_agent {
@@ -319,7 +320,7 @@ static bool take_words(struct node_agent *agent, struct node_word *out)
 enum status node_agent_exchange(struct node_agent *agent, const void *word, size_t bytes,
                                 signal_check check, void *context, struct node_word *out)
 {
-    assert(bytes > 0 && bytes <= RANK_ADDRESS_BYTES_MAX);
+    assert(bytes > 0 && bytes <= RANK_ADDRESS_BYTES_MAX && agent->round < EXCHANGES_MAX);
     pthread_mutex_lock(&agent->lock);
     say_word(agent, word, bytes);
     pthread_mutex_unlock(&agent->lock);
@@ -341,11 +342,11 @@ enum status node_agent_exchange(struct node_agent *agent, const void *word, size
     }
 }
 
-void node_agent_attach(struct node_agent *agent, struct group *group)
+void node_agent_attach(struct node_agent *agent, struct group *group, uint64_t generation)
 {
     pthread_mutex_lock(&agent->lock);
     agent->segment = group_segment(group);
-    agent->round++;
+    agent->round = EXCHANGES_MAX + (uint32_t)generation;
     agent->attached_ns = clock_ns();
     agent->sent = agent->filled = agent->told = false;
     rendezvous_note_place(agent->rendezvous, "");

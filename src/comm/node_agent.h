@@ -41,7 +41,9 @@ enum status node_agent_exchange(struct node_agent *agent, const void *word, size
                                 struct node_word *out) STATUS_MUST_USE;
 
 // The ranks of this node, from now on until they are detached, which is before group_close().
-void node_agent_attach(struct node_agent *agent, struct group *group);
+// `generation`, at least 1, is the same on all nodes for ranks that are to find each other: a node
+// may have started some that others never did.
+void node_agent_attach(struct node_agent *agent, struct group *group, uint64_t generation);
 void node_agent_detach(struct node_agent *agent);
 
 // True: a node is lost, or says that the group is over, and nothing more will happen here; how this

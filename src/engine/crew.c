@@ -98,7 +98,7 @@ static enum status start_crew(struct crew *crew)
     if (crew->options.far)
         far_nodes_start(crew->options.far, board, &crew->board);
     if (crew->options.agent)
-        node_agent_attach(crew->options.agent, crew->group);
+        node_agent_attach(crew->options.agent, crew->group, crew->generation);
     // The last rank rings when it is loaded: until the next tick everybody would wait for nothing.
     if (!board_listen(&crew->board, board_loaded(&crew->board)))
         crew_ring(crew);

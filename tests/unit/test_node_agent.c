@@ -84,7 +84,11 @@ static void run_ranks(struct node *node, struct node_agent *agent)
     int n_running = 1;
     if (group_spawn(&options, &group) != OK)
         return;
-    node_agent_attach(agent, group);
+    if (node->index == 0) { // ranks that were lost before the other nodes had started theirs
+        node_agent_attach(agent, group, 1);
+        node_agent_detach(agent);
+    }
+    node_agent_attach(agent, group, 2);
     enum status status = OK;
     while (n_running > 0 && status == OK) {
         node_agent_check(agent, group);
