@@ -9,6 +9,7 @@
 #include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
+#include "cmd/bench_comm.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
 #include "cmd/json_output.h"
@@ -131,6 +132,17 @@ static enum status run_group(struct comm_run *run)
     memcpy(&run->results, group_board(group), sizeof run->results);
     group_close(group, 0.5);
     return status;
+}
+
+enum status bench_comm_measure(int n_ranks, double *small, double *large)
+{
+    struct comm_run run = {.n_ranks = n_ranks, .algorithm = "auto"};
+    TRY(run_group(&run));
+    for (int s = 0; s < (int)SIZES; s++)
+        if (sizes[s] == BENCH_COMM_LARGE)
+            *large = run.results.seconds[s];
+    *small = run.results.seconds[0];
+    return OK;
 }
 
 static void print_points(const struct comm_run *run)

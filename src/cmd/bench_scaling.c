@@ -12,14 +12,17 @@
 #include "cmd/commands.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
+#include "cmd/plan_command.h"
 #include "device/device.h"
 #include "model/plan.h"
 
 struct scaling {
     struct engine_flags engine;
     const char *tp_text, *batch_text, *output_json, *model;
+    struct machine_flags on;
+    struct plan_command predicting; // with --machine
     int input_len, output_len, repeats;
-    bool json;
+    bool json, simulate;
     double copy_bytes, fill_bytes; // memcpy() by all cores, bytes/s; into new pages
     int tp[FLAG_LIST_MAX], n_tp, batch[FLAG_LIST_MAX], n_batch;
     json_t *rows;
@@ -28,6 +31,7 @@ struct scaling {
 struct point {
     double decode, prefill;            // tokens/s, medians
     double compute, communicate, wait; // parts of a rank's step time
+    struct predicted_point predicted;  // with --machine
 };
 
 static enum status measure_point(const struct scaling *s, struct colrow_engine *engine, int batch,
@@ -59,6 +63,50 @@ static enum status measure_point(const struct scaling *s, struct colrow_engine *
     return OK;
 }
 
+// Without a measurement the prediction stands in its place.
+static void take_prediction(const struct scaling *s, struct point *p)
+{
+    if (s->simulate)
+        *p = (struct point){.decode = p->predicted.decode,
+                            .prefill = p->predicted.prefill,
+                            .compute = p->predicted.compute,
+                            .communicate = p->predicted.communicate,
+                            .wait = p->predicted.wait};
+}
+
+static enum status predict_batch(struct scaling *s, int batch, struct point *out)
+{
+    struct plan_command *c = &s->predicting;
+    c->concurrency = batch;
+    TRY(predict_point(c, &out->predicted));
+    take_prediction(s, out);
+    return OK;
+}
+
+// The machine as it is while so many ranks work.
+static enum status prepare_prediction(struct scaling *s, int tp)
+{
+    struct plan_command *c = &s->predicting;
+    struct node_layout nodes;
+    int pp = c->pipeline_parallel_size;
+    c->options.n_ranks = c->tensor_parallel_size = tp;
+    TRY(machine_flags_lay_out(&s->on, tp, pp ? pp : 1, &nodes));
+    return machine_flags_read(&s->on, nodes.first_rank[1], s->engine.options.threads_per_rank,
+                              &c->machine);
+}
+
+static void add_predicted(const struct scaling *s, struct table *table, const struct point *p,
+                          json_t *row)
+{
+    if (!s->on.machine || s->simulate)
+        return;
+    table_cell(table, "%.1f", p->predicted.prefill);
+    table_cell(table, "%.1f", p->predicted.decode);
+    json_object_set_new(row, "predicted_prefill_tokens_per_second",
+                        json_real(p->predicted.prefill));
+    json_object_set_new(row, "predicted_decode_tokens_per_second", json_real(p->predicted.decode));
+}
+
 static void add_scaling_row(struct scaling *s, struct table *table, int tp, int batch,
                             const struct point *p, const struct point *one, int tp_one)
 {
@@ -72,12 +120,111 @@ static void add_scaling_row(struct scaling *s, struct table *table, int tp, int 
     table_cell(table, "%.1f %%", 100 * p->compute);
     table_cell(table, "%.1f %%", 100 * p->communicate);
     table_cell(table, "%.1f %%", 100 * p->wait);
-    json_array_append_new(
-        s->rows, json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "tensor_parallel_size",
-                           tp, "batch", batch, "prefill_tokens_per_second", p->prefill,
-                           "decode_tokens_per_second", p->decode, "speed_up", speedup, "efficiency",
-                           speedup * tp_one / tp, "compute", p->compute, "communication",
-                           p->communicate, "waiting", p->wait));
+    json_t *row = json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "tensor_parallel_size",
+                            tp, "batch", batch, "prefill_tokens_per_second", p->prefill,
+                            "decode_tokens_per_second", p->decode, "speed_up", speedup,
+                            "efficiency", speedup * tp_one / tp, "compute", p->compute,
+                            "communication", p->communicate, "waiting", p->wait);
+    add_predicted(s, table, p, row);
+    json_array_append_new(s->rows, row);
+}
+
+// One size: measured, unless it is only simulated, and predicted where a machine is named.
+static enum status scale_to(struct scaling *s, int tp, struct table *table, struct point *first,
+                            struct colrow_info *info)
+{
+    struct engine_flags flags = s->engine;
+    struct colrow_engine *engine = NULL;
+    enum status status = OK;
+    if (s->on.machine)
+        TRY(prepare_prediction(s, tp));
+    flags.options.tensor_parallel_size = tp;
+    flags.options.max_model_len = s->input_len + s->output_len;
+    if (!s->simulate) {
+        TRY(engine_flags_open(&flags, s->model, &engine));
+        colrow_get_info(engine, info);
+    }
+    for (int b = 0; b < s->n_batch && status == OK; b++) {
+        struct point point = {0};
+        if (engine)
+            status = measure_point(s, engine, s->batch[b], &point);
+        if (status == OK && s->on.machine)
+            status = predict_batch(s, s->batch[b], &point);
+        if (tp == s->tp[0])
+            first[b] = point;
+        if (status == OK)
+            add_scaling_row(s, table, tp, s->batch[b], &point, &first[b], s->tp[0]);
+    }
+    colrow_close(engine);
+    return status;
+}
+
+static enum status begin_predicting(struct scaling *s)
+{
+    const struct colrow_options *o = &s->engine.options;
+    s->predicting = (struct plan_command){
+        .model = s->model,
+        .on = s->on,
+        .dtype = o->dtype ? o->dtype : "auto",
+        .kv_cache_dtype = o->kv_cache_dtype ? o->kv_cache_dtype : "auto",
+        .tp_plan = o->tp_plan,
+        .tp_plan_replace = o->tp_plan_replace,
+        .reduction_leaves = o->reduction_leaves,
+        .rows = o->max_num_batched_tokens,
+        .tensor_parallel_size = s->tp[0],
+        .pipeline_parallel_size = o->pipeline_parallel_size,
+        .input_len = s->input_len,
+        .output_len = s->output_len,
+    };
+    return plan_command_prepare(&s->predicting);
+}
+
+static void head_scaling(const struct scaling *s, struct table *table)
+{
+    const char *heading[] = {"tp",
+                             "batch",
+                             "prefill tok/s",
+                             "decode tok/s",
+                             "speed-up",
+                             "efficiency",
+                             "compute",
+                             "all-reduce",
+                             "waiting",
+                             "predicted prefill",
+                             "predicted decode"};
+    int n = s->on.machine && !s->simulate ? 11 : 9;
+    table_init(table, n);
+    for (int i = 0; i < n; i++)
+        table_cell(table, "%s", heading[i]);
+}
+
+static enum status print_scaling(struct scaling *s, const struct table *table,
+                                 const struct colrow_info *info, const struct peak *peak)
+{
+    int cores = device_cpu_count();
+    if (s->json || s->output_json) {
+        json_t *root = json_pack("{s:o, s:O, s:b}", "model", json_foreign(s->model), "points",
+                                 s->rows, "simulated", s->simulate);
+        if (!s->simulate) {
+            json_object_set_new(root, "dtype", json_string(info->dtype));
+            json_object_set_new(root, "isa", json_string(info->isa));
+            json_object_set_new(root, "product_order", json_string(info->product_order));
+            json_object_set_new(root, "limits", limits_json(cores, peak));
+        }
+        TRY(json_write(root, JSON_FIGURES, s->output_json));
+    }
+    if (s->json)
+        return OK;
+    if (s->simulate)
+        output_print("predicted for %s; nothing was run\n", s->predicting.machine.name);
+    else
+        print_limits(output(), cores, peak);
+    TRY(table_print(table, output()));
+    if (!s->simulate && s->tp[s->n_tp - 1] > cores)
+        output_print("(more ranks than the %d cores here: they take turns, so no speed-up is to be "
+                     "had)\n",
+                     cores);
+    return OK;
 }
 
 static enum status run_scaling(struct scaling *s)
@@ -85,52 +232,24 @@ static enum status run_scaling(struct scaling *s)
     struct table table;
     struct point first[FLAG_LIST_MAX];
     struct colrow_info info = {0};
-    enum status status = OK;
-    int cores = device_cpu_count();
     struct peak peak;
+    enum status status = OK;
+    if (s->simulate && !s->on.machine)
+        return fail(ERR_USAGE, "flag --simulate: expected --machine FILE beside it");
     if (s->output_json)
         TRY(file_writer_check(s->output_json));
     TRY(flags_list("--tensor-parallel-size", s->tp_text, 1, 64, s->tp, &s->n_tp));
     TRY(flags_list("--batches", s->batch_text, 1, 4096, s->batch, &s->n_batch));
-    TRY(peak_measure(cores, 0.1, &peak));
-    table_init(&table, 9);
-    const char *heading[] = {"tp",         "batch",   "prefill tok/s", "decode tok/s", "speed-up",
-                             "efficiency", "compute", "all-reduce",    "waiting"};
-    for (int i = 0; i < 9; i++)
-        table_cell(&table, "%s", heading[i]);
-    for (int i = 0; i < s->n_tp && status == OK; i++) {
-        struct engine_flags flags = s->engine;
-        struct colrow_engine *engine = NULL;
-        flags.options.tensor_parallel_size = s->tp[i];
-        flags.options.max_model_len = s->input_len + s->output_len;
-        status = engine_flags_open(&flags, s->model, &engine);
-        if (status == OK)
-            colrow_get_info(engine, &info);
-        for (int b = 0; b < s->n_batch && status == OK; b++) {
-            struct point point;
-            status = measure_point(s, engine, s->batch[b], &point);
-            if (i == 0)
-                first[b] = point;
-            if (status == OK)
-                add_scaling_row(s, &table, s->tp[i], s->batch[b], &point, &first[b], s->tp[0]);
-        }
-        colrow_close(engine);
-    }
-    if (status == OK && (s->json || s->output_json))
-        status = json_write(json_pack("{s:o, s:s, s:s, s:s, s:O, s:o}", "model",
-                                      json_foreign(s->model), "dtype", info.dtype, "isa", info.isa,
-                                      "product_order", info.product_order, "points", s->rows,
-                                      "limits", limits_json(cores, &peak)),
-                            JSON_FIGURES, s->output_json);
-    if (status == OK && !s->json) {
-        print_limits(output(), cores, &peak);
-        status = table_print(&table, output());
-        if (s->tp[s->n_tp - 1] > cores)
-            output_print(
-                "(more ranks than the %d cores here: they take turns, so no speed-up is to be "
-                "had)\n",
-                cores);
-    }
+    if (!s->simulate)
+        TRY(peak_measure(device_cpu_count(), 0.1, &peak));
+    head_scaling(s, &table);
+    if (s->on.machine)
+        TRY_DONE(begin_predicting(s));
+    for (int i = 0; i < s->n_tp; i++)
+        TRY_DONE(scale_to(s, s->tp[i], &table, first, &info));
+    status = print_scaling(s, &table, &info, &peak);
+done:
+    plan_command_end(&s->predicting);
     table_fini(&table);
     return status;
 }
@@ -148,17 +267,25 @@ static const struct flag bench_scaling_flags[] = {
      "runs of which the median counts (default 5)"},
     {FLAG_TEXT, "--output-json", NULL, AT(output_json), 0, 0, "FILE",
      "write the figures there (tools/chart.py draws them)"},
+    {FLAG_ON, "--simulate", NULL, AT(simulate), 0, 0, NULL,
+     "with --machine: only predict, run nothing; the model may be a config.json"},
     {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
 };
 const struct command command_bench_scaling = {
     .name = "bench scaling",
     .brief = "the same work on 1, 2, 4, 8 ranks: speed-up, efficiency, where the time goes",
     .positional = "MODEL",
-    .summary = "Strong scaling (the same work on more ranks) and weak scaling (more "
-               "sequences), one core a rank unless\n"
-               "--threads-per-rank says otherwise.",
-    .examples = "  colrow bench scaling /tmp/llama-1b --tp 1,2",
+    .summary =
+        "Strong scaling (the same work on more ranks) and weak scaling (more "
+        "sequences), one core a rank unless\n"
+        "--threads-per-rank says otherwise. With --machine: the prediction of docs/planner.md "
+        "beside it, or with\n"
+        "--simulate in its place.",
+    .examples = "  colrow bench scaling /tmp/llama-1b --tp 1,2\n  colrow bench scaling "
+                "/tmp/llama-1b --tp 1,2 --machine auto\n  colrow bench scaling config.json --tp "
+                "4,8 -pp 4 --simulate --machine FILE --gpus-per-node 8",
     .sections = {FLAG_SECTION(bench_scaling_flags, 0),
+                 {machine_flag_rows, MACHINE_FLAGS, AT(on)},
                  {engine_flag_rows, ENGINE_FLAGS, offsetof(struct scaling, engine)}},
     .run = bench_scaling_main,
 };

@@ -6,11 +6,15 @@
 #include <stdbool.h>
 
 #include "base/status.h"
+#include "cmd/prediction.h"
 #include "model/plan.h"
 
 struct plan_command {
     int tensor_parallel_size, pipeline_parallel_size, reduction_leaves, rows;
     const char *dtype, *kv_cache_dtype, *tp_plan, *tp_plan_replace, *explain;
+    const char *svg;
+    struct machine_flags on;
+    int concurrency, input_len, output_len, threads; // of a prediction
     bool json, all_layers;
     int more_leaves; // that so many ranks need, where none were asked for; 0: no more than usual
     const char *model;
@@ -18,7 +22,29 @@ struct plan_command {
     struct tp_plan_rules rules;
     struct plan_options options;
     struct checkpoint *checkpoint; // NULL when the folder has a config only
+    struct node_layout nodes;
+    struct machine machine; // with --machine
 };
+
+// plan_prepare.c: what the flags name is read, then compiled for their numbers of ranks and stages.
+enum status plan_command_prepare(struct plan_command *c) STATUS_MUST_USE;
+// More ranks than a sum has leaves by default are shown with as many as they need, which is said.
+enum status plan_command_compile(struct plan_command *c, struct plan **out) STATUS_MUST_USE;
+void plan_command_end(struct plan_command *c); // also after a failure
+
+// predict_plan.c
+// Refuses flags that go with others that are absent.
+enum status predict_check(const struct plan_command *c) STATUS_MUST_USE;
+// With --machine: the prediction as text, or into `root`, and the diagram.
+enum status predict_plan(const struct plan_command *c, const struct plan *plan,
+                         json_t *root) STATUS_MUST_USE;
+// For tables: the prediction alone, of a command whose `machine` is filled in.
+struct predicted_point {
+    double prefill, decode; // tokens/s
+    // Parts of the time of decoding: products and attention; exchanges and hand-over; the rest.
+    double compute, communicate, wait;
+};
+enum status predict_point(struct plan_command *c, struct predicted_point *out) STATUS_MUST_USE;
 
 // show_ranges.c: "7", or "0-6"
 void show_range(struct range r, char *out, size_t bytes);

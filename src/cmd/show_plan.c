@@ -6,89 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/file.h"
 #include "base/output.h"
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
 #include "cmd/layer_kinds.h"
-#include "cmd/model_argument.h"
 #include "cmd/plan_command.h"
-
-static enum status choose_compute(struct plan_command *c)
-{
-    enum element_type type = c->config.dtype;
-    if (strcmp(c->dtype, "auto") == 0)
-        TRY(model_config_check_dtype(&c->config, c->model));
-    if (strcmp(c->dtype, "auto") != 0) {
-        type = element_from_dtype(c->dtype);
-        if (type != ELEMENT_BF16 && type != ELEMENT_F16 && type != ELEMENT_F32)
-            return fail(ERR_USAGE,
-                        "flag --dtype is \"%s\"; expected auto, bfloat16, float16 or float32",
-                        c->dtype);
-    } else if (type == ELEMENT_NONE && c->checkpoint) {
-        type = checkpoint_dtype(c->checkpoint);
-    }
-    c->options.compute = type == ELEMENT_F32   ? COMPUTE_F32
-                         : type == ELEMENT_F16 ? COMPUTE_F16
-                                               : COMPUTE_BF16;
-    return OK;
-}
-
-static enum status read_rules(struct plan_command *c)
-{
-    const char *path = c->tp_plan && strcmp(c->tp_plan, "auto") != 0 ? c->tp_plan : NULL;
-    if (c->tp_plan && c->tp_plan_replace)
-        return fail(ERR_USAGE, "--tp-plan and --tp-plan-replace are both given; expected one");
-    c->options.rules_replace = c->tp_plan_replace != NULL;
-    path = c->tp_plan_replace ? c->tp_plan_replace : path;
-    if (!path)
-        return OK;
-    TRY(tp_plan_file(path, MODEL_TYPES(&c->config), &c->rules));
-    c->options.rules = &c->rules;
-    return OK;
-}
-
-// A folder, or a config.json by itself under any name.
-static enum status read_config(struct plan_command *c)
-{
-    struct stat info;
-    struct bytes text;
-    if (stat(c->model, &info) != 0 || !S_ISREG(info.st_mode))
-        return model_config_read(c->model, &c->config);
-    bytes_init(&text);
-    enum status status = file_read_given(c->model, CONFIG_BYTES_MAX, &text);
-    if (status == OK)
-        status = model_config_parse(c->model, text.data ? text.data : "", text.length, &c->config);
-    bytes_fini(&text);
-    return status;
-}
-
-static enum status prepare(struct plan_command *c)
-{
-    TRY(model_argument_find(&c->model));
-    if (c->pipeline_parallel_size > 0 && c->tensor_parallel_size == 0)
-        c->tensor_parallel_size = 1;
-    TRY(read_config(c));
-    TRY(read_rules(c));
-    if (checkpoint_has_weights(c->model))
-        TRY(checkpoint_open(c->model, &c->checkpoint));
-    if (c->checkpoint)
-        TRY(plan_head_is_embed(&c->config, c->checkpoint, &c->options.head_is_embed));
-    c->options.checkpoint = c->checkpoint;
-    c->options.n_ranks = c->tensor_parallel_size;
-    c->options.n_stages = c->pipeline_parallel_size;
-    c->options.layer_partition = plan_partition_of_environment(&c->options.layer_partition_name);
-    c->options.reduction_leaves = c->reduction_leaves;
-    c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;
-    if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
-        return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
-                    c->kv_cache_dtype);
-    return choose_compute(c);
-}
 
 // Layers of one kind look alike: their parameters share the ranges, and are shown once.
 static bool looks_like_earlier(const struct plan *plan, int at)
@@ -291,12 +216,15 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
                      c->more_leaves);
     output_print("\n");
     print_stages(plan);
+    node_layout_print(plan, &c->nodes);
     if (plan->rules_source)
         output_print("rules of %s %s colrow's own\n", plan->rules_source,
                      plan->rules_replace ? "replace" : "are laid over");
     for (int i = 0; i < plan->n_idle_rules; i++)
         output_print("the rule \"%s\" names nothing that this model has\n", plan->idle_rules[i]);
     output_print("\n");
+    if (c->on.machine)
+        return predict_plan(c, plan, NULL);
     if (m->n_layer_kinds > 1) {
         TRY(layer_kinds_print(m));
         output_print("\n");
@@ -388,6 +316,7 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_object_set_new(root, "tensor_parallel_size", json_integer(plan->n_ranks));
         json_object_set_new(root, "pipeline_parallel_size", json_integer(plan->n_stages));
         json_object_set_new(root, "stages", stages_json(plan));
+        json_object_set_new(root, "nodes", node_layout_json(plan, &c->nodes));
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
         json_object_set_new(root, "parameter_count", json_integer(plan_count_parameters(plan)));
         json_object_set_new(root, "collectives_per_step", json_integer(plan_collectives(plan, &n)));
@@ -400,7 +329,11 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
     json_decref(parameters);
     json_decref(edges);
     json_decref(ranks);
-    return json_write(root, JSON_INDENT(2), NULL);
+    enum status status = plan && c->on.machine ? predict_plan(c, plan, root) : OK;
+    if (status == OK)
+        return json_write(root, JSON_INDENT(2), NULL);
+    json_decref(root);
+    return status;
 }
 
 // Without -tp: every size that works, and what a rank would hold.
@@ -453,16 +386,6 @@ static enum status print_all_sizes(struct plan_command *c)
     return status;
 }
 
-// More ranks than a sum has leaves by default are shown with as many as they need, which is said.
-static enum status compile_plan(struct plan_command *c, struct plan **out)
-{
-    if (c->reduction_leaves == 0)
-        c->more_leaves = plan_leaves_needed(&c->config, &c->options);
-    if (c->more_leaves)
-        c->options.reduction_leaves = c->more_leaves;
-    return plan_compile(&c->config, &c->options, out);
-}
-
 static enum status explain(const struct plan_command *c, const struct plan *plan)
 {
     if (!plan)
@@ -474,9 +397,13 @@ static enum status run_plan(struct plan_command *c)
 {
     struct plan *plan = NULL;
     enum status status = OK;
-    TRY_DONE(prepare(c));
+    TRY_DONE(plan_command_prepare(c));
+    TRY_DONE(predict_check(c));
     if (c->tensor_parallel_size > 0) {
-        TRY_DONE(compile_plan(c, &plan));
+        TRY_DONE(plan_command_compile(c, &plan));
+        TRY_DONE(machine_flags_lay_out(&c->on, plan->n_ranks, plan->n_stages, &c->nodes));
+        if (c->on.machine)
+            TRY_DONE(machine_flags_read(&c->on, c->nodes.first_rank[1], c->threads, &c->machine));
         if (c->checkpoint)
             TRY_DONE(plan_check_checkpoint(plan, c->checkpoint));
     }
@@ -488,9 +415,7 @@ static enum status run_plan(struct plan_command *c)
         status = plan ? print_plan(c, plan) : print_all_sizes(c);
 done:
     plan_free(plan);
-    checkpoint_close(c->checkpoint);
-    if (c->options.rules)
-        tp_plan_close(&c->rules);
+    plan_command_end(c);
     return status;
 }
 
@@ -513,6 +438,18 @@ static const struct flag plan_flags[] = {
      "pattern with *"},
     {FLAG_INT, "--reduction-leaves", NULL, AT(reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8)"},
+    {FLAG_INT, "--concurrency", NULL, AT(concurrency), 1, 1e6, "N",
+     "with --machine: streams side by side (default 1)"},
+    {FLAG_INT, "--input-len", NULL, AT(input_len), 1, 1e8, "N",
+     "... each of so many prompt tokens (default 1024)"},
+    {FLAG_INT, "--output-len", NULL, AT(output_len), 1, 1e8, "N",
+     "... and so many new ones (default 256)"},
+    {FLAG_INT, "--max-num-batched-tokens", NULL, AT(rows), 1, 65536, "N",
+     "tokens in one step at most (default 512)"},
+    {FLAG_INT, "--threads-per-rank", NULL, AT(threads), 0, 256, "N",
+     "with --machine auto: cores a rank works on (default: its share)"},
+    {FLAG_TEXT, "--svg", NULL, AT(svg), 0, 0, "FILE",
+     "with --machine: a diagram of the steps, who works and who waits when"},
     {FLAG_ON, "--all-layers", NULL, AT(all_layers), 0, 0, NULL,
      "show each layer's parameters, not one layer's"},
     {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines; always all layers"},
@@ -525,16 +462,23 @@ const struct command command_plan = {
                "style and placement, what\n"
                "each rank holds, reads, caches and sends. Reads config.json and safetensors "
                "headers, no weights.",
-    .examples = "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
-                "models/demo -tp 2 -pp 2\n  colrow plan models/demo -tp 2 --json\n  colrow plan "
-                "models/demo -tp 2 --explain k_proj",
-    .sections = {FLAG_SECTION(plan_flags, 0)},
+    .examples =
+        "  colrow plan models/demo\n  colrow plan models/demo -tp 3\n  colrow plan "
+        "models/demo -tp 2 -pp 2\n  colrow plan models/demo -tp 2 --json\n  colrow plan "
+        "models/demo -tp 2 --explain k_proj\n  colrow plan ~/models/Llama-3-70B -tp 8 -pp 4 "
+        "--nodes 4 --gpus-per-node 8 --machine FILE",
+    .sections = {FLAG_SECTION(plan_flags, 0), {machine_flag_rows, MACHINE_FLAGS, AT(on)}},
     .run = plan_main,
 };
 
 static int plan_main(int argc, char **argv)
 {
-    struct plan_command c = {.dtype = "auto", .kv_cache_dtype = "auto", .rows = 512};
+    struct plan_command c = {.dtype = "auto",
+                             .kv_cache_dtype = "auto",
+                             .rows = 512,
+                             .concurrency = 1,
+                             .input_len = 1024,
+                             .output_len = 256};
     bool helped;
     int n_positional;
     enum status status =
