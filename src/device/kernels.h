@@ -133,6 +133,18 @@ struct weighing {
     float *scores;     // x · factor, or NULL
 };
 
+// A weighted sum of rows along a tree (section 11): from the first row on, weight · row; after row
+// i the two newest sums are added merges[i] times, so that one is left; at the end + 0.
+enum { WEIGHTED_DEPTH_MAX = 8 };
+struct weighted_rows {
+    int n;                    // 0: zeros
+    const float *const *rows; // [n], each [columns]
+    const float *weights;     // [n]
+    const uint8_t *merges;    // [n]
+    int columns;
+    float *out; // [columns]
+};
+
 struct kernels {
     // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
     const char *isa;
@@ -179,6 +191,8 @@ struct kernels {
     // memcpy() that reads in ascending order, which is how lines of another core's cache come
     // soonest.
     void (*copy)(float *out, const float *in, size_t n);
+
+    void (*sum_weighted)(const struct weighted_rows *args);
 
     // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v
     // [n_tokens][stride], f32. A page's values are zeroed when its first position is written.

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <math.h>
 
 #include "device/cpu/lanes.h"
@@ -132,4 +133,20 @@ void reference_copy(float *out, const float *in, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = in[i];
+}
+
+void reference_sum_weighted(const struct weighted_rows *args)
+{
+    for (int column = 0; column < args->columns; column++) {
+        float stack[WEIGHTED_DEPTH_MAX] = {0};
+        int depth = 0;
+        for (int i = 0; i < args->n; i++) {
+            assert(depth < WEIGHTED_DEPTH_MAX);
+            stack[depth++] = args->rows[i][column] * args->weights[i];
+            for (int merge = 0; merge < args->merges[i]; merge++, depth--)
+                stack[depth - 2] = stack[depth - 2] + stack[depth - 1];
+        }
+        assert(depth == (args->n > 0));
+        args->out[column] = stack[0] + 0.0f;
+    }
 }

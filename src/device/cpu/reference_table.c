@@ -22,6 +22,7 @@ void kernels_reference(struct kernels *table)
     table->add_to = reference_add_to;
     table->add_to_both = reference_add_to_both;
     table->copy = reference_copy;
+    table->sum_weighted = reference_sum_weighted;
     table->kv_write = reference_kv_write;
     table->argmax = reference_argmax;
     table->exp_sum = reference_exp_sum;

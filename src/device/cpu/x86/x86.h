@@ -85,6 +85,8 @@ void add_to_both_avx2(float *out, float *copy, const float *a, const float *b, s
 void add_to_both_avx512(float *out, float *copy, const float *a, const float *b, size_t n);
 void copy_avx2(float *out, const float *in, size_t n);
 void copy_avx512(float *out, const float *in, size_t n);
+void sum_weighted_avx2(const struct weighted_rows *args);
+void sum_weighted_avx512(const struct weighted_rows *args);
 void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                    const float *v, size_t stride);
 void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
