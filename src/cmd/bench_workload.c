@@ -133,6 +133,11 @@ void model_cost(const struct model_config *c, double bytes_per_weight, double by
             case MIX_MLP:
                 weights += hidden * 3.0 * l->sublayers[i].mlp.intermediate_size;
                 break;
+            case MIX_EXPERTS: // those of a token
+                weights += hidden * (3.0 * l->sublayers[i].experts.intermediate_size *
+                                         l->sublayers[i].experts.num_experts_per_tok +
+                                     l->sublayers[i].experts.num_experts);
+                break;
             }
         }
     }

@@ -289,6 +289,10 @@ static void say_rank(const struct plan *plan, const struct plan_parameter *p, in
     say_rows(p, rank);
     if (!p->is_vector)
         output_print(", columns %s", columns);
+    if (p->rank_experts) {
+        show_range(p->rank_experts[rank], columns, sizeof columns);
+        output_print(" of experts %s", columns);
+    }
     output_print(", %s\n", show_bytes((double)bytes_of_part(plan, p, rank)));
 }
 

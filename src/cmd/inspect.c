@@ -95,7 +95,8 @@ static enum status print_text(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
     const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
-    const struct mlp_config *mlp = &model_config_first(m, MIX_MLP)->mlp;
+    const struct sublayer_config *mlp = model_config_first(m, MIX_MLP);
+    const bool mlp_bias = mlp && mlp->mlp.up_bias;
     struct table t;
     char eos[256] = "none";
     size_t used = 0;
@@ -115,7 +116,7 @@ static enum status print_text(const struct inspect *in)
                                             : element_dtype_name(m->dtype));
     add_property(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
     add_property(&t, "hidden_size", "%d", m->hidden_size);
-    add_property(&t, "intermediate_size", "%d", mlp->intermediate_size);
+    add_property(&t, "intermediate_size", "%d", model_config_intermediate_size(m));
     add_property(&t, "heads", "%d query, %d key/value, head_dim %d", a->num_attention_heads,
                  a->num_key_value_heads, a->head_dim);
     add_property(&t, "vocab_size", "%d%s", m->vocab_size,
@@ -127,7 +128,7 @@ static enum status print_text(const struct inspect *in)
     if (a->sliding_window)
         add_property(&t, "sliding_window", "%lld", (long long)a->sliding_window);
     add_property(&t, "bias", "attention %s, MLP %s", a->q_bias ? "yes" : "no",
-                 mlp->up_bias ? "yes" : "no");
+                 mlp_bias ? "yes" : "no");
     add_property(&t, "bos, eos", "%d; %s", in->generation.bos_token_id, eos);
     enum status status = table_print(&t, output());
     table_fini(&t);
@@ -144,7 +145,8 @@ static enum status print_checkpoint_json(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
     const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
-    const struct mlp_config *mlp = &model_config_first(m, MIX_MLP)->mlp;
+    const struct sublayer_config *mlp = model_config_first(m, MIX_MLP);
+    const bool mlp_bias = mlp && mlp->mlp.up_bias;
     const struct rope_config *rope = &m->ropes[0];
     json_t *tensors = json_array(), *eos = json_array();
     for (int i = 0; i < in->checkpoint->n_tensors; i++) {
@@ -167,13 +169,14 @@ static enum status print_checkpoint_json(const struct inspect *in)
         "model", json_foreign(in->model), "architecture", m->architecture, "model_type",
         m->model_type, "dtype", m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype),
         "num_hidden_layers", m->num_hidden_layers, "hidden_size", m->hidden_size,
-        "intermediate_size", mlp->intermediate_size, "num_attention_heads", a->num_attention_heads,
-        "num_key_value_heads", a->num_key_value_heads, "head_dim", a->head_dim, "vocab_size",
-        m->vocab_size, "max_position_embeddings", (json_int_t)m->max_position_embeddings,
-        "sliding_window", (json_int_t)a->sliding_window, "attention_bias", a->q_bias, "mlp_bias",
-        mlp->up_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
-        (double)m->final_norm.eps, "rope", "type", rope_type_name(rope->type), "theta", rope->theta,
-        "bos_token_id", in->generation.bos_token_id, "eos_token_id", eos, "bytes",
+        "intermediate_size", model_config_intermediate_size(m), "num_attention_heads",
+        a->num_attention_heads, "num_key_value_heads", a->num_key_value_heads, "head_dim",
+        a->head_dim, "vocab_size", m->vocab_size, "max_position_embeddings",
+        (json_int_t)m->max_position_embeddings, "sliding_window", (json_int_t)a->sliding_window,
+        "attention_bias", a->q_bias, "mlp_bias", mlp_bias, "tie_word_embeddings",
+        m->tie_word_embeddings, "rms_norm_eps", (double)m->final_norm.eps, "rope", "type",
+        rope_type_name(rope->type), "theta", rope->theta, "bos_token_id",
+        in->generation.bos_token_id, "eos_token_id", eos, "bytes",
         (json_int_t)in->checkpoint->bytes, "layer_kinds", layer_kinds_json(m), "tensors", tensors);
     return json_write(root, JSON_INDENT(2), NULL);
 }

@@ -108,7 +108,11 @@ enum status layer_kinds_print(const struct model_config *config)
         table_cell(&t, "%d", kind);
         table_cell(&t, "%d", count_layers(config, kind));
         add_attention(&t, config, find_mix(layer, MIX_ATTENTION));
-        if (mlp)
+        const struct sublayer_config *experts = find_mix(layer, MIX_EXPERTS);
+        if (experts)
+            table_cell(&t, mlp ? "%d x %d, 1 x %d" : "%d x %d", experts->experts.num_experts,
+                       experts->experts.intermediate_size, mlp ? mlp->mlp.intermediate_size : 0);
+        else if (mlp)
             table_cell(&t, mlp->mlp.sparse ? "%d, sparse" : "%d", mlp->mlp.intermediate_size);
         else
             table_cell(&t, "-");
@@ -142,7 +146,8 @@ json_t *layer_kinds_json(const struct model_config *config)
     for (int kind = 0; kind < config->n_layer_kinds; kind++) {
         const struct sublayer_config *attention =
                                          find_mix(&config->layer_kinds[kind], MIX_ATTENTION),
-                                     *mlp = find_mix(&config->layer_kinds[kind], MIX_MLP);
+                                     *mlp = find_mix(&config->layer_kinds[kind], MIX_MLP),
+                                     *experts = find_mix(&config->layer_kinds[kind], MIX_EXPERTS);
         json_t *one = json_object(), *layers = json_array();
         for (int layer = 0; layer < config->num_hidden_layers; layer++)
             if (config->layer_kind[layer] == kind)
@@ -153,6 +158,12 @@ json_t *layer_kinds_json(const struct model_config *config)
         if (mlp) {
             json_object_set_new(one, "intermediate_size", json_integer(mlp->mlp.intermediate_size));
             json_object_set_new(one, "sparse", json_boolean(mlp->mlp.sparse));
+        }
+        if (experts) {
+            const struct experts_config *e = &experts->experts;
+            json_object_set_new(one, "num_experts", json_integer(e->num_experts));
+            json_object_set_new(one, "num_experts_per_tok", json_integer(e->num_experts_per_tok));
+            json_object_set_new(one, "moe_intermediate_size", json_integer(e->intermediate_size));
         }
         json_array_append_new(kinds, one);
     }

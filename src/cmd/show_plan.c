@@ -84,6 +84,7 @@ static struct rank_view view_rank(const struct plan *plan, int rank)
 {
     const struct share *attention = share_of(plan, MIX_ATTENTION, rank),
                        *mlp = share_of(plan, MIX_MLP, rank);
+    mlp = mlp ? mlp : share_of(plan, MIX_EXPERTS, rank);
     struct rank_view view = {.vocab = plan->shares[rank].dims[DIM_VOCAB]};
     if (attention) {
         view.heads = attention->heads;
@@ -192,15 +193,29 @@ static void show_sizes(const struct plan_command *c, char *out, size_t bytes)
         used += (size_t)snprintf(out + used, bytes - used, "%s%d", i ? ", " : "", sizes[i]);
 }
 
+// "MLP 14336", "8 experts of 14336, 2 a token"
+static void show_mlp(const struct model_config *m, char *out, size_t room)
+{
+    const struct sublayer_config *experts = model_config_first(m, MIX_EXPERTS);
+    if (experts)
+        snprintf(out, room, "%d experts of %d, %d a token", experts->experts.num_experts,
+                 experts->experts.intermediate_size, experts->experts.num_experts_per_tok);
+    else
+        snprintf(out, room, "MLP %d", model_config_intermediate_size(m));
+}
+
 static void print_model(const struct model_config *m, const char *name, const struct plan *plan)
 {
     const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
-    output_print("%s · %s · %d layers · hidden %d · %d/%d heads of %d · MLP %d · vocabulary %d · "
-                 "%lld parameters · %s\n",
+    char mlp[96], active[64] = "";
+    show_mlp(m, mlp, sizeof mlp);
+    if (model_config_first(m, MIX_EXPERTS))
+        snprintf(active, sizeof active, ", %lld of a token", (long long)plan_count_active(plan));
+    output_print("%s · %s · %d layers · hidden %d · %d/%d heads of %d · %s · vocabulary %d · "
+                 "%lld parameters%s · %s\n",
                  name, m->architecture, m->num_hidden_layers, m->hidden_size,
-                 a->num_attention_heads, a->num_key_value_heads, a->head_dim,
-                 model_config_first(m, MIX_MLP)->mlp.intermediate_size, m->vocab_size,
-                 (long long)plan_count_parameters(plan), compute_name(plan->compute));
+                 a->num_attention_heads, a->num_key_value_heads, a->head_dim, mlp, m->vocab_size,
+                 (long long)plan_count_parameters(plan), active, compute_name(plan->compute));
 }
 
 static enum status print_plan(const struct plan_command *c, const struct plan *plan)
@@ -262,6 +277,8 @@ static json_t *parameter_json(const struct plan *plan, const struct plan_paramet
     json_t *shape = p->columns > 1
                         ? json_pack("[I, I]", (json_int_t)p->rows, (json_int_t)p->columns)
                         : json_pack("[I]", (json_int_t)p->rows);
+    if (p->n_experts)
+        json_array_insert_new(shape, 0, json_integer(p->n_experts));
     return json_pack("{s:s, s:o, s:s?, s:s?, s:s, s:s?, s:o}", "name", p->name, "shape", shape,
                      "style", p->style == TP_NONE ? NULL : tp_style_name(p->style), "rule", p->rule,
                      "placement", placement_name(p->placement), "dtype",
@@ -319,6 +336,7 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_object_set_new(root, "nodes", node_layout_json(plan, &c->nodes));
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
         json_object_set_new(root, "parameter_count", json_integer(plan_count_parameters(plan)));
+        json_object_set_new(root, "active_parameter_count", json_integer(plan_count_active(plan)));
         json_object_set_new(root, "collectives_per_step", json_integer(plan_collectives(plan, &n)));
         json_object_set_new(root, "layer_kinds", layer_kinds_json(&plan->config));
         json_object_set_new(root, "idle_rules", idle_rules_json(plan));

@@ -15,6 +15,11 @@ json_t *range_json(struct range r)
 
 void show_shape_of(const struct plan_parameter *p, char *out, size_t bytes)
 {
+    if (p->n_experts) {
+        snprintf(out, bytes, p->columns > 1 ? "%d x [%lld, %lld]" : "%d x [%lld]", p->n_experts,
+                 (long long)p->rows, (long long)p->columns);
+        return;
+    }
     snprintf(out, bytes, p->columns > 1 ? "[%lld, %lld]" : "[%lld]", (long long)p->rows,
              (long long)p->columns);
 }
@@ -57,5 +62,7 @@ int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, i
     struct range columns = p->rank_columns[rank];
     size_t element =
         p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
-    return (int64_t)rows_of_parts(p, rank) * (columns.end - columns.begin) * (int64_t)element;
+    int experts = p->rank_experts ? p->rank_experts[rank].end - p->rank_experts[rank].begin : 1;
+    return (int64_t)rows_of_parts(p, rank) * (columns.end - columns.begin) * experts *
+           (int64_t)element;
 }

@@ -79,12 +79,23 @@ static void fill_random(void *data, enum element_type type, uint64_t key, int64_
     }
 }
 
+static bool holds_all_experts(const struct plan_parameter *p)
+{
+    return p->n_experts && !strchr(p->name, '*');
+}
+
+// Of each of its tensors.
+static int64_t stored_elements(const struct plan_parameter *p)
+{
+    return plan_tensor_rows(p) * p->columns * (holds_all_experts(p) ? p->n_experts : 1);
+}
+
 static enum status write_tensor(struct synth *s, struct safetensors_writer *writer,
                                 const struct synth_tensor *tensor, void *piece)
 {
     const struct plan_parameter *p = tensor->parameter;
     ptrdiff_t index = p - s->plan->parameters;
-    int64_t n = p->rows / p->n_tensors * p->columns, first = n * tensor->number;
+    int64_t n = stored_elements(p), first = n * tensor->number;
     bool vector = p->columns == 1, bias = strstr(p->name, ".bias") != NULL;
     float centre = vector && !bias ? 1.0f : 0.0f; // norms stand near one
     float scale = vector ? 0.1f : 1.0f / sqrtf((float)p->columns);
@@ -103,7 +114,7 @@ static enum status write_tensor(struct synth *s, struct safetensors_writer *writ
 static int64_t stored_bytes(const struct synth *s, const struct synth_tensor *tensor)
 {
     const struct plan_parameter *p = tensor->parameter;
-    return p->rows / p->n_tensors * p->columns * (int64_t)element_bytes(s->type);
+    return stored_elements(p) * (int64_t)element_bytes(s->type);
 }
 
 static enum status write_shard(struct synth *s, const char *name, int begin, int end)
@@ -123,7 +134,13 @@ static enum status write_shard(struct synth *s, const char *name, int begin, int
         specs[i - begin] = (struct tensor_spec){.name = s->stored[i].name,
                                                 .type = s->type,
                                                 .n_dimensions = p->columns == 1 ? 1 : 2,
-                                                .shape = {p->rows / p->n_tensors, p->columns}};
+                                                .shape = {plan_tensor_rows(p), p->columns}};
+        if (holds_all_experts(p)) {
+            specs[i - begin].n_dimensions++;
+            specs[i - begin].shape[0] = p->n_experts;
+            specs[i - begin].shape[1] = p->rows;
+            specs[i - begin].shape[2] = p->columns;
+        }
     }
     if (status == OK)
         status = safetensors_create(path, specs, end - begin, metadata, 1, &writer);

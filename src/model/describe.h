@@ -79,6 +79,26 @@ enum status describe_window(const struct config_reader *reader, int32_t layer, b
 // x += o_proj(attention(norm(x))); x += down_proj(silu(gate_proj(norm(x))) · up_proj(norm(x))),
 // without biases, rope 0 and no window.
 struct layer_config describe_layer(const struct plain_keys *keys);
+
+// What absent keys mean in a family with experts.
+struct experts_keys {
+    const char *count_key, *other_count_key; // either may say it; the second may be NULL
+    const char *chosen_key;                  // NULL: "num_experts_per_tok"
+    const char *intermediate_key;            // NULL: "moe_intermediate_size"
+    int32_t num_experts, num_experts_per_tok, intermediate_size;
+    enum router_scoring scoring;
+};
+// The numbers; weights that are not normalised, a scaling factor of 1, SiLU, no biases.
+enum status describe_experts(const struct config_reader *reader, const struct experts_keys *keys,
+                             struct experts_config *out) STATUS_MUST_USE;
+// The layer's MLP becomes experts.
+void describe_sparse_layer(const struct experts_config *experts, struct layer_config *layer);
+// Beside them an MLP that all tokens have: a sublayer of its own, which reads what they read.
+void describe_shared_expert(struct layer_config *layer, const struct mlp_config *mlp);
+// The layers that a list of numbers names; absent: none.
+enum status describe_layers_of_list(const struct config_reader *reader, const char *key,
+                                    bool chosen[LAYERS_MAX]) STATUS_MUST_USE;
+
 // Appends layer number `layer`, which must be the next; equal ones share a kind.
 enum status describe_add_layer(const struct config_reader *reader, struct model_config *out,
                                int32_t layer, const struct layer_config *kind) STATUS_MUST_USE;

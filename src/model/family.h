@@ -12,8 +12,9 @@
 enum { FUSED_MAX = 3 }; // slots of one tensor
 
 // One tensor, or one in each layer that has its slot; where the name has a star, one for each head
-// of the slot, or, outside the layers, for each hidden_size of its rows. Matrices are [rows =
-// outputs, columns = inputs], as HuggingFace stores them.
+// of the slot, for each expert, or, outside the layers, for each hidden_size of its rows. Of
+// experts without a star: one tensor [experts, rows, columns]. Matrices are [rows = outputs,
+// columns = inputs], as HuggingFace stores them.
 struct parameter_row {
     const char *name; // "model.layers.%d.self_attn.qkv_proj.weight"
     int8_t sublayer;  // of each layer, from 0; -1: outside the layers
@@ -21,6 +22,8 @@ struct parameter_row {
     uint8_t n_slots; // more than one: fused, the rows of one behind those of the other
     enum slot slots[FUSED_MAX];
     bool by_head; // of fused ones: the rows of head 0 in each slot, then those of head 1, ...
+    // What Transformers' plans call its module, where that is not the name; NULL: it is
+    const char *planned;
 };
 #define PARAMETER(row_name, place, slot)                                                           \
     {                                                                                              \
@@ -39,6 +42,13 @@ struct parameter_row {
 #define PARAMETER_PAIR(row_name, place, first, second)                                             \
     {                                                                                              \
         .name = row_name ".weight", .sublayer = place, .n_slots = 2, .slots = { first, second }    \
+    }
+// One slot of experts; the star in the name is the expert's number. Transformers' plans name what
+// it makes of all: gate_up_proj, down_proj.
+#define PARAMETER_EXPERTS(row_name, place, slot, plan_name)                                        \
+    {                                                                                              \
+        .name = row_name ".weight", .sublayer = place, .n_slots = 1, .slots = {slot},              \
+        .planned = plan_name                                                                       \
     }
 // Queries, keys and values in one tensor, head by head, and their biases.
 #define PARAMETER_HEADS(row_name, place)                                                           \

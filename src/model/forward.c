@@ -172,6 +172,10 @@ static void run_sublayer(const struct worker *w, int layer, int sublayer)
         begin_part(w, layer, "mlp");
         mlp_block(w, layer, sublayer);
         break;
+    case MIX_EXPERTS:
+        begin_part(w, layer, "experts");
+        experts_block(w, layer, sublayer);
+        break;
     }
     LEAVE_IF_FAILED(w);
     if (config->corrects) {

@@ -116,6 +116,15 @@ float sparsity_cutoff(const struct model *m, const struct cut *cut, float deviat
 void attention_block(const struct worker *w, int layer, int sublayer);
 // mlp_block.c: likewise, from gate_proj and up_proj on.
 void mlp_block(const struct worker *w, int layer, int sublayer);
+// experts_block.c: likewise, from the router on.
+void experts_block(const struct worker *w, int layer, int sublayer);
+// router.c: from a row's logits [experts], which are overwritten, to the experts that it chooses,
+// ascending, and their weights (docs/numerics.md section 11).
+void router_choose(const struct kernels *kernels, const struct experts_config *config,
+                   const float *choice_bias, float *logits, int32_t *chosen, float *weights);
+// How the sums of n ascending experts meet: after the i-th, the two newest sums are added merges[i]
+// times.
+void expert_merges(int num_experts, const int32_t *chosen, int n, uint8_t *merges);
 // logits.c: final norm, lm_head and the largest of each row.
 void compute_logits(const struct worker *w);
 // Which of the rows whose logits are asked for lie in `rows`: a run of step.logit_rows.
@@ -205,6 +214,14 @@ struct row_product {
 };
 void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
                          const struct row_product *product);
+// The same in parts, for those who make the nodes themselves: this thread's part of a product, its
+// panels of the matrix, of which input and output are missing; where the nodes go, and floats from
+// one to the next; and all that follows. `what` and `bias` of the product are looked at.
+struct matmul product_of(const struct worker *w, const struct panels *panels,
+                         const struct leaf_plan *leaves);
+float *nodes_of(const struct worker *w, int layer, int sublayer, size_t *stride);
+void reduce_product(const struct worker *w, int layer, int sublayer,
+                    const struct row_product *product);
 
 // exchange.c, for thread 0 alone: columns of which each rank has a range, one part after the other
 // in its rows.

@@ -142,6 +142,20 @@ static void project_then_activate(const struct activating *a)
     team_barrier(m->team);
 }
 
+// sigmoid(token_gate x) of every row. The barriers of what follows are before its use.
+static void find_token_gates(const struct activating *a)
+{
+    const struct model *m = a->m;
+    float *gates = m->scratch.token_gates;
+    const struct column_product product = {
+        .input = a->input, .panels = &a->weights->token_gate, .out = gates, .out_stride = 1};
+    multiply(a->w, &product);
+    team_barrier(m->team);
+    const struct range rows = step_rows(a->w);
+    for (int row = rows.begin; row < rows.end; row++)
+        gates[row] = 1.0f / (1.0f + number_exp(-gates[row]));
+}
+
 static float softplus(float x)
 {
     return x > 20 ? x : number_log(1.0f + number_exp(x));
@@ -184,6 +198,8 @@ void mlp_block(const struct worker *w, int layer, int sublayer)
                                     .input_stride = (size_t)weights->down.k,
                                     .panels = &weights->down,
                                     .bias = weights->down_bias};
+    if (config->token_gate)
+        find_token_gates(&a);
     if (gives_own_columns(&a)) {
         down_proj.input_stride = project_and_activate(&a);
         down_proj.input = m->scratch.outputs;

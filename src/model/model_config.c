@@ -280,3 +280,10 @@ const struct sublayer_config *model_config_first(const struct model_config *conf
     }
     return NULL;
 }
+
+int32_t model_config_intermediate_size(const struct model_config *config)
+{
+    const struct sublayer_config *mlp = model_config_first(config, MIX_MLP),
+                                 *experts = model_config_first(config, MIX_EXPERTS);
+    return mlp ? mlp->mlp.intermediate_size : experts ? experts->experts.intermediate_size : 0;
+}

@@ -18,6 +18,9 @@ enum {
     LAYER_KINDS_MAX = 32,
     SUBLAYERS_MAX = 3,
     ALTUP_INPUTS_MAX = 8,
+    EXPERTS_MAX = 4096,
+    CHOSEN_EXPERTS_MAX = 64, // of a token
+    EXPERT_LEAVES = 64,      // of the tree along which they are summed
 };
 
 enum norm_kind { NORM_NONE, NORM_RMS, NORM_LAYER };
@@ -29,7 +32,7 @@ struct norm_config {
     float eps;
 };
 
-enum mix_kind { MIX_ATTENTION, MIX_MLP };
+enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS };
 
 struct attention_config {
     int32_t num_attention_heads, num_key_value_heads, head_dim;
@@ -63,6 +66,30 @@ struct mlp_config {
     // of intermediate_size
     bool sparse;
     float deviations;
+    // The sum is multiplied by sigmoid(a number that each token's input makes)
+    bool token_gate;
+};
+
+// How a router's logits become the choice of experts and their weights (numerics.md section 11).
+enum router_scoring {
+    ROUTER_SOFTMAX,        // of all; the largest are chosen
+    ROUTER_CHOSEN_SOFTMAX, // the largest logits are chosen; the softmax of these
+    ROUTER_SIGMOID,        // of each
+};
+
+// Of so many MLPs, down(act(gate x) · up x), a router chooses a few for each token; their sum,
+// weighted.
+struct experts_config {
+    int32_t num_experts, num_experts_per_tok;
+    int32_t intermediate_size; // of each
+    enum activation activation;
+    enum router_scoring scoring;
+    bool choice_bias; // a number for each expert, added to scores where experts are chosen
+    bool normalised;  // weights are divided by their sum + sum_eps
+    float sum_eps;
+    float scaling_factor;        // of weights
+    int32_t n_group, topk_group; // choice among the best groups alone; 0: no groups
+    bool router_bias, gate_bias, up_bias, down_bias;
 };
 
 // Beside a mix, a low-rank one of the same normed input n: stream = (stream + after(mix(n)) + n +
@@ -87,6 +114,7 @@ struct sublayer_config {
     struct laurel_config laurel;
     struct attention_config attention; // of MIX_ATTENTION
     struct mlp_config mlp;             // of MIX_MLP
+    struct experts_config experts;     // of MIX_EXPERTS
 };
 
 // Zeroed before it is filled: equal kinds are found by their bytes.
@@ -171,5 +199,7 @@ int64_t model_config_long_length(const struct model_config *config);
 // The first sublayer of that kind of the first layer that has one; NULL: none. For summaries.
 const struct sublayer_config *model_config_first(const struct model_config *config,
                                                  enum mix_kind kind);
+// Of the first MLP, or, where there are experts alone, of each of these. For summaries.
+int32_t model_config_intermediate_size(const struct model_config *config);
 
 #endif

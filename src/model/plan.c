@@ -27,6 +27,21 @@ static enum status check_attention(const struct attention_config *a)
     return OK;
 }
 
+static enum status check_router(const struct experts_config *e)
+{
+    if (e->intermediate_size < 1 || e->num_experts < 1)
+        return fail(ERR_INPUT,
+                    "config.json: %d experts have an intermediate size of %d; expected 1 or more "
+                    "of both",
+                    e->num_experts, e->intermediate_size);
+    if (e->num_experts_per_tok < 1 || e->num_experts_per_tok > e->num_experts)
+        return fail(ERR_INPUT,
+                    "config.json: \"num_experts_per_tok\" is %d; expected 1 to %d, the number of "
+                    "experts",
+                    e->num_experts_per_tok, e->num_experts);
+    return OK;
+}
+
 static enum status check_sublayer(const struct sublayer_config *sublayer)
 {
     switch (sublayer->kind) {
@@ -36,6 +51,9 @@ static enum status check_sublayer(const struct sublayer_config *sublayer)
         if (sublayer->mlp.intermediate_size < 1)
             return fail(ERR_INPUT, "config.json: \"intermediate_size\" is %d; expected 1 or more",
                         sublayer->mlp.intermediate_size);
+        break;
+    case MIX_EXPERTS:
+        return check_router(&sublayer->experts);
     }
     return OK;
 }
@@ -77,6 +95,10 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
     case MIX_MLP:
         return a->mlp.intermediate_size == b->mlp.intermediate_size &&
                a->mlp.sparse == b->mlp.sparse;
+    case MIX_EXPERTS:
+        return a->experts.intermediate_size == b->experts.intermediate_size &&
+               a->experts.num_experts == b->experts.num_experts &&
+               a->experts.num_experts_per_tok == b->experts.num_experts_per_tok;
     }
     return false;
 }
@@ -88,6 +110,8 @@ static int32_t product_width(const struct sublayer_config *sublayer)
         return sublayer->attention.num_attention_heads * sublayer->attention.head_dim;
     case MIX_MLP:
         return (sublayer->mlp.intermediate_size + 1) / 2 * 2;
+    case MIX_EXPERTS:
+        return (sublayer->experts.intermediate_size + 1) / 2 * 2;
     }
     return 0;
 }

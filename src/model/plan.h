@@ -74,15 +74,19 @@ struct plan_parameter {
     int64_t rows, columns;    // columns 1 for vectors
     bool is_bias, is_vector;  // a bias that the checkpoint lacks is zero
     int8_t sublayer;          // of its layer; -1: outside the layers
-    int n_tensors;     // more than one: of each head or stream one, their rows one behind the other
+    int n_tensors;     // more than one: of each head or stream one, their rows one behind the
+                       // other; or of each expert
     int n_parts;       // more than one: fused, their rows one behind the other
     int32_t head_rows; // not 0: fused by head, so many rows of each part in turn
+    // not 0: there are so many, each of `rows` and `columns`, in n_tensors or all in one
+    int32_t n_experts, n_chosen; // by a token
     enum slot slots[FUSED_MAX];
     int32_t part_rows[FUSED_MAX + 1]; // where each begins; the last one is `rows`
     // Which rows and columns: [n_ranks * n_parts], [n_ranks]; out of the plan's arena. Rows count
     // from the tensor's first, as if parts lay one behind the other: plan_rows_of(),
     // plan_has_row().
     const struct range *rank_rows, *rank_columns;
+    const struct range *rank_experts; // which experts: [n_ranks]; NULL: of none
 };
 
 enum edge_place {
@@ -181,6 +185,8 @@ static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
 }
 // Whether a rank has a row, by its place in the tensor. Of parameters that are one tensor.
 bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row);
+// Rows of each of a parameter's n_tensors; where one holds all experts, of each of these.
+int64_t plan_tensor_rows(const struct plan_parameter *p);
 // The name of one of a parameter's n_tensors.
 void plan_tensor_name(const struct plan_parameter *p, int number, char *out, size_t room);
 // Every parameter is in the checkpoint with the right shape and a type that colrow reads; nothing
@@ -204,6 +210,8 @@ int plan_valid_sizes(const struct model_config *config, const struct plan_option
 int plan_leaves_needed(const struct model_config *config, const struct plan_options *options);
 // As Transformers counts a model's parameters: each once, also where two tie, and no buffers.
 int64_t plan_count_parameters(const struct plan *plan);
+// Those that one token's computation has a use for: of experts the chosen ones.
+int64_t plan_count_active(const struct plan *plan);
 
 // What the plan predicts for a rank. Activations are for `rows_max` batch rows. `checkpoint` NULL:
 // all parameters have the type that config.json names.

@@ -57,6 +57,8 @@ struct plan_rows {
     int64_t row, count; // of that tensor
 };
 struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t row);
+// Where the same rows of another expert lie; `rows` are the first one's.
+void plan_of_expert(const struct plan_parameter *p, int expert, struct plan_rows *rows);
 // plan_check_checkpoint() without a word about tensors that are not ours: each rank does this
 // again.
 enum status plan_check_parameters(const struct plan *plan,

@@ -124,7 +124,7 @@ enum status plan_head_is_embed(const struct model_config *config,
 
 void plan_tensor_name(const struct plan_parameter *p, int number, char *out, size_t room)
 {
-    const char *star = strchr(p->name, '*'); // for the number of a head
+    const char *star = strchr(p->name, '*'); // for the number of a head or an expert
     assert(number >= 0 && number < p->n_tensors);
     if (star)
         snprintf(out, room, "%.*s%d%s", (int)(star - p->name), p->name, number, star + 1);
@@ -153,11 +153,40 @@ static const char *file_of(const struct checkpoint *checkpoint, const struct ten
     return checkpoint->files[tensor->file];
 }
 
+static void say_shape(const struct tensor_info *tensor, char *out, size_t room)
+{
+    int used = snprintf(out, room, "[");
+    for (int i = 0; i < tensor->n_dimensions; i++)
+        used += snprintf(out + used, room - (size_t)used, "%s%lld", i ? ", " : "",
+                         (long long)tensor->shape[i]);
+    snprintf(out + used, room - (size_t)used, "]");
+}
+
+// One tensor of all experts.
+static enum status check_experts_shape(const struct plan_parameter *p,
+                                       const struct checkpoint *checkpoint,
+                                       const struct tensor_info *tensor)
+{
+    char found[256], columns[32] = "";
+    if (tensor->n_dimensions == (p->is_vector ? 2 : 3) && tensor->shape[0] == p->n_experts &&
+        tensor->shape[1] == p->rows && (p->is_vector || tensor->shape[2] == p->columns))
+        return OK;
+    say_shape(tensor, found, sizeof found);
+    if (!p->is_vector)
+        snprintf(columns, sizeof columns, ", %lld", (long long)p->columns);
+    return fail(ERR_INPUT,
+                "%s: tensor \"%s\" has the shape %s; expected [%d, %lld%s] from config.json",
+                file_of(checkpoint, tensor), tensor->name, found, p->n_experts, (long long)p->rows,
+                columns);
+}
+
 static enum status check_shape(const struct plan_parameter *p, const struct checkpoint *checkpoint,
                                const struct tensor_info *tensor)
 {
     bool matrix = !p->is_vector;
-    int64_t rows = p->rows / p->n_tensors;
+    int64_t rows = plan_tensor_rows(p);
+    if (p->n_experts && p->n_tensors == 1 && !strchr(p->name, '*'))
+        return check_experts_shape(p, checkpoint, tensor);
     if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == rows &&
         (!matrix || tensor->shape[1] == p->columns))
         return OK;
@@ -168,11 +197,8 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
         snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)rows, (long long)p->columns);
     else
         snprintf(expected, sizeof expected, "[%lld]", (long long)rows);
-    int used = snprintf(found, sizeof found, "[");
-    for (int i = 0; i < tensor->n_dimensions; i++)
-        used += snprintf(found + used, sizeof found - (size_t)used, "%s%lld", i ? ", " : "",
-                         (long long)tensor->shape[i]);
-    return fail(ERR_INPUT, "%s: tensor \"%s\" has the shape %s]; expected %s from config.json",
+    say_shape(tensor, found, sizeof found);
+    return fail(ERR_INPUT, "%s: tensor \"%s\" has the shape %s; expected %s from config.json",
                 file_of(checkpoint, tensor), tensor->name, found, expected);
 }
 

@@ -178,7 +178,8 @@ static void name_edge(const struct plan *plan, int place, enum slot slot, const 
 // row-parallel product back to the stream.
 static enum status add_sublayer(struct plan *plan, const struct cut *cut)
 {
-    bool attends = cut->sublayer->kind == MIX_ATTENTION, summing = style_is_rowwise(cut->out);
+    bool attends = cut->sublayer->kind == MIX_ATTENTION,
+         chooses = cut->sublayer->kind == MIX_EXPERTS, summing = style_is_rowwise(cut->out);
     bool gathers = cut_gathers(plan, cut);
     enum tp_style out = attends ? cut->query : cut->gate_up;
     struct placement residual = plan->residual_sharded ? by_rows : whole;
@@ -186,10 +187,16 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
     struct placement met = cut->sharded ? by_columns : whole;
     char name[64];
     name_edge(plan, cut->sublayer->same_input ? cut->place - 1 : cut->place, SLOT_BEFORE_NORM,
-              attends ? "q,k,v" : "gate,up", name, sizeof name);
+              attends   ? "q,k,v"
+              : chooses ? "router and experts"
+                        : "gate,up",
+              name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_OUTPUTS, cut, name, residual, whole, norm_bytes));
     // where one is gathered, all are, and each rank takes its heads of it
-    TRY(add_edge(plan, EDGE_OF_MIX, cut, attends ? "q,k,v -> attention" : "gate,up -> activation",
+    TRY(add_edge(plan, EDGE_OF_MIX, cut,
+                 attends   ? "q,k,v -> attention"
+                 : chooses ? "experts' gate,up -> activation"
+                           : "gate,up -> activation",
                  made, gathers ? whole : met, gathered_bytes));
     if (gathers_squares(plan, cut))
         TRY(add_edge(plan, EDGE_OF_MIX, cut, "squares of q,k -> their norms", by_columns, whole,
@@ -198,9 +205,15 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
         TRY(add_edge(plan, EDGE_OF_MIX, cut, "spreads of gate -> its cutoff", by_columns, whole,
                      spread_bytes));
     TRY(add_edge(plan, EDGE_OF_INPUTS, cut,
-                 attends ? "attention -> o_proj" : "activation -> down_proj", met,
-                 summing ? by_columns : whole, no_bytes));
-    name_edge(plan, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN, "residual", name, sizeof name);
+                 attends   ? "attention -> o_proj"
+                 : chooses ? "activation -> experts' down_proj"
+                           : "activation -> down_proj",
+                 met, summing ? by_columns : whole, no_bytes));
+    name_edge(plan, cut->place,
+              attends   ? SLOT_ATTENDED
+              : chooses ? SLOT_EXPERT_DOWN
+                        : SLOT_DOWN,
+              "residual", name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes));
     plan->edges[plan->n_edges - 1].n_joined = count_joined(plan, cut);
     return OK;

@@ -8,6 +8,7 @@
 // The rows and columns of each rank; layers of one kind share them.
 struct parts {
     struct range *rows, *columns; // [n_ranks * n_slots], [n_ranks]
+    struct range *experts;        // [n_ranks], or NULL
 };
 
 static struct placement placement_of(const struct parameter_row *row, enum tp_style style)
@@ -39,6 +40,12 @@ static enum status find_parts(struct plan *plan, const struct parameter_row *row
     size_t n = (size_t)plan->n_ranks;
     TRY(arena_take(&plan->arena, n * row->n_slots, sizeof *out->rows, &out->rows));
     TRY(arena_take(&plan->arena, n, sizeof *out->columns, &out->columns));
+    out->experts = NULL;
+    if (slot_is_of_experts(row->slots[0])) {
+        TRY(arena_take(&plan->arena, n, sizeof *out->experts, &out->experts));
+        for (int rank = 0; rank < plan->n_ranks; rank++)
+            out->experts[rank] = cut->shares[rank].dims[DIM_OWN_EXPERTS];
+    }
     for (int rank = 0; rank < plan->n_ranks; rank++) {
         int32_t first = 0;
         for (int i = 0; i < row->n_slots; i++) {
@@ -101,6 +108,12 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     }
     p->part_rows[row->n_slots] = (int32_t)p->rows;
     bool has_several = strchr(row->name, '*') != NULL;
+    if (slot_is_of_experts(row->slots[0])) {
+        p->n_experts = sublayer->experts.num_experts;
+        p->n_chosen = sublayer->experts.num_experts_per_tok;
+        p->n_tensors = has_several ? p->n_experts : 1;
+        has_several = false;
+    }
     assert(sublayer || !row->by_head);
     if (row->by_head)
         p->head_rows = sublayer->attention.head_dim;
@@ -110,6 +123,7 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->columns = p->is_vector ? 1 : dim_size(&plan->config, sublayer, slots[row->slots[0]].columns);
     p->rank_rows = parts->rows;
     p->rank_columns = parts->columns;
+    p->rank_experts = parts->experts;
 }
 
 // The parts of a row in each kind of layer; of those without it nothing.
@@ -188,19 +202,33 @@ enum status plan_list_parameters(struct plan *plan, const struct resolved_styles
     return list_outside(plan, styles, first, family->n_parameters);
 }
 
-int64_t plan_count_parameters(const struct plan *plan)
+// Experts that count of each parameter of experts: all, or those of a token.
+static int64_t sum_parameters(const struct plan *plan, bool of_token)
 {
     int64_t n = 0;
     for (int i = 0; i < plan->n_parameters; i++) {
         const struct plan_parameter *p = &plan->parameters[i];
         bool counts = p->stored != ELEMENT_NONE && !slot_is_buffer(p->slots[0]);
-        n += counts ? p->rows * p->columns : 0;
+        int64_t experts = !p->n_experts ? 1 : of_token ? p->n_chosen : p->n_experts;
+        n += counts ? p->rows * p->columns * experts : 0;
     }
     return n;
 }
 
+int64_t plan_count_parameters(const struct plan *plan)
+{
+    return sum_parameters(plan, false);
+}
+
+int64_t plan_count_active(const struct plan *plan)
+{
+    return sum_parameters(plan, true);
+}
+
 struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t row)
 {
+    if (p->n_experts) // of the first one: plan_of_expert()
+        return (struct plan_rows){0, row, p->part_rows[part + 1] - row};
     int64_t each = p->n_tensors > 1 ? p->rows / p->n_tensors : p->head_rows;
     int64_t own = row - p->part_rows[part];
     if (!each)
@@ -213,9 +241,23 @@ struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t 
     return rows;
 }
 
+void plan_of_expert(const struct plan_parameter *p, int expert, struct plan_rows *rows)
+{
+    assert(expert >= 0 && expert < p->n_experts);
+    if (p->n_tensors > 1)
+        rows->tensor = expert;
+    else
+        rows->row += expert * p->rows;
+}
+
+int64_t plan_tensor_rows(const struct plan_parameter *p)
+{
+    return p->n_experts ? p->rows : p->rows / p->n_tensors;
+}
+
 bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row)
 {
-    assert(p->n_tensors == 1 && row >= 0 && row < p->rows);
+    assert((p->n_tensors == 1 || p->n_experts) && row >= 0 && row < p->rows);
     int part = 0;
     if (p->head_rows) {
         int64_t block = row / p->head_rows;

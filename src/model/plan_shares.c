@@ -189,7 +189,10 @@ static enum status check_attention_size(const struct plan *plan, const struct cu
 static enum status check_mlp_size(const struct plan *plan, const struct cut *cut, int n_ranks)
 {
     if (n_ranks > present_leaves(&cut->tree))
-        return too_few_leaves(plan, "the MLP (down_proj)", &cut->tree);
+        return too_few_leaves(plan,
+                              cut->sublayer->kind == MIX_EXPERTS ? "each expert (down_proj)"
+                                                                 : "the MLP (down_proj)",
+                              &cut->tree);
     return OK;
 }
 
@@ -300,7 +303,7 @@ static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)
 static enum status check_gathered(const struct cut *cut, int n_ranks)
 {
     const struct attention_config *a = &cut->sublayer->attention;
-    if (cut->sublayer->kind == MIX_MLP) {
+    if (cut->sublayer->kind != MIX_ATTENTION) {
         if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT && n_ranks > cut->width / LEAF_UNIT)
             return fail(ERR_INPUT,
                         "gate_proj has %d pairs of rows, of which each rank needs one of its own",
@@ -327,8 +330,8 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
 // What each rank has all of.
 static void share_whole(const struct plan *plan, const struct cut *cut, struct share *s)
 {
-    static const enum dim whole[] = {DIM_ONE, DIM_HIDDEN, DIM_STREAMS, DIM_STREAM_PAIRS,
-                                     DIM_LAUREL};
+    static const enum dim whole[] = {DIM_ONE,    DIM_HIDDEN,  DIM_STREAMS,    DIM_STREAM_PAIRS,
+                                     DIM_LAUREL, DIM_EXPERTS, DIM_OWN_EXPERTS};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
 }

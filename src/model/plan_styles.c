@@ -123,6 +123,10 @@ static int find_rule(const struct tp_plan_rules *rules, const struct parameter_r
     // Layers are alike: HuggingFace's matching puts a star for their number.
     snprintf(name, sizeof name, row->name, 0);
     int index = tp_plan_match(rules, name);
+    if (index < 0 && row->planned) {
+        snprintf(name, sizeof name, row->planned, 0);
+        index = tp_plan_match(rules, name);
+    }
     // whatever a checkpoint calls it, in Transformers' plans it is this
     if (index < 0 && row->slots[0] == SLOT_LM_HEAD)
         index = tp_plan_match(rules, row->bias ? "lm_head.bias" : "lm_head.weight");
@@ -150,8 +154,12 @@ static enum status match_row(const struct resolving *r, const struct parameter_r
     if (index < 0)
         return OK;
     const struct tp_rule *rule = &r->rules->rules[index];
-    enum tp_style style = row->n_slots > 1 ? unpacked(rule->style) : rule->style;
+    bool packed = row->n_slots > 1 || row->planned; // in the checkpoint, or in Transformers
+    enum tp_style style = packed ? unpacked(rule->style) : rule->style;
     used[index] = true;
+    // of the module of all experts: how its parameters are cut is said by them
+    if (style == TP_MOE_TP_EXPERTS && slot_is_of_experts(row->slots[0]))
+        return OK;
     // of its module, whose parameters are its rank's own business: sinks follow their heads anyway
     if (style == TP_LOCAL && row->slots[0] == SLOT_SINKS)
         return OK;
@@ -181,7 +189,7 @@ static bool is_whole_by_default(const struct model_config *config, const struct 
 {
     for (int kind = 0; kind < config->n_layer_kinds && row->sublayer >= 0; kind++) {
         const struct layer_config *layer = &config->layer_kinds[kind];
-        if (row->sublayer < layer->n_sublayers &&
+        if (row->sublayer < layer->n_sublayers && layer->sublayers[row->sublayer].kind == MIX_MLP &&
             layer->sublayers[row->sublayer].mlp.times_layer_input)
             return true;
     }
@@ -201,8 +209,10 @@ static bool is_idle(const struct resolving *r, struct tp_rule *rule)
     for (int i = 0; i < r->family->n_parameters; i++) {
         const struct parameter_row *row = &r->family->parameters[i];
         char name[160];
-        snprintf(name, sizeof name, row->name, 0);
-        if (rule->style == TP_LOCAL && tp_plan_names_module(rule->pattern, name))
+        snprintf(name, sizeof name, row->planned ? row->planned : row->name, 0);
+        if ((rule->style == TP_LOCAL ||
+             (rule->style == TP_MOE_TP_EXPERTS && slot_is_of_experts(row->slots[0]))) &&
+            tp_plan_names_module(rule->pattern, name))
             return true;
         if (!row->bias && find_rule(&one, row) == 0)
             return true;
@@ -351,6 +361,20 @@ static enum status check_mlp(const struct resolving *r, int place)
     return check_middle(r, gate ? gate : up, down, "activation -> down_proj");
 }
 
+// A rank has all rows and columns of its experts, or its leaves of each.
+static enum status check_expert_styles(const struct resolving *r, int place)
+{
+    const struct parameter_row *gate = family_row(r->family, place, SLOT_EXPERT_GATE, false);
+    const struct parameter_row *up = family_row(r->family, place, SLOT_EXPERT_UP, false);
+    const struct parameter_row *down = family_row(r->family, place, SLOT_EXPERT_DOWN, false);
+    if (!up)
+        return OK;
+    if (style_at(r, place, SLOT_EXPERT_GATE) != style_at(r, place, SLOT_EXPERT_UP))
+        return contradiction(r, gate, up, "experts' gate,up -> activation",
+                             "they meet element by element and must be cut alike");
+    return check_middle(r, gate, down, "experts' activation -> down_proj");
+}
+
 static enum status check_norms(const struct resolving *r)
 {
     const struct parameter_row *first = NULL;
@@ -375,6 +399,7 @@ static enum status check_edges(const struct resolving *r)
     for (int place = 0; place < SUBLAYERS_MAX; place++) {
         TRY(check_heads(r, place));
         TRY(check_mlp(r, place));
+        TRY(check_expert_styles(r, place));
     }
     return OK;
 }
@@ -404,8 +429,12 @@ static void fill_styles(struct plan *plan, const struct resolving *r)
         cut->value = attends && cut->sublayer->attention.value_is_key
                          ? cut->key
                          : style_at(r, cut->place, SLOT_VALUE);
-        cut->gate_up = style_at(r, cut->place, SLOT_UP);
-        cut->out = style_at(r, cut->place, attends ? SLOT_ATTENDED : SLOT_DOWN);
+        bool chooses = cut->sublayer->kind == MIX_EXPERTS;
+        cut->gate_up = style_at(r, cut->place, chooses ? SLOT_EXPERT_UP : SLOT_UP);
+        cut->out = style_at(r, cut->place,
+                            attends   ? SLOT_ATTENDED
+                            : chooses ? SLOT_EXPERT_DOWN
+                                      : SLOT_DOWN);
         bool own_keys = cut->key == TP_COLWISE || cut->value == TP_COLWISE;
         cut->sharded = attends
                            ? cut->query == TP_COLWISE || (own_keys && style_is_rowwise(cut->out))

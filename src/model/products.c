@@ -168,8 +168,8 @@ void norm_rows(const struct worker *w, int layer, const struct next_inputs *next
     share_normed_rows(w, layer, next);
 }
 
-static struct matmul product_of(const struct worker *w, const struct panels *panels,
-                                const struct leaf_plan *leaves)
+struct matmul product_of(const struct worker *w, const struct panels *panels,
+                         const struct leaf_plan *leaves)
 {
     const struct model *m = w->run->model;
     struct matmul product = {
@@ -228,9 +228,10 @@ struct sink {
     const float *bias;        // [hidden] or NULL
     struct stream_norm after; // of the sum
     float multiplier;
-    const float *laurel; // [rows, hidden] what is added beside it, or NULL
-    int others;          // streams beside the first one, to which it goes; 0: to the residual
-    const float *scalar; // of the residual afterwards, or NULL
+    const float *token_gates; // [rows] what a row's sum is multiplied by, or NULL
+    const float *laurel;      // [rows, hidden] what is added beside it, or NULL
+    int others;               // streams beside the first one, to which it goes; 0: to the residual
+    const float *scalar;      // of the residual afterwards, or NULL
     struct next_inputs next;
     bool ends_rows; // here, not by all threads afterwards
 };
@@ -247,6 +248,7 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
     const struct kernels *kernels = sink->m->kernels;
     const size_t at = row * (size_t)sink->m->plan->config.hidden_size + column;
     float *residual = sink->m->scratch.residual + at, changed[BLOCK];
+    assert(!sink->after.config || !sink->token_gates);
     if (sink->after.config) {
         if (sink->bias)
             kernels->add_to(sink->m->scratch.sums + at, sum, sink->bias + column, count);
@@ -254,7 +256,7 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
             kernels->copy(sink->m->scratch.sums + at, sum, count);
         return;
     }
-    if (!sink->bias && sink->multiplier == 1) {
+    if (!sink->bias && sink->multiplier == 1 && !sink->token_gates) {
         kernels->add(residual, sum, count);
         return;
     }
@@ -264,6 +266,8 @@ static void add_product_piece(const struct sink *sink, size_t row, size_t column
             kernels->add_to(changed, sum + done, sink->bias + column + done, n);
         else
             kernels->copy(changed, sum + done, n);
+        if (sink->token_gates)
+            kernels->scale(changed, sink->token_gates[row], n);
         if (sink->multiplier != 1)
             kernels->scale(changed, sink->multiplier, n);
         kernels->add(residual + done, changed, n);
@@ -363,6 +367,9 @@ static struct sink sink_of(const struct worker *w, int layer, int sublayer,
     struct sink sink = {.m = m,
                         .bias = product->bias,
                         .multiplier = config->multiplier,
+                        .token_gates = config->kind == MIX_MLP && config->mlp.token_gate
+                                           ? m->scratch.token_gates
+                                           : NULL,
                         .laurel = config->laurel.rank ? m->scratch.laurel : NULL,
                         .scalar = weights->scalar,
                         .next = inputs_after(m, layer, sublayer)};
@@ -407,23 +414,39 @@ static void reduce_both(const struct worker *w, int layer, int sublayer,
     team_barrier(m->team);
 }
 
+float *nodes_of(const struct worker *w, int layer, int sublayer, size_t *stride)
+{
+    const struct model *m = w->run->model;
+    const bool first = plan_joins_next(m->plan, layer, sublayer),
+               second = sublayer > 0 && plan_joins_next(m->plan, layer, sublayer - 1);
+    const size_t n = (size_t)w->run->step->n_rows * (size_t)m->plan->config.hidden_size;
+    *stride = first || second ? 2 * n : n;
+    return m->scratch.nodes + (second ? n : 0);
+}
+
 void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
                          const struct row_product *product)
 {
-    struct run *run = w->run;
-    struct model *m = run->model;
+    const struct model *m = w->run->model;
     const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
     const struct leaf_plan *leaves = &m->leaves[cut - m->plan->cuts];
-    const bool first = plan_joins_next(m->plan, layer, sublayer),
-               second = sublayer > 0 && plan_joins_next(m->plan, layer, sublayer - 1);
-    const size_t n = (size_t)run->step->n_rows * (size_t)m->plan->config.hidden_size;
     assert(cut->tree.n_ranks > 1 || leaves->n_nodes == 1);
     struct matmul matmul = product_of(w, product->panels, leaves);
     matmul.a = product->input;
     matmul.a_stride = product->input_stride;
-    matmul.out = m->scratch.nodes + (second ? n : 0);
-    matmul.node_stride = first || second ? 2 * n : n;
+    matmul.out = nodes_of(w, layer, sublayer, &matmul.node_stride);
     run_part(w, &matmul);
+    reduce_product(w, layer, sublayer, product);
+}
+
+void reduce_product(const struct worker *w, int layer, int sublayer,
+                    const struct row_product *product)
+{
+    struct run *run = w->run;
+    struct model *m = run->model;
+    const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
+    const bool first = plan_joins_next(m->plan, layer, sublayer),
+               second = sublayer > 0 && plan_joins_next(m->plan, layer, sublayer - 1);
     if (first && w->thread == 0)
         run->joined_bias = product->bias;
     team_barrier(m->team);

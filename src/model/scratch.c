@@ -38,7 +38,8 @@ static size_t most_floats(size_t a, size_t b)
 struct widths {
     size_t input, outputs, query, nodes, gathered, received;
     size_t squares, inputs, narrow;
-    bool sums, held, laurel;
+    size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
+    bool sums, held, laurel, token_gate;
 };
 
 // What all ranks send: what is whole on each comes from each.
@@ -102,12 +103,26 @@ static void widen_for_laurel(const struct laurel_config *laurel, struct widths *
     w->laurel = w->sums = true;
 }
 
+static void widen_for_experts(const struct plan *plan, const struct cut *cut, int rank,
+                              struct widths *w)
+{
+    const struct experts_config *e = &cut->sublayer->experts;
+    size_t levels = 1; // of a stack of leaf sums
+    for (int leaves = 1; leaves < plan->reduction_leaves; leaves *= 2)
+        levels++;
+    w->experts = most_floats(w->experts, (size_t)e->num_experts);
+    w->chosen = most_floats(w->chosen, (size_t)e->num_experts_per_tok);
+    w->expert_rows = most_floats(w->expert_rows, scratch_width(cut->shares[rank].dims[DIM_MLP]));
+    w->expert_levels = levels;
+}
+
 static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,
                           struct widths *w)
 {
     const struct range *dims = cut->shares[rank].dims;
     w->input = most_floats(w->input, scratch_width(dims[DIM_ACTIVATED]));
     w->outputs = most_floats(w->outputs, 2 * scratch_width(dims[DIM_MLP]));
+    w->token_gate = w->token_gate || cut->sublayer->mlp.token_gate;
     if (cut->sublayer->mlp.sparse)
         widen_for_spreads(plan, w);
     if (cut_gathers(plan, cut)) {
@@ -145,6 +160,9 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
         case MIX_MLP:
             widen_for_mlp(plan, cut, rank, &w);
             break;
+        case MIX_EXPERTS:
+            widen_for_experts(plan, cut, rank, &w);
+            break;
         }
     }
     for (int kind = 0; kind < plan->config.n_layer_kinds; kind++)
@@ -178,6 +196,39 @@ static void place_streams_of(struct walk *w, const struct plan *plan, const stru
     out->streams = n ? reserve_floats(w, rows, n * hidden, sizeof(float)) : NULL;
     out->laurel = widths->laurel ? reserve_floats(w, rows, hidden, sizeof(float)) : NULL;
     out->narrow = widths->narrow ? reserve_floats(w, rows, widths->narrow, item) : NULL;
+}
+
+static size_t mul_floats(struct walk *w, size_t a, size_t b)
+{
+    size_t product = 0;
+    w->overflow = w->overflow || !checked_mul(a, b, &product);
+    return product;
+}
+
+static void place_pairs(struct walk *w, const struct plan *plan, const struct widths *widths,
+                        size_t rows, size_t threads, struct scratch *out)
+{
+    const size_t k = widths->chosen, item = input_bytes(plan->compute),
+                 column = PANEL_WIDTH * sizeof(float),
+                 hidden = ((size_t)plan->config.hidden_size + 1) / 2 * 2,
+                 pairs = mul_floats(w, rows, k);
+    if (!k)
+        return;
+    out->router = reserve_floats(w, rows, widths->experts, sizeof(float));
+    out->chosen = reserve_floats(w, rows, k, sizeof(int32_t));
+    out->chosen_weights = reserve_floats(w, rows, k, sizeof(float));
+    out->pair_of = reserve_floats(w, rows, k, sizeof(int32_t));
+    out->pair_merges = reserve_floats(w, rows, k, 1);
+    out->pair_rows = reserve_floats(w, rows, k, sizeof(int32_t));
+    out->first_pair = reserve_floats(w, widths->experts + 1, 1, sizeof(int32_t));
+    out->pair_inputs = reserve_floats(w, pairs, hidden, item);
+    out->pair_activated = reserve_floats(w, pairs, widths->expert_rows, item);
+    // leaf sums of pairs, and the stack of their sums of rows: see experts_block.c
+    size_t sums = most_floats(PAIR_SUM_BYTES, mul_floats(w, pairs, column)),
+           stack = most_floats(PAIR_SUM_BYTES,
+                               mul_floats(w, mul_floats(w, rows, widths->expert_levels), column));
+    out->pair_sum_bytes = sums + stack;
+    out->pair_sums = reserve_floats(w, threads, out->pair_sum_bytes, 1);
 }
 
 static void place_angles(struct walk *w, const struct model_config *c, size_t rows,
@@ -218,6 +269,8 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
         out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
         out->squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
     }
+    place_pairs(&w, plan, &widths, rows, threads, out);
+    out->token_gates = widths.token_gate ? reserve_floats(&w, rows, 1, sizeof(float)) : NULL;
     out->sums = widths.sums ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->summed = reserve_floats(&w, rows, 1, sizeof(int32_t));
     place_angles(&w, &plan->config, rows, out);

@@ -28,10 +28,24 @@ struct scratch {
     float *streams;      // of AltUp: [streams, rows_max, hidden]; NULL: the model has none
     float *laurel;       // [rows, hidden] what is added beside a mix; NULL: nothing is
     void *narrow;        // like `input`: of products with a small k, Laurel's and AltUp's; or NULL
-    float *sums;         // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *nodes;        // of row-parallel products: [nodes, rows, hidden], of two that share an
-                         // all-reduce [nodes, 2, rows, hidden]
-    int32_t *summed;     // [rows] numbers of the row whose sums have come; 0 between products
+    // Of experts (experts_block.c); NULL where the model has none. A pair is a row and one of the
+    // rank's experts that it has chosen; they are sorted by expert.
+    float *router;         // [rows, experts] logits
+    int32_t *chosen;       // [rows, experts of a token] ascending
+    float *chosen_weights; // [rows, experts of a token]
+    int32_t *pair_of;      // [rows, experts of a token]; -1: another rank's
+    uint8_t *pair_merges;  // [rows, experts of a token] of the row's sum
+    int32_t *pair_rows;    // [pairs]
+    int32_t *first_pair;   // [experts + 1]
+    void *pair_inputs;     // [pairs, hidden], like `input`
+    void *pair_activated;  // [pairs, mlp rows], like `input`
+    char *pair_sums;       // [threads][pair_sum_bytes]
+    size_t pair_sum_bytes; // of a thread
+    float *token_gates;    // [rows] of an MLP that has them
+    float *sums;           // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *nodes;          // of row-parallel products: [nodes, rows, hidden], of two that share an
+                           // all-reduce [nodes, 2, rows, hidden]
+    int32_t *summed;       // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered
@@ -40,6 +54,8 @@ struct scratch {
     float *logits;   // [threads][logit rows, LOGIT_COLUMNS]
     struct step_best *best; // [threads][logit rows]
 };
+
+enum { PAIR_SUM_BYTES = 256 << 10 }; // stay in a core's cache, where rows are few enough
 
 struct scratch_size {
     int rows_max, logit_rows_max, n_threads;

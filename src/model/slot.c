@@ -34,6 +34,12 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_XIELU_ALPHA_N] = {"alpha_n", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
     [SLOT_XIELU_BETA] = {"beta", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
     [SLOT_XIELU_EPS] = {"eps", ROLE_WHOLE, DIM_ONE, DIM_ONE, true},
+    [SLOT_TOKEN_GATE] = {"shared_expert_gate", ROLE_WHOLE, DIM_ONE, DIM_HIDDEN, true},
+    [SLOT_EXPERT_ROUTER] = {"router", ROLE_WHOLE, DIM_EXPERTS, DIM_HIDDEN, true},
+    [SLOT_CHOICE_BIAS] = {"e_score_correction_bias", ROLE_WHOLE, DIM_EXPERTS, DIM_ONE, true},
+    [SLOT_EXPERT_GATE] = {"experts.gate_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
+    [SLOT_EXPERT_UP] = {"experts.up_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
+    [SLOT_EXPERT_DOWN] = {"experts.down_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_ACTIVATED, true},
     [SLOT_ROUTER_NORM] = {"router_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_ROUTER] = {"modality_router", ROLE_WHOLE, DIM_STREAMS, DIM_HIDDEN, true},
     [SLOT_PREDICTION] = {"prediction_coefs", ROLE_WHOLE, DIM_STREAM_PAIRS, DIM_STREAMS, true},
@@ -85,6 +91,26 @@ static bool mlp_has(const struct mlp_config *m, enum slot slot, bool bias)
     case SLOT_XIELU_BETA:
     case SLOT_XIELU_EPS:
         return m->activation == ACTIVATION_XIELU && !bias;
+    case SLOT_TOKEN_GATE:
+        return m->token_gate && !bias;
+    default:
+        return false;
+    }
+}
+
+static bool experts_have(const struct experts_config *e, enum slot slot, bool bias)
+{
+    switch (slot) {
+    case SLOT_EXPERT_ROUTER:
+        return !bias || e->router_bias;
+    case SLOT_CHOICE_BIAS:
+        return e->choice_bias && !bias;
+    case SLOT_EXPERT_GATE:
+        return !bias || e->gate_bias;
+    case SLOT_EXPERT_UP:
+        return !bias || e->up_bias;
+    case SLOT_EXPERT_DOWN:
+        return !bias || e->down_bias;
     default:
         return false;
     }
@@ -149,6 +175,8 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
         return attention_has(&sublayer->attention, slot, bias);
     case MIX_MLP:
         return mlp_has(&sublayer->mlp, slot, bias);
+    case MIX_EXPERTS:
+        return experts_have(&sublayer->experts, slot, bias);
     }
     return false;
 }
@@ -199,7 +227,11 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
                                                 : (int64_t)a->num_key_value_heads * a->head_dim;
     case DIM_MLP:
     case DIM_ACTIVATED:
-        return sublayer->mlp.intermediate_size;
+        return sublayer->kind == MIX_EXPERTS ? sublayer->experts.intermediate_size
+                                             : sublayer->mlp.intermediate_size;
+    case DIM_EXPERTS:
+    case DIM_OWN_EXPERTS:
+        return sublayer->experts.num_experts;
     case DIM_LEAVES:
     case DIMS:
         break;
@@ -218,9 +250,11 @@ bool slot_allows(enum slot slot, enum tp_style style)
     case ROLE_NORM:
         return style == TP_SEQUENCE_PARALLEL;
     case ROLE_OUTPUTS:
-        return style == TP_COLWISE || style == TP_COLWISE_GATHER_OUTPUT;
+        return style == TP_COLWISE ||
+               (style == TP_COLWISE_GATHER_OUTPUT && !slot_is_of_experts(slot));
     case ROLE_INPUTS:
-        return style == TP_ROWWISE || style == TP_ROWWISE_SPLIT_INPUT;
+        return style == TP_ROWWISE ||
+               (style == TP_ROWWISE_SPLIT_INPUT && !slot_is_of_experts(slot));
     case ROLE_EMBED:
         return style == TP_EMBEDDING_ROWWISE ||
                (style == TP_EMBEDDING_COLWISE && slot == SLOT_EMBED);
@@ -254,4 +288,9 @@ bool slot_is_vector(enum slot slot)
 bool slot_is_buffer(enum slot slot)
 {
     return slot == SLOT_LAYER_SCALAR || slot == SLOT_XIELU_BETA || slot == SLOT_XIELU_EPS;
+}
+
+bool slot_is_of_experts(enum slot slot)
+{
+    return slot == SLOT_EXPERT_GATE || slot == SLOT_EXPERT_UP || slot == SLOT_EXPERT_DOWN;
 }

@@ -36,6 +36,12 @@ enum slot {
     SLOT_XIELU_ALPHA_N,
     SLOT_XIELU_BETA,
     SLOT_XIELU_EPS,
+    SLOT_TOKEN_GATE,
+    SLOT_EXPERT_ROUTER,
+    SLOT_CHOICE_BIAS,
+    SLOT_EXPERT_GATE, // of each expert, as the next two
+    SLOT_EXPERT_UP,
+    SLOT_EXPERT_DOWN,
     SLOT_ROUTER_NORM, // of a sublayer before which streams are predicted
     SLOT_ROUTER,
     SLOT_PREDICTION,
@@ -66,10 +72,12 @@ enum dim {
     DIM_OWN_KEY_HEADS, // of KV heads that several ranks compute, one has it for its own
     DIM_QUERY_NORM,
     DIM_KEY_NORM,
-    DIM_MLP,       // rows of gate_proj and up_proj
+    DIM_MLP,       // rows of gate_proj and up_proj, of an MLP or of each expert
     DIM_ACTIVATED, // columns of down_proj
-    DIM_LEAVES,    // of down_proj, whose columns a rank makes: no rows or columns of anything
-    DIM_STREAMS,   // numbers of a router
+    DIM_EXPERTS,
+    DIM_OWN_EXPERTS, // that a rank holds: no rows or columns of anything
+    DIM_LEAVES,      // of down_proj, whose columns a rank makes: no rows or columns of anything
+    DIM_STREAMS,     // numbers of a router
     DIM_STREAM_PAIRS,
     DIM_LAUREL,
     DIMS,
@@ -103,6 +111,8 @@ bool slot_allows(enum slot slot, enum tp_style style);
 // What colrow does without a rule.
 enum tp_style slot_default_style(enum slot slot);
 bool slot_is_vector(enum slot slot);
+// Every expert has one of its own.
+bool slot_is_of_experts(enum slot slot);
 // No parameter in Transformers, though checkpoints have it.
 bool slot_is_buffer(enum slot slot);
 

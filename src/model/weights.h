@@ -26,6 +26,29 @@ struct mlp_weights {
     const float *gate_bias, *up_bias; // [mlp rows] or NULL
     const float *down_bias;           // [hidden] or NULL
     const float *xielu[4];            // alpha_p, alpha_n, beta, eps, one number each, or NULL
+    struct panels token_gate;         // [1, hidden], where the MLP has it
+};
+
+// Matrices of one shape, one behind the other, of the experts that the rank has.
+struct expert_panels {
+    struct panels first;
+    size_t stride; // bytes
+};
+static inline struct panels expert_panels_at(const struct expert_panels *of, int expert)
+{
+    struct panels panels = of->first;
+    panels.data = (char *)panels.data + (size_t)expert * of->stride;
+    return panels;
+}
+
+struct experts_weights {
+    struct panels router;          // [experts, hidden]
+    const float *router_bias;      // [experts] or NULL
+    const float *choice_bias;      // [experts] or NULL
+    struct expert_panels gate, up; // [mlp rows, hidden], panel by panel in turn
+    struct expert_panels down;     // [hidden, activated columns]
+    // [experts that the rank has][mlp rows rounded up to a pair, or hidden] or NULL
+    const float *gate_bias, *up_bias, *down_bias;
 };
 
 struct altup_weights {
@@ -48,6 +71,7 @@ struct sublayer_weights {
     struct laurel_weights laurel;       // of one that has it
     struct attention_weights attention; // of MIX_ATTENTION
     struct mlp_weights mlp;             // of MIX_MLP
+    struct experts_weights experts;     // of MIX_EXPERTS
 };
 
 struct weights {

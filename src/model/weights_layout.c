@@ -14,7 +14,12 @@ struct walk {
     const struct checkpoint *checkpoint; // NULL: types are as the config says
     int rank, stage;                     // rank: of that stage
     int layer, sublayer;                 // being placed
-    char *memory;                        // NULL: only sizes
+    int expert;                          // of those that have a tensor or a part of one each
+    struct arena *arena;                 // where `memory` is
+    // What panel_format() found last of experts, which are many
+    const struct plan_parameter *of_experts;
+    enum panel_format experts_format;
+    char *memory; // NULL: only sizes
     struct weights_layout *layout;
 };
 
@@ -93,6 +98,22 @@ static int64_t even_width(struct range range)
     return (stored_width(range) + 1) / 2 * 2;
 }
 
+// A tensor of all experts as one matrix, their rows one behind the other.
+static enum status flatten_experts(struct walk *w, const struct plan_parameter *p,
+                                   const struct tensor_info **tensor)
+{
+    struct tensor_info *flat;
+    if ((*tensor)->n_dimensions < (p->is_vector ? 2 : 3))
+        return OK;
+    TRY(arena_take(w->arena, 1, sizeof *flat, &flat));
+    *flat = **tensor;
+    flat->n_dimensions = p->is_vector ? 1 : 2;
+    flat->shape[0] = p->n_experts * p->rows;
+    flat->shape[1] = p->columns;
+    *tensor = flat;
+    return OK;
+}
+
 // `rows` lie together in the parameter's tensor.
 static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct plan_rows rows,
                              struct range columns, struct weight_piece place)
@@ -103,9 +124,11 @@ static enum status add_piece(struct walk *w, const struct plan_parameter *p, str
         return OK;
     w->layout->file_bytes += (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
-        place.slice =
-            (struct tensor_slice){plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor),
-                                  rows.row, rows.row + rows.count, columns.begin, columns.end};
+        const struct tensor_info *tensor = plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor);
+        if (p->n_experts)
+            TRY(flatten_experts(w, p, &tensor));
+        place.slice = (struct tensor_slice){tensor, rows.row, rows.row + rows.count, columns.begin,
+                                            columns.end};
         w->layout->pieces[w->layout->n_pieces] = place;
     }
     w->layout->n_pieces++;
@@ -120,6 +143,8 @@ static enum status add_layout_piece(struct walk *w, const struct slot_part *part
     for (int64_t row = part->rows.begin; row < part->rows.end;) {
         struct plan_rows rows = plan_rows_of(p, part->part, row);
         rows.count = row + rows.count < part->rows.end ? rows.count : part->rows.end - row;
+        if (p->n_experts)
+            plan_of_expert(p, w->expert, &rows);
         TRY(add_piece(w, p, rows, part->columns, place));
         row += rows.count;
         place.row += (int32_t)rows.count;
@@ -131,8 +156,8 @@ static enum status add_layout_piece(struct walk *w, const struct slot_part *part
 
 // The format in memory (docs/numerics.md section 2). In float32 nothing is rounded: parts of
 // different types meet in f32.
-static enum status panel_format(const struct walk *w, const struct slot_part *parts, int n_parts,
-                                enum panel_format *out)
+static enum status find_format(const struct walk *w, const struct slot_part *parts, int n_parts,
+                               enum panel_format *out)
 {
     static const enum panel_format formats[] = {
         [COMPUTE_BF16] = PANELS_BF16, [COMPUTE_F16] = PANELS_F16, [COMPUTE_F32] = PANELS_F32};
@@ -151,6 +176,22 @@ static enum status panel_format(const struct walk *w, const struct slot_part *pa
         }
     }
     *out = first == ELEMENT_BF16 ? PANELS_BF16 : first == ELEMENT_F16 ? PANELS_F16 : PANELS_F32;
+    return OK;
+}
+
+static enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
+                                enum panel_format *out)
+{
+    const struct plan_parameter *first = parts[0].parameter;
+    if (first == w->of_experts) {
+        *out = w->experts_format;
+        return OK;
+    }
+    TRY(find_format(w, parts, n_parts, out));
+    if (first->n_experts) {
+        w->of_experts = first;
+        w->experts_format = *out;
+    }
     return OK;
 }
 
@@ -320,6 +361,7 @@ static enum status place_mlp(struct walk *w, const struct mlp_config *config,
     static const enum slot pair[] = {SLOT_GATE, SLOT_UP}, down[] = {SLOT_DOWN};
     static const enum slot xielu[] = {SLOT_XIELU_ALPHA_P, SLOT_XIELU_ALPHA_N, SLOT_XIELU_BETA,
                                       SLOT_XIELU_EPS};
+    static const enum slot token_gate[] = {SLOT_TOKEN_GATE};
     if (config->gated) {
         TRY(place_pair(w, pair, &out->gate, &out->up));
         TRY(place_vector(w, &pair[0], 1, true, 0, &out->gate_bias));
@@ -331,7 +373,45 @@ static enum status place_mlp(struct walk *w, const struct mlp_config *config,
     TRY(place_panels(w, down, 1, &out->down));
     for (int i = 0; i < 4; i++)
         TRY(place_vector(w, &xielu[i], 1, false, 0, &out->xielu[i]));
+    if (config->token_gate)
+        TRY(place_panels(w, token_gate, 1, &out->token_gate));
     return place_vector(w, down, 1, true, 0, &out->down_bias);
+}
+
+static void add_expert(int number, const struct panels *panels, struct expert_panels *out)
+{
+    if (number == 0)
+        out->first = *panels;
+    if (number == 1)
+        out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
+}
+
+// The rank's experts, one behind the other. Biases that the checkpoint has for all in one tensor
+// are vectors of these.
+static enum status place_experts(struct walk *w, const struct experts_config *config,
+                                 struct experts_weights *out)
+{
+    static const enum slot router[] = {SLOT_EXPERT_ROUTER}, choice[] = {SLOT_CHOICE_BIAS},
+                           pair[] = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, down[] = {SLOT_EXPERT_DOWN};
+    const struct cut *cut = plan_cut_of(w->plan, w->layer, w->sublayer);
+    const struct range own = cut->shares[w->rank].dims[DIM_OWN_EXPERTS];
+    TRY(place_panels(w, router, 1, &out->router));
+    TRY(place_vector(w, router, 1, true, 0, &out->router_bias));
+    TRY(place_vector(w, choice, 1, false, 0, &out->choice_bias));
+    for (w->expert = own.begin; w->expert < own.end; w->expert++) {
+        struct panels first = {0}, second = {0};
+        TRY(place_pair(w, pair, &first, &second));
+        add_expert(w->expert - own.begin, &first, &out->gate);
+        add_expert(w->expert - own.begin, &second, &out->up);
+    }
+    for (w->expert = own.begin; w->expert < own.end; w->expert++) {
+        struct panels panels = {0};
+        TRY(place_panels(w, down, 1, &panels));
+        add_expert(w->expert - own.begin, &panels, &out->down);
+    }
+    w->expert = 0;
+    (void)config;
+    return OK;
 }
 
 static enum status place_altup(struct walk *w, struct altup_weights *out)
@@ -370,6 +450,8 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
         return place_attention(w, &config->attention, &out->attention);
     case MIX_MLP:
         return place_mlp(w, &config->mlp, &out->mlp);
+    case MIX_EXPERTS:
+        return place_experts(w, &config->experts, &out->experts);
     }
     return OK;
 }
@@ -459,6 +541,7 @@ enum status weights_place(const struct plan *plan, const struct checkpoint *chec
     struct weights_layout again = {0};
     struct walk w = walk_of(plan, checkpoint, world_rank, &again);
     w.memory = memory;
+    w.arena = arena;
     *out = (struct weights){0};
     TRY(arena_take(arena, (size_t)plan->config.num_hidden_layers, sizeof *out->layers,
                    &out->layers));

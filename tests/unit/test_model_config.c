@@ -269,15 +269,9 @@ static void real_configs_parse_or_are_named(void **state)
         const char *file;
         const char *refused; // the architecture named; NULL: it parses
     } files[] = {
-        {"llama-3-8b", NULL},
-        {"llama-3-70b", NULL},
-        {"qwen2-0_5b", NULL},
-        {"qwen2-72b", NULL},
-        {"qwen3-0.6b", NULL},
-        {"qwen3-32b", NULL},
-        {"qwen3-30b", "Qwen3MoeForCausalLM"},
-        {"qwen3-235b", "Qwen3MoeForCausalLM"},
-        {"deepseek-r1", "DeepseekV3ForCausalLM"},
+        {"llama-3-8b", NULL}, {"llama-3-70b", NULL}, {"qwen2-0_5b", NULL},
+        {"qwen2-72b", NULL},  {"qwen3-0.6b", NULL},  {"qwen3-32b", NULL},
+        {"qwen3-30b", NULL},  {"qwen3-235b", NULL},  {"deepseek-r1", "DeepseekV3ForCausalLM"},
     };
     if (!have_shared()) {
         print_message("skipped: shared/ is not there\n");
@@ -441,7 +435,7 @@ static void gemma4_layers_have_heads_of_their_own(void **state)
 static void unknown_models_name_the_nearest(void **state)
 {
     (void)state;
-    refuse("{\"model_type\": \"qwen3_moe\"}", "\"qwen3_moe\"", "nearest are qwen3");
+    refuse("{\"model_type\": \"qwen3_omni\"}", "\"qwen3_omni\"", "nearest are qwen3");
     refuse("{\"architectures\": [\"LlamaForSequenceClassification\"]}", "LlamaForSequence",
            "LlamaForCausalLM");
     refuse("{\"model_type\": \"mistral3\", \"text_config\": {\"model_type\": \"mistral4\"}}",

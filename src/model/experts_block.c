@@ -1,0 +1,328 @@
+// x += Σ weight · down(act(gate(norm(x))) · up(norm(x))) over the experts that each token chooses
+// (docs/numerics.md section 11).
+//
+// Pairs of a row and an expert are sorted by expert, so that each expert's weights are read once
+// and those that nobody chose not at all. The leaf sums of pairs become a row's leaf sums, and
+// these its nodes, column by column: a thread's part stays in its cache.
+#include <assert.h>
+#include <string.h>
+
+#include "model/forward.h"
+
+enum {
+    STREAMED_ROWS = 8, // a panel's weights take as long to read as so many rows' products
+    ROW_COLUMN_BYTES = PANEL_WIDTH * 4,
+};
+
+struct mixing {
+    const struct worker *w;
+    struct model *m;
+    const struct experts_config *config;
+    const struct experts_weights *weights;
+    const struct cut *cut;
+    const struct leaf_plan *leaves;
+    const void *input;
+    struct range own; // experts
+};
+
+static int n_pairs_of(const struct mixing *x, int expert)
+{
+    const int32_t *first = x->m->scratch.first_pair;
+    return first[expert + 1] - first[expert];
+}
+
+// ---- who goes where ----
+
+static void find_choices(const struct mixing *x)
+{
+    const struct scratch *s = &x->m->scratch;
+    const size_t n = (size_t)x->config->num_experts, k = (size_t)x->config->num_experts_per_tok;
+    const struct column_product product = {.input = x->input,
+                                           .panels = &x->weights->router,
+                                           .bias = x->weights->router_bias,
+                                           .out = s->router,
+                                           .out_stride = n};
+    multiply(x->w, &product);
+    team_barrier(x->m->team);
+    const struct range rows = step_rows(x->w);
+    for (int row = rows.begin; row < rows.end; row++)
+        router_choose(x->m->kernels, x->config, x->weights->choice_bias,
+                      s->router + (size_t)row * n, s->chosen + (size_t)row * k,
+                      s->chosen_weights + (size_t)row * k);
+    for (int row = rows.begin; row < rows.end; row++)
+        expert_merges(x->config->num_experts, s->chosen + (size_t)row * k, (int)k,
+                      s->pair_merges + (size_t)row * k);
+    team_barrier(x->m->team);
+}
+
+// Pairs by expert, those of an expert by row. By thread 0; ends with a barrier.
+static void sort_pairs(const struct mixing *x)
+{
+    const struct scratch *s = &x->m->scratch;
+    const int n_experts = range_width(x->own), k = x->config->num_experts_per_tok,
+              n = x->w->run->step->n_rows * k;
+    int32_t *first = s->first_pair;
+    if (x->w->thread == 0) {
+        memset(first, 0, ((size_t)n_experts + 1) * sizeof *first);
+        for (int i = 0; i < n; i++)
+            if (s->chosen[i] >= x->own.begin && s->chosen[i] < x->own.end)
+                first[s->chosen[i] - x->own.begin + 1]++;
+        for (int e = 0; e < n_experts; e++)
+            first[e + 1] += first[e];
+        for (int i = 0; i < n; i++) {
+            const int e = s->chosen[i] - x->own.begin;
+            s->pair_of[i] = e >= 0 && e < n_experts ? first[e]++ : -1;
+            if (s->pair_of[i] >= 0)
+                s->pair_rows[s->pair_of[i]] = i / k;
+        }
+        memmove(first + 1, first, (size_t)n_experts * sizeof *first); // each had become the next
+        first[0] = 0;
+    }
+    team_barrier(x->m->team);
+}
+
+// An input row. One that an expert has by itself is read where it lies.
+static const void *pair_input(const struct mixing *x, int expert)
+{
+    const struct scratch *s = &x->m->scratch;
+    const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute),
+                 first = (size_t)s->first_pair[expert];
+    if (n_pairs_of(x, expert) == 1)
+        return (const char *)x->input + (size_t)s->pair_rows[first] * bytes;
+    return (const char *)s->pair_inputs + first * bytes;
+}
+
+// Inputs of experts that several rows have chosen, side by side. Ends with a barrier.
+static void gather_inputs(const struct mixing *x)
+{
+    const struct scratch *s = &x->m->scratch;
+    const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute);
+    const struct range pairs =
+        range_part(x->w, (struct range){0, s->first_pair[range_width(x->own)]});
+    if (x->w->run->step->n_rows == 1)
+        return;
+    for (int pair = pairs.begin; pair < pairs.end; pair++)
+        memcpy((char *)s->pair_inputs + (size_t)pair * bytes,
+               (const char *)x->input + (size_t)s->pair_rows[pair] * bytes, bytes);
+    team_barrier(x->m->team);
+}
+
+// ---- gate and up ----
+
+static int64_t cost_of(const struct mixing *x, int expert)
+{
+    const int n = n_pairs_of(x, expert);
+    return n ? n + STREAMED_ROWS : 0;
+}
+
+static void activate_expert(const struct mixing *x, int expert, int panel_begin, int panel_end)
+{
+    const struct model *m = x->m;
+    const struct scratch *s = &m->scratch;
+    const struct panels gate = expert_panels_at(&x->weights->gate, expert),
+                        up = expert_panels_at(&x->weights->up, expert);
+    const size_t item = input_bytes(m->plan->compute), width = (size_t)gate.n,
+                 first = (size_t)s->first_pair[expert];
+    struct matmul product = product_of(x->w, &gate, &m->whole);
+    product.panel_begin = panel_begin;
+    product.panel_end = panel_end;
+    product.m = n_pairs_of(x, expert);
+    product.a = pair_input(x, expert);
+    product.up = &up;
+    product.bias = x->weights->gate_bias ? x->weights->gate_bias + (size_t)expert * width : NULL;
+    product.up_bias = x->weights->up_bias ? x->weights->up_bias + (size_t)expert * width : NULL;
+    product.activation = (struct activation_args){.kind = x->config->activation};
+    product.type = m->plan->compute;
+    product.activated = (char *)s->pair_activated + first * width * item;
+    product.out_stride = width;
+    m->kernels->matmul(&product);
+}
+
+// Every thread's part of all panels of all experts takes as long as any other's. Ends with a
+// barrier.
+static void activate_experts(const struct mixing *x)
+{
+    const int n = range_width(x->own), panels = x->weights->gate.first.n_panels;
+    int64_t all = 0, at = 0;
+    for (int e = 0; e < n; e++)
+        all += cost_of(x, e) * panels;
+    const int64_t begin = all * x->w->thread / x->w->n_threads,
+                  end = all * (x->w->thread + 1) / x->w->n_threads;
+    for (int e = 0; e < n; e++) {
+        const int64_t cost = cost_of(x, e);
+        int first = panels, last = 0;
+        for (int p = 0; p < panels && cost; p++) {
+            const int64_t panel = at + p * cost;
+            if (panel < begin || panel >= end)
+                continue;
+            first = p < first ? p : first;
+            last = p + 1;
+        }
+        at += cost * panels;
+        if (first < last)
+            activate_expert(x, e, first, last);
+    }
+    team_barrier(x->m->team);
+}
+
+// ---- down, and the sums ----
+
+// A thread's columns at one time: whole panels of down.
+struct column_block {
+    int panel_begin, panel_end, column, width; // columns; width: of a row of the buffers
+    int n_columns;                             // that there are
+    int n_leaves;                              // at one time
+    float *sums;                               // [leaves at one time][pairs][width]
+    float *stack;                              // [levels][rows][width]
+};
+
+static size_t at_least_one(size_t n)
+{
+    return n ? n : 1;
+}
+
+// As much as stays in a core's cache.
+static void measure_block(const struct mixing *x, const struct range *panels,
+                          struct column_block *out)
+{
+    const struct scratch *s = &x->m->scratch;
+    const size_t pairs = at_least_one((size_t)s->first_pair[range_width(x->own)]),
+                 rows = (size_t)x->w->run->step->n_rows, leaves = (size_t)x->leaves->n_leaves,
+                 widest = PAIR_SUM_BYTES / ROW_COLUMN_BYTES;
+    const size_t most = pairs > rows ? pairs : rows;
+    int n = (int)at_least_one(widest / (leaves * most));
+    n = n < range_width(*panels) ? n : range_width(*panels);
+    *out = (struct column_block){.panel_begin = panels->begin, .width = n * PANEL_WIDTH};
+    out->n_leaves = (int)at_least_one(widest / (pairs * (size_t)n));
+    out->n_leaves = out->n_leaves < (int)leaves ? out->n_leaves : (int)leaves;
+    char *own = s->pair_sums + (size_t)x->w->thread * s->pair_sum_bytes;
+    size_t sum_bytes = (size_t)out->n_leaves * pairs * (size_t)n * ROW_COLUMN_BYTES;
+    out->sums = (float *)(void *)own;
+    out->stack = (float *)(void *)(own + sum_bytes);
+    assert(sum_bytes % 64 == 0);
+}
+
+// Leaf sums [begin, end) of all pairs.
+static void multiply_leaves(const struct mixing *x, const struct column_block *b, int begin,
+                            int end)
+{
+    const struct model *m = x->m;
+    const struct scratch *s = &m->scratch;
+    const size_t pairs = (size_t)s->first_pair[range_width(x->own)],
+                 item = input_bytes(m->plan->compute);
+    struct leaf_plan leaves = {.n_leaves = end - begin, .n_nodes = end - begin};
+    for (int i = begin; i < end; i++) {
+        leaves.leaf[i - begin] = x->leaves->leaf[i];
+        leaves.leaf[i - begin].merges = 0;
+    }
+    for (int e = 0; e < range_width(x->own); e++) {
+        if (!n_pairs_of(x, e))
+            continue;
+        const struct panels down = expert_panels_at(&x->weights->down, e);
+        const size_t first = (size_t)s->first_pair[e];
+        struct matmul product = product_of(x->w, &down, &leaves);
+        product.panel_begin = b->panel_begin;
+        product.panel_end = b->panel_end;
+        product.m = n_pairs_of(x, e);
+        product.a = (const char *)s->pair_activated + first * (size_t)down.k * item;
+        product.a_stride = (size_t)down.k;
+        product.out = b->sums + first * (size_t)b->width - b->column;
+        product.out_stride = (size_t)b->width;
+        product.node_stride = pairs * (size_t)b->width;
+        m->kernels->matmul(&product);
+    }
+}
+
+// A row's sum of one leaf: of its experts along their tree.
+static void sum_row(const struct mixing *x, const struct column_block *b, int leaf, int row,
+                    float *out)
+{
+    const struct scratch *s = &x->m->scratch;
+    const size_t k = (size_t)x->config->num_experts_per_tok, first = (size_t)row * k,
+                 pairs = (size_t)s->first_pair[range_width(x->own)];
+    const float *rows[CHOSEN_EXPERTS_MAX];
+    for (size_t i = 0; i < k; i++)
+        rows[i] =
+            b->sums + ((size_t)leaf * pairs + (size_t)s->pair_of[first + i]) * (size_t)b->width;
+    const struct weighted_rows sum = {.n = (int)k,
+                                      .rows = rows,
+                                      .weights = s->chosen_weights + first,
+                                      .merges = s->pair_merges + first,
+                                      .columns = b->n_columns,
+                                      .out = out};
+    x->m->kernels->sum_weighted(&sum);
+}
+
+// Nodes of one block of columns.
+static void sum_columns(const struct mixing *x, const struct column_block *b, float *nodes,
+                        size_t node_stride)
+{
+    const struct kernels *kernels = x->m->kernels;
+    const int n_rows = x->w->run->step->n_rows;
+    const size_t hidden = (size_t)x->m->plan->config.hidden_size, width = (size_t)b->width,
+                 level = (size_t)n_rows * width, columns = (size_t)b->n_columns;
+    int depth = 0;
+    for (int begin = 0; begin < x->leaves->n_leaves; begin += b->n_leaves) {
+        const int rest = x->leaves->n_leaves - begin, n = rest < b->n_leaves ? rest : b->n_leaves;
+        multiply_leaves(x, b, begin, begin + n);
+        for (int leaf = 0; leaf < n; leaf++) {
+            float *top = b->stack + (size_t)depth * level;
+            for (int row = 0; row < n_rows; row++)
+                sum_row(x, b, leaf, row, top + (size_t)row * width);
+            depth++;
+            for (int i = 0; i < x->leaves->leaf[begin + leaf].merges; i++, depth--, top -= level)
+                for (int row = 0; row < n_rows; row++)
+                    kernels->add(top - level + (size_t)row * width, top + (size_t)row * width,
+                                 columns);
+        }
+    }
+    assert(depth == x->leaves->n_nodes);
+    for (int node = 0; node < depth; node++)
+        for (int row = 0; row < n_rows; row++)
+            kernels->copy(nodes + (size_t)node * node_stride + (size_t)row * hidden + b->column,
+                          b->stack + (size_t)node * level + (size_t)row * width, columns);
+}
+
+static void sum_experts(const struct mixing *x, float *nodes, size_t node_stride)
+{
+    const struct range panels =
+        range_part(x->w, (struct range){0, x->weights->down.first.n_panels});
+    const int hidden = x->m->plan->config.hidden_size;
+    struct column_block b;
+    if (panels.begin == panels.end)
+        return;
+    measure_block(x, &panels, &b);
+    const int at_once = b.width / PANEL_WIDTH;
+    for (int panel = panels.begin; panel < panels.end; panel += at_once) {
+        b.panel_begin = panel;
+        b.panel_end = panel + at_once < panels.end ? panel + at_once : panels.end;
+        b.column = panel * PANEL_WIDTH;
+        const int end = b.panel_end * PANEL_WIDTH;
+        b.n_columns = (end < hidden ? end : hidden) - b.column;
+        sum_columns(x, &b, nodes, node_stride);
+    }
+}
+
+void experts_block(const struct worker *w, int layer, int sublayer)
+{
+    struct model *m = w->run->model;
+    const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
+    const struct mixing x = {
+        .w = w,
+        .m = m,
+        .config = &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].experts,
+        .weights = &m->weights.layers[layer][sublayer].experts,
+        .cut = cut,
+        .leaves = &m->leaves[cut - m->plan->cuts],
+        .input = sublayer_input(m, layer, sublayer),
+        .own = cut->shares[m->rank].dims[DIM_OWN_EXPERTS]};
+    const struct row_product down = {.what = "experts"};
+    size_t node_stride;
+    float *nodes = nodes_of(w, layer, sublayer, &node_stride);
+    find_choices(&x);
+    sort_pairs(&x);
+    gather_inputs(&x);
+    activate_experts(&x);
+    sum_experts(&x, nodes, node_stride);
+    reduce_product(w, layer, sublayer, &down);
+}
