@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Random models of every dense family: colrow beside Transformers.
+"""Random models of every family: colrow beside Transformers.
 
     python3 tools/differential_families.py [--family llama,qwen3] [--count 20] [--seed 1] [--colrow PATH] [--keep DIR]
     python3 tools/differential_families.py --replay tests/data/families/CASE.json
@@ -264,7 +264,7 @@ def reference(family, folder, ids, dtype=torch.float32):
     """Transformers' logits of the files in `folder`; Refused with its words."""
     try:
         model, info = auto_class(family).from_pretrained(folder, dtype=dtype, attn_implementation="eager",
-                                                         output_loading_info=True)
+                                                         experts_implementation="eager", output_loading_info=True)
         missing = [name for name in info["missing_keys"] if not name.endswith("inv_freq")]
         if missing or info.get("mismatched_keys"):
             raise Refused(f"random weights: {sorted(missing)[:1] or info['mismatched_keys']}")
@@ -328,7 +328,7 @@ def tp_plan(rng, plan):
 
     def style(modules, *styles):
         for pattern in plan:
-            if pattern.rsplit(".", 1)[-1] in modules and plan[pattern].split("_")[0] in ("colwise", "rowwise"):
+            if pattern.rsplit(".", 1)[-1] in modules and plan[pattern].removeprefix("packed_").split("_")[0] in ("colwise", "rowwise"):
                 changes[pattern] = rng.choice(styles)
     kind = rng.choice(["gather", "kv", "attention", "mlp", "head", "norms", "older"])
     if kind == "gather":

@@ -1,4 +1,4 @@
-"""Random configurations of every dense model family, as Transformers 5.24 reads them. config_draws.py draws the values.
+"""Random configurations of every model family, as Transformers 5.24 reads them. config_draws.py draws the values.
 
 `FAMILIES[name]` has `model_type`, `draw(rng)`, which gives the fields of a small random configuration, and `keys`: the keys of
 config.json that change what is computed, beyond those in COMMON_KEYS. They are what an engine must read or refuse; the
@@ -84,6 +84,55 @@ def qwen2(rng):
 def qwen3(rng):
     f = sizes(rng, head_dim="free")
     return {**f, **eps(rng), **bias(rng, "attention_bias"), **flagged_window(rng, f), "rope_parameters": rope(rng, f)}
+
+
+# ---- with experts ----
+
+def experts_of(rng, count="num_experts", most=12):
+    n = rng.choice([2, 3, 4, 6, 8, most])
+    return {count: n, "num_experts_per_tok": rng.randint(1, min(n, 4))}
+
+
+def dense_layers(rng, f):
+    """Which of Qwen's layers have no experts."""
+    n = f["num_hidden_layers"]
+    return {"decoder_sparse_step": rng.choice([1, 1, 1, 2]),
+            "mlp_only_layers": rng.sample(range(n), rng.choice([0, 0, 1])), "norm_topk_prob": rng.random() < 0.5,
+            "moe_intermediate_size": rng.choice([9, 16, 24, 40, 66])}
+
+
+EXPERTS = {"num_experts | num_local_experts": "of which each token has", "num_experts_per_tok": "so many"}
+QWEN_EXPERTS = {**EXPERTS, "moe_intermediate_size": "of each expert; intermediate_size: of layers without experts",
+                "norm_topk_prob": "the weights of a token's experts are divided by their sum",
+                "decoder_sparse_step, mlp_only_layers": "layers with experts: (i + 1) % step == 0 and not listed"}
+
+
+@family("mixtral", {**HEAD_DIM, **EXPERTS, "sliding_window": "every layer; null: none"})
+def mixtral(rng):
+    f = sizes(rng, head_dim="free")
+    return {**f, **eps(rng), **experts_of(rng, "num_local_experts"), "sliding_window": window(rng),
+            "rope_parameters": rope(rng, f)}
+
+
+@family("qwen2_moe", {**QWEN_EXPERTS, "qkv_bias": "on q, k, v (default true)",
+                      "shared_expert_intermediate_size": "of the one that all tokens have, behind a gate",
+                      "use_sliding_window, sliding_window, max_window_layers, layer_types":
+                      "absent types: with the flag every other layer before max_window_layers slides"})
+def qwen2_moe(rng):
+    f = sizes(rng, head_dim="implied")
+    return {**f, **eps(rng), **experts_of(rng), **dense_layers(rng, f), **bias(rng, "qkv_bias"),
+            **flagged_window(rng, f),
+            "shared_expert_intermediate_size": rng.choice([17, 32, 80]), "rope_parameters": rope(rng, f)}
+
+
+@family("qwen3_moe", {**QWEN_EXPERTS, **HEAD_DIM, "attention_bias": "on q, k, v and o",
+                      "(always)": "RMSNorm of each head's q and k before rope",
+                      "use_sliding_window, sliding_window": "all layers slide"})
+def qwen3_moe(rng):
+    f = sizes(rng, head_dim="either")
+    return {**f, **eps(rng), **experts_of(rng), **dense_layers(rng, f), **bias(rng, "attention_bias"),
+            "use_sliding_window": rng.random() < 0.3, "sliding_window": window(rng, 0.1),
+            "rope_parameters": rope(rng, f)}
 
 
 @family("smollm3", {"no_rope_layers": "1: the layer has rope, 0: none",

@@ -92,33 +92,52 @@ static int32_t *token_tensor(const struct golden *g, const char *name, int *n)
     return ids;
 }
 
-static double metadata(const struct golden *g, const char *key)
+static double metadata_or(const struct golden *g, const char *key, double absent)
 {
     for (int i = 0; i < g->header.n_metadata; i++)
         if (strcmp(g->header.metadata[2 * i], key) == 0)
             return atof(g->header.metadata[2 * i + 1]);
-    FAIL_TEST("no metadata %s", key);
-    return 0;
+    return absent;
+}
+
+static double metadata(const struct golden *g, const char *key)
+{
+    double value = metadata_or(g, key, -1);
+    if (value < 0)
+        FAIL_TEST("no metadata %s", key);
+    return value;
 }
 
 struct error {
-    double largest, mean;
+    double largest, mean, median;
     double allowed; // in float32
 };
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 static struct error compare(const float *found, const float *expected, int64_t n)
 {
-    struct error e = {0, 0, 0};
+    struct error e = {0};
+    double *all = malloc((size_t)n * sizeof *all);
+    assert_non_null(all);
     double least = HUGE_VAL, most = -HUGE_VAL;
     for (int64_t i = 0; i < n; i++) {
         double d = fabs((double)found[i] - (double)expected[i]);
         assert_true(d == d);
+        all[i] = d;
         e.largest = d > e.largest ? d : e.largest;
         e.mean += d / (double)n;
         least = fmin(least, (double)expected[i]);
         most = fmax(most, (double)expected[i]);
     }
     e.allowed = fmax(5e-4, 2e-4 * (most - least));
+    qsort(all, (size_t)n, sizeof *all, ascending);
+    e.median = all[n / 2];
+    free(all);
     return e;
 }
 
@@ -254,8 +273,13 @@ static void test_sixteen_bits(void **state)
                    "greedy mismatches %d\n",
                    names[i]->d_name, half ? "float16" : "bfloat16", e.mean, e.mean / mean,
                    e.largest, e.largest / largest, mismatches);
-            assert_true(e.mean <= 1.25 * mean);
-            assert_true(e.largest <= 2 * largest);
+            if (metadata_or(&g, "min_topk_gap", HUGE_VAL) < HUGE_VAL) {
+                // a router near a tie may choose otherwise, which makes any mean and maximum
+                assert_true(e.median <= 1.5 * metadata(&g, "bf16_median_abs"));
+            } else {
+                assert_true(e.mean <= 1.25 * mean);
+                assert_true(e.largest <= 2 * largest);
+            }
             assert_int_equal(mismatches, 0);
             runner_close(&r);
         }
