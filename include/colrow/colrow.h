@@ -56,9 +56,6 @@ COLROW_API const char *colrow_version(void);
 
 // Options carry vLLM's names. Fill with colrow_options_init() first; strings are borrowed for the
 // call.
-// Several machines that share the ranks. The commands make one (--nnodes); programs cannot yet.
-struct colrow_cluster;
-
 struct colrow_options {
     size_t struct_size;         // set by colrow_options_init()
     const char *model;          // a HuggingFace folder
@@ -127,9 +124,24 @@ struct colrow_options {
     // "16,16": layers of each stage; NULL: COLROW_PP_LAYER_PARTITION or VLLM_PP_LAYER_PARTITION of
     // the environment; else evenly
     const char *pp_layer_partition;
-    // NULL: all ranks are on this machine. Else the nodes that share them, of which this is node 0;
-    // borrowed until colrow_close()
-    struct colrow_cluster *cluster;
+    // Several machines ("nodes") share the ranks: every one of them opens the model, with the same
+    // options but for its number. See colrow_open(). 1: this one alone; 0: as the environment says
+    // that srun, mpiexec, torchrun or a LeaderWorkerSet has made
+    int nnodes;
+    int node_rank;           // 0 .. nnodes - 1, the number of this one; -1: as the environment says
+    const char *master_addr; // name or address of node 0; NULL: likewise
+    int master_port;         // TCP port at which it waits for the others; 0: likewise, or 29500
+    const char *rdzv_id;     // NULL: ""; a name of this run: nodes of another one are refused
+    // NULL, or a file with a secret that all nodes have; without one only loopback and private
+    // addresses may join
+    const char *cluster_key_file;
+    double join_timeout;   // 600: seconds after which missing nodes are given up; 0: never
+    double rejoin_timeout; // the same of a node that was lost; -1: as join_timeout
+    double node_timeout;   // 5: a node from which nothing is heard for so long is lost
+    // NULL, or called several times a second while nodes are missing, and while this one works for
+    // node 0: not 0 ends that, with COLROW_ERROR_CANCELLED
+    int (*interrupted)(void *context);
+    void *interrupted_context;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -137,10 +149,15 @@ static inline void colrow_options_init(struct colrow_options *options)
     colrow_options_init_sized(options, sizeof *options);
 }
 
+// On several machines (nnodes) it waits for the other nodes first, in any order, then node 0 gets
+// the engine, which answers with the same bits as on one machine. On another node it holds that
+// node's ranks, and returns when node 0 has closed its engine: 0, with `*out` NULL. A node that is
+// lost may come back, started again; requests wait for it (rejoin_timeout).
 COLROW_API int colrow_open(const struct colrow_options *options, struct colrow_engine **out);
 // The same without waiting for the ranks to load: all that can be refused is refused here, which
 // takes as long as reading config.json, tokenizer.json and the headers of the weights (a second at
-// most); then the engine is COLROW_LOADING. `progress` is not called: see colrow_get_gauges().
+// most); then the engine is COLROW_LOADING. `progress` is not called: see colrow_get_gauges(). With
+// other nodes it does wait for these, and works on a node other than 0, as colrow_open() does.
 COLROW_API int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out);
 COLROW_API void colrow_close(struct colrow_engine *engine); // accepts NULL
 

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
-#include "cmd/program_build.h"
-#include "comm/cluster_interface.h"
+#include "cmd/interrupt.h"
+#include "engine/nodes_options.h"
 
 #define AT(field) offsetof(struct cluster_flags, field)
 const struct flag cluster_flag_rows[CLUSTER_FLAGS] = {
@@ -69,16 +68,8 @@ static enum status read_nodes(const char *text, int *out)
     return OK;
 }
 
-static enum status set_host(struct cluster_plan *plan, const char *host, size_t length)
-{
-    if (length == 0 || length >= sizeof plan->host)
-        return fail(ERR_USAGE, "\"%.40s\" is no name or address of node 0", host);
-    snprintf(plan->host, sizeof plan->host, "%.*s", (int)length, host);
-    return OK;
-}
-
 // HOST, HOST:PORT, [IPv6]:PORT; an IPv6 address alone, too.
-static enum status read_endpoint(const char *text, struct cluster_plan *plan)
+static enum status read_endpoint(const char *text, char *host_out, int *port_out)
 {
     const char *host = text, *colon = strrchr(text, ':');
     size_t length = strlen(text);
@@ -100,95 +91,66 @@ static enum status read_endpoint(const char *text, struct cluster_plan *plan)
         if (end == colon + 1 || *end || port < 1 || port > 65535)
             return fail(ERR_USAGE,
                         "flag --rdzv-endpoint is \"%s\"; expected a port from 1 to 65535", text);
-        plan->port = (int)port;
+        *port_out = (int)port;
     }
-    return set_host(plan, host, length);
-}
-
-static const char *read_environment(void *context, const char *name)
-{
-    (void)context;
-    return getenv(name);
-}
-
-// Nodes that a cluster's launcher has started, unless flags say it.
-static enum status take_environment(const struct cluster_flags *flags, struct cluster_plan *plan)
-{
-    struct cluster_place place;
-    TRY(cluster_environment_read(read_environment, NULL, &place));
-    if (flags->nodes_text ? plan->n_nodes == 1 : place.n_nodes <= 1)
-        return OK;
-    if (!flags->nodes_text && place.local_size > 1)
-        return fail(ERR_USAGE,
-                    "%s has started this program %d times on this node; it starts a node's ranks "
-                    "itself (--nproc-per-node), so start it once a node",
-                    place.by, place.local_size);
-    if (!flags->nodes_text) {
-        plan->n_nodes = place.n_nodes;
-        log_debug("%s says: node %d of %d", place.by, place.node, place.n_nodes);
-    }
-    if (flags->node_rank < 0 && place.n_nodes == plan->n_nodes && place.local_size <= 1)
-        plan->node = place.node;
-    if (!plan->host[0])
-        snprintf(plan->host, sizeof plan->host, "%s", place.master_host);
-    if (!plan->port)
-        plan->port = place.master_port;
-    return OK;
-}
-
-static enum status check_plan(const struct cluster_flags *flags, const struct cluster_plan *plan)
-{
-    if (plan->n_nodes > CLUSTER_NODES_MAX)
-        return fail(ERR_UNSUPPORTED, "a group has at most %d nodes, not %d", CLUSTER_NODES_MAX,
-                    plan->n_nodes);
-    if (!plan->host[0])
-        return fail(ERR_USAGE,
-                    "%d nodes, but nothing says where node 0 is: give all of them --master-addr "
-                    "HOST",
-                    plan->n_nodes);
-    if (plan->node < 0 && !flags->rdzv_endpoint)
-        return fail(ERR_USAGE,
-                    "%d nodes, but nothing says which one this is: give each a --node-rank of its "
-                    "own, 0 to %d",
-                    plan->n_nodes, plan->n_nodes - 1);
-    if (plan->node >= plan->n_nodes)
-        return fail(ERR_USAGE, "flag --node-rank is %d; of %d nodes the last is %d", plan->node,
-                    plan->n_nodes, plan->n_nodes - 1);
+    if (length == 0 || length >= CLUSTER_HOST_MAX)
+        return fail(ERR_USAGE, "flag --rdzv-endpoint is \"%s\"; expected HOST:PORT", text);
+    snprintf(host_out, CLUSTER_HOST_MAX, "%.*s", (int)length, host);
     return OK;
 }
 
 enum status cluster_flags_resolve(const struct cluster_flags *flags, struct cluster_plan *plan)
 {
-    *plan =
-        (struct cluster_plan){.n_nodes = 1, .node = flags->node_rank, .port = flags->master_port};
+    char host[CLUSTER_HOST_MAX];
+    struct cluster_wish wish = {.node = flags->node_rank,
+                                .host = flags->master_addr,
+                                .port = flags->master_port,
+                                .key_file = flags->key_file,
+                                .alone = flags->standalone,
+                                .any_node = flags->rdzv_endpoint != NULL};
     if (flags->nodes_text)
-        TRY(read_nodes(flags->nodes_text, &plan->n_nodes));
+        TRY(read_nodes(flags->nodes_text, &wish.n_nodes));
     if (strcmp(flags->rdzv_backend, "static") != 0 && strcmp(flags->rdzv_backend, "c10d") != 0)
         return fail(ERR_UNSUPPORTED, "flag --rdzv-backend is \"%s\"; expected static or c10d",
                     flags->rdzv_backend);
-    if (flags->standalone && plan->n_nodes > 1)
-        return fail(ERR_USAGE, "--standalone means one node, but --nnodes is %d", plan->n_nodes);
+    if (flags->standalone && wish.n_nodes > 1)
+        return fail(ERR_USAGE, "--standalone means one node, but --nnodes is %d", wish.n_nodes);
     if (flags->rdzv_endpoint && flags->master_addr)
         return fail(ERR_USAGE, "--rdzv-endpoint and --master-addr both say where node 0 is; give "
                                "one of them");
-    if (flags->rdzv_endpoint)
-        TRY(read_endpoint(flags->rdzv_endpoint, plan));
-    if (flags->master_addr)
-        TRY(set_host(plan, flags->master_addr, strlen(flags->master_addr)));
-    if (!flags->standalone)
-        TRY(take_environment(flags, plan));
-    if (!plan->port)
-        plan->port = MASTER_PORT_DEFAULT;
-    if (plan->n_nodes == 1) {
-        plan->node = 0;
-        return OK;
+    if (flags->rdzv_endpoint) {
+        TRY(read_endpoint(flags->rdzv_endpoint, host, &wish.port));
+        wish.host = host;
     }
-    TRY(check_plan(flags, plan));
-    if (flags->key_file) {
-        TRY(cluster_key_read(flags->key_file, &plan->key));
-        plan->has_key = true;
-    }
-    return OK;
+    return cluster_plan_make(&wish, plan);
+}
+
+static int interrupted(void *context)
+{
+    (void)context;
+    return interrupt_check() != OK;
+}
+
+enum status cluster_flags_settle(const struct cluster_flags *flags, struct engine_flags *engine,
+                                 struct cluster_plan *plan)
+{
+    struct colrow_options *options = &engine->options;
+    TRY(cluster_flags_resolve(flags, plan));
+    if (plan->n_nodes > 1 && plan->node < 0)
+        return fail(ERR_USAGE,
+                    "%d nodes, but nothing says which one this is: give each a --node-rank of its "
+                    "own, 0 to %d",
+                    plan->n_nodes, plan->n_nodes - 1);
+    options->nnodes = plan->n_nodes;
+    options->node_rank = plan->node;
+    options->master_addr = plan->host;
+    options->master_port = plan->port;
+    options->rdzv_id = flags->rdzv_id;
+    options->cluster_key_file = flags->key_file;
+    options->join_timeout = flags->join_timeout;
+    options->node_timeout = flags->node_timeout;
+    options->interrupted = interrupted;
+    return nodes_options_check(options, plan->n_nodes);
 }
 
 // Is node 0 this machine? Only asked where no rank was given: then it is the one that the endpoint
@@ -208,30 +170,14 @@ static bool is_own_name(const char *host)
     return own;
 }
 
-void cluster_flags_options(const struct cluster_flags *flags, const struct cluster_plan *plan,
-                           int n_local, const char *agreement, struct rendezvous_options *out)
-{
-    *out = (struct rendezvous_options){.host = plan->host,
-                                       .port = plan->port,
-                                       .hosts = plan->node == 0,
-                                       .node = plan->node,
-                                       .n_nodes = plan->n_nodes,
-                                       .n_local = n_local,
-                                       .key = plan->has_key ? &plan->key : NULL,
-                                       .build = program_build(),
-                                       .run = flags->rdzv_id,
-                                       .agreement = agreement,
-                                       .deadline_seconds = flags->node_timeout};
-    if (!plan->has_key)
-        log_info("no --cluster-key-file: nodes with loopback and private addresses may join");
-}
-
 enum status cluster_flags_join(const struct cluster_flags *flags, const struct cluster_plan *plan,
                                int n_local, const char *agreement, signal_check check,
                                void *context, struct node_agent **out, struct cluster_world *world)
 {
     struct rendezvous_options options;
-    cluster_flags_options(flags, plan, n_local, agreement, &options);
+    cluster_plan_options(plan, n_local, agreement, &options);
+    options.run = flags->rdzv_id;
+    options.deadline_seconds = flags->node_timeout;
     enum status status = OK;
     *out = NULL;
     if (plan->node < 0 && is_own_name(plan->host)) {
@@ -252,8 +198,8 @@ enum status cluster_flags_join(const struct cluster_flags *flags, const struct c
 // ---- what ranks find
 
 struct rank_environment {
-    char text[8][CLUSTER_HOST_MAX + INTERFACE_DEVICES_MAX];
-    const char *entries[9];
+    char text[4][CLUSTER_HOST_MAX + 16];
+    const char *entries[7];
     int n;
 };
 
@@ -272,37 +218,12 @@ static void add_number(struct rank_environment *environment, const char *name, i
     add_entry(environment, name, text);
 }
 
-// What a user has set stays.
-static void add_interface(struct rank_environment *environment, const struct cluster_world *world,
-                          struct node_agent *agent)
-{
-    char address[CLUSTER_NAME_MAX], name[INTERFACE_NAME_MAX], devices[INTERFACE_DEVICES_MAX];
-    const struct cluster_node *own = &world->nodes[world->node];
-    const char *given = getenv("UCX_NET_DEVICES");
-    node_agent_address(agent, address);
-    bool found = interface_with_address(address, name);
-    if (found)
-        interface_devices("/sys", name, devices, sizeof devices);
-    char ranks[48];
-    int last = own->first_rank + own->n_local - 1;
-    snprintf(ranks, sizeof ranks, own->n_local == 1 ? "rank %d" : "ranks %d to %d", own->first_rank,
-             last);
-    log_info("node %d of %d: %s of %d, at %s over %s", world->node, world->n_nodes, ranks,
-             world->size, address,
-             given   ? given
-             : found ? devices
-                     : "any interface");
-    if (found && !given)
-        add_entry(environment, "UCX_NET_DEVICES", devices);
-    if (strchr(address, ':') && !getenv("UCX_TCP_AF_PRIO"))
-        add_entry(environment, "UCX_TCP_AF_PRIO", "inet6");
-}
-
 const char *const *cluster_flags_environment(const struct cluster_plan *plan,
                                              const struct cluster_world *world,
                                              struct node_agent *agent)
 {
     static struct rank_environment environment;
+    static struct cluster_route route;
     environment.n = 0;
     add_number(&environment, "GROUP_RANK", agent ? world->node : 0);
     add_number(&environment, "GROUP_WORLD_SIZE", agent ? world->n_nodes : 1);
@@ -311,6 +232,9 @@ const char *const *cluster_flags_environment(const struct cluster_plan *plan,
         add_number(&environment, "MASTER_PORT", plan->port);
     }
     if (agent)
-        add_interface(&environment, world, agent);
+        cluster_route_find(world, agent, &route);
+    for (int i = 0; agent && route.entries[i]; i++)
+        environment.entries[environment.n++] = route.entries[i];
+    environment.entries[environment.n] = NULL;
     return environment.entries;
 }

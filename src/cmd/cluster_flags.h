@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
+#include "cmd/engine_flags.h"
 #include "cmd/flags.h"
-#include "comm/cluster_environment.h"
-#include "comm/node_agent.h"
+#include "comm/cluster_plan.h"
 
 struct cluster_flags {
     const char *nodes_text; // NULL: the environment says it, or there is one
@@ -20,23 +20,17 @@ struct cluster_flags {
     bool standalone;
 };
 
-enum { CLUSTER_FLAGS = 11, MASTER_PORT_DEFAULT = 29500 };
+enum { CLUSTER_FLAGS = 11 };
 extern const struct flag cluster_flag_rows[CLUSTER_FLAGS]; // of struct cluster_flags
 void cluster_flags_init(struct cluster_flags *flags);
 
-// What they mean. With one node (n_nodes 1) there is nobody to find.
-struct cluster_plan {
-    int n_nodes, node; // ANY_NODE: who comes first takes the lowest
-    char host[CLUSTER_HOST_MAX];
-    int port;
-    bool has_key;
-    struct cluster_key key;
-};
+// What they mean.
 enum status cluster_flags_resolve(const struct cluster_flags *flags,
                                   struct cluster_plan *out) STATUS_MUST_USE;
-// The same for who looks for them himself.
-void cluster_flags_options(const struct cluster_flags *flags, const struct cluster_plan *plan,
-                           int n_local, const char *agreement, struct rendezvous_options *out);
+// The same for an engine: into its options, which borrow `flags` and `plan`. Node 0 has it, the
+// other nodes (plan->node > 0) only work for it.
+enum status cluster_flags_settle(const struct cluster_flags *flags, struct engine_flags *engine,
+                                 struct cluster_plan *plan) STATUS_MUST_USE;
 // Looks for the other nodes and waits until they are there; `check` ends it early. `n_local`: ranks
 // of this node. `plan` and `flags` are borrowed until the agent stops.
 enum status cluster_flags_join(const struct cluster_flags *flags, const struct cluster_plan *plan,

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/interrupt.h"
+#include "engine/nodes_options.h"
 #include "hf/checkpoint.h"
 
 void engine_flags_init(struct engine_flags *engine)
@@ -212,6 +213,8 @@ enum status engine_flags_begin(struct engine_flags *engine, const char *model,
                                struct colrow_engine **out)
 {
     TRY(engine_flags_settle(engine, model));
+    if (engine->nodes)
+        return engine_open_on(&engine->options, engine->nodes, out);
     return colrow_open_begin(&engine->options, out) == 0 ? OK : engine_failed();
 }
 
@@ -219,6 +222,8 @@ enum status engine_flags_open(struct engine_flags *engine, const char *model,
                               struct colrow_engine **out)
 {
     TRY(engine_flags_begin(engine, model, out));
+    if (!*out)
+        return OK; // this node has worked for another one
     enum status status = await_ready(engine, *out);
     if (status == OK) {
         engine_flags_loaded(engine, *out);

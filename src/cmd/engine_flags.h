@@ -17,6 +17,7 @@ struct engine_flags {
     bool no_confinement, core_dumps;
     bool prefix_caching; // on, but for measurements that ask the same again and again
     bool one_request;    // nothing comes after it: pages that only later ones could use are no use
+    struct colrow_cluster *nodes; // found already; NULL: as the options say
     struct progress bar;
 };
 
@@ -33,8 +34,8 @@ void engine_flags_init(struct engine_flags *engine);
 void engine_flags_init_to_measure(struct engine_flags *engine);
 // What follows from the flags, into engine->options; signals are caught from now on.
 enum status engine_flags_settle(struct engine_flags *engine, const char *model) STATUS_MUST_USE;
-// Opens the engine for `model` without waiting for it, as colrow_open_begin(). Signals are caught
-// from now on.
+// Opens the engine for `model` without waiting for it, as colrow_open_begin(): on a node other than
+// 0 it works, and `*out` is NULL. Signals are caught from now on.
 enum status engine_flags_begin(struct engine_flags *engine, const char *model,
                                struct colrow_engine **out) STATUS_MUST_USE;
 // The progress bar of an engine that loads, on a terminal; and its end, with what --verbose says.

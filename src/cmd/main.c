@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "base/output.h"
+#include "base/program_build.h"
 #include "cmd/build_commit.h"
 #include "cmd/commands.h"
 #include "cmd/manual.h"
-#include "cmd/program_build.h"
 #include "device/kernels.h"
 
 static void print_commands(FILE *file)

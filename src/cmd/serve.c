@@ -14,6 +14,7 @@
 #include "cmd/interrupt.h"
 #include "engine/cluster.h"
 #include "engine/far_worker.h"
+#include "engine/nodes_options.h"
 #include "server/serve.h"
 #include "server/worker_health.h"
 
@@ -28,7 +29,6 @@ struct serve {
     struct flag_texts names;
     int block_size;
     bool no_prompt_logprobs, no_log, ignored, headless;
-    double rejoin_timeout; // < 0: as --join-timeout
     struct cluster_plan plan;
     struct colrow_cluster *joined; // NULL: there is one node
     struct worker_health *health;  // answers on a node that waits, or works for another one
@@ -69,8 +69,8 @@ static const struct flag serve_flags[] = {
      "as always: there are no graphs to capture"},
     {FLAG_ON, "--headless", NULL, offsetof(struct serve, headless), 0, 0, NULL,
      "of several machines: this one only works; nodes other than 0 do so anyway"},
-    {FLAG_NUMBER, "--rejoin-timeout", NULL, offsetof(struct serve, rejoin_timeout), 0, 1e9,
-     "SECONDS",
+    {FLAG_NUMBER, "--rejoin-timeout", NULL, offsetof(struct serve, engine.options.rejoin_timeout),
+     0, 1e9, "SECONDS",
      "of several machines: a lost one may take so long to come back; 0: any time (default "
      "--join-timeout)"},
     {FLAG_INT, "--block-size", NULL, offsetof(struct serve, block_size), 1, 1024, "N",
@@ -120,15 +120,14 @@ static void note_waiting(void *context, const char *text)
 }
 
 // Who probes this node is to hear for whom it waits. On a socket that was passed clients wait.
-static enum status answer_while_waiting(struct serve *s, struct cluster_terms *terms)
+static enum status answer_while_waiting(struct serve *s, struct nodes_watch *watch)
 {
     bool heads = s->plan.node == 0;
     s->state = WORKER_WAITS;
     if (heads && s->manager.listen_fd >= 0)
         return OK;
     TRY(worker_health_start(&s->options.http, &s->state, heads, &s->health));
-    terms->waiting = note_waiting;
-    terms->waiting_context = s;
+    *watch = (struct nodes_watch){note_waiting, s};
     return OK;
 }
 
@@ -144,44 +143,19 @@ static void stop_answering(void *context)
 // Finds the other nodes, where there are some. Every node gives the same command.
 static enum status join_nodes(struct serve *s)
 {
-    struct colrow_options *options = &s->engine.options;
-    char agreement[AGREEMENT_BYTES_MAX];
-    TRY(cluster_flags_resolve(&s->cluster, &s->plan));
-    int n_nodes = s->plan.n_nodes,
-        n_ranks = options->tensor_parallel_size * options->pipeline_parallel_size;
-    if (n_nodes == 1 && !s->headless)
+    TRY(cluster_flags_settle(&s->cluster, &s->engine, &s->plan));
+    if (s->plan.n_nodes == 1 && !s->headless)
         return OK;
-    if (n_nodes == 1)
+    if (s->plan.n_nodes == 1)
         return fail(ERR_USAGE, "--headless is for the nodes of a group other than node 0; give "
                                "--nnodes, --node-rank and --master-addr");
-    if (n_ranks < n_nodes)
-        return fail(
-            ERR_USAGE,
-            "%d ranks (--tensor-parallel-size times --pipeline-parallel-size), but %d nodes; "
-            "every node needs a rank at least",
-            n_ranks, n_nodes);
     if (s->headless && s->plan.node == 0)
         return fail(ERR_USAGE, "--headless is for nodes other than node 0, which serves");
-    if (s->plan.node < 0)
-        return fail(ERR_USAGE,
-                    "%d nodes, but nothing says which one this is: give each a "
-                    "--node-rank of its own, 0 to %d",
-                    n_nodes, n_nodes - 1);
     TRY(engine_flags_settle(&s->engine, s->options.model));
-    TRY(cluster_agreement(options, agreement));
-    struct rendezvous_options find;
-    cluster_flags_options(&s->cluster, &s->plan, cluster_share(n_ranks, n_nodes, s->plan.node),
-                          agreement, &find);
-    struct cluster_terms terms = {.join_timeout = s->cluster.join_timeout,
-                                  .rejoin_timeout = s->rejoin_timeout < 0 ? s->cluster.join_timeout
-                                                                          : s->rejoin_timeout};
-    TRY(node_memory_read(options, &terms.memory));
-    TRY(answer_while_waiting(s, &terms));
-    TRY(cluster_join(&find, &terms, look_for_signal, NULL, &s->joined));
-    const char *const *environment =
-        cluster_flags_environment(&s->plan, &s->joined->world, s->joined->agent);
-    for (int i = 0; environment[i]; i++) // for ranks to find
-        (void)putenv((char *)(uintptr_t)environment[i]);
+    struct nodes_watch watch = {0};
+    TRY(answer_while_waiting(s, &watch));
+    TRY(nodes_options_join(&s->engine.options, &s->plan, &watch, &s->joined));
+    s->engine.nodes = s->joined;
     return OK;
 }
 
@@ -274,7 +248,7 @@ const struct command command_serve = {
 
 static int serve_main(int argc, char **argv)
 {
-    struct serve s = {.manager = {.notify_fd = -1, .listen_fd = -1}, .rejoin_timeout = -1};
+    struct serve s = {.manager = {.notify_fd = -1, .listen_fd = -1}};
     bool helped;
     int n_positional;
     const char *model = NULL;
@@ -290,7 +264,6 @@ static int serve_main(int argc, char **argv)
         status = service_manager_open(&s.manager);
     if (status == OK && !helped)
         status = join_nodes(&s);
-    s.engine.options.cluster = s.joined;
     if (status == OK && !helped)
         status = s.joined && s.plan.node > 0 ? work_for_node_0(&s) : serve_model(&s);
     stop_answering(&s);

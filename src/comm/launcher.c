@@ -49,8 +49,23 @@ static int set_launcher_files(posix_spawn_file_actions_t *actions, const void *c
     return error ? error : posix_spawn_file_actions_addclosefrom_np(actions, LAUNCHER_FD + 1);
 }
 
+// Ours, and more; heap memory, which points to both.
+static enum status join_environments(const char *const *more, const char ***out)
+{
+    size_t n = 0, n_more = 0;
+    while (environ[n])
+        n++;
+    while (more && more[n_more])
+        n_more++;
+    TRY(memory_new(n + n_more + 1, sizeof **out, "an environment", out));
+    memcpy(*out, environ, n * sizeof **out);
+    for (size_t i = 0; i < n_more; i++)
+        (*out)[n + i] = more[i];
+    return OK;
+}
+
 static enum status start_process(struct launcher *launcher, const char *colrow, const char *program,
-                                 const char *const *arguments)
+                                 const char *const *arguments, const char *const *more)
 {
     enum { OWN = 3 };
     const char *argv[OWN + ARGUMENTS_MAX + 1] = {"colrow", "launcher", program};
@@ -63,9 +78,13 @@ static enum status start_process(struct launcher *launcher, const char *colrow, 
     launcher->socket = ends[0];
     TRY(spawn_raise_fd(&ends[1])); // above LAUNCHER_FD, so that it is copied there
     const char **environment;
-    memcpy(&environment, &environ, sizeof environment);
-    int error = spawn_process(colrow, argv, environment, set_launcher_files, &ends[1], &pid);
+    enum status status = join_environments(more, &environment);
+    int error = status != OK
+                    ? 0
+                    : spawn_process(colrow, argv, environment, set_launcher_files, &ends[1], &pid);
     close(ends[1]);
+    TRY(status);
+    free(environment);
     if (error)
         return fail(error == ENOMEM || error == EAGAIN ? ERR_MEMORY : ERR_INPUT,
                     "cannot start the process that starts ranks: %s: %s", colrow, strerror(error));
@@ -81,13 +100,13 @@ static void drop_socket(struct launcher *launcher)
 }
 
 enum status launcher_start(const char *colrow, const char *program, const char *const *arguments,
-                           struct launcher **out)
+                           const char *const *more, struct launcher **out)
 {
     struct launcher *launcher;
     TRY(memory_new(1, sizeof *launcher, "a launcher", &launcher));
     launcher->process = (struct process_handle){0, -1};
     launcher->socket = -1;
-    enum status status = start_process(launcher, colrow, program, arguments);
+    enum status status = start_process(launcher, colrow, program, arguments, more);
     if (status != OK)
         launcher_stop(launcher);
     else

@@ -16,10 +16,11 @@
 struct launcher;
 
 // `colrow launcher program arguments...`: a process that will start `program` with these arguments
-// (argv, NULL-terminated). `colrow`: the path of that program. Its environment is ours as it is
-// now.
+// (argv, NULL-terminated). `colrow`: the path of that program. Its environment, and that of what it
+// starts, is ours as it is now, and `more` ("NAME=value" of names that are not set,
+// NULL-terminated; may be NULL).
 enum status launcher_start(const char *colrow, const char *program, const char *const *arguments,
-                           struct launcher **out) STATUS_MUST_USE;
+                           const char *const *more, struct launcher **out) STATUS_MUST_USE;
 void launcher_stop(struct launcher *launcher); // accepts NULL
 
 // As spawn_rank().

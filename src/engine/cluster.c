@@ -117,6 +117,7 @@ static enum status meet_once(struct colrow_cluster *cluster, const struct meetin
     *failed_late = true;
     cluster->options.node = cluster->world.node;
     cluster->options.hosts = cluster->world.node == 0;
+    cluster_route_find(&cluster->world, cluster->agent, &cluster->route);
     TRY(node_memory_exchange(cluster->agent, &cluster->world, &cluster->terms.memory,
                              meeting->check, meeting->context, cluster->memory));
     return node_channels_open(cluster->agent, &cluster->world, cluster->options.deadline_seconds,
@@ -312,6 +313,7 @@ enum status cluster_work(struct colrow_cluster *cluster, const struct colrow_opt
     worker->state = state;
     worker->check = check;
     worker->context = context;
+    worker->crew.environment = cluster->route.entries;
     enum status status = fill_worker(options, &worker->crew);
     if (status == OK)
         status = work_while_met(cluster, worker, check, context);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "comm/cluster_plan.h"
 #include "comm/node_channel.h"
 #include "engine/node_memory.h"
 
@@ -29,6 +30,7 @@ struct colrow_cluster {
 
     struct node_agent *agent; // NULL: not met
     struct cluster_world world;
+    struct cluster_route route;
     int fds[CLUSTER_NODES_MAX]; // node_channel.h
     struct node_memory memory[CLUSTER_NODES_MAX];
 

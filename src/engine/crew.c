@@ -75,6 +75,7 @@ static enum status start_crew(struct crew *crew)
     struct group_options group = {
         .program = crew->options.program,
         .arguments = rank_arguments,
+        .environment = crew->options.environment,
         .n_ranks = crew->options.part.n_ranks,
         .world_size = crew->options.part.world_size,
         .first_rank = crew->options.part.first_rank,
@@ -122,7 +123,7 @@ enum status crew_new(const struct crew_options *options, struct crew **out)
         status = keepers_new(crew->options.part.n_ranks, &crew->keepers);
     if (status == OK && *options->launcher)
         status = launcher_start(crew->options.launcher, crew->options.program, rank_arguments,
-                                &crew->launcher);
+                                crew->options.environment, &crew->launcher);
     if (status == OK)
         status = start_crew(crew);
     if (status != OK)
@@ -235,8 +236,6 @@ static void dismiss(struct crew *crew)
 {
     enum { WAIT_MS = 20, WAITS = 100 };
     struct board_header *header = crew->board.header;
-    if (crew->options.far)
-        far_nodes_quit(crew->options.far);
     atomic_store_explicit(&header->quit, 1, memory_order_relaxed); // ordered by the word
     signal_raise(&header->plan, (uint32_t)crew->next_step);
     int n_running = 1;
@@ -251,6 +250,8 @@ void crew_stop(struct crew *crew)
         return;
     if (crew->canary && is_done(crew))
         end_step(crew);
+    if (crew->options.far)
+        far_nodes_quit(crew->options.far);
     if (crew->group && crew->state == CREW_READY && !crew->n_posted)
         dismiss(crew);
     close_group(crew);

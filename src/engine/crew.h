@@ -39,6 +39,8 @@ struct crew_options {
     double canary_seconds;        // an idle crew does a canary step so often; 0: never
     char launcher[FILE_PATH_MAX]; // the program that starts ranks (comm/launcher.h); "": we do
     bool crowded;                 // ranks take every CPU: waiting must not take one from them
+    // "NAME=value" that ranks find beside our environment, NULL-terminated; borrowed; may be NULL
+    const char *const *environment;
 
     // Of several nodes: this one's part; all zeros: there is one. board.generation and first_step
     // are then the first ones; 0: 1.

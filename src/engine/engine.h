@@ -53,7 +53,8 @@ struct colrow_engine {
     double begun;        // clock_seconds() when loading began
 
     struct crew *crew;
-    struct engine_nodes *nodes; // other machines that have ranks; NULL: there are none
+    struct engine_nodes *nodes;         // other machines that have ranks; NULL: there are none
+    struct colrow_cluster *own_cluster; // theirs, to be left with the engine; NULL: the caller's
     struct step_limits limits;
     struct kv_pool *pool;
     uint64_t kv_page_bytes;     // over all ranks
@@ -92,6 +93,12 @@ static inline bool engine_in_flight(const struct colrow_engine *engine)
 {
     return engine->scheduler.n_under_way > 0;
 }
+
+// engine_options.c
+// What the program gave, with the defaults of what it does not know.
+enum status engine_take_options(const struct colrow_options *given,
+                                struct colrow_options *out) STATUS_MUST_USE;
+enum status engine_check_options(const struct colrow_options *options) STATUS_MUST_USE;
 
 // engine_recover.c
 // ERR_GROUP with the sentence why an engine is over, or why its crew is broken.

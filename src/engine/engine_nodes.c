@@ -30,6 +30,19 @@ static void find_results_of(const struct plan *plan, struct far_node *node)
     node->column_end = plan->shares[end - 1].dims[DIM_VOCAB].end;
 }
 
+// Stages' first ranks hand out hidden states; the embedding's are node 0's.
+static void find_captured_of(const struct plan *plan, struct far_node *node)
+{
+    for (int stage = 0; stage < plan->n_stages; stage++) {
+        int rank = stage * plan->n_ranks - node->first_rank;
+        if (rank < 0 || rank >= node->n_local)
+            continue;
+        if (node->capture_end == 0)
+            node->capture_begin = plan->first_layer[stage] + 1;
+        node->capture_end = plan->first_layer[stage + 1] + 1;
+    }
+}
+
 static enum status connect_far_nodes(struct engine_nodes *nodes)
 {
     struct colrow_cluster *cluster = nodes->cluster;
@@ -46,6 +59,7 @@ static enum status connect_far_nodes(struct engine_nodes *nodes)
             .fd = cluster->fds[i], .node = i, .first_rank = is->first_rank, .n_local = is->n_local};
         snprintf(node->address, sizeof node->address, "%s", is->address);
         find_results_of(nodes->plan, node);
+        find_captured_of(nodes->plan, node);
         cluster->fds[i] = -1; // it is theirs now
     }
     enum status status = far_nodes_new(list, world->n_nodes - 1, &nodes->shape,
@@ -85,6 +99,7 @@ enum status engine_open_nodes(struct colrow_engine *engine, struct colrow_cluste
     crew->part = (struct world_part){cluster->world.nodes[0].n_local, cluster->world.size, 0,
                                      cluster->world.n_nodes, 0};
     crew->agent = cluster->agent;
+    crew->environment = cluster->route.entries;
     crew->far = nodes->far;
     crew->find_nodes = find_lost_nodes;
     crew->nodes_context = nodes;

@@ -17,59 +17,22 @@
 #include "engine/engine_nodes.h"
 #include "engine/kept_file.h"
 #include "engine/node_memory.h"
+#include "engine/nodes_options.h"
 #include "engine/own_paths.h"
-#include "engine/struct_size.h"
 #include "hf/checkpoint.h"
 #include "hf/model_folder.h"
 
 enum {
-    MAX_NUM_SEQS_MAX = 4096,
-    BATCHED_TOKENS_MAX = 1 << 16,
-    RESTARTS_MAX = 1000000,
     ADVANCE_SLICE_NS = 2000000,     // a fifth of what an event loop may be away
     REQUESTS_MIB = 4096,            // that all requests may reserve together
     LOGITS_PIECE_BYTES = 1 << 20,   // handed over before colrow_advance() looks at the clock
     PROMPT_LOGITS_BYTES = 64 << 20, // room for logits of prompt tokens; longer chunks come in parts
 };
 
-static void set_defaults(struct colrow_options *options)
-{
-    *options = (struct colrow_options){
-        .tensor_parallel_size = 1,
-        .pipeline_parallel_size = 1,
-        .dtype = "auto",
-        .max_num_seqs = 64,
-        .max_num_batched_tokens = 512,
-        .gpu_memory_utilization = 0.92,
-        .collective_timeout = 60,
-        .canary_interval = 10,
-        .enable_prefix_caching = 1,
-        .confinement = 1,
-        .log_level = LOG_WARNING,
-        .restarts = 5,
-    };
-}
-
-void colrow_options_init_sized(struct colrow_options *options, size_t struct_size)
-{
-    struct colrow_options defaults;
-    set_defaults(&defaults);
-    defaults.struct_size = struct_size;
-    struct_give(options, struct_size, &defaults, sizeof defaults);
-}
-
-// What the program gave, with the defaults of what it does not know.
-static enum status take_options(const struct colrow_options *given, struct colrow_options *out)
-{
-    enum { FIRST_SIZE = STRUCT_END(struct colrow_options, progress_context) };
-    set_defaults(out);
-    return struct_take(out, sizeof *out, given, given->struct_size, FIRST_SIZE, "colrow_options",
-                       "fill it with colrow_options_init()");
-}
-
 // What is open only while colrow_open() runs.
 struct opening {
     const struct colrow_options *options; // our own copy
+    struct colrow_cluster *cluster;       // NULL: there is one node
     struct colrow_engine *engine;
     struct checkpoint *checkpoint;
     enum compute_type compute;
@@ -82,24 +45,6 @@ struct opening {
     struct crew_options crew;
 };
 
-static enum status check_range(const char *name, double value, double least, double most)
-{
-    if (value >= least && value <= most)
-        return OK;
-    return fail(ERR_USAGE, "%s is %.15g; expected %.15g to %.15g", name, value, least, most);
-}
-
-// Only known pages are worth keeping, and only these are known.
-static enum status check_offloading(const struct colrow_options *o)
-{
-    if (o->kv_offloading_size > 0 && (!o->enable_prefix_caching || o->capture_hidden_states))
-        return fail(ERR_USAGE,
-                    "kv_offloading_size is %g GiB, but prefix caching is off, without which no "
-                    "page can be found again; leave one of the two out",
-                    o->kv_offloading_size);
-    return check_range("kv_offloading_size", o->kv_offloading_size, 0, 1 << 20);
-}
-
 static enum status resolve_policy(const struct colrow_options *o, struct colrow_engine *engine)
 {
     const char *name = o->scheduling_policy ? o->scheduling_policy : "fcfs";
@@ -109,38 +54,6 @@ static enum status resolve_policy(const struct colrow_options *o, struct colrow_
     return fail(ERR_USAGE,
                 "scheduling_policy is \"%s\"; expected fcfs (first come first served) or priority",
                 name);
-}
-
-static enum status check_engine_options(const struct colrow_options *o)
-{
-    const char *plan = own_tp_plan(o);
-    if (!o->model || !*o->model)
-        return fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
-    if (o->tp_plan && o->tp_plan_replace)
-        return fail(ERR_USAGE,
-                    "tp_plan is \"%.200s\" and tp_plan_replace \"%.200s\"; expected one of them",
-                    o->tp_plan, o->tp_plan_replace);
-    if (strlen(o->model) >= FILE_PATH_MAX || (plan && strlen(plan) >= FILE_PATH_MAX))
-        return fail(ERR_USAGE, "a path is longer than %d bytes", FILE_PATH_MAX - 1);
-    TRY(check_range("tensor_parallel_size", o->tensor_parallel_size, 1, COMM_RANKS_MAX));
-    TRY(check_range("pipeline_parallel_size", o->pipeline_parallel_size, 1, COMM_RANKS_MAX));
-    if (o->tensor_parallel_size > COMM_RANKS_MAX / o->pipeline_parallel_size)
-        return fail(
-            ERR_USAGE,
-            "tensor_parallel_size %d times pipeline_parallel_size %d are %d ranks; expected "
-            "at most %d",
-            o->tensor_parallel_size, o->pipeline_parallel_size,
-            o->tensor_parallel_size * o->pipeline_parallel_size, COMM_RANKS_MAX);
-    TRY(check_range("max_model_len", (double)o->max_model_len, -1, POSITIONS_MAX));
-    TRY(check_range("max_num_seqs", o->max_num_seqs, 1, MAX_NUM_SEQS_MAX));
-    TRY(check_range("max_num_batched_tokens", o->max_num_batched_tokens, 1, BATCHED_TOKENS_MAX));
-    TRY(check_range("gpu_memory_utilization", o->gpu_memory_utilization, 0.01, 1));
-    TRY(check_range("kv_cache_memory", (double)o->kv_cache_memory, 0, 0x1p62));
-    TRY(check_range("threads_per_rank", o->threads_per_rank, 0, TEAM_THREADS_MAX));
-    TRY(check_range("restarts", o->restarts, 0, RESTARTS_MAX));
-    TRY(check_range("collective_timeout", o->collective_timeout, 0.1, 86400));
-    TRY(check_range("step_timeout", o->step_timeout, 0, 86400));
-    return check_range("canary_interval", o->canary_interval, 0, 86400);
 }
 
 // --dtype's names are vLLM's.
@@ -330,8 +243,8 @@ static enum status choose_sizes(struct opening *opening)
                     (long long)options->max_model_len, engine->model, (long long)positions);
     engine->max_model_len = options->max_model_len > 0 ? options->max_model_len : positions;
     int n_ranks = plan_world_size(engine->plan), n_cpus = device_cpu_count();
-    if (options->cluster)
-        n_ranks = options->cluster->world.nodes[0].n_local;
+    if (opening->cluster)
+        n_ranks = opening->cluster->world.nodes[0].n_local;
     engine->threads_per_rank = options->threads_per_rank;
     if (engine->threads_per_rank == 0)
         engine->threads_per_rank = n_cpus / n_ranks > TEAM_THREADS_MAX ? TEAM_THREADS_MAX
@@ -395,8 +308,8 @@ static enum status plan_memory_use(struct opening *opening)
     request.shared_bytes = group_shared_bytes(shape.n_ranks, board);
     struct node_memory here;
     TRY(node_memory_read(options, &here));
-    if (options->cluster)
-        options->cluster->memory[0] = here; // it has read files since
+    if (opening->cluster)
+        opening->cluster->memory[0] = here; // it has read files since
     opening->budget_nodes[0] = (struct budget_node){.n_ranks = shape.n_ranks,
                                                     .device = here.device,
                                                     .utilization = here.utilization,
@@ -404,7 +317,7 @@ static enum status plan_memory_use(struct opening *opening)
                                                     .front_end_bytes = here.front_end_bytes};
     request.nodes = opening->budget_nodes;
     request.n_nodes =
-        options->cluster ? engine_nodes_budget(options->cluster, opening->budget_nodes) : 1;
+        opening->cluster ? engine_nodes_budget(opening->cluster, opening->budget_nodes) : 1;
     TRY(budget_compute(&request, &opening->budget));
     if (opening->budget.max_model_len < engine->max_model_len)
         log_info("max_model_len is %lld, which fits; the model's is %lld",
@@ -471,7 +384,7 @@ static enum status start_engine_ranks(struct opening *opening)
         .threads_per_rank = engine->threads_per_rank,
         .log_level = options->log_level,
         // ranks that meet those of other nodes open sockets, and what a fabric's library needs
-        .confinement = options->confinement != 0 && !options->cluster,
+        .confinement = options->confinement != 0 && !opening->cluster,
         .core_dumps = options->core_dumps != 0,
         .kv_pages_first = engine->pages_wanted,
         .tp_plan_replaces = options->tp_plan_replace != NULL,
@@ -484,16 +397,15 @@ static enum status start_engine_ranks(struct opening *opening)
     crew->step_timeout_seconds = options->step_timeout;
     crew->canary_seconds = options->canary_interval;
     engine->file_bytes = opening->budget.file_bytes;
-    if (options->cluster)
-        TRY(engine_open_nodes(engine, options->cluster, crew));
+    if (opening->cluster)
+        TRY(engine_open_nodes(engine, opening->cluster, crew));
     return crew_new(crew, &engine->crew);
 }
 
 static enum status open_engine(struct opening *opening)
 {
     opening->engine->begun = clock_seconds();
-    TRY(check_engine_options(opening->options));
-    TRY(check_offloading(opening->options));
+    TRY(engine_check_options(opening->options));
     TRY(resolve_policy(opening->options, opening->engine));
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));
@@ -503,18 +415,20 @@ static enum status open_engine(struct opening *opening)
     return start_engine_ranks(opening);
 }
 
-int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out)
+enum status engine_open_on(const struct colrow_options *options, struct colrow_cluster *cluster,
+                           struct colrow_engine **out)
 {
     struct opening *opening = NULL;
     struct colrow_options own;
     *out = NULL;
-    enum status status = take_options(options, &own);
+    enum status status = engine_take_options(options, &own);
     if (status == OK)
         status = memory_new(1, sizeof *opening, "the engine", &opening);
     if (status == OK)
         status = memory_new(1, sizeof *opening->engine, "the engine", &opening->engine);
     if (status == OK) {
         opening->options = &own;
+        opening->cluster = cluster;
         opening->engine->next_number = 1;
         opening->engine->tp_plan_fd = -1;
         opening->engine->slice_ns = ADVANCE_SLICE_NS;
@@ -528,6 +442,28 @@ int colrow_open_begin(const struct colrow_options *options, struct colrow_engine
             colrow_close(opening->engine);
     }
     free(opening);
+    return status;
+}
+
+int colrow_open_begin(const struct colrow_options *options, struct colrow_engine **out)
+{
+    struct colrow_options own;
+    struct colrow_cluster *cluster = NULL;
+    bool worked = false;
+    *out = NULL;
+    enum status status = engine_take_options(options, &own);
+    if (status == OK)
+        status = engine_check_options(&own);
+    if (status == OK)
+        log_set_level((enum log_level)own.log_level);
+    if (status == OK)
+        status = nodes_options_begin(&own, &cluster, &worked);
+    if (status == OK && !worked)
+        status = engine_open_on(&own, cluster, out);
+    if (status == OK && !worked)
+        (*out)->own_cluster = cluster;
+    else
+        cluster_leave(cluster);
     return engine_result(status);
 }
 
@@ -546,8 +482,10 @@ static void show_loading(void *context)
 int colrow_open(const struct colrow_options *options, struct colrow_engine **out)
 {
     struct colrow_options own;
-    if (colrow_open_begin(options, out) != 0 || take_options(options, &own) != OK)
+    if (colrow_open_begin(options, out) != 0 || engine_take_options(options, &own) != OK)
         return -1;
+    if (!*out)
+        return 0; // this node has worked for another one
     struct shown_progress shown = {&own, *out};
     enum status status = engine_await_ready(*out, own.progress ? show_loading : NULL, &shown);
     if (status == OK)
@@ -563,6 +501,7 @@ void colrow_close(struct colrow_engine *engine)
         return;
     crew_stop(engine->crew);
     engine_close_nodes(engine);
+    cluster_leave(engine->own_cluster);
     engine_drop_requests(engine);
     poll_queue_fini(&engine->polled);
     scheduler_fini(&engine->scheduler);

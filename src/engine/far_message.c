@@ -208,16 +208,24 @@ bool far_read_step(const struct far_frame *frame, const struct step_limits *limi
     return cursor.left == 0;
 }
 
+int32_t far_captured_rows(const struct board_shape *shape, const struct step *step)
+{
+    return step && step->capture && shape->capture_rows_max > 0 ? step->n_rows : 0;
+}
+
 size_t far_payload_max(const struct board_shape *shape)
 {
     const struct step_limits *limits = &shape->limits;
-    size_t plan, logits, best;
+    size_t plan, logits, best, captured;
     bool good = step_plan_bytes(limits, &plan) == OK &&
                 checked_mul3((size_t)limits->logit_rows_max, (size_t)shape->vocab_size,
                              sizeof(float), &logits) &&
                 checked_mul3((size_t)limits->logit_rows_max, (size_t)shape->n_ranks,
                              sizeof(struct step_best), &best) &&
+                checked_mul3((size_t)shape->capture_rows_max, (size_t)shape->num_hidden_layers + 1,
+                             (size_t)shape->hidden_size * sizeof(float), &captured) &&
                 checked_add(logits, best, &logits) && checked_add(logits, plan, &logits) &&
+                checked_add(logits, captured, &logits) &&
                 checked_add(logits, SMALL_PAYLOAD_MAX, &logits);
     return good && logits < UINT32_MAX ? logits : UINT32_MAX;
 }

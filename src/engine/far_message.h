@@ -25,7 +25,8 @@ enum far_type {
     FAR_QUIT,      // let them leave
     FAR_STATE,     // struct far_rank of each rank
     FAR_READY,     // uint64_t: the generation that is loaded
-    FAR_DONE,      // struct far_done, struct far_rank of each rank, best, columns of logits
+    FAR_DONE,      // struct far_done, struct far_rank of each rank, best, columns of logits, rows
+                   // captured
     FAR_BROKEN,    // struct far_broken
     FAR_GONE,      // uint64_t: nothing is left of that generation
     FAR_TYPES_END,
@@ -41,7 +42,9 @@ struct far_start {
     struct board_options options;
     // What its ranks of the last stage find: rows of `best`, columns of logits of full rows.
     int32_t best_begin, best_end, column_begin, column_end;
-    int32_t crowded;
+    // Of captured hidden states (step_results.capture), those that its stages find.
+    int32_t capture_begin, capture_end;
+    int32_t crowded, unused;
     double deadline_seconds;
 };
 
@@ -114,6 +117,9 @@ void far_step_room_free(struct far_step_room *room);
 // The step of a frame; false: it has none that keeps the limits. A canary leaves `out` empty.
 bool far_read_step(const struct far_frame *frame, const struct step_limits *limits,
                    const struct far_step_room *room, struct far_step *head, struct step *out);
+
+// Rows of hidden states that a step hands out; `step` NULL: a canary.
+int32_t far_captured_rows(const struct board_shape *shape, const struct step *step);
 
 // The largest payload that either side may say to the other.
 size_t far_payload_max(const struct board_shape *shape);

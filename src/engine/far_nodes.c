@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -26,7 +27,7 @@ struct far_nodes {
     pthread_t thread;
     pthread_mutex_t lock; // of all below
     int wake_fd;
-    bool stopping;
+    bool stopping, quitting;
     struct board_shape shape;
     double deadline_seconds;
     bool crowded;
@@ -35,9 +36,9 @@ struct far_nodes {
     int64_t posted;               // number of the last step or canary; 0: none of this generation
     struct posted_step {
         bool is_canary;
-        int32_t n_logits;
-        uint8_t *logit_full;      // [n_logits]
-    } steps[STEPS_UNDER_WAY_MAX]; // by slot
+        int32_t n_logits, n_captured; // rows
+        uint8_t *logit_full;          // [n_logits]
+    } steps[STEPS_UNDER_WAY_MAX];     // by slot
     bool broken;
     int exit_status;
     char sentence[STATUS_MESSAGE_MAX];
@@ -131,8 +132,33 @@ static bool take_ready(struct far_nodes *far, struct node *node, const struct fa
     return true;
 }
 
-// The largest logits that each of its ranks of the last stage found, and their columns of the rows
-// that are wanted whole.
+// Floats of what a node has captured after one layer, and after all of its layers.
+static size_t captured_floats(const struct far_nodes *far, const struct posted_step *step)
+{
+    return (size_t)step->n_captured * (size_t)far->shape.hidden_size;
+}
+
+static size_t captured_bytes(const struct far_nodes *far, const struct node *node,
+                             const struct posted_step *step)
+{
+    return captured_floats(far, step) * sizeof(float) *
+           (size_t)(node->is.capture_end - node->is.capture_begin);
+}
+
+static void take_captured(struct far_nodes *far, const struct node *node, int slot,
+                          const unsigned char *data)
+{
+    const struct step_results *results = &far->board->results[slot];
+    size_t n = captured_floats(far, &far->steps[slot]),
+           stride = (size_t)results->capture_rows_max * (size_t)far->shape.hidden_size;
+    for (int32_t i = node->is.capture_begin; i < node->is.capture_end && n > 0; i++) {
+        memcpy(results->capture + (size_t)i * stride, data, n * sizeof(float));
+        data += n * sizeof(float);
+    }
+}
+
+// The largest logits that each of its ranks of the last stage found, their columns of the rows that
+// are wanted whole, and hidden states.
 static bool take_results(struct far_nodes *far, const struct node *node, int slot,
                          const unsigned char *data, size_t bytes)
 {
@@ -143,8 +169,8 @@ static bool take_results(struct far_nodes *far, const struct node *node, int slo
                (size_t)(node->is.column_end - node->is.column_begin) * sizeof *results->logits;
     for (int32_t i = 0; i < step->n_logits; i++)
         n_full += step->logit_full[i];
-    if (bytes !=
-        (size_t)(node->is.best_end - node->is.best_begin) * best_bytes + n_full * column_bytes)
+    if (bytes != (size_t)(node->is.best_end - node->is.best_begin) * best_bytes +
+                     n_full * column_bytes + captured_bytes(far, node, step))
         return false;
     for (int r = node->is.best_begin; r < node->is.best_end; r++, data += best_bytes)
         memcpy(results->best + (size_t)r * (size_t)results->logit_rows_max, data, best_bytes);
@@ -155,6 +181,7 @@ static bool take_results(struct far_nodes *far, const struct node *node, int slo
                data, column_bytes);
         data += column_bytes;
     }
+    take_captured(far, node, slot, data);
     return true;
 }
 
@@ -352,10 +379,30 @@ static void wake_listener(struct far_nodes *far)
     (void)!write(far->wake_fd, &one, sizeof one);
 }
 
+// A node that did not hear that it is free would look for us; and whoever started it is to find its
+// ranks gone when we are.
+static void await_goodbye(struct far_nodes *far)
+{
+    enum { LOOKS = 500, LOOK_NS = 10000000 };
+    const struct timespec pause = {.tv_nsec = LOOK_NS};
+    for (int i = 0; i < LOOKS; i++) {
+        bool left = true;
+        pthread_mutex_lock(&far->lock);
+        for (int n = 0; n < far->n_nodes; n++)
+            left &= far->nodes[n].link.ended;
+        pthread_mutex_unlock(&far->lock);
+        if (left)
+            return;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 void far_nodes_free(struct far_nodes *far)
 {
     if (!far)
         return;
+    if (far->quitting)
+        await_goodbye(far);
     pthread_mutex_lock(&far->lock);
     far->stopping = true;
     far->board = NULL;
@@ -403,6 +450,8 @@ void far_nodes_start(struct far_nodes *far, const struct board_options *options,
         start.best_end = node->is.best_end;
         start.column_begin = node->is.column_begin;
         start.column_end = node->is.column_end;
+        start.capture_begin = node->is.capture_begin;
+        start.capture_end = node->is.capture_end;
         tell_node(far, node, FAR_START, &start, sizeof start);
         if (node->link.ended)
             lose_node(far, node);
@@ -424,6 +473,7 @@ void far_nodes_post(struct far_nodes *far, int64_t number, const struct step *st
     far->posted = number;
     posted->is_canary = step == NULL;
     posted->n_logits = step ? step->n_logits : 0;
+    posted->n_captured = far_captured_rows(&far->shape, step);
     if (posted->n_logits)
         memcpy(posted->logit_full, step->logit_full, (size_t)posted->n_logits);
     int groups = far->shape.limits.kv_groups > 0 ? far->shape.limits.kv_groups : 1;
@@ -451,6 +501,7 @@ void far_nodes_want_pages(struct far_nodes *far, int64_t n)
 void far_nodes_quit(struct far_nodes *far)
 {
     say_to_all(far, FAR_QUIT, NULL, 0);
+    far->quitting = true; // read by the same thread alone
 }
 
 void far_nodes_end(struct far_nodes *far, const char *sentence)

@@ -20,12 +20,16 @@ struct far_node {
     char address[CLUSTER_NAME_MAX]; // for sentences
     // What its ranks of the last stage find: rows of step_results.best, columns of full logits.
     int32_t best_begin, best_end, column_begin, column_end;
+    // Of captured hidden states, those after which layers its stages find.
+    int32_t capture_begin, capture_end;
 };
 
 enum status far_nodes_new(const struct far_node *nodes, int n_nodes,
                           const struct board_shape *shape, double deadline_seconds, bool crowded,
                           struct far_nodes **out) STATUS_MUST_USE;
-void far_nodes_free(struct far_nodes *far); // accepts NULL
+// After far_nodes_quit(): waits until the nodes have let go, for some seconds at most. Accepts
+// NULL.
+void far_nodes_free(struct far_nodes *far);
 
 // A generation begins, on `board`, which stays until far_nodes_detach().
 void far_nodes_start(struct far_nodes *far, const struct board_options *options,

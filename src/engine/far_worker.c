@@ -26,8 +26,8 @@ struct far_worker {
     struct far_step_room room;
     // Under way: the last n_posted up to `posted`, by slot; a canary is alone.
     struct given_step {
-        int32_t n_logits;
-        uint8_t *logit_full; // [n_logits]
+        int32_t n_logits, n_captured; // rows
+        uint8_t *logit_full;          // [n_logits]
     } steps[STEPS_UNDER_WAY_MAX];
     int64_t posted;
     int n_posted;
@@ -113,6 +113,18 @@ static void say_state(struct far_worker *w)
     w->said_ns = clock_ns();
 }
 
+// Hidden states after the layers of this node's stages.
+static enum status append_captured(struct far_worker *w, const struct step_results *results,
+                                   int32_t n_rows)
+{
+    size_t hidden = (size_t)w->start.shape.hidden_size,
+           stride = (size_t)results->capture_rows_max * hidden;
+    for (int32_t i = w->start.capture_begin; i < w->start.capture_end && n_rows > 0; i++)
+        TRY(bytes_append(&w->link.out, results->capture + (size_t)i * stride,
+                         (size_t)n_rows * hidden * sizeof *results->capture));
+    return OK;
+}
+
 static enum status append_results(struct far_worker *w)
 {
     const struct step_results *results = crew_results(w->crew);
@@ -126,7 +138,7 @@ static enum status append_results(struct far_worker *w)
         if (step->logit_full[i])
             TRY(bytes_append(&w->link.out, results->logits + i * vocab + begin,
                              (end - begin) * sizeof *results->logits));
-    return OK;
+    return append_captured(w, results, step->n_captured);
 }
 
 static enum status write_step_done(struct far_worker *w)
@@ -185,9 +197,13 @@ static bool start_is_good(const struct far_worker *w, const struct far_start *st
            shape->n_slots >= 0 && shape->n_slots <= STEPS_UNDER_WAY_MAX && start->best_begin >= 0 &&
            start->best_begin <= start->best_end && start->best_end <= shape->n_ranks &&
            start->column_begin >= 0 && start->column_begin <= start->column_end &&
-           start->column_end <= shape->vocab_size && start->options.generation > 0 &&
-           start->options.first_step > 0 && start->options.kv_pages_first >= 0 &&
-           start->options.kv_pages_first <= shape->kv_pages && board_bytes(shape, &bytes) == OK;
+           start->column_end <= shape->vocab_size && start->capture_begin >= 0 &&
+           start->capture_begin <= start->capture_end && shape->hidden_size > 0 &&
+           shape->num_hidden_layers > 0 && start->capture_end <= shape->num_hidden_layers + 1 &&
+           (shape->capture_rows_max == 0 || shape->capture_rows_max >= limits->rows_max) &&
+           start->options.generation > 0 && start->options.first_step > 0 &&
+           start->options.kv_pages_first >= 0 && start->options.kv_pages_first <= shape->kv_pages &&
+           board_bytes(shape, &bytes) == OK;
 }
 
 static void free_rooms(struct far_worker *w)
@@ -296,6 +312,7 @@ static void hear_step(struct far_worker *w, const struct far_frame *frame)
     w->posted = head.number;
     w->canary = canary;
     given->n_logits = step.n_logits;
+    given->n_captured = far_captured_rows(&w->start.shape, canary ? NULL : &step);
     if (step.n_logits)
         memcpy(given->logit_full, step.logit_full, (size_t)step.n_logits);
     if (canary)
@@ -421,11 +438,11 @@ static void ask_agent(struct far_worker *w)
 static enum status work_for_engine(struct far_worker *w)
 {
     while (!w->quitting) {
-        ask_agent(w);
         if (w->options->check)
             TRY(w->options->check(w->options->context));
         await_news(w);
-        hear_engine(w);
+        hear_engine(w); // first: an engine that lets us go leaves then
+        ask_agent(w);
         if (w->crew && !w->quitting)
             look_at_crew(w);
         note_state(w);

@@ -20,6 +20,7 @@ static const struct board_shape shape = {
     .vocab_size = VOCAB,
     .hidden_size = 4,
     .num_hidden_layers = 1,
+    .capture_rows_max = 8,
 };
 
 struct scene {
@@ -51,7 +52,9 @@ static int set_up(void **state)
                             .best_begin = 1,
                             .best_end = N_RANKS,
                             .column_begin = BEGIN,
-                            .column_end = VOCAB};
+                            .column_end = VOCAB,
+                            .capture_begin = 1,
+                            .capture_end = 2};
     assert_int_equal(far_nodes_new(&node, 1, &shape, 5, false, &s->far), OK);
     far_link_init(&s->node, ends[1], 1 << 20);
     far_nodes_start(s->far, &s->options, &s->board);
@@ -130,6 +133,8 @@ static void a_node_is_told_how_to_start(void **state)
     assert_int_equal(start.shape.n_ranks, N_RANKS);
     assert_int_equal(start.column_begin, BEGIN);
     assert_int_equal(start.column_end, VOCAB);
+    assert_int_equal(start.capture_begin, 1);
+    assert_int_equal(start.capture_end, 2);
 }
 
 static void results_come_to_lie_on_the_board(void **state)
@@ -145,7 +150,8 @@ static void results_come_to_lie_on_the_board(void **state)
                               .sequences = &sequence,
                               .n_logits = 2,
                               .logit_rows = rows,
-                              .logit_full = full};
+                              .logit_full = full,
+                              .capture = true};
     say_loaded(s);
     await(s, board_loaded(&s->board));
     far_nodes_post(s->far, 7, &step);
@@ -158,12 +164,14 @@ static void results_come_to_lie_on_the_board(void **state)
     struct far_rank ranks[FAR_RANKS] = {{.step_ns = 11, .pid = 77}, {.step_ns = 22}};
     struct step_best best[FAR_RANKS][2] = {{{1, 4}, {2, 5}}, {{3, 8}, {4, 9}}};
     float logits[VOCAB - BEGIN] = {40, 50, 60, 70, 80, 90};
+    float hidden[2][4] = {{1, 2, 3, 4}, {5, 6, 7, 8}}; // after layer 0
     size_t begin;
     assert_int_equal(far_begin(&s->node.out, FAR_DONE, &begin), OK);
     assert_int_equal(bytes_append(&s->node.out, &done, sizeof done), OK);
     assert_int_equal(bytes_append(&s->node.out, ranks, sizeof ranks), OK);
     assert_int_equal(bytes_append(&s->node.out, best, sizeof best), OK);
     assert_int_equal(bytes_append(&s->node.out, logits, sizeof logits), OK);
+    assert_int_equal(bytes_append(&s->node.out, hidden, sizeof hidden), OK);
     assert_int_equal(far_end(&s->node.out, begin), OK);
     far_link_flush(&s->node);
     board_arrive(&s->board, board_done(7));
@@ -174,6 +182,8 @@ static void results_come_to_lie_on_the_board(void **state)
     assert_int_equal(results->best[2 * results->logit_rows_max].id, 8);
     assert_memory_equal(results->logits + VOCAB + BEGIN, logits, sizeof logits);
     assert_true(results->logits[BEGIN] == 0); // a row of which only the largest was wanted
+    assert_memory_equal(results->capture + 8 * 4, hidden, sizeof hidden);
+    assert_true(results->capture[0] == 0); // the embedding's are rank 0's
     assert_int_equal(s->board.ranks[2].step_ns, 22);
     pid_t pid;
     assert_true(far_nodes_report(s->far, 1, &pid, NULL));

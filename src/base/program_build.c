@@ -1,4 +1,4 @@
-#include "cmd/program_build.h"
+#include "base/program_build.h"
 
 #include <stdio.h>
 
