@@ -7,6 +7,7 @@ endfunction()
 
 colrow_example(collectives)
 colrow_example(pipeline)
+colrow_example(nodes)
 
 # Benchmarks that stand alone; built on demand: cmake --build build/release --target bench_collectives
 file(GLOB benchmarks CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/bench_*.c)

@@ -13,6 +13,7 @@
 #include "base/output.h"
 #include "cmd/chat_input.h"
 #include "cmd/chat_talk.h"
+#include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
 #include "cmd/interrupt.h"
 #include "cmd/model_argument.h"
@@ -20,6 +21,8 @@
 
 struct chat {
     struct engine_flags engine_flags;
+    struct cluster_flags cluster;
+    struct cluster_plan plan;
     struct sampling_flags sampling;
     const char *system, *template_file;
     bool no_history;
@@ -314,8 +317,11 @@ static enum status chat_with(struct chat *c, const char *model)
     if (c->sampling.sampling.n > 1)
         return fail(ERR_USAGE, "flag --samples is %d; a chat has one answer for each message",
                     c->sampling.sampling.n);
+    TRY(cluster_flags_settle(&c->cluster, &c->engine_flags, &c->plan));
     TRY(model_argument_find(&model));
     TRY(checkpoint_folder_check(model));
+    if (c->plan.node > 0) // node 0 talks
+        return engine_flags_open(&c->engine_flags, model, &c->engine);
     TRY(chat_talk_init(&c->talk, c->template_file, model));
     if (c->system)
         TRY(chat_talk_set_system(&c->talk, c->system));
@@ -357,7 +363,8 @@ const struct command command_chat = {
         "  printf 'What is a rank?\\nAnd a group?\\n' | colrow chat models/demo -q",
     .sections = {FLAG_SECTION(chat_flags, 0),
                  {sampling_flag_rows, SAMPLING_FLAGS, offsetof(struct chat, sampling)},
-                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct chat, engine_flags)}},
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct chat, engine_flags)},
+                 {cluster_flag_rows, CLUSTER_FLAGS, offsetof(struct chat, cluster)}},
     .run = chat_main,
 };
 
@@ -368,6 +375,7 @@ static int chat_main(int argc, char **argv)
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&c.engine_flags);
+    cluster_flags_init(&c.cluster);
     sampling_flags_init(&c.sampling);
     bytes_init(&c.text);
     bytes_init(&c.answer);

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/output.h"
 #include "base/utf8.h"
+#include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
 #include "cmd/model_argument.h"
@@ -38,6 +39,8 @@ struct answer {
 
 struct generate {
     struct engine_flags engine;
+    struct cluster_flags cluster;
+    struct cluster_plan plan;
     struct sampling_flags sampling;
     struct flag_texts given;
     const char *prompts_file, *system, *template_file;
@@ -356,12 +359,26 @@ static enum status tokenizer_file_check(const char *model)
                : fail(ERR_INPUT, "%s: is missing; expected it for prompts of text", path);
 }
 
+static enum status check_folder(const char **model)
+{
+    TRY(model_argument_find(model));
+    return checkpoint_folder_check(*model);
+}
+
+// On a node other than 0: prompts, and all that is said of them, are node 0's.
+static int work_for_prompts(struct generate *g, const char *model)
+{
+    struct colrow_engine *engine;
+    enum status status = check_folder(&model);
+    if (status == OK)
+        status = engine_flags_open(&g->engine, model, &engine);
+    return status == OK ? 0 : flags_failed(status);
+}
+
 static int generate_model(struct generate *g, const char *model)
 {
     struct colrow_engine *engine = NULL;
-    enum status status = model_argument_find(&model);
-    if (status == OK)
-        status = checkpoint_folder_check(model);
+    enum status status = check_folder(&model);
     if (status == OK)
         status = tokenizer_file_check(model);
     if (status == OK)
@@ -420,7 +437,8 @@ const struct command command_generate = {
                 "--sampling-seed 7",
     .sections = {FLAG_SECTION(generate_flags, 0),
                  {sampling_flag_rows, SAMPLING_FLAGS, offsetof(struct generate, sampling)},
-                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct generate, engine)}},
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct generate, engine)},
+                 {cluster_flag_rows, CLUSTER_FLAGS, offsetof(struct generate, cluster)}},
     .run = generate_main,
 };
 
@@ -431,6 +449,7 @@ static int generate_main(int argc, char **argv)
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&g.engine);
+    cluster_flags_init(&g.cluster);
     sampling_flags_init(&g.sampling);
     enum status status =
         flags_parse(&command_generate, &g, argc, argv, &model, 1, &n_positional, &helped);
@@ -438,7 +457,12 @@ static int generate_main(int argc, char **argv)
         status =
             fail(ERR_USAGE,
                  "no model: colrow generate MODEL -p \"...\", e.g. colrow generate models/demo");
-    int result = status != OK ? flags_failed(status) : helped ? 0 : generate_model(&g, model);
+    if (status == OK && !helped)
+        status = cluster_flags_settle(&g.cluster, &g.engine, &g.plan);
+    int result = status != OK      ? flags_failed(status)
+                 : helped          ? 0
+                 : g.plan.node > 0 ? work_for_prompts(&g, model)
+                                   : generate_model(&g, model);
     generate_fini(&g);
     return result;
 }

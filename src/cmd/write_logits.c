@@ -10,11 +10,14 @@
 #include "base/checked.h"
 #include "base/file_writer.h"
 #include "base/memory.h"
+#include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
 #include "hf/safetensors.h"
 
 struct logits {
     struct engine_flags engine;
+    struct cluster_flags cluster;
+    struct cluster_plan plan;
     const char *ids_text, *output;
     int copies; // the same sequence so many times side by side; the last one's logits are written
     int32_t *ids;
@@ -100,6 +103,11 @@ static enum status write_logits_file(const struct logits *l)
 
 static enum status run_logits(struct logits *l, const char *model)
 {
+    struct colrow_engine *engine = NULL;
+    l->engine.options.prompt_logits = 1;
+    TRY(cluster_flags_settle(&l->cluster, &l->engine, &l->plan));
+    if (l->plan.node > 0) // node 0 writes
+        return engine_flags_open(&l->engine, model, &engine);
     if (!l->ids_text || !l->output)
         return fail(ERR_USAGE,
                     "flag %s is missing; usage: colrow logits MODEL --input-ids 1,2,3 --output "
@@ -107,8 +115,6 @@ static enum status run_logits(struct logits *l, const char *model)
                     l->ids_text ? "--output" : "--input-ids");
     TRY(file_writer_check(l->output));
     TRY(token_ids_from_text("--input-ids", l->ids_text, &l->ids, &l->n_ids));
-    struct colrow_engine *engine = NULL;
-    l->engine.options.prompt_logits = 1;
     TRY(engine_flags_open(&l->engine, model, &engine));
     enum status status = compute(l, engine);
     colrow_close(engine);
@@ -140,7 +146,8 @@ const struct command command_logits = {
                "every tensor-parallel size, chunk, batch and instruction set.",
     .examples = "  colrow logits models/demo --input-ids 1,2,3 --output a.safetensors -tp 3",
     .sections = {FLAG_SECTION(logits_flags, 0),
-                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct logits, engine)}},
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct logits, engine)},
+                 {cluster_flag_rows, CLUSTER_FLAGS, offsetof(struct logits, cluster)}},
     .run = logits_main,
 };
 
@@ -151,6 +158,7 @@ static int logits_main(int argc, char **argv)
     int n_positional;
     const char *model = NULL;
     engine_flags_init(&l.engine);
+    cluster_flags_init(&l.cluster);
     enum status status =
         flags_parse(&command_logits, &l, argc, argv, &model, 1, &n_positional, &helped);
     if (status == OK && !helped)
