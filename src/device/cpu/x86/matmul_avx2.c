@@ -244,5 +244,6 @@ void matmul_avx2(const struct matmul *args)
     // 3 and 4 rows read a block twice, half the columns each time: it has to stay in the first
     // cache meanwhile.
     kernel.stream_k = args->m <= 2 ? 0 : 64;
+    kernel.few_rows = args->w->format == PANELS_F32 ? ROWS : 0;
     matmul_blocks(args, &kernel);
 }

@@ -5,6 +5,8 @@
 #include "device/cpu/x86/tile_avx512.h"
 #include "device/cpu/x86/x86.h"
 
+enum { NEAR_ROWS = 4 };
+
 INLINE __m512 odd_of_pairs(__m512i pairs)
 {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
@@ -110,7 +112,10 @@ INLINE void tile_of(const struct tile *tile, enum panel_format format, bool wide
         }
         a += 2 * rows;
         b += 2 * k_bytes;
-        prefetch(next, widened ? 1 : 2 * k_bytes / 64);
+        if (rows <= NEAR_ROWS && tile->near)
+            prefetch_near(next, 2 * k_bytes / 64);
+        else
+            prefetch(next, widened ? 1 : 2 * k_bytes / 64);
         next += tile->step;
     }
     tile_end(tile, rows, vectors, sum);
@@ -146,6 +151,7 @@ void matmul_avx512(const struct matmul *args)
     static const struct block_kernel kernel = {.rows = 8,
                                                .widen_rows = 25,
                                                .block_k = 128,
+                                               .near_rows = NEAR_ROWS,
                                                .pack = pack,
                                                .widen = widen,
                                                .tile = run_tile,

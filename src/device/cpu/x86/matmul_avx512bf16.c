@@ -4,6 +4,8 @@
 #include "device/cpu/x86/tile_avx512.h"
 #include "device/cpu/x86/x86.h"
 
+enum { NEAR_ROWS = 5 };
+
 static void pack(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k, void *out)
 {
     (void)a_is_bf16;
@@ -31,7 +33,10 @@ INLINE void tile_of(const struct tile *tile, int rows, int vectors)
         }
         a += 4 * rows;
         b += 64 * vectors;
-        prefetch(next, vectors);
+        if (rows <= NEAR_ROWS && tile->near)
+            prefetch_near(next, vectors);
+        else
+            prefetch(next, vectors);
         next += tile->step;
     }
     tile_end(tile, rows, vectors, sum);
@@ -69,6 +74,8 @@ void matmul_avx512bf16(const struct matmul *args)
     static const struct block_kernel kernel = {.rows = 8,
                                                .a_is_pairs = true,
                                                .block_k = 256,
+                                               .few_rows = 2,
+                                               .near_rows = NEAR_ROWS,
                                                .pack = pack,
                                                .tile = run_tile,
                                                .activate_mul = activate_mul_avx512bf16};

@@ -7,10 +7,14 @@
 
 enum {
     PACKED_BYTES_MAX =
-        1 << 20,           // of the scratch: packed rows; the rest holds sums and widened weights
-    ROWS_MAX = 128,        // of a block
-    ITEMS_MAX = 16,        // of a group
-    PREFETCH_BYTES = 3072, // how far ahead a stream of weights is fetched
+        1 << 20,    // of the scratch: packed rows; the rest holds sums and widened weights
+    ROWS_MAX = 128, // of a block
+    ITEMS_MAX = 16, // of a group
+    // How far ahead a stream of weights is fetched, into the first cache for NEAR_BYTES, else into
+    // the second one.
+    FEW_BYTES = 3072,
+    NEAR_BYTES = 4096,
+    FAR_BYTES = 6144,
 };
 
 struct product {
@@ -86,6 +90,7 @@ struct block {
     const char *b;      // weights, widened or not
     const char *next;   // weights that follow in memory
     size_t next_bytes;
+    bool near; // they go into the first cache
     int chunk_begin, chunk_end;
     float *sums; // of the item
 };
@@ -106,6 +111,7 @@ static void run_block(const struct product *product, const struct block *block)
         .b = block->b, .k = block->k_end - place.k, .columns = block->columns, .level = level};
     tile.merges = leaf_ends ? leaves->leaf[place.leaf].merges : 0;
     tile.next = block->next;
+    tile.near = block->near;
     tile.step = divide_up(block->next_bytes, (size_t)(tile.k / 2 * product->n_tiles));
     for (int i = 0; i < product->n_tiles; i++) {
         const int row = product->tile_begin[i];
@@ -129,6 +135,21 @@ static void run_block(const struct product *product, const struct block *block)
     }
 }
 
+// A single tile streams: there is nothing to reuse, and it fetches a little ahead of itself. (Not
+// what is left of many rows, whose weights are widened block by block.)
+static bool is_stream(const struct product *product)
+{
+    return product->n_tiles == 1 && !product->widened;
+}
+
+static size_t bytes_ahead(const struct product *product, bool *near)
+{
+    const struct block_kernel *kernel = product->kernel;
+    const int rows = product->tile_begin[1];
+    *near = rows > kernel->few_rows && rows <= kernel->near_rows;
+    return *near ? NEAR_BYTES : rows <= kernel->few_rows ? FEW_BYTES : FAR_BYTES;
+}
+
 // One chunk of k of one item, from `place` to `chunk_end`. Returns where that is.
 static struct place run_chunk(const struct product *product, struct item item, struct place place,
                               int chunk_end, float *sums)
@@ -141,10 +162,9 @@ static struct place run_chunk(const struct product *product, struct item item, s
                           .chunk_end = chunk_end,
                           .sums = sums};
     const size_t k_bytes = (size_t)block.columns * panel_element_bytes(w->format); // of one k
-    // A single tile streams: there is nothing to reuse, and it prefetches a little ahead of itself.
-    // (Not what is left of many rows, whose weights are widened block by block.)
-    const bool streams = product->n_tiles == 1 && !product->widened;
+    const bool streams = is_stream(product);
     const int block_k = streams ? product->kernel->stream_k : product->kernel->block_k;
+    const size_t ahead = streams ? bytes_ahead(product, &block.near) : 0;
     while (place.k < chunk_end) {
         const int leaf_end = leaves->leaf[place.leaf].k_end;
         block.k_end = least(leaf_end, chunk_end);
@@ -153,7 +173,7 @@ static struct place run_chunk(const struct product *product, struct item item, s
         block.place = place;
         block.b = panel_data(w, item.panel) + (size_t)place.k * k_bytes;
         block.next_bytes = (size_t)(block.k_end - place.k) * k_bytes;
-        block.next = block.b + (streams ? PREFETCH_BYTES : block.next_bytes);
+        block.next = block.b + (streams ? ahead : block.next_bytes);
         if (product->widened) {
             product->kernel->widen(block.b, w->format, block.columns, block.k_end - place.k,
                                    product->weights);

@@ -29,6 +29,7 @@ struct tile {
     const char *next; // weights wanted soon, to prefetch: from here, `step` bytes further with each
                       // pair of k.
     size_t step;      // Any address will do: what is not mapped is ignored.
+    bool near;        // into the first cache
 };
 
 struct block_kernel {
@@ -37,6 +38,9 @@ struct block_kernel {
     bool a_is_pairs; // rows are packed as pairs of bf16 instead of f32
     int block_k,
         stream_k; // of a block: k for several tiles, and for a single one (0: as many as there are)
+    // A single tile's weights are a stream, fetched ahead of itself: up to `few_rows` a little,
+    // then up to `near_rows` into the first cache, with more rows further.
+    int few_rows, near_rows;
     // Packs `rows` rows, columns [0, k), of `a`.
     void (*pack)(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k, void *out);
     // f32 [k][columns] of a block of weights (not for PANELS_F32, nor where a_is_pairs).
