@@ -142,6 +142,9 @@ struct colrow_options {
     // node 0: not 0 ends that, with COLROW_ERROR_CANCELLED
     int (*interrupted)(void *context);
     void *interrupted_context;
+    // 1: of a mixture of experts ranks have whole experts, any number of them, instead of a part of
+    // each; no bit changes
+    int enable_expert_parallel;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

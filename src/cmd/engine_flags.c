@@ -66,6 +66,8 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {FLAG_TEXT, "--tp-plan", NULL, AT(options.tp_plan), 0, 0, "FILE", TP_PLAN_HELP},
     {FLAG_TEXT, "--tp-plan-replace", NULL, AT(options.tp_plan_replace), 0, 0, "FILE",
      TP_PLAN_REPLACE_HELP},
+    {FLAG_ON, "--enable-expert-parallel", NULL, AT(expert_parallel), 0, 0, NULL,
+     EXPERT_PARALLEL_HELP},
     {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8); changes bits"},
     {FLAG_TEXT, "--product-order", NULL, AT(options.product_order), 0, 0, "ORDER",
@@ -198,6 +200,7 @@ enum status engine_flags_settle(struct engine_flags *engine, const char *model)
     TRY(checkpoint_folder_check(model));
     options->model = model;
     bool later = !engine->one_request || options->kv_offloading_size > 0;
+    options->enable_expert_parallel = engine->expert_parallel;
     options->enable_prefix_caching = engine->prefix_caching && later;
     options->confinement = !engine->no_confinement;
     options->core_dumps = engine->core_dumps;

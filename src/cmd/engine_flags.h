@@ -15,17 +15,20 @@ struct engine_flags {
     const char *kv_offloading_backend;
     bool quiet, verbose;
     bool no_confinement, core_dumps;
+    bool expert_parallel;
     bool prefix_caching; // on, but for measurements that ask the same again and again
     bool one_request;    // nothing comes after it: pages that only later ones could use are no use
     struct colrow_cluster *nodes; // found already; NULL: as the options say
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 30, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 31, SAMPLING_FLAGS = 18 };
 #define TP_PLAN_HELP                                                                               \
     "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
     "named "                                                                                       \
     "(default auto: that plan)"
+#define EXPERT_PARALLEL_HELP                                                                       \
+    "of a mixture of experts ranks have whole experts, not a part of each; the same bits"
 #define TP_PLAN_REPLACE_HELP                                                                       \
     "the same in place of colrow's plan: what is not named is on every rank"
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags

@@ -15,7 +15,7 @@ struct plan_command {
     const char *svg;
     struct machine_flags on;
     int concurrency, input_len, output_len, threads; // of a prediction
-    bool json, all_layers;
+    bool json, all_layers, expert_parallel;
     int more_leaves; // that so many ranks need, where none were asked for; 0: no more than usual
     const char *model;
     struct model_config config;

@@ -271,6 +271,18 @@ static void name_product(const struct plan_parameter *p, char *out, size_t room)
     snprintf(out, room, "%.*s", (int)(length - begin), p->name + begin);
 }
 
+// Experts that rows choose as if by lot: those that somebody chose are read, and each has its part
+// of the rows.
+static void list_experts_product(struct listing *l, const char *name,
+                                 const struct plan_parameter *p)
+{
+    const struct range own = p->rank_experts[l->rank];
+    double rows = rows_of_batch(l->batch), part = (double)p->n_chosen / p->n_experts,
+           touched = (own.end - own.begin) * (1 - pow(1 - part, rows));
+    list_product(l, name, numbers_of(p, l->rank) * touched,
+                 touched > 0 ? rows * part * (own.end - own.begin) / touched : 0);
+}
+
 // Those whose outputs are summands, or the others.
 static void list_products(struct listing *l, int layer, bool ending)
 {
@@ -278,12 +290,16 @@ static void list_products(struct listing *l, int layer, bool ending)
     for (int i = plan->first_of_layer[layer]; i < plan->first_of_layer[layer + 1]; i++) {
         const struct plan_parameter *p = &plan->parameters[i];
         char name[40];
-        bool ends = p->slots[0] == SLOT_ATTENDED || p->slots[0] == SLOT_DOWN;
+        bool ends = p->slots[0] == SLOT_ATTENDED || p->slots[0] == SLOT_DOWN ||
+                    p->slots[0] == SLOT_EXPERT_DOWN;
         if (p->sublayer != l->sublayer || p->is_vector || p->is_bias || ends != ending ||
             slots[p->slots[0]].role == ROLE_NORM)
             continue;
         name_product(p, name, sizeof name);
-        list_product(l, name, numbers_of(p, l->rank), rows_of_batch(l->batch));
+        if (p->n_experts)
+            list_experts_product(l, name, p);
+        else
+            list_product(l, name, numbers_of(p, l->rank), rows_of_batch(l->batch));
     }
 }
 

@@ -91,6 +91,9 @@ struct experts_keys {
 // The numbers; weights that are not normalised, a scaling factor of 1, SiLU, no biases.
 enum status describe_experts(const struct config_reader *reader, const struct experts_keys *keys,
                              struct experts_config *out) STATUS_MUST_USE;
+// n_group and topk_group: choice among the best groups; absent, or 1 group: among all.
+enum status describe_expert_groups(const struct config_reader *reader,
+                                   struct experts_config *out) STATUS_MUST_USE;
 // The layer's MLP becomes experts.
 void describe_sparse_layer(const struct experts_config *experts, struct layer_config *layer);
 // Beside them an MLP that all tokens have: a sublayer of its own, which reads what they read.

@@ -35,6 +35,27 @@ enum status describe_experts(const struct config_reader *reader, const struct ex
         INTERMEDIATE_SIZE_MAX, keys->intermediate_size, &out->intermediate_size);
 }
 
+enum status describe_expert_groups(const struct config_reader *reader, struct experts_config *out)
+{
+    int64_t groups = 1, kept = 1;
+    TRY(config_read_int(reader, "n_group", 1, EXPERTS_MAX, &groups));
+    TRY(config_read_int(reader, "topk_group", 1, EXPERTS_MAX, &kept));
+    if (out->num_experts % groups != 0)
+        return fail(ERR_INPUT,
+                    "%s: key \"n_group\" is %lld; expected a divisor of %d, the number of "
+                    "experts",
+                    reader->name, (long long)groups, (int)out->num_experts);
+    if (kept > groups || out->num_experts / groups * kept < out->num_experts_per_tok)
+        return fail(
+            ERR_INPUT,
+            "%s: key \"topk_group\" is %lld; expected at most %lld groups, and %d experts or "
+            "more in those that are left",
+            reader->name, (long long)kept, (long long)groups, (int)out->num_experts_per_tok);
+    out->n_group = groups > 1 ? (int32_t)groups : 0;
+    out->topk_group = groups > 1 ? (int32_t)kept : 0;
+    return OK;
+}
+
 void describe_sparse_layer(const struct experts_config *experts, struct layer_config *layer)
 {
     struct sublayer_config *mlp = &layer->sublayers[1];

@@ -23,7 +23,46 @@ struct mixing {
     const struct leaf_plan *leaves;
     const void *input;
     struct range own; // experts
+    // Experts of each of the rank's nodes in their tree: all, or where ranks have whole experts
+    int n_nodes;
+    struct range node_experts[2 * EXPERT_LEAVES];
 };
+
+static bool has_whole_experts(const struct mixing *x)
+{
+    return x->cut->by_experts && x->m->plan->n_ranks > 1;
+}
+
+static void find_nodes_of_experts(struct mixing *x)
+{
+    struct tree_node nodes[2 * LEAVES_MAX];
+    const struct reduction_tree *tree = &x->cut->expert_tree;
+    const int64_t n = x->config->num_experts;
+    x->n_nodes = 1;
+    x->node_experts[0] = (struct range){0, (int32_t)n};
+    if (!has_whole_experts(x))
+        return;
+    x->n_nodes = reduction_tree_nodes(tree, tree->first_leaf[x->m->rank],
+                                      tree->first_leaf[x->m->rank + 1], nodes);
+    for (int i = 0; i < x->n_nodes; i++)
+        x->node_experts[i] =
+            (struct range){(int32_t)(nodes[i].first * n / EXPERT_LEAVES),
+                           (int32_t)((nodes[i].first + nodes[i].width) * n / EXPERT_LEAVES)};
+}
+
+// Which of a row's chosen experts, ascending, are of a node.
+static struct range chosen_in(const struct mixing *x, int row, int node)
+{
+    const int k = x->config->num_experts_per_tok;
+    const int32_t *chosen = x->m->scratch.chosen + (size_t)row * (size_t)k;
+    struct range in = {0, 0};
+    while (in.begin < k && chosen[in.begin] < x->node_experts[node].begin)
+        in.begin++;
+    in.end = in.begin;
+    while (in.end < k && chosen[in.end] < x->node_experts[node].end)
+        in.end++;
+    return in;
+}
 
 static int n_pairs_of(const struct mixing *x, int expert)
 {
@@ -50,8 +89,12 @@ static void find_choices(const struct mixing *x)
                       s->router + (size_t)row * n, s->chosen + (size_t)row * k,
                       s->chosen_weights + (size_t)row * k);
     for (int row = rows.begin; row < rows.end; row++)
-        expert_merges(x->config->num_experts, s->chosen + (size_t)row * k, (int)k,
-                      s->pair_merges + (size_t)row * k);
+        for (int node = 0; node < x->n_nodes; node++) {
+            const struct range in = chosen_in(x, row, node);
+            const size_t first = (size_t)row * k + (size_t)in.begin;
+            expert_merges(x->config->num_experts, s->chosen + first, range_width(in),
+                          s->pair_merges + first);
+        }
     team_barrier(x->m->team);
 }
 
@@ -233,18 +276,19 @@ static void multiply_leaves(const struct mixing *x, const struct column_block *b
     }
 }
 
-// A row's sum of one leaf: of its experts along their tree.
+// A row's sum of one leaf: of its experts, or those of a node, along their tree.
 static void sum_row(const struct mixing *x, const struct column_block *b, int leaf, int row,
-                    float *out)
+                    int node, float *out)
 {
     const struct scratch *s = &x->m->scratch;
-    const size_t k = (size_t)x->config->num_experts_per_tok, first = (size_t)row * k,
+    const struct range in = chosen_in(x, row, node);
+    const size_t first = (size_t)row * (size_t)x->config->num_experts_per_tok + (size_t)in.begin,
                  pairs = (size_t)s->first_pair[range_width(x->own)];
     const float *rows[CHOSEN_EXPERTS_MAX];
-    for (size_t i = 0; i < k; i++)
-        rows[i] =
-            b->sums + ((size_t)leaf * pairs + (size_t)s->pair_of[first + i]) * (size_t)b->width;
-    const struct weighted_rows sum = {.n = (int)k,
+    for (int i = 0; i < range_width(in); i++)
+        rows[i] = b->sums +
+                  ((size_t)leaf * pairs + (size_t)s->pair_of[first + (size_t)i]) * (size_t)b->width;
+    const struct weighted_rows sum = {.n = range_width(in),
                                       .rows = rows,
                                       .weights = s->chosen_weights + first,
                                       .merges = s->pair_merges + first,
@@ -253,37 +297,67 @@ static void sum_row(const struct mixing *x, const struct column_block *b, int le
     x->m->kernels->sum_weighted(&sum);
 }
 
-// Nodes of one block of columns.
-static void sum_columns(const struct mixing *x, const struct column_block *b, float *nodes,
-                        size_t node_stride)
+// Where sums of columns go.
+struct sums_place {
+    float *nodes; // [nodes][rows, hidden], or, of whole experts, [nodes][leaves][rows, hidden]
+    size_t stride;
+};
+
+// One leaf more on the stack of leaf sums, and the sums that it completes. Returns the depth.
+static int push_leaf(const struct mixing *x, const struct column_block *b, int leaf, int merges,
+                     int depth)
 {
-    const struct kernels *kernels = x->m->kernels;
     const int n_rows = x->w->run->step->n_rows;
-    const size_t hidden = (size_t)x->m->plan->config.hidden_size, width = (size_t)b->width,
-                 level = (size_t)n_rows * width, columns = (size_t)b->n_columns;
+    const size_t width = (size_t)b->width, level = (size_t)n_rows * width;
+    float *top = b->stack + (size_t)depth * level;
+    for (int row = 0; row < n_rows; row++)
+        sum_row(x, b, leaf, row, 0, top + (size_t)row * width);
+    for (int i = 0; i < merges; i++, depth--, top -= level)
+        for (int row = 0; row < n_rows; row++)
+            x->m->kernels->add(top - level + (size_t)row * width, top + (size_t)row * width,
+                               (size_t)b->n_columns);
+    return depth + 1;
+}
+
+// A leaf of each of the rank's nodes of experts.
+static void put_leaf(const struct mixing *x, const struct column_block *b, int leaf, int number,
+                     const struct sums_place *to)
+{
+    const size_t hidden = (size_t)x->m->plan->config.hidden_size;
+    for (int node = 0; node < x->n_nodes; node++) {
+        float *out = to->nodes +
+                     ((size_t)node * (size_t)x->leaves->n_leaves + (size_t)number) * to->stride +
+                     b->column;
+        for (int row = 0; row < x->w->run->step->n_rows; row++)
+            sum_row(x, b, leaf, row, node, out + (size_t)row * hidden);
+    }
+}
+
+// One block of columns.
+static void sum_columns(const struct mixing *x, const struct column_block *b,
+                        const struct sums_place *to)
+{
+    const int n_rows = x->w->run->step->n_rows;
+    const size_t hidden = (size_t)x->m->plan->config.hidden_size, width = (size_t)b->width;
     int depth = 0;
     for (int begin = 0; begin < x->leaves->n_leaves; begin += b->n_leaves) {
         const int rest = x->leaves->n_leaves - begin, n = rest < b->n_leaves ? rest : b->n_leaves;
         multiply_leaves(x, b, begin, begin + n);
-        for (int leaf = 0; leaf < n; leaf++) {
-            float *top = b->stack + (size_t)depth * level;
-            for (int row = 0; row < n_rows; row++)
-                sum_row(x, b, leaf, row, top + (size_t)row * width);
-            depth++;
-            for (int i = 0; i < x->leaves->leaf[begin + leaf].merges; i++, depth--, top -= level)
-                for (int row = 0; row < n_rows; row++)
-                    kernels->add(top - level + (size_t)row * width, top + (size_t)row * width,
-                                 columns);
-        }
+        for (int leaf = 0; leaf < n; leaf++)
+            if (has_whole_experts(x))
+                put_leaf(x, b, leaf, begin + leaf, to);
+            else
+                depth = push_leaf(x, b, leaf, x->leaves->leaf[begin + leaf].merges, depth);
     }
-    assert(depth == x->leaves->n_nodes);
     for (int node = 0; node < depth; node++)
         for (int row = 0; row < n_rows; row++)
-            kernels->copy(nodes + (size_t)node * node_stride + (size_t)row * hidden + b->column,
-                          b->stack + (size_t)node * level + (size_t)row * width, columns);
+            x->m->kernels->copy(to->nodes + (size_t)node * to->stride + (size_t)row * hidden +
+                                    b->column,
+                                b->stack + ((size_t)node * (size_t)n_rows + (size_t)row) * width,
+                                (size_t)b->n_columns);
 }
 
-static void sum_experts(const struct mixing *x, float *nodes, size_t node_stride)
+static void sum_experts(const struct mixing *x, const struct sums_place *to)
 {
     const struct range panels =
         range_part(x->w, (struct range){0, x->weights->down.first.n_panels});
@@ -299,15 +373,49 @@ static void sum_experts(const struct mixing *x, float *nodes, size_t node_stride
         b.column = panel * PANEL_WIDTH;
         const int end = b.panel_end * PANEL_WIDTH;
         b.n_columns = (end < hidden ? end : hidden) - b.column;
-        sum_columns(x, &b, nodes, node_stride);
+        sum_columns(x, &b, to);
     }
+}
+
+// Ranks with whole experts give each other their nodes of every leaf; then the leaves meet, in the
+// place of the only node. Ends with a barrier; the run may have failed.
+static void join_experts(const struct mixing *x, int layer, const struct sums_place *sums)
+{
+    struct run *run = x->w->run;
+    const struct model *m = x->m;
+    const size_t hidden = (size_t)m->plan->config.hidden_size,
+                 n_leaves = (size_t)x->leaves->n_leaves;
+    team_barrier(m->team);
+    if (x->w->thread == 0) {
+        comm_mark(m->comm, run->step->number, layer, "experts");
+        run->status = comm_all_reduce(m->comm, &x->cut->expert_tree, sums->nodes, sums->nodes,
+                                      n_leaves * sums->stride);
+    }
+    team_barrier(m->team);
+    LEAVE_IF_FAILED(x->w);
+    const struct range rows = step_rows(x->w);
+    for (int row = rows.begin; row < rows.end; row++) {
+        float *stack = sums->nodes + (size_t)row * hidden; // its levels lie where leaves did
+        size_t depth = 0;
+        for (size_t leaf = 0; leaf < n_leaves; leaf++) {
+            const float *from = stack + leaf * sums->stride;
+            float *top = stack + depth++ * sums->stride;
+            for (size_t i = 0; i < hidden; i++)
+                top[i] = from[i] + 0.0f;
+            for (int merge = 0; merge < x->leaves->leaf[leaf].merges; merge++, depth--)
+                m->kernels->add(stack + (depth - 2) * sums->stride,
+                                stack + (depth - 1) * sums->stride, hidden);
+        }
+        assert(depth == 1);
+    }
+    team_barrier(m->team);
 }
 
 void experts_block(const struct worker *w, int layer, int sublayer)
 {
     struct model *m = w->run->model;
     const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
-    const struct mixing x = {
+    struct mixing x = {
         .w = w,
         .m = m,
         .config = &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].experts,
@@ -317,12 +425,16 @@ void experts_block(const struct worker *w, int layer, int sublayer)
         .input = sublayer_input(m, layer, sublayer),
         .own = cut->shares[m->rank].dims[DIM_OWN_EXPERTS]};
     const struct row_product down = {.what = "experts"};
-    size_t node_stride;
-    float *nodes = nodes_of(w, layer, sublayer, &node_stride);
+    struct sums_place sums;
+    sums.nodes = nodes_of(w, layer, sublayer, &sums.stride);
+    find_nodes_of_experts(&x);
     find_choices(&x);
     sort_pairs(&x);
     gather_inputs(&x);
     activate_experts(&x);
-    sum_experts(&x, nodes, node_stride);
+    sum_experts(&x, &sums);
+    if (has_whole_experts(&x))
+        join_experts(&x, layer, &sums);
+    LEAVE_IF_FAILED(w);
     reduce_product(w, layer, sublayer, &down);
 }

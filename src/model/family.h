@@ -50,6 +50,12 @@ struct parameter_row {
         .name = row_name ".weight", .sublayer = place, .n_slots = 1, .slots = {slot},              \
         .planned = plan_name                                                                       \
     }
+// Gate and up of all experts in one tensor, named in full.
+#define PARAMETER_EXPERT_PAIR(row_name, place, plan_name)                                          \
+    {                                                                                              \
+        .name = row_name, .sublayer = place, .n_slots = 2,                                         \
+        .slots = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, .planned = plan_name                          \
+    }
 // Queries, keys and values in one tensor, head by head, and their biases.
 #define PARAMETER_HEADS(row_name, place)                                                           \
     {.name = row_name ".weight",                                                                   \

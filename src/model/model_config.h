@@ -85,8 +85,8 @@ struct experts_config {
     enum activation activation;
     enum router_scoring scoring;
     bool choice_bias; // a number for each expert, added to scores where experts are chosen
-    bool normalised;  // weights are divided by their sum + sum_eps
-    float sum_eps;
+    bool normalised;  // weights are divided by their sum + sum_eps, at least sum_min
+    float sum_eps, sum_min;
     float scaling_factor;        // of weights
     int32_t n_group, topk_group; // choice among the best groups alone; 0: no groups
     bool router_bias, gate_bias, up_bias, down_bias;

@@ -149,6 +149,7 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
+    plan->expert_parallel = options->expert_parallel;
     TRY(plan_split_layers(plan, options));
     kv_layout_init(&plan->kv, &plan->config, plan->first_layer, plan->n_stages);
     TRY(find_cuts(plan));

@@ -25,6 +25,7 @@ struct plan_options {
     const char *layer_partition, *layer_partition_name; // ... and who says so, for messages
     int reduction_leaves;                               // 0: REDUCTION_LEAVES_DEFAULT
     enum compute_type compute;                          // resolved dtype
+    bool expert_parallel;              // ranks have whole experts, not leaves of each
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
@@ -59,8 +60,10 @@ struct cut {
     enum tp_style query, key, value, gate_up, out;
     int32_t width;        // k of the product after it, rounded up to a pair (numerics section 4)
     int32_t *leaf_bounds; // [leaves + 1], in that k (elements)
-    struct reduction_tree tree; // of one rank where that product is whole on each
-    struct share *shares;       // [n_ranks]
+    struct reduction_tree tree;        // of one rank where that product is whole on each
+    bool by_experts;                   // each rank has some of the experts, and all leaves of these
+    struct reduction_tree expert_tree; // of all experts (numerics section 11), then
+    struct share *shares;              // [n_ranks]
 };
 
 // One parameter as `colrow plan` shows it.
@@ -110,6 +113,7 @@ struct plan {
     int32_t first_layer[COMM_RANKS_MAX + 1]; // [n_stages + 1] of each stage
     int reduction_leaves;
     enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
+    bool expert_parallel;
     bool residual_sharded; // sequence_parallel: between blocks a rank has some of the tokens
     bool lm_head_sharded, embed_sharded;
     bool table_sharded;    // of the inputs of layers: a rank has some of the rows

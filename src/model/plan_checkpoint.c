@@ -192,6 +192,8 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
         return OK;
     if (!matrix && rows == 1 && tensor->n_dimensions == 0) // a scalar
         return OK;
+    if (!matrix && tensor->n_dimensions == 2 && tensor->shape[0] == 1 && tensor->shape[1] == rows)
+        return OK; // a row
     char expected[64], found[256];
     if (matrix)
         snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)rows, (long long)p->columns);

@@ -91,6 +91,10 @@ static uint64_t spread_bytes(const struct plan *plan, const struct cut *cut, int
 
 static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
+    if (cut->by_experts && plan->n_ranks > 1) // of each leaf
+        return (uint64_t)reduction_tree_node_count(&cut->expert_tree, rank) *
+               (uint64_t)__builtin_popcountll(cut->tree.present) *
+               (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
     if (cut->tree.n_ranks == 1)
         return 0;
     return (uint64_t)reduction_tree_node_count(&cut->tree, rank) *
@@ -214,7 +218,8 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
               : chooses ? SLOT_EXPERT_DOWN
                         : SLOT_DOWN,
               "residual", name, sizeof name);
-    TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes));
+    TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing || cut->by_experts ? summand : whole,
+                 residual, sum_bytes));
     plan->edges[plan->n_edges - 1].n_joined = count_joined(plan, cut);
     return OK;
 }

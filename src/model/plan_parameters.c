@@ -96,6 +96,11 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->placement = placement_of(row, styles->style[weight - family->parameters]);
     bool absent = row->slots[0] == SLOT_LM_HEAD && !row->bias && plan->config.tie_word_embeddings;
     p->stored = absent ? ELEMENT_NONE : expected_type(plan);
+    if (slot_is_of_experts(row->slots[0]) && cut->by_experts) {
+        p->style = TP_GROUPED_GEMM; // as Transformers calls it
+        p->rule = NULL;
+        p->placement = (struct placement){PLACE_SHARD, 0};
+    }
     p->is_bias = row->bias;
     p->sublayer = row->sublayer;
     p->is_vector = row->bias || slot_is_vector(row->slots[0]);

@@ -319,11 +319,35 @@ static enum status check_gathered(const struct cut *cut, int n_ranks)
     return OK;
 }
 
+// First experts of the leaves of their tree, and which leaves there are.
+static void lay_experts(int64_t n_experts, int32_t bounds[EXPERT_LEAVES + 1],
+                        struct reduction_tree *tree)
+{
+    for (int64_t i = 0; i <= EXPERT_LEAVES; i++)
+        bounds[i] = (int32_t)(i * n_experts / EXPERT_LEAVES);
+    tree_of(bounds, EXPERT_LEAVES, tree);
+}
+
+static enum status check_expert_count(const struct cut *cut, int n_ranks)
+{
+    int32_t bounds[EXPERT_LEAVES + 1];
+    struct reduction_tree tree;
+    lay_experts(cut->sublayer->experts.num_experts, bounds, &tree);
+    if (n_ranks > present_leaves(&tree))
+        return fail(ERR_INPUT,
+                    "with --enable-expert-parallel %d experts are summed in %d leaves, of which "
+                    "each rank needs one of its own",
+                    cut->sublayer->experts.num_experts, present_leaves(&tree));
+    return OK;
+}
+
 static enum status check_cut(const struct plan *plan, const struct cut *cut, int n_ranks)
 {
     if (style_is_rowwise(cut->out))
         TRY(cut->sublayer->kind == MIX_ATTENTION ? check_attention_size(plan, cut, n_ranks)
                                                  : check_mlp_size(plan, cut, n_ranks));
+    if (cut->by_experts)
+        TRY(check_expert_count(cut, n_ranks));
     return check_gathered(cut, n_ranks);
 }
 
@@ -334,6 +358,20 @@ static void share_whole(const struct plan *plan, const struct cut *cut, struct s
                                      DIM_LAUREL, DIM_EXPERTS, DIM_OWN_EXPERTS};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
+}
+
+// Consecutive experts, as evenly as their leaves go.
+static void share_experts(struct plan *plan, struct cut *cut, struct cutter *cutter)
+{
+    int32_t bounds[EXPERT_LEAVES + 1];
+    lay_experts(cut->sublayer->experts.num_experts, bounds, &cut->expert_tree);
+    cutter->bounds = bounds;
+    find_cut_points(bounds, EXPERT_LEAVES, 1, &cutter->points);
+    cut_leaves(cutter, &cut->expert_tree, plan->n_ranks);
+    for (int rank = 0; rank < plan->n_ranks; rank++)
+        cut->shares[rank].dims[DIM_OWN_EXPERTS] =
+            leaf_columns(bounds, (struct range){cut->expert_tree.first_leaf[rank],
+                                                cut->expert_tree.first_leaf[rank + 1]});
 }
 
 static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *cutter)
@@ -354,6 +392,8 @@ static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *
         else
             share_mlp(plan, cut, rank);
     }
+    if (cut->by_experts)
+        share_experts(plan, cut, cutter);
     return OK;
 }
 

@@ -435,6 +435,9 @@ static void fill_styles(struct plan *plan, const struct resolving *r)
                             attends   ? SLOT_ATTENDED
                             : chooses ? SLOT_EXPERT_DOWN
                                       : SLOT_DOWN);
+        cut->by_experts = chooses && plan->expert_parallel;
+        if (cut->by_experts) // whatever rules say of their rows and columns
+            cut->gate_up = cut->out = TP_REPLICATE;
         bool own_keys = cut->key == TP_COLWISE || cut->value == TP_COLWISE;
         cut->sharded = attends
                            ? cut->query == TP_COLWISE || (own_keys && style_is_rowwise(cut->out))

@@ -94,6 +94,8 @@ static void weigh_chosen(const struct kernels *kernels, const struct experts_con
         sum = sum + weights[i];
     if (config->sum_eps != 0)
         sum = sum + config->sum_eps;
+    if (config->sum_min > sum)
+        sum = config->sum_min;
     for (int i = 0; i < k; i++) {
         if (config->normalised)
             weights[i] = weights[i] / sum;
@@ -146,7 +148,7 @@ static int meeting_height(unsigned a, unsigned b)
 void expert_merges(int num_experts, const int32_t *chosen, int n, uint8_t *merges)
 {
     int heights[CHOSEN_EXPERTS_MAX], depth = 0; // where each sum on the stack meets the one below
-    assert(n >= 1 && n <= CHOSEN_EXPERTS_MAX);
+    assert(n >= 0 && n <= CHOSEN_EXPERTS_MAX);
     for (int i = 0; i < n; i++) {
         const unsigned leaf = leaf_of_expert(num_experts, chosen[i]);
         const int next =
@@ -160,5 +162,5 @@ void expert_merges(int num_experts, const int32_t *chosen, int n, uint8_t *merge
             merges[i]++;
         }
     }
-    assert(depth == 1);
+    assert(depth == (n > 0));
 }

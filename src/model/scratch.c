@@ -114,6 +114,10 @@ static void widen_for_experts(const struct plan *plan, const struct cut *cut, in
     w->chosen = most_floats(w->chosen, (size_t)e->num_experts_per_tok);
     w->expert_rows = most_floats(w->expert_rows, scratch_width(cut->shares[rank].dims[DIM_MLP]));
     w->expert_levels = levels;
+    if (cut->by_experts && plan->n_ranks > 1) // of each leaf
+        w->nodes =
+            most_floats(w->nodes, (size_t)reduction_tree_node_count(&cut->expert_tree, rank) *
+                                      (size_t)__builtin_popcountll(cut->tree.present));
 }
 
 static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,

@@ -98,17 +98,19 @@ static int64_t even_width(struct range range)
     return (stored_width(range) + 1) / 2 * 2;
 }
 
-// A tensor of all experts as one matrix, their rows one behind the other.
-static enum status flatten_experts(struct walk *w, const struct plan_parameter *p,
-                                   const struct tensor_info **tensor)
+// A tensor of all experts as one matrix, their rows one behind the other; a vector that is stored
+// as a row as one of its own.
+static enum status flatten_tensor(struct walk *w, const struct plan_parameter *p,
+                                  const struct tensor_info **tensor)
 {
     struct tensor_info *flat;
-    if ((*tensor)->n_dimensions < (p->is_vector ? 2 : 3))
+    const int usual = p->is_vector ? 1 : 2;
+    if ((*tensor)->n_dimensions <= usual)
         return OK;
     TRY(arena_take(w->arena, 1, sizeof *flat, &flat));
     *flat = **tensor;
-    flat->n_dimensions = p->is_vector ? 1 : 2;
-    flat->shape[0] = p->n_experts * p->rows;
+    flat->n_dimensions = usual;
+    flat->shape[0] = (p->n_experts && p->n_tensors == 1 ? p->n_experts : 1) * p->rows;
     flat->shape[1] = p->columns;
     *tensor = flat;
     return OK;
@@ -125,8 +127,7 @@ static enum status add_piece(struct walk *w, const struct plan_parameter *p, str
     w->layout->file_bytes += (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
         const struct tensor_info *tensor = plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor);
-        if (p->n_experts)
-            TRY(flatten_experts(w, p, &tensor));
+        TRY(flatten_tensor(w, p, &tensor));
         place.slice = (struct tensor_slice){tensor, rows.row, rows.row + rows.count, columns.begin,
                                             columns.end};
         w->layout->pieces[w->layout->n_pieces] = place;

@@ -60,6 +60,12 @@ def check_greedy(name, model, ids, golden, vocab, error, tp):
     return agree
 
 
+def experts_of(model):
+    """How many the layers have that have the most."""
+    kinds = json.loads(run("plan", model, "-tp", 1, "--json").stdout)["layer_kinds"]
+    return max(kind.get("num_experts", 0) for kind in kinds)
+
+
 def check_golden(name, sizes):
     """Returns the row of the table."""
     model = os.path.join(GOLDENS, name)
@@ -69,6 +75,9 @@ def check_golden(name, sizes):
     split = [(("-tp", n), None) for n in sizes]
     chunked = [(("-tp", sizes[-1], "--max-num-batched-tokens", n), None) for n in (1, 7, 64)]
     levels = [((), isa) for isa in isas()]
+    if experts_of(model):
+        chunked.append((("-tp", sizes[-1], "--enable-expert-parallel"), None))
+        split += [(("-tp", n, "--enable-expert-parallel"), None) for n in (2, sizes[-1]) if n in sizes]
 
     exact = check_bits(name, "float32", model, ids, split + chunked[:2] + levels, "--dtype", "float32")
     rounded = check_bits(name, "bfloat16", model, ids, split + levels, "--dtype", "bfloat16", "--product-order",

@@ -213,16 +213,18 @@ static void absent_keys_mean_what_they_mean_in_transformers(void **state)
         const char *model_type;
         int experts, per_tok, size, shared, normalised;
     } cases[] = {
-        {"mixtral", 8, 2, 14336, 0, 1},
-        {"qwen2_moe", 60, 4, 1408, 5632, 0},
-        {"qwen3_moe", 128, 8, 768, 0, 0},
+        {"mixtral", 8, 2, 14336, 0, 1},         {"qwen2_moe", 60, 4, 1408, 5632, 0},
+        {"qwen3_moe", 128, 8, 768, 0, 0},       {"granitemoe", 8, 2, 11008, 0, 0},
+        {"minimax_m2", 256, 8, 1536, 0, 1},     {"glm4_moe", 128, 8, 1408, 1408, 1},
+        {"ernie4_5_moe", 64, 6, 1536, 3072, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];
         struct model_config c;
-        snprintf(text, sizeof text, "{\"model_type\": \"%s\"}", cases[i].model_type);
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", \"head_dim\": 128}",
+                 cases[i].model_type);
         assert_int_equal(parse(text, &c), OK);
-        const struct layer_config *layer = model_config_layer(&c, 0);
+        const struct layer_config *layer = model_config_layer(&c, 1);
         const struct experts_config *e = &layer->sublayers[1].experts;
         assert_int_equal(layer->sublayers[1].kind, MIX_EXPERTS);
         assert_int_equal(e->num_experts, cases[i].experts);
@@ -239,11 +241,12 @@ static void qwens_lists_say_which_layers_are_dense(void **state)
 {
     (void)state;
     struct model_config c;
-    assert_int_equal(parse("{\"model_type\": \"qwen3_moe\", " SIZES
-                           ", \"decoder_sparse_step\": 2, \"mlp_only_layers\": [3], "
-                           "\"intermediate_size\": 96, \"num_local_experts\": 6, \"num_experts_per_tok\": 2}",
-                           &c),
-                     OK);
+    assert_int_equal(
+        parse("{\"model_type\": \"qwen3_moe\", " SIZES
+              ", \"decoder_sparse_step\": 2, \"mlp_only_layers\": [3], "
+              "\"intermediate_size\": 96, \"num_local_experts\": 6, \"num_experts_per_tok\": 2}",
+              &c),
+        OK);
     for (int layer = 0; layer < 4; layer++)
         assert_int_equal(at(&c, layer, 1)->kind, layer == 1 ? MIX_EXPERTS : MIX_MLP);
     assert_int_equal(at(&c, 0, 1)->mlp.intermediate_size, 96);
@@ -272,6 +275,66 @@ static void what_cannot_be_is_refused(void **state)
     }
 }
 
+// ---- whole experts on ranks ----
+
+static void ranks_have_consecutive_experts(void **state)
+{
+    (void)state;
+    static const int counts[] = {2, 3, 6, 8, 60, 100, 128};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        for (int n = 1; n <= 7; n++) {
+            char text[512];
+            struct model_config c;
+            struct plan *plan;
+            const struct plan_options options = {
+                .n_ranks = n, .expert_parallel = true, .compute = COMPUTE_BF16};
+            snprintf(text, sizeof text,
+                     "{\"model_type\": \"qwen3_moe\", \"hidden_size\": 64, "
+                     "\"num_attention_heads\": 8, \"num_key_value_heads\": 8, \"vocab_size\": 512, "
+                     "\"num_hidden_layers\": 1, \"moe_intermediate_size\": 16, "
+                     "\"num_experts_per_tok\": 2, \"num_experts\": %d}",
+                     counts[i]);
+            assert_int_equal(parse(text, &c), OK);
+            if (n > counts[i]) {
+                assert_int_equal(plan_compile(&c, &options, &plan), ERR_USAGE);
+                assert_non_null(strstr(status_message(), "experts"));
+                continue;
+            }
+            assert_int_equal(plan_compile(&c, &options, &plan), OK);
+            const struct cut *cut = plan_cut_of(plan, 0, 1);
+            int next = 0, largest = 0;
+            for (int rank = 0; rank < n; rank++) {
+                const struct range own = cut->shares[rank].dims[DIM_OWN_EXPERTS];
+                assert_int_equal(own.begin, next);
+                assert_true(own.end > own.begin);
+                next = own.end;
+                largest = own.end - own.begin > largest ? own.end - own.begin : largest;
+                assert_int_equal(cut->shares[rank].dims[DIM_MLP].end, 16);
+            }
+            assert_int_equal(next, counts[i]);
+            assert_true(largest <= (counts[i] + n - 1) / n + counts[i] / 64 + 1);
+            plan_free(plan);
+        }
+}
+
+static void groups_are_checked(void **state)
+{
+    (void)state;
+    static const char *const keys[][2] = {{"\"n_group\": 3", "n_group"},
+                                          {"\"n_group\": 4, \"topk_group\": 5", "topk_group"},
+                                          {"\"n_group\": 8, \"topk_group\": 1", "topk_group"}};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char text[512];
+        struct model_config c;
+        snprintf(text, sizeof text,
+                 "{\"model_type\": \"glm4_moe\", " SIZES ", \"n_routed_experts\": 16, "
+                 "\"num_experts_per_tok\": 4, %s}",
+                 keys[i][0]);
+        assert_int_not_equal(parse(text, &c), OK);
+        assert_non_null(strstr(status_message(), keys[i][1]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +346,8 @@ int main(void)
         cmocka_unit_test(absent_keys_mean_what_they_mean_in_transformers),
         cmocka_unit_test(qwens_lists_say_which_layers_are_dense),
         cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(ranks_have_consecutive_experts),
+        cmocka_unit_test(groups_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
