@@ -135,6 +135,56 @@ def qwen3_moe(rng):
             "rope_parameters": rope(rng, f)}
 
 
+@family("granitemoe", {**EXPERTS, **MULTIPLIERS, "attention_bias": "on q, k, v and o"})
+def granitemoe(rng):
+    f = sizes(rng, head_dim="implied")
+    return {**f, **eps(rng), **experts_of(rng, "num_local_experts"), **multipliers(rng), **bias(rng, "attention_bias"),
+            "rope_parameters": rope(rng, f)}
+
+
+CORRECTED = {"n_routed_experts | num_local_experts": "of which each token has", "num_experts_per_tok": "so many",
+             "moe_intermediate_size": "of each expert; intermediate_size: of the first layers",
+             "n_shared_experts": "that all tokens have", "first_k_dense_replace": "layers without experts",
+             "n_group, topk_group": "experts of the best groups alone are chosen",
+             "norm_topk_prob, routed_scaling_factor": "of the weights, which are sigmoids"}
+
+
+@family("glm4_moe", {**CORRECTED, **HEAD_DIM, "attention_bias": "on q, k and v", "use_qk_norm": "before rope",
+                     "partial_rotary_factor": "of each head (default 0.5)"})
+def glm4_moe(rng):
+    f = sizes(rng, head_dim="free")
+    groups = rng.choice([1, 1, 2, 3])
+    each, kept = rng.choice([2, 3, 4]), rng.randint(1, groups)
+    return {**f, **eps(rng), "n_routed_experts": groups * each, "n_group": groups, "topk_group": kept,
+            "num_experts_per_tok": rng.randint(1, min(each * kept, 4)), "norm_topk_prob": rng.random() < 0.5,
+            "moe_intermediate_size": rng.choice([9, 16, 24, 40]), "n_shared_experts": rng.choice([1, 1, 2]),
+            "routed_scaling_factor": rng.choice([1.0, 1.5, 2.5]), "first_k_dense_replace": rng.choice([0, 1, 1, 2]),
+            **bias(rng, "attention_bias", "use_qk_norm"), "rope_parameters": even_partial(rng, f)}
+
+
+@family("ernie4_5_moe", {"moe_num_experts, moe_k": "so many, of which each token has so many",
+                         "moe_intermediate_size": "of each expert; intermediate_size: of layers without experts",
+                         "moe_num_shared_experts": "that all tokens have; may be 0", "use_bias": "but of experts",
+                         "moe_layer_start_index, moe_layer_end_index, moe_layer_interval": "layers with experts",
+                         "moe_norm_min": "the least sum that weights are divided by",
+                         "(always)": "rope turns pairs (2i, 2i + 1)"})
+def ernie4_5_moe(rng):
+    f = sizes(rng, head_dim="implied")
+    n = experts_of(rng)
+    return {**f, **eps(rng), **bias(rng, "use_bias"), "moe_num_experts": n["num_experts"],
+            "moe_k": n["num_experts_per_tok"], "moe_intermediate_size": rng.choice([9, 16, 24, 40]),
+            "moe_num_shared_experts": rng.choice([0, 1, 2]), "moe_layer_start_index": rng.choice([0, 1, 1, 2]),
+            "moe_layer_end_index": rng.choice([-1, -1, 1]), "moe_layer_interval": rng.choice([1, 1, 2]),
+            "moe_norm_min": rng.choice([1e-12, 1e-12, 0.7]), "rope_parameters": rope(rng, f)}
+
+
+@family("minimax_m2", {**EXPERTS, **HEAD_DIM, "(always)": "RMSNorm over all heads of q, and of k, before rope",
+                       "rotary_dim": "dimensions of a head that turn"})
+def minimax_m2(rng):
+    f = sizes(rng, head_dim="free")
+    return {**f, **eps(rng), **experts_of(rng, "num_local_experts"), "rope_parameters": even_partial(rng, f)}
+
+
 @family("smollm3", {"no_rope_layers": "1: the layer has rope, 0: none",
                     "no_rope_layer_interval": "every n-th has none, if the list is absent",
                     "use_sliding_window, sliding_window, layer_types": "absent types: layers without rope slide",

@@ -6,11 +6,12 @@
 
 extern const struct family family_apertus, family_bloom, family_cohere2, family_ernie4_5,
     family_exaone4, family_gemma, family_gemma2, family_gemma3_text, family_gemma3n, family_gemma4,
-    family_glm, family_glm4, family_gpt_neox, family_granite, family_granite_swa,
-    family_granitemoehybrid, family_hunyuan_v1_dense, family_internlm3, family_llama,
-    family_ministral3, family_mistral, family_mixtral, family_olmo2, family_olmo3, family_phi,
-    family_phi3, family_qwen2, family_qwen2_5_vl, family_qwen2_moe, family_qwen3, family_qwen3_moe,
-    family_qwen3_vl, family_seed_oss, family_smollm3, family_stablelm, family_starcoder2;
+    family_glm, family_glm4, family_gpt_neox, family_granite, family_granite_swa, family_granitemoe,
+    family_ernie4_5_moe, family_glm4_moe, family_minimax_m2, family_granitemoehybrid,
+    family_hunyuan_v1_dense, family_internlm3, family_llama, family_ministral3, family_mistral,
+    family_mixtral, family_olmo2, family_olmo3, family_phi, family_phi3, family_qwen2,
+    family_qwen2_5_vl, family_qwen2_moe, family_qwen3, family_qwen3_moe, family_qwen3_vl,
+    family_seed_oss, family_smollm3, family_stablelm, family_starcoder2;
 
 const struct family *const families[] = {
     &family_llama,
@@ -49,6 +50,10 @@ const struct family *const families[] = {
     &family_mixtral,
     &family_qwen2_moe,
     &family_qwen3_moe,
+    &family_granitemoe,
+    &family_glm4_moe,
+    &family_minimax_m2,
+    &family_ernie4_5_moe,
     NULL,
 };
 
