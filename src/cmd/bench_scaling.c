@@ -230,7 +230,7 @@ static enum status print_scaling(struct scaling *s, const struct table *table,
 static enum status run_scaling(struct scaling *s)
 {
     struct table table;
-    struct point first[FLAG_LIST_MAX];
+    struct point first[FLAG_LIST_MAX] = {{0}};
     struct colrow_info info = {0};
     struct peak peak;
     enum status status = OK;

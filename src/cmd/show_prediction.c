@@ -63,19 +63,21 @@ json_t *node_layout_json(const struct plan *plan, const struct node_layout *node
 
 // ---- a prediction ----
 
-static uint64_t kv_tokens(const struct cost_work *work)
+// Of all streams at their full length; what users ask for may be more than any memory.
+static double kv_bytes_needed(const struct plan_memory *m, const struct cost_work *work)
 {
-    return (uint64_t)work->concurrency * ((uint64_t)work->input_len + (uint64_t)work->output_len);
+    return (double)m->kv_bytes_per_token * work->concurrency *
+           ((double)work->input_len + work->output_len);
 }
 
-static uint64_t needed_bytes(const struct plan_memory *m, const struct cost_work *work)
+static double needed_bytes(const struct plan_memory *m, const struct cost_work *work)
 {
-    return m->weight_bytes + m->kv_bytes_per_token * kv_tokens(work) + m->scratch_bytes;
+    return (double)m->weight_bytes + kv_bytes_needed(m, work) + (double)m->scratch_bytes;
 }
 
 double shown_rank_bytes(const struct shown_prediction *shown, int stage)
 {
-    return (double)needed_bytes(&shown->memory[stage], &shown->work);
+    return needed_bytes(&shown->memory[stage], &shown->work);
 }
 
 enum status shown_prediction_make(const struct cost_model *model,
@@ -169,7 +171,7 @@ static enum status print_memory(const struct shown_prediction *s)
         table_cell(&t, "%d", stage);
         table_cell(&t, "%s", nodes);
         table_cell(&t, "%s", show_bytes((double)m->weight_bytes));
-        table_cell(&t, "%s", show_bytes((double)(m->kv_bytes_per_token * kv_tokens(&s->work))));
+        table_cell(&t, "%s", show_bytes(kv_bytes_needed(m, &s->work)));
         table_cell(&t, "%s", show_bytes((double)m->scratch_bytes));
         table_cell(&t, "%s", show_bytes(needs));
         table_cell(&t, "%s", show_bytes(has));
@@ -293,11 +295,10 @@ static json_t *memory_json(const struct shown_prediction *s)
         const struct plan_memory *m = &s->memory[stage];
         double needs = shown_rank_bytes(s, stage), has = rank_has(&s->model, stage);
         json_array_append_new(
-            list, json_pack("{s:i, s:I, s:I, s:I, s:I, s:f, s:b}", "stage", stage, "weight_bytes",
-                            (json_int_t)m->weight_bytes, "kv_bytes",
-                            (json_int_t)(m->kv_bytes_per_token * kv_tokens(&s->work)),
-                            "scratch_bytes", (json_int_t)m->scratch_bytes, "bytes",
-                            (json_int_t)needs, "memory_bytes", has, "fits", needs <= has));
+            list, json_pack("{s:i, s:I, s:f, s:I, s:f, s:f, s:b}", "stage", stage, "weight_bytes",
+                            (json_int_t)m->weight_bytes, "kv_bytes", kv_bytes_needed(m, &s->work),
+                            "scratch_bytes", (json_int_t)m->scratch_bytes, "bytes", needs,
+                            "memory_bytes", has, "fits", needs <= has));
     }
     return list;
 }

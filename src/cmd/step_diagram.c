@@ -18,7 +18,7 @@ enum {
     PLOT = WIDTH - LEFT - RIGHT,
     ROWS_MAX = 64,      // more ranks than that: a row for each stage
     ZOOM_RANKS_MAX = 8, // rows of the enlarged layer
-    PASSES_SHOWN_MAX = 256,
+    PASSES_SHOWN_MAX = 3 * COMM_RANKS_MAX * COMM_RANKS_MAX,
     STRIPE_LEAST = 3, // pixels of a layer: several are drawn as one below that
 };
 
@@ -468,14 +468,13 @@ static void draw_decode(struct diagram *d, struct panel *p)
              n, n == 1 ? "" : "s", c->decode_batch.n_sequences,
              c->decode_batch.n_sequences == 1 ? "" : "s", c->stream_tokens_per_second,
              c->decode_tokens_per_second);
-    *p = (struct panel){
-        .title = title,
-        .batch = &c->decode_batch,
-        .stages = c->decode,
-        .period = c->decode_period,
-        .n_batches = 3 * n < PASSES_SHOWN_MAX / n_stages ? 3 * n : PASSES_SHOWN_MAX / n_stages};
+    *p = (struct panel){.title = title,
+                        .batch = &c->decode_batch,
+                        .stages = c->decode,
+                        .period = c->decode_period,
+                        .n_batches = 3 * n};
     schedule_passes(p->stages, n_stages, c->turnaround, n, p->n_batches, p->passes);
-    int last = (2 * n < p->n_batches ? 2 * n : p->n_batches) - 1;
+    int last = 2 * n - 1;
     p->axis.seconds = p->passes[last * n_stages + n_stages - 1].handed_over * 1.02;
     draw_panel(d, p);
     draw_zoom(d, &c->decode_batch);
@@ -486,7 +485,6 @@ static void draw_prefill(struct diagram *d, struct panel *p)
     const struct cost_prediction *c = &d->shown->costs;
     int n_stages = d->shown->model.plan->n_stages, most = 2 * n_stages + 2;
     char title[160];
-    most = most < PASSES_SHOWN_MAX / n_stages ? most : PASSES_SHOWN_MAX / n_stages;
     snprintf(
         title, sizeof title,
         "Prefill: steps of %d tokens, %d for a prompt · first token of one alone after %.1f ms, "
@@ -496,7 +494,7 @@ static void draw_prefill(struct diagram *d, struct panel *p)
     *p = (struct panel){.title = title,
                         .batch = &c->prefill_batch,
                         .stages = c->prefill,
-                        .n_batches = c->n_prefill_passes < most ? c->n_prefill_passes : most};
+                        .n_batches = c->n_prefill_passes < most ? (int)c->n_prefill_passes : most};
     schedule_passes(p->stages, n_stages, c->turnaround, c->prefill_batch.n_under_way, p->n_batches,
                     p->passes);
     p->axis.seconds = p->passes[p->n_batches * n_stages - 1].handed_over * 1.02;

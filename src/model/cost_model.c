@@ -508,13 +508,13 @@ static void predict_prefill(const struct cost_model *model, const struct cost_wo
     p->first_token_seconds =
         cost_through(p->prefill, n_stages, p->turnaround) +
         (chunks - 1) * cost_period(p->prefill, n_stages, p->turnaround, batch.n_under_way);
-    p->n_prefill_passes = (work->concurrency + together - 1) / together * chunks;
+    p->n_prefill_passes = (int64_t)((work->concurrency + together - 1) / together) * chunks;
     batch.n_sequences = batch.n_logits = together;
-    batch.n_under_way = p->n_prefill_passes < n_stages ? p->n_prefill_passes : n_stages;
+    batch.n_under_way = p->n_prefill_passes < n_stages ? (int)p->n_prefill_passes : n_stages;
     p->prefill_batch = batch;
     cost_stages(model, &batch, p->prefill);
     double all = cost_through(p->prefill, n_stages, p->turnaround) +
-                 (p->n_prefill_passes - 1) *
+                 (double)(p->n_prefill_passes - 1) *
                      cost_period(p->prefill, n_stages, p->turnaround, batch.n_under_way);
     p->prefill_tokens_per_second = (double)work->input_len * work->concurrency / all;
 }

@@ -75,7 +75,8 @@ struct cost_work {
 };
 struct cost_prediction {
     struct micro_batch decode_batch, prefill_batch; // the largest ones
-    int n_chunks, n_prefill_passes;                 // of one prompt; of all
+    int n_chunks;                                   // of one prompt
+    int64_t n_prefill_passes;                       // of all
     struct stage_cost *decode, *prefill;            // [n_stages]
     double turnaround;
     // Steady decode: every stream gets a token each `decode_period`.

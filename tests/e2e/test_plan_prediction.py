@@ -41,6 +41,9 @@ def check_tutorial():
         check(f"Node {node}: layers {20 * node}-{20 * node + 19} (TP=8)" in text, f"node {node} of four")
     text = plan(LLAMA_70B, "-tp", 16, "--nodes", 2, "--gpus-per-node", 8, "--machine", MACHINE)
     check("Node 1: layers 0-79 (TP=16), ranks 8-15" in text, "node 1 of two")
+    with tempfile.TemporaryDirectory() as folder:  # as many stages as there may be, and streams for each
+        plan(LLAMA_70B, "-tp", 1, "-pp", 64, "--machine", MACHINE, "--concurrency", 64, "--svg", os.path.join(folder, "steps.svg"))
+    plan(LLAMA_70B, "-tp", 1, "--machine", MACHINE, "--concurrency", 1000000, "--input-len", 100000000)
     fits = json.loads(plan(LLAMA_70B, "-tp", 1, "--machine", MACHINE, "--json"))["prediction"]["memory"][0]
     check(fits["bytes"] > 141e9 and fits["memory_bytes"] == 80e9 and fits["fits"] is False, f"70B on one H100: {fits}")
     check("It does not fit" in plan(LLAMA_70B, "-tp", 1, "--machine", MACHINE), "nothing says that 70B does not fit")
@@ -123,6 +126,23 @@ def check_auto():
     check(found["machine"]["link_in_node"]["bytes_per_second"]["value"] > 0, "auto: no link")
 
 
+def check_scaling():
+    """`bench scaling --simulate` says what plan says, and runs nothing."""
+    done = run("bench", "scaling", DEMO, "--simulate", "--machine", MACHINE, "--tp", "1,2,4", "--batches", "1,8", "--input-len", 100, "--output-len", 20,
+               "--json")
+    check(done.returncode == 0, f"bench scaling --simulate: {done.stderr.strip()}")
+    found = json.loads(done.stdout)
+    check(found["simulated"] and len(found["points"]) == 6, f"points {found}")
+    for point in found["points"]:
+        same = json.loads(plan(DEMO, "-tp", point["tensor_parallel_size"], "--machine", MACHINE, "--concurrency", point["batch"], "--input-len", 100,
+                               "--output-len", 20, "--json"))["prediction"]
+        check(abs(point["decode_tokens_per_second"] / same["decode"]["tokens_per_second"] - 1) < 1e-6, f"decode of {point}")
+        check(abs(point["prefill_tokens_per_second"] / same["prefill"]["tokens_per_second"] - 1) < 1e-6, f"prefill of {point}")
+        check(abs(point["compute"] + point["communication"] + point["waiting"] - 1) < 1e-6, f"parts of {point}")
+    done = run("bench", "scaling", DEMO, "--simulate")
+    check(done.returncode == 2 and "expected --machine" in done.stderr, f"--simulate alone: {done.stderr.strip()}")
+
+
 with tempfile.TemporaryDirectory() as temporary:
     check_nodes()
     check_tutorial()
@@ -131,4 +151,5 @@ with tempfile.TemporaryDirectory() as temporary:
     check_names(temporary)
     check_refusals(temporary)
     check_auto()
+    check_scaling()
 finish("plan's predictions")
