@@ -131,6 +131,15 @@ static int interrupted(void *context)
     return interrupt_check() != OK;
 }
 
+void cluster_flags_give(const struct cluster_flags *flags, struct colrow_options *out)
+{
+    out->rdzv_id = flags->rdzv_id;
+    out->cluster_key_file = flags->key_file;
+    out->join_timeout = flags->join_timeout;
+    out->node_timeout = flags->node_timeout;
+    out->interrupted = interrupted;
+}
+
 enum status cluster_flags_settle(const struct cluster_flags *flags, struct engine_flags *engine,
                                  struct cluster_plan *plan)
 {
@@ -145,11 +154,7 @@ enum status cluster_flags_settle(const struct cluster_flags *flags, struct engin
     options->node_rank = plan->node;
     options->master_addr = plan->host;
     options->master_port = plan->port;
-    options->rdzv_id = flags->rdzv_id;
-    options->cluster_key_file = flags->key_file;
-    options->join_timeout = flags->join_timeout;
-    options->node_timeout = flags->node_timeout;
-    options->interrupted = interrupted;
+    cluster_flags_give(flags, options);
     return nodes_options_check(options, plan->n_nodes);
 }
 

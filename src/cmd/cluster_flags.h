@@ -31,6 +31,8 @@ enum status cluster_flags_resolve(const struct cluster_flags *flags,
 // other nodes (plan->node > 0) only work for it.
 enum status cluster_flags_settle(const struct cluster_flags *flags, struct engine_flags *engine,
                                  struct cluster_plan *plan) STATUS_MUST_USE;
+// What of it does not depend on who this node is.
+void cluster_flags_give(const struct cluster_flags *flags, struct colrow_options *out);
 // Looks for the other nodes and waits until they are there; `check` ends it early. `n_local`: ranks
 // of this node. `plan` and `flags` are borrowed until the agent stops.
 enum status cluster_flags_join(const struct cluster_flags *flags, const struct cluster_plan *plan,

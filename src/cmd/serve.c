@@ -120,14 +120,14 @@ static void note_waiting(void *context, const char *text)
 }
 
 // Who probes this node is to hear for whom it waits. On a socket that was passed clients wait.
-static enum status answer_while_waiting(struct serve *s, struct nodes_watch *watch)
+static enum status answer_while_waiting(struct serve *s, struct nodes_terms *terms)
 {
     bool heads = s->plan.node == 0;
     s->state = WORKER_WAITS;
     if (heads && s->manager.listen_fd >= 0)
         return OK;
     TRY(worker_health_start(&s->options.http, &s->state, heads, &s->health));
-    *watch = (struct nodes_watch){note_waiting, s};
+    *terms = (struct nodes_terms){.waiting = note_waiting, .context = s};
     return OK;
 }
 
@@ -152,9 +152,9 @@ static enum status join_nodes(struct serve *s)
     if (s->headless && s->plan.node == 0)
         return fail(ERR_USAGE, "--headless is for nodes other than node 0, which serves");
     TRY(engine_flags_settle(&s->engine, s->options.model));
-    struct nodes_watch watch = {0};
-    TRY(answer_while_waiting(s, &watch));
-    TRY(nodes_options_join(&s->engine.options, &s->plan, &watch, &s->joined));
+    struct nodes_terms terms = {0};
+    TRY(answer_while_waiting(s, &terms));
+    TRY(nodes_options_join(&s->engine.options, &s->plan, &terms, &s->joined));
     s->engine.nodes = s->joined;
     return OK;
 }

@@ -15,6 +15,7 @@
 #include "base/output.h"
 #include "base/text_table.h"
 #include "cmd/json_output.h"
+#include "cmd/verify_nodes.h"
 #include "cmd/verify_run.h"
 #include "device/kernels.h"
 #include "hf/model_folder.h"
@@ -34,6 +35,8 @@ struct names {
 
 struct verify {
     struct engine_flags engine;
+    struct cluster_flags cluster;
+    struct cluster_plan plan;
     const char *ids_text, *tp_text, *pp_text, *isa_text, *chunk_text, *threads_text, *batch_text,
         *dtype_text, *order_text;
     int n_tokens, n_generate;
@@ -45,6 +48,8 @@ struct verify {
         batch[FLAG_LIST_MAX];
     int stages_max; // of the model
     int n_tp, n_pp, n_chunk, n_threads, n_batch;
+    int n_begun; // layouts of all groups
+    bool over;   // on a node other than 0: node 0 has ended
     struct names isa, dtype, order;
 
     // the group at work
@@ -105,6 +110,7 @@ static enum status read_dimensions(struct verify *v)
                    v->tp, &v->n_tp));
     TRY(flags_list("--pipeline-parallel-size", list_text(v, v->pp_text, "1", "1"), 1, 64, v->pp,
                    &v->n_pp));
+    TRY(verify_nodes_find(&v->cluster, &v->plan));
     TRY(flags_list("--max-num-batched-tokens", list_text(v, v->chunk_text, "512,7,1", "512"), 1,
                    65536, v->chunk, &v->n_chunk));
     TRY(flags_list("--threads-per-rank", list_text(v, v->threads_text, "1,2", "1"), 0, 256,
@@ -129,6 +135,7 @@ static void add_details(struct verify *v, const struct verify_layout *layout, co
         table_cell(&v->details, "%s", cells[i]);
     table_cell(&v->details, "%d", layout->tp);
     table_cell(&v->details, "%d", layout->pp);
+    table_cell(&v->details, "%d", layout->nodes);
     table_cell(&v->details, "%s", layout->isa);
     table_cell(&v->details, "%d", layout->threads);
     table_cell(&v->details, "%d", layout->chunk);
@@ -136,25 +143,45 @@ static void add_details(struct verify *v, const struct verify_layout *layout, co
     table_cell(&v->details, "%s", text);
 }
 
+static json_t *layout_json(const struct verify_layout *layout, int n_cached, const char *result)
+{
+    return json_pack("{s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:s}", "tensor_parallel_size",
+                     layout->tp, "pipeline_parallel_size", layout->pp, "nnodes", layout->nodes,
+                     "isa", layout->isa, "threads_per_rank", layout->threads,
+                     "max_num_batched_tokens", layout->chunk, "batch", layout->batch,
+                     "cached_tokens", n_cached, "result", result);
+}
+
+// On a node other than 0, which compares nothing.
+static enum status serve_layout(struct verify *v, const struct verify_layout *layout)
+{
+    if (v->over || layout->nodes == 1)
+        return OK;
+    return verify_nodes_work(&v->subject, layout, &v->over);
+}
+
 static enum status check_layout(struct verify *v, const struct verify_layout *layout)
 {
     struct verify_run run = {0};
-    char text[128] = "reference";
-    bool first = v->n_layouts == 0, differs = false;
-    enum status status = verify_run(&v->subject, layout, first ? &v->base : &run);
+    if (v->plan.node > 0)
+        return serve_layout(v, layout);
+    char text[128];
+    bool first = v->n_layouts == 0;
+    struct verify_run *out = first ? &v->base : &run;
+    enum status status = verify_run(&v->subject, layout, out);
     if (status == OK) {
-        if (!first)
-            differs = verify_differ(&v->subject, &v->base, &run, text, sizeof text);
+        bool differs = verify_differ(&v->subject, &v->base, out, text, sizeof text);
+        if (first && !differs)
+            snprintf(text, sizeof text, "reference");
+        if (!v->base.log) { // the first batch is what others are held to
+            v->base.log = run.log;
+            run.log = NULL;
+        }
         v->n_layouts++;
         v->n_different += differs;
         if (differs || !v->all)
             add_details(v, layout, text);
-        json_array_append_new(
-            v->layouts,
-            json_pack("{s:i, s:i, s:s, s:i, s:i, s:i, s:s}", "tensor_parallel_size", layout->tp,
-                      "pipeline_parallel_size", layout->pp, "isa", layout->isa, "threads_per_rank",
-                      layout->threads, "max_num_batched_tokens", layout->chunk, "batch",
-                      layout->batch, "result", text));
+        json_array_append_new(v->layouts, layout_json(layout, out->n_cached, text));
     }
     verify_run_free(&run);
     return status;
@@ -179,7 +206,9 @@ static enum status check_splits(struct verify *v, const int *sizes, int n_sizes,
         for (int t = 0; t < v->n_tp; t++) {
             layout->tp = v->tp[t];
             layout->pp = v->pp[p];
+            layout->number = v->n_begun++;
             bool is_valid = is_valid_size(v, sizes, n_sizes, layout->tp) &&
+                            layout->tp * layout->pp >= layout->nodes &&
                             (!v->all || layout->pp <= v->stages_max);
             if (is_valid)
                 TRY(check_layout(v, layout));
@@ -187,19 +216,27 @@ static enum status check_splits(struct verify *v, const int *sizes, int n_sizes,
     return OK;
 }
 
-static enum status check_layouts(struct verify *v, const int *sizes, int n_sizes)
+static enum status check_layouts_on(struct verify *v, int nodes, const int *sizes, int n_sizes)
 {
     for (int b = 0; b < v->n_batch; b++)
         for (int i = 0; i < v->isa.n; i++)
             for (int t = 0; t < v->n_threads; t++)
                 for (int c = 0; c < v->n_chunk; c++) {
-                    struct verify_layout layout = {.chunk = v->chunk[c],
+                    struct verify_layout layout = {.nodes = nodes,
+                                                   .chunk = v->chunk[c],
                                                    .threads = v->threads[t],
                                                    .batch = v->batch[b],
                                                    .isa = v->isa.items[i]};
                     TRY(check_splits(v, sizes, n_sizes, &layout));
                 }
     return OK;
+}
+
+// What node 0 computes alone comes first: meanwhile the others wait for it.
+static enum status check_layouts(struct verify *v, const int *sizes, int n_sizes)
+{
+    TRY(check_layouts_on(v, 1, sizes, n_sizes));
+    return v->plan.n_nodes > 1 ? check_layouts_on(v, v->plan.n_nodes, sizes, n_sizes) : OK;
 }
 
 static void report_group(struct verify *v, double seconds)
@@ -233,9 +270,13 @@ static enum status check_group(struct verify *v, const char *model, const char *
     struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};
     int n_sizes = plan_valid_sizes(&config, &options, sizes, COMM_RANKS_MAX);
     v->stages_max = plan_stages_max(&config);
-    v->subject = (struct verify_subject){
-        .engine = v->engine, .model = model, .n_ids = v->n_tokens, .n_generate = v->n_generate};
+    v->subject = (struct verify_subject){.engine = v->engine,
+                                         .model = model,
+                                         .n_ids = v->n_tokens,
+                                         .n_generate = v->n_generate,
+                                         .plan = &v->plan};
     v->subject.engine.options.dtype = dtype;
+    cluster_flags_give(&v->cluster, &v->subject.engine.options);
     v->subject.engine.options.product_order = order;
     v->n_layouts = v->n_different = 0;
     v->layouts = json_array();
@@ -246,6 +287,9 @@ static enum status check_group(struct verify *v, const char *model, const char *
             token_ids_from_text("--input-ids", v->ids_text, &v->subject.ids, &v->subject.n_ids);
     if (status == OK)
         status = check_layouts(v, sizes, n_sizes);
+    if (status == OK && v->n_layouts == 0 && v->plan.node == 0)
+        status = fail(ERR_USAGE, "no layout is left to run: each node needs a rank at least, and "
+                                 "--all leaves out sizes that the model does not have");
     if (status == OK)
         report_group(v, clock_seconds() - begun);
     v->different |= v->n_different > 0;
@@ -279,16 +323,18 @@ static enum status print_tables(const struct verify *v)
 
 static enum status verify_models(struct verify *v)
 {
-    static const char *const details[] = {"model", "dtype",   "order", "tp",    "pp",
+    static const char *const details[] = {"model", "dtype",   "order", "tp",    "pp",    "nodes",
                                           "isa",   "threads", "chunk", "batch", "result"};
     static const char *const groups[] = {"model",   "stored",  "dtype", "order",
                                          "layouts", "seconds", "result"};
     TRY(read_dimensions(v));
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 11; i++)
         table_cell(&v->details, "%s", details[i]);
     for (int i = 0; i < 7; i++)
         table_cell(&v->groups, "%s", groups[i]);
     TRY(check_groups(v));
+    if (v->plan.node > 0)
+        return OK;
     if (!v->json)
         return print_tables(v);
     json_t *root = json_pack("{s:b, s:O}", "identical", !v->different, "groups", v->report);
@@ -335,14 +381,20 @@ const struct command command_verify = {
     .positional = "MODEL...",
     .summary = "Runs the same tokens under several layouts and says whether every bit is the "
                "same; if not, the first\n"
-               "layer that differs and by how much. Exit status 0: identical, 1: different.",
+               "layer that differs and by how much. Exit status 0: identical, 1: different.\n\n"
+               "On several machines it is started on each, with the same flags: layouts with a "
+               "rank for each node\n"
+               "at least also run over all of them, and are held to what node 0 computes alone.",
     .examples = "  colrow verify models/demo --tp 1,2,3,4,8\n"
                 "  colrow verify models/demo --tp 1,4 --isa reference,avx2 --chunks 1,7,64 "
                 "--batches 1,16\n"
                 "  colrow verify models/demo --tp 1,2 --pp 1,2,3\n"
+                "  colrow verify models/demo --tp 1,2,4 --nnodes 2 --node-rank 0 --master-addr "
+                "node-a\n"
                 "  colrow verify models/demo --all --tokens 20 --generate 3",
     .sections = {FLAG_SECTION(verify_flags, 0),
-                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct verify, engine)}},
+                 {engine_flag_rows, ENGINE_FLAGS, offsetof(struct verify, engine)},
+                 {cluster_flag_rows, CLUSTER_FLAGS, offsetof(struct verify, cluster)}},
     .run = verify_main,
 };
 
@@ -352,7 +404,8 @@ static int verify_main(int argc, char **argv)
     bool helped;
     engine_flags_init(&v.engine);
     v.report = json_array();
-    table_init(&v.details, 10);
+    table_init(&v.details, 11);
+    cluster_flags_init(&v.cluster);
     table_init(&v.groups, 7);
     enum status status =
         flags_parse(&command_verify, &v, argc, argv, v.models, NAMES_MAX, &v.n_models, &helped);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cmd/verify_nodes.h"
 
 static size_t rows_max(const struct verify_subject *v)
 {
@@ -21,7 +22,12 @@ static enum status run_new(const struct verify_subject *v, const struct verify_l
         TRY(memory_new(layers * rows_max(v), width * sizeof(float), "hidden states", &run->hidden));
     TRY(memory_new((size_t)v->n_ids * (size_t)v->info.vocab_size, sizeof(float), "logits",
                    &run->logits));
-    return memory_new((size_t)v->n_generate, sizeof *run->ids, "tokens", &run->ids);
+    TRY(memory_new((size_t)v->n_generate, sizeof *run->ids, "tokens", &run->ids));
+    if (layout->batch == 1)
+        return OK;
+    TRY(memory_new((size_t)v->n_generate, sizeof *run->again, "tokens", &run->again));
+    return memory_new((size_t)v->n_generate, VERIFY_LOGPROBS * sizeof *run->log,
+                      "log-probabilities", &run->log);
 }
 
 void verify_run_free(struct verify_run *run)
@@ -29,6 +35,8 @@ void verify_run_free(struct verify_run *run)
     free(run->hidden);
     free(run->logits);
     free(run->ids);
+    free(run->again);
+    free(run->log);
     *run = (struct verify_run){0};
 }
 
@@ -50,6 +58,21 @@ static void keep_layout_output(void *context, const struct colrow_output *out)
     }
     for (int i = 0; i < out->n_ids && r->run->n_ids < r->subject->n_generate; i++)
         r->run->ids[r->run->n_ids++] = out->ids[i];
+}
+
+static void keep_again(void *context, const struct colrow_output *out)
+{
+    struct receiver *r = context;
+    struct verify_run *run = r->run;
+    run->n_cached = out->cached_tokens;
+    if (out->finish == COLROW_FAILED)
+        run->status = fail(engine_status(out->error_class), "%s", out->error);
+    for (int i = 0; i < out->n_ids && run->n_again < r->subject->n_generate; i++) {
+        struct colrow_logprob *to = run->log + (size_t)run->n_again * VERIFY_LOGPROBS;
+        for (int k = 0; k < out->n_logprobs && k < VERIFY_LOGPROBS; k++)
+            to[k] = out->logprobs[i * out->n_logprobs + k];
+        run->again[run->n_again++] = out->ids[i];
+    }
 }
 
 static void ignore_companion(void *context, const struct colrow_output *out)
@@ -81,14 +104,20 @@ static enum status default_tokens(struct verify_subject *v)
     return OK;
 }
 
-static enum status submit_layout(struct verify_subject *v, struct colrow_engine *engine,
-                                 const struct verify_layout *layout, struct receiver *receiver)
+static struct colrow_sampling greedy(const struct verify_subject *v)
 {
     struct colrow_sampling sampling;
     colrow_sampling_init(NULL, &sampling);
     sampling.temperature = 0;
     sampling.max_tokens = v->n_generate;
     sampling.ignore_eos = 1;
+    return sampling;
+}
+
+static enum status submit_layout(struct verify_subject *v, struct colrow_engine *engine,
+                                 const struct verify_layout *layout, struct receiver *receiver)
+{
+    struct colrow_sampling sampling = greedy(v);
     for (int i = 0; i < layout->batch; i++) {
         bool last = i == layout->batch - 1;
         // companions are of other lengths, so that the batch is a mixed one
@@ -102,22 +131,38 @@ static enum status submit_layout(struct verify_subject *v, struct colrow_engine 
     return OK;
 }
 
-enum status verify_run(struct verify_subject *v, const struct verify_layout *layout,
-                       struct verify_run *run)
+// The prompt once more: its whole pages are in the prefix cache now.
+static enum status ask_again(struct verify_subject *v, struct colrow_engine *engine,
+                             struct receiver *receiver)
 {
-    struct colrow_engine *engine = NULL;
-    struct engine_flags flags = v->engine;
-    flags.quiet = !v->engine.verbose;
-    flags.options.tensor_parallel_size = layout->tp;
-    flags.options.pipeline_parallel_size = layout->pp;
-    flags.options.max_num_batched_tokens = layout->chunk;
-    flags.options.threads_per_rank = layout->threads;
-    flags.options.prompt_logits = 1;
-    flags.options.restarts = 0; // hidden states of every step are taken once
-    flags.options.capture_hidden_states = layout->batch == 1;
-    if (setenv("COLROW_ISA", layout->isa, 1) != 0)
-        return fail_memory(0, "the environment");
-    TRY(engine_flags_open(&flags, v->model, &engine));
+    struct colrow_sampling sampling = greedy(v);
+    const struct colrow_prompt prompt = {.ids = v->ids, .n_ids = v->n_ids};
+    sampling.logprobs = VERIFY_LOGPROBS - 1;
+    if (colrow_submit(engine, &prompt, &sampling, keep_again, receiver, NULL) != 0)
+        return engine_failed();
+    for (bool alive = true; alive;)
+        TRY(engine_flags_step(engine, &alive));
+    return OK;
+}
+
+enum status verify_flags_of(const struct verify_subject *v, const struct verify_layout *layout,
+                            struct engine_flags *out)
+{
+    *out = v->engine;
+    out->quiet = !v->engine.verbose;
+    out->options.tensor_parallel_size = layout->tp;
+    out->options.pipeline_parallel_size = layout->pp;
+    out->options.max_num_batched_tokens = layout->chunk;
+    out->options.threads_per_rank = layout->threads;
+    out->options.prompt_logits = 1;
+    out->options.restarts = 0; // hidden states of every step are taken once
+    out->options.capture_hidden_states = layout->batch == 1;
+    return setenv("COLROW_ISA", layout->isa, 1) == 0 ? OK : fail_memory(0, "the environment");
+}
+
+static enum status run_engine(struct verify_subject *v, const struct verify_layout *layout,
+                              struct colrow_engine *engine, struct verify_run *run)
+{
     enum status status = OK;
     struct receiver receiver = {v, run};
     colrow_get_info(engine, &v->info);
@@ -133,8 +178,30 @@ enum status verify_run(struct verify_subject *v, const struct verify_layout *lay
     if (status == OK && run->n_logits != v->n_ids)
         status = fail(ERR_INTERNAL, "logits of %d positions came, %d were asked for", run->n_logits,
                       v->n_ids);
+    if (status == OK && run->again)
+        status = ask_again(v, engine, &receiver);
+    if (status == OK)
+        status = run->status;
 done:
+    return status;
+}
+
+enum status verify_run(struct verify_subject *v, const struct verify_layout *layout,
+                       struct verify_run *run)
+{
+    struct colrow_engine *engine = NULL;
+    struct engine_flags flags;
+    TRY(verify_flags_of(v, layout, &flags));
+    TRY(engine_flags_settle(&flags, v->model));
+    if (layout->nodes > 1)
+        TRY(verify_nodes_meet(&flags, v->plan, layout, &flags.nodes));
+    enum status status = engine_flags_open(&flags, v->model, &engine);
+    if (status == OK)
+        status = run_engine(v, layout, engine, run);
+    if (flags.nodes)
+        flags.nodes->more = status == OK;
     colrow_close(engine);
+    cluster_leave(flags.nodes);
     return status;
 }
 
@@ -178,6 +245,14 @@ bool verify_differ(const struct verify_subject *v, const struct verify_run *a,
             snprintf(text, bytes, "DIFFERENT greedy token %d", i);
             return true;
         }
+    for (int i = 0; b->again && i < v->n_generate; i++) {
+        size_t at = (size_t)i * VERIFY_LOGPROBS;
+        if (b->n_again == a->n_ids && b->again[i] == a->ids[i] &&
+            (!a->log || memcmp(a->log + at, b->log + at, VERIFY_LOGPROBS * sizeof *a->log) == 0))
+            continue;
+        snprintf(text, bytes, "DIFFERENT at greedy token %d, asked again", i);
+        return true;
+    }
     snprintf(text, bytes, "identical");
     return false;
 }

@@ -314,6 +314,7 @@ enum status cluster_work(struct colrow_cluster *cluster, const struct colrow_opt
     worker->check = check;
     worker->context = context;
     worker->crew.environment = cluster->route.entries;
+    worker->more = &cluster->more;
     enum status status = fill_worker(options, &worker->crew);
     if (status == OK)
         status = work_while_met(cluster, worker, check, context);

@@ -31,6 +31,9 @@ struct colrow_cluster {
     struct node_agent *agent; // NULL: not met
     struct cluster_world world;
     struct cluster_route route;
+    // Another engine follows this one, so that the others may look for it: on node 0 until
+    // colrow_close(), where the caller says it; elsewhere after cluster_work(), as it was said.
+    bool more;
     int fds[CLUSTER_NODES_MAX]; // node_channel.h
     struct node_memory memory[CLUSTER_NODES_MAX];
 

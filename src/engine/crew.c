@@ -251,7 +251,7 @@ void crew_stop(struct crew *crew)
     if (crew->canary && is_done(crew))
         end_step(crew);
     if (crew->options.far)
-        far_nodes_quit(crew->options.far);
+        far_nodes_quit(crew->options.far, crew->options.more && *crew->options.more);
     if (crew->group && crew->state == CREW_READY && !crew->n_posted)
         dismiss(crew);
     close_group(crew);

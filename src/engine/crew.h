@@ -52,6 +52,7 @@ struct crew_options {
     enum status (*find_nodes)(void *context, struct node_agent **agent, struct far_nodes **far,
                               bool *found);
     void *nodes_context;
+    const bool *more; // when it stops: another engine follows on `far`; borrowed; NULL: none does
 };
 
 // Starts the ranks, those of this node. `options` are copied.

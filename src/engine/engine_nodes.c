@@ -103,6 +103,7 @@ enum status engine_open_nodes(struct colrow_engine *engine, struct colrow_cluste
     crew->far = nodes->far;
     crew->find_nodes = find_lost_nodes;
     crew->nodes_context = nodes;
+    crew->more = &cluster->more;
     return OK;
 }
 

@@ -22,13 +22,13 @@ enum far_type {
     FAR_STEP,      // struct far_step and the step's arrays
     FAR_PAGES,     // int64_t: KV pages that are to have memory
     FAR_END,       // text: end your ranks, the group is broken
-    FAR_QUIT,      // let them leave
-    FAR_STATE,     // struct far_rank of each rank
-    FAR_READY,     // uint64_t: the generation that is loaded
-    FAR_DONE,      // struct far_done, struct far_rank of each rank, best, columns of logits, rows
-                   // captured
-    FAR_BROKEN,    // struct far_broken
-    FAR_GONE,      // uint64_t: nothing is left of that generation
+    FAR_QUIT,   // int32_t: let them leave; 1: another engine follows, which the node may look for
+    FAR_STATE,  // struct far_rank of each rank
+    FAR_READY,  // uint64_t: the generation that is loaded
+    FAR_DONE,   // struct far_done, struct far_rank of each rank, best, columns of logits, rows
+                // captured
+    FAR_BROKEN, // struct far_broken
+    FAR_GONE,   // uint64_t: nothing is left of that generation
     FAR_TYPES_END,
 };
 

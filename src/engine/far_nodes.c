@@ -498,9 +498,10 @@ void far_nodes_want_pages(struct far_nodes *far, int64_t n)
     say_to_all(far, FAR_PAGES, &n, sizeof n);
 }
 
-void far_nodes_quit(struct far_nodes *far)
+void far_nodes_quit(struct far_nodes *far, bool more)
 {
-    say_to_all(far, FAR_QUIT, NULL, 0);
+    int32_t word = more;
+    say_to_all(far, FAR_QUIT, &word, sizeof word);
     far->quitting = true; // read by the same thread alone
 }
 

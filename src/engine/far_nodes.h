@@ -40,7 +40,8 @@ void far_nodes_post(struct far_nodes *far, int64_t number, const struct step *st
 void far_nodes_want_pages(struct far_nodes *far, int64_t n);
 // The generation is broken. Once: those that broke it know.
 void far_nodes_end(struct far_nodes *far, const char *sentence);
-void far_nodes_quit(struct far_nodes *far); // the ranks may leave
+// The ranks may leave. `more`: another engine follows.
+void far_nodes_quit(struct far_nodes *far, bool more);
 
 // Somebody else has found that node `node` is lost, and says how.
 void far_nodes_lose(struct far_nodes *far, int node, const char *sentence);

@@ -345,6 +345,18 @@ static void hear_end(struct far_worker *w, const struct far_frame *frame)
         crew_break(w->crew, sentence);
 }
 
+static void hear_quit(struct far_worker *w, const struct far_frame *frame)
+{
+    int32_t more;
+    if (!far_take(frame, &more, sizeof more)) {
+        end_for_nonsense(w);
+        return;
+    }
+    w->quitting = true;
+    if (w->options->more)
+        *w->options->more = more != 0;
+}
+
 static void hear_engine(struct far_worker *w)
 {
     struct far_frame frame;
@@ -364,7 +376,7 @@ static void hear_engine(struct far_worker *w)
             hear_end(w, &frame);
             break;
         case FAR_QUIT:
-            w->quitting = true;
+            hear_quit(w, &frame);
             break;
         default:
             end_for_nonsense(w);

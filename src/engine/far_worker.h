@@ -22,6 +22,7 @@ struct far_worker_options {
     // Of this node: program, launcher; board.model, tp_plan. The rest is what the engine says.
     struct crew_options crew;
     _Atomic int *state; // enum far_worker_state, kept up to date; may be NULL
+    bool *more;         // set when the engine lets go: another one follows; may be NULL
     signal_check check; // called now and then; ends the worker when it fails; may be NULL
     void *context;
 };

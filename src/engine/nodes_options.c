@@ -1,6 +1,8 @@
 #include "engine/nodes_options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
@@ -36,13 +38,16 @@ static enum status check_interrupted(void *context)
 }
 
 enum status nodes_options_join(const struct colrow_options *options,
-                               const struct cluster_plan *plan, const struct nodes_watch *watch,
+                               const struct cluster_plan *plan, const struct nodes_terms *more,
                                struct colrow_cluster **out)
 {
     struct rendezvous_options find;
     char agreement[AGREEMENT_BYTES_MAX];
     int n_ranks = options->tensor_parallel_size * options->pipeline_parallel_size;
     TRY(cluster_agreement(options, agreement));
+    size_t length = strlen(agreement);
+    if (more && more->agreement)
+        snprintf(agreement + length, sizeof agreement - length, "%s", more->agreement);
     cluster_plan_options(plan, cluster_share(n_ranks, plan->n_nodes, plan->node), agreement, &find);
     if (options->rdzv_id)
         find.run = options->rdzv_id;
@@ -51,9 +56,9 @@ enum status nodes_options_join(const struct colrow_options *options,
                                   .rejoin_timeout = options->rejoin_timeout < 0
                                                         ? options->join_timeout
                                                         : options->rejoin_timeout};
-    if (watch) {
-        terms.waiting = watch->waiting;
-        terms.waiting_context = watch->context;
+    if (more) {
+        terms.waiting = more->waiting;
+        terms.waiting_context = more->context;
     }
     TRY(node_memory_read(options, &terms.memory));
     struct colrow_options own = *options; // the check's context is not const

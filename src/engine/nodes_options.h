@@ -13,13 +13,15 @@ enum status nodes_options_plan(const struct colrow_options *options,
 // Every node has a rank to hold.
 enum status nodes_options_check(const struct colrow_options *options, int n_nodes) STATUS_MUST_USE;
 // Finds the other nodes of a plan for several. The ranks are dealt to them by cluster_share(). Ends
-// early when options->interrupted() says so. `watch`: as struct cluster_terms has it; may be NULL.
-struct nodes_watch {
-    void (*waiting)(void *context, const char *text);
+// early when options->interrupted() says so. `terms` may be NULL.
+struct nodes_terms {
+    void (*waiting)(void *context, const char *text); // as struct cluster_terms has it; or NULL
     void *context;
+    // what must be the same on all nodes, too: lines "what: value\n"; or NULL
+    const char *agreement;
 };
 enum status nodes_options_join(const struct colrow_options *options,
-                               const struct cluster_plan *plan, const struct nodes_watch *watch,
+                               const struct cluster_plan *plan, const struct nodes_terms *terms,
                                struct colrow_cluster **out) STATUS_MUST_USE;
 // Both, where there are several nodes. On node 0 `*out` is the caller's; on another one the work is
 // done when it returns, and `*worked`.
