@@ -72,9 +72,23 @@ static enum status run_rank(void)
     return status;
 }
 
+// The machine's CPUs are dealt out to the nodes, as if each were a machine. Otherwise two nodes may
+// come to lie on one CPU, whose cache then is the wire.
+static void cpus_of_node(const struct nodes *nodes, int node, char *out, size_t room)
+{
+    int n = (int)sysconf(_SC_NPROCESSORS_ONLN), share = n / nodes->n;
+    if (share < 1)
+        snprintf(out, room, "0-%d", n - 1);
+    else
+        snprintf(out, room, "%d-%d", node * share, (node + 1) * share - 1);
+}
+
 static enum status start_node(struct nodes *nodes, int node, const char *program)
 {
-    const char *arguments[] = {"ip", "netns", "exec", nodes->name[node], program, "--rank", NULL};
+    char cpus[32];
+    cpus_of_node(nodes, node, cpus, sizeof cpus);
+    const char *arguments[] = {"ip", "netns", "exec",  nodes->name[node], "taskset",
+                               "-c", cpus,    program, "--rank",          NULL};
     const struct group_options options = {
         .program = "ip",
         .arguments = arguments,

@@ -45,9 +45,20 @@ cat >"$work/on" <<'EOF'
 #!/bin/sh
 space=$1
 shift
-exec ip netns exec "$space" unshare --uts sh -c 'hostname "$0" && exec "$@"' "$space" "$@"
+exec ip netns exec "$space" taskset -c "$(cat "${0%/*}/cpus.$space")" unshare --uts sh -c 'hostname "$0" && exec "$@"' "$space" "$@"
 EOF
 chmod +x "$work/agent" "$work/on"
+# Each node has its share of the CPUs (as bench_wire deals them out), as if it were a machine: on one and the same CPU
+# its cache would be the wire.
+cpus=$(nproc)
+share=$((cpus / 2))
+if [ $share -ge 1 ]; then
+    echo 0-$((share - 1)) >"$work/cpus.$a"
+    echo $share-$((2 * share - 1)) >"$work/cpus.$b"
+else
+    echo 0 >"$work/cpus.$a"
+    echo 0 >"$work/cpus.$b"
+fi
 mpis=""
 for mpi in mpich openmpi; do
     if command -v mpicc.$mpi >/dev/null && command -v mpiexec.$mpi >/dev/null; then
@@ -61,26 +72,29 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 UCX_NET_DEVICES
 run_colrow() {
     "$build/bench/bench_wire" "$a:$1" "$b:$1"
 }
-# Ranks are not bound: the two nodes are one machine, and each launcher would begin at its first core.
+# Ranks are not bound any further: the two nodes are one machine, and each launcher would begin at its first core.
 run_mpich() {
     timeout 300 "$work/on" $a mpiexec.mpich -launcher ssh -launcher-exec "$work/agent" -localhost 10.77.0.1 \
-        -hosts 10.77.0.1,10.77.0.2 -ppn "$1" -n $(($1 * 2)) "$work/mpich" </dev/null
+        -hosts 10.77.0.1,10.77.0.2 -ppn "$1" -n $(($1 * 2)) "$work/mpich" "$2" </dev/null
 }
 run_openmpi() {
     timeout 300 "$work/on" $a mpiexec.openmpi --mca plm_rsh_agent "$work/agent" --mca btl_tcp_if_include veth0 \
         --mca oob_tcp_if_include veth0 --bind-to none --oversubscribe \
-        --host "10.77.0.1:$1,10.77.0.2:$1" -n $(($1 * 2)) "$work/openmpi"
+        --host "10.77.0.1:$1,10.77.0.2:$1" -n $(($1 * 2)) "$work/openmpi" "$2"
 }
 for ranks in 1 2; do
+    # Ranks that spin for each other on one core take 10 to 65 ms a call.
+    calls=1
+    [ $((ranks * 2)) -le "$cpus" ] || calls=40
     for round in $(seq "$rounds"); do
         run_colrow $ranks >"$work/colrow.$round.txt"
         for mpi in $mpis; do
-            "run_$mpi" $ranks >"$work/$mpi.$round.txt" || echo "$mpi failed with $ranks + $ranks ranks" >&2
+            "run_$mpi" $ranks $calls >"$work/$mpi.$round.txt" || echo "$mpi failed with $ranks + $ranks ranks" >&2
         done
     done
     # shellcheck disable=SC2086 # words are wanted
     python3 - "$work" "$rounds" "$ranks" $mpis <<'EOF'
-import statistics, sys
+import os, statistics, sys
 work, rounds, ranks, mpis = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 times = {name: {} for name in ["colrow"] + mpis}
 for name in times:
@@ -88,7 +102,8 @@ for name in times:
         for line in open(f"{work}/{name}.{i}.txt"):
             size, time = line.split()
             times[name].setdefault(int(size), []).append(float(time))
-print(f"{ranks} + {ranks} ranks")
+shared = 2 * int(ranks) > os.cpu_count()
+print(f"{ranks} + {ranks} ranks" + (f" on {os.cpu_count()} cores: who spins waits for who works" if shared else ""))
 print("   bytes  colrow us" + "".join(f"  {mpi:>8s} us  ratio" for mpi in mpis))
 for size, ours in times["colrow"].items():
     line = f"{size:8d}  {statistics.median(ours):9.2f}"

@@ -30,9 +30,9 @@ static void set_environment(void)
     setenv("UCX_KEEPALIVE_INTERVAL", "inf", 0);
     // A chunk of an all-reduce is one message in one piece, without being asked for first:
     // measured, bench/wire_all_reduce.sh.
-    setenv("UCX_TCP_TX_SEG_SIZE", "256k", 0);
-    setenv("UCX_TCP_RX_SEG_SIZE", "256k", 0);
-    setenv("UCX_RNDV_THRESH", "256k", 0);
+    setenv("UCX_TCP_TX_SEG_SIZE", "512k", 0);
+    setenv("UCX_TCP_RX_SEG_SIZE", "512k", 0);
+    setenv("UCX_RNDV_THRESH", "512k", 0);
     setenv("UCX_WARN_UNUSED_ENV_VARS", "n", 0);
     setenv("UCX_LOG_LEVEL", "fatal", 0); // what fails is said by us, once
     if (ports && *ports)

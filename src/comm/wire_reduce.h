@@ -12,7 +12,7 @@
 
 #include "comm/wire_group.h"
 
-enum { WIRE_LANES = 4, WIRE_CHUNK_BYTES = 64 << 10 };
+enum { WIRE_LANES = 4, WIRE_CHUNK_BYTES = 256 << 10 };
 
 struct wire_lane {
     // [party]; of sums only between more than two.

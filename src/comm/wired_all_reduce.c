@@ -10,7 +10,7 @@
 #include "comm/shm_round.h"
 #include "comm/wired.h"
 
-static_assert(WIRE_CHUNK_BYTES <= (int)SLOT_BYTES, "a slot holds a chunk's nodes, or its sum");
+static_assert(2 * WIRE_CHUNK_BYTES <= (int)SLOT_BYTES, "a slot holds a chunk's nodes and a sum");
 
 struct wired_sum {
     struct comm *comm;
