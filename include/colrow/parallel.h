@@ -27,7 +27,8 @@ extern "C" {
 
 // world size = tensor size x pipeline size; ranks of one tensor-parallel group are adjacent (as in
 // Megatron). A tensor size of 0: what the pipeline leaves. Without a launcher the world is one
-// rank.
+// rank. mpiexec, srun and torchrun may start the ranks of one machine themselves
+// (docs/cluster.md).
 COLROW_API int colrow_parallel_init(int tensor_parallel_size, int pipeline_parallel_size);
 COLROW_API void colrow_parallel_finalize(void);
 COLROW_API const char *colrow_parallel_error(void);

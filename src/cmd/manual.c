@@ -23,6 +23,9 @@ static const struct entry variables[] = {
     {"COLROW_TRANSPORT",
      "how ranks reach each other: auto (default: nested when there are several nodes, else shm), "
      "shm, nested (memory within a node, its first rank on the wire) or ucx (all on the wire)"},
+    {"COLROW_JOIN_TIMEOUT",
+     "seconds that ranks started by mpiexec, srun or torchrun itself wait for "
+     "each other (default 600)"},
     {"COLROW_PORT_RANGE", "the TCP ports of ranks on several nodes, as FIRST-LAST; UCX_NET_DEVICES "
                           "and UCX_TLS choose devices and transports (default tcp)"},
     {"COLROW_STREAM_BYTES",

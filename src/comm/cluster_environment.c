@@ -178,29 +178,49 @@ static enum status check_place(const struct launcher_words *words, const struct 
     return OK;
 }
 
-enum status cluster_environment_read(environment_reader get, void *context,
-                                     struct cluster_place *out)
+// `words` NULL: nobody has spoken.
+static enum status read_place(const struct reader *reader, const struct launcher_words *words,
+                              struct cluster_place *out)
 {
-    const struct reader reader = {get, context};
     *out = (struct cluster_place){
         .rank = -1, .size = -1, .local_rank = -1, .local_size = -1, .node = -1, .n_nodes = -1};
-    const struct launcher_words *words = NULL;
-    for (size_t i = 0; !words && i < sizeof launchers / sizeof launchers[0]; i++)
-        if (look_up(&reader, launchers[i].key))
-            words = &launchers[i];
     if (!words)
         return OK;
     out->by = words->by;
-    TRY(read_number(&reader, words->rank, 0, &out->rank));
-    TRY(read_number(&reader, words->size, 1, &out->size));
-    TRY(read_number(&reader, words->local_rank, 0, &out->local_rank));
-    TRY(read_number(&reader, words->local_size, 1, &out->local_size));
-    TRY(read_number(&reader, words->node, 0, &out->node));
-    TRY(read_number(&reader, words->n_nodes, 1, &out->n_nodes));
-    const char *tasks = look_up(&reader, words->tasks_per_node);
+    TRY(read_number(reader, words->rank, 0, &out->rank));
+    TRY(read_number(reader, words->size, 1, &out->size));
+    TRY(read_number(reader, words->local_rank, 0, &out->local_rank));
+    TRY(read_number(reader, words->local_size, 1, &out->local_size));
+    TRY(read_number(reader, words->node, 0, &out->node));
+    TRY(read_number(reader, words->n_nodes, 1, &out->n_nodes));
+    const char *tasks = look_up(reader, words->tasks_per_node);
     if (tasks && out->node >= 0)
         out->local_size = tasks_of_node(tasks, out->node);
     derive_nodes(out);
     TRY(check_place(words, out));
-    return read_master(&reader, words, out);
+    return read_master(reader, words, out);
+}
+
+enum { LAUNCHERS = sizeof launchers / sizeof launchers[0] };
+
+enum status cluster_environment_read(environment_reader get, void *context,
+                                     struct cluster_place *out)
+{
+    const struct reader reader = {get, context};
+    const struct launcher_words *words = NULL;
+    for (int i = 0; !words && i < LAUNCHERS; i++)
+        if (look_up(&reader, launchers[i].key))
+            words = &launchers[i];
+    return read_place(&reader, words, out);
+}
+
+enum status cluster_environment_read_rank(environment_reader get, void *context,
+                                          struct cluster_place *out)
+{
+    const struct reader reader = {get, context};
+    const struct launcher_words *words = NULL;
+    for (int i = LAUNCHERS - 1; !words && i >= 0; i--)
+        if (launchers[i].rank && look_up(&reader, launchers[i].key))
+            words = &launchers[i];
+    return read_place(&reader, words, out);
 }

@@ -24,5 +24,9 @@ typedef const char *(*environment_reader)(void *context, const char *name);
 // that none can mean.
 enum status cluster_environment_read(environment_reader get, void *context,
                                      struct cluster_place *out) STATUS_MUST_USE;
+// The same for a program that the launcher may have started as a rank: the innermost launcher that
+// numbers processes counts, such as mpiexec's in a step of srun.
+enum status cluster_environment_read_rank(environment_reader get, void *context,
+                                          struct cluster_place *out) STATUS_MUST_USE;
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "comm/environment_number.h"
 #include "comm/flight_record.h"
+#include "comm/local_meeting.h"
 #include "comm/rank_watcher.h"
 #include "comm/segment_join.h"
 #include "comm/transport.h"
@@ -106,6 +107,20 @@ static enum status choose_transport(const struct comm *comm, const struct transp
     return OK;
 }
 
+// In memory that has been mapped.
+static enum status enter_group(struct comm *comm)
+{
+    struct rank_record *record = comm_rank_record(comm, comm->rank);
+    const struct transport *transport;
+    comm->flight = &record->flight;
+    flight_mark(comm->flight, -1, -1, "starting"); // until it is open
+    // relaxed: peers look until they find it
+    atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
+    setenv(JOINED_VARIABLE, "1", 1);
+    TRY(choose_transport(comm, &transport));
+    return transport->open(comm);
+}
+
 static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
 {
     struct membership *membership = comm->membership;
@@ -117,24 +132,57 @@ static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
     unsetenv(LIFE_FD_VARIABLE);
     TRY(segment_join(segment_fd, &membership->segment, &local_rank));
     close(segment_fd);
-    struct rank_record *record = &membership->segment.ranks[local_rank];
-    comm->flight = &record->flight;
-    flight_mark(comm->flight, -1, -1, "starting"); // until it is open
-    // relaxed: peers look until they find it
-    atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
     TRY(rank_watcher_start(&membership->segment, local_rank, life_fd, &membership->watcher));
-    const struct transport *transport;
-    TRY(choose_transport(comm, &transport));
-    return transport->open(comm);
+    return enter_group(comm);
+}
+
+static const char *own_variable(void *context, const char *name)
+{
+    (void)context;
+    return getenv(name);
+}
+
+static enum status finish_open(struct comm *comm, enum status status, struct comm **out)
+{
+    if (status != OK) {
+        comm_close(comm);
+        return status;
+    }
+    flight_mark(comm->flight, -1, -1, NULL);
+    fault_from_environment(comm);
+    *out = comm;
+    return OK;
+}
+
+// Started by a cluster's launcher itself: nobody owns the ranks, and nobody but they watch over
+// each other.
+static enum status open_among_equals(const struct cluster_place *place, struct comm **out)
+{
+    struct comm *comm;
+    if (getenv(JOINED_VARIABLE))
+        return fail(ERR_INPUT, "this process, or one that has started it, is or was a rank of a "
+                               "group already (" JOINED_VARIABLE " in the environment)");
+    TRY(local_meeting_check(place));
+    TRY(comm_new(place->rank, place->size, &comm));
+    enum status status = local_meeting(place, &comm->membership->segment);
+    return finish_open(comm, status == OK ? enter_group(comm) : status, out);
 }
 
 enum status comm_open(struct comm **out)
 {
     const char *size_text = getenv("WORLD_SIZE");
     bool has_segment = getenv(SEGMENT_FD_VARIABLE) != NULL;
-    if (!has_segment && (!size_text || strcmp(size_text, "1") == 0))
-        return comm_open_self(out);
     int size, rank, segment_fd, life_fd;
+    if (!has_segment && size_text && strcmp(size_text, "1") == 0)
+        return comm_open_self(out);
+    if (!has_segment) {
+        struct cluster_place place;
+        TRY(cluster_environment_read_rank(own_variable, NULL, &place));
+        if (place.size > 1)
+            return open_among_equals(&place, out);
+    }
+    if (!has_segment && !size_text)
+        return comm_open_self(out);
     TRY(environment_number("WORLD_SIZE", 1, COMM_RANKS_MAX, &size));
     TRY(environment_number("RANK", 0, size - 1, &rank));
     if (!has_segment)
@@ -146,15 +194,7 @@ enum status comm_open(struct comm **out)
     TRY(environment_number(LIFE_FD_VARIABLE, 0, 1 << 20, &life_fd));
     struct comm *comm;
     TRY(comm_new(rank, size, &comm));
-    enum status status = join_group(comm, segment_fd, life_fd);
-    if (status != OK) {
-        comm_close(comm);
-        return status;
-    }
-    flight_mark(comm->flight, -1, -1, NULL);
-    fault_from_environment(comm);
-    *out = comm;
-    return OK;
+    return finish_open(comm, join_group(comm, segment_fd, life_fd), out);
 }
 
 enum status comm_open_self(struct comm **out)

@@ -17,8 +17,9 @@
 struct comm;
 
 // The rank that this process is, from what group_spawn() put into its environment (RANK, WORLD_SIZE
-// and the node's shared segment); with ranks on several nodes it waits for all of them; without
-// WORLD_SIZE, or with WORLD_SIZE=1 and no segment, a `self` communicator.
+// and the node's shared segment); with ranks on several nodes it waits for all of them. Or that
+// which a cluster's launcher has started itself on this machine (mpiexec, srun, torchrun):
+// local_meeting.h. Without any of these, or with WORLD_SIZE=1, a `self` communicator.
 enum status comm_open(struct comm **out) STATUS_MUST_USE;
 enum status comm_open_self(struct comm **out) STATUS_MUST_USE;
 void comm_close(struct comm *comm); // accepts NULL

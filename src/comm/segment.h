@@ -35,6 +35,7 @@ enum {
 
 #define SEGMENT_FD_VARIABLE "COLROW_SEGMENT_FD"
 #define LIFE_FD_VARIABLE "COLROW_LIFE_FD"
+#define JOINED_VARIABLE "COLROW_JOINED" // set in ranks, for their children
 
 // A node's part of a world: `n_ranks` ranks, of which the first is `first_rank` of the world. One
 // node: {n, n, 0, 1, 0}.

@@ -157,12 +157,34 @@ static void lists_of_nodes(void **state)
     }
 }
 
+// A rank belongs to the innermost launcher that numbers processes.
+static void ranks_of_launchers(void **state)
+{
+    struct cluster_place place;
+    char text[2048];
+    (void)state;
+    snprintf(text, sizeof text, "%s%s", srun, hydra_two);
+    assert_int_equal(cluster_environment_read_rank(read_recorded, text, &place), OK);
+    assert_string_equal(place.by, "mpiexec");
+    assert_int_equal(place.rank, 3);
+    assert_int_equal(place.size, 4);
+    snprintf(text, sizeof text, "%s%s", open_mpi, torchrun);
+    assert_int_equal(cluster_environment_read_rank(read_recorded, text, &place), OK);
+    assert_string_equal(place.by, "torchrun");
+    assert_int_equal(place.rank, 1);
+    snprintf(text, sizeof text, "%s", worker_set); // nodes, of which none is a rank
+    assert_int_equal(cluster_environment_read_rank(read_recorded, text, &place), OK);
+    assert_null(place.by);
+    assert_int_equal(place.size, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_environments),
         cmocka_unit_test(values_that_none_can_mean),
         cmocka_unit_test(lists_of_nodes),
+        cmocka_unit_test(ranks_of_launchers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
