@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/bench_comm.h"
+#include "cmd/bench_pairs.h"
 #include "cmd/bench_workload.h"
 #include "cmd/commands.h"
 #include "cmd/json_output.h"
@@ -223,8 +224,9 @@ static enum status choose_algorithms(const char *text, const char **chosen, int 
 }
 
 struct bench_comm {
-    bool as_rank, json;
-    const char *ranks, *algorithm;
+    bool as_rank, as_pair, json;
+    const char *ranks, *algorithm, *n_local;
+    struct cluster_flags cluster;
 };
 
 static enum status run_comm(const struct bench_comm *b)
@@ -232,7 +234,15 @@ static enum status run_comm(const struct bench_comm *b)
     int ranks[FLAG_LIST_MAX], n_ranks, n_chosen, n = 0;
     const char *chosen[ALGORITHMS];
     struct comm_run runs[RUNS_MAX];
-    TRY(flags_list("--tensor-parallel-size", b->ranks, 1, FLAG_LIST_MAX, ranks, &n_ranks));
+    static struct cluster_plan plan; // holds a key
+    TRY(cluster_flags_resolve(&b->cluster, &plan));
+    if ((plan.n_nodes > 1 || b->n_local) && b->ranks)
+        return fail(ERR_USAGE, "flag --tensor-parallel-size: pairs of ranks are measured with "
+                               "--nnodes and --nproc-per-node; expected that instead");
+    if (plan.n_nodes > 1 || b->n_local)
+        return bench_pairs_start(&b->cluster, b->n_local, b->json);
+    TRY(flags_list("--tensor-parallel-size", b->ranks ? b->ranks : "2,4,8", 1, FLAG_LIST_MAX, ranks,
+                   &n_ranks));
     TRY(choose_algorithms(b->algorithm, chosen, &n_chosen));
     if (n_ranks * n_chosen > RUNS_MAX)
         return fail(ERR_USAGE, "%d numbers of ranks with %d algorithms each; at most %d fit",
@@ -253,28 +263,43 @@ static const struct flag bench_comm_flags[] = {
     {FLAG_TEXT, "--all-reduce", NULL, AT(algorithm), 0, 0, "HOW",
      "auto (default), one-shot, two-shot, or all of these side by side"},
     {FLAG_ON, "--json", NULL, AT(json), 0, 0, NULL, "for machines"},
+    {FLAG_TEXT, "--nproc-per-node", "-n", AT(n_local), 0, 0, "N",
+     "ranks of this node, whose links are measured pair by pair (default 1 where there are several "
+     "nodes)"},
     {FLAG_ON, "--as-rank", NULL, AT(as_rank), 0, 0, NULL, NULL},
+    {FLAG_ON, "--as-pair", NULL, AT(as_pair), 0, 0, NULL, NULL},
 };
 const struct command command_bench_comm = {
     .name = "bench comm",
-    .brief = "all-reduce between processes, 64 B to 16 MB",
-    .summary = "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
-               "slowest rank, median of 7 series.\n"
-               "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.",
-    .examples = "  colrow bench comm -tp 2,4 --all-reduce all",
-    .sections = {FLAG_SECTION(bench_comm_flags, 0)},
+    .brief = "all-reduce between processes, and the links between nodes",
+    .summary =
+        "All-reduce of f32 sums along the canonical tree over shared memory: time of the "
+        "slowest rank, median of 7 series.\n"
+        "bench/mpi_all_reduce.sh measures Open MPI and MPICH the same way.\n\n"
+        "On several nodes, started on each as colrow launch is, or with --nproc-per-node: "
+        "latency (8 bytes) and bandwidth\n(1 MB) of every pair of ranks, one pair at a time, "
+        "half of the way there and back, median of 5 series. With --json\nplan "
+        "--comm-figures reads it.",
+    .examples = "  colrow bench comm -tp 2,4 --all-reduce all\n"
+                "  colrow bench comm --nnodes 2 --node-rank 0 --master-addr 10.0.0.1 -n 2 --json",
+    .sections = {FLAG_SECTION(bench_comm_flags, 0), FLAG_SECTION(cluster_flag_rows, AT(cluster))},
     .run = bench_comm_main,
 };
 
 static int bench_comm_main(int argc, char **argv)
 {
-    struct bench_comm b = {.ranks = "2,4,8", .algorithm = "auto"};
+    struct bench_comm b = {.algorithm = "auto"};
+    cluster_flags_init(&b.cluster);
     bool helped;
     int n_positional;
     enum status status =
         flags_parse(&command_bench_comm, &b, argc, argv, NULL, 0, &n_positional, &helped);
     if (status == OK && b.as_rank)
         return run_rank();
+    if (status == OK && b.as_pair) {
+        status = bench_pairs_rank(b.json);
+        return status == OK ? 0 : flags_failed(status);
+    }
     if (status == OK && !helped)
         status = run_comm(&b);
     return status == OK ? 0 : flags_failed(status);

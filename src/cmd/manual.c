@@ -23,6 +23,7 @@ static const struct entry variables[] = {
     {"COLROW_TRANSPORT",
      "how ranks reach each other: auto (default: nested when there are several nodes, else shm), "
      "shm, nested (memory within a node, its first rank on the wire) or ucx (all on the wire)"},
+    {"COLROW_JOINED", "set in ranks, so that the programs that they start are not taken for ranks"},
     {"COLROW_JOIN_TIMEOUT",
      "seconds that ranks started by mpiexec, srun or torchrun itself wait for "
      "each other (default 600)"},

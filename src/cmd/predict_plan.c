@@ -6,6 +6,8 @@ enum status predict_check(const struct plan_command *c)
     if (c->svg && !c->on.machine)
         return fail(ERR_USAGE,
                     "flag --svg: expected --machine FILE beside it, whose times are drawn");
+    if (c->on.links && !c->on.machine)
+        return fail(ERR_USAGE, "flag --comm-figures: expected --machine FILE, or auto, beside it");
     if (c->on.machine && c->tensor_parallel_size == 0)
         return fail(ERR_USAGE, "flag --machine: expected --tensor-parallel-size N beside it");
     if ((c->on.nodes || c->on.ranks_per_node) && c->tensor_parallel_size == 0)

@@ -10,6 +10,8 @@ const struct flag machine_flag_rows[MACHINE_FLAGS] = {
     {FLAG_TEXT, "--machine", NULL, AT(machine), 0, 0, "FILE",
      "predict times on the machine that the JSON file describes (examples/machines), or on this "
      "one, measured now: auto"},
+    {FLAG_TEXT, "--comm-figures", NULL, AT(links), 0, 0, "FILE",
+     "with --machine: links as `colrow bench comm --nnodes N --json` has measured them"},
     {FLAG_INT, "--nodes", "--nnodes", AT(nodes), 1, COMM_RANKS_MAX, "N",
      "machines that the ranks are dealt to, in order and evenly (default 1, or as many as "
      "--gpus-per-node needs)"},
@@ -21,8 +23,10 @@ enum status machine_flags_read(const struct machine_flags *flags, int n_ranks, i
                                struct machine *out)
 {
     if (strcmp(flags->machine, "auto") == 0)
-        return machine_measure(n_ranks, threads, out);
-    return machine_read(flags->machine, out);
+        TRY(machine_measure(n_ranks, threads, out));
+    else
+        TRY(machine_read(flags->machine, out));
+    return flags->links ? machine_read_links(flags->links, out) : OK;
 }
 
 enum status machine_flags_lay_out(const struct machine_flags *flags, int tp, int pp,

@@ -10,9 +10,10 @@
 
 struct machine_flags {
     const char *machine; // a file, or "auto": measured; NULL: nothing is predicted
+    const char *links;   // a file whose links count instead; NULL: the machine's
     int nodes, ranks_per_node;
 };
-enum { MACHINE_FLAGS = 3 };
+enum { MACHINE_FLAGS = 4 };
 extern const struct flag machine_flag_rows[MACHINE_FLAGS];
 
 // Reads the file, or measures this machine for a rank of `threads` cores (0: its share) where

@@ -182,7 +182,7 @@ static bool hear_packet(int socket, void *packet, size_t bytes)
     return n == (ssize_t)bytes;
 }
 
-static void refuse(int socket, const char *sentence)
+static void refuse_rank(int socket, const char *sentence)
 {
     struct meeting_answer answer = {.welcome = 0};
     snprintf(answer.sentence, sizeof answer.sentence, "%s", sentence);
@@ -190,7 +190,7 @@ static void refuse(int socket, const char *sentence)
     close(socket);
 }
 
-static void admit(struct meeting *m, int socket)
+static void admit_rank(struct meeting *m, int socket)
 {
     const struct timeval patience = {.tv_sec = HELLO_SECONDS};
     struct meeting_hello hello;
@@ -200,14 +200,14 @@ static void admit(struct meeting *m, int socket)
         memcmp(hello.magic, hello_magic, sizeof hello_magic) != 0) {
         close(socket);
     } else if (hello.version != SEGMENT_VERSION) {
-        refuse(socket, "rank 0 runs another version of colrow");
+        refuse_rank(socket, "rank 0 runs another version of colrow");
     } else if (hello.size != (uint32_t)m->place->size || hello.rank < 1 ||
                hello.rank >= hello.size || m->guest[hello.rank] >= 0) {
         snprintf(why, sizeof why,
                  "rank %u of %u is not one that rank 0 of %d waits for; do two groups meet at one "
                  "MASTER_PORT?",
                  hello.rank, hello.size, m->place->size);
-        refuse(socket, why);
+        refuse_rank(socket, why);
     } else {
         m->guest[hello.rank] = socket;
         m->n_there++;
@@ -222,7 +222,7 @@ static enum status gather_ranks(struct meeting *m)
         if (poll(&ready, 1, 250) > 0) {
             int socket = accept4(m->listener, NULL, NULL, SOCK_CLOEXEC);
             if (socket >= 0)
-                admit(m, socket);
+                admit_rank(m, socket);
         }
         list_missing(m, missing, sizeof missing);
         TRY(remind(m, missing));
@@ -231,7 +231,7 @@ static enum status gather_ranks(struct meeting *m)
 }
 
 // Who has gone meanwhile is missed by all.
-static enum status hand_over(struct meeting *m, struct segment *segment, int memory)
+static enum status hand_memory_over(struct meeting *m, struct segment *segment, int memory)
 {
     const struct meeting_answer answer = {.welcome = 1};
     int gone = 0;
@@ -260,7 +260,7 @@ static enum status host_meeting(struct meeting *m, struct segment *out)
     TRY_DONE(listen_for_ranks(m));
     TRY_DONE(gather_ranks(m));
     TRY_DONE(segment_new(&part, 0, collective_seconds, out, &memory));
-    status = hand_over(m, out, memory);
+    status = hand_memory_over(m, out, memory);
     if (status != OK)
         segment_unmap(out);
 done:

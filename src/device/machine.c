@@ -200,3 +200,35 @@ enum status machine_read(const char *path, struct machine *out)
     bytes_fini(&text);
     return status;
 }
+
+static enum status read_links(const char *where, const json_t *root, struct machine *out)
+{
+    static const char *const links[] = {"link_in_node", "link_between_nodes"};
+    bool found = false;
+    for (int i = 0; i < 2; i++) {
+        const json_t *section = json_is_object(root) ? json_object_get(root, links[i]) : NULL;
+        if (section)
+            TRY(read_section(where, links[i], section, out));
+        found = found || section;
+    }
+    return found ? OK
+                 : fail(ERR_INPUT,
+                        "%s has neither \"link_in_node\" nor \"link_between_nodes\"; expected what "
+                        "`colrow bench comm --json` prints with --nnodes or --nproc-per-node",
+                        where);
+}
+
+enum status machine_read_links(const char *path, struct machine *out)
+{
+    struct bytes text;
+    json_t *root = NULL;
+    bytes_init(&text);
+    enum status status = file_read_given(path, MACHINE_BYTES_MAX, &text);
+    if (status == OK)
+        status = json_parse(path, text.data ? text.data : "", text.length, &root);
+    if (status == OK)
+        status = read_links(path, root, out);
+    json_decref(root);
+    bytes_fini(&text);
+    return status;
+}

@@ -55,6 +55,10 @@ enum status machine_read(const char *path, struct machine *out) STATUS_MUST_USE;
 enum status machine_parse(const char *name, const char *text, size_t length,
                           struct machine *out) STATUS_MUST_USE;
 
+// The links alone, of a file that may hold more, as `colrow bench comm --json` writes it between
+// nodes. A link that is not in it stays.
+enum status machine_read_links(const char *path, struct machine *out) STATUS_MUST_USE;
+
 // The figures in the order of the file, for printing: "device", "memory_bytes", the figure. NULL:
 // no more.
 const struct figure *machine_figure(const struct machine *machine, int number, const char **section,
