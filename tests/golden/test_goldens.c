@@ -274,13 +274,14 @@ static void test_sixteen_bits(void **state)
                    names[i]->d_name, half ? "float16" : "bfloat16", e.mean, e.mean / mean,
                    e.largest, e.largest / largest, mismatches);
             if (metadata_or(&g, "min_topk_gap", HUGE_VAL) < HUGE_VAL) {
-                // a router near a tie may choose otherwise, which makes any mean and maximum
+                // a router near a tie may choose otherwise, which makes any mean and maximum, and
+                // in a step that these do not know of, another token
                 assert_true(e.median <= 1.5 * metadata(&g, "bf16_median_abs"));
             } else {
                 assert_true(e.mean <= 1.25 * mean);
                 assert_true(e.largest <= 2 * largest);
+                assert_int_equal(mismatches, 0);
             }
-            assert_int_equal(mismatches, 0);
             runner_close(&r);
         }
         golden_close(&g);
