@@ -8,6 +8,7 @@
 
 #include "base/confinement.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
 #include "cmd/http_flags.h"
@@ -177,6 +178,8 @@ static void show_serve_loaded(void *context)
     struct serve *s = context;
     const char *why;
     engine_flags_loaded(&s->engine, s->opened);
+    if (s->engine.options.launcher) // which starts ranks, so that these have slices like others
+        thread_take_short_slices();
     // Sockets listen, files are read: what is left to do needs neither programs nor new processes.
     enum confinement kind = s->joined ? CONFINE_HEAD_NODE : CONFINE_FRONT_END;
     if (!s->engine.no_confinement && !confine(kind, &why))
