@@ -16,6 +16,12 @@ colrow=${COLROW:-$here/../build/release/colrow}
 model=$dir/llama-3.2-1b gguf=$dir/llama-3.2-1b.gguf python=$dir/vllm/bin/python llama=$dir/llama.cpp/build/bin
 say() { echo "── $*" >&2; }
 
+with_llama=yes last=
+for argument; do # --llama-cpp "": without it, so nothing is built for it
+    [ "$last" != --llama-cpp ] || [ -n "$argument" ] || with_llama=
+    last=$argument
+done
+
 install_vllm() {
     say "installing vLLM into $dir/vllm"
     python3 -m venv "$dir/vllm"
@@ -47,7 +53,7 @@ install_llama() {
 
 [ -x "$colrow" ] || { say "$colrow is not built; run make"; exit 1; }
 [ -x "$python" ] || install_vllm
-for program in llama-bench llama-batched-bench llama-server; do
+for program in ${with_llama:+llama-bench llama-batched-bench llama-server}; do
     [ -x "$llama/$program" ] || { install_llama; break; }
 done
 [ -f /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4 ] || apt-get install -y -qq libtcmalloc-minimal4 >/dev/null ||
@@ -60,12 +66,12 @@ if [ ! -f "$model/tokenizer.json" ]; then
     python3 "$here/make_tokenizer.py" "$model"
     rm -f "$gguf" # one without its vocabulary
 fi
-if [ ! -f "$gguf" ]; then
+if [ -n "$with_llama" ] && [ ! -f "$gguf" ]; then
     say "converting the checkpoint for llama.cpp"
     PYTHONPATH=$dir/llama.cpp:$dir/llama.cpp/gguf-py "$python" "$here/to_gguf.py" "$model" --outtype bf16 --outfile "$gguf.new" >/dev/null 2>&1
     mv "$gguf.new" "$gguf"
 fi
-cat "$model"/*.safetensors "$gguf" >/dev/null # into the page cache
+cat "$model"/*.safetensors ${with_llama:+"$gguf"} >/dev/null # into the page cache
 
 exec python3 "$here/$script" --colrow "$colrow" --model "$model" --gguf "$gguf" --vllm "$python" --llama-cpp "$llama" --json "$dir/$figures" \
     --into "$here/../docs/benchmarks.md" "$@"
