@@ -135,9 +135,13 @@ struct colrow_options {
     // NULL, or a file with a secret that all nodes have; without one only loopback and private
     // addresses may join
     const char *cluster_key_file;
-    double join_timeout;   // 600: seconds after which missing nodes are given up; 0: never
-    double rejoin_timeout; // the same of a node that was lost; -1: as join_timeout
-    double node_timeout;   // 5: a node from which nothing is heard for so long is lost
+    double join_timeout; // 600: seconds after which missing nodes are given up; 0: never
+    // the same of a node that was lost; -1: as join_timeout, with `degrade` 60
+    double rejoin_timeout;
+    // 1: without nodes that do not come back the others go on, with fewer stages or ranks and the
+    // same bits. All strings here stay borrowed until colrow_close() then
+    int degrade;
+    double node_timeout; // 5: a node from which nothing is heard for so long is lost
     // NULL, or called several times a second while nodes are missing, and while this one works for
     // node 0: not 0 ends that, with COLROW_ERROR_CANCELLED
     int (*interrupted)(void *context);
@@ -320,6 +324,7 @@ struct colrow_gauges {
     // why the ranks were lost the last time, a sentence: the engine's, until the next call. "":
     // they never were
     const char *last_failure;
+    int nodes, nodes_serving; // machines of the group; those that have ranks now
 };
 COLROW_API void colrow_get_gauges_sized(const struct colrow_engine *engine,
                                         struct colrow_gauges *out, size_t struct_size);

@@ -29,7 +29,7 @@ struct serve {
     const char *model, *log_format;
     struct flag_texts names;
     int block_size;
-    bool no_prompt_logprobs, no_log, ignored, headless;
+    bool no_prompt_logprobs, no_log, ignored, headless, degrade;
     struct cluster_plan plan;
     struct colrow_cluster *joined; // NULL: there is one node
     struct worker_health *health;  // answers on a node that waits, or works for another one
@@ -73,7 +73,10 @@ static const struct flag serve_flags[] = {
     {FLAG_NUMBER, "--rejoin-timeout", NULL, offsetof(struct serve, engine.options.rejoin_timeout),
      0, 1e9, "SECONDS",
      "of several machines: a lost one may take so long to come back; 0: any time (default "
-     "--join-timeout)"},
+     "--join-timeout, with --degrade 60)"},
+    {FLAG_ON, "--degrade", NULL, offsetof(struct serve, degrade), 0, 0, NULL,
+     "of several machines: when a lost one does not come back, go on with those that are left, "
+     "with fewer stages or ranks; the answers are the same"},
     {FLAG_INT, "--block-size", NULL, offsetof(struct serve, block_size), 1, 1024, "N",
      "taken for vLLM's sake: KV pages of colrow hold 64 tokens"},
     {FLAG_ON, "--disable-log-requests", "--no-enable-log-requests", offsetof(struct serve, no_log),
@@ -145,6 +148,7 @@ static void stop_answering(void *context)
 static enum status join_nodes(struct serve *s)
 {
     TRY(cluster_flags_settle(&s->cluster, &s->engine, &s->plan));
+    s->engine.options.degrade = s->degrade;
     if (s->plan.n_nodes == 1 && !s->headless)
         return OK;
     if (s->plan.n_nodes == 1)

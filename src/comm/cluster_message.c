@@ -176,7 +176,7 @@ bool world_read(const struct frame *frame, struct cluster_world *out)
     out->n_nodes = take_number_between(&cursor, 1, CLUSTER_NODES_MAX);
     out->node = take_number_between(&cursor, 0, out->n_nodes - 1);
     for (int i = 0; i < out->n_nodes; i++) {
-        out->nodes[i].n_local = take_number_between(&cursor, 1, COMM_RANKS_MAX);
+        out->nodes[i].n_local = take_number_between(&cursor, 0, COMM_RANKS_MAX);
         take_text(&cursor, out->nodes[i].address, sizeof out->nodes[i].address);
     }
     return frame_cursor_done(&cursor) && cluster_world_count(out);

@@ -54,7 +54,8 @@ bool text_read(const struct frame *frame, char *out, size_t room);
 
 // Who has which ranks.
 struct cluster_node {
-    int n_local, first_rank;
+    int n_local; // 0: the others go on without it
+    int first_rank;
     char address[CLUSTER_NAME_MAX];
 };
 struct cluster_world {

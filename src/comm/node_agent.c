@@ -286,6 +286,22 @@ void node_agent_waiting(struct node_agent *agent, char *text, size_t room)
     pthread_mutex_unlock(&agent->lock);
 }
 
+void node_agent_here(struct node_agent *agent, bool here[CLUSTER_NODES_MAX])
+{
+    pthread_mutex_lock(&agent->lock);
+    rendezvous_here(agent->rendezvous, here);
+    pthread_mutex_unlock(&agent->lock);
+}
+
+bool node_agent_settle(struct node_agent *agent, const int n_local[CLUSTER_NODES_MAX])
+{
+    pthread_mutex_lock(&agent->lock);
+    bool settled = rendezvous_settle(agent->rendezvous, n_local);
+    pthread_mutex_unlock(&agent->lock);
+    wake(agent);
+    return settled;
+}
+
 void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX])
 {
     pthread_mutex_lock(&agent->lock);
@@ -310,6 +326,9 @@ static bool take_words(struct node_agent *agent, struct node_word *out)
     const struct cluster_world *world = rendezvous_world(agent->rendezvous);
     const struct address_message *book = rendezvous_book(agent->rendezvous, agent->round);
     for (int node = 0; book && node < world->n_nodes; node++) {
+        out[node].bytes = 0;
+        if (world->nodes[node].n_local == 0)
+            continue;
         const struct rank_address *one = &book->address[world->nodes[node].first_rank];
         out[node].bytes = one->bytes;
         memcpy(out[node].data, one->data, one->bytes);

@@ -27,11 +27,15 @@ enum status node_agent_await(struct node_agent *agent, double wait_seconds, cons
                              struct cluster_world *out) STATUS_MUST_USE;
 // Who is missing, as a clause; "": all are here.
 void node_agent_waiting(struct node_agent *agent, char *text, size_t room);
+// On node 0 of a group that settles: rendezvous_here(), rendezvous_settle().
+void node_agent_here(struct node_agent *agent, bool here[CLUSTER_NODES_MAX]);
+bool node_agent_settle(struct node_agent *agent, const int n_local[CLUSTER_NODES_MAX]);
 // This node's address on the way to the others.
 void node_agent_address(struct node_agent *agent, char out[CLUSTER_NAME_MAX]);
 
 // Before any ranks are attached: gives every node what each has to say, at most ADDRESS_BYTES_MAX
-// bytes, which are not empty. `out`: of each node, by its number. All nodes make the call.
+// bytes, which are not empty. `out`: of each node, by its number; 0 bytes of one without ranks. All
+// nodes make the call.
 struct node_word {
     size_t bytes;
     uint8_t data[RANK_ADDRESS_BYTES_MAX];

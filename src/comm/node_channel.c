@@ -105,7 +105,10 @@ static enum status accept_nodes(int listen_fd, const struct channel_word *word,
                                 signal_check check, void *context, int fds[CLUSTER_NODES_MAX])
 {
     int64_t end_ns = clock_ns() + OPEN_SECONDS * 1000000000ll;
-    for (int missing = world->n_nodes - 1; missing > 0;) {
+    int missing = 0;
+    for (int i = 1; i < world->n_nodes; i++)
+        missing += world->nodes[i].n_local > 0;
+    while (missing > 0) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd < 0) {
             TRY(wait_a_moment(listen_fd, POLLIN, end_ns, check, context,
@@ -114,8 +117,8 @@ static enum status accept_nodes(int listen_fd, const struct channel_word *word,
             continue;
         }
         int node = greeting_node(fd, word);
-        if (node < 1 || node >= world->n_nodes || fds[node] >= 0 ||
-            set_up(fd, deadline_seconds) != OK) {
+        if (node < 1 || node >= world->n_nodes || world->nodes[node].n_local == 0 ||
+            fds[node] >= 0 || set_up(fd, deadline_seconds) != OK) {
             close(fd);
             continue;
         }

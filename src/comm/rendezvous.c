@@ -115,6 +115,18 @@ enum rendezvous_state rendezvous_state(const struct rendezvous *r)
     return r->state;
 }
 
+void rendezvous_here(const struct rendezvous *r, bool here[CLUSTER_NODES_MAX])
+{
+    for (int i = 0; i < r->options.n_nodes; i++)
+        here[i] = r->host && r->host->guests[i].here;
+}
+
+bool rendezvous_settle(struct rendezvous *r, const int n_local[CLUSTER_NODES_MAX])
+{
+    assert(r->host && r->options.settles);
+    return r->state == RENDEZVOUS_GATHERING && host_settle(r, n_local);
+}
+
 const char *rendezvous_refusal(const struct rendezvous *r)
 {
     return r->refusal;

@@ -32,6 +32,9 @@ struct rendezvous_options {
     const char *run;               // torchrun's --rdzv-id; "" for none
     const char *agreement;         // lines "what: value\n" that all nodes must have
     double deadline_seconds;       // a node from which nothing is heard for so long is lost
+    // Of a group that may go on without some of its nodes. The host gathers until
+    // rendezvous_settle(); guests take as many ranks as they are told.
+    bool settles;
 };
 
 enum rendezvous_state {
@@ -54,6 +57,12 @@ void rendezvous_turn(struct rendezvous *rendezvous);
 enum rendezvous_state rendezvous_state(const struct rendezvous *rendezvous);
 // All that was to be said has been handed to the kernel.
 bool rendezvous_flushed(const struct rendezvous *rendezvous);
+
+// Of a host that settles: the nodes that are here, by number, itself too.
+void rendezvous_here(const struct rendezvous *rendezvous, bool here[CLUSTER_NODES_MAX]);
+// The group is complete with the ranks of `n_local`, of nodes that are here; 0: those go on without
+// this one, and it is refused from now on. False: one of them is not here any more.
+bool rendezvous_settle(struct rendezvous *rendezvous, const int n_local[CLUSTER_NODES_MAX]);
 
 // While it gathers: who is missing, as a clause.
 void rendezvous_waiting(const struct rendezvous *rendezvous, char *text, size_t room);

@@ -217,12 +217,14 @@ static bool hear_world(struct rendezvous *r, const struct frame *frame)
     if (r->state != RENDEZVOUS_GATHERING || !world_read(frame, &world))
         return false;
     if (world.n_nodes != r->options.n_nodes || world.node == 0 ||
-        world.nodes[world.node].n_local != r->options.n_local ||
+        world.nodes[world.node].n_local < 1 ||
+        (world.nodes[world.node].n_local != r->options.n_local && !r->options.settles) ||
         (r->options.node != ANY_NODE && world.node != r->options.node))
         return false;
     // This node's name for the host is the one that it has reached it by.
     snprintf(world.nodes[0].address, CLUSTER_NAME_MAX, "%s", r->way->host_address);
     r->world = world;
+    r->options.n_local = world.nodes[world.node].n_local;
     r->state = RENDEZVOUS_COMPLETE;
     return true;
 }

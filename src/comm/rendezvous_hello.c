@@ -97,7 +97,13 @@ static int node_for(const struct rendezvous *r, const struct hello_message *hell
     if (node == ANY_NODE)
         for (node = 1; node < r->options.n_nodes && guests[node].here; node++)
             ;
-    if (r->state != RENDEZVOUS_GATHERING || (hello->node == ANY_NODE && node == r->options.n_nodes))
+    if (r->host->degraded)
+        snprintf(sentence, room,
+                 "%s comes too late: the other nodes go on without it (--degrade); it is taken in "
+                 "when they next look for a lost node, or when node 0 is started again",
+                 who);
+    else if (r->state != RENDEZVOUS_GATHERING ||
+             (hello->node == ANY_NODE && node == r->options.n_nodes))
         snprintf(sentence, room, "%s comes too late: all %d nodes are here already", who,
                  r->options.n_nodes);
     else if (node >= r->options.n_nodes)
@@ -118,9 +124,6 @@ static int node_for(const struct rendezvous *r, const struct hello_message *hell
 static void begin_world(struct rendezvous *r)
 {
     char sentence[CLUSTER_SENTENCE_MAX];
-    for (int i = 0; i < r->options.n_nodes; i++)
-        if (!r->host->guests[i].here)
-            return;
     if (!cluster_world_count(&r->world)) {
         snprintf(sentence, sizeof sentence,
                  "the nodes have %d ranks together; a group has at most %d", r->world.size,
@@ -131,9 +134,33 @@ static void begin_world(struct rendezvous *r)
     r->state = RENDEZVOUS_COMPLETE;
     for (int i = 1; i < r->options.n_nodes; i++) {
         struct cluster_link *link = &r->host->guests[i].link;
+        if (!r->host->guests[i].here)
+            continue;
         rendezvous_wrote(link, world_write(&link->out, &r->world, i));
         cluster_link_flush(link);
     }
+}
+
+bool host_settle(struct rendezvous *r, const int n_local[CLUSTER_NODES_MAX])
+{
+    for (int i = 0; i < r->options.n_nodes; i++)
+        if (n_local[i] > 0 && !r->host->guests[i].here)
+            return false;
+    for (int i = 0; i < r->options.n_nodes; i++) {
+        r->world.nodes[i].n_local = n_local[i];
+        r->host->degraded |= n_local[i] == 0;
+    }
+    r->options.n_local = n_local[0];
+    begin_world(r);
+    return r->state == RENDEZVOUS_COMPLETE;
+}
+
+static bool all_are_here(const struct rendezvous *r)
+{
+    for (int i = 0; i < r->options.n_nodes; i++)
+        if (!r->host->guests[i].here)
+            return false;
+    return true;
 }
 
 static void welcome_guest(struct rendezvous *r, struct stranger *stranger, int node,
@@ -159,7 +186,8 @@ static void welcome_guest(struct rendezvous *r, struct stranger *stranger, int n
                      welcome_write(&guest->link.out, &message, r->options.key, hello->nonce));
     cluster_link_flush(&guest->link);
     log_debug("node %d (%s) is here with %d ranks", node, entry->address, hello->n_local);
-    begin_world(r);
+    if (!r->options.settles && all_are_here(r))
+        begin_world(r);
     if (r->state == RENDEZVOUS_GATHERING)
         host_tell_waiting(r);
 }

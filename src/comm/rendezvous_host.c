@@ -243,11 +243,13 @@ void host_check_done(struct rendezvous *r)
     if (r->state != RENDEZVOUS_COMPLETE || !r->left || r->hearsay_ns)
         return;
     for (int i = 1; i < r->options.n_nodes; i++)
-        if (!r->host->guests[i].done)
+        if (r->host->guests[i].here && !r->host->guests[i].done)
             return;
     r->state = RENDEZVOUS_DONE;
     for (int i = 1; i < r->options.n_nodes; i++) {
         struct cluster_link *link = &r->host->guests[i].link;
+        if (!r->host->guests[i].here)
+            continue;
         rendezvous_wrote(link, done_write(&link->out));
         cluster_link_flush(link);
     }
@@ -269,6 +271,8 @@ static void send_book(struct rendezvous *r, const struct address_message *book)
         return;
     for (int i = 1; i < r->options.n_nodes; i++) {
         struct cluster_link *link = &r->host->guests[i].link;
+        if (!r->host->guests[i].here)
+            continue;
         rendezvous_wrote(link, bytes_append(&link->out, r->scratch.data, r->scratch.length));
         cluster_link_flush(link);
     }
@@ -281,6 +285,8 @@ static void check_book(struct rendezvous *r)
     static _Thread_local struct address_message book, one;
     book.n = 0;
     for (int i = 0; i < r->options.n_nodes; i++) {
+        if (r->world.nodes[i].n_local == 0)
+            continue;
         if (!addresses_of(r, i, &one) || (i > 0 && one.round != book.round))
             return;
         book.round = one.round;
@@ -385,6 +391,6 @@ void host_turn(struct rendezvous *r, int64_t now)
     }
     for (int i = 1; i < r->options.n_nodes; i++)
         hear_guest(r, i, now);
-    if (r->state != RENDEZVOUS_GATHERING && host->listen_fd >= 0)
-        host_stop_listening(r);
+    if (r->state != RENDEZVOUS_GATHERING && host->listen_fd >= 0 && !host->degraded)
+        host_stop_listening(r); // else it tells those that come that they are not waited for
 }

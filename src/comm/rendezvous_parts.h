@@ -33,6 +33,7 @@ struct stranger {
 struct host {
     int listen_fd; // -1: not any more
     int n_complaints;
+    bool degraded; // complete without some nodes
     struct guest guests[CLUSTER_NODES_MAX];
     struct stranger strangers[STRANGERS_MAX];
 };
@@ -106,6 +107,7 @@ void host_waiting(const struct rendezvous *r, char *text, size_t room);
 void host_check_done(struct rendezvous *r);
 void host_hear_hello(struct rendezvous *r, struct stranger *stranger, const struct frame *frame);
 void host_tell_waiting(struct rendezvous *r);
+bool host_settle(struct rendezvous *r, const int n_local[CLUSTER_NODES_MAX]);
 void host_warn(struct rendezvous *r, const char *sentence); // the first ones alone are shown
 void host_stop_listening(struct rendezvous *r);
 

@@ -90,11 +90,29 @@ struct waiting {
     const struct meeting *meeting;
 };
 
+// Node 0 of a group that may do without some nodes: complete as soon as those are here that have
+// ranks. If more are, somebody has to say anew who has which.
+static enum status settle_if_here(struct colrow_cluster *cluster)
+{
+    bool here[CLUSTER_NODES_MAX];
+    node_agent_here(cluster->agent, here);
+    for (int i = 0; i < cluster->options.n_nodes; i++)
+        if (cluster->layout[i] > 0 && !here[i])
+            return OK;
+    for (int i = 0; i < cluster->options.n_nodes; i++)
+        if (cluster->layout[i] == 0 && here[i])
+            return fail(ERR_GROUP, "node %d is here again", i);
+    (void)node_agent_settle(cluster->agent, cluster->layout);
+    return OK;
+}
+
 static enum status tell_and_check(void *context)
 {
     const struct waiting *waiting = context;
     const struct meeting *meeting = waiting->meeting;
     const struct cluster_terms *terms = &waiting->cluster->terms;
+    if (waiting->cluster->options.hosts && waiting->cluster->options.settles)
+        TRY(settle_if_here(waiting->cluster));
     char text[CLUSTER_SENTENCE_MAX];
     if (terms->waiting) {
         node_agent_waiting(waiting->cluster->agent, text, sizeof text);
@@ -103,7 +121,25 @@ static enum status tell_and_check(void *context)
     return meeting->check ? meeting->check(meeting->context) : OK;
 }
 
-// From now on this node is the one that it turned out to be. `*failed_late`: all were there.
+// All are there. From now on this node is the one that it turned out to be.
+static enum status connect_nodes(struct colrow_cluster *cluster, const struct meeting *meeting)
+{
+    const struct cluster_world *world = &cluster->world;
+    if (cluster->terms.waiting)
+        cluster->terms.waiting(cluster->terms.waiting_context, "");
+    cluster->options.node = world->node;
+    cluster->options.hosts = world->node == 0;
+    cluster_route_find(world, cluster->agent, &cluster->route);
+    for (int i = 0; i < world->n_nodes; i++)
+        if (world->nodes[i].n_local > 0)
+            snprintf(cluster->addresses[i], CLUSTER_NAME_MAX, "%s", world->nodes[i].address);
+    TRY(node_memory_exchange(cluster->agent, world, &cluster->terms.memory, meeting->check,
+                             meeting->context, cluster->memory));
+    return node_channels_open(cluster->agent, world, cluster->options.deadline_seconds,
+                              meeting->check, meeting->context, cluster->fds);
+}
+
+// `*failed_late`: all were there.
 static enum status meet_once(struct colrow_cluster *cluster, const struct meeting *meeting,
                              double seconds, bool *failed_late)
 {
@@ -112,16 +148,8 @@ static enum status meet_once(struct colrow_cluster *cluster, const struct meetin
     struct waiting waiting = {cluster, meeting};
     TRY(node_agent_await(cluster->agent, seconds, meeting->flag, tell_and_check, &waiting,
                          &cluster->world));
-    if (cluster->terms.waiting)
-        cluster->terms.waiting(cluster->terms.waiting_context, "");
     *failed_late = true;
-    cluster->options.node = cluster->world.node;
-    cluster->options.hosts = cluster->world.node == 0;
-    cluster_route_find(&cluster->world, cluster->agent, &cluster->route);
-    TRY(node_memory_exchange(cluster->agent, &cluster->world, &cluster->terms.memory,
-                             meeting->check, meeting->context, cluster->memory));
-    return node_channels_open(cluster->agent, &cluster->world, cluster->options.deadline_seconds,
-                              meeting->check, meeting->context, cluster->fds);
+    return connect_nodes(cluster, meeting);
 }
 
 static enum status pause_before_next(const struct meeting *meeting)
@@ -184,6 +212,10 @@ enum status cluster_join(const struct rendezvous_options *options,
         cluster->fds[i] = -1;
     copy_options(cluster, options);
     cluster->terms = *terms;
+    // a guest takes what it is told; node 0 decides only where it may
+    cluster->options.settles = terms->degrade || !options->hosts;
+    for (int i = 0; i < options->n_nodes && terms->degrade; i++)
+        cluster->layout[i] = cluster_share(terms->n_ranks, options->n_nodes, i);
     enum status status = meet(cluster, &first);
     if (status != OK)
         cluster_leave(cluster);
@@ -216,25 +248,72 @@ static enum status check_stop(void *context)
     return atomic_load(&cluster->stop) ? fail(ERR_CANCELLED, "this node leaves") : OK;
 }
 
+static enum status check_shares(const struct colrow_cluster *cluster, const int *before)
+{
+    for (int i = 0; i < cluster->world.n_nodes; i++)
+        if (cluster->world.nodes[i].n_local != before[i])
+            return fail(ERR_GROUP, "node %d came back with %d ranks; it had %d", i,
+                        cluster->world.nodes[i].n_local, before[i]);
+    return OK;
+}
+
+// Those of `layout` are here, or were just now.
+static enum status go_on_with_those_here(struct colrow_cluster *cluster,
+                                         const struct meeting *meeting)
+{
+    cluster->settling = false;
+    if (!node_agent_settle(cluster->agent, cluster->layout))
+        return fail(ERR_GROUP, "a node has gone again");
+    TRY(node_agent_await(cluster->agent, meeting->seconds, meeting->flag, meeting->check,
+                         meeting->context, &cluster->world));
+    enum status status = connect_nodes(cluster, meeting);
+    if (status != ERR_GROUP)
+        return status;
+    log_warning("%s; meeting again", status_message());
+    part_from_nodes(cluster);
+    return meet(cluster, meeting);
+}
+
 static void *meet_again(void *context)
 {
     struct colrow_cluster *cluster = context;
-    int before[CLUSTER_NODES_MAX], n_nodes = cluster->world.n_nodes;
-    for (int i = 0; i < n_nodes; i++)
+    const struct meeting meeting = {cluster->terms.rejoin_timeout, "--rejoin-timeout", true,
+                                    check_stop, cluster};
+    int before[CLUSTER_NODES_MAX];
+    enum status status;
+    for (int i = 0; i < cluster->world.n_nodes; i++)
         before[i] = cluster->world.nodes[i].n_local;
-    part_from_nodes(cluster);
-    enum status status =
-        meet(cluster, &(struct meeting){cluster->terms.rejoin_timeout, "--rejoin-timeout", true,
-                                        check_stop, cluster});
-    for (int i = 0; i < n_nodes && status == OK; i++)
-        if (cluster->world.nodes[i].n_local != before[i])
-            status = fail(ERR_GROUP, "node %d came back with %d ranks; it had %d", i,
-                          cluster->world.nodes[i].n_local, before[i]);
+    if (cluster->settling) {
+        status = go_on_with_those_here(cluster, &meeting);
+    } else {
+        part_from_nodes(cluster);
+        status = meet(cluster, &meeting);
+        if (status == OK)
+            status = check_shares(cluster, before);
+    }
+    cluster->short_of = status == ERR_GROUP && cluster->terms.degrade;
     cluster->status = status;
     if (status != OK)
         snprintf(cluster->sentence, sizeof cluster->sentence, "%s", status_message());
     atomic_store(&cluster->met, true);
     return NULL;
+}
+
+void cluster_here(struct colrow_cluster *cluster, bool here[CLUSTER_NODES_MAX])
+{
+    assert(cluster->short_of && !cluster->meets);
+    memset(here, 0, CLUSTER_NODES_MAX * sizeof *here);
+    if (cluster->agent)
+        node_agent_here(cluster->agent, here);
+    here[0] = true;
+}
+
+void cluster_settle(struct colrow_cluster *cluster, const int layout[CLUSTER_NODES_MAX])
+{
+    assert(cluster->short_of && !cluster->meets);
+    memcpy(cluster->layout, layout, sizeof cluster->layout);
+    cluster->short_of = false;
+    cluster->settling = cluster->agent != NULL;
 }
 
 enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met)

@@ -16,6 +16,8 @@ struct cluster_terms {
     double join_timeout;       // seconds for the first meeting; 0: any time
     double rejoin_timeout;     // ... for lost nodes to come back
     struct node_memory memory; // of this node
+    int n_ranks;               // of all nodes
+    bool degrade;              // node 0 may go on without nodes that do not come back
     // NULL, or told several times a second who is missing; "" when all are there. On the thread
     // that meets.
     void (*waiting)(void *context, const char *text);
@@ -36,10 +38,14 @@ struct colrow_cluster {
     bool more;
     int fds[CLUSTER_NODES_MAX]; // node_channel.h
     struct node_memory memory[CLUSTER_NODES_MAX];
+    char addresses[CLUSTER_NODES_MAX][CLUSTER_NAME_MAX]; // of nodes that were here once
+    int layout[CLUSTER_NODES_MAX];                       // ranks of each node; 0: without it
 
     // Meeting again, on a thread of its own.
     pthread_t thread;
-    bool meets; // there is that thread
+    bool meets;    // there is that thread
+    bool settling; // it is to go on with those of `layout` that are here
+    bool short_of; // it has ended because `layout` cannot be had: cluster_settle()
     _Atomic bool met, stop;
     enum status status;
     char sentence[STATUS_MESSAGE_MAX];
@@ -63,6 +69,11 @@ void cluster_leave(struct colrow_cluster *cluster);
 // Of node 0, whose far nodes are gone: never waits. `*met`: all nodes are there, and connected as
 // after cluster_join().
 enum status cluster_meet_again(struct colrow_cluster *cluster, bool *met) STATUS_MUST_USE;
+// After cluster_meet_again() has failed with `short_of`: who is here now, by number; and that from
+// now on each of these has so many ranks, 0: the others go on without it. cluster_meet_again()
+// connects them.
+void cluster_here(struct colrow_cluster *cluster, bool here[CLUSTER_NODES_MAX]);
+void cluster_settle(struct colrow_cluster *cluster, const int layout[CLUSTER_NODES_MAX]);
 
 // On a node other than 0: works for the engine until it lets go, as far_worker_run(), and looks for
 // it again when it is lost. Of `options` counts what is about this machine. `state`: enum

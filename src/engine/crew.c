@@ -428,6 +428,28 @@ void crew_restart(struct crew *crew, int64_t delay_ns)
     crew_ring(crew);
 }
 
+void crew_add_reason(struct crew *crew, const char *more)
+{
+    size_t length = strlen(crew->reason);
+    snprintf(crew->reason + length, sizeof crew->reason - length, "; %s", more);
+}
+
+enum status crew_reshape(struct crew *crew, const struct crew_options *options)
+{
+    assert(crew->state == CREW_BROKEN && crew->hopeless && !crew->group && !crew->options.far);
+    keepers_free(crew->keepers);
+    crew->keepers = NULL;
+    TRY(keepers_new(options->part.n_ranks, &crew->keepers));
+    crew->options.shape = options->shape;
+    crew->options.board = options->board;
+    crew->options.part = options->part;
+    crew->options.crowded = options->crowded;
+    crew->taken_slot = 0;
+    crew->hopeless = false;
+    crew->seeking = true;
+    return OK;
+}
+
 void crew_break(struct crew *crew, const char *sentence)
 {
     (void)fail(ERR_GROUP, "%s", sentence);

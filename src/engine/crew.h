@@ -78,6 +78,10 @@ bool crew_was_idle(const struct crew *crew);
 // forgotten, KV pages are empty, step numbers go on.
 void crew_restart(struct crew *crew, int64_t delay_ns);
 bool crew_is_hopeless(const struct crew *crew); // a lost node does not come back
+// Of a hopeless crew: other ranks, on other nodes, which find_nodes() is to find. Of `options`,
+// which are copied, program and times stay as they were.
+enum status crew_reshape(struct crew *crew, const struct crew_options *options) STATUS_MUST_USE;
+void crew_add_reason(struct crew *crew, const char *more); // to what crew_fail() says
 // Of a node that works for an engine elsewhere: the engine says that the group is broken; who
 // carries the addresses of ranks from now on; the next generation and its first step; a canary,
 // which goes as a step does but has no results to take.

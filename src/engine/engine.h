@@ -55,6 +55,7 @@ struct colrow_engine {
     struct crew *crew;
     struct engine_nodes *nodes;         // other machines that have ranks; NULL: there are none
     struct colrow_cluster *own_cluster; // theirs, to be left with the engine; NULL: the caller's
+    struct opening *opening; // NULL, or kept to go on with fewer nodes (engine_degrade.c)
     struct step_limits limits;
     struct kv_pool *pool;
     uint64_t kv_page_bytes;     // over all ranks
@@ -108,6 +109,14 @@ enum status engine_fail(const struct colrow_engine *engine);
 bool engine_lose_crew(struct colrow_engine *engine);
 void engine_note_ready(struct colrow_engine *engine); // the ranks are loaded
 void engine_note_step(struct colrow_engine *engine);  // a step is complete
+
+// engine_degrade.c
+// The nodes that are lost do not come back, and the engine may do without: finds a layout for those
+// that are left. engine->plan is its plan then, which nobody uses yet.
+enum status engine_find_layout(struct colrow_engine *engine) STATUS_MUST_USE;
+bool engine_may_degrade(const struct colrow_engine *engine);
+// With that layout, and no page held: pages, ranks and nodes as it wants them.
+enum status engine_take_layout(struct colrow_engine *engine) STATUS_MUST_USE;
 
 // engine_suspects.c
 // Those under way, before they are forgotten.

@@ -8,6 +8,7 @@
 #include "engine/far_nodes.h"
 
 struct engine_nodes {
+    int n_serving;                  // nodes
     struct colrow_cluster *cluster; // borrowed
     const struct plan *plan;        // the engine's
     struct board_shape shape;
@@ -48,13 +49,16 @@ static enum status connect_far_nodes(struct engine_nodes *nodes)
     struct colrow_cluster *cluster = nodes->cluster;
     const struct cluster_world *world = &cluster->world;
     struct far_node *list;
+    int n = 0;
     if (world->size != nodes->shape.n_ranks)
         return fail(ERR_INTERNAL, "%d nodes have %d ranks; expected %d", world->n_nodes,
                     world->size, nodes->shape.n_ranks);
     TRY(memory_new((size_t)world->n_nodes - 1, sizeof *list, "the other nodes", &list));
     for (int i = 1; i < world->n_nodes; i++) {
         const struct cluster_node *is = &world->nodes[i];
-        struct far_node *node = &list[i - 1];
+        if (is->n_local == 0)
+            continue;
+        struct far_node *node = &list[n++];
         *node = (struct far_node){
             .fd = cluster->fds[i], .node = i, .first_rank = is->first_rank, .n_local = is->n_local};
         snprintf(node->address, sizeof node->address, "%s", is->address);
@@ -62,8 +66,10 @@ static enum status connect_far_nodes(struct engine_nodes *nodes)
         find_captured_of(nodes->plan, node);
         cluster->fds[i] = -1; // it is theirs now
     }
-    enum status status = far_nodes_new(list, world->n_nodes - 1, &nodes->shape,
-                                       nodes->deadline_seconds, nodes->crowded, &nodes->far);
+    enum status status = OK; // nobody else is left
+    if (n > 0)
+        status = far_nodes_new(list, n, &nodes->shape, nodes->deadline_seconds, nodes->crowded,
+                               &nodes->far);
     free(list);
     return status;
 }
@@ -79,7 +85,7 @@ static enum status find_lost_nodes(void *context, struct node_agent **agent, str
     if (!*found)
         return OK;
     TRY(connect_far_nodes(nodes));
-    *agent = nodes->cluster->agent;
+    *agent = nodes->far ? nodes->cluster->agent : NULL;
     *far = nodes->far;
     return OK;
 }
@@ -91,6 +97,7 @@ enum status engine_open_nodes(struct colrow_engine *engine, struct colrow_cluste
     TRY(memory_new(1, sizeof *nodes, "the other nodes", &nodes));
     engine->nodes = nodes;
     nodes->cluster = cluster;
+    nodes->n_serving = cluster->options.n_nodes;
     nodes->plan = engine->plan;
     nodes->shape = crew->shape;
     nodes->deadline_seconds = crew->deadline_seconds;
@@ -122,6 +129,37 @@ int engine_nodes_budget(const struct colrow_cluster *cluster,
         snprintf(out[i].name, sizeof out[i].name, "node %d (%s)", i, world->nodes[i].address);
     }
     return world->n_nodes;
+}
+
+bool engine_nodes_are_short(const struct colrow_engine *engine)
+{
+    return engine->nodes && engine->nodes->cluster->short_of;
+}
+
+void engine_nodes_count(const struct colrow_engine *engine, int *all, int *serving)
+{
+    *all = engine->nodes->cluster->options.n_nodes;
+    *serving = engine->nodes->n_serving;
+}
+
+struct colrow_cluster *engine_nodes_cluster(const struct colrow_engine *engine)
+{
+    return engine->nodes->cluster;
+}
+
+void engine_nodes_settle(struct colrow_engine *engine, const int layout[CLUSTER_NODES_MAX],
+                         struct crew_options *crew)
+{
+    struct engine_nodes *nodes = engine->nodes;
+    nodes->plan = engine->plan;
+    nodes->shape = crew->shape;
+    nodes->crowded = crew->crowded;
+    nodes->n_serving = 0;
+    for (int i = 0; i < nodes->cluster->options.n_nodes; i++)
+        nodes->n_serving += layout[i] > 0;
+    crew->part =
+        (struct world_part){layout[0], crew->shape.n_ranks, 0, nodes->cluster->options.n_nodes, 0};
+    cluster_settle(nodes->cluster, layout);
 }
 
 void engine_close_nodes(struct colrow_engine *engine)

@@ -15,6 +15,7 @@
 #include "engine/cluster.h"
 #include "engine/engine.h"
 #include "engine/engine_nodes.h"
+#include "engine/engine_opening.h"
 #include "engine/kept_file.h"
 #include "engine/node_memory.h"
 #include "engine/nodes_options.h"
@@ -27,22 +28,6 @@ enum {
     REQUESTS_MIB = 4096,            // that all requests may reserve together
     LOGITS_PIECE_BYTES = 1 << 20,   // handed over before colrow_advance() looks at the clock
     PROMPT_LOGITS_BYTES = 64 << 20, // room for logits of prompt tokens; longer chunks come in parts
-};
-
-// What is open only while colrow_open() runs.
-struct opening {
-    const struct colrow_options *options; // our own copy
-    struct colrow_cluster *cluster;       // NULL: there is one node
-    struct colrow_engine *engine;
-    struct checkpoint *checkpoint;
-    enum compute_type compute;
-    bool f32_cache;
-    bool head_is_embed; // what plan_head_is_embed() found
-    const char *layer_partition, *layer_partition_name;
-    char tp_plan[FILE_PATH_MAX]; // a file that can be read again; "": the family's plan
-    struct budget budget;
-    struct budget_node budget_nodes[CLUSTER_NODES_MAX];
-    struct crew_options crew;
 };
 
 static enum status resolve_policy(const struct colrow_options *o, struct colrow_engine *engine)
@@ -143,7 +128,7 @@ static enum status resolve_partition(struct opening *opening)
     return OK;
 }
 
-static enum status compile_engine_plan(struct opening *opening)
+enum status engine_compile_plan(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
@@ -151,7 +136,8 @@ static enum status compile_engine_plan(struct opening *opening)
     const char *path = own_tp_plan(options);
     bool has_rules = path != NULL;
     if (has_rules) {
-        TRY(kept_file(path, TP_PLAN_BYTES_MAX, opening->tp_plan, &engine->tp_plan_fd));
+        if (!opening->tp_plan[0])
+            TRY(kept_file(path, TP_PLAN_BYTES_MAX, opening->tp_plan, &engine->tp_plan_fd));
         TRY(tp_plan_file(opening->tp_plan, MODEL_TYPES(&engine->config), &rules));
     }
     enum status status = plan_compile(&engine->config,
@@ -218,13 +204,13 @@ static enum status read_model(struct opening *opening)
     TRY(resolve_cache(opening));
     TRY(resolve_partition(opening));
     TRY(plan_head_is_embed(&engine->config, opening->checkpoint, &opening->head_is_embed));
-    TRY(compile_engine_plan(opening));
+    TRY(engine_compile_plan(opening));
     TRY(plan_check_checkpoint(engine->plan, opening->checkpoint));
     return read_text_files(opening);
 }
 
 // A step for each stage, so that all are busy.
-static int choose_steps_max(const struct colrow_engine *engine)
+int engine_choose_steps_max(const struct colrow_engine *engine)
 {
     const char *most = getenv("COLROW_STEPS_UNDER_WAY"); // for measurements
     int n = engine->plan->n_stages, limit = most ? atoi(most) : STEPS_UNDER_WAY_MAX;
@@ -256,7 +242,7 @@ static enum status choose_sizes(struct opening *opening)
     engine->prompt_logits = options->prompt_logits != 0;
     engine->capture = options->capture_hidden_states != 0;
     engine->recovery.restarts_max = options->restarts;
-    engine->steps_max = choose_steps_max(engine);
+    engine->steps_max = engine_choose_steps_max(engine);
     int32_t rows = options->max_num_batched_tokens, logit_rows = options->max_num_seqs;
     if (options->prompt_logits) {
         int32_t room =
@@ -276,7 +262,7 @@ static enum status choose_sizes(struct opening *opening)
     return OK;
 }
 
-static enum status plan_memory_use(struct opening *opening)
+enum status engine_plan_memory(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
@@ -288,7 +274,7 @@ static enum status plan_memory_use(struct opening *opening)
         .n_threads = engine->threads_per_rank,
         .max_num_seqs = options->max_num_seqs,
         .max_model_len = engine->max_model_len,
-        .fit_model_len = options->max_model_len < 0,
+        .fit_model_len = options->max_model_len < 0 && !engine->pool, // later it has been promised
         .prefix_caching = options->enable_prefix_caching && !engine->capture,
         .kv_offloading_size = options->kv_offloading_size,
     };
@@ -307,18 +293,8 @@ static enum status plan_memory_use(struct opening *opening)
     size_t board;
     TRY(board_bytes(&shape, &board));
     request.shared_bytes = group_shared_bytes(shape.n_ranks, board);
-    struct node_memory here;
-    TRY(node_memory_read(options, &here));
-    if (opening->cluster)
-        opening->cluster->memory[0] = here; // it has read files since
-    opening->budget_nodes[0] = (struct budget_node){.n_ranks = shape.n_ranks,
-                                                    .device = here.device,
-                                                    .utilization = here.utilization,
-                                                    .kv_cache_memory = here.kv_cache_memory,
-                                                    .front_end_bytes = here.front_end_bytes};
     request.nodes = opening->budget_nodes;
-    request.n_nodes =
-        opening->cluster ? engine_nodes_budget(opening->cluster, opening->budget_nodes) : 1;
+    request.n_nodes = opening->n_budget_nodes;
     TRY(budget_compute(&request, &opening->budget));
     if (opening->budget.max_model_len < engine->max_model_len)
         log_info("max_model_len is %lld, which fits; the model's is %lld",
@@ -328,6 +304,26 @@ static enum status plan_memory_use(struct opening *opening)
         budget_print_json(&opening->budget);
     else if (options->log_level <= LOG_INFO)
         budget_print(&opening->budget);
+    return OK;
+}
+
+// As they are before ranks hold any of it.
+static enum status find_memory(struct opening *opening)
+{
+    struct colrow_cluster *cluster = opening->cluster;
+    struct node_memory here;
+    TRY(node_memory_read(opening->options, &here));
+    opening->n_budget_nodes = 1;
+    opening->budget_nodes[0] =
+        (struct budget_node){.n_ranks = plan_world_size(opening->engine->plan),
+                             .device = here.device,
+                             .utilization = here.utilization,
+                             .kv_cache_memory = here.kv_cache_memory,
+                             .front_end_bytes = here.front_end_bytes};
+    if (!cluster)
+        return OK;
+    cluster->terms.memory = cluster->memory[0] = here; // it has read files since
+    opening->n_budget_nodes = engine_nodes_budget(cluster, opening->budget_nodes);
     return OK;
 }
 
@@ -357,7 +353,7 @@ static enum status reserve_engine(struct opening *opening)
                        engine->kernels, &engine->sampler);
 }
 
-static enum status start_engine_ranks(struct opening *opening)
+enum status engine_fill_crew(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
     struct colrow_engine *engine = opening->engine;
@@ -399,9 +395,15 @@ static enum status start_engine_ranks(struct opening *opening)
     crew->step_timeout_seconds = options->step_timeout;
     crew->canary_seconds = options->canary_interval;
     engine->file_bytes = opening->budget.file_bytes;
+    return OK;
+}
+
+static enum status start_engine_ranks(struct opening *opening)
+{
+    TRY(engine_fill_crew(opening));
     if (opening->cluster)
-        TRY(engine_open_nodes(engine, opening->cluster, crew));
-    return crew_new(crew, &engine->crew);
+        TRY(engine_open_nodes(opening->engine, opening->cluster, &opening->crew));
+    return crew_new(&opening->crew, &opening->engine->crew);
 }
 
 static enum status open_engine(struct opening *opening)
@@ -412,7 +414,8 @@ static enum status open_engine(struct opening *opening)
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));
     TRY(choose_sizes(opening));
-    TRY(plan_memory_use(opening));
+    TRY(find_memory(opening));
+    TRY(engine_plan_memory(opening));
     TRY(reserve_engine(opening));
     return start_engine_ranks(opening);
 }
@@ -429,7 +432,8 @@ enum status engine_open_on(const struct colrow_options *options, struct colrow_c
     if (status == OK)
         status = memory_new(1, sizeof *opening->engine, "the engine", &opening->engine);
     if (status == OK) {
-        opening->options = &own;
+        opening->own = own;
+        opening->options = &opening->own;
         opening->cluster = cluster;
         opening->engine->next_number = 1;
         opening->engine->tp_plan_fd = -1;
@@ -437,13 +441,19 @@ enum status engine_open_on(const struct colrow_options *options, struct colrow_c
         opening->engine->request_bytes_max = (size_t)REQUESTS_MIB << 20;
         opening->engine->piece_bytes = LOGITS_PIECE_BYTES;
         status = open_engine(opening);
-        checkpoint_close(opening->checkpoint);
+        if (status == OK && cluster && cluster->terms.degrade) {
+            engine_keep_opening(opening);
+        } else {
+            checkpoint_close(opening->checkpoint);
+            opening->checkpoint = NULL;
+        }
         if (status == OK)
             *out = opening->engine;
         else
             colrow_close(opening->engine);
     }
-    free(opening);
+    if (status != OK || !(*out)->opening)
+        free(opening);
     return status;
 }
 
@@ -514,5 +524,8 @@ void colrow_close(struct colrow_engine *engine)
     plan_free(engine->plan);
     if (engine->tp_plan_fd >= 0)
         close(engine->tp_plan_fd);
+    if (engine->opening)
+        checkpoint_close(engine->opening->checkpoint);
+    free(engine->opening);
     free(engine);
 }

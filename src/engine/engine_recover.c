@@ -78,14 +78,24 @@ static void end_engine(struct colrow_engine *engine)
     (void)engine_fail(engine); // callbacks may have recorded others since
 }
 
-static void start_ranks_again(struct colrow_engine *engine, int64_t delay_ns)
+static enum status start_ranks_again(struct colrow_engine *engine, int64_t delay_ns, bool degrades)
 {
     scheduler_start_over(&engine->scheduler);
-    if (engine->cache)
+    if (degrades)
+        TRY(engine_take_layout(engine));
+    else if (engine->cache)
         prefix_cache_clear(engine->cache);
     engine_begin_pool_anew(engine);
     engine->n_rows_last = 0;
     crew_restart(engine->crew, delay_ns);
+    return OK;
+}
+
+static bool end_with(struct colrow_engine *engine)
+{
+    crew_add_reason(engine->crew, status_message());
+    end_engine(engine);
+    return false;
 }
 
 // The first time at once, then after a while that doubles.
@@ -130,11 +140,14 @@ bool engine_lose_crew(struct colrow_engine *engine)
     // of a step whose results are being taken the ranks are done
     if (engine->scheduler.n_under_way > engine->taking)
         engine_note_lost_steps(engine);
+    bool degrades = crew_is_hopeless(engine->crew) && engine_may_degrade(engine);
     if (!loaded || recovery->restarts_max == 0 || is_enough(recovery) ||
-        crew_is_hopeless(engine->crew)) {
+        (crew_is_hopeless(engine->crew) && !degrades)) {
         end_engine(engine);
         return false;
     }
+    if (degrades && engine_find_layout(engine) != OK)
+        return end_with(engine);
     if (engine->taking) // all ranks had done the step, and the board with its results is still here
         (void)engine_take_results(engine, INT64_MAX);
     forget_steps(engine);
@@ -142,7 +155,9 @@ bool engine_lose_crew(struct colrow_engine *engine)
     engine_give_up_culprits(engine);
     engine_hand_over(engine, true);
     engine->statistics.restarts++;
-    start_ranks_again(engine, back_off(counted_losses(recovery)));
+    if (start_ranks_again(engine, degrades ? 0 : back_off(counted_losses(recovery)), degrades) !=
+        OK)
+        return end_with(engine);
     return true;
 }
 
@@ -191,7 +206,8 @@ int colrow_restart(struct colrow_engine *engine)
                                              "lost, and not for callbacks"));
     assert(engine->n_requests == 0);
     engine->recovery.n_losses = engine->recovery.n_losses_alone = 0;
-    start_ranks_again(engine, 0);
+    if (start_ranks_again(engine, 0, false) != OK)
+        return -1;
     engine->over = false;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "device/device.h"
 #include "engine/engine.h"
+#include "engine/engine_nodes.h"
 #include "engine/struct_size.h"
 
 const char *colrow_error(void)
@@ -192,7 +193,7 @@ static double seconds_since_step(const struct colrow_engine *engine)
 void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_gauges *out,
                              size_t struct_size)
 {
-    const struct colrow_gauges gauges = {
+    struct colrow_gauges gauges = {
         .state = state_of_rank(engine),
         .restarts = (int)crew_generation(engine->crew) - 1,
         .bytes_loaded = crew_bytes_read(engine->crew),
@@ -207,7 +208,11 @@ void colrow_get_gauges_sized(const struct colrow_engine *engine, struct colrow_g
         .seconds_since_step = seconds_since_step(engine),
         .step_overdue = crew_step_overdue(engine->crew),
         .last_failure = crew_last_failure(engine->crew),
+        .nodes = 1,
+        .nodes_serving = 1,
     };
+    if (engine->nodes)
+        engine_nodes_count(engine, &gauges.nodes, &gauges.nodes_serving);
     struct_give(out, struct_size, &gauges, sizeof gauges);
 }
 

@@ -54,7 +54,8 @@ enum status node_memory_exchange(struct node_agent *agent, const struct cluster_
     TRY(memory_new((size_t)world->n_nodes, sizeof *words, "the other nodes", &words));
     enum status status = node_agent_exchange(agent, &word, sizeof word, check, context, words);
     for (int i = 0; i < world->n_nodes && status == OK; i++)
-        status = take_memory_word(&words[i], i, &out[i]);
+        if (world->nodes[i].n_local > 0)
+            status = take_memory_word(&words[i], i, &out[i]);
     free(words);
     return status;
 }

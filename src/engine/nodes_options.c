@@ -6,6 +6,9 @@
 
 #include "base/memory.h"
 
+// Enough for a process that is started again, and for a machine that is.
+enum { DEGRADE_SECONDS = 60 };
+
 enum status nodes_options_plan(const struct colrow_options *options, struct cluster_plan *out)
 {
     const struct cluster_wish wish = {.n_nodes = options->nnodes,
@@ -53,9 +56,12 @@ enum status nodes_options_join(const struct colrow_options *options,
         find.run = options->rdzv_id;
     find.deadline_seconds = options->node_timeout;
     struct cluster_terms terms = {.join_timeout = options->join_timeout,
-                                  .rejoin_timeout = options->rejoin_timeout < 0
-                                                        ? options->join_timeout
-                                                        : options->rejoin_timeout};
+                                  .rejoin_timeout = options->rejoin_timeout >= 0
+                                                        ? options->rejoin_timeout
+                                                    : options->degrade ? DEGRADE_SECONDS
+                                                                       : options->join_timeout,
+                                  .n_ranks = n_ranks,
+                                  .degrade = options->degrade != 0};
     if (more) {
         terms.waiting = more->waiting;
         terms.waiting_context = more->context;

@@ -569,3 +569,15 @@ void scheduler_step_over(struct scheduler *s)
     s->oldest = (s->oldest + 1) % scheduler_steps_max(s);
     s->n_under_way--;
 }
+
+void scheduler_move(struct scheduler *s, const struct kv_layout *kv, struct kv_pool *pool,
+                    struct prefix_cache *cache, int32_t steps_max)
+{
+    assert(s->n_under_way == 0 && kv->n_groups == s->kv.n_groups && steps_max > 0 &&
+           s->ring[steps_max - 1].members);
+    s->kv = *kv;
+    s->pool = pool;
+    s->cache = cache;
+    s->limits.steps_max = steps_max;
+    s->oldest = 0;
+}

@@ -119,5 +119,8 @@ void scheduler_step_over(struct scheduler *scheduler);
 // No page holds anything any more, and no step is under way: every sequence gives its pages back
 // and starts over from its tokens. Who waits keeps its place, who is paused stays so.
 void scheduler_start_over(struct scheduler *scheduler);
+// After that: other pages, of as many groups. `steps_max`: not more than in the beginning.
+void scheduler_move(struct scheduler *scheduler, const struct kv_layout *kv, struct kv_pool *pool,
+                    struct prefix_cache *cache, int32_t steps_max);
 
 #endif

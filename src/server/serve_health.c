@@ -46,6 +46,21 @@ bool serve_is_loaded(const struct serve_server *server, struct http_exchange *ex
     return false;
 }
 
+// Ready, but with fewer nodes than it was started with: balancers look at the status alone.
+static void answer_degraded(const struct serve_server *server, struct http_exchange *exchange,
+                            const struct colrow_gauges *gauges)
+{
+    char text[256];
+    struct colrow_info info;
+    colrow_get_info(server->engine, &info);
+    int length = snprintf(text, sizeof text,
+                          "{\"status\":\"degraded\",\"nodes\":%d,\"nodes_serving\":%d,"
+                          "\"tensor_parallel_size\":%d,\"pipeline_parallel_size\":%d}",
+                          gauges->nodes, gauges->nodes_serving, info.tensor_parallel_size,
+                          info.pipeline_parallel_size);
+    http_answer_json(exchange, 200, text, (size_t)length);
+}
+
 // ?live: whether it makes sense to wait for this process. Who loads, restarts its ranks or lets
 // requests finish must not be killed for it.
 void serve_answer_health(struct http_exchange *exchange, void *owner)
@@ -55,7 +70,11 @@ void serve_answer_health(struct http_exchange *exchange, void *owner)
     char why[STATUS_MESSAGE_MAX];
     enum serve_condition condition = serve_condition(server, why, sizeof why);
     bool live = http_query_has(query, "live") && !http_query_has(query, "ready");
-    if (condition == SERVE_READY || (live && condition != SERVE_ENDS))
+    struct colrow_gauges gauges;
+    colrow_get_gauges(server->engine, &gauges);
+    if (condition == SERVE_READY && gauges.nodes_serving < gauges.nodes)
+        answer_degraded(server, exchange, &gauges);
+    else if (condition == SERVE_READY || (live && condition != SERVE_ENDS))
         http_answer(exchange, 200, NULL, NULL, 0);
     else
         http_answer_error(exchange, 503, NULL, NULL, "%s", why);

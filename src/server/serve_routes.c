@@ -263,7 +263,9 @@ static enum status write_server(const struct serve_server *server, struct bytes 
     struct http_gauges http;
     struct colrow_gauges gauges = gauges_of(server);
     struct colrow_statistics now;
+    struct colrow_info info;
     char why[STATUS_MESSAGE_MAX];
+    colrow_get_info(server->engine, &info);
     http_server_gauges(server->http, &http);
     colrow_get_statistics(server->engine, &now);
     const struct {
@@ -288,6 +290,13 @@ static enum status write_server(const struct serve_server *server, struct bytes 
          gauges.step_overdue},
         {"colrow_rank_restarts_total", "counter", "How often the ranks were started again.",
          gauges.restarts},
+        {"colrow_nodes", "gauge", "Machines of the group (--nnodes).", gauges.nodes},
+        {"colrow_nodes_serving", "gauge",
+         "Machines that have ranks now: fewer than colrow_nodes after --degrade.",
+         gauges.nodes_serving},
+        {"colrow_tensor_parallel_size", "gauge", "Ranks of a stage, now.",
+         info.tensor_parallel_size},
+        {"colrow_pipeline_parallel_size", "gauge", "Stages, now.", info.pipeline_parallel_size},
         {"colrow_replayed_tokens_total", "counter",
          "Tokens computed once more because ranks were lost.", (double)now.replayed_tokens},
         {"colrow_requests_given_up_total", "counter",

@@ -4,6 +4,7 @@ frozen, nodes that are late or never come back, slow and lossy wires. Each run e
 rank, or in a sentence and an exit status that is not 0. CLUSTER_TIMES=100: so many runs of each; CLUSTER_FAULTS=a,b:
 only these. The table at the end says how long each took from the fault on."""
 import collections
+import json
 import os
 import random
 import re
@@ -19,9 +20,10 @@ if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
     skip("models/demo is not here")
 TIMES = int(os.environ.get("CLUSTER_TIMES", "1"))
 LATE_SECONDS = 30 if TIMES >= 10 else 1
+SLOW_SECONDS = 45  # then what the nodes said is shown
 DEADLINE = min(10, max(2, round(patience(2))))  # --node-timeout
 FLAGS = ["--kv-cache-memory", "64MB", "--node-timeout", str(DEADLINE), "--core-dumps"]
-LONG, SHORT = 400, 24  # tokens; short ones for wires on which a token takes a while
+LONG, SHORT = 300, 24  # tokens; short ones for wires on which a token takes a while
 seed = int(os.environ.get("CLUSTER_SEED", random.randrange(1 << 30)))
 chance = random.Random(seed)
 print(f"CLUSTER_SEED={seed}", flush=True)
@@ -177,14 +179,66 @@ def never_come_back(network):
     return "sentence, status not 0" if good else "failed", took
 
 
+def go_on_without(network):
+    """node 1 is killed, and node 0 goes on alone (--degrade)"""
+    group = Group(network, "--degrade", "--rejoin-timeout", "1")
+    asked = group.begin()
+    time.sleep(0.6 * chance.random())
+    began = time.monotonic()
+    signal_all(network.pids(1), signal.SIGKILL)
+    group.nodes[1].finish()
+    good = check(same_bits(asked), f"going on alone: {bits_of(asked.status, asked.text)}: {group.nodes[0].text()}")
+    took = time.monotonic() - began
+    if group.nodes[0].await_text(lambda text: "going on without node 1" in text) and group.nodes[0].await_health():
+        status, text = group.nodes[0].ask("/health")
+        good = check(status == 200 and json.loads(text) == {"status": "degraded", "nodes": 2, "nodes_serving": 1, "tensor_parallel_size": 2, "pipeline_parallel_size": 1}, f"degraded: {status} {text}") and good
+        _, text = group.nodes[0].ask("/metrics")
+        said = re.findall(r"^colrow_(?:nodes|nodes_serving|tensor_parallel_size){} \S+$", text, re.M)
+        good = check(said == ["colrow_nodes{} 2.0", "colrow_nodes_serving{} 1.0", "colrow_tensor_parallel_size{} 2.0"], f"degraded: {said}") and good
+    else:
+        good = check(False, f"going on alone: {group.nodes[0].text()}")
+    group.again(1)
+    status, text = group.nodes[1].finish(), group.nodes[1].text()
+    good = check(status not in (0, None) and "comes too late" in text and "--degrade" in text, f"back when it is too late: {status} {text}") and good
+    good = check(same_bits(group.begin()), f"after going on alone: {group.nodes[0].text()}") and good
+    del group.nodes[1]
+    group.end()
+    return "same bits" if good else "failed", took
+
+
+def lose_one_of_three():
+    """Three nodes: one goes, later another, and with it the first is there again; then none is enough."""
+    network = Network(3)
+    group = Group(network, "--degrade", "--rejoin-timeout", "2", n=3)
+    group.nodes[2].process.kill()
+    check(group.nodes[0].await_text(lambda text: "going on without node 2: tensor-parallel size 4, 1 stage, on 2 of 3 nodes" in text), f"one of three: {group.nodes[0].text()}")
+    check(same_bits(group.begin()), f"two of three: {group.nodes[0].text()}")
+    group.nodes[1].process.kill()
+    group.nodes[1].finish()
+    group.nodes[2].finish()
+    group.again(2)
+    check(group.nodes[0].await_text(lambda text: "going on without node 1: tensor-parallel size 3, 1 stage, on 2 of 3 nodes" in text), f"another two of three: {group.nodes[0].text()}")
+    check(same_bits(group.begin()), f"another two of three: {group.nodes[0].text()}")
+    del group.nodes[1]
+    group.end()
+    # enough for two ranks of three, but not for all layers' heads
+    group = Group(network, "--degrade", "--rejoin-timeout", "1", "--kv-cache-memory", "1500KB")
+    signal_all(network.pids(1), signal.SIGKILL)
+    status, text = group.nodes[0].finish(), group.nodes[0].text()
+    check(status not in (0, None) and "no layout fits the 1 node left (--degrade)" in text and "--kv-cache-memory" in text, f"no layout fits: {status} {text}")
+    group.kill()
+    network.close()
+
+
 WEATHERS = {"1 ms each way": {"delay": 1}, "10 ms each way": {"delay": 10}, "1 % loss": {"loss": 1}, "100 Mbit/s": {"rate": 100}}
 
 
 def brave_weather(group):
     before, began = len(group.nodes[0].text()), time.monotonic()
-    good = same_bits(group.begin(SHORT), SHORT)
+    asked = group.begin(SHORT)
+    good = same_bits(asked, SHORT)
     said = group.nodes[0].text()[before:]
-    good = check(good and "lost" not in said and "restarted" not in said, f"bad weather: {said}")
+    good = check(good and "lost" not in said and "restarted" not in said, f"bad weather: {group.nodes[0].process.poll()} {bits_of(asked.status, asked.text)}: {said}")
     return "same bits" if good else "failed", time.monotonic() - began
 
 
@@ -209,8 +263,11 @@ def run_faults(network, run, faults):
         group = Group(network)
         for _ in range(TIMES):
             before = len(failures)
+            said = {i: len(node.text()) for i, node in group.nodes.items()}
             result, seconds = run(group, fault)
             note(fault.__doc__, result, seconds)
+            if seconds > SLOW_SECONDS:
+                print(f"slow: {name}, {seconds:.0f} s", *(f"node {i}: {node.text()[said[i] if node.process.poll() is None else 0:]}" for i, node in group.nodes.items()), sep="\n", flush=True)
             if len(failures) > before:  # the next one is not to suffer for it
                 group.kill()
                 group = Group(network)
@@ -237,10 +294,12 @@ def main():
         faults += [("cut", cut_link), ("freeze", freeze_node), ("two", two_faults)]
     run_faults(network, survive, faults)
     run_faults(network, lambda group, _: lose_head(group), [("head", lose_head)])
-    for name, ending in (("late", come_late), ("gone", never_come_back)):
+    for name, ending in (("late", come_late), ("gone", never_come_back), ("degrade", go_on_without)):
         for _ in range(TIMES if wanted(name) else 0):
             note(ending.__doc__, *ending(network))
     network.close()
+    if wanted("three"):
+        lose_one_of_three()
     if not wanted("weather") or SANITIZE:
         return
     network = Network(2, bad=True)
@@ -248,7 +307,11 @@ def main():
         network.set(**{"delay": 0, "loss": 0, "rate": 0, **weather})
         group = Group(network)
         for _ in range(TIMES):
+            before = len(failures)
             note(f"wires with {name}", *brave_weather(group))
+            if len(failures) > before:
+                group.kill()
+                group = Group(network)
         group.end()
 
 
