@@ -122,6 +122,7 @@ enum status worker_health_start(const struct http_options *options, const _Atomi
     TRY(memory_new(1, sizeof *health, "the answers to /health", &health));
     health->state = state;
     health->heads = heads;
+    snprintf(health->waiting, sizeof health->waiting, "none is here yet"); // until it is told
     pthread_mutex_init(&health->lock, NULL);
     if (uv_loop_init(&health->loop)) {
         pthread_mutex_destroy(&health->lock);
