@@ -45,7 +45,7 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {FLAG_INT, "--max-num-seqs", NULL, AT(options.max_num_seqs), 1, 4096, "N",
      "sequences in one step at most (default 64)"},
     {FLAG_INT, "--max-num-batched-tokens", NULL, AT(options.max_num_batched_tokens), 1, 65536, "N",
-     "tokens in one step at most (default 512); beside decoding, prompts get a sixth of it"},
+     "tokens in one step at most (default 512); beside decoding, prompts get a quarter of it"},
     {FLAG_NUMBER, "--gpu-memory-utilization", "--memory-utilization",
      AT(options.gpu_memory_utilization), 0.01, 1, "PART",
      "share of this machine's memory that all of colrow may take (default 0.92)"},

@@ -424,9 +424,9 @@ static void start_sequence(struct scheduler *s, struct sequence *sequence,
 }
 
 // A long chunk of a prompt holds up everybody who decodes: a step beside them takes a part of it.
-// 86 of 512 rows keep the products bound by arithmetic, so that prompts lose little. Many that
+// 128 of 512 rows keep the products bound by arithmetic, so that prompts lose little. Many that
 // decode give way to more, else prompts (often longer than answers) would come in too slowly.
-enum { PROMPTS_PART = 6, PROMPT_ROWS_PER_DECODING = 2 };
+enum { PROMPTS_PART = 4, PROMPT_ROWS_PER_DECODING = 2 };
 
 static void spare_decoding(const struct scheduler *s, struct room *room)
 {

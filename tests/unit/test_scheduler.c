@@ -43,11 +43,11 @@ static void decoding_goes_first_and_prompts_get_a_part(void **state)
     assert_int_equal(scheduler_oldest(&f.scheduler)->n_prefill_rows, 10);
     execute(&f);
     struct sequence *second = add(&f, 100, 5, false), *third = add(&f, 5, 5, false);
-    assert_int_equal(scheduler_plan(&f.scheduler), 7); // a sixth of the budget for prompts
+    assert_int_equal(scheduler_plan(&f.scheduler), 9); // a quarter of the budget for prompts
     assert_int_equal(first->step_tokens, 1);
-    assert_int_equal(second->step_tokens, 6);
+    assert_int_equal(second->step_tokens, 8);
     assert_int_equal(third->step_tokens, 0);
-    assert_int_equal(scheduler_oldest(&f.scheduler)->n_prefill_rows, 6);
+    assert_int_equal(scheduler_oldest(&f.scheduler)->n_prefill_rows, 8);
     assert_int_equal(f.scheduler.step.n_logits, 1);
     execute(&f);
     scheduler_remove(&f.scheduler, first);
