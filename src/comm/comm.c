@@ -107,16 +107,21 @@ static enum status choose_transport(const struct comm *comm, const struct transp
     return OK;
 }
 
-// In memory that has been mapped.
-static enum status enter_group(struct comm *comm)
+// In memory that has been mapped. Before anything that may take long: who starts is told apart from
+// who was never there.
+static void appear_in_group(struct comm *comm)
 {
     struct rank_record *record = comm_rank_record(comm, comm->rank);
-    const struct transport *transport;
     comm->flight = &record->flight;
     flight_mark(comm->flight, -1, -1, "starting"); // until it is open
     // relaxed: peers look until they find it
     atomic_store_explicit(&record->member_pid, (int32_t)getpid(), memory_order_relaxed);
     setenv(JOINED_VARIABLE, "1", 1);
+}
+
+static enum status enter_group(struct comm *comm)
+{
+    const struct transport *transport;
     TRY(choose_transport(comm, &transport));
     return transport->open(comm);
 }
@@ -132,6 +137,7 @@ static enum status join_group(struct comm *comm, int segment_fd, int life_fd)
     unsetenv(LIFE_FD_VARIABLE);
     TRY(segment_join(segment_fd, &membership->segment, &local_rank));
     close(segment_fd);
+    appear_in_group(comm);
     TRY(rank_watcher_start(&membership->segment, local_rank, life_fd, &membership->watcher));
     return enter_group(comm);
 }
@@ -165,7 +171,10 @@ static enum status open_among_equals(const struct cluster_place *place, struct c
     TRY(local_meeting_check(place));
     TRY(comm_new(place->rank, place->size, &comm));
     enum status status = local_meeting(place, &comm->membership->segment);
-    return finish_open(comm, status == OK ? enter_group(comm) : status, out);
+    if (status != OK)
+        return finish_open(comm, status, out);
+    appear_in_group(comm);
+    return finish_open(comm, enter_group(comm), out);
 }
 
 enum status comm_open(struct comm **out)
