@@ -251,8 +251,11 @@ static void multiply_leaves(const struct mixing *x, const struct column_block *b
 {
     const struct model *m = x->m;
     const struct scratch *s = &m->scratch;
+    // a rank that has all of gate and up reads the columns that are its down's
+    const struct range *dims = x->cut->shares[m->rank].dims;
     const size_t pairs = (size_t)s->first_pair[range_width(x->own)],
-                 item = input_bytes(m->plan->compute);
+                 item = input_bytes(m->plan->compute), width = (size_t)x->weights->gate.first.n,
+                 skipped = (size_t)(dims[DIM_ACTIVATED].begin - dims[DIM_MLP].begin);
     struct leaf_plan leaves = {.n_leaves = end - begin, .n_nodes = end - begin};
     for (int i = begin; i < end; i++) {
         leaves.leaf[i - begin] = x->leaves->leaf[i];
@@ -267,8 +270,8 @@ static void multiply_leaves(const struct mixing *x, const struct column_block *b
         product.panel_begin = b->panel_begin;
         product.panel_end = b->panel_end;
         product.m = n_pairs_of(x, e);
-        product.a = (const char *)s->pair_activated + first * (size_t)down.k * item;
-        product.a_stride = (size_t)down.k;
+        product.a = (const char *)s->pair_activated + (first * width + skipped) * item;
+        product.a_stride = width;
         product.out = b->sums + first * (size_t)b->width - b->column;
         product.out_stride = (size_t)b->width;
         product.node_stride = pairs * (size_t)b->width;

@@ -141,7 +141,11 @@ static enum status refuse_style(const struct resolving *r, const struct paramete
     return fail(ERR_UNSUPPORTED, "%s: rule \"%.200s\": \"%s\" on %s of %s: this style %s",
                 r->rules->source, rule->pattern, rule->style_name, label,
                 r->plan->config.architecture,
-                row->slots[0] == SLOT_LM_HEAD && style_is_rowwise(rule->style)
+                slot_is_of_experts(row->slots[0]) && !style_is_rowwise(rule->style)
+                    ? "would gather what experts give, of which each rank needs no more than its "
+                      "own; write \"colwise\", \"replicate\" or, of all experts, "
+                      "\"moe_tp_experts\""
+                : row->slots[0] == SLOT_LM_HEAD && style_is_rowwise(rule->style)
                     ? "would sum each logit over the ranks, in another order than one rank does, "
                       "and so with other bits; write \"colwise_gather_output\", which leaves as "
                       "little of it on each rank and sends less, or \"replicate\""

@@ -46,7 +46,12 @@ def rules_of(modules):
     norms = [name for name in modules if re.search("norm|ln_f", name)
              and not re.search(r"attn\.|attention\.|embed|altup\.|laurel\.|per_layer_projection_norm", name)]
     head = cut("", "colwise_gather_output")[0]
-    yield "all is gathered", dict.fromkeys(outputs + ups, "colwise_rep") | dict.fromkeys(inputs + downs, "rowwise_rep"), None
+    experts = [name for name in ups if ".experts." in name]
+    gathered = [name for name in ups if name not in experts]
+    summed = [name for name in downs if ".experts." not in name]
+    yield "all is gathered", dict.fromkeys(outputs + gathered, "colwise_rep") | dict.fromkeys(inputs + summed, "rowwise_rep"), None
+    if experts:
+        yield "gathered experts", dict.fromkeys(experts, "colwise_rep"), "would gather what experts give"
     yield "whole attention", dict.fromkeys(outputs + inputs, "replicate"), None
     yield "whole MLPs, names of weights", {f"{name}.weight": "replicate" for name in ups + downs}, None
     yield "whole outputs", dict.fromkeys(outputs + ups, "replicate"), None
