@@ -181,6 +181,7 @@ static enum status count_pages(const struct budget_request *request, const struc
                     show_bytes((double)(part->fixed_bytes + kv_bytes)),
                     show_bytes((double)node->device.available));
     uint64_t one_page = node->kv_cache_memory ? part->kv_page_bytes : bytes_of_pages(part, 1);
+    assert(one_page > 0);
     *pages = (int64_t)(kv_bytes / one_page);
     *max_model_len = request->max_model_len;
     if (*pages < pages_of(request, request->max_model_len)) {

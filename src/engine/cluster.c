@@ -279,7 +279,7 @@ static void *meet_again(void *context)
     struct colrow_cluster *cluster = context;
     const struct meeting meeting = {cluster->terms.rejoin_timeout, "--rejoin-timeout", true,
                                     check_stop, cluster};
-    int before[CLUSTER_NODES_MAX];
+    int before[CLUSTER_NODES_MAX] = {0};
     enum status status;
     for (int i = 0; i < cluster->world.n_nodes; i++)
         before[i] = cluster->world.nodes[i].n_local;

@@ -66,9 +66,11 @@ static enum status try_layout(struct opening *opening, int tp, int pp, const int
     opening->own.tensor_parallel_size = tp;
     opening->own.pipeline_parallel_size = pp;
     opening->layer_partition = pp == opening->n_stages_all ? partition : NULL;
+    assert(old);
     engine->plan = NULL;
     place_ranks(opening, layout);
     enum status status = engine_compile_plan(opening);
+    assert(status != OK || engine->plan);
     if (status == OK)
         status = plan_check_checkpoint(engine->plan, opening->checkpoint);
     if (status == OK && engine->plan->kv.n_groups != old->kv.n_groups)

@@ -255,9 +255,11 @@ static bool is_another_crew(const struct far_worker *w, const struct far_start *
     old.generation = new.generation;
     old.first_step = new.first_step;
     old.kv_pages_first = new.kv_pages_first;
+    // NOLINTBEGIN(bugprone-suspicious-memory-comparison): see above
     return memcmp(&old, &new, sizeof old) != 0 ||
            memcmp(&w->start.shape, &start->shape, sizeof start->shape) != 0 ||
            memcmp(&w->part, &w->options->part, sizeof w->part) != 0;
+    // NOLINTEND(bugprone-suspicious-memory-comparison)
 }
 
 static void hear_how_to_start(struct far_worker *w, const struct far_frame *frame)

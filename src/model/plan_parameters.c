@@ -42,6 +42,7 @@ static enum status find_parts(struct plan *plan, const struct parameter_row *row
     TRY(arena_take(&plan->arena, n, sizeof *out->columns, &out->columns));
     out->experts = NULL;
     if (slot_is_of_experts(row->slots[0])) {
+        assert(cut);
         TRY(arena_take(&plan->arena, n, sizeof *out->experts, &out->experts));
         for (int rank = 0; rank < plan->n_ranks; rank++)
             out->experts[rank] = cut->shares[rank].dims[DIM_OWN_EXPERTS];
@@ -96,7 +97,7 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->placement = placement_of(row, styles->style[weight - family->parameters]);
     bool absent = row->slots[0] == SLOT_LM_HEAD && !row->bias && plan->config.tie_word_embeddings;
     p->stored = absent ? ELEMENT_NONE : expected_type(plan);
-    if (slot_is_of_experts(row->slots[0]) && cut->by_experts) {
+    if (slot_is_of_experts(row->slots[0]) && cut && cut->by_experts) {
         p->style = TP_GROUPED_GEMM; // as Transformers calls it
         p->rule = NULL;
         p->placement = (struct placement){PLACE_SHARD, 0};
@@ -114,6 +115,7 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->part_rows[row->n_slots] = (int32_t)p->rows;
     bool has_several = strchr(row->name, '*') != NULL;
     if (slot_is_of_experts(row->slots[0])) {
+        assert(sublayer);
         p->n_experts = sublayer->experts.num_experts;
         p->n_chosen = sublayer->experts.num_experts_per_tok;
         p->n_tensors = has_several ? p->n_experts : 1;

@@ -60,6 +60,7 @@ static void keep_groups(const struct experts_config *config, float *scores)
     float groups[EXPERTS_MAX];
     struct chosen_set kept;
     const int n = config->n_group, each = config->num_experts / n;
+    assert(each > 0 && each * n == config->num_experts);
     for (int i = 0; i < n; i++)
         groups[i] = group_score(scores + (size_t)i * (size_t)each, each);
     choose_largest(groups, n, config->topk_group, &kept);

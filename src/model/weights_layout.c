@@ -189,7 +189,7 @@ static enum status panel_format(struct walk *w, const struct slot_part *parts, i
         return OK;
     }
     TRY(find_format(w, parts, n_parts, out));
-    if (first->n_experts) {
+    if (first && first->n_experts) {
         w->of_experts = first;
         w->experts_format = *out;
     }
