@@ -35,4 +35,12 @@ struct crew {
     char reason[STATUS_MESSAGE_MAX];
 };
 
+// crew_start.c
+// Of a crew that restarts: its ranks, once nothing is left of the old ones, whose memory must be
+// free before new ones reserve theirs, the delay is over and all nodes are there. Until then it
+// does nothing.
+enum status crew_start_again(struct crew *crew) STATUS_MUST_USE;
+// Nobody else looks at the group or its board any more.
+void crew_close_group(struct crew *crew);
+
 #endif
