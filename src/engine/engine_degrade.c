@@ -148,35 +148,11 @@ enum status engine_find_layout(struct colrow_engine *engine)
     return OK;
 }
 
-static enum status renew_pool(struct opening *opening)
-{
-    struct colrow_engine *engine = opening->engine;
-    struct kv_pool *pool;
-    struct prefix_cache *cache = NULL;
-    TRY(kv_pool_new(opening->budget.kv_pages, &pool));
-    if (engine->cache) {
-        enum status status = prefix_cache_new(pool, prefix_cache_retains(engine->cache),
-                                              opening->budget.host_pages, &cache);
-        if (status != OK) {
-            kv_pool_free(pool);
-            return status;
-        }
-    }
-    prefix_cache_free(engine->cache);
-    kv_pool_free(engine->pool);
-    engine->cache = cache;
-    engine->pool = pool;
-    engine->kv_page_bytes = opening->budget.parts[0].kv_page_bytes;
-    engine->pages_wanted = engine_first_pages(engine);
-    kv_pool_limit(pool, engine->pages_wanted);
-    return OK;
-}
-
 enum status engine_take_layout(struct colrow_engine *engine)
 {
     struct opening *opening = engine->opening;
     assert(opening && !engine_in_flight(engine));
-    TRY(renew_pool(opening));
+    TRY(engine_reserve_pool(opening));
     int steps_max = engine_choose_steps_max(engine);
     if (steps_max > opening->steps_max_all)
         steps_max = opening->steps_max_all;

@@ -338,14 +338,8 @@ static enum status reserve_engine(struct opening *opening)
     };
     int32_t vocab_size = engine->config.vocab_size;
     TRY(kernels_choose(&engine->kernels));
-    TRY(kv_pool_new(opening->budget.kv_pages, &engine->pool));
-    engine->kv_page_bytes = opening->budget.parts[0].kv_page_bytes;
     engine->pool_at_once = opening->options->kv_cache_memory > 0;
-    engine->pages_wanted = engine_first_pages(engine);
-    kv_pool_limit(engine->pool, engine->pages_wanted);
-    if (!engine->capture)
-        TRY(prefix_cache_new(engine->pool, opening->options->enable_prefix_caching != 0,
-                             opening->budget.host_pages, &engine->cache));
+    TRY(engine_reserve_pool(opening));
     TRY(scheduler_init(&engine->scheduler, &limits, &engine->plan->kv, engine->pool,
                        engine->cache));
     engine->scheduler.long_length = model_config_long_length(&engine->config);

@@ -34,6 +34,10 @@ enum status engine_compile_plan(struct opening *opening) STATUS_MUST_USE;
 enum status engine_plan_memory(struct opening *opening) STATUS_MUST_USE;
 // opening->crew, but for nodes.
 enum status engine_fill_crew(struct opening *opening) STATUS_MUST_USE;
+// engine_pages.c
+// The pool and its cache, as opening->budget has them, in the place of those of before, which
+// nobody uses any more; after an error these stay.
+enum status engine_reserve_pool(struct opening *opening) STATUS_MUST_USE;
 // engine_degrade.c
 void engine_keep_opening(struct opening *opening);
 

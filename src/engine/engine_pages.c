@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "engine/engine.h"
+#include "engine/engine_opening.h"
 
 enum {
     AHEAD_BYTES = 32 << 20, // over all ranks: free pages to have at hand, at least
@@ -24,6 +25,30 @@ static int64_t pages_of_bytes(const struct colrow_engine *engine, double bytes)
 int64_t engine_first_pages(const struct colrow_engine *engine)
 {
     return pages_of_bytes(engine, AHEAD_BYTES);
+}
+
+enum status engine_reserve_pool(struct opening *opening)
+{
+    struct colrow_engine *engine = opening->engine;
+    struct kv_pool *pool;
+    struct prefix_cache *cache = NULL;
+    TRY(kv_pool_new(opening->budget.kv_pages, &pool));
+    enum status status = OK;
+    if (!engine->capture)
+        status = prefix_cache_new(pool, opening->options->enable_prefix_caching != 0,
+                                  opening->budget.host_pages, &cache);
+    if (status != OK) {
+        kv_pool_free(pool);
+        return status;
+    }
+    prefix_cache_free(engine->cache);
+    kv_pool_free(engine->pool);
+    engine->cache = cache;
+    engine->pool = pool;
+    engine->kv_page_bytes = opening->budget.parts[0].kv_page_bytes;
+    engine->pages_wanted = engine_first_pages(engine);
+    kv_pool_limit(pool, engine->pages_wanted);
+    return OK;
 }
 
 // Held or known now, what waits at the head of the queue, and some to grow into.
