@@ -28,6 +28,8 @@ enum status json_parse_within(const char *name, const char *text, size_t length,
                               json_t **out) STATUS_MUST_USE;
 // Same, from a file of at most `bytes_max` bytes.
 enum status json_file(const char *path, size_t bytes_max, json_t **out) STATUS_MUST_USE;
+// Same, from what a user named: see file_read_given().
+enum status json_file_given(const char *path, size_t bytes_max, json_t **out) STATUS_MUST_USE;
 
 // Typed access to `object[key]`. `where` is the file in messages. A key that is absent or null
 // leaves `*out` alone and sets `*found` (when not NULL) to false; with found == NULL absence is an

@@ -179,14 +179,26 @@ enum status json_parse(const char *name, const char *text, size_t length, json_t
     return json_parse_within(name, text, length, JSON_PYTHON, JSON_FILE_NODES_MAX, out);
 }
 
-enum status json_file(const char *path, size_t bytes_max, json_t **out)
+typedef enum status (*file_reader)(const char *path, size_t bytes_max, struct bytes *out);
+
+static enum status parse_file(file_reader read, const char *path, size_t bytes_max, json_t **out)
 {
     *out = NULL;
     struct bytes text;
     bytes_init(&text);
-    enum status status = file_read(path, bytes_max, &text);
+    enum status status = read(path, bytes_max, &text);
     if (status == OK)
         status = json_parse(path, text.data ? text.data : "", text.length, out);
     bytes_fini(&text);
     return status;
+}
+
+enum status json_file(const char *path, size_t bytes_max, json_t **out)
+{
+    return parse_file(file_read, path, bytes_max, out);
+}
+
+enum status json_file_given(const char *path, size_t bytes_max, json_t **out)
+{
+    return parse_file(file_read_given, path, bytes_max, out);
 }

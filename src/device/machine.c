@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/name_list.h"
 
@@ -192,12 +191,11 @@ enum status machine_parse(const char *name, const char *text, size_t length, str
 
 enum status machine_read(const char *path, struct machine *out)
 {
-    struct bytes text;
-    bytes_init(&text);
-    enum status status = file_read_given(path, MACHINE_BYTES_MAX, &text);
-    if (status == OK)
-        status = machine_parse(path, text.data ? text.data : "", text.length, out);
-    bytes_fini(&text);
+    json_t *root;
+    *out = (struct machine){.name = ""};
+    TRY(json_file_given(path, MACHINE_BYTES_MAX, &root));
+    enum status status = read_machine(path, root, out);
+    json_decref(root);
     return status;
 }
 
@@ -220,15 +218,9 @@ static enum status read_links(const char *where, const json_t *root, struct mach
 
 enum status machine_read_links(const char *path, struct machine *out)
 {
-    struct bytes text;
-    json_t *root = NULL;
-    bytes_init(&text);
-    enum status status = file_read_given(path, MACHINE_BYTES_MAX, &text);
-    if (status == OK)
-        status = json_parse(path, text.data ? text.data : "", text.length, &root);
-    if (status == OK)
-        status = read_links(path, root, out);
+    json_t *root;
+    TRY(json_file_given(path, MACHINE_BYTES_MAX, &root));
+    enum status status = read_links(path, root, out);
     json_decref(root);
-    bytes_fini(&text);
     return status;
 }
