@@ -1,4 +1,5 @@
 """`colrow serve` on the nodes of a Network (cluster_nodes.py), and what is asked of it from within a node."""
+import contextlib
 import ctypes
 import hashlib
 import http.client
@@ -103,6 +104,21 @@ class ServeNode:
             self.process.kill()
             self.process.wait()
             return None
+
+
+@contextlib.contextmanager
+def another_demo():
+    """A folder with the demo's weights and another config.json."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in os.listdir(DEMO):
+            os.symlink(os.path.join(os.path.abspath(DEMO), name), os.path.join(folder, name))
+        os.unlink(os.path.join(folder, "config.json"))
+        with open(os.path.join(DEMO, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        config["rope_theta"] = 12345.0
+        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        yield folder
 
 
 def completion(prompt, tokens, **other):

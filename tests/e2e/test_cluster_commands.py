@@ -9,6 +9,7 @@ import tempfile
 import time
 
 from cluster_nodes import BUILD, Network
+from cluster_serving import another_demo
 from support import COLROW, DEMO, check, finish, patience, skip
 
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
@@ -144,15 +145,7 @@ def what_is_wrong():
     _, nodes = run(2, ["generate", "-tp", "1"], "too few ranks", statuses=(2,), own=PROMPTS)
     for node in nodes:
         check("every node needs a rank" in node.said(), f"too few ranks: {node.said()}")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in os.listdir(DEMO):
-            os.symlink(os.path.join(os.path.abspath(DEMO), name), os.path.join(folder, name))
-        os.unlink(os.path.join(folder, "config.json"))
-        with open(os.path.join(DEMO, "config.json"), encoding="utf-8") as file:
-            config = json.load(file)
-        config["rope_theta"] = 12345.0
-        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(config, file)
+    with another_demo() as folder:
         nodes = [Command(i, 2, ["generate", "-tp", "2", *PROMPTS], model=folder if i else DEMO) for i in (1, 0)]
         for node in nodes:
             status, _ = node.finish()

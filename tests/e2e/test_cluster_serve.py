@@ -5,11 +5,10 @@ test_cluster_chaos.py."""
 import json
 import os
 import signal
-import tempfile
 import time
 
 from cluster_nodes import Network
-from cluster_serving import ServeNode, completion
+from cluster_serving import ServeNode, another_demo, completion
 from support import DEMO, check, finish, patience, skip
 
 if not os.path.exists(os.path.join(DEMO, "model.safetensors")):
@@ -69,15 +68,7 @@ def the_same_bits():
 
 
 def another_model():
-    with tempfile.TemporaryDirectory() as folder:
-        for name in os.listdir(DEMO):
-            os.symlink(os.path.join(os.path.abspath(DEMO), name), os.path.join(folder, name))
-        os.unlink(os.path.join(folder, "config.json"))
-        with open(os.path.join(DEMO, "config.json"), encoding="utf-8") as file:
-            config = json.load(file)
-        config["rope_theta"] = 12345.0
-        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
-            json.dump(config, file)
+    with another_demo() as folder:
         nodes = [start(0, 2, ["-tp", 2]), start(1, 2, ["-tp", 2], model=folder)]
         for node in nodes:
             status = node.finish()
