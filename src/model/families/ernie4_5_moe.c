@@ -7,7 +7,6 @@
 
 #include "model/families/moe_names.h"
 
-#define SHARED LLAMA_LAYER "mlp.shared_experts."
 static const struct parameter_row parameters[] = {
     LLAMA_EMBED,
     LLAMA_ATTENTION,
@@ -15,9 +14,7 @@ static const struct parameter_row parameters[] = {
     LLAMA_MLP,
     QWEN_EXPERTS,
     PARAMETER_NAMED(LLAMA_LAYER "mlp.moe_statics.e_score_correction_bias", 1, SLOT_CHOICE_BIAS),
-    PARAMETER_WITH_BIAS(SHARED "gate_proj", 2, SLOT_GATE),
-    PARAMETER_WITH_BIAS(SHARED "up_proj", 2, SLOT_UP),
-    PARAMETER_WITH_BIAS(SHARED "down_proj", 2, SLOT_DOWN),
+    MOE_SHARED(PARAMETER_WITH_BIAS, "mlp.shared_experts"),
     LLAMA_END,
     PARAMETER_BIAS("lm_head", -1, SLOT_LM_HEAD)};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};

@@ -8,8 +8,7 @@
 
 static const struct parameter_row parameters[] = {
     GEMMA_LAYER,
-    PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),
-    PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM),
+    LLAMA_QK_NORMS,
 };
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 

@@ -6,19 +6,15 @@
 
 #include "model/families/moe_names.h"
 
-#define SHARED LLAMA_LAYER "mlp.shared_experts."
 static const struct parameter_row parameters[] = {
     LLAMA_EMBED,
     LLAMA_ATTENTION,
-    PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),
-    PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM),
+    LLAMA_QK_NORMS,
     PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM),
     LLAMA_MLP,
     QWEN_EXPERTS,
     PARAMETER_NAMED(LLAMA_LAYER "mlp.gate.e_score_correction_bias", 1, SLOT_CHOICE_BIAS),
-    PARAMETER(SHARED "gate_proj", 2, SLOT_GATE),
-    PARAMETER(SHARED "up_proj", 2, SLOT_UP),
-    PARAMETER(SHARED "down_proj", 2, SLOT_DOWN),
+    MOE_SHARED(PARAMETER, "mlp.shared_experts"),
     LLAMA_END};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 

@@ -11,6 +11,9 @@
         PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.k_proj", 0, SLOT_KEY),                          \
         PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.v_proj", 0, SLOT_VALUE),                        \
         PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.o_proj", 0, SLOT_ATTENDED)
+#define LLAMA_QK_NORMS                                                                             \
+    PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),                                 \
+        PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM)
 #define LLAMA_MLP                                                                                  \
     PARAMETER_WITH_BIAS(LLAMA_LAYER "mlp.gate_proj", 1, SLOT_GATE),                                \
         PARAMETER_WITH_BIAS(LLAMA_LAYER "mlp.up_proj", 1, SLOT_UP),                                \

@@ -10,8 +10,7 @@
 static const struct parameter_row parameters[] = {
     LLAMA_EMBED,
     LLAMA_ATTENTION,
-    PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),
-    PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM),
+    LLAMA_QK_NORMS,
     PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM),
     MIXTRAL_EXPERTS,
     PARAMETER_NAMED(LLAMA_LAYER "block_sparse_moe.e_score_correction_bias", 1, SLOT_CHOICE_BIAS),

@@ -3,8 +3,6 @@
 // Source: Transformers 5.24, models/mixtral (modeling_mixtral.py, configuration_mixtral.py).
 #include <stddef.h>
 
-#include "model/describe.h"
-#include "model/families/llama_names.h"
 #include "model/families/moe_names.h"
 
 static const struct parameter_row parameters[] = {

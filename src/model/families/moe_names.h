@@ -19,6 +19,11 @@
 #define QWEN_EXPERTS                                                                               \
     PARAMETER(LLAMA_LAYER "mlp.gate", 1, SLOT_EXPERT_ROUTER),                                      \
         MOE_EXPERTS(LLAMA_LAYER "mlp.experts.*.", "gate_proj", "up_proj", "down_proj")
+// Of all tokens; with biases where a family has them.
+#define MOE_SHARED(row, module)                                                                    \
+    row(LLAMA_LAYER module ".gate_proj", 2, SLOT_GATE),                                            \
+        row(LLAMA_LAYER module ".up_proj", 2, SLOT_UP),                                            \
+        row(LLAMA_LAYER module ".down_proj", 2, SLOT_DOWN)
 
 // Which layers have experts: all of decoder_sparse_step, but those of mlp_only_layers. `absent`:
 // what the keys of the experts' sizes mean where they are not there.

@@ -9,9 +9,7 @@
     LLAMA_EMBED, PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.q_proj", 0, SLOT_QUERY),               \
         PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.k_proj", 0, SLOT_KEY),                          \
         PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.v_proj", 0, SLOT_VALUE),                        \
-        PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.o_proj", 0, SLOT_ATTENDED),                     \
-        PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),                             \
-        PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM),                               \
+        PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.o_proj", 0, SLOT_ATTENDED), LLAMA_QK_NORMS,     \
         PARAMETER(LLAMA_LAYER "post_attention_layernorm", 0, SLOT_AFTER_NORM), LLAMA_MLP,          \
         PARAMETER(LLAMA_LAYER "post_feedforward_layernorm", 1, SLOT_AFTER_NORM), LLAMA_END
 

@@ -6,16 +6,13 @@
 
 #include "model/families/moe_names.h"
 
-#define SHARED LLAMA_LAYER "mlp.shared_expert."
 static const struct parameter_row parameters[] = {
     LLAMA_EMBED,
     LLAMA_ATTENTION,
     PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM),
     LLAMA_MLP,
     QWEN_EXPERTS,
-    PARAMETER(SHARED "gate_proj", 2, SLOT_GATE),
-    PARAMETER(SHARED "up_proj", 2, SLOT_UP),
-    PARAMETER(SHARED "down_proj", 2, SLOT_DOWN),
+    MOE_SHARED(PARAMETER, "mlp.shared_expert"),
     PARAMETER(LLAMA_LAYER "mlp.shared_expert_gate", 2, SLOT_TOKEN_GATE),
     LLAMA_END};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};

@@ -6,13 +6,9 @@
 #include "model/families/moe_names.h"
 
 static const struct parameter_row parameters[] = {
-    LLAMA_EMBED,
-    LLAMA_ATTENTION,
-    PARAMETER(LLAMA_LAYER "self_attn.q_norm", 0, SLOT_QUERY_NORM),
-    PARAMETER(LLAMA_LAYER "self_attn.k_norm", 0, SLOT_KEY_NORM),
-    PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM),
-    LLAMA_MLP,
-    QWEN_EXPERTS,
+    LLAMA_EMBED,    LLAMA_ATTENTION,
+    LLAMA_QK_NORMS, PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM),
+    LLAMA_MLP,      QWEN_EXPERTS,
     LLAMA_END};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
