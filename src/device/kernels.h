@@ -145,6 +145,37 @@ struct weighted_rows {
     float *out; // [columns]
 };
 
+// A depthwise convolution over time (section 12): some channels of a sequence's next tokens.
+enum { CONVOLUTION_TAPS_MAX = 16 };
+struct convolution {
+    int taps, channels, n_tokens; // 1 <= taps <= CONVOLUTION_TAPS_MAX
+    const float *weights;         // [taps][weights_stride]: the oldest token's first
+    size_t weights_stride;        // floats, as all strides here
+    const float *bias;            // [channels] or NULL
+    // [taps - 1][state_stride]: the inputs of the tokens before, the oldest first; afterwards those
+    // before the token that follows
+    float *state;
+    size_t state_stride;
+    const float *x; // [n_tokens][x_stride]
+    size_t x_stride;
+    float *out; // [n_tokens][out_stride]; may be x, with its stride
+    size_t out_stride;
+};
+
+// One head of Mamba-2 (section 12) over a sequence's next tokens, one token after the other.
+struct state_scan {
+    int head_dim, state_size, n_tokens;
+    float *state;                // [state_size][head_dim]; afterwards that of the last token
+    const float *steps, *decays; // [n_tokens][steps_stride]: dt and exp(dt · A) of the head
+    size_t steps_stride;         // floats, as all strides here
+    // [n_tokens][stride]: the head's head_dim numbers, and the state_size of its group's B and C
+    const float *x, *b, *c;
+    size_t stride;
+    float d;
+    float *y; // [n_tokens][y_stride], head_dim numbers; may be x, with its stride
+    size_t y_stride;
+};
+
 struct kernels {
     // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
     const char *isa;
@@ -194,6 +225,9 @@ struct kernels {
 
     void (*sum_weighted)(const struct weighted_rows *args);
 
+    void (*convolve)(const struct convolution *args);
+    void (*scan_states)(const struct state_scan *args);
+
     // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v
     // [n_tokens][stride], f32. A page's values are zeroed when its first position is written.
     void (*kv_write)(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
@@ -237,6 +271,7 @@ void kernels_amx(struct kernels *table);
 
 // The scalar functions of the contract, for those who need one value.
 float number_exp(float x);
+float number_softplus(float x);
 float number_log(float x); // natural logarithm, f32, our own (sampling)
 float number_tanh(float x);
 float number_erf(float x);

@@ -81,6 +81,15 @@ float number_log(float x)
     return (float)(high + low);
 }
 
+// docs/numerics.md, section 8. The quotient makes good what 1 + e has lost of e.
+float number_softplus(float x)
+{
+    if (x > 20.0f)
+        return x;
+    const float e = number_exp(x), u = 1.0f + e;
+    return u == 1.0f ? e : number_log(u) * (e / (u - 1.0f));
+}
+
 // exp(high + low) for |low| far below |high|.
 static double exp_of_two(double high, double low)
 {

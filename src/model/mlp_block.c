@@ -156,11 +156,6 @@ static void find_token_gates(const struct activating *a)
         gates[row] = 1.0f / (1.0f + number_exp(-gates[row]));
 }
 
-static float softplus(float x)
-{
-    return x > 20 ? x : number_log(1.0f + number_exp(x));
-}
-
 static struct activation_args activation_of(const struct mlp_config *config,
                                             const struct mlp_weights *weights)
 {
@@ -169,8 +164,8 @@ static struct activation_args activation_of(const struct mlp_config *config,
         return out;
     out.beta = weights->xielu[2][0];
     out.eps = weights->xielu[3][0];
-    out.alpha_p = softplus(weights->xielu[0][0]);
-    out.alpha_n = out.beta + softplus(weights->xielu[1][0]);
+    out.alpha_p = number_softplus(weights->xielu[0][0]);
+    out.alpha_n = out.beta + number_softplus(weights->xielu[1][0]);
     return out;
 }
 

@@ -117,6 +117,19 @@ static void large_negative_numbers_vanish(void **state)
     assert_true(fabsf(number_activation(&xielu, -1e6f) - (0.8e6f - 1.3f)) < 1);
 }
 
+// Also where 1 + exp(x) has lost most of exp(x): there steps of Mamba's layers are.
+static void softplus_is_within_three_ulps(void **state)
+{
+    double worst = 0;
+    (void)state;
+    number_mode_set();
+    for (float x = -80; x < 30; x += 0.0037f)
+        worst = fmax(worst, ulps_of_f32(number_softplus(x), log1pl(expl((long double)x))));
+    printf("softplus: error %.2f ulp\n", worst);
+    assert_true(worst < 3);
+    assert_true(number_softplus(-200.0f) == 0.0f && number_softplus(1e30f) == 1e30f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +137,7 @@ int main(void)
         cmocka_unit_test(erf_is_within_two_ulps),
         cmocka_unit_test(activations_are_what_they_say),
         cmocka_unit_test(large_negative_numbers_vanish),
+        cmocka_unit_test(softplus_is_within_three_ulps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

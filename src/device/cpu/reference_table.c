@@ -23,6 +23,8 @@ void kernels_reference(struct kernels *table)
     table->add_to_both = reference_add_to_both;
     table->copy = reference_copy;
     table->sum_weighted = reference_sum_weighted;
+    table->convolve = reference_convolve;
+    table->scan_states = reference_scan_states;
     table->kv_write = reference_kv_write;
     table->argmax = reference_argmax;
     table->exp_sum = reference_exp_sum;

@@ -72,6 +72,8 @@ void kernels_avx2(struct kernels *table)
     table->add_to_both = add_to_both_avx2;
     table->copy = copy_avx2;
     table->sum_weighted = sum_weighted_avx2;
+    table->convolve = convolve_avx2;
+    table->scan_states = scan_states_avx2;
     table->kv_write = kv_write_avx2;
     table->argmax = argmax_avx2;
     table->exp_sum = exp_sum_avx2;
@@ -100,6 +102,8 @@ void kernels_avx512(struct kernels *table)
     table->add_to_both = add_to_both_avx512;
     table->copy = copy_avx512;
     table->sum_weighted = sum_weighted_avx512;
+    table->convolve = convolve_avx512;
+    table->scan_states = scan_states_avx512;
     table->kv_write = kv_write_avx512;
     table->argmax = argmax_avx512;
     table->exp_sum = exp_sum_avx512;

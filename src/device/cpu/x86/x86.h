@@ -87,6 +87,10 @@ void copy_avx2(float *out, const float *in, size_t n);
 void copy_avx512(float *out, const float *in, size_t n);
 void sum_weighted_avx2(const struct weighted_rows *args);
 void sum_weighted_avx512(const struct weighted_rows *args);
+void convolve_avx2(const struct convolution *args);
+void convolve_avx512(const struct convolution *args);
+void scan_states_avx2(const struct state_scan *args);
+void scan_states_avx512(const struct state_scan *args);
 void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                    const float *v, size_t stride);
 void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,

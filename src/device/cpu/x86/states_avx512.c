@@ -1,0 +1,15 @@
+#include "device/cpu/x86/vec_avx512.h"
+
+#include "device/cpu/x86/convolution.h"
+#include "device/cpu/x86/scan_states.h"
+#include "device/cpu/x86/x86.h"
+
+void convolve_avx512(const struct convolution *args)
+{
+    convolve_of(args);
+}
+
+void scan_states_avx512(const struct state_scan *args)
+{
+    scan_states_of(args, 2);
+}
