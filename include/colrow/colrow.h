@@ -453,6 +453,29 @@ static inline int colrow_get_rank_statistics(const struct colrow_engine *engine,
     return colrow_get_rank_statistics_sized(engine, rank, out, sizeof *out);
 }
 
+// What a rank's experts have computed, of a mixture of experts. They are counted in at most
+// COLROW_EXPERT_GROUPS groups of consecutive experts (one each, where there are not more), over all
+// of the rank's layers. A pair is a token and an expert that it has chosen in a layer.
+enum { COLROW_EXPERT_GROUPS = 64 };
+struct colrow_expert_statistics {
+    int n_groups; // of experts of which the rank has any; 0: the model has no experts
+    int first_expert[COLROW_EXPERT_GROUPS], last_expert[COLROW_EXPERT_GROUPS];
+    uint64_t pairs[COLROW_EXPERT_GROUPS];
+    uint64_t all_pairs; // the sum of these
+    // of the rank of the stage that had the most, summed up layer by layer and step by step: beside
+    // the mean of all_pairs over the stage's ranks it says how long ranks with whole experts wait
+    // for the busiest
+    uint64_t busiest_pairs;
+};
+COLROW_API int colrow_get_expert_statistics_sized(const struct colrow_engine *engine, int rank,
+                                                  struct colrow_expert_statistics *out,
+                                                  size_t struct_size);
+static inline int colrow_get_expert_statistics(const struct colrow_engine *engine, int rank,
+                                               struct colrow_expert_statistics *out)
+{
+    return colrow_get_expert_statistics_sized(engine, rank, out, sizeof *out);
+}
+
 // Hidden states of the last step (needs capture_hidden_states): [num_hidden_layers +
 // 1][rows][hidden_size] with the given row count and strides in floats.
 COLROW_API const float *colrow_hidden_states(const struct colrow_engine *engine, int *n_rows,

@@ -15,6 +15,7 @@
 #include "base/utf8.h"
 #include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
+#include "cmd/expert_load.h"
 #include "cmd/json_output.h"
 #include "cmd/model_argument.h"
 #include "hf/checkpoint.h"
@@ -225,15 +226,18 @@ static json_t *rank_json(const struct colrow_engine *engine, int ranks)
         struct colrow_rank_statistics s;
         if (colrow_get_rank_statistics(engine, r, &s) != 0)
             continue;
-        json_array_append_new(
-            list,
+        json_t *rank =
             json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:I}", "rank", r,
                       "pid", s.pid, "weight_bytes", (json_int_t)s.weight_bytes, "kv_bytes",
                       (json_int_t)s.kv_bytes, "scratch_bytes", (json_int_t)s.scratch_bytes,
                       "resident_peak_bytes", (json_int_t)s.resident_peak_bytes, "file_bytes_read",
                       (json_int_t)s.file_bytes_read, "load_seconds", s.load_seconds, "step_seconds",
                       s.step_seconds, "all_reduce_seconds", s.all_reduce_seconds, "wait_seconds",
-                      s.wait_seconds, "bytes_sent", (json_int_t)s.bytes_sent));
+                      s.wait_seconds, "bytes_sent", (json_int_t)s.bytes_sent);
+        json_t *experts = expert_load_json(engine, r);
+        if (experts)
+            json_object_set_new(rank, "experts", experts);
+        json_array_append_new(list, rank);
     }
     return list;
 }
@@ -299,6 +303,7 @@ static void print_summary(const struct colrow_engine *engine)
             s.decode_seconds > 0 ? (double)s.decode_tokens / s.decode_seconds : 0, reduce * all,
             reduce > 0 ? 100 * wait / reduce : 0, info.n_ranks, info.n_ranks == 1 ? "" : "s",
             show_bytes(most), s.load_seconds);
+    expert_load_print(engine);
 }
 
 static enum status prepare_answers(struct generate *g)

@@ -25,10 +25,11 @@
 #include "comm/signal_word.h"
 #include "device/number.h"
 #include "engine/step_plan.h"
+#include "model/model_config.h"
 #include "model/step.h"
 
 enum {
-    BOARD_VERSION = 9,
+    BOARD_VERSION = 10,
     BOARD_LINE = 128,            // bytes that two writers must not share
     LAYER_PARTITION_BYTES = 320, // of COMM_RANKS_MAX stages
 };
@@ -76,6 +77,8 @@ struct board_rank {
     _Atomic uint64_t kv_pages_touched;
     alignas(BOARD_LINE) _Atomic uint64_t step_ns, all_reduce_ns, wait_ns, bytes_sent;
     _Atomic uint64_t stage_ns; // with other stages
+    // struct expert_counts
+    _Atomic uint64_t expert_pairs[EXPERT_LEAVES], busiest_pairs;
     struct board_times {
         _Atomic uint64_t step_ns;
         _Atomic int64_t end_ns;   // clock_ns() when it finished it

@@ -19,7 +19,7 @@
 #include "hf/checkpoint.h"
 #include "hf/model_folder.h"
 
-enum { CONFIG_BYTES_MAX = 16 << 20 };
+enum { CLUSTER_FILE_BYTES_MAX = 16 << 20 };
 
 int cluster_share(int n_ranks, int n_nodes, int node)
 {
@@ -35,7 +35,7 @@ static enum status append_sum(const char *folder, const char *name, char *out)
     struct bytes text;
     bytes_init(&text);
     TRY(file_join(folder, name, path));
-    enum status status = file_read(path, CONFIG_BYTES_MAX, &text);
+    enum status status = file_read(path, CLUSTER_FILE_BYTES_MAX, &text);
     if (status == OK) {
         sha256_begin(&sha);
         sha256_add(&sha, text.data, text.length);

@@ -67,6 +67,7 @@ struct far_rank {
     uint64_t step_ns, all_reduce_ns, wait_ns, stage_ns, bytes_sent;
     uint64_t last_step_ns; // of FAR_DONE: that this step took
     int32_t pid, unused;
+    uint64_t expert_pairs[EXPERT_LEAVES], busiest_pairs;
     struct flight_report flight;
 };
 

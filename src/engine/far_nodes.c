@@ -88,6 +88,9 @@ static void publish(struct board_rank *to, const struct far_rank *from)
     PUT(wait_ns);
     PUT(stage_ns);
     PUT(bytes_sent);
+    PUT(busiest_pairs);
+    for (int leaf = 0; leaf < EXPERT_LEAVES; leaf++)
+        PUT(expert_pairs[leaf]);
 #undef PUT
     // release: see crew_touched_pages()
     atomic_store_explicit(&to->kv_pages_touched, from->kv_pages_touched, memory_order_release);

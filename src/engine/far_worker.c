@@ -76,6 +76,9 @@ static void find_rank(const struct far_worker *w, int local, int slot, struct fa
     GET(wait_ns);
     GET(stage_ns);
     GET(bytes_sent);
+    GET(busiest_pairs);
+    for (int leaf = 0; leaf < EXPERT_LEAVES; leaf++)
+        GET(expert_pairs[leaf]);
 #undef GET
     // acquire: see crew_touched_pages()
     out->kv_pages_touched =

@@ -263,6 +263,16 @@ static void publish_times(struct rank *rank, uint64_t number, int64_t begin_ns, 
     PUBLISH(bytes_sent, statistics.bytes_sent + between.bytes_sent);
 }
 
+static void publish_expert_counts(struct rank *rank)
+{
+    const struct expert_counts *counts = model_expert_counts(rank->model);
+    if (counts->busiest == 0) // the model has no experts
+        return;
+    for (int leaf = 0; leaf < EXPERT_LEAVES; leaf++)
+        PUBLISH(expert_pairs[leaf], counts->pairs[leaf]);
+    PUBLISH(busiest_pairs, counts->busiest);
+}
+
 static void die_at_token(const struct rank *rank, const struct step *step)
 {
     for (int32_t i = 0; i < step->n_rows && rank->deadly_token >= 0; i++)
@@ -281,6 +291,7 @@ static enum status execute_step(struct rank *rank, uint64_t number, int64_t *tot
     rank_pages_follow(rank->pages);
     TRY(model_forward(rank->model, &step, board_results(&rank->board, number)));
     publish_times(rank, number, begin_ns, total_ns);
+    publish_expert_counts(rank);
     return OK;
 }
 

@@ -120,6 +120,7 @@ static void sort_pairs(const struct mixing *x)
         }
         memmove(first + 1, first, (size_t)n_experts * sizeof *first); // each had become the next
         first[0] = 0;
+        count_expert_pairs(x->w, x->cut);
     }
     team_barrier(x->m->team);
 }

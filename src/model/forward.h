@@ -51,6 +51,7 @@ struct model {
     char *host_memory;  // [host_pages], the same; NULL: none
     size_t page_stride; // bytes
     struct model_memory memory;
+    struct expert_counts expert_counts; // by thread 0
 };
 
 struct run {
@@ -122,8 +123,10 @@ void experts_block(const struct worker *w, int layer, int sublayer);
 // ascending, and their weights (docs/numerics.md section 11).
 void router_choose(const struct kernels *kernels, const struct experts_config *config,
                    const float *choice_bias, float *logits, int32_t *chosen, float *weights);
-// How the sums of n ascending experts meet: after the i-th, the two newest sums are added merges[i]
-// times.
+// expert_counts.c: once pairs are sorted, by thread 0.
+void count_expert_pairs(const struct worker *w, const struct cut *cut);
+// router.c: how the sums of n ascending experts meet: after the i-th, the two newest sums are added
+// merges[i] times.
 void expert_merges(int num_experts, const int32_t *chosen, int n, uint8_t *merges);
 // logits.c: final norm, lm_head and the largest of each row.
 void compute_logits(const struct worker *w);

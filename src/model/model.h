@@ -37,6 +37,13 @@ uint64_t model_weights_sum(const struct model_weights *weights, size_t begin, si
 // For tests: changes a byte, of this process's copy.
 void model_weights_spoil(struct model_weights *weights, size_t at);
 
+// What a rank's experts had to do since the model was opened, over all of its layers and steps. A
+// pair is a token and an expert that it has chosen.
+struct expert_counts {
+    uint64_t pairs[EXPERT_LEAVES]; // of the rank's experts, by leaf of their tree (numerics.md 11)
+    uint64_t busiest;              // of the rank that had the most, layer by layer and step by step
+};
+
 struct model_options {
     const struct plan *plan;             // borrowed for the model's life
     const struct model_weights *weights; // borrowed for the model's life
@@ -63,6 +70,8 @@ void model_close(struct model *model); // accepts NULL
 // must be in nobody's use. Any thread, also beside model_forward().
 void model_touch_pages(struct model *model, int64_t begin, int64_t end);
 void model_memory(const struct model *model, struct model_memory *out);
+// Between steps.
+const struct expert_counts *model_expert_counts(const struct model *model);
 
 // Nothing but a meeting of all threads of all ranks, which the flight record calls step `number`.
 enum status model_canary(struct model *model, int64_t number) STATUS_MUST_USE;

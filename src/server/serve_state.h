@@ -128,6 +128,10 @@ enum serve_condition serve_condition(const struct serve_server *server, char *wh
 bool serve_is_loaded(const struct serve_server *server, struct http_exchange *exchange);
 http_handler serve_answer_health, serve_answer_load; // their owner is the server
 
+// serve_expert_metrics.c: appends to /metrics; nothing for a model without experts.
+enum status serve_write_expert_metrics(const struct serve_server *server, int n_ranks,
+                                       struct bytes *out) STATUS_MUST_USE;
+
 // serve_routes.c
 enum status serve_routes(struct serve_server *server) STATUS_MUST_USE;
 void serve_measure(struct serve_server *server); // after a step
