@@ -61,6 +61,10 @@ int rows_of_parts(const struct plan_parameter *p, int rank);
 // The bytes of a rank's part in the checkpoint.
 int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank);
 
+// show_reading.c: bytes of weights that steps of decoding read.
+enum status reading_print(const struct plan *plan) STATUS_MUST_USE;
+json_t *reading_json(const struct plan *plan);
+
 // explain_plan.c: --explain PARAM. A name that no parameter has is refused with the nearest ones.
 enum status explain_plan(const struct plan *plan, const char *wanted) STATUS_MUST_USE;
 enum status explain_plan_json(const struct plan *plan, const char *wanted) STATUS_MUST_USE;

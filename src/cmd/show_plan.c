@@ -259,7 +259,8 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     }
     output_print("total  weights %s  KV %s/token  sent %s/token\n", show_bytes((double)weights),
                  show_bytes((double)kv), show_bytes((double)sent));
-    return OK;
+    output_print("\n");
+    return reading_print(plan);
 }
 
 static json_t *parameter_json(const struct plan *plan, const struct plan_parameter *p)
@@ -337,6 +338,7 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         json_object_set_new(root, "reduction_leaves", json_integer(plan->reduction_leaves));
         json_object_set_new(root, "parameter_count", json_integer(plan_count_parameters(plan)));
         json_object_set_new(root, "active_parameter_count", json_integer(plan_count_active(plan)));
+        json_object_set_new(root, "reading", reading_json(plan));
         json_object_set_new(root, "collectives_per_step", json_integer(plan_collectives(plan, &n)));
         json_object_set_new(root, "layer_kinds", layer_kinds_json(&plan->config));
         json_object_set_new(root, "idle_rules", idle_rules_json(plan));

@@ -230,5 +230,11 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
                         int world_rank, int rows_max, int logits_rows_max, int n_threads,
                         struct plan_memory *out) STATUS_MUST_USE;
 uint64_t plan_bytes_sent_per_token(const struct plan *plan, int world_rank);
+// How many of the experts `batch` tokens choose among them when each chooses as if by lot:
+// expected.
+double plan_experts_touched(int num_experts, int num_experts_per_tok, int batch);
+// Bytes of weights that a rank reads in a step in which so many sequences get a token each; of
+// experts as many as are touched. The KV cache is not among them.
+double plan_bytes_read(const struct plan *plan, int world_rank, int batch);
 
 #endif

@@ -12,7 +12,8 @@ static void show_experts(const struct colrow_expert_statistics *of, int group, c
 
 // Layers are summed up, and experts are in at most COLROW_EXPERT_GROUPS groups: a rank has so many
 // series, whatever the model.
-static enum status write_tokens(const struct serve_server *server, int n_ranks, struct bytes *out)
+static enum status write_expert_tokens(const struct serve_server *server, int n_ranks,
+                                       struct bytes *out)
 {
     static const char name[] = "colrow_expert_tokens_total";
     struct colrow_expert_statistics experts;
@@ -32,7 +33,8 @@ static enum status write_tokens(const struct serve_server *server, int n_ranks, 
     return OK;
 }
 
-static enum status write_busiest(const struct serve_server *server, int n_ranks, struct bytes *out)
+static enum status write_busiest_rank(const struct serve_server *server, int n_ranks,
+                                      struct bytes *out)
 {
     static const char name[] = "colrow_expert_busiest_rank_tokens_total";
     struct colrow_expert_statistics experts;
@@ -55,6 +57,6 @@ enum status serve_write_expert_metrics(const struct serve_server *server, int n_
     struct colrow_expert_statistics experts;
     if (colrow_get_expert_statistics(server->engine, 0, &experts) != 0 || experts.n_groups == 0)
         return OK; // a model without experts has no such families
-    TRY(write_tokens(server, n_ranks, out));
-    return write_busiest(server, n_ranks, out);
+    TRY(write_expert_tokens(server, n_ranks, out));
+    return write_busiest_rank(server, n_ranks, out);
 }

@@ -48,6 +48,35 @@ def check_counts():
           if n else "skipped: counts of parameters, shared/ is not here")
 
 
+def check_reading():
+    """What decoding reads of two real mixtures, by hand: matrices in bfloat16, vectors in f32, of the embedding a row a token."""
+    for name, layers, hidden, heads, kv_heads, expert, total, active in (
+            ("qwen3-30b", 48, 2048, 32, 4, 768, 30532122624, 3353032704),
+            ("qwen3-235b", 94, 4096, 64, 4, 1536, 235093634560, 22190763520)):
+        path = os.path.join(SHARED, "data/configs", f"{name}.config.json")
+        if not os.path.exists(path):
+            print("skipped: reading of real models, shared/ is not here")
+            return
+        attention = 2 * hidden * heads * 128 + 2 * hidden * kv_heads * 128
+        vectors = layers * (2 * hidden + 2 * 128) + hidden
+        for flags in (("-tp", 1), ("-tp", 4), ("-tp", 4, "--enable-expert-parallel"), ("-tp", 4, "-pp", 2)):
+            plan = json.loads(run("plan", path, "--json", *flags).stdout)
+            check((plan["parameter_count"], plan["active_parameter_count"]) == (total, active),
+                  f"{name}: {plan['parameter_count']} parameters, {plan['active_parameter_count']} of a token")
+            ranks = 1 if flags == ("-tp", 1) else 4  # routers, q_norm, k_norm and norms are on each
+            for row in plan["reading"]:
+                touched = 128 * (1 - (120 / 128) ** row["batch"])
+                check(abs(row["experts_touched"] - touched) < 1e-3, f"{name}: {row['experts_touched']} experts, expected {touched}")
+                matrices = layers * (attention + ranks * 128 * hidden + touched * 3 * hidden * expert)
+                bytes_read = 2 * (matrices + 151936 * hidden + row["batch"] * hidden) + ranks * 4 * vectors
+                check(abs(row["bytes_per_step"] / bytes_read - 1) < 1e-5,
+                      f"{name} {flags}: {row['bytes_per_step']} bytes with {row['batch']} sequences, expected {bytes_read}")
+                check(abs(row["bytes_per_token"] * row["batch"] / bytes_read - 1) < 1e-5, f"{name}: {row['bytes_per_token']} a token")
+                check(row["bytes_per_step"] / len(plan["ranks"]) <= row["rank_bytes_per_step"] * 1.0001, f"{name}: {row}")
+    text = run("plan", path, "-tp", 2).stdout
+    check("experts of 128" in text and "read/token" in text, f"what decoding reads is in the table: {text[-600:]}")
+
+
 def check_sizes():
     """Every real config.json of a known family, at every usual size: a plan, or the sizes that do."""
     n = 0
@@ -160,5 +189,6 @@ with tempfile.TemporaryDirectory() as temporary:
     check_rules(temporary)
 check_kinds()
 check_counts()
+check_reading()
 check_sizes()
 finish("colrow plan")
