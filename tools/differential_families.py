@@ -7,7 +7,8 @@
 Needs torch, safetensors and transformers 5.24 (not part of `make test`). A case is a small random configuration
 (family_configs.py) in one of the spellings that files come in, random weights in float32, bfloat16 or float16, and a
 random text. Transformers computes the logits in float32 with eager attention. `colrow logits --dtype float32` computes them
-twice: with one rank, and with a random number of ranks, tp_plan, chunk and instruction set. A case is
+twice: with one rank, and with a random number of ranks, tp_plan, chunk and instruction set, of experts also whole ones
+on ranks. A case is
 
   equal        largest error at most 2.5e-5, or 1e-5 of the range, and the same bits with one rank and with more
   near         a larger error, but as far from Transformers in float64 as Transformers in float32 is: the model
@@ -309,6 +310,8 @@ def colrow_logits(colrow, folder, ids, how):
     flags = ["-tp", how["tp"], "--max-num-batched-tokens", how["chunk"], *plan_flags(folder, how)]
     if how.get("batch"):
         flags += ["--batch", how["batch"]]
+    if how.get("ep"):
+        flags += ["--enable-expert-parallel"]
     done = run_colrow(colrow, "logits", folder, "--input-ids", text, "--output", out, "--dtype", "float32", "-q",
                       *flags, isa=how.get("isa"))
     if done.returncode:
@@ -362,6 +365,10 @@ def split_of(rng, colrow, folder, model, n_tokens, isas):
         flags = plan_flags(folder, how)
     if rng.random() < 0.2:
         how["batch"] = rng.choice([2, 3, 5])
+    experts = [name for name, _ in model.named_parameters() if ".experts." in name]
+    if experts and rng.random() < 0.4:
+        how["ep"] = 1
+        flags = [*flags, "--enable-expert-parallel"]
     done = run_colrow(colrow, "plan", folder, "--json", *flags)
     if done.returncode:
         raise Refused(sentence(done, folder))
