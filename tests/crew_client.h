@@ -37,7 +37,8 @@ static inline void crew_client_post(struct crew *crew)
     static const int32_t tokens[] = {TOY_BOS, 'h', 'e', 'l', 'l', 'o'}, pages[] = {3},
                          logit_rows[] = {5};
     static const uint8_t logit_full[] = {1};
-    static const struct step_sequence sequence = {0, 6, 0, pages, 1, 1, false};
+    static const struct step_sequence sequence = {
+        .n_tokens = 6, .pages = pages, .n_pages = 1, .pages_stride = 1};
     const struct step step = {
         .n_rows = 6,
         .tokens = tokens,

@@ -70,6 +70,7 @@ static inline void fixture_fini(struct fixture *f)
     for (int i = 0; i < f->n_sequences; i++) {
         free(f->sequences[i].tokens);
         free(f->sequences[i].pages);
+        free(f->sequences[i].states);
     }
 }
 
@@ -85,6 +86,8 @@ static inline struct sequence *add(struct fixture *f, int n_prompt, int n_genera
     s->pages_max = (int32_t)kv_pages_for(s->tokens_max);
     s->tokens = calloc((size_t)s->tokens_max, sizeof *s->tokens);
     s->pages = calloc((size_t)(s->pages_max * f->scheduler.kv.n_groups), sizeof *s->pages);
+    const struct kv_layout *kv = &f->scheduler.kv;
+    s->states = calloc((size_t)((s->pages_max + 1) * kv->state_pages) + 1, sizeof *s->states);
     for (int i = 0; i < n_prompt; i++)
         s->tokens[i] = i < f->n_common ? i : 1000 * (1 + f->n_sequences) + i;
     f->n_sequences++;
@@ -92,12 +95,52 @@ static inline struct sequence *add(struct fixture *f, int n_prompt, int n_genera
     return s;
 }
 
-static inline int32_t next_token(const int32_t *tokens, int32_t n)
+static const uint32_t hash_of_nothing = 2166136261u;
+
+static inline uint32_t hash_on(uint32_t hash, const int32_t *tokens, int32_t n)
 {
-    uint32_t hash = 2166136261u;
     for (int32_t i = 0; i < n; i++)
         hash = (hash ^ (uint32_t)tokens[i]) * 16777619u;
-    return (int32_t)(hash >> 8);
+    return hash;
+}
+
+static inline int32_t next_token(const int32_t *tokens, int32_t n)
+{
+    return (int32_t)(hash_on(hash_of_nothing, tokens, n) >> 8);
+}
+
+// A state is the hash of all tokens so far, and how many they are: in each of its pages.
+static inline uint32_t read_state(const struct fixture *f, const int32_t *pages, int64_t position)
+{
+    for (int i = 0; i < f->scheduler.kv.state_pages; i++) {
+        assert_true(pages[i] >= 0);
+        assert_int_equal(f->cache[pages[i]][0], position);
+        assert_int_equal(f->cache[pages[i]][1], f->cache[pages[0]][1]);
+    }
+    return (uint32_t)f->cache[pages[0]][1];
+}
+
+// As model/states.c does: token by token, in the pages of the interval in which the token is.
+static inline void advance_state(struct fixture *f, const struct step_sequence *s,
+                                 const int32_t *tokens)
+{
+    const struct kv_layout *kv = &f->scheduler.kv;
+    if (!kv->state_pages)
+        return;
+    int64_t interval = kv->state_interval, first = kv_first_state(kv, s->position);
+    assert_int_equal(s->n_states, kv_count_states(kv, s->position, s->n_tokens));
+    for (int64_t at = s->position; at < s->position + s->n_tokens; at++) {
+        const int32_t *to = s->states + (at / interval - first) * kv->state_pages;
+        uint32_t hash = hash_of_nothing;
+        if (at > 0)
+            hash =
+                read_state(f, s->states + (kv_first_state(kv, at) - first) * kv->state_pages, at);
+        hash = hash_on(hash, tokens + (at - s->position), 1);
+        for (int i = 0; i < kv->state_pages; i++) {
+            f->cache[to[i]][0] = (int32_t)at + 1;
+            f->cache[to[i]][1] = (int32_t)hash;
+        }
+    }
 }
 
 static inline int32_t token_after(const struct fixture *f, const struct sequence *s, int32_t n)
@@ -131,6 +174,11 @@ static inline int32_t model(struct fixture *f, const struct step *step, int32_t 
                 assert_int_equal(token_of_key(s, *cell(f, s, group, p)), tokens[p]);
         }
         int32_t token = next_token(tokens + first, n - first);
+        if (f->scheduler.kv.state_pages && n == s->position + s->n_tokens) {
+            uint32_t hash =
+                read_state(f, s->states + (s->n_states - 1) * f->scheduler.kv.state_pages, n);
+            assert_int_equal(hash, hash_on(hash_of_nothing, tokens, n));
+        }
         free(tokens);
         return token;
     }
@@ -159,6 +207,7 @@ static inline void post_step(struct fixture *f)
             for (int32_t t = 0; t < s->n_tokens; t++)
                 *cell(f, s, group, s->position + t) =
                     step->tokens[s->first_row + t] | (s->is_long ? LONG_KEY : 0);
+        advance_state(f, s, step->tokens + s->first_row);
     }
     int slot = (sched->oldest + sched->n_under_way - 1) % scheduler_steps_max(sched);
     f->says[slot] = calloc((size_t)step->n_logits + 1, sizeof *f->says[slot]);

@@ -73,7 +73,8 @@ static enum status try_layout(struct opening *opening, int tp, int pp, const int
     assert(status != OK || engine->plan);
     if (status == OK)
         status = plan_check_checkpoint(engine->plan, opening->checkpoint);
-    if (status == OK && engine->plan->kv.n_groups != old->kv.n_groups)
+    if (status == OK && (engine->plan->kv.n_groups != old->kv.n_groups ||
+                         engine->plan->kv.state_pages != old->kv.state_pages))
         status = fail(ERR_UNSUPPORTED, "another number of groups of layers");
     if (status == OK)
         status = engine_plan_memory(opening);

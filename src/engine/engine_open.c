@@ -255,8 +255,10 @@ static enum status choose_sizes(struct opening *opening)
         .logit_rows_max = logit_rows < rows ? logit_rows : rows,
         // may be more than there are pages: sequences share them
         .kv_groups = engine->plan->kv.n_groups,
-        .page_entries_max =
-            kv_pages_for(engine->max_model_len) * options->max_num_seqs * engine->plan->kv.n_groups,
+        .page_entries_max = kv_pages_for(engine->max_model_len) * options->max_num_seqs *
+                                engine->plan->kv.n_groups +
+                            kv_state_entries(&engine->plan->kv, options->max_num_seqs, rows),
+        .state_pages = engine->plan->kv.state_pages,
         .copies_max = options->kv_offloading_size > 0 ? 2 * HOST_COPIES_MAX : 0,
     };
     return OK;

@@ -92,6 +92,8 @@ static enum status make_request(struct colrow_engine *engine, const struct token
         .kv_pool_tokens = kv_tokens_of_pages(&engine->plan->kv, kv_pool_size(engine->pool),
                                              engine->limits.rows_max),
         .kv_groups = engine->plan->kv.n_groups,
+        .state_pages = engine->plan->kv.state_pages,
+        .state_interval = engine->plan->kv.state_interval,
         .prompt_logits = engine->prompt_logits,
         .seed = engine->seed,
         .generation = &engine->generation,

@@ -40,22 +40,29 @@ static enum status append_array(struct bytes *out, const void *items, int32_t n,
     return n > 0 ? bytes_append(out, items, (size_t)n * item_bytes) : OK;
 }
 
-static enum status write_sequence(struct bytes *out, const struct step_sequence *q, int kv_groups)
+static int far_groups(const struct step_limits *limits)
+{
+    return limits->kv_groups > 0 ? limits->kv_groups : 1;
+}
+
+static enum status write_sequence(struct bytes *out, const struct step_sequence *q,
+                                  const struct step_limits *limits)
 {
     struct far_sequence head = {.position = q->position,
                                 .first_row = q->first_row,
                                 .n_tokens = q->n_tokens,
                                 .n_pages = q->n_pages,
+                                .n_states = q->n_states,
                                 .is_long = q->is_long};
     TRY(bytes_append(out, &head, sizeof head));
-    for (int group = 0; group < kv_groups; group++)
+    for (int group = 0; group < far_groups(limits); group++)
         TRY(append_array(out, q->pages + (size_t)group * (size_t)q->pages_stride, q->n_pages,
                          sizeof *q->pages));
-    return OK;
+    return append_array(out, q->states, q->n_states * limits->state_pages, sizeof *q->states);
 }
 
 enum status far_write_step(struct bytes *out, uint64_t generation, int64_t number,
-                           const struct step *step, int kv_groups)
+                           const struct step *step, const struct step_limits *limits)
 {
     static const struct step nothing;
     struct far_step head = {.generation = generation, .number = number, .is_canary = step == NULL};
@@ -73,7 +80,7 @@ enum status far_write_step(struct bytes *out, uint64_t generation, int64_t numbe
     TRY(append_array(out, step->logit_rows, step->n_logits, sizeof *step->logit_rows));
     TRY(append_array(out, step->copies, step->n_copies, sizeof *step->copies));
     for (int32_t i = 0; i < step->n_sequences; i++)
-        TRY(write_sequence(out, &step->sequences[i], kv_groups));
+        TRY(write_sequence(out, &step->sequences[i], limits));
     TRY(append_array(out, step->logit_full, step->n_logits, 1));
     return far_end(out, begin);
 }
@@ -151,12 +158,15 @@ static bool take_array(struct far_cursor *cursor, void *out, int64_t n, size_t i
 static bool read_sequences(struct far_cursor *cursor, const struct step_limits *limits,
                            const struct far_step_room *room, int32_t n)
 {
-    int64_t n_pages = 0, groups = limits->kv_groups > 0 ? limits->kv_groups : 1;
+    int64_t n_pages = 0, groups = far_groups(limits), most = limits->page_entries_max;
     for (int32_t i = 0; i < n; i++) {
         struct far_sequence head = {0};
-        if (!take_array(cursor, &head, 1, sizeof head) || head.n_pages < 1 ||
-            head.n_pages * groups > limits->page_entries_max - n_pages ||
-            !take_array(cursor, room->pages + n_pages, head.n_pages * groups, sizeof(int32_t)))
+        if (!take_array(cursor, &head, 1, sizeof head) || head.n_pages < 1 || head.n_states < 0)
+            return false;
+        const int64_t entries =
+            head.n_pages * groups + (int64_t)head.n_states * limits->state_pages;
+        if (entries > most - n_pages ||
+            !take_array(cursor, room->pages + n_pages, entries, sizeof(int32_t)))
             return false;
         room->sequences[i] = (struct step_sequence){
             .first_row = head.first_row,
@@ -165,9 +175,11 @@ static bool read_sequences(struct far_cursor *cursor, const struct step_limits *
             .pages = room->pages + n_pages,
             .n_pages = head.n_pages,
             .pages_stride = head.n_pages,
+            .states = room->pages + n_pages + head.n_pages * groups,
+            .n_states = head.n_states,
             .is_long = head.is_long != 0,
         };
-        n_pages += head.n_pages * groups;
+        n_pages += entries;
     }
     return true;
 }

@@ -57,7 +57,7 @@ struct far_step {
 // Followed by its page numbers, of each group in turn.
 struct far_sequence {
     int64_t position;
-    int32_t first_row, n_tokens, n_pages, is_long;
+    int32_t first_row, n_tokens, n_pages, is_long, n_states, unused;
 };
 
 // A rank, as the board and its flight record show it.
@@ -88,7 +88,8 @@ enum status far_write(struct bytes *out, enum far_type type, const void *payload
                       size_t bytes) STATUS_MUST_USE;
 // `step` NULL: a canary.
 enum status far_write_step(struct bytes *out, uint64_t generation, int64_t number,
-                           const struct step *step, int kv_groups) STATUS_MUST_USE;
+                           const struct step *step,
+                           const struct step_limits *limits) STATUS_MUST_USE;
 // For who writes a payload piece by piece: far_end() after the last one.
 enum status far_begin(struct bytes *out, enum far_type type, size_t *begin) STATUS_MUST_USE;
 enum status far_end(struct bytes *out, size_t begin) STATUS_MUST_USE;

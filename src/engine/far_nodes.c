@@ -479,11 +479,11 @@ void far_nodes_post(struct far_nodes *far, int64_t number, const struct step *st
     posted->n_captured = far_captured_rows(&far->shape, step);
     if (posted->n_logits)
         memcpy(posted->logit_full, step->logit_full, (size_t)posted->n_logits);
-    int groups = far->shape.limits.kv_groups > 0 ? far->shape.limits.kv_groups : 1;
     for (int i = 0; i < far->n_nodes; i++) {
         struct node *node = &far->nodes[i];
         send_frames(far, node,
-                    far_write_step(&node->link.out, far->options.generation, number, step, groups));
+                    far_write_step(&node->link.out, far->options.generation, number, step,
+                                   &far->shape.limits));
     }
     pthread_mutex_unlock(&far->lock);
 }

@@ -196,8 +196,9 @@ static bool start_is_good(const struct far_worker *w, const struct far_start *st
     return shape->n_ranks == w->options->part.world_size && limits->rows_max > 0 &&
            limits->sequences_max > 0 && limits->logit_rows_max > 0 &&
            limits->page_entries_max > 0 && limits->copies_max >= 0 && limits->kv_groups >= 0 &&
-           limits->kv_groups <= KV_GROUPS_LIMIT && shape->vocab_size > 0 && shape->kv_pages > 0 &&
-           shape->n_slots >= 0 && shape->n_slots <= STEPS_UNDER_WAY_MAX && start->best_begin >= 0 &&
+           limits->kv_groups <= KV_GROUPS_LIMIT && limits->state_pages >= 0 &&
+           shape->vocab_size > 0 && shape->kv_pages > 0 && shape->n_slots >= 0 &&
+           shape->n_slots <= STEPS_UNDER_WAY_MAX && start->best_begin >= 0 &&
            start->best_begin <= start->best_end && start->best_end <= shape->n_ranks &&
            start->column_begin >= 0 && start->column_begin <= start->column_end &&
            start->column_end <= shape->vocab_size && start->capture_begin >= 0 &&

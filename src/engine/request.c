@@ -191,13 +191,21 @@ static int32_t different_tokens(const struct request_limits *limits, int32_t tok
     return tokens_max < limits->vocab_size ? tokens_max : limits->vocab_size;
 }
 
+// Page ids of all states that a sequence may come to have.
+static size_t state_ids(const struct request_limits *limits, int32_t tokens_max)
+{
+    int32_t interval = limits->state_pages ? limits->state_interval : 1;
+    return (size_t)((tokens_max + interval - 1) / interval) * (size_t)limits->state_pages;
+}
+
 // Tokens, pages and counts of all its sequences at their longest.
 static enum status check_size(struct request *request, const struct request_limits *limits,
                               const struct colrow_sampling *in)
 {
     int32_t tokens_max = request->n_prompt + request->max_tokens;
     size_t one = sizeof(struct completion) + (size_t)tokens_max * sizeof(int32_t) +
-                 (size_t)kv_pages_for(tokens_max) * (size_t)limits->kv_groups * sizeof(int32_t);
+                 (size_t)kv_pages_for(tokens_max) * (size_t)limits->kv_groups * sizeof(int32_t) +
+                 state_ids(limits, tokens_max) * sizeof(int32_t);
     bool penalties = request->sampling.penalties;
     if (penalties)
         one += token_counts_bytes(different_tokens(limits, tokens_max));
@@ -238,6 +246,8 @@ static enum status completion_init(struct request *request, const struct request
     TRY(arena_take(arena, (size_t)tokens_max, sizeof *sequence->tokens, &sequence->tokens));
     TRY(arena_take(arena, (size_t)sequence->pages_max * (size_t)limits->kv_groups,
                    sizeof *sequence->pages, &sequence->pages));
+    TRY(arena_take(arena, state_ids(limits, tokens_max) + 1, sizeof *sequence->states,
+                   &sequence->states));
     memcpy(sequence->tokens, ids, (size_t)n * sizeof *ids);
     if (request->sampling.penalties) {
         TRY(token_counts_init(&completion->counts, arena, different_tokens(limits, tokens_max)));

@@ -82,6 +82,7 @@ struct request_limits {
     int64_t max_model_len;
     int64_t kv_pool_tokens;                     // of the longest sequence that has room
     int32_t kv_groups;                          // tables of pages of each sequence
+    int32_t state_pages, state_interval;        // of its states; 0: it has none
     bool prompt_logits;                         // there is room for them
     uint64_t seed;                              // the engine's
     const struct generation_config *generation; // borrowed for the request's life

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "engine/scheduler_layout.h"
 #include "engine/scheduler_pages.h"
+#include "engine/scheduler_states.h"
 
 int scheduler_steps_max(const struct scheduler *s)
 {
@@ -353,8 +354,8 @@ static bool same_page(const struct sequence *a, const struct sequence *b, int32_
 }
 
 // Whole pages that `running` is about to compute and that `waiting` needs next.
-static int32_t pages_in_the_making(const struct sequence *running, const struct sequence *waiting,
-                                   int32_t n_known)
+static int32_t pages_in_the_making(const struct scheduler *s, const struct sequence *running,
+                                   const struct sequence *waiting, int32_t n_known)
 {
     int32_t most = sequence_dispensable(waiting) / KV_PAGE_TOKENS;
     if (most > running->n_tokens / KV_PAGE_TOKENS)
@@ -365,6 +366,7 @@ static int32_t pages_in_the_making(const struct sequence *running, const struct 
     int32_t n = 0;
     while (n < most && same_page(running, waiting, n))
         n++;
+    n = states_round(s, n);
     return n > n_known && running->n_computed < n * KV_PAGE_TOKENS ? n - n_known : 0;
 }
 
@@ -376,7 +378,7 @@ static bool is_in_the_making(const struct scheduler *s, const struct sequence *w
 {
     int32_t needed = waiting->n_tokens - prefix->n_pages * KV_PAGE_TOKENS;
     for (const struct sequence *other = s->running.first; s->cache && other; other = other->next)
-        if (pages_in_the_making(other, waiting, prefix->n_pages) * KV_PAGE_TOKENS > needed / 2)
+        if (pages_in_the_making(s, other, waiting, prefix->n_pages) * KV_PAGE_TOKENS > needed / 2)
             return true;
     return false;
 }
@@ -573,8 +575,8 @@ void scheduler_step_over(struct scheduler *s)
 void scheduler_move(struct scheduler *s, const struct kv_layout *kv, struct kv_pool *pool,
                     struct prefix_cache *cache, int32_t steps_max)
 {
-    assert(s->n_under_way == 0 && kv->n_groups == s->kv.n_groups && steps_max > 0 &&
-           s->ring[steps_max - 1].members);
+    assert(s->n_under_way == 0 && kv->n_groups == s->kv.n_groups &&
+           kv->state_pages == s->kv.state_pages && steps_max > 0 && s->ring[steps_max - 1].members);
     s->kv = *kv;
     s->pool = pool;
     s->cache = cache;

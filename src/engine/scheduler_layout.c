@@ -38,7 +38,11 @@ void scheduler_lay_out(struct scheduler *s, struct step_under_way *step)
             .pages = sequence->pages,
             .n_pages = (int32_t)kv_pages_for(end),
             .pages_stride = sequence->pages_max,
+            .n_states = kv_count_states(&s->kv, position, member->n_tokens),
         };
+        if (s->kv.state_pages)
+            s->sequences[i].states = sequence->states + (size_t)kv_first_state(&s->kv, position) *
+                                                            (size_t)s->kv.state_pages;
         memcpy(s->tokens + row, sequence->tokens + position,
                (size_t)member->n_tokens * sizeof *s->tokens);
         add_logits(s, member, position, row);

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "engine/scheduler_states.h"
+
 static int32_t *table_of(const struct sequence *sequence, int group)
 {
     return sequence->pages + (size_t)group * (size_t)sequence->pages_max;
@@ -19,6 +21,7 @@ void sequence_give_pages(struct scheduler *s, struct sequence *sequence)
         kv_pool_give(s->pool, table_of(sequence, group) + span->begin, span->end - span->begin);
         *span = (struct page_span){0, 0};
     }
+    states_give_all(s, sequence);
     sequence->n_computed = 0;
 }
 
@@ -27,7 +30,7 @@ bool sequence_has_pages(const struct scheduler *s, const struct sequence *sequen
     for (int group = 0; group < s->kv.n_groups; group++)
         if (sequence->spans[group].begin < sequence->spans[group].end)
             return true;
-    return false;
+    return sequence->state_span.begin < sequence->state_span.end;
 }
 
 void sequence_release_behind(struct scheduler *s, struct sequence *sequence)
@@ -43,6 +46,7 @@ void sequence_release_behind(struct scheduler *s, struct sequence *sequence)
         for (; span->begin < first; span->begin++)
             pages[span->begin] = -1;
     }
+    states_release_behind(s, sequence);
 }
 
 bool sequence_take_missing(struct scheduler *s, struct sequence *sequence, int32_t n_tokens)
@@ -53,8 +57,9 @@ bool sequence_take_missing(struct scheduler *s, struct sequence *sequence, int32
     for (int group = 0; group < s->kv.n_groups; group++)
         if (sequence->spans[group].end < end)
             missing += end - sequence->spans[group].end;
-    if (missing > kv_pool_available(s->pool))
+    if (missing + states_missing(s, sequence, n_tokens) > kv_pool_available(s->pool))
         return false;
+    states_take(s, sequence, n_tokens);
     for (int group = 0; missing && group < s->kv.n_groups; group++) {
         struct page_span *span = &sequence->spans[group];
         if (span->end >= end)
@@ -69,7 +74,9 @@ bool sequence_take_missing(struct scheduler *s, struct sequence *sequence, int32
 
 int64_t sequence_reserve(const struct scheduler *s, const struct sequence *sequence)
 {
-    return sequence->spans[0].end < sequence->pages_max ? s->kv.n_groups : 0;
+    return sequence->spans[0].end < sequence->pages_max
+               ? s->kv.n_groups + states_reserve(s, sequence)
+               : 0;
 }
 
 // ---- known prefixes ----
@@ -103,23 +110,33 @@ static int32_t find_common(const struct scheduler *s, struct sequence *sequence,
         before = n;
         for (int group = 1; group < s->kv.n_groups; group++)
             n = find_beside(s, sequence, group, n);
+        n = states_find(s, sequence, n);
     }
     return n;
+}
+
+static void count_place(const struct scheduler *s, int32_t place, struct known_prefix *prefix)
+{
+    prefix->n_held++;
+    if (prefix_cache_is_host(s->cache, place))
+        prefix->n_host++;
+    else
+        prefix->n_free += kv_pool_is_free(s->pool, place);
 }
 
 static void count_places(const struct scheduler *s, const struct sequence *sequence,
                          struct known_prefix *prefix)
 {
+    for (int32_t i = 0; prefix->n_pages && i < s->kv.state_pages; i++)
+        count_place(s,
+                    sequence_state(s, sequence,
+                                   kv_first_state(&s->kv, prefix->n_pages * KV_PAGE_TOKENS))[i],
+                    prefix);
     for (int group = 0; group < s->kv.n_groups; group++) {
         const int32_t *pages = table_of(sequence, group);
         int32_t i = first_page(s, group, prefix->n_pages * KV_PAGE_TOKENS);
-        for (; i < prefix->n_pages; i++) {
-            prefix->n_held++;
-            if (prefix_cache_is_host(s->cache, pages[i]))
-                prefix->n_host++;
-            else
-                prefix->n_free += kv_pool_is_free(s->pool, pages[i]);
-        }
+        for (; i < prefix->n_pages; i++)
+            count_place(s, pages[i], prefix);
     }
 }
 
@@ -157,10 +174,13 @@ static int32_t first_end(const struct scheduler *s, const struct sequence *seque
 int64_t sequence_start_takes(const struct scheduler *s, const struct sequence *sequence,
                              const struct known_prefix *prefix)
 {
+    const int32_t n_known = prefix->n_pages * KV_PAGE_TOKENS;
     int64_t taken = 0;
+    if (s->kv.state_pages)
+        taken = (states_first_end(s, sequence, n_known) - kv_first_state(&s->kv, n_known)) *
+                (int64_t)s->kv.state_pages;
     for (int group = 0; group < s->kv.n_groups; group++)
-        taken += first_end(s, sequence, group, prefix->n_pages) -
-                 first_page(s, group, prefix->n_pages * KV_PAGE_TOKENS);
+        taken += first_end(s, sequence, group, prefix->n_pages) - first_page(s, group, n_known);
     return taken - (prefix->n_held - prefix->n_host - prefix->n_free); // those others hold, too
 }
 
@@ -173,6 +193,34 @@ static bool load_host_pages(struct scheduler *s, int32_t *pages, int32_t n)
             taken = kv_pool_take(s->pool, 1, &pages[i]) && taken;
             prefix_cache_load(s->cache, place, pages[i]);
         }
+    return taken;
+}
+
+// The state behind the known pages, and those that are taken; the former before any are taken.
+static void hold_state(struct scheduler *s, struct sequence *sequence)
+{
+    struct page_span *span = &sequence->state_span;
+    if (!s->kv.state_pages)
+        return;
+    span->begin = span->end = kv_first_state(&s->kv, sequence->n_computed);
+    if (sequence->n_computed == 0)
+        return;
+    prefix_cache_hold(s->cache, sequence_state(s, sequence, span->end), s->kv.state_pages);
+    span->end++;
+}
+
+static bool take_first_states(struct scheduler *s, struct sequence *sequence, bool load)
+{
+    struct page_span *span = &sequence->state_span;
+    if (!s->kv.state_pages)
+        return true;
+    int32_t end = states_first_end(s, sequence, sequence->n_computed);
+    bool taken = !load || load_host_pages(s, sequence_state(s, sequence, span->begin),
+                                          (span->end - span->begin) * s->kv.state_pages);
+    taken = kv_pool_take(s->pool, (end - span->end) * s->kv.state_pages,
+                         sequence_state(s, sequence, span->end)) &&
+            taken;
+    span->end = end;
     return taken;
 }
 
@@ -192,6 +240,7 @@ void sequence_take_first(struct scheduler *s, struct sequence *sequence,
             prefix_cache_hold(s->cache, table_of(sequence, group) + span->begin,
                               span->end - span->begin);
     }
+    hold_state(s, sequence);
     for (int group = 0; group < s->kv.n_groups; group++) {
         struct page_span *span = &sequence->spans[group];
         int32_t *pages = table_of(sequence, group);
@@ -202,6 +251,7 @@ void sequence_take_first(struct scheduler *s, struct sequence *sequence,
         span->end = end;
         assert(end <= sequence->pages_max);
     }
+    taken = take_first_states(s, sequence, prefix->n_host > 0) && taken;
     assert(taken);
     (void)taken;
 }
@@ -217,5 +267,6 @@ void sequence_share_whole(struct scheduler *s, struct sequence *sequence)
             if (page >= sequence->spans[group].begin)
                 prefix_cache_put_beside(s->cache, chain, group, tokens,
                                         table_of(sequence, group)[page]);
+        states_share(s, sequence, page + 1);
     }
 }

@@ -49,6 +49,9 @@ struct sequence {
     struct page_span {
         int32_t begin, end;
     } spans[KV_GROUPS_MAX];
+    // Likewise of its states: [intervals][state_pages], of which those of state_span are held.
+    int32_t *states;
+    struct page_span state_span;
 
     bool is_long;            // of more tokens than scheduler.long_length; its scope says so
     uint64_t scope;          // whose pages it may share (prefix_cache.h)

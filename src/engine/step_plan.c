@@ -13,7 +13,7 @@ struct plan_head {
 
 struct plan_sequence {
     int64_t position, first_page; // first_page: index into the page entries
-    int32_t first_row, n_tokens, n_pages, is_long;
+    int32_t first_row, n_tokens, n_pages, is_long, n_states, unused;
 };
 
 // Where the arrays begin.
@@ -91,7 +91,9 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
     int64_t n_pages = 0;
     for (int32_t i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *in = &step->sequences[i];
-        assert(n_pages + (int64_t)groups_of(limits) * in->n_pages <= limits->page_entries_max);
+        const int32_t state_entries = in->n_states * limits->state_pages;
+        assert(n_pages + (int64_t)groups_of(limits) * in->n_pages + state_entries <=
+               limits->page_entries_max);
         out[i] = (struct plan_sequence){
             .position = in->position,
             .first_page = n_pages,
@@ -99,6 +101,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
             .n_tokens = in->n_tokens,
             .is_long = in->is_long,
             .n_pages = in->n_pages,
+            .n_states = in->n_states,
         };
         for (int group = 0; group < groups_of(limits); group++) {
             copy_array(base + places.pages + (size_t)n_pages * sizeof(int32_t),
@@ -106,6 +109,9 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
                        sizeof(int32_t));
             n_pages += in->n_pages;
         }
+        copy_array(base + places.pages + (size_t)n_pages * sizeof(int32_t), in->states,
+                   state_entries, sizeof(int32_t));
+        n_pages += state_entries;
     }
 }
 
@@ -124,8 +130,10 @@ static enum status wrong_plan(const char *what, int64_t found, int64_t least, in
 static enum status check_sequence(const struct plan_sequence *sequence,
                                   const struct step_limits *limits)
 {
-    int64_t n_pages = (int64_t)sequence->n_pages * groups_of(limits);
     CHECK(sequence->n_pages, 1, limits->page_entries_max);
+    CHECK(sequence->n_states, 0, limits->page_entries_max);
+    int64_t n_pages = (int64_t)sequence->n_pages * groups_of(limits) +
+                      (int64_t)sequence->n_states * limits->state_pages;
     CHECK(n_pages, 1, limits->page_entries_max);
     CHECK(sequence->first_page, 0, limits->page_entries_max - n_pages);
     return OK;
@@ -181,6 +189,8 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
             .pages = pages + in[i].first_page,
             .n_pages = in[i].n_pages,
             .pages_stride = in[i].n_pages,
+            .states = pages + in[i].first_page + (int64_t)groups_of(limits) * in[i].n_pages,
+            .n_states = in[i].n_states,
         };
     }
     return OK;

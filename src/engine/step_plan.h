@@ -18,6 +18,7 @@ struct step_limits {
     int32_t kv_groups;        // tables of pages of a sequence; 0: one
     int64_t page_entries_max; // page ids of all sequences and groups of a step together
     int32_t copies_max;       // pages that move before a step
+    int32_t state_pages;      // of each state; they are among these entries
 };
 
 // Bytes of the area for a step, a multiple of 64.

@@ -36,6 +36,7 @@ static enum status check_sequences(const struct model *m, const struct step *ste
                         (long long)q->position, q->n_pages, next, (long long)last);
         for (int group = 0; group < m->plan->kv.n_groups; group++)
             TRY(check_pages(m, step, s, group));
+        TRY(check_states(m, step, s));
         next += q->n_tokens;
     }
     if (next != step->n_rows)

@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "model/rope.h"
 #include "model/scratch.h"
+#include "model/state_layout.h"
 #include "model/weights.h"
 
 // Where a layer's keys and values lie in a page.
@@ -35,9 +36,11 @@ struct model {
     int64_t kv_pages, host_pages;
 
     struct arena arena;
-    struct weights weights;   // in the memory of model_options.weights
-    struct rope *ropes;       // [plan->config.n_ropes]
-    struct kv_place *kv;      // [num_hidden_layers], of the stage's layers
+    struct weights weights; // in the memory of model_options.weights
+    struct rope *ropes;     // [plan->config.n_ropes]
+    struct kv_place *kv;    // [num_hidden_layers], of the stage's layers
+    // [num_hidden_layers] the units of each layer's state, of the stage's layers; NULL: it has none
+    struct state_place **states;
     const float *ones;        // as wide as any norm: the weight of one that has none
     const float *slopes;      // [query heads] ALiBi's, or NULL
     struct leaf_plan whole;   // of hidden, rounded up to a pair
@@ -78,6 +81,21 @@ static inline int range_width(struct range range)
 // page_copies.c: a step's copies; ends with a barrier where there are some.
 enum status check_copies(const struct model *m, const struct step *step) STATUS_MUST_USE;
 void copy_pages(const struct worker *w);
+// states.c: of a step's sequence, before anything is computed; and where each unit lies.
+enum status check_states(const struct model *m, const struct step *step,
+                         int sequence) STATUS_MUST_USE;
+enum status place_states(struct model *m) STATUS_MUST_USE;
+// A sequence's new tokens fall into runs, between which the state moves on to other pages and is
+// left as it is in those before. `run` zero at first; false: there are no more.
+struct state_run {
+    int token, n_tokens;      // of the sequence's new ones
+    const int32_t *from, *to; // pages of the state before it, NULL: of a new one; and behind it
+};
+bool next_state_run(const struct model *m, const struct step_sequence *q, struct state_run *run);
+// A unit (of this rank's heads, then of its groups) to be changed in place by the run's tokens, as
+// the tokens before left it. By one thread, once for each run and unit, in the order of runs.
+void *open_state(const struct model *m, const struct state_run *run, int layer, int unit,
+                 size_t bytes);
 // pipeline.c: the stream between stages, or all streams. Received into the residual (and the
 // stream's first value into where find_layer_inputs() looks for it); sent from there. Both end with
 // a barrier; the run may have failed.

@@ -1,6 +1,7 @@
 #include "model/kv_bytes.h"
 
 #include "device/kernels.h"
+#include "model/state_layout.h"
 
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention)
 {
@@ -25,5 +26,5 @@ size_t kv_page_bytes(const struct plan *plan, int world_rank)
         groups[plan->kv.group_of[layer]] += kv_layer_bytes(plan, world_rank % plan->n_ranks, layer);
     for (int i = 0; i < plan->kv.n_groups; i++)
         most = groups[i] > most ? groups[i] : most;
-    return most;
+    return state_page_bytes(plan, world_rank, most);
 }

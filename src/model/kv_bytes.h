@@ -10,7 +10,7 @@
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention);
 // Of a layer in a page, on that rank of its stage; 0 where it has no keys of its own.
 size_t kv_layer_bytes(const struct plan *plan, int rank, int layer);
-// Of a page, which has room for the stage's layers of any group.
+// Of a page, which has room for the stage's layers of any group, and for its part of a state.
 size_t kv_page_bytes(const struct plan *plan, int world_rank);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "device/kernels.h"
+#include "model/state_layout.h"
 
 int kv_sublayer(const struct model_config *config, int layer)
 {
@@ -126,16 +127,34 @@ static void fill_groups(struct kv_layout *layout, const struct model_config *con
         }
 }
 
+// A snapshot costs its pages for as long as the prefix cache knows it: at most so many for each
+// page of keys and values that were computed since the one before. And it is of little use more
+// often than so.
+enum { SNAPSHOT_PART = 2, SNAPSHOT_PAGES_LEAST = 2 };
+
+static void lay_states(struct kv_layout *layout, const struct model_config *config, size_t page)
+{
+    layout->state_pages = (int32_t)state_pages_of_model(config, page);
+    if (!layout->state_pages)
+        return;
+    int32_t part = SNAPSHOT_PART * layout->n_groups,
+            pages = (layout->state_pages + part - 1) / part;
+    pages = pages > SNAPSHOT_PAGES_LEAST ? pages : SNAPSHOT_PAGES_LEAST;
+    layout->state_interval = pages * KV_PAGE_TOKENS;
+}
+
 void kv_layout_init(struct kv_layout *layout, const struct model_config *config,
-                    const int32_t *first_layer, int n_stages)
+                    size_t number_bytes, const int32_t *first_layer, int n_stages)
 {
     struct window_classes classes;
     int first[KV_GROUPS_MAX + 1] = {0};
     join_groups(layout);
     find_classes(config, &classes);
     int64_t page = choose_page(&classes);
-    if (page == 0)
+    if (page == 0) {
+        lay_states(layout, config, 0);
         return;
+    }
     layout->n_groups = 0;
     for (int i = 0; i < classes.n; i++) {
         first[i] = layout->n_groups;
@@ -144,6 +163,7 @@ void kv_layout_init(struct kv_layout *layout, const struct model_config *config,
     }
     first[classes.n] = layout->n_groups;
     assert(layout->n_groups <= KV_GROUPS_MAX);
+    lay_states(layout, config, 2 * KV_PAGE_TOKENS * (size_t)page * number_bytes);
     for (int stage = 0; stage < n_stages; stage++)
         fill_groups(layout, config, &classes, first, first_layer[stage], first_layer[stage + 1]);
 }
@@ -162,11 +182,29 @@ int64_t kv_pages_of_group(const struct kv_layout *layout, int group, int64_t n_t
     return window && most < all ? most : all;
 }
 
+int64_t kv_states_of_sequence(const struct kv_layout *layout, int64_t n_tokens, int32_t rows_max)
+{
+    if (!layout->state_pages)
+        return 0;
+    int64_t interval = layout->state_interval, all = (n_tokens + interval - 1) / interval;
+    // what a chunk reads, and those in which it writes
+    int64_t most = (rows_max + interval - 1) / interval + 1;
+    return most < all ? most : all;
+}
+
+int64_t kv_state_entries(const struct kv_layout *layout, int64_t n_sequences, int32_t rows_max)
+{
+    if (!layout->state_pages)
+        return 0;
+    return layout->state_pages * (2 * n_sequences + rows_max / layout->state_interval + 1);
+}
+
 int64_t kv_pages_of_sequence(const struct kv_layout *layout, int64_t n_tokens, int32_t rows_max)
 {
     int64_t n = 0;
     for (int group = 0; group < layout->n_groups; group++)
         n += kv_pages_of_group(layout, group, n_tokens, rows_max);
+    n += layout->state_pages * kv_states_of_sequence(layout, n_tokens, rows_max);
     return n;
 }
 

@@ -115,6 +115,7 @@ static enum status reserve_pages(struct model *m)
 {
     size_t bytes;
     TRY(place_keys(m));
+    TRY(place_states(m));
     size_t host_bytes;
     if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes) ||
         !checked_mul(m->page_stride, (size_t)m->host_pages, &host_bytes))

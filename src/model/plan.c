@@ -151,7 +151,8 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
     plan->expert_parallel = options->expert_parallel;
     TRY(plan_split_layers(plan, options));
-    kv_layout_init(&plan->kv, &plan->config, plan->first_layer, plan->n_stages);
+    kv_layout_init(&plan->kv, &plan->config, compute_bytes(plan->cache), plan->first_layer,
+                   plan->n_stages);
     TRY(find_cuts(plan));
     TRY(plan_resolve_styles(plan, options, styles));
     plan->residual_sharded = plan->norms == TP_SEQUENCE_PARALLEL;

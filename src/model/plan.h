@@ -224,6 +224,7 @@ struct plan_memory {
     uint64_t file_bytes;         // to be read from the checkpoint
     uint64_t kv_bytes_per_token; // while all layers keep it
     uint64_t kv_page_bytes;      // of each page, of which a token has one for each group
+    uint64_t state_bytes;        // of a sequence, whatever its length
     uint64_t scratch_bytes;
 };
 enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint,

@@ -4,6 +4,7 @@
 #include "model/kv_bytes.h"
 #include "model/plan.h"
 #include "model/scratch.h"
+#include "model/state_layout.h"
 #include "model/weights.h"
 
 enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint,
@@ -26,6 +27,7 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
         .file_bytes = weights.file_bytes,
         .kv_bytes_per_token = kv,
         .kv_page_bytes = kv_page_bytes(plan, world_rank),
+        .state_bytes = state_bytes(plan, world_rank),
         .scratch_bytes = scratch_bytes,
     };
     return OK;

@@ -14,6 +14,10 @@ struct step_sequence {
     // + n_tokens. Those behind a group's window are not looked at.
     const int32_t *pages;
     int32_t n_pages, pages_stride; // from one group's to the next one's
+    // Page ids of its states (model/kv_layout.h): [n_states][state_pages], from the one that is
+    // read before its first new token (begun, where that is at position 0) to the one of its last.
+    const int32_t *states;
+    int32_t n_states;
     // Its tokens in the end, of which those before may be earlier steps', are more than
     // model_config_long_length(). The same in all steps that its pages have seen.
     bool is_long;

@@ -13,6 +13,7 @@ static const struct step_limits limits = {.rows_max = 16,
                                           .sequences_max = 4,
                                           .logit_rows_max = 8,
                                           .kv_groups = 2,
+                                          .state_pages = 2,
                                           .page_entries_max = 32,
                                           .copies_max = 3};
 
@@ -22,7 +23,7 @@ static void check_step(const struct far_frame *frame, const struct far_step *hea
     static struct bytes again;
     bytes_clear(&again);
     enum status status = far_write_step(&again, head->generation, head->number,
-                                        head->is_canary ? NULL : step, limits.kv_groups);
+                                        head->is_canary ? NULL : step, &limits);
     assert(status == OK);
     if (head->is_canary)
         return;

@@ -11,12 +11,14 @@ static const struct step_limits limits = {.rows_max = 8,
                                           .logit_rows_max = 4,
                                           .kv_groups = GROUPS,
                                           .page_entries_max = 12,
+                                          .state_pages = 2,
                                           .copies_max = 2};
 
 static const int32_t tokens[] = {5, 6, 7, 900}, logit_rows[] = {2, 3};
 static const uint8_t logit_full[] = {0, 1};
 static const int32_t pages_a[] = {3, 4, 9, 9, 7, 8}; // two groups, with a stride of 3
 static const int32_t pages_b[] = {1, 2};
+static const int32_t states_a[] = {10, 11, 12, 13};
 static const struct step_copy copies[] = {{1, 20}};
 static const struct step_sequence sequences[] = {
     {.first_row = 0,
@@ -24,7 +26,9 @@ static const struct step_sequence sequences[] = {
      .position = 64,
      .pages = pages_a,
      .n_pages = 2,
-     .pages_stride = 3},
+     .pages_stride = 3,
+     .states = states_a,
+     .n_states = 2},
     {.first_row = 3,
      .n_tokens = 1,
      .position = 7,
@@ -65,7 +69,7 @@ static void a_step_comes_out_as_it_went_in(void **state)
     struct step in = some_step(), out;
     bytes_init(&bytes);
     assert_int_equal(far_step_room_new(&limits, &room), OK);
-    assert_int_equal(far_write_step(&bytes, 3, 12, &in, GROUPS), OK);
+    assert_int_equal(far_write_step(&bytes, 3, 12, &in, &limits), OK);
     struct far_frame frame = frame_of(&bytes);
     assert_int_equal(frame.type, FAR_STEP);
     assert_true(far_read_step(&frame, &limits, &room, &head, &out));
@@ -86,6 +90,9 @@ static void a_step_comes_out_as_it_went_in(void **state)
         for (int group = 0; group < GROUPS; group++)
             assert_memory_equal(a->pages + group * a->pages_stride,
                                 b->pages + group * b->pages_stride, (size_t)a->n_pages * 4);
+        assert_int_equal(a->n_states, b->n_states);
+        if (a->n_states)
+            assert_memory_equal(a->states, b->states, (size_t)a->n_states * 2 * 4);
     }
     far_step_room_free(&room);
     bytes_fini(&bytes);
@@ -101,7 +108,7 @@ static void what_breaks_the_limits_is_refused(void **state)
     struct step in = some_step(), out;
     bytes_init(&bytes);
     assert_int_equal(far_step_room_new(&limits, &room), OK);
-    assert_int_equal(far_write_step(&bytes, 3, 12, &in, GROUPS), OK);
+    assert_int_equal(far_write_step(&bytes, 3, 12, &in, &limits), OK);
     struct far_frame frame = frame_of(&bytes);
     const size_t numbers[] = {
         offsetof(struct far_step, n_rows), offsetof(struct far_step, n_sequences),
@@ -135,7 +142,7 @@ static void a_canary_is_a_head_alone(void **state)
     struct step out;
     bytes_init(&bytes);
     assert_int_equal(far_step_room_new(&limits, &room), OK);
-    assert_int_equal(far_write_step(&bytes, 1, 5, NULL, GROUPS), OK);
+    assert_int_equal(far_write_step(&bytes, 1, 5, NULL, &limits), OK);
     struct far_frame frame = frame_of(&bytes);
     assert_int_equal(frame.bytes, sizeof(struct far_step));
     assert_true(far_read_step(&frame, &limits, &room, &head, &out));

@@ -133,8 +133,12 @@ static void test_batch(void **state)
         }
         int n = 0;
         for (int s = 0; s < SEQUENCES; s++) {
-            sequences[s] =
-                (struct step_sequence){n, news[s], fed[s], pages[s], PAGES_EACH, PAGES_EACH, false};
+            sequences[s] = (struct step_sequence){.first_row = n,
+                                                  .n_tokens = news[s],
+                                                  .position = fed[s],
+                                                  .pages = pages[s],
+                                                  .n_pages = PAGES_EACH,
+                                                  .pages_stride = PAGES_EACH};
             for (int t = 0; t < news[s]; t++, n++) {
                 batch[n] = tokens[fed[s] + t];
                 rows[n] = n;
@@ -186,7 +190,8 @@ static void test_odd_steps(void **state)
             assert_memory_equal(first, again, 20 * vocab * sizeof *first);
         const int32_t row = 13;
         const uint8_t full = 1;
-        const struct step_sequence sequence = {0, 20, 0, r.pages, r.n_pages, r.n_pages, false};
+        const struct step_sequence sequence = {
+            .n_tokens = 20, .pages = r.pages, .n_pages = r.n_pages, .pages_stride = r.n_pages};
         struct step step = {.n_rows = 20,
                             .tokens = tokens,
                             .n_sequences = 1,
@@ -275,7 +280,7 @@ static void test_bad_steps(void **state)
     struct runner r = open_tiny(&m, COMPUTE_F32, 8, 1);
     int32_t tokens[8] = {1, 2, 3}, pages[2] = {0, 1}, row = 0;
     uint8_t full = 1;
-    struct step_sequence good = {0, 3, 0, pages, 2, 2, false};
+    struct step_sequence good = {.n_tokens = 3, .pages = pages, .n_pages = 2, .pages_stride = 2};
     // no host pages, so that no copy is good
     const struct step_copy copies[] = {{0, r.n_pages}, {r.n_pages, 0}, {0, 1},
                                        {-1, 0},        {0, INT32_MIN}, {INT32_MAX, 0}};

@@ -7,11 +7,13 @@ static const struct step_limits limits = {
     .rows_max = 8,
     .sequences_max = 3,
     .logit_rows_max = 4,
-    .page_entries_max = 6,
+    .page_entries_max = 8,
+    .state_pages = 1,
     .copies_max = 2,
 };
 
 static const int32_t tokens[] = {1, 2, 3, 99, 5}, pages[] = {7, 9}, other_pages[] = {0, 1, 2, 3};
+static const int32_t states[] = {11, 12};
 static const int32_t logit_rows[] = {0, 3, 4};
 static const uint8_t logit_full[] = {1, 0, 1};
 static const struct step_copy copies[] = {{3, 17}, {18, 3}};
@@ -23,8 +25,20 @@ struct example {
 
 static void example_init(struct example *e)
 {
-    e->sequences[0] = (struct step_sequence){0, 4, 63, pages, 2, 2, true};
-    e->sequences[1] = (struct step_sequence){4, 1, 255, other_pages, 4, 4, false};
+    e->sequences[0] = (struct step_sequence){.n_tokens = 4,
+                                             .position = 63,
+                                             .pages = pages,
+                                             .n_pages = 2,
+                                             .pages_stride = 2,
+                                             .states = states,
+                                             .n_states = 2,
+                                             .is_long = true};
+    e->sequences[1] = (struct step_sequence){.first_row = 4,
+                                             .n_tokens = 1,
+                                             .position = 255,
+                                             .pages = other_pages,
+                                             .n_pages = 4,
+                                             .pages_stride = 4};
     e->step = (struct step){
         .number = 77,
         .n_rows = 5,
@@ -74,6 +88,9 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(step.sequences[1].first_row, 4);
     assert_memory_equal(step.sequences[0].pages, pages, sizeof pages);
     assert_memory_equal(step.sequences[1].pages, other_pages, sizeof other_pages);
+    assert_int_equal(step.sequences[0].n_states, 2);
+    assert_memory_equal(step.sequences[0].states, states, sizeof states);
+    assert_int_equal(step.sequences[1].n_states, 0);
     free(area);
 }
 
