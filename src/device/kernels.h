@@ -43,14 +43,15 @@ static inline struct leaf_plan leaf_plan_whole(int32_t k)
 // What an MLP does to its projected rows (section 8), with the names that Transformers has for it
 // (ACT2FN; config.json's hidden_act, hidden_activation or activation_function).
 enum activation {
-    ACTIVATION_SILU,         // silu, swish
-    ACTIVATION_GELU_TANH,    // gelu_pytorch_tanh, gelu_python_tanh, gelu_new, gelu_fast,
-                             // gelu_accurate; BLOOM's own
-    ACTIVATION_GELU_ERF,     // gelu, gelu_python
-    ACTIVATION_QUICK_GELU,   // quick_gelu
-    ACTIVATION_RELU,         // relu
-    ACTIVATION_RELU_SQUARED, // relu2
-    ACTIVATION_XIELU,        // xielu
+    ACTIVATION_SILU,           // silu, swish
+    ACTIVATION_GELU_TANH,      // gelu_pytorch_tanh, gelu_python_tanh, gelu_new, gelu_fast,
+                               // gelu_accurate; BLOOM's own
+    ACTIVATION_GELU_ERF,       // gelu, gelu_python
+    ACTIVATION_QUICK_GELU,     // quick_gelu
+    ACTIVATION_RELU,           // relu
+    ACTIVATION_RELU_SQUARED,   // relu2
+    ACTIVATION_XIELU,          // xielu
+    ACTIVATION_CLAMPED_SWIGLU, // gpt-oss: `up` counts clamped, plus 1
     ACTIVATION_COUNT,
 };
 
@@ -58,6 +59,7 @@ struct activation_args {
     enum activation kind;
     // of xIELU: softplus(alpha_p) and beta + softplus(alpha_n) of the checkpoint; beta; eps (<= 0)
     float alpha_p, alpha_n, beta, eps;
+    float alpha, limit; // of gpt-oss's (limit >= 0)
 };
 
 // out[node][m][n] (f32) for the columns of panels [panel_begin, panel_end). With `activated`,
@@ -276,6 +278,7 @@ float number_log(float x); // natural logarithm, f32, our own (sampling)
 float number_tanh(float x);
 float number_erf(float x);
 float number_activation(const struct activation_args *args, float x);
+float number_up(const struct activation_args *args, float up); // what act(gate) is multiplied by
 void number_sin_cos(double angle, double *sine, double *cosine);
 double number_pow(double base, double exponent); // base > 0
 // The deviations from the mean below which a part `p` of normally distributed numbers lies; 0 < p <

@@ -86,8 +86,19 @@ float number_activation(const struct activation_args *args, float x)
         return relu(x) * relu(x);
     case ACTIVATION_XIELU:
         return xielu(args, x);
+    case ACTIVATION_CLAMPED_SWIGLU:
+        x = x > args->limit ? args->limit : x;
+        return x / (1.0f + number_exp(-(x * args->alpha)));
     case ACTIVATION_COUNT:
         break;
     }
     return 0;
+}
+
+float number_up(const struct activation_args *args, float up)
+{
+    if (args->kind != ACTIVATION_CLAMPED_SWIGLU)
+        return up;
+    up = up > args->limit ? args->limit : up;
+    return (up < -args->limit ? -args->limit : up) + 1.0f;
 }

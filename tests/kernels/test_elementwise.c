@@ -87,9 +87,13 @@ static void check_activations(const struct kernels *kernels, struct case_of *c)
         for (int i = 0; i < c->n; i++)
             ((float *)c->a.data)[i] = random_value(ORDINARY) * (random_bits() % 2 ? 40 : 4);
     for (int kind = 0; kind < ACTIVATION_COUNT; kind++) {
-        const struct activation_args args = {(enum activation)kind, random_value(ORDINARY),
-                                             random_value(ORDINARY), random_value(ORDINARY),
-                                             -1e-6f};
+        const struct activation_args args = {(enum activation)kind,
+                                             random_value(ORDINARY),
+                                             random_value(ORDINARY),
+                                             random_value(ORDINARY),
+                                             -1e-6f,
+                                             1.702f,
+                                             fabsf(random_value(ORDINARY))};
         const float *up = random_bits() % 3 ? (const float *)c->b.data : NULL;
         char text[64];
         snprintf(text, sizeof text, "activation %d%s", kind, up ? ", times up" : "");

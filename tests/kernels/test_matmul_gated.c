@@ -56,7 +56,7 @@ static struct matmul set_up(const struct problem *p, struct buffers *b)
                           .m = p->m,
                           .a_is_bf16 = p->type == COMPUTE_BF16,
                           .type = p->type,
-                          .activation = {p->activation, 0.8f, 1.3f, 0.5f, -1e-6f},
+                          .activation = {p->activation, 0.8f, 1.3f, 0.5f, -1e-6f, 1.702f, 2.0f},
                           .order = p->order};
     args.a_stride = (size_t)p->k + 2 * (size_t)random_between(0, 9);
     set_up_input(p, b, &args);

@@ -48,7 +48,8 @@ static void erf_is_within_two_ulps(void **state)
     assert_true(worst < 2);
 }
 
-static const struct activation_args xielu = {ACTIVATION_XIELU, 0.8f, 1.3f, 0.5f, -1e-6f};
+static const struct activation_args xielu = {ACTIVATION_XIELU, 0.8f,   1.3f, 0.5f,
+                                             -1e-6f,           1.702f, 7.0f};
 
 static long double exact(enum activation kind, long double x)
 {
@@ -71,6 +72,9 @@ static long double exact(enum activation kind, long double x)
             return (long double)xielu.alpha_p * x * x + (long double)xielu.beta * x;
         return (expm1l(fminl(x, (long double)xielu.eps)) - x) * (long double)xielu.alpha_n +
                (long double)xielu.beta * x;
+    case ACTIVATION_CLAMPED_SWIGLU:
+        x = fminl(x, (long double)xielu.limit);
+        return x / (1 + expl(-(long double)xielu.alpha * x));
     case ACTIVATION_COUNT:
         break;
     }
@@ -100,7 +104,7 @@ static void activations_are_what_they_say(void **state)
         assert_true(isnan(number_activation(&args, NAN)));
         if (kind != ACTIVATION_XIELU) // which has a step of its eps there
             assert_true(number_activation(&args, 0.0f) == 0.0f);
-        assert_true(isinf(number_activation(&args, INFINITY)));
+        assert_true(kind == ACTIVATION_CLAMPED_SWIGLU || isinf(number_activation(&args, INFINITY)));
     }
 }
 
@@ -130,6 +134,19 @@ static void softplus_is_within_three_ulps(void **state)
     assert_true(number_softplus(-200.0f) == 0.0f && number_softplus(1e30f) == 1e30f);
 }
 
+// What the activated gate is multiplied by.
+static void up_is_clamped_for_gpt_oss_alone(void **state)
+{
+    (void)state;
+    struct activation_args args = {.kind = ACTIVATION_CLAMPED_SWIGLU, .alpha = 1.702f, .limit = 7};
+    assert_true(number_up(&args, 6.5f) == 7.5f && number_up(&args, 9) == 8);
+    assert_true(number_up(&args, -9) == -6 && number_up(&args, -INFINITY) == -6);
+    assert_true(isnan(number_up(&args, NAN)) && isnan(number_activation(&args, NAN)));
+    assert_true(number_activation(&args, 8) == number_activation(&args, 7));
+    args.kind = ACTIVATION_SILU;
+    assert_true(number_up(&args, 9) == 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +155,7 @@ int main(void)
         cmocka_unit_test(activations_are_what_they_say),
         cmocka_unit_test(large_negative_numbers_vanish),
         cmocka_unit_test(softplus_is_within_three_ulps),
+        cmocka_unit_test(up_is_clamped_for_gpt_oss_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,7 +50,7 @@ void reference_activate_mul(const struct activation_args *args, const float *gat
 {
     for (int i = 0; i < n; i++) {
         float y = number_activation(args, gate[i]);
-        store_rounded(out, (size_t)i, up ? y * up[i] : y, type);
+        store_rounded(out, (size_t)i, up ? y * number_up(args, up[i]) : y, type);
     }
 }
 

@@ -20,7 +20,8 @@ INLINE struct row row_of(enum activation kind, const struct tiles_activation *a,
         vec y = vec_activation(kind, a->args,
                                biased(_mm512_load_ps(gate + 16 * i), a->gate_bias, 16 * i));
         if (up)
-            y = _mm512_mul_ps(y, biased(_mm512_load_ps(up + 16 * i), a->up_bias, 16 * i));
+            y = vec_times_up(kind, a->args, y,
+                             biased(_mm512_load_ps(up + 16 * i), a->up_bias, 16 * i));
         out.part[i] = bf16_16(y);
     }
     return out;

@@ -97,6 +97,13 @@ INLINE vec vec_xielu(const struct activation_args *args, vec x)
     return vec_pick(vec_less(vec_set1(0.0f), x), above, below);
 }
 
+// A NaN stays one.
+INLINE vec vec_at_most(vec x, float limit)
+{
+    const vec most = vec_set1(limit);
+    return vec_pick(vec_less(most, x), most, x);
+}
+
 // `kind`, that of `args`, is a constant for the compiler.
 INLINE vec vec_activation(enum activation kind, const struct activation_args *args, vec x)
 {
@@ -115,10 +122,24 @@ INLINE vec vec_activation(enum activation kind, const struct activation_args *ar
         return vec_mul(vec_relu(x), vec_relu(x));
     case ACTIVATION_XIELU:
         return vec_xielu(args, x);
+    case ACTIVATION_CLAMPED_SWIGLU:
+        x = vec_at_most(x, args->limit);
+        return vec_gate(x, vec_mul(x, vec_set1(args->alpha)));
     case ACTIVATION_COUNT:
         break;
     }
     return x;
+}
+
+// y, the activated gate, times up.
+INLINE vec vec_times_up(enum activation kind, const struct activation_args *args, vec y, vec up)
+{
+    if (kind == ACTIVATION_CLAMPED_SWIGLU) {
+        const vec least = vec_set1(-args->limit);
+        up = vec_at_most(up, args->limit);
+        up = vec_add(vec_pick(vec_less(up, least), least, up), vec_set1(1.0f));
+    }
+    return vec_mul(y, up);
 }
 
 // call(kind, ...) with `kind` a constant, for the kind that is given; the calls are loops.
@@ -144,6 +165,9 @@ INLINE vec vec_activation(enum activation kind, const struct activation_args *ar
         break;                                                                                     \
     case ACTIVATION_XIELU:                                                                         \
         call(ACTIVATION_XIELU, __VA_ARGS__);                                                       \
+        break;                                                                                     \
+    case ACTIVATION_CLAMPED_SWIGLU:                                                                \
+        call(ACTIVATION_CLAMPED_SWIGLU, __VA_ARGS__);                                              \
         break;                                                                                     \
     case ACTIVATION_COUNT:                                                                         \
         break;                                                                                     \

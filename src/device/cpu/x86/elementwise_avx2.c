@@ -107,7 +107,7 @@ INLINE void activate_blocks(enum activation kind, const struct activation_args *
     for (int i = 0; i + 8 <= n; i += 8) {
         __m256 y = vec_activation(kind, args, _mm256_loadu_ps(gate + i));
         if (up)
-            y = _mm256_mul_ps(y, _mm256_loadu_ps(up + i));
+            y = vec_times_up(kind, args, y, _mm256_loadu_ps(up + i));
         store_rounded_8(out, (size_t)i, y, type);
     }
 }

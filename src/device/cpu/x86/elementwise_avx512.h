@@ -75,7 +75,7 @@ INLINE void activate_rows_of(enum activation kind, const struct activation_args 
         __mmask16 mask = mask_at(i, n);
         vec y = vec_activation(kind, args, _mm512_maskz_loadu_ps(mask, gate + i));
         if (up)
-            y = _mm512_mul_ps(y, _mm512_maskz_loadu_ps(mask, up + i));
+            y = vec_times_up(kind, args, y, _mm512_maskz_loadu_ps(mask, up + i));
         store_rounded_16(out, i, mask, y, type);
     }
 }
