@@ -63,6 +63,8 @@ int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, i
     size_t element =
         p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
     int experts = p->rank_experts ? p->rank_experts[rank].end - p->rank_experts[rank].begin : 1;
-    return (int64_t)rows_of_parts(p, rank) * (columns.end - columns.begin) * experts *
-           (int64_t)element;
+    const int64_t rows = (int64_t)rows_of_parts(p, rank) * experts;
+    if (p->stored == ELEMENT_F4)
+        return rows * (int64_t)mxfp4_bytes(columns.begin, columns.end);
+    return rows * (columns.end - columns.begin) * (int64_t)element;
 }

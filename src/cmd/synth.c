@@ -138,8 +138,8 @@ static enum status write_shard(struct synth *s, const char *name, int begin, int
         if (holds_all_experts(p)) {
             specs[i - begin].n_dimensions++;
             specs[i - begin].shape[0] = p->n_experts;
-            specs[i - begin].shape[1] = p->rows;
-            specs[i - begin].shape[2] = p->columns;
+            specs[i - begin].shape[1] = p->transposed ? p->columns : p->rows;
+            specs[i - begin].shape[2] = p->transposed ? p->rows : p->columns;
         }
     }
     if (status == OK)

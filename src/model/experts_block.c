@@ -64,6 +64,11 @@ static struct range chosen_in(const struct mixing *x, int row, int node)
     return in;
 }
 
+static bool has_first_leaf(const struct mixing *x)
+{
+    return x->cut->shares[x->m->rank].leaves.begin <= __builtin_ctzll(x->cut->tree.present);
+}
+
 static int n_pairs_of(const struct mixing *x, int expert)
 {
     const int32_t *first = x->m->scratch.first_pair;
@@ -175,7 +180,8 @@ static void activate_expert(const struct mixing *x, int expert, int panel_begin,
     product.up = &up;
     product.bias = x->weights->gate_bias ? x->weights->gate_bias + (size_t)expert * width : NULL;
     product.up_bias = x->weights->up_bias ? x->weights->up_bias + (size_t)expert * width : NULL;
-    product.activation = (struct activation_args){.kind = x->config->activation};
+    product.activation = (struct activation_args){
+        .kind = x->config->activation, .alpha = x->config->alpha, .limit = x->config->limit};
     product.type = m->plan->compute;
     product.activated = (char *)s->pair_activated + first * width * item;
     product.out_stride = width;
@@ -246,6 +252,17 @@ static void measure_block(const struct mixing *x, const struct range *panels,
     assert(sum_bytes % 64 == 0);
 }
 
+// Of the leaf of down that is the first one present, before it is weighted.
+static void add_biases(const struct mixing *x, const struct column_block *b)
+{
+    const float *biases = x->weights->down_bias;
+    const size_t hidden = input_width(x->m), n = (size_t)b->n_columns;
+    for (int e = 0; biases && e < range_width(x->own); e++)
+        for (int pair = x->m->scratch.first_pair[e]; pair < x->m->scratch.first_pair[e + 1]; pair++)
+            x->m->kernels->add(b->sums + (size_t)pair * (size_t)b->width,
+                               biases + (size_t)e * hidden + (size_t)b->column, n);
+}
+
 // Leaf sums [begin, end) of all pairs.
 static void multiply_leaves(const struct mixing *x, const struct column_block *b, int begin,
                             int end)
@@ -278,6 +295,8 @@ static void multiply_leaves(const struct mixing *x, const struct column_block *b
         product.node_stride = pairs * (size_t)b->width;
         m->kernels->matmul(&product);
     }
+    if (begin == 0 && has_first_leaf(x))
+        add_biases(x, b);
 }
 
 // A row's sum of one leaf: of its experts, or those of a node, along their tree.

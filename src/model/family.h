@@ -22,6 +22,9 @@ struct parameter_row {
     uint8_t n_slots; // more than one: fused, the rows of one behind those of the other
     enum slot slots[FUSED_MAX];
     bool by_head; // of fused ones: the rows of head 0 in each slot, then those of head 1, ...
+    bool in_turn; // of two fused ones of experts: row 0 of one, row 0 of the other, row 1 of one,
+                  // ...
+    bool transposed; // of experts without a star: [experts, columns, rows]
     // What Transformers' plans call its module, where that is not the name; NULL: it is
     const char *planned;
 };
@@ -56,6 +59,12 @@ struct parameter_row {
         .name = row_name, .sublayer = place, .n_slots = 2,                                         \
         .slots = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, .planned = plan_name                          \
     }
+// Down of all experts in one tensor, named in full.
+#define PARAMETER_EXPERT_DOWN(row_name, place, plan_name)                                          \
+    {                                                                                              \
+        .name = row_name, .sublayer = place, .n_slots = 1, .slots = {SLOT_EXPERT_DOWN},            \
+        .planned = plan_name                                                                       \
+    }
 // Queries, keys and values in one tensor, head by head, and their biases.
 #define PARAMETER_HEADS(row_name, place)                                                           \
     {.name = row_name ".weight",                                                                   \
@@ -80,6 +89,9 @@ struct family {
     // what Transformers' own tp_plan of the family names and no model of ours has a parameter for;
     // NULL-terminated, or NULL
     const char *const *idle_rules;
+    // quant_method mxfp4: experts' weights in blocks of 32, which are dequantised when they are
+    // loaded
+    bool may_be_mxfp4;
     // Fills layers, ropes, norms and numbers; `out` is zero but for names and dtype.
     enum status (*describe)(const struct config_reader *reader, struct model_config *out);
 };

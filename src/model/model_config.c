@@ -202,8 +202,11 @@ static enum status describe_file(struct reading *reading, struct model_config *o
     snprintf(out->architecture, sizeof out->architecture, "%s", reading->file.architecture);
     snprintf(out->model_type, sizeof out->model_type, "%s",
              reading->wrapper ? reading->wrapper->model_type : reading->family->model_type);
-    TRY(config_refuse_quantised(&reading->file));
-    TRY(config_refuse_quantised(&reading->text));
+    out->mxfp4_experts = reading->family->may_be_mxfp4 && config_is_mxfp4(&reading->file);
+    if (!out->mxfp4_experts) {
+        TRY(config_refuse_quantised(&reading->file));
+        TRY(config_refuse_quantised(&reading->text));
+    }
     read_dtype(&reading->file, out);
     if (out->dtype == ELEMENT_NONE && !out->unusable_dtype[0])
         read_dtype(&reading->text, out);

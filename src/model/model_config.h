@@ -90,6 +90,7 @@ struct experts_config {
     float scaling_factor;        // of weights
     int32_t n_group, topk_group; // choice among the best groups alone; 0: no groups
     bool router_bias, gate_bias, up_bias, down_bias;
+    float alpha, limit; // of ACTIVATION_CLAMPED_SWIGLU
 };
 
 // Beside a mix, a low-rank one of the same normed input n: stream = (stream + after(mix(n)) + n +
@@ -151,6 +152,7 @@ struct model_config {
     const struct wrapper *wrapper; // the multimodal model whose text part it is; NULL: none
     char architecture[64];         // "LlamaForCausalLM"; the wrapper's
     char model_type[32];           // "llama"
+    bool mxfp4_experts;            // weights of experts are stored in blocks with scales, or may be
     int32_t hidden_size, num_hidden_layers, vocab_size;
     int64_t max_position_embeddings;
     bool tie_word_embeddings;

@@ -73,14 +73,17 @@ struct plan_parameter {
     enum tp_style style; // TP_NONE: no rule names it, replicated
     const char *rule;    // the pattern that says so; NULL: none
     struct placement placement;
-    enum element_type stored; // in the checkpoint; ELEMENT_NONE when it is not there (tied lm_head)
-    int64_t rows, columns;    // columns 1 for vectors
-    bool is_bias, is_vector;  // a bias that the checkpoint lacks is zero
-    int8_t sublayer;          // of its layer; -1: outside the layers
-    int n_tensors;     // more than one: of each head or stream one, their rows one behind the
-                       // other; or of each expert
-    int n_parts;       // more than one: fused, their rows one behind the other
-    int32_t head_rows; // not 0: fused by head, so many rows of each part in turn
+    // In the checkpoint; ELEMENT_NONE when it is not there (tied lm_head). ELEMENT_F4: in blocks of
+    // 32 with scales (MXFP4), unless the checkpoint has it as it is.
+    enum element_type stored;
+    int64_t rows, columns;   // columns 1 for vectors
+    bool is_bias, is_vector; // a bias that the checkpoint lacks is zero
+    int8_t sublayer;         // of its layer; -1: outside the layers
+    int n_tensors;           // more than one: of each head or stream one, their rows one behind the
+                             // other; or of each expert
+    int n_parts;             // more than one: fused, their rows one behind the other
+    int32_t head_rows;       // not 0: fused by head, so many rows of each part in turn
+    bool transposed;         // [experts, columns, rows], where it is no MXFP4
     // not 0: there are so many, each of `rows` and `columns`, in n_tensors or all in one
     int32_t n_experts, n_chosen; // by a token
     enum slot slots[FUSED_MAX];
@@ -186,6 +189,12 @@ static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
     return plan->n_ranks > 1 &&
            (cut->query == TP_COLWISE_GATHER_OUTPUT || cut->key == TP_COLWISE_GATHER_OUTPUT ||
             cut->value == TP_COLWISE_GATHER_OUTPUT || cut->gate_up == TP_COLWISE_GATHER_OUTPUT);
+}
+// Of ELEMENT_F4: two numbers a byte, a scale for each block of 32: bytes of a row's columns [begin,
+// end), both even.
+static inline uint64_t mxfp4_bytes(int64_t begin, int64_t end)
+{
+    return (uint64_t)((end - begin) / 2 + ((end + 31) / 32 - begin / 32));
 }
 // Whether a rank has a row, by its place in the tensor. Of parameters that are one tensor.
 bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row);

@@ -51,6 +51,10 @@ bool plan_ties(const struct model_config *config, const struct checkpoint *check
 const struct tensor_info *plan_find_tensor(const struct plan *plan,
                                            const struct checkpoint *checkpoint,
                                            const struct plan_parameter *p, int tensor);
+// The scales of one that is stored in blocks; NULL: none.
+const struct tensor_info *plan_find_scales(const struct plan *plan,
+                                           const struct checkpoint *checkpoint,
+                                           const struct plan_parameter *p);
 // Where a row of a parameter's part lies, and how many rows of the part lie there together.
 struct plan_rows {
     int tensor;

@@ -132,6 +132,18 @@ void plan_tensor_name(const struct plan_parameter *p, int number, char *out, siz
         snprintf(out, room, "%s", p->name);
 }
 
+// "_blocks" or "_scales" of a parameter that is stored so.
+static const struct tensor_info *find_mxfp4(const struct plan *plan,
+                                            const struct checkpoint *checkpoint,
+                                            const struct plan_parameter *p, const char *which)
+{
+    char name[NAME_BYTES];
+    if (p->stored != ELEMENT_F4)
+        return NULL;
+    snprintf(name, sizeof name, "%s%s", p->name, which);
+    return find_named(plan->config.family, checkpoint, name);
+}
+
 const struct tensor_info *plan_find_tensor(const struct plan *plan,
                                            const struct checkpoint *checkpoint,
                                            const struct plan_parameter *p, int number)
@@ -140,10 +152,19 @@ const struct tensor_info *plan_find_tensor(const struct plan *plan,
     char name[NAME_BYTES];
     plan_tensor_name(p, number, name, sizeof name);
     const struct tensor_info *tensor = find_named(family, checkpoint, name);
+    if (!tensor)
+        tensor = find_mxfp4(plan, checkpoint, p, "_blocks");
     bool is_embedding = p == plan_find_parameter(plan, 0, -1, SLOT_EMBED, false, NULL);
     if (tensor || !is_embedding || !plan->config.tie_word_embeddings)
         return tensor;
     return find_named(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
+}
+
+const struct tensor_info *plan_find_scales(const struct plan *plan,
+                                           const struct checkpoint *checkpoint,
+                                           const struct plan_parameter *p)
+{
+    return find_mxfp4(plan, checkpoint, p, "_scales");
 }
 
 // ---- checks ----
@@ -168,16 +189,53 @@ static enum status check_experts_shape(const struct plan_parameter *p,
                                        const struct tensor_info *tensor)
 {
     char found[256], columns[32] = "";
+    const int64_t first = p->transposed ? p->columns : p->rows,
+                  second = p->transposed ? p->rows : p->columns;
     if (tensor->n_dimensions == (p->is_vector ? 2 : 3) && tensor->shape[0] == p->n_experts &&
-        tensor->shape[1] == p->rows && (p->is_vector || tensor->shape[2] == p->columns))
+        tensor->shape[1] == first && (p->is_vector || tensor->shape[2] == second))
         return OK;
     say_shape(tensor, found, sizeof found);
     if (!p->is_vector)
-        snprintf(columns, sizeof columns, ", %lld", (long long)p->columns);
+        snprintf(columns, sizeof columns, ", %lld", (long long)second);
+    return fail(
+        ERR_INPUT, "%s: tensor \"%s\" has the shape %s; expected [%d, %lld%s] from config.json",
+        file_of(checkpoint, tensor), tensor->name, found, p->n_experts, (long long)first, columns);
+}
+
+static enum status check_bytes_of(const struct checkpoint *checkpoint,
+                                  const struct tensor_info *tensor, const int64_t *shape, int n)
+{
+    char expected[128] = "", found[256];
+    bool same = tensor->n_dimensions == n && tensor->type == ELEMENT_U8;
+    for (int i = 0; i < n; i++) {
+        same = same && tensor->shape[i] == shape[i];
+        size_t used = strlen(expected);
+        snprintf(expected + used, sizeof expected - used, "%s%lld", i ? ", " : "",
+                 (long long)shape[i]);
+    }
+    if (same)
+        return OK;
+    say_shape(tensor, found, sizeof found);
     return fail(ERR_INPUT,
-                "%s: tensor \"%s\" has the shape %s; expected [%d, %lld%s] from config.json",
-                file_of(checkpoint, tensor), tensor->name, found, p->n_experts, (long long)p->rows,
-                columns);
+                "%s: tensor \"%s\" is %s of the shape %s; expected U8 of [%s] (MXFP4) from "
+                "config.json",
+                file_of(checkpoint, tensor), tensor->name, element_name(tensor->type), found,
+                expected);
+}
+
+// Blocks of 32, two numbers a byte, and a scale for each.
+static enum status check_mxfp4(const struct plan *plan, const struct plan_parameter *p,
+                               const struct checkpoint *checkpoint,
+                               const struct tensor_info *blocks)
+{
+    const int64_t shape[] = {p->n_experts, p->rows, p->columns / 32, 16};
+    const struct tensor_info *scales = plan_find_scales(plan, checkpoint, p);
+    if (!scales)
+        return fail(ERR_INPUT,
+                    "%s: tensor \"%s_scales\" is missing from the checkpoint, which has its blocks",
+                    checkpoint->folder, p->name);
+    TRY(check_bytes_of(checkpoint, blocks, shape, 4));
+    return check_bytes_of(checkpoint, scales, shape, 3);
 }
 
 static enum status check_shape(const struct plan_parameter *p, const struct checkpoint *checkpoint,
@@ -240,6 +298,8 @@ static enum status check_tensor(const struct plan *plan, const struct plan_param
     const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, p, number);
     if (!tensor)
         return p->is_bias ? OK : missing(plan, p, number, checkpoint);
+    if (tensor == find_mxfp4(plan, checkpoint, p, "_blocks"))
+        return check_mxfp4(plan, p, checkpoint, tensor);
     TRY(check_shape(p, checkpoint, tensor));
     if (tensor->type != ELEMENT_BF16 && tensor->type != ELEMENT_F16 &&
         tensor->type != ELEMENT_F32 && tensor->type != ELEMENT_F64)
@@ -366,6 +426,9 @@ static enum status tell_of_others(const struct plan *plan, const struct checkpoi
         for (int k = 0; k < plan->parameters[i].n_tensors; k++) {
             const struct tensor_info *tensor =
                 plan_find_tensor(plan, checkpoint, &plan->parameters[i], k);
+            if (tensor)
+                is_ours[tensor - checkpoint->tensors] = 1;
+            tensor = plan_find_scales(plan, checkpoint, &plan->parameters[i]);
             if (tensor)
                 is_ours[tensor - checkpoint->tensors] = 1;
         }

@@ -102,6 +102,9 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
         p->rule = NULL;
         p->placement = (struct placement){PLACE_SHARD, 0};
     }
+    if (slot_is_of_experts(row->slots[0]) && plan->config.mxfp4_experts && !row->bias)
+        p->stored = ELEMENT_F4;
+    p->transposed = row->transposed;
     p->is_bias = row->bias;
     p->sublayer = row->sublayer;
     p->is_vector = row->bias || slot_is_vector(row->slots[0]);
@@ -122,6 +125,8 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
         has_several = false;
     }
     assert(sublayer || !row->by_head);
+    if (row->in_turn)
+        p->head_rows = 1;
     if (row->by_head)
         p->head_rows = sublayer->attention.head_dim;
     if (has_several)

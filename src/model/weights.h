@@ -98,6 +98,12 @@ struct weight_piece {
     int32_t row;          // of the panels
     float *vector;
     float added; // to each number of a vector
+    // Rows in turn: the first, third, ... are those of panels or vector, the others of these.
+    bool in_turn;
+    struct panels second;
+    float *second_vector;
+    bool transposed;                  // the slice's rows are the panels' columns
+    const struct tensor_info *scales; // not NULL: MXFP4; the slice's columns are bytes
 };
 
 // The weights' places relative to `memory`, and what goes there. With memory NULL only sizes are

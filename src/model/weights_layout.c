@@ -5,25 +5,11 @@
 
 #include "base/checked.h"
 #include "model/plan_build.h"
-#include "model/weights.h"
+#include "model/weights_walk.h"
 
-enum { LINE = 64, STACK_MAX = 3 };
+enum { LINE = 64 };
 
-struct walk {
-    const struct plan *plan;
-    const struct checkpoint *checkpoint; // NULL: types are as the config says
-    int rank, stage;                     // rank: of that stage
-    int layer, sublayer;                 // being placed
-    int expert;                          // of those that have a tensor or a part of one each
-    struct arena *arena;                 // where `memory` is
-    // What panel_format() found last of experts, which are many
-    const struct plan_parameter *of_experts;
-    enum panel_format experts_format;
-    char *memory; // NULL: only sizes
-    struct weights_layout *layout;
-};
-
-static enum status reserve_weights(struct walk *w, size_t bytes, void **out)
+enum status reserve_weights(struct walk *w, size_t bytes, void **out)
 {
     size_t begin = w->layout->bytes, end;
     if (!checked_add(begin, bytes, &end) || !checked_add(end, LINE - 1, &end))
@@ -34,13 +20,6 @@ static enum status reserve_weights(struct walk *w, size_t bytes, void **out)
     return OK;
 }
 
-// One slot's part of a parameter, and this rank's rows and columns of it.
-struct slot_part {
-    const struct plan_parameter *parameter; // NULL: the model has none
-    int part;
-    struct range rows, columns;
-};
-
 // Of what all layers have a part of, those of the stage's layers.
 static void keep_stage_inputs(const struct walk *w, enum dim dim, struct range *range)
 {
@@ -50,7 +29,7 @@ static void keep_stage_inputs(const struct walk *w, enum dim dim, struct range *
         *range = (struct range){layers.begin * size, layers.end * size};
 }
 
-static struct slot_part find_part(const struct walk *w, enum slot slot, bool bias)
+struct slot_part find_part(const struct walk *w, enum slot slot, bool bias)
 {
     int part;
     const struct plan_parameter *p =
@@ -84,6 +63,8 @@ static enum status stored_type(const struct walk *w, const struct plan_parameter
         return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint",
                     w->checkpoint->folder, p->name);
     *type = tensor ? tensor->type : w->checkpoint ? ELEMENT_NONE : p->stored;
+    if (*type == ELEMENT_U8) // blocks
+        *type = p->stored;
     return OK;
 }
 
@@ -93,7 +74,7 @@ static int64_t stored_width(struct range range)
 }
 
 // In memory: an odd intermediate_size ends with a zero (docs/numerics.md section 4).
-static int64_t even_width(struct range range)
+int64_t even_width(struct range range)
 {
     return (stored_width(range) + 1) / 2 * 2;
 }
@@ -110,10 +91,31 @@ static enum status flatten_tensor(struct walk *w, const struct plan_parameter *p
     TRY(arena_take(w->arena, 1, sizeof *flat, &flat));
     *flat = **tensor;
     flat->n_dimensions = usual;
-    flat->shape[0] = (p->n_experts && p->n_tensors == 1 ? p->n_experts : 1) * p->rows;
-    flat->shape[1] = p->columns;
+    flat->shape[0] = p->is_vector ? 1 : (*tensor)->shape[0] * (*tensor)->shape[1];
+    if (p->is_vector)
+        for (int i = 0; i < (*tensor)->n_dimensions; i++)
+            flat->shape[0] *= (*tensor)->shape[i];
+    flat->shape[1] = 1;
+    for (int i = 2; i < (*tensor)->n_dimensions; i++)
+        flat->shape[1] *= (*tensor)->shape[i];
     *tensor = flat;
     return OK;
+}
+
+// Where rows and columns of a parameter lie in its tensor, which is known to be flat.
+static struct tensor_slice slice_of_part(const struct plan_parameter *p,
+                                         const struct weight_piece *place, struct plan_rows rows,
+                                         struct range columns, int expert)
+{
+    struct tensor_slice slice = {NULL, rows.row, rows.row + rows.count, columns.begin, columns.end};
+    if (place->transposed) {
+        const int64_t first = (int64_t)expert * p->columns;
+        slice.row_begin = first + columns.begin;
+        slice.row_end = first + columns.end;
+        slice.column_begin = rows.row - expert * p->rows;
+        slice.column_end = slice.column_begin + rows.count;
+    }
+    return slice;
 }
 
 // `rows` lie together in the parameter's tensor.
@@ -124,23 +126,46 @@ static enum status add_piece(struct walk *w, const struct plan_parameter *p, str
     TRY(stored_type(w, p, rows.tensor, &type));
     if (type == ELEMENT_NONE)
         return OK;
-    w->layout->file_bytes += (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
+    const bool in_blocks = type == ELEMENT_F4;
+    place.transposed = p->transposed && !in_blocks;
+    w->layout->file_bytes +=
+        in_blocks ? (uint64_t)rows.count * mxfp4_bytes(columns.begin, columns.end)
+                  : (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
         const struct tensor_info *tensor = plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor);
         TRY(flatten_tensor(w, p, &tensor));
-        place.slice = (struct tensor_slice){tensor, rows.row, rows.row + rows.count, columns.begin,
-                                            columns.end};
+        place.slice = slice_of_part(p, &place, rows, columns, w->expert);
+        place.slice.tensor = tensor;
+        if (in_blocks) { // two a byte
+            place.slice.column_begin /= 2;
+            place.slice.column_end /= 2;
+            place.scales = plan_find_scales(w->plan, w->checkpoint, p);
+            TRY(flatten_tensor(w, p, &place.scales));
+        }
         w->layout->pieces[w->layout->n_pieces] = place;
     }
     w->layout->n_pieces++;
     return OK;
 }
 
-// Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice.
-static enum status add_layout_piece(struct walk *w, const struct slot_part *part,
-                                    struct weight_piece place)
+// Rows of two parts in turn: twice as many, from twice as far.
+static enum status add_pieces_in_turn(struct walk *w, const struct slot_part *part,
+                                      struct weight_piece place)
+{
+    const struct plan_parameter *p = part->parameter;
+    struct plan_rows rows = {0, 2 * (int64_t)part->rows.begin, 2 * stored_width(part->rows)};
+    assert(part->part == 0 && p->n_parts == 2 && p->n_experts);
+    place.in_turn = true;
+    plan_of_expert(p, w->expert, &rows);
+    return add_piece(w, p, rows, part->columns, place);
+}
+
+enum status add_layout_piece(struct walk *w, const struct slot_part *part,
+                             struct weight_piece place)
 {
     const struct plan_parameter *p = stored_parameter(w, part->parameter);
+    if (p->n_experts && p->head_rows)
+        return add_pieces_in_turn(w, part, place);
     for (int64_t row = part->rows.begin; row < part->rows.end;) {
         struct plan_rows rows = plan_rows_of(p, part->part, row);
         rows.count = row + rows.count < part->rows.end ? rows.count : part->rows.end - row;
@@ -176,7 +201,9 @@ static enum status find_format(const struct walk *w, const struct slot_part *par
             first = type;
         }
     }
-    *out = first == ELEMENT_BF16 ? PANELS_BF16 : first == ELEMENT_F16 ? PANELS_F16 : PANELS_F32;
+    *out = first == ELEMENT_BF16 || first == ELEMENT_F4 ? PANELS_BF16
+           : first == ELEMENT_F16                       ? PANELS_F16
+                                                        : PANELS_F32;
     return OK;
 }
 
@@ -223,8 +250,7 @@ static enum status place_parts(struct walk *w, const struct slot_part *parts, in
 }
 
 // Same, of whole slots.
-static enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
-                                struct panels *out)
+enum status place_panels(struct walk *w, const enum slot *of, int n_parts, struct panels *out)
 {
     struct slot_part parts[STACK_MAX];
     assert(n_parts <= STACK_MAX);
@@ -257,8 +283,8 @@ static void zero_rows(const struct panels *w, int32_t row)
 }
 
 // Two slots of one size, side by side.
-static enum status place_pair(struct walk *w, const enum slot of[2], struct panels *first,
-                              struct panels *second)
+enum status place_pair(struct walk *w, const enum slot of[2], struct panels *first,
+                       struct panels *second)
 {
     enum panel_format format;
     size_t bytes;
@@ -273,19 +299,21 @@ static enum status place_pair(struct walk *w, const enum slot of[2], struct pane
     TRY(reserve_weights(w, bytes, &data));
     if (w->memory)
         panels_init_pair(first, second, format, (int32_t)n, (int32_t)k, data);
-    for (int i = 0; i < 2; i++) {
-        struct weight_piece place = {.panels = *(i ? second : first)};
-        if (w->memory)
-            zero_rows(&place.panels, (int32_t)stored_width(parts[i].rows));
-        TRY(add_layout_piece(w, &parts[i], place));
+    for (int i = 0; i < 2 && w->memory; i++)
+        zero_rows(i ? second : first, (int32_t)stored_width(parts[i].rows));
+    struct weight_piece place = {.panels = *first}, other = {.panels = *second};
+    if (parts[0].parameter->head_rows && parts[0].parameter->n_experts) {
+        place.second = *second;
+        return add_layout_piece(w, &parts[0], place);
     }
-    return OK;
+    TRY(add_layout_piece(w, &parts[0], place));
+    return add_layout_piece(w, &parts[1], other);
 }
 
 // A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
 // stays NULL where the model has none of them; of one that lacks a part that part is zero.
-static enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias,
-                                float added, const float **out)
+enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,
+                         const float **out)
 {
     struct slot_part parts[STACK_MAX];
     int64_t n = 0;
@@ -379,42 +407,6 @@ static enum status place_mlp(struct walk *w, const struct mlp_config *config,
     return place_vector(w, down, 1, true, 0, &out->down_bias);
 }
 
-static void add_expert(int number, const struct panels *panels, struct expert_panels *out)
-{
-    if (number == 0)
-        out->first = *panels;
-    if (number == 1)
-        out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
-}
-
-// The rank's experts, one behind the other. Biases that the checkpoint has for all in one tensor
-// are vectors of these.
-static enum status place_experts(struct walk *w, const struct experts_config *config,
-                                 struct experts_weights *out)
-{
-    static const enum slot router[] = {SLOT_EXPERT_ROUTER}, choice[] = {SLOT_CHOICE_BIAS},
-                           pair[] = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, down[] = {SLOT_EXPERT_DOWN};
-    const struct cut *cut = plan_cut_of(w->plan, w->layer, w->sublayer);
-    const struct range own = cut->shares[w->rank].dims[DIM_OWN_EXPERTS];
-    TRY(place_panels(w, router, 1, &out->router));
-    TRY(place_vector(w, router, 1, true, 0, &out->router_bias));
-    TRY(place_vector(w, choice, 1, false, 0, &out->choice_bias));
-    for (w->expert = own.begin; w->expert < own.end; w->expert++) {
-        struct panels first = {0}, second = {0};
-        TRY(place_pair(w, pair, &first, &second));
-        add_expert(w->expert - own.begin, &first, &out->gate);
-        add_expert(w->expert - own.begin, &second, &out->up);
-    }
-    for (w->expert = own.begin; w->expert < own.end; w->expert++) {
-        struct panels panels = {0};
-        TRY(place_panels(w, down, 1, &panels));
-        add_expert(w->expert - own.begin, &panels, &out->down);
-    }
-    w->expert = 0;
-    (void)config;
-    return OK;
-}
-
 static enum status place_altup(struct walk *w, struct altup_weights *out)
 {
     static const enum slot router[] = {SLOT_ROUTER}, prediction[] = {SLOT_PREDICTION},
@@ -452,7 +444,7 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
     case MIX_MLP:
         return place_mlp(w, &config->mlp, &out->mlp);
     case MIX_EXPERTS:
-        return place_experts(w, &config->experts, &out->experts);
+        return place_experts(w, &out->experts);
     }
     return OK;
 }

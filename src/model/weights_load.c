@@ -10,10 +10,13 @@
 #include <string.h>
 
 #include "device/device.h"
-#include "model/weights.h"
+#include "model/weights_unpack.h"
 
 enum {
     PART_BYTES = 512 << 10, // large for a disk; stays in L2 between reading and packing
+    // Behind a part its scales: one for 16 bytes, and for those of a block that it shares
+    SCALES_BYTES = PART_BYTES,
+    BUFFER_BYTES = PART_BYTES + SCALES_BYTES,
     // Unmapping interrupts all CPUs that the rank's threads run on: seldom. Mapped pages count as
     // the rank's memory: all chunks together take at most a 64th of what is loaded.
     CHUNK_BYTES_MAX = 8 << 20,
@@ -36,7 +39,7 @@ struct chunk {
 struct loader {
     const struct weights_loading *loading;
     const struct weights_layout *layout;
-    char *buffers; // [n_loaders][PART_BYTES]
+    char *buffers; // [n_loaders][BUFFER_BYTES]
     int helpers;   // threads that each team thread starts
     int64_t chunk_bytes;
 
@@ -73,6 +76,8 @@ static int64_t most_chunk(int64_t a, int64_t b)
 // Up to the row where `rows` more end, or the last panel that they fill.
 static int64_t round_rows(const struct weight_piece *p, int64_t row, int64_t rows)
 {
+    if (!piece_is_plain(p))
+        return most_chunk(rows / piece_row_unit(p), 1) * piece_row_unit(p);
     if (!p->panels.data)
         return rows;
     int64_t begin = p->row + row;
@@ -137,14 +142,16 @@ static void expect_reading(struct loader *l)
 static void measure_part(const struct chunk *c, int64_t row, int64_t column, struct chunk *out)
 {
     const struct weight_piece *p = c->piece;
-    int64_t element = (int64_t)element_bytes(p->slice.tensor->type),
-            fitting = PART_BYTES / (c->n_columns * element);
+    const int64_t element = (int64_t)element_bytes(p->slice.tensor->type),
+                  least = piece_is_plain(p) ? PANEL_WIDTH : piece_row_unit(p),
+                  unit = piece_is_plain(p) ? COLUMN_UNIT : piece_column_unit(p);
+    int64_t fitting = PART_BYTES / (c->n_columns * element);
     *out = (struct chunk){
         .piece = p, .row = row, .column = column, .n_columns = c->n_columns - column};
-    if (p->panels.data && fitting < PANEL_WIDTH) {
-        int64_t columns = PART_BYTES / (PANEL_WIDTH * element) / COLUMN_UNIT * COLUMN_UNIT;
+    if (p->panels.data && fitting < least) {
+        int64_t columns = PART_BYTES / (least * element) / unit * unit;
         out->n_columns = least_chunk(columns, out->n_columns);
-        fitting = PANEL_WIDTH;
+        fitting = least;
     }
     out->n_rows = least_chunk(round_rows(p, row, fitting), c->row + c->n_rows - row);
     assert(out->n_rows > 0 && out->n_columns > 0);
@@ -208,6 +215,7 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
 {
     const struct weight_piece *p = part->piece;
     enum element_type type = p->slice.tensor->type;
+    assert(piece_is_plain(p));
     if (!p->panels.data) {
         widen_rows(source, type, part->n_rows, p->vector + part->row);
         for (int64_t i = 0; i < part->n_rows && p->added != 0; i++)
@@ -222,6 +230,40 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
     pack_panels(l, part, source, source_of(type), stride);
 }
 
+// The same of what is stored otherwise. Scales go behind the part in the buffer.
+static enum status unpack_stored(const struct loader *l, const struct chunk *part,
+                                 const void *source, size_t stride, void *buffer)
+{
+    struct stored_part stored = {.piece = part->piece,
+                                 .row = part->row,
+                                 .n_rows = part->n_rows,
+                                 .column = part->column,
+                                 .n_columns = part->n_columns,
+                                 .source = source,
+                                 .stride = stride};
+    if (part->piece->scales) {
+        const struct tensor_slice slice =
+            scales_of(part->piece, part->row, part->n_rows, part->column, part->n_columns);
+        char *scales = (char *)buffer + PART_BYTES;
+        stored.scales_stride = (size_t)(slice.column_end - slice.column_begin);
+        stored.scales = (const uint8_t *)scales;
+        assert(stored.scales_stride * (size_t)part->n_rows <= SCALES_BYTES);
+        TRY(checkpoint_read(l->loading->checkpoint, &slice, scales, NULL));
+    }
+    unpack_part(l->loading->kernels, &stored);
+    return OK;
+}
+
+// `buffer` has room for the part and may be where it lies.
+static enum status put_part(const struct loader *l, const struct chunk *part, const void *source,
+                            size_t stride, void *buffer)
+{
+    if (!piece_is_plain(part->piece))
+        return unpack_stored(l, part, source, stride, buffer);
+    pack_part(l, part, source, stride, buffer);
+    return OK;
+}
+
 // `view` of the chunk, or NULL.
 static enum status load_part(struct loader *l, const struct chunk *c, const struct chunk *part,
                              const struct checkpoint_view *view, void *buffer)
@@ -231,14 +273,13 @@ static enum status load_part(struct loader *l, const struct chunk *c, const stru
     if (view && checkpoint_is_cached(checkpoint, &slice)) {
         size_t at = (size_t)(part->row - c->row) * view->stride + (size_t)part->column;
         const char *source = view->data;
-        pack_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride, buffer);
-        return OK;
+        return put_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride,
+                        buffer);
     }
     if (view)
         expect_reading(l);
     TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
-    pack_part(l, part, buffer, (size_t)part->n_columns, buffer);
-    return OK;
+    return put_part(l, part, buffer, (size_t)part->n_columns, buffer);
 }
 
 static enum status load_parts(struct loader *l, const struct chunk *c,
@@ -265,6 +306,8 @@ static enum status load_chunk(struct loader *l, const struct chunk *c, void *buf
         status = load_parts(l, c, NULL, buffer);
     TRY(status);
     uint64_t bytes = (uint64_t)(c->n_rows * c->n_columns) * element_bytes(slice.tensor->type);
+    if (c->piece->scales)
+        bytes = (uint64_t)c->n_rows * mxfp4_bytes(2 * slice.column_begin, 2 * slice.column_end);
     // Relaxed: a count for people, and the total is read after the threads were joined.
     atomic_fetch_add_explicit(&l->bytes_read, bytes, memory_order_relaxed);
     return OK;
@@ -284,7 +327,7 @@ static void keep_failure(struct loader *l, enum status status)
 static void load_until_done(struct loader *l, bool is_caller)
 {
     const struct weights_loading *loading = l->loading;
-    void *buffer = l->buffers + (size_t)atomic_fetch_add(&l->next_buffer, 1) * PART_BYTES;
+    void *buffer = l->buffers + (size_t)atomic_fetch_add(&l->next_buffer, 1) * BUFFER_BYTES;
     struct chunk chunk;
     while (take_chunk(l, &chunk)) {
         enum status status = load_chunk(l, &chunk, buffer);
@@ -327,7 +370,7 @@ enum status weights_load(const struct weights_loading *loading, const struct wei
     int loaders = threads * (1 + l.helpers);
     l.chunk_bytes =
         least_chunk((int64_t)(layout->file_bytes / CHUNKS_SHARE) / loaders, CHUNK_BYTES_MAX);
-    size_t buffer_bytes = (size_t)loaders * PART_BYTES;
+    size_t buffer_bytes = (size_t)loaders * BUFFER_BYTES;
     TRY(device_memory_new(buffer_bytes, "buffers for loading", (void **)&l.buffers));
     pthread_mutex_init(&l.lock, NULL);
     file_window_guard_begin();

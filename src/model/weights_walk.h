@@ -1,0 +1,52 @@
+// Inside of the walk over a rank's weights: measuring and placing are the same one.
+#ifndef COLROW_MODEL_WEIGHTS_WALK_H
+#define COLROW_MODEL_WEIGHTS_WALK_H
+
+#include "model/weights.h"
+
+enum { STACK_MAX = 3 };
+
+struct walk {
+    const struct plan *plan;
+    const struct checkpoint *checkpoint; // NULL: types are as the config says
+    int rank, stage;                     // rank: of that stage
+    int layer, sublayer;                 // being placed
+    int expert;                          // of those that have a tensor or a part of one each
+    struct arena *arena;                 // where `memory` is
+    // What panel_format() found last of experts, which are many
+    const struct plan_parameter *of_experts;
+    enum panel_format experts_format;
+    char *memory; // NULL: only sizes
+    struct weights_layout *layout;
+};
+
+// One slot's part of a parameter, and this rank's rows and columns of it.
+struct slot_part {
+    const struct plan_parameter *parameter; // NULL: the model has none
+    int part;
+    struct range rows, columns;
+};
+
+// All but the first two fail with a sentence.
+struct slot_part find_part(const struct walk *w, enum slot slot, bool bias);
+// In memory: an odd intermediate_size ends with a zero (docs/numerics.md section 4).
+int64_t even_width(struct range range);
+// `*out` NULL: only sizes.
+enum status reserve_weights(struct walk *w, size_t bytes, void **out) STATUS_MUST_USE;
+// Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice;
+// where it has a second matrix or vector, two parts whose rows are stored in turn.
+enum status add_layout_piece(struct walk *w, const struct slot_part *part,
+                             struct weight_piece place) STATUS_MUST_USE;
+// Panels of one or more whole slots, stacked by rows; of two of one size, side by side.
+enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
+                         struct panels *out) STATUS_MUST_USE;
+enum status place_pair(struct walk *w, const enum slot of[2], struct panels *first,
+                       struct panels *second) STATUS_MUST_USE;
+// A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
+// stays NULL where the model has none of them; of one that lacks a part that part is zero.
+enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,
+                         const float **out) STATUS_MUST_USE;
+// weights_experts.c: a layer's experts that this rank has.
+enum status place_experts(struct walk *w, struct experts_weights *out) STATUS_MUST_USE;
+
+#endif
