@@ -142,6 +142,19 @@ def granitemoe(rng):
             "rope_parameters": rope(rng, f)}
 
 
+@family("gpt_oss", {**EXPERTS, **HEAD_DIM, "attention_bias": "on q, k, v and o (default true)",
+                    "intermediate_size": "of each expert", "swiglu_alpha, swiglu_limit": "of the clamped activation",
+                    "sliding_window, layer_types": "absent types: every other layer slides, the first one does",
+                    "quantization_config": "quant_method mxfp4: experts in blocks of 32 with scales",
+                    "(always)": "a sink for each query head; biases of the router and of experts"})
+def gpt_oss(rng):
+    f = sizes(rng, head_dim="free")
+    return {**f, **eps(rng), **experts_of(rng, "num_local_experts"), **layer_types(rng, f),
+            **maybe(rng, 0.3, attention_bias=[False], swiglu_alpha=[1.0, 0.7], swiglu_limit=[0.5, 1.5, 3.0]),
+            "sliding_window": window(rng, 0), "rope_parameters": rope(rng, f, ("yarn", "yarn", "yarn", "default"),
+                                                                     truncate=False)}
+
+
 CORRECTED = {"n_routed_experts | num_local_experts": "of which each token has", "num_experts_per_tok": "so many",
              "moe_intermediate_size": "of each expert; intermediate_size: of the first layers",
              "n_shared_experts": "that all tokens have", "first_k_dense_replace": "layers without experts",

@@ -24,7 +24,7 @@ TEMPLATES = {"llama": "meta-llama-Llama-3.2-3B-Instruct", "mistral": "mistralai-
              "gemma4_text": "google-gemma-4-31B-it", "phi3": "microsoft-Phi-3.5-mini-instruct",
              "apertus": "Apertus-8B-Instruct",
              "seed_oss": "ByteDance-Seed-OSS", "cohere2": "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
-             "ministral3": "mistralai-Ministral-3-14B-Reasoning-2512", "granite": "ibm-granite-granite-3.3-2B-Instruct",
+             "ministral3": "mistralai-Ministral-3-14B-Reasoning-2512", "gpt_oss": "openai-gpt-oss-120b", "granite": "ibm-granite-granite-3.3-2B-Instruct",
              "granitemoehybrid": "ibm-granite-granite-4.0"}
 
 

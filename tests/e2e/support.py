@@ -62,7 +62,7 @@ class Safetensors:
 
     TYPES = {"F32": "f", "I64": "q", "I32": "i"}
 
-    def __init__(self, path):
+    def __init__(self, path, only=None):
         with open(path, "rb") as file:
             data = file.read()
         (length,) = struct.unpack("<Q", data[:8])
@@ -70,6 +70,8 @@ class Safetensors:
         self.metadata = header.pop("__metadata__", {})
         self.tensors = {}
         for name, entry in header.items():
+            if only and name not in only:
+                continue
             begin, end = entry["data_offsets"]
             values = array.array(self.TYPES[entry["dtype"]])
             values.frombytes(data[8 + length + begin : 8 + length + end])

@@ -65,7 +65,7 @@ for one in shipped():
     with tempfile.TemporaryDirectory() as temporary:
         write_checkpoint(temporary, one["config"], one["weights"], one["seed"], one["dtype"])
         n_ways += check_model(one["case"], temporary, one["ids"][:40])
-for golden in ("mixtral", "qwen3-moe"):
+for golden in ("mixtral", "qwen3-moe", "gpt-oss", "gpt-oss-odd"):
     model = os.path.join(SHARED, "goldens", golden)
     if os.path.exists(model):
         tokens = [int(i) for i in Safetensors(os.path.join(model, "golden.safetensors"))["input_ids"]]

@@ -216,7 +216,7 @@ static void absent_keys_mean_what_they_mean_in_transformers(void **state)
         {"mixtral", 8, 2, 14336, 0, 1},         {"qwen2_moe", 60, 4, 1408, 5632, 0},
         {"qwen3_moe", 128, 8, 768, 0, 0},       {"granitemoe", 8, 2, 11008, 0, 0},
         {"minimax_m2", 256, 8, 1536, 0, 1},     {"glm4_moe", 128, 8, 1408, 1408, 1},
-        {"ernie4_5_moe", 64, 6, 1536, 3072, 1},
+        {"ernie4_5_moe", 64, 6, 1536, 3072, 1}, {"gpt_oss", 128, 4, 2880, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];
@@ -257,18 +257,28 @@ static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
     static const struct {
-        const char *keys, *words[3];
+        const char *model_type, *keys, *words[3];
     } cases[] = {
-        {"\"num_experts_per_tok\": 9", {"num_experts_per_tok", "is 9", "which is 8"}},
-        {"\"num_local_experts\": 0", {"num_local_experts", "is 0", "expected"}},
-        {"\"num_local_experts\": 100000", {"num_local_experts", "is 100000", "4096"}},
-        {"\"hidden_act\": \"tanh\"", {"hidden_act", "tanh", "silu"}},
-        {"\"intermediate_size\": -1", {"intermediate_size", "is -1", "expected"}},
+        {"mixtral", "\"num_experts_per_tok\": 9", {"num_experts_per_tok", "is 9", "which is 8"}},
+        {"mixtral", "\"num_local_experts\": 0", {"num_local_experts", "is 0", "expected"}},
+        {"mixtral", "\"num_local_experts\": 100000", {"num_local_experts", "is 100000", "4096"}},
+        {"mixtral", "\"hidden_act\": \"tanh\"", {"hidden_act", "tanh", "silu"}},
+        {"mixtral", "\"intermediate_size\": -1", {"intermediate_size", "is -1", "expected"}},
+        {"gpt_oss", "\"swiglu_limit\": -1", {"swiglu_limit", "is -1", "expected"}},
+        {"gpt_oss", "\"sliding_window\": null", {"sliding_window", "layer 0", "expected"}},
+        {"gpt_oss", "\"layer_types\": [\"chunked_attention\"]", {"layer_types", "chunked", "full"}},
+        {"gpt_oss",
+         "\"quantization_config\": {\"quant_method\": \"mxfp4\"}, \"intermediate_size\": 40",
+         {"mxfp4", "intermediate_size 40", "multiples of 32"}},
+        {"gpt_oss",
+         "\"quantization_config\": {\"quant_method\": \"fp8\"}",
+         {"fp8", "quant", "expected"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[512];
         struct model_config c;
-        snprintf(text, sizeof text, "{\"model_type\": \"mixtral\", " SIZES ", %s}", cases[i].keys);
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", " SIZES ", %s}", cases[i].model_type,
+                 cases[i].keys);
         assert_int_not_equal(parse(text, &c), OK);
         for (int k = 0; k < 3; k++)
             assert_non_null(strstr(status_message(), cases[i].words[k]));
