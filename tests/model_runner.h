@@ -20,6 +20,7 @@ struct runner {
     const struct kernels *kernels;
     int rows_max, logit_rows_max, n_pages, n_ranks;
     int32_t *pages;
+    int32_t *states; // pages of the states of a sequence that fills `pages`; or NULL
     struct step_results results;
     bool own_results;
     int64_t steps;
@@ -60,12 +61,24 @@ static inline void runner_close(struct runner *r)
     plan_free(r->plan);
     checkpoint_close(r->checkpoint);
     free(r->pages);
+    free(r->states);
     if (r->own_results) {
         free(r->results.logits);
         free(r->results.best);
         free(r->results.capture);
     }
     *r = (struct runner){0};
+}
+
+static inline int runner_pages(const struct runner *r)
+{
+    return r->n_pages * r->plan->kv.n_groups;
+}
+
+static inline int runner_state_pages(const struct runner *r)
+{
+    const struct kv_layout *kv = &r->plan->kv;
+    return kv_count_states(kv, 0, r->n_pages * KV_PAGE_TOKENS) * kv->state_pages;
 }
 
 static inline enum status runner_open_parts(const struct runner_options *o, struct comm *comm,
@@ -101,12 +114,17 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
                                         .team = r->team,
                                         .rows_max = r->rows_max,
                                         .logit_rows_max = r->logit_rows_max,
-                                        .kv_pages = r->n_pages * r->plan->kv.n_groups};
+                                        .kv_pages = runner_pages(r) + runner_state_pages(r)};
     RUNNER_TRY(model_open(&model, &r->model));
-    int n_entries = r->n_pages * r->plan->kv.n_groups;
+    int n_entries = runner_pages(r);
     RUNNER_TRY(memory_new((size_t)n_entries, sizeof *r->pages, "pages", &r->pages));
     for (int i = 0; i < n_entries; i++)
         r->pages[i] = n_entries - 1 - i; // not in order
+    if (!r->plan->kv.state_pages)
+        return OK;
+    RUNNER_TRY(memory_new((size_t)runner_state_pages(r), sizeof *r->states, "pages", &r->states));
+    for (int i = 0; i < runner_state_pages(r); i++)
+        r->states[i] = n_entries + runner_state_pages(r) - 1 - i;
     return OK;
 }
 
@@ -148,13 +166,17 @@ static inline enum status runner_step(struct runner *r, const int32_t *tokens, i
         rows[i] = i;
         full[i] = 1;
     }
+    const struct kv_layout *kv = &r->plan->kv;
+    const size_t first =
+        kv->state_pages ? (size_t)(kv_first_state(kv, position) * kv->state_pages) : 0;
     const struct step_sequence sequence = {.first_row = 0,
                                            .n_tokens = n,
                                            .position = position,
                                            .pages = r->pages,
                                            .n_pages = r->n_pages,
                                            .pages_stride = r->n_pages,
-
+                                           .states = r->states ? r->states + first : NULL,
+                                           .n_states = kv_count_states(kv, position, n),
                                            .is_long = r->is_long};
     const struct step step = {.number = r->steps++,
                               .n_rows = n,

@@ -138,6 +138,16 @@ void model_cost(const struct model_config *c, double bytes_per_weight, double by
                                          l->sublayers[i].experts.num_experts_per_tok +
                                      l->sublayers[i].experts.num_experts);
                 break;
+            case MIX_MAMBA:
+                weights +=
+                    hidden *
+                    (3.0 * l->sublayers[i].mamba.num_heads * l->sublayers[i].mamba.head_dim +
+                     2.0 * l->sublayers[i].mamba.n_groups * l->sublayers[i].mamba.state_size +
+                     l->sublayers[i].mamba.num_heads);
+                break;
+            case MIX_CONVOLUTION:
+                weights += hidden * 4.0 * hidden;
+                break;
             }
         }
     }

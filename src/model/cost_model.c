@@ -225,6 +225,18 @@ static void list_attention(struct listing *l, const struct cut *cut)
     take_longer(l->model, l->batch, l->stage, l->rank, op);
 }
 
+// Three products for each number of a state and token, which is read and written once a step.
+static void list_states(struct listing *l, const struct cut *cut)
+{
+    const struct mamba_config *m = &cut->sublayer->mamba;
+    const struct range heads = cut->shares[l->rank].heads;
+    double numbers = (double)(heads.end - heads.begin) * m->head_dim * m->state_size;
+    struct operation_cost *op = list_operation(l, OPERATION_ATTENTION, "states");
+    op->flops = 3 * FLOPS_OF_FMA * numbers * rows_of_batch(l->batch);
+    op->bytes = 2 * numbers * FLOAT_BYTES * l->batch->n_sequences;
+    take_longer(l->model, l->batch, l->stage, l->rank, op);
+}
+
 static void list_exchange(struct listing *l, const struct plan_edge *edge, double rows)
 {
     double bytes = (double)edge->bytes_per_token * rows;
@@ -290,10 +302,9 @@ static void list_products(struct listing *l, int layer, bool ending)
     for (int i = plan->first_of_layer[layer]; i < plan->first_of_layer[layer + 1]; i++) {
         const struct plan_parameter *p = &plan->parameters[i];
         char name[40];
-        bool ends = p->slots[0] == SLOT_ATTENDED || p->slots[0] == SLOT_DOWN ||
-                    p->slots[0] == SLOT_EXPERT_DOWN;
-        if (p->sublayer != l->sublayer || p->is_vector || p->is_bias || ends != ending ||
-            slots[p->slots[0]].role == ROLE_NORM)
+        bool ends = slots[p->slots[0]].role == ROLE_INPUTS;
+        if (slot_is_taps(p->slots[0]) || p->sublayer != l->sublayer || p->is_vector || p->is_bias ||
+            ends != ending || slots[p->slots[0]].role == ROLE_NORM)
             continue;
         name_product(p, name, sizeof name);
         if (p->n_experts)
@@ -315,6 +326,8 @@ static void list_sublayer(struct listing *l, int layer, int sublayer)
     list_edges(l, cut, EDGE_OF_MIX, rows);
     if (cut->sublayer->kind == MIX_ATTENTION)
         list_attention(l, cut);
+    if (cut->sublayer->kind == MIX_MAMBA)
+        list_states(l, cut);
     list_edges(l, cut, EDGE_OF_INPUTS, rows);
     list_products(l, layer, true);
     if (l->n > first)

@@ -88,7 +88,7 @@ struct experts_keys {
     int32_t num_experts, num_experts_per_tok, intermediate_size;
     enum router_scoring scoring;
 };
-// The numbers; weights that are not normalised, a scaling factor of 1, SiLU, no biases.
+// The numbers; weights that are not normalised, a scaling factor of 1, SiLU, gates, no biases.
 enum status describe_experts(const struct config_reader *reader, const struct experts_keys *keys,
                              struct experts_config *out) STATUS_MUST_USE;
 // n_group and topk_group: choice among the best groups; absent, or 1 group: among all.
@@ -101,6 +101,30 @@ void describe_shared_expert(struct layer_config *layer, const struct mlp_config 
 // The layers that a list of numbers names; absent: none.
 enum status describe_layers_of_list(const struct config_reader *reader, const char *key,
                                     bool chosen[LAYERS_MAX]) STATUS_MUST_USE;
+
+// What each layer is, as a list of words says: the number of its word in `words` (NULL-terminated).
+// layer_types, or its older name layers_block_type. `absent`: of all, where there is no list; -1:
+// there must be one.
+enum status describe_layer_words(const struct config_reader *reader, const char *const *words,
+                                 int32_t n_layers, int absent,
+                                 uint8_t out[LAYERS_MAX]) STATUS_MUST_USE;
+enum { MAMBA_EXPAND_MAX = 64 };
+// Before reading: under which key a family has each of Mamba's numbers, and what an absent one
+// means. Names that are NULL are not read.
+struct mamba_keys {
+    const char *heads, *head_dim, *groups, *state_size, *taps, *conv_bias, *in_bias, *out_bias,
+        *step_limit;
+    struct mamba_config absent; // head_dim 0: a head's part of `inner`
+    int32_t inner;              // what head_dim times heads must be; 0: whatever they give
+    const char *inner_name;     // "mamba_expand times hidden_size"
+};
+enum status describe_mamba(const struct config_reader *reader, const struct mamba_keys *keys,
+                           struct mamba_config *out) STATUS_MUST_USE;
+// Of the model's activation: the convolution's is fixed.
+enum status describe_expect_silu(const struct config_reader *reader,
+                                 const char *key) STATUS_MUST_USE;
+// The layer's attention becomes a Mamba mix.
+void describe_mamba_layer(const struct mamba_config *mamba, struct layer_config *layer);
 
 // Appends layer number `layer`, which must be the next; equal ones share a kind.
 enum status describe_add_layer(const struct config_reader *reader, struct model_config *out,

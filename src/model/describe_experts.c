@@ -27,6 +27,7 @@ enum status describe_experts(const struct config_reader *reader, const struct ex
 {
     memset(out, 0, sizeof *out); // padding too: kinds are compared by bytes
     out->activation = ACTIVATION_SILU;
+    out->gated = true;
     out->scoring = keys->scoring;
     out->scaling_factor = 1;
     TRY(read_counts(reader, keys, out));

@@ -177,7 +177,7 @@ static void activate_expert(const struct mixing *x, int expert, int panel_begin,
     product.panel_end = panel_end;
     product.m = n_pairs_of(x, expert);
     product.a = pair_input(x, expert);
-    product.up = &up;
+    product.up = x->config->gated ? &up : NULL;
     product.bias = x->weights->gate_bias ? x->weights->gate_bias + (size_t)expert * width : NULL;
     product.up_bias = x->weights->up_bias ? x->weights->up_bias + (size_t)expert * width : NULL;
     product.activation = (struct activation_args){

@@ -12,6 +12,7 @@ extern const struct family family_apertus, family_bloom, family_cohere2, family_
     family_mixtral, family_olmo2, family_olmo3, family_phi, family_phi3, family_qwen2,
     family_qwen2_5_vl, family_qwen2_moe, family_qwen3, family_qwen3_moe, family_qwen3_vl,
     family_seed_oss, family_smollm3, family_stablelm, family_starcoder2, family_gpt_oss;
+extern const struct family family_lfm2, family_lfm2_moe, family_falcon_h1, family_nemotron_h;
 
 const struct family *const families[] = {
     &family_llama,       &family_mistral,
@@ -34,7 +35,9 @@ const struct family *const families[] = {
     &family_qwen2_moe,   &family_qwen3_moe,
     &family_granitemoe,  &family_glm4_moe,
     &family_minimax_m2,  &family_ernie4_5_moe,
-    &family_gpt_oss,     NULL,
+    &family_gpt_oss,     &family_lfm2,
+    &family_lfm2_moe,    &family_falcon_h1,
+    &family_nemotron_h,  NULL,
 };
 
 const struct parameter_row *family_row(const struct family *family, int sublayer, enum slot slot,

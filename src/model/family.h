@@ -9,7 +9,7 @@
 #include "model/model_config.h"
 #include "model/slot.h"
 
-enum { FUSED_MAX = 3 }; // slots of one tensor
+enum { FUSED_MAX = 5 }; // slots of one tensor
 
 // One tensor, or one in each layer that has its slot; where the name has a star, one for each head
 // of the slot, for each expert, or, outside the layers, for each hidden_size of its rows. Of
@@ -64,6 +64,34 @@ struct parameter_row {
     {                                                                                              \
         .name = row_name, .sublayer = place, .n_slots = 1, .slots = {SLOT_EXPERT_DOWN},            \
         .planned = plan_name                                                                       \
+    }
+// Mamba-2's tensors but the norm before it: what `in_proj` gives, the convolution over some of it,
+// and three numbers for each head.
+#define PARAMETERS_MAMBA(module, place)                                                            \
+    {.name = module "in_proj.weight", .sublayer = place, .n_slots = 5, .slots = MAMBA_ROWS},       \
+        {.name = module "in_proj.bias",                                                            \
+         .sublayer = place,                                                                        \
+         .bias = true,                                                                             \
+         .n_slots = 5,                                                                             \
+         .slots = MAMBA_ROWS},                                                                     \
+        {.name = module "conv1d.weight", .sublayer = place, .n_slots = 3, .slots = MAMBA_TAPS},    \
+        {.name = module "conv1d.bias",                                                             \
+         .sublayer = place,                                                                        \
+         .bias = true,                                                                             \
+         .n_slots = 3,                                                                             \
+         .slots = MAMBA_TAPS},                                                                     \
+        PARAMETER_NAMED(module "A_log", place, SLOT_MAMBA_A_LOG),                                  \
+        PARAMETER_NAMED(module "D", place, SLOT_MAMBA_D),                                          \
+        PARAMETER_NAMED(module "dt_bias", place, SLOT_MAMBA_STEP_BIAS),                            \
+        PARAMETER(module "norm", place, SLOT_MAMBA_NORM),                                          \
+        PARAMETER_WITH_BIAS(module "out_proj", place, SLOT_MAMBA_OUT)
+#define MAMBA_ROWS                                                                                 \
+    {                                                                                              \
+        SLOT_MAMBA_GATE, SLOT_MAMBA_X, SLOT_MAMBA_B, SLOT_MAMBA_C, SLOT_MAMBA_STEP                 \
+    }
+#define MAMBA_TAPS                                                                                 \
+    {                                                                                              \
+        SLOT_MAMBA_TAPS_X, SLOT_MAMBA_TAPS_B, SLOT_MAMBA_TAPS_C                                    \
     }
 // Queries, keys and values in one tensor, head by head, and their biases.
 #define PARAMETER_HEADS(row_name, place)                                                           \

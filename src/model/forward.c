@@ -177,6 +177,14 @@ static void run_sublayer(const struct worker *w, int layer, int sublayer)
         begin_part(w, layer, "experts");
         experts_block(w, layer, sublayer);
         break;
+    case MIX_MAMBA:
+        begin_part(w, layer, "mamba");
+        mamba_block(w, layer, sublayer);
+        break;
+    case MIX_CONVOLUTION:
+        begin_part(w, layer, "convolution");
+        convolution_block(w, layer, sublayer);
+        break;
     }
     LEAVE_IF_FAILED(w);
     if (config->corrects) {

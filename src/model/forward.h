@@ -137,6 +137,9 @@ void attention_block(const struct worker *w, int layer, int sublayer);
 void mlp_block(const struct worker *w, int layer, int sublayer);
 // experts_block.c: likewise, from the router on.
 void experts_block(const struct worker *w, int layer, int sublayer);
+// mamba_block.c and convolution_block.c: likewise, from in_proj on.
+void mamba_block(const struct worker *w, int layer, int sublayer);
+void convolution_block(const struct worker *w, int layer, int sublayer);
 // router.c: from a row's logits [experts], which are overwritten, to the experts that it chooses,
 // ascending, and their weights (docs/numerics.md section 11).
 void router_choose(const struct kernels *kernels, const struct experts_config *config,

@@ -15,7 +15,8 @@ struct activating {
     const void *input;
     struct activation_args activation;
     bool gated, times_layer_input, sparse;
-    float deviations; // of a sparse one
+    float deviations;  // of a sparse one
+    float gate_factor; // or 0
     int layer;
 };
 
@@ -72,6 +73,8 @@ static void activate_gate(const struct activating *a)
     for (; row < row_end && begin < end; row++) {
         float *gate = rows + (size_t)row * (a->gated ? 2 : 1) * half + first + (size_t)begin;
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
+        if (a->gate_factor != 0)
+            m->kernels->scale(gate, a->gate_factor, (size_t)(end - begin));
         if (a->sparse)
             m->kernels->cut_below(gate, sparsity_cutoff(m, a->cut, a->deviations, (size_t)row),
                                   (size_t)(end - begin));
@@ -86,8 +89,8 @@ static void activate_gate(const struct activating *a)
 static bool gives_own_columns(const struct activating *a)
 {
     const struct range given = a->share->dims[DIM_MLP], read = a->share->dims[DIM_ACTIVATED];
-    return !a->times_layer_input && !a->sparse && !cut_gathers(a->m->plan, a->cut) &&
-           given.begin == read.begin && given.end == read.end;
+    return !a->times_layer_input && !a->sparse && a->gate_factor == 0 &&
+           !cut_gathers(a->m->plan, a->cut) && given.begin == read.begin && given.end == read.end;
 }
 
 // The activated rows of all threads, in scratch.outputs. Returns the stride.
@@ -187,6 +190,7 @@ void mlp_block(const struct worker *w, int layer, int sublayer)
                                  .times_layer_input = config->times_layer_input,
                                  .sparse = config->sparse,
                                  .deviations = config->deviations,
+                                 .gate_factor = config->gate_factor,
                                  .layer = layer};
     struct row_product down_proj = {.what = "down_proj",
                                     .input = m->scratch.input,

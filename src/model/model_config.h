@@ -32,7 +32,7 @@ struct norm_config {
     float eps;
 };
 
-enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS };
+enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS, MIX_MAMBA, MIX_CONVOLUTION };
 
 struct attention_config {
     int32_t num_attention_heads, num_key_value_heads, head_dim;
@@ -68,6 +68,7 @@ struct mlp_config {
     float deviations;
     // The sum is multiplied by sigmoid(a number that each token's input makes)
     bool token_gate;
+    float gate_factor; // of what gate_proj gives, before its activation; 0: none
 };
 
 // How a router's logits become the choice of experts and their weights (numerics.md section 11).
@@ -77,11 +78,12 @@ enum router_scoring {
     ROUTER_SIGMOID,        // of each
 };
 
-// Of so many MLPs, down(act(gate x) · up x), a router chooses a few for each token; their sum,
-// weighted.
+// Of so many MLPs, down(act(gate x) · up x) or down(act(up x)), a router chooses a few for each
+// token; their sum, weighted.
 struct experts_config {
     int32_t num_experts, num_experts_per_tok;
     int32_t intermediate_size; // of each
+    bool gated;
     enum activation activation;
     enum router_scoring scoring;
     bool choice_bias; // a number for each expert, added to scores where experts are chosen
@@ -91,6 +93,27 @@ struct experts_config {
     int32_t n_group, topk_group; // choice among the best groups alone; 0: no groups
     bool router_bias, gate_bias, up_bias, down_bias;
     float alpha, limit; // of ACTIVATION_CLAMPED_SWIGLU
+};
+
+// Mamba-2 (numerics.md section 12). A head reads the B and C of its group.
+enum mamba_part { MAMBA_GATE, MAMBA_X, MAMBA_B, MAMBA_C, MAMBA_STEP, MAMBA_PARTS };
+struct mamba_config {
+    int32_t num_heads, head_dim, n_groups, state_size;
+    int32_t taps; // of the convolution over time
+    bool in_bias, conv_bias, out_bias;
+    float step_min, step_max; // dt is kept between
+    // Over the numbers of each group's heads, of what the gate has multiplied; or of what it is to
+    // multiply. NORM_NONE: the gate alone
+    struct norm_config norm;
+    bool norm_before_gate;
+    bool has_factors; // what in_proj gives, after its bias, is multiplied by
+    float factors[MAMBA_PARTS];
+};
+
+// out_proj(C · convolution(B · x)), all three of the input, each channel by itself.
+struct convolution_config {
+    int32_t taps;
+    bool in_bias, conv_bias, out_bias;
 };
 
 // Beside a mix, a low-rank one of the same normed input n: stream = (stream + after(mix(n)) + n +
@@ -113,9 +136,11 @@ struct sublayer_config {
     // gives is added to all streams but the first.
     bool predicts, corrects, adds_to_others;
     struct laurel_config laurel;
-    struct attention_config attention; // of MIX_ATTENTION
-    struct mlp_config mlp;             // of MIX_MLP
-    struct experts_config experts;     // of MIX_EXPERTS
+    struct attention_config attention;     // of MIX_ATTENTION
+    struct mlp_config mlp;                 // of MIX_MLP
+    struct experts_config experts;         // of MIX_EXPERTS
+    struct mamba_config mamba;             // of MIX_MAMBA
+    struct convolution_config convolution; // of MIX_CONVOLUTION
 };
 
 // Zeroed before it is filled: equal kinds are found by their bytes.

@@ -42,6 +42,28 @@ static enum status check_router(const struct experts_config *e)
     return OK;
 }
 
+static enum status check_mamba(const struct mamba_config *m)
+{
+    if (m->num_heads < 1 || m->n_groups < 1 || m->num_heads % m->n_groups)
+        return fail(ERR_INPUT,
+                    "config.json: Mamba has %d heads; expected a multiple of its groups, which are "
+                    "%d",
+                    m->num_heads, m->n_groups);
+    if (m->state_size < 1)
+        return fail(ERR_INPUT, "config.json: Mamba's state has the size %d; expected 1 or more",
+                    m->state_size);
+    return expect_pairs("mamba_d_head", m->head_dim);
+}
+
+static enum status check_taps(int32_t taps, int32_t least)
+{
+    if (taps >= least && taps <= CONVOLUTION_TAPS_MAX)
+        return OK;
+    return fail(ERR_UNSUPPORTED,
+                "config.json: a convolution over time has %d taps; expected %d to %d", taps, least,
+                CONVOLUTION_TAPS_MAX);
+}
+
 static enum status check_sublayer(const struct sublayer_config *sublayer)
 {
     switch (sublayer->kind) {
@@ -54,6 +76,11 @@ static enum status check_sublayer(const struct sublayer_config *sublayer)
         break;
     case MIX_EXPERTS:
         return check_router(&sublayer->experts);
+    case MIX_MAMBA:
+        TRY(check_taps(sublayer->mamba.taps, 1));
+        return check_mamba(&sublayer->mamba);
+    case MIX_CONVOLUTION:
+        return check_taps(sublayer->convolution.taps, 2);
     }
     return OK;
 }
@@ -66,6 +93,8 @@ static enum status check_config(const struct model_config *c)
     for (int kind = 0; kind < c->n_layer_kinds; kind++)
         for (int i = 0; i < c->layer_kinds[kind].n_sublayers; i++)
             TRY(check_sublayer(&c->layer_kinds[kind].sublayers[i]));
+    if (model_config_first(c, MIX_CONVOLUTION))
+        TRY(expect_pairs("hidden_size", c->hidden_size));
     return OK;
 }
 
@@ -99,11 +128,19 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
         return a->experts.intermediate_size == b->experts.intermediate_size &&
                a->experts.num_experts == b->experts.num_experts &&
                a->experts.num_experts_per_tok == b->experts.num_experts_per_tok;
+    case MIX_MAMBA:
+        return a->mamba.num_heads == b->mamba.num_heads && a->mamba.head_dim == b->mamba.head_dim &&
+               a->mamba.n_groups == b->mamba.n_groups &&
+               a->mamba.state_size == b->mamba.state_size && a->mamba.taps == b->mamba.taps &&
+               a->mamba.norm.kind == b->mamba.norm.kind;
+    case MIX_CONVOLUTION:
+        return a->convolution.taps == b->convolution.taps;
     }
     return false;
 }
 
-static int32_t product_width(const struct sublayer_config *sublayer)
+static int32_t product_width(const struct model_config *config,
+                             const struct sublayer_config *sublayer)
 {
     switch (sublayer->kind) {
     case MIX_ATTENTION:
@@ -112,6 +149,10 @@ static int32_t product_width(const struct sublayer_config *sublayer)
         return (sublayer->mlp.intermediate_size + 1) / 2 * 2;
     case MIX_EXPERTS:
         return (sublayer->experts.intermediate_size + 1) / 2 * 2;
+    case MIX_MAMBA:
+        return sublayer->mamba.num_heads * sublayer->mamba.head_dim;
+    case MIX_CONVOLUTION:
+        return config->hidden_size;
     }
     return 0;
 }
@@ -132,7 +173,7 @@ static enum status find_cuts(struct plan *plan)
                 at++;
             if (at == plan->n_cuts)
                 plan->cuts[plan->n_cuts++] = (struct cut){
-                    .sublayer = sublayer, .place = i, .width = product_width(sublayer)};
+                    .sublayer = sublayer, .place = i, .width = product_width(c, sublayer)};
             plan->cut_of[kind][i] = (uint8_t)at;
         }
     return OK;

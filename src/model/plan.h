@@ -196,6 +196,8 @@ static inline uint64_t mxfp4_bytes(int64_t begin, int64_t end)
 {
     return (uint64_t)((end - begin) / 2 + ((end + 31) / 32 - begin / 32));
 }
+// Of Mamba: whether the norm over a group's heads needs the squares of other ranks' heads.
+bool plan_shares_groups(const struct plan *plan, const struct cut *cut);
 // Whether a rank has a row, by its place in the tensor. Of parameters that are one tensor.
 bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row);
 // Rows of each of a parameter's n_tensors; where one holds all experts, of each of these.

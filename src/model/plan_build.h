@@ -31,6 +31,16 @@ enum status plan_split_layers(struct plan *plan,
 enum status plan_lay_leaves(struct plan *plan, int leaves) STATUS_MUST_USE;
 // ERR_INPUT, without a word about other sizes, when a rank would be left without work.
 enum status plan_check_size(const struct plan *plan, int n_ranks) STATUS_MUST_USE;
+// Leaves of heads' product: whole groups where there are enough, else cuts inside them; in elements
+// of its k.
+void plan_group_leaves(int64_t groups, int64_t heads, int32_t head_dim, int leaves,
+                       int32_t *bounds);
+// plan_shares_states.c: the same of layers with a state, for plan_shares.c alone.
+void plan_state_leaves(const struct cut *cut, int leaves, int32_t *bounds);
+int32_t plan_state_multiple(const struct cut *cut); // where sums may be cut, if ranks are few
+enum status plan_check_state_size(const struct cut *cut, int n_ranks) STATUS_MUST_USE;
+void plan_share_state(const struct cut *cut, int rank);
+bool mix_has_state(enum mix_kind kind);
 // What each of so many ranks holds, which plan_check_size() has found to do.
 enum status plan_cut(struct plan *plan, int n_ranks) STATUS_MUST_USE;
 

@@ -245,6 +245,9 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
     int64_t rows = plan_tensor_rows(p);
     if (p->n_experts && p->n_tensors == 1 && !strchr(p->name, '*'))
         return check_experts_shape(p, checkpoint, tensor);
+    if (slot_is_taps(p->slots[0]) && matrix && tensor->n_dimensions == 3 &&
+        tensor->shape[0] == rows && tensor->shape[1] == 1 && tensor->shape[2] == p->columns)
+        return OK;
     if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == rows &&
         (!matrix || tensor->shape[1] == p->columns))
         return OK;
@@ -254,7 +257,8 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
         return OK; // a row
     char expected[64], found[256];
     if (matrix)
-        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)rows, (long long)p->columns);
+        snprintf(expected, sizeof expected, "[%lld, %s%lld]", (long long)rows,
+                 slot_is_taps(p->slots[0]) ? "1, " : "", (long long)p->columns);
     else
         snprintf(expected, sizeof expected, "[%lld]", (long long)rows);
     say_shape(tensor, found, sizeof found);

@@ -53,6 +53,8 @@ static uint64_t gathered_bytes(const struct plan *plan, const struct cut *cut, i
 {
     const struct range *dims = cut->shares[rank].dims;
     uint64_t sum = 0;
+    if (mix_has_state(cut->sublayer->kind))
+        return 0;
     if (cut->sublayer->kind == MIX_MLP && cut_gathers(plan, cut))
         return (cut->sublayer->mlp.gated ? 2 : 1) * edge_width(dims[DIM_MLP]) * FLOAT_BYTES;
     if (cut_gathers(plan, cut)) // where one is gathered, all go along
@@ -62,6 +64,8 @@ static uint64_t gathered_bytes(const struct plan *plan, const struct cut *cut, i
 
 static bool gathers_squares(const struct plan *plan, const struct cut *cut)
 {
+    if (cut->sublayer->kind == MIX_MAMBA)
+        return plan_shares_groups(plan, cut);
     return cut->sublayer->kind == MIX_ATTENTION && cut->sharded && plan->n_ranks > 1 &&
            cut->sublayer->attention.qk_norm_width == QK_NORM_WHOLE;
 }
@@ -72,6 +76,8 @@ static uint64_t squares_bytes(const struct plan *plan, const struct cut *cut, in
     const struct range *dims = cut->shares[rank].dims;
     if (!gathers_squares(plan, cut))
         return 0;
+    if (cut->sublayer->kind == MIX_MAMBA)
+        return edge_width(dims[DIM_MAMBA_HEADS]) * FLOAT_BYTES;
     return (edge_width(dims[DIM_HEADS]) + edge_width(dims[DIM_OWN_KEY_HEADS])) * FLOAT_BYTES;
 }
 
@@ -180,8 +186,34 @@ static void name_edge(const struct plan *plan, int place, enum slot slot, const 
 
 // From the residual stream over a column-parallel product, an operation on its outputs and a
 // row-parallel product back to the stream.
+static enum status add_state_sublayer(struct plan *plan, const struct cut *cut)
+{
+    const bool mamba = cut->sublayer->kind == MIX_MAMBA, summing = style_is_rowwise(cut->out);
+    struct placement residual = plan->residual_sharded ? by_rows : whole,
+                     met = cut->sharded ? by_columns : whole;
+    char name[64];
+    name_edge(plan, cut->sublayer->same_input ? cut->place - 1 : cut->place, SLOT_BEFORE_NORM,
+              "in_proj", name, sizeof name);
+    TRY(add_edge(plan, EDGE_OF_OUTPUTS, cut, name, residual, whole, norm_bytes));
+    TRY(add_edge(plan, EDGE_OF_MIX, cut, mamba ? "in_proj -> states" : "in_proj -> convolution",
+                 met, met, no_bytes));
+    if (gathers_squares(plan, cut))
+        TRY(add_edge(plan, EDGE_OF_MIX, cut, "squares of heads -> their groups' norm", by_columns,
+                     whole, squares_bytes));
+    TRY(add_edge(plan, EDGE_OF_INPUTS, cut,
+                 mamba ? "states -> out_proj" : "convolution -> out_proj", met,
+                 summing ? by_columns : whole, no_bytes));
+    name_edge(plan, cut->place, mamba ? SLOT_MAMBA_OUT : SLOT_CONVOLUTION_OUT, "residual", name,
+              sizeof name);
+    TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes));
+    plan->edges[plan->n_edges - 1].n_joined = count_joined(plan, cut);
+    return OK;
+}
+
 static enum status add_sublayer(struct plan *plan, const struct cut *cut)
 {
+    if (mix_has_state(cut->sublayer->kind))
+        return add_state_sublayer(plan, cut);
     bool attends = cut->sublayer->kind == MIX_ATTENTION,
          chooses = cut->sublayer->kind == MIX_EXPERTS, summing = style_is_rowwise(cut->out);
     bool gathers = cut_gathers(plan, cut);

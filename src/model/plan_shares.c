@@ -7,16 +7,13 @@
 
 enum { LEAF_UNIT = 2 }; // columns: a product's k goes in pairs
 
-// o_proj's leaves, in elements of its k: whole KV groups where there are enough, else cuts inside
-// them.
-static void attention_bounds(const struct attention_config *c, int leaves, int32_t *bounds)
+void plan_group_leaves(int64_t groups, int64_t heads, int32_t head_dim, int leaves, int32_t *bounds)
 {
-    int64_t groups = c->num_key_value_heads, heads = c->num_attention_heads;
     assert(groups > 0 && leaves > 0);
     int64_t per_group = heads / groups;
     if (groups >= leaves) {
         for (int64_t i = 0; i <= leaves; i++)
-            bounds[i] = (int32_t)(per_group * (i * groups / leaves) * c->head_dim);
+            bounds[i] = (int32_t)(per_group * (i * groups / leaves) * head_dim);
         return;
     }
     for (int64_t g = 0; g < groups; g++) {
@@ -24,9 +21,9 @@ static void attention_bounds(const struct attention_config *c, int leaves, int32
         int64_t next = (2 * (g + 1) * leaves + groups) / (2 * groups);
         for (int64_t j = 0; j < next - first; j++)
             bounds[first + j] =
-                (int32_t)((per_group * g + j * per_group / (next - first)) * c->head_dim);
+                (int32_t)((per_group * g + j * per_group / (next - first)) * head_dim);
     }
-    bounds[leaves] = (int32_t)(heads * c->head_dim);
+    bounds[leaves] = (int32_t)(heads * head_dim);
 }
 
 static void mlp_bounds(int32_t width, int leaves, int32_t *bounds)
@@ -34,6 +31,18 @@ static void mlp_bounds(int32_t width, int leaves, int32_t *bounds)
     int64_t units = width / LEAF_UNIT;
     for (int64_t i = 0; i <= leaves; i++)
         bounds[i] = (int32_t)(LEAF_UNIT * (i * units / leaves));
+}
+
+static void lay_bounds(const struct cut *cut, int leaves, int32_t *bounds)
+{
+    const struct attention_config *a = &cut->sublayer->attention;
+    if (cut->sublayer->kind == MIX_ATTENTION)
+        plan_group_leaves(a->num_key_value_heads, a->num_attention_heads, a->head_dim, leaves,
+                          bounds);
+    else if (mix_has_state(cut->sublayer->kind))
+        plan_state_leaves(cut, leaves, bounds);
+    else
+        mlp_bounds(cut->width, leaves, bounds);
 }
 
 static void tree_of(const int32_t *bounds, int leaves, struct reduction_tree *out)
@@ -186,6 +195,17 @@ static enum status check_attention_size(const struct plan *plan, const struct cu
     return OK;
 }
 
+static enum status check_state_size(const struct plan *plan, const struct cut *cut, int n_ranks)
+{
+    TRY(plan_check_state_size(cut, n_ranks));
+    if (n_ranks > present_leaves(&cut->tree))
+        return too_few_leaves(plan,
+                              cut->sublayer->kind == MIX_MAMBA ? "Mamba (out_proj)"
+                                                               : "the convolution (out_proj)",
+                              &cut->tree);
+    return OK;
+}
+
 static enum status check_mlp_size(const struct plan *plan, const struct cut *cut, int n_ranks)
 {
     if (n_ranks > present_leaves(&cut->tree))
@@ -206,6 +226,11 @@ static void find_points(const struct plan *plan, const struct cut *cut, struct c
         // Whole KV groups as long as there is one for each rank: a group that is split keeps its K
         // and V twice.
         find_cut_points(cut->leaf_bounds, leaves, group, out);
+        if (plan->n_ranks < out->n)
+            return;
+    }
+    if (mix_has_state(cut->sublayer->kind)) {
+        find_cut_points(cut->leaf_bounds, leaves, plan_state_multiple(cut), out);
         if (plan->n_ranks < out->n)
             return;
     }
@@ -303,6 +328,8 @@ static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)
 static enum status check_gathered(const struct cut *cut, int n_ranks)
 {
     const struct attention_config *a = &cut->sublayer->attention;
+    if (mix_has_state(cut->sublayer->kind)) // which gathers nothing
+        return OK;
     if (cut->sublayer->kind != MIX_ATTENTION) {
         if (cut->gate_up == TP_COLWISE_GATHER_OUTPUT && n_ranks > cut->width / LEAF_UNIT)
             return fail(ERR_INPUT,
@@ -345,6 +372,7 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
 {
     if (style_is_rowwise(cut->out))
         TRY(cut->sublayer->kind == MIX_ATTENTION ? check_attention_size(plan, cut, n_ranks)
+            : mix_has_state(cut->sublayer->kind) ? check_state_size(plan, cut, n_ranks)
                                                  : check_mlp_size(plan, cut, n_ranks));
     if (cut->by_experts)
         TRY(check_expert_count(cut, n_ranks));
@@ -389,6 +417,8 @@ static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *
         share_whole(plan, cut, s);
         if (cut->sublayer->kind == MIX_ATTENTION)
             share_attention(plan, cut, rank);
+        else if (mix_has_state(cut->sublayer->kind))
+            plan_share_state(cut, rank);
         else
             share_mlp(plan, cut, rank);
     }
@@ -453,10 +483,7 @@ enum status plan_lay_leaves(struct plan *plan, int leaves)
         struct cut *cut = &plan->cuts[i];
         TRY(arena_take(&plan->arena, (size_t)leaves + 1, sizeof *cut->leaf_bounds,
                        &cut->leaf_bounds));
-        if (cut->sublayer->kind == MIX_ATTENTION)
-            attention_bounds(&cut->sublayer->attention, leaves, cut->leaf_bounds);
-        else
-            mlp_bounds(cut->width, leaves, cut->leaf_bounds);
+        lay_bounds(cut, leaves, cut->leaf_bounds);
         tree_of(cut->leaf_bounds, leaves, &cut->tree);
     }
     return OK;

@@ -56,12 +56,14 @@ static const char *why_not(enum tp_style style)
                "the rows, embedding_rowwise";
     case TP_COLWISE:
     case TP_COLWISE_GATHER_OUTPUT:
-        return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj and lm_head "
+        return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj, in_proj "
+               "(not its gather) and lm_head "
                "(embed_tokens: "
                "embedding_rowwise or embedding_colwise)";
     case TP_ROWWISE:
     case TP_ROWWISE_SPLIT_INPUT:
-        return "cuts inputs, which are summed along the tree; possible for o_proj and down_proj "
+        return "cuts inputs, which are summed along the tree; possible for o_proj, down_proj and "
+               "out_proj "
                "(embed_tokens: "
                "embedding_rowwise or embedding_colwise)";
     case TP_GATHER:
@@ -373,10 +375,24 @@ static enum status check_expert_styles(const struct resolving *r, int place)
     const struct parameter_row *down = family_row(r->family, place, SLOT_EXPERT_DOWN, false);
     if (!up)
         return OK;
-    if (style_at(r, place, SLOT_EXPERT_GATE) != style_at(r, place, SLOT_EXPERT_UP))
+    if (gate && style_at(r, place, SLOT_EXPERT_GATE) != style_at(r, place, SLOT_EXPERT_UP))
         return contradiction(r, gate, up, "experts' gate,up -> activation",
                              "they meet element by element and must be cut alike");
-    return check_middle(r, gate, down, "experts' activation -> down_proj");
+    return check_middle(r, gate ? gate : up, down, "experts' activation -> down_proj");
+}
+
+// Each rank has the states of its own heads or channels, or those of all.
+static enum status check_states_of(const struct resolving *r, int place, enum slot in_slot,
+                                   enum slot out_slot, const char *edge)
+{
+    const struct parameter_row *in = family_row(r->family, place, in_slot, false);
+    const struct parameter_row *out = family_row(r->family, place, out_slot, false);
+    if (!in || style_is_colwise(r->out->style[index_of(r, in)]) ==
+                   style_is_rowwise(r->out->style[index_of(r, out)]))
+        return OK;
+    return contradiction(r, in, out, edge,
+                         "a rank has the states that its rows of in_proj change; write \"colwise\" "
+                         "and \"rowwise\", or \"replicate\" for both");
 }
 
 static enum status check_norms(const struct resolving *r)
@@ -404,6 +420,9 @@ static enum status check_edges(const struct resolving *r)
         TRY(check_heads(r, place));
         TRY(check_mlp(r, place));
         TRY(check_expert_styles(r, place));
+        TRY(check_states_of(r, place, SLOT_MAMBA_X, SLOT_MAMBA_OUT, "Mamba -> out_proj"));
+        TRY(check_states_of(r, place, SLOT_CONVOLUTION_X, SLOT_CONVOLUTION_OUT,
+                            "convolution -> out_proj"));
     }
     return OK;
 }
@@ -423,30 +442,66 @@ static void choose_embed(const struct resolving *r, bool replace)
         *style = TP_EMBEDDING_ROWWISE;
 }
 
-static void fill_styles(struct plan *plan, const struct resolving *r)
+// The projection that says how the sublayer is cut, but of attention, and the one that ends it.
+static enum slot first_slot(enum mix_kind kind)
 {
-    for (int i = 0; i < plan->n_cuts; i++) {
-        struct cut *cut = &plan->cuts[i];
-        bool attends = cut->sublayer->kind == MIX_ATTENTION;
-        cut->query = style_at(r, cut->place, SLOT_QUERY);
-        cut->key = style_at(r, cut->place, SLOT_KEY);
-        cut->value = attends && cut->sublayer->attention.value_is_key
-                         ? cut->key
-                         : style_at(r, cut->place, SLOT_VALUE);
-        bool chooses = cut->sublayer->kind == MIX_EXPERTS;
-        cut->gate_up = style_at(r, cut->place, chooses ? SLOT_EXPERT_UP : SLOT_UP);
-        cut->out = style_at(r, cut->place,
-                            attends   ? SLOT_ATTENDED
-                            : chooses ? SLOT_EXPERT_DOWN
-                                      : SLOT_DOWN);
-        cut->by_experts = chooses && plan->expert_parallel;
+    switch (kind) {
+    case MIX_ATTENTION:
+    case MIX_MLP:
+        break;
+    case MIX_EXPERTS:
+        return SLOT_EXPERT_UP;
+    case MIX_MAMBA:
+        return SLOT_MAMBA_X;
+    case MIX_CONVOLUTION:
+        return SLOT_CONVOLUTION_X;
+    }
+    return SLOT_UP;
+}
+
+static enum slot last_slot(enum mix_kind kind)
+{
+    switch (kind) {
+    case MIX_ATTENTION:
+        return SLOT_ATTENDED;
+    case MIX_MLP:
+        break;
+    case MIX_EXPERTS:
+        return SLOT_EXPERT_DOWN;
+    case MIX_MAMBA:
+        return SLOT_MAMBA_OUT;
+    case MIX_CONVOLUTION:
+        return SLOT_CONVOLUTION_OUT;
+    }
+    return SLOT_DOWN;
+}
+
+// Rows of other mixes may stand at the same place of other layers.
+static void fill_cut(const struct resolving *r, struct cut *cut)
+{
+    const bool attends = cut->sublayer->kind == MIX_ATTENTION;
+    cut->query = cut->key = cut->value = cut->gate_up = TP_REPLICATE;
+    cut->out = style_at(r, cut->place, last_slot(cut->sublayer->kind));
+    if (!attends) {
+        cut->gate_up = style_at(r, cut->place, first_slot(cut->sublayer->kind));
+        cut->by_experts = cut->sublayer->kind == MIX_EXPERTS && r->plan->expert_parallel;
         if (cut->by_experts) // whatever rules say of their rows and columns
             cut->gate_up = cut->out = TP_REPLICATE;
-        bool own_keys = cut->key == TP_COLWISE || cut->value == TP_COLWISE;
-        cut->sharded = attends
-                           ? cut->query == TP_COLWISE || (own_keys && style_is_rowwise(cut->out))
-                           : cut->gate_up == TP_COLWISE;
+        cut->sharded = cut->gate_up == TP_COLWISE;
+        return;
     }
+    cut->query = style_at(r, cut->place, SLOT_QUERY);
+    cut->key = style_at(r, cut->place, SLOT_KEY);
+    cut->value =
+        cut->sublayer->attention.value_is_key ? cut->key : style_at(r, cut->place, SLOT_VALUE);
+    bool own_keys = cut->key == TP_COLWISE || cut->value == TP_COLWISE;
+    cut->sharded = cut->query == TP_COLWISE || (own_keys && style_is_rowwise(cut->out));
+}
+
+static void fill_styles(struct plan *plan, const struct resolving *r)
+{
+    for (int i = 0; i < plan->n_cuts; i++)
+        fill_cut(r, &plan->cuts[i]);
     plan->norms = style_at(r, -1, SLOT_FINAL_NORM);
     plan->lm_head = style_at(r, -1, SLOT_LM_HEAD);
     plan->embed = style_at(r, -1, SLOT_EMBED);

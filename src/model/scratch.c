@@ -135,6 +135,19 @@ static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int ra
     }
 }
 
+static void widen_for_mamba(const struct cut *cut, int rank, struct widths *w)
+{
+    const struct range *dims = cut->shares[rank].dims;
+    const size_t inner = scratch_width(dims[DIM_MAMBA]);
+    w->input = most_floats(w->input, inner);
+    w->outputs = most_floats(w->outputs, 2 * inner + 2 * scratch_width(dims[DIM_MAMBA_GROUPS]) +
+                                             scratch_width(dims[DIM_MAMBA_HEADS]));
+    if (cut->sublayer->mamba.norm.kind == NORM_NONE)
+        return;
+    w->squares = most_floats(w->squares, (size_t)cut->sublayer->mamba.num_heads);
+    w->received = most_floats(w->received, w->squares);
+}
+
 // Of the rank's stage.
 static size_t inputs_width(const struct plan *plan, int stage)
 {
@@ -166,6 +179,14 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
             break;
         case MIX_EXPERTS:
             widen_for_experts(plan, cut, rank, &w);
+            break;
+        case MIX_MAMBA:
+            widen_for_mamba(cut, rank, &w);
+            break;
+        case MIX_CONVOLUTION:
+            w.input = most_floats(w.input, scratch_width(cut->shares[rank].dims[DIM_CHANNELS]));
+            w.outputs =
+                most_floats(w.outputs, 3 * scratch_width(cut->shares[rank].dims[DIM_CHANNELS]));
             break;
         }
     }

@@ -48,6 +48,24 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_LAUREL_LEFT] = {"linear_left", ROLE_WHOLE, DIM_LAUREL, DIM_HIDDEN, true},
     [SLOT_LAUREL_RIGHT] = {"linear_right", ROLE_WHOLE, DIM_HIDDEN, DIM_LAUREL, true},
     [SLOT_LAUREL_NORM] = {"post_laurel_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_MAMBA_GATE] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA, DIM_HIDDEN, true},
+    [SLOT_MAMBA_X] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA, DIM_HIDDEN, true},
+    [SLOT_MAMBA_B] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA_GROUPS, DIM_HIDDEN, true},
+    [SLOT_MAMBA_C] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA_GROUPS, DIM_HIDDEN, true},
+    [SLOT_MAMBA_STEP] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA_HEADS, DIM_HIDDEN, true},
+    [SLOT_MAMBA_TAPS_X] = {"conv1d", ROLE_WHOLE, DIM_MAMBA, DIM_TAPS, true},
+    [SLOT_MAMBA_TAPS_B] = {"conv1d", ROLE_WHOLE, DIM_MAMBA_GROUPS, DIM_TAPS, true},
+    [SLOT_MAMBA_TAPS_C] = {"conv1d", ROLE_WHOLE, DIM_MAMBA_GROUPS, DIM_TAPS, true},
+    [SLOT_MAMBA_A_LOG] = {"A_log", ROLE_WHOLE, DIM_MAMBA_HEADS, DIM_ONE, true},
+    [SLOT_MAMBA_D] = {"D", ROLE_WHOLE, DIM_MAMBA_HEADS, DIM_ONE, true},
+    [SLOT_MAMBA_STEP_BIAS] = {"dt_bias", ROLE_WHOLE, DIM_MAMBA_HEADS, DIM_ONE, true},
+    [SLOT_MAMBA_NORM] = {"mamba.norm", ROLE_WHOLE, DIM_MAMBA, DIM_ONE, true},
+    [SLOT_MAMBA_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_MAMBA, true},
+    [SLOT_CONVOLUTION_B] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
+    [SLOT_CONVOLUTION_C] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
+    [SLOT_CONVOLUTION_X] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
+    [SLOT_CONVOLUTION_TAPS] = {"conv", ROLE_WHOLE, DIM_CHANNELS, DIM_TAPS, true},
+    [SLOT_CONVOLUTION_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_CHANNELS, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
@@ -106,11 +124,53 @@ static bool experts_have(const struct experts_config *e, enum slot slot, bool bi
     case SLOT_CHOICE_BIAS:
         return e->choice_bias && !bias;
     case SLOT_EXPERT_GATE:
-        return !bias || e->gate_bias;
+        return e->gated && (!bias || e->gate_bias);
     case SLOT_EXPERT_UP:
         return !bias || e->up_bias;
     case SLOT_EXPERT_DOWN:
         return !bias || e->down_bias;
+    default:
+        return false;
+    }
+}
+
+static bool mamba_has(const struct mamba_config *m, enum slot slot, bool bias)
+{
+    switch (slot) {
+    case SLOT_MAMBA_GATE:
+    case SLOT_MAMBA_X:
+    case SLOT_MAMBA_B:
+    case SLOT_MAMBA_C:
+    case SLOT_MAMBA_STEP:
+        return !bias || m->in_bias;
+    case SLOT_MAMBA_TAPS_X:
+    case SLOT_MAMBA_TAPS_B:
+    case SLOT_MAMBA_TAPS_C:
+        return !bias || m->conv_bias;
+    case SLOT_MAMBA_A_LOG:
+    case SLOT_MAMBA_D:
+    case SLOT_MAMBA_STEP_BIAS:
+        return !bias;
+    case SLOT_MAMBA_NORM:
+        return has_norm(&m->norm, bias);
+    case SLOT_MAMBA_OUT:
+        return !bias || m->out_bias;
+    default:
+        return false;
+    }
+}
+
+static bool convolution_has(const struct convolution_config *c, enum slot slot, bool bias)
+{
+    switch (slot) {
+    case SLOT_CONVOLUTION_B:
+    case SLOT_CONVOLUTION_C:
+    case SLOT_CONVOLUTION_X:
+        return !bias || c->in_bias;
+    case SLOT_CONVOLUTION_TAPS:
+        return !bias || c->conv_bias;
+    case SLOT_CONVOLUTION_OUT:
+        return !bias || c->out_bias;
     default:
         return false;
     }
@@ -177,6 +237,10 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
         return mlp_has(&sublayer->mlp, slot, bias);
     case MIX_EXPERTS:
         return experts_have(&sublayer->experts, slot, bias);
+    case MIX_MAMBA:
+        return mamba_has(&sublayer->mamba, slot, bias);
+    case MIX_CONVOLUTION:
+        return convolution_has(&sublayer->convolution, slot, bias);
     }
     return false;
 }
@@ -232,11 +296,27 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_EXPERTS:
     case DIM_OWN_EXPERTS:
         return sublayer->experts.num_experts;
+    case DIM_MAMBA:
+        return (int64_t)sublayer->mamba.num_heads * sublayer->mamba.head_dim;
+    case DIM_MAMBA_GROUPS:
+        return (int64_t)sublayer->mamba.n_groups * sublayer->mamba.state_size;
+    case DIM_MAMBA_HEADS:
+        return sublayer->mamba.num_heads;
+    case DIM_TAPS:
+        return sublayer->kind == MIX_MAMBA ? sublayer->mamba.taps : sublayer->convolution.taps;
+    case DIM_CHANNELS:
+        return config->hidden_size;
     case DIM_LEAVES:
     case DIMS:
         break;
     }
     return 0;
+}
+
+// What states are changed by is where they are.
+static bool slot_makes_state(enum slot slot)
+{
+    return slot >= SLOT_MAMBA_GATE && slot <= SLOT_CONVOLUTION_OUT;
 }
 
 bool slot_allows(enum slot slot, enum tp_style style)
@@ -250,11 +330,11 @@ bool slot_allows(enum slot slot, enum tp_style style)
     case ROLE_NORM:
         return style == TP_SEQUENCE_PARALLEL;
     case ROLE_OUTPUTS:
-        return style == TP_COLWISE ||
-               (style == TP_COLWISE_GATHER_OUTPUT && !slot_is_of_experts(slot));
+        return style == TP_COLWISE || (style == TP_COLWISE_GATHER_OUTPUT &&
+                                       !slot_is_of_experts(slot) && !slot_makes_state(slot));
     case ROLE_INPUTS:
-        return style == TP_ROWWISE ||
-               (style == TP_ROWWISE_SPLIT_INPUT && !slot_is_of_experts(slot));
+        return style == TP_ROWWISE || (style == TP_ROWWISE_SPLIT_INPUT &&
+                                       !slot_is_of_experts(slot) && !slot_makes_state(slot));
     case ROLE_EMBED:
         return style == TP_EMBEDDING_ROWWISE ||
                (style == TP_EMBEDDING_COLWISE && slot == SLOT_EMBED);
@@ -288,6 +368,11 @@ bool slot_is_vector(enum slot slot)
 bool slot_is_buffer(enum slot slot)
 {
     return slot == SLOT_LAYER_SCALAR || slot == SLOT_XIELU_BETA || slot == SLOT_XIELU_EPS;
+}
+
+bool slot_is_taps(enum slot slot)
+{
+    return slots[slot].columns == DIM_TAPS;
 }
 
 bool slot_is_of_experts(enum slot slot)

@@ -50,6 +50,24 @@ enum slot {
     SLOT_LAUREL_LEFT,
     SLOT_LAUREL_RIGHT,
     SLOT_LAUREL_NORM,
+    SLOT_MAMBA_GATE, // rows of in_proj, in this order, as mamba_part has it
+    SLOT_MAMBA_X,
+    SLOT_MAMBA_B,
+    SLOT_MAMBA_C,
+    SLOT_MAMBA_STEP,
+    SLOT_MAMBA_TAPS_X, // of the convolution over the same rows
+    SLOT_MAMBA_TAPS_B,
+    SLOT_MAMBA_TAPS_C,
+    SLOT_MAMBA_A_LOG,
+    SLOT_MAMBA_D,
+    SLOT_MAMBA_STEP_BIAS,
+    SLOT_MAMBA_NORM,
+    SLOT_MAMBA_OUT,
+    SLOT_CONVOLUTION_B, // rows of in_proj, in this order
+    SLOT_CONVOLUTION_C,
+    SLOT_CONVOLUTION_X,
+    SLOT_CONVOLUTION_TAPS,
+    SLOT_CONVOLUTION_OUT,
     SLOTS,
 };
 
@@ -80,6 +98,11 @@ enum dim {
     DIM_STREAMS,     // numbers of a router
     DIM_STREAM_PAIRS,
     DIM_LAUREL,
+    DIM_MAMBA,        // heads · head_dim; columns of out_proj
+    DIM_MAMBA_GROUPS, // groups · state_size
+    DIM_MAMBA_HEADS,
+    DIM_TAPS,     // of a convolution over time
+    DIM_CHANNELS, // of a gated short convolution; columns of its out_proj
     DIMS,
 };
 
@@ -111,6 +134,8 @@ bool slot_allows(enum slot slot, enum tp_style style);
 // What colrow does without a rule.
 enum tp_style slot_default_style(enum slot slot);
 bool slot_is_vector(enum slot slot);
+// Of a convolution over time: stored as [channels, 1, taps].
+bool slot_is_taps(enum slot slot);
 // Every expert has one of its own.
 bool slot_is_of_experts(enum slot slot);
 // No parameter in Transformers, though checkpoints have it.

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "device/kernels.h"
 #include "model/plan.h"
 
 static size_t aligned(size_t bytes)
@@ -9,20 +10,52 @@ static size_t aligned(size_t bytes)
     return (bytes + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
 }
 
-struct state_units state_units_of(const struct sublayer_config *sublayer)
+int32_t convolution_unit(int32_t channels)
+{
+    int32_t unit = 2;
+    while (channels % (2 * unit) == 0 && channels / (2 * unit) >= LEAVES_MAX)
+        unit *= 2;
+    return unit;
+}
+
+// Of a head: the last inputs of its part of x, then its S. Of a group: of B, then of C.
+static struct state_units mamba_units(const struct mamba_config *m)
+{
+    const size_t taps = (size_t)m->taps - 1, head_dim = (size_t)m->head_dim,
+                 state_size = (size_t)m->state_size;
+    return (struct state_units){.heads = m->num_heads,
+                                .groups = m->n_groups,
+                                .head_bytes = (taps + state_size) * head_dim * sizeof(float),
+                                .group_bytes = 2 * taps * state_size * sizeof(float)};
+}
+
+static struct state_units convolution_units(const struct model_config *config,
+                                            const struct convolution_config *c)
+{
+    const int32_t unit = convolution_unit(config->hidden_size);
+    return (struct state_units){.heads = config->hidden_size / unit,
+                                .head_bytes = ((size_t)c->taps - 1) * (size_t)unit * sizeof(float)};
+}
+
+struct state_units state_units_of(const struct model_config *config,
+                                  const struct sublayer_config *sublayer)
 {
     switch (sublayer->kind) {
     case MIX_ATTENTION:
     case MIX_MLP:
     case MIX_EXPERTS:
         break;
+    case MIX_MAMBA:
+        return mamba_units(&sublayer->mamba);
+    case MIX_CONVOLUTION:
+        return convolution_units(config, &sublayer->convolution);
     }
     return (struct state_units){0};
 }
 
-static bool has_state(const struct sublayer_config *sublayer)
+static bool has_state(const struct model_config *config, const struct sublayer_config *sublayer)
 {
-    const struct state_units units = state_units_of(sublayer);
+    const struct state_units units = state_units_of(config, sublayer);
     return units.heads || units.groups;
 }
 
@@ -30,7 +63,7 @@ int state_sublayer(const struct model_config *config, int layer)
 {
     const struct layer_config *l = model_config_layer(config, layer);
     for (int i = 0; i < l->n_sublayers; i++)
-        if (has_state(&l->sublayers[i]))
+        if (has_state(config, &l->sublayers[i]))
             return i;
     return -1;
 }
@@ -83,7 +116,7 @@ int64_t state_pages_of_model(const struct model_config *config, size_t page_byte
             if (i < 0)
                 continue;
             const struct state_units units =
-                state_units_of(&model_config_layer(config, layer)->sublayers[i]);
+                state_units_of(config, &model_config_layer(config, layer)->sublayers[i]);
             bytes += all_bytes(&units);
             if (pass == 0)
                 walk.page_bytes = larger_size(walk.page_bytes, largest_unit(&units));
@@ -99,7 +132,7 @@ struct state_units state_units_on(const struct plan *plan, int rank, int layer)
     if (i < 0)
         return (struct state_units){0};
     struct state_units units =
-        state_units_of(&model_config_layer(&plan->config, layer)->sublayers[i]);
+        state_units_of(&plan->config, &model_config_layer(&plan->config, layer)->sublayers[i]);
     const struct share *share = &plan_cut_of(plan, layer, i)->shares[rank];
     units.heads = share->heads.end - share->heads.begin;
     units.groups = share->kv_heads.end - share->kv_heads.begin;

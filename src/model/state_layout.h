@@ -21,7 +21,11 @@ struct state_units {
     size_t head_bytes, group_bytes;
 };
 // What a mix keeps, of all heads; nothing where it has no state.
-struct state_units state_units_of(const struct sublayer_config *sublayer);
+struct state_units state_units_of(const struct model_config *config,
+                                  const struct sublayer_config *sublayer);
+// Channels of a gated short convolution that a unit has, and that leaves have whole: the largest
+// power of two that divides them and leaves a unit for each leaf that there may be, at least 2.
+int32_t convolution_unit(int32_t channels);
 // Which of a layer's sublayers has a state; -1: none. One at most has.
 int state_sublayer(const struct model_config *config, int layer);
 

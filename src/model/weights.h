@@ -64,14 +64,35 @@ struct laurel_weights {
     struct norm_weights norm;
 };
 
+struct mamba_weights {
+    struct panels in;     // [rows, hidden] of the gate, x, B, C and dt, as in mamba_part
+    const float *in_bias; // [rows] or NULL
+    // Of x, B and C: [taps][channels], [channels] or NULL
+    const float *taps, *taps_bias;
+    const float *a_log, *d, *step_bias; // [heads]
+    const float *norm;                  // [heads · head_dim] or NULL
+    struct panels out;                  // [hidden, heads · head_dim]
+    const float *out_bias;              // [hidden] or NULL
+};
+
+struct convolution_weights {
+    struct panels in;              // [rows, hidden] of B, C and x
+    const float *in_bias;          // [rows] or NULL
+    const float *taps, *taps_bias; // [taps][channels], [channels] or NULL
+    struct panels out;             // [hidden, channels]
+    const float *out_bias;         // [hidden] or NULL
+};
+
 struct sublayer_weights {
     struct norm_weights before, after;
-    const float *scalar;                // one number or NULL
-    struct altup_weights altup;         // of one that predicts
-    struct laurel_weights laurel;       // of one that has it
-    struct attention_weights attention; // of MIX_ATTENTION
-    struct mlp_weights mlp;             // of MIX_MLP
-    struct experts_weights experts;     // of MIX_EXPERTS
+    const float *scalar;                    // one number or NULL
+    struct altup_weights altup;             // of one that predicts
+    struct laurel_weights laurel;           // of one that has it
+    struct attention_weights attention;     // of MIX_ATTENTION
+    struct mlp_weights mlp;                 // of MIX_MLP
+    struct experts_weights experts;         // of MIX_EXPERTS
+    struct mamba_weights mamba;             // of MIX_MAMBA
+    struct convolution_weights convolution; // of MIX_CONVOLUTION
 };
 
 struct weights {

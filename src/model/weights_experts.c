@@ -63,7 +63,8 @@ static enum status place_biases(struct walk *w, struct range own, const enum slo
 }
 
 // The rank's experts, one behind the other.
-enum status place_experts(struct walk *w, struct experts_weights *out)
+enum status place_experts(struct walk *w, const struct experts_config *config,
+                          struct experts_weights *out)
 {
     static const enum slot router[] = {SLOT_EXPERT_ROUTER}, choice[] = {SLOT_CHOICE_BIAS},
                            pair[] = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, down[] = {SLOT_EXPERT_DOWN};
@@ -74,7 +75,10 @@ enum status place_experts(struct walk *w, struct experts_weights *out)
     TRY(place_vector(w, choice, 1, false, 0, &out->choice_bias));
     for (w->expert = own.begin; w->expert < own.end; w->expert++) {
         struct panels first = {0}, second = {0};
-        TRY(place_pair(w, pair, &first, &second));
+        if (config->gated)
+            TRY(place_pair(w, pair, &first, &second));
+        else
+            TRY(place_up(w, SLOT_EXPERT_UP, &first));
         add_expert(w->expert - own.begin, &first, &out->gate);
         add_expert(w->expert - own.begin, &second, &out->up);
     }

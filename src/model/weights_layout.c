@@ -367,12 +367,12 @@ static enum status place_attention(struct walk *w, const struct attention_config
 }
 
 // An MLP without a gate: the rows added to an odd number are zero.
-static enum status place_up(struct walk *w, struct panels *out)
+enum status place_up(struct walk *w, enum slot slot, struct panels *out)
 {
     enum panel_format format;
     size_t bytes;
     void *data = NULL;
-    const struct slot_part up = find_part(w, SLOT_UP, false);
+    const struct slot_part up = find_part(w, slot, false);
     int64_t n = even_width(up.rows), k = even_width(up.columns);
     TRY(panel_format(w, &up, 1, &format));
     TRY(panels_bytes(format, n, k, &bytes));
@@ -396,7 +396,7 @@ static enum status place_mlp(struct walk *w, const struct mlp_config *config,
         TRY(place_vector(w, &pair[0], 1, true, 0, &out->gate_bias));
         TRY(place_vector(w, &pair[1], 1, true, 0, &out->up_bias));
     } else {
-        TRY(place_up(w, &out->gate));
+        TRY(place_up(w, SLOT_UP, &out->gate));
         TRY(place_vector(w, &pair[1], 1, true, 0, &out->gate_bias));
     }
     TRY(place_panels(w, down, 1, &out->down));
@@ -444,7 +444,11 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
     case MIX_MLP:
         return place_mlp(w, &config->mlp, &out->mlp);
     case MIX_EXPERTS:
-        return place_experts(w, &out->experts);
+        return place_experts(w, &config->experts, &out->experts);
+    case MIX_MAMBA:
+        return place_mamba(w, &config->mamba, &out->mamba);
+    case MIX_CONVOLUTION:
+        return place_convolution(w, &config->convolution, &out->convolution);
     }
     return OK;
 }

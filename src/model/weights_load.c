@@ -157,13 +157,15 @@ static void measure_part(const struct chunk *c, int64_t row, int64_t column, str
     assert(out->n_rows > 0 && out->n_columns > 0);
 }
 
-static void widen_rows(const void *source, enum element_type type, int64_t n, float *out)
+// A column of a matrix, `stride` numbers from one to the next, or a vector.
+static void widen_rows(const void *source, enum element_type type, size_t stride, int64_t n,
+                       float *out)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = type == ELEMENT_BF16  ? float_of_bf16(((const bf16 *)source)[i])
-                 : type == ELEMENT_F16 ? float_of_f16(((const f16 *)source)[i])
-                 : type == ELEMENT_F64 ? (float)((const double *)source)[i]
-                                       : ((const float *)source)[i];
+    for (size_t i = 0; i < (size_t)n; i++)
+        out[i] = type == ELEMENT_BF16  ? float_of_bf16(((const bf16 *)source)[i * stride])
+                 : type == ELEMENT_F16 ? float_of_f16(((const f16 *)source)[i * stride])
+                 : type == ELEMENT_F64 ? (float)((const double *)source)[i * stride]
+                                       : ((const float *)source)[i * stride];
 }
 
 static enum source_type source_of(enum element_type type)
@@ -217,7 +219,7 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
     enum element_type type = p->slice.tensor->type;
     assert(piece_is_plain(p));
     if (!p->panels.data) {
-        widen_rows(source, type, part->n_rows, p->vector + part->row);
+        widen_rows(source, type, stride, part->n_rows, p->vector + part->row);
         for (int64_t i = 0; i < part->n_rows && p->added != 0; i++)
             p->vector[part->row + i] += p->added;
         return;

@@ -4,7 +4,7 @@
 
 #include "model/weights.h"
 
-enum { STACK_MAX = 3 };
+enum { STACK_MAX = FUSED_MAX };
 
 struct walk {
     const struct plan *plan;
@@ -42,11 +42,19 @@ enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
                          struct panels *out) STATUS_MUST_USE;
 enum status place_pair(struct walk *w, const enum slot of[2], struct panels *first,
                        struct panels *second) STATUS_MUST_USE;
+// Of one slot alone, as of a pair: an odd number of rows has a zero row behind it.
+enum status place_up(struct walk *w, enum slot slot, struct panels *out) STATUS_MUST_USE;
 // A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
 // stays NULL where the model has none of them; of one that lacks a part that part is zero.
 enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,
                          const float **out) STATUS_MUST_USE;
 // weights_experts.c: a layer's experts that this rank has.
-enum status place_experts(struct walk *w, struct experts_weights *out) STATUS_MUST_USE;
+enum status place_experts(struct walk *w, const struct experts_config *config,
+                          struct experts_weights *out) STATUS_MUST_USE;
+// weights_states.c: layers with a state.
+enum status place_mamba(struct walk *w, const struct mamba_config *config,
+                        struct mamba_weights *out) STATUS_MUST_USE;
+enum status place_convolution(struct walk *w, const struct convolution_config *config,
+                              struct convolution_weights *out) STATUS_MUST_USE;
 
 #endif

@@ -59,30 +59,56 @@ static void check_rows(const struct model_config *config)
     }
 }
 
+// What each layer is, where a family has no default for it or one that is too large for the sizes
+// above; and such as has what others have not.
+static const struct {
+    const char *model_type, *keys;
+} layers_of[] = {
+    // the one of a mixture's files that is dense
+    {"granitemoehybrid", ", \"num_local_experts\": 0, \"layer_types\": [\"attention\", "
+                         "\"attention\", \"attention\", \"attention\"]"},
+    {"granitemoehybrid", ", \"mamba_n_heads\": 8, \"layer_types\": [\"mamba\", \"attention\", "
+                         "\"linear_attention\", \"full_attention\"]"},
+    {"lfm2", ", \"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"conv\"]"},
+    {"lfm2_moe", ", \"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"full_attention\"]"},
+    {"nemotron_h", ", \"hybrid_override_pattern\": \"M-*E\""},
+};
+
+static void check_family(const char *model_type, const char *layers, const char *switches)
+{
+    char keys[1024];
+    snprintf(keys, sizeof keys, "%s%s", layers, switches);
+    struct model_config config = config_of(model_type, keys);
+    check_rows(&config);
+}
+
 static void families_have_a_tensor_for_each_parameter(void **state)
 {
     (void)state;
     // all switches that any family has
-    // the one of a mixture's files that is dense
-    static const char *const granite =
-        ", \"num_local_experts\": 0, \"layer_types\": [\"attention\", \"attention\", "
-        "\"attention\", \"attention\"]";
     static const char *const unshared = ", \"num_kv_shared_layers\": 0"; // Gemma 3n's are 15
     static const char *const switches =
         ", \"num_kv_shared_layers\": 0, \"attention_bias\": true, \"attention_out_bias\": true, "
-        "\"mlp_bias\": true, "
+        "\"mlp_bias\": true, \"conv_bias\": true, \"mamba_proj_bias\": true, "
+        "\"projectors_bias\": true, \"mamba_rms_norm\": true, "
         "\"use_bias\": true, \"use_qkv_bias\": true, \"qk_layernorm\": true";
     log_set_level(LOG_ERROR);
     for (int i = 0; families[i]; i++) {
+        const char *model_type = families[i]->model_type;
+        const bool refuses_biases = strcmp(model_type, "mistral") == 0;
+        bool listed = false;
         assert_true(families[i]->n_parameters <= FAMILY_ROWS_MAX);
-        bool hybrid = strcmp(families[i]->model_type, "granitemoehybrid") == 0;
-        struct model_config config =
-            config_of(families[i]->model_type, hybrid ? granite : unshared);
-        check_rows(&config);
-        if (hybrid || strcmp(families[i]->model_type, "mistral") == 0) // which refuses biases
+        for (size_t k = 0; k < sizeof layers_of / sizeof *layers_of; k++)
+            if (strcmp(layers_of[k].model_type, model_type) == 0) {
+                check_family(model_type, layers_of[k].keys, unshared);
+                check_family(model_type, layers_of[k].keys, switches);
+                listed = true;
+            }
+        if (listed)
             continue;
-        config = config_of(families[i]->model_type, switches);
-        check_rows(&config);
+        check_family(model_type, "", unshared);
+        if (!refuses_biases)
+            check_family(model_type, "", switches);
     }
     log_set_level(LOG_INFO);
 }

@@ -114,6 +114,35 @@ static void layers_without_a_rope(void **state)
     assert_null(rope_of(&config, 1));
 }
 
+static void layers_with_a_state(void **state)
+{
+    (void)state;
+    struct model_config config =
+        parse(OF("granitemoehybrid", ", \"mamba_n_heads\": 8, \"time_step_limit\": [0.5, "
+                                     "{\"__float__\": \"Infinity\"}]"));
+    const struct mamba_config *mamba = &model_config_layer(&config, 3)->sublayers[0].mamba;
+    assert_int_equal(model_config_layer(&config, 0)->sublayers[0].kind, MIX_MAMBA);
+    assert_int_equal(mamba->head_dim, 16);
+    assert_true(mamba->step_min == 0.5f && mamba->step_max == HUGE_VALF);
+    config =
+        parse(OF("nemotron_h", ", \"layers_block_type\": [\"mlp\", \"attention\", \"mamba\"]"));
+    assert_int_equal(config.num_hidden_layers, 3);
+    assert_int_equal(model_config_layer(&config, 2)->sublayers[0].kind, MIX_MAMBA);
+    assert_int_equal(attention_of(&config, 1)->rope, -1);
+    config = parse(OF("lfm2", ", \"full_attn_idxs\": [2]"));
+    for (int layer = 0; layer < 4; layer++)
+        assert_int_equal(model_config_layer(&config, layer)->sublayers[0].kind,
+                         layer == 2 ? MIX_ATTENTION : MIX_CONVOLUTION);
+    assert_int_equal(model_config_intermediate_size(&config), 256); // 172 · 2 / 3, up to 256
+    config =
+        parse(OF("falcon_h1", ", \"mamba_d_ssm\": null, \"mamba_n_heads\": 4, "
+                              "\"ssm_in_multiplier\": 2, \"ssm_multipliers\": [1, 1, 3, 1, 1]"));
+    mamba = &model_config_layer(&config, 1)->sublayers[1].mamba;
+    assert_int_equal(mamba->head_dim, 32);
+    assert_true(mamba->has_factors && mamba->factors[MAMBA_GATE] == 2 &&
+                mamba->factors[MAMBA_B] == 6);
+}
+
 static void bad_values_are_named(void **state)
 {
     (void)state;
@@ -133,11 +162,36 @@ static void bad_values_are_named(void **state)
         {OF("granite", ", \"logits_scaling\": 0"), "logits_scaling"},
         {OF("granite_swa", ", \"layer_rope_theta\": [1, 2, -3, 4]"), "has -3 for layer 2"},
         {OF("granite_swa", ", \"sliding_window\": null"), "layer 1 attends within a window"},
-        {OF("granitemoehybrid", ""), "num_local_experts"},
-        {OF("granitemoehybrid", ", \"num_local_experts\": 0"), "layer_types"},
-        {OF("granitemoehybrid", ", \"num_local_experts\": 0, \"layer_types\": [\"attention\", "
-                                "\"mamba\", \"attention\", \"attention\"]"),
-         "has \"mamba\" for layer 1"},
+        {OF("granitemoehybrid", ""), "Mamba's heads have 1 numbers each"},
+        {OF("granitemoehybrid", ", \"mamba_n_heads\": 8, \"mamba_d_head\": 8"),
+         "64 together; expected 128, mamba_expand times hidden_size"},
+        {OF("granitemoehybrid", ", \"mamba_n_heads\": 8, \"mamba_n_groups\": 3"),
+         "expected a divisor of mamba_n_heads, which is 8"},
+        {OF("granitemoehybrid", ", \"mamba_n_heads\": 8, \"mamba_d_conv\": 17"), "mamba_d_conv"},
+        {OF("granitemoehybrid", ", \"mamba_n_heads\": 8, \"hidden_act\": \"gelu\""),
+         "\"hidden_act\" is \"gelu\"; expected \"silu\""},
+        {OF("granitemoehybrid", ", \"mamba_n_heads\": 8, \"time_step_limit\": [1, 0.5]"),
+         "the smaller one first"},
+        {OF("granitemoehybrid", ", \"layer_types\": [\"attention\", \"mamba2\"]"),
+         "has \"mamba2\" for layer 1; expected one of linear_attention, mamba, full_attention, "
+         "attention"},
+        {OF("granitemoehybrid", ", \"layers_block_type\": [\"attention\"]"),
+         "\"layers_block_type\" has nothing for layer 1"},
+        {OF("falcon_h1", ", \"mamba_n_heads\": 8, \"mamba_d_head\": 8"),
+         "64 together; expected 1024, mamba_d_ssm"},
+        {OF("falcon_h1", ", \"ssm_multipliers\": [1, 2]"), "has 2 numbers; expected 5"},
+        {OF("falcon_h1", ", \"mlp_multipliers\": [1, 0]"), "has 0; expected numbers from"},
+        {OF("falcon_h1", ", \"attention_bias\": true, \"attention_in_multiplier\": 2"),
+         "expected no bias beside a multiplier of the input"},
+        {OF("lfm2_moe", ""), "\"layer_types\" has nothing for layer 0; expected one of "
+                             "full_attention, conv"},
+        {OF("lfm2", ", \"conv_L_cache\": 1"), "conv_L_cache"},
+        {OF("lfm2", ", \"intermediate_size\": 1"), "which block_auto_adjust_ff_dim makes 0"},
+        {OF("nemotron_h", ""), "expected one of them to say what each of the 4 layers is"},
+        {OF("nemotron_h", ", \"hybrid_override_pattern\": \"M-X\""), "has 'X' for layer 2"},
+        {OF("nemotron_h", ", \"hybrid_override_pattern\": \"\""), "has 0 letters"},
+        {OF("nemotron_h", ", \"hybrid_override_pattern\": \"E\", \"moe_latent_size\": 16"),
+         "moe_latent_size"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct model_config config;
@@ -156,6 +210,7 @@ int main(void)
         cmocka_unit_test(windows_of_olmo3_have_the_default_base),
         cmocka_unit_test(phi3_has_its_own_length),
         cmocka_unit_test(layers_without_a_rope),
+        cmocka_unit_test(layers_with_a_state),
         cmocka_unit_test(bad_values_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,75 @@
+// How layers with a state are cut (docs/numerics.md section 12): by heads and their groups as
+// attention is, or by channels.
+#include <assert.h>
+
+#include "model/plan_build.h"
+#include "model/state_layout.h"
+
+bool mix_has_state(enum mix_kind kind)
+{
+    return kind == MIX_MAMBA || kind == MIX_CONVOLUTION;
+}
+
+void plan_state_leaves(const struct cut *cut, int leaves, int32_t *bounds)
+{
+    const struct mamba_config *m = &cut->sublayer->mamba;
+    if (cut->sublayer->kind == MIX_MAMBA) {
+        plan_group_leaves(m->n_groups, m->num_heads, m->head_dim, leaves, bounds);
+        return;
+    }
+    int64_t unit = convolution_unit(cut->width), units = cut->width / unit;
+    for (int64_t i = 0; i <= leaves; i++)
+        bounds[i] = (int32_t)(unit * (i * units / leaves));
+}
+
+int32_t plan_state_multiple(const struct cut *cut)
+{
+    const struct mamba_config *m = &cut->sublayer->mamba;
+    return cut->sublayer->kind == MIX_MAMBA ? m->num_heads / m->n_groups * m->head_dim : 1;
+}
+
+enum status plan_check_state_size(const struct cut *cut, int n_ranks)
+{
+    const struct mamba_config *m = &cut->sublayer->mamba;
+    if (cut->sublayer->kind == MIX_MAMBA && n_ranks > m->num_heads)
+        return fail(ERR_INPUT, "Mamba has %d heads, of which each rank needs one of its own",
+                    m->num_heads);
+    return OK;
+}
+
+void plan_share_state(const struct cut *cut, int rank)
+{
+    struct share *s = &cut->shares[rank];
+    struct range columns = {0, cut->width};
+    if (cut->sharded)
+        columns =
+            (struct range){cut->leaf_bounds[s->leaves.begin], cut->leaf_bounds[s->leaves.end]};
+    if (cut->sublayer->kind == MIX_CONVOLUTION) {
+        int32_t unit = convolution_unit(cut->width);
+        s->dims[DIM_TAPS] = (struct range){0, cut->sublayer->convolution.taps};
+        s->dims[DIM_CHANNELS] = columns;
+        s->heads = (struct range){columns.begin / unit, columns.end / unit};
+        return;
+    }
+    const struct mamba_config *m = &cut->sublayer->mamba;
+    int32_t per_group = m->num_heads / m->n_groups;
+    assert(columns.end > columns.begin);
+    s->heads = (struct range){columns.begin / m->head_dim, columns.end / m->head_dim};
+    s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+    s->dims[DIM_TAPS] = (struct range){0, m->taps};
+    s->dims[DIM_MAMBA] = columns;
+    s->dims[DIM_MAMBA_HEADS] = s->heads;
+    s->dims[DIM_MAMBA_GROUPS] =
+        (struct range){s->kv_heads.begin * m->state_size, s->kv_heads.end * m->state_size};
+}
+
+bool plan_shares_groups(const struct plan *plan, const struct cut *cut)
+{
+    const struct mamba_config *m = &cut->sublayer->mamba;
+    if (!cut->sharded || m->norm.kind == NORM_NONE)
+        return false;
+    for (int rank = 1; rank < plan->n_ranks; rank++)
+        if (cut->shares[rank].heads.begin % (m->num_heads / m->n_groups))
+            return true;
+    return false;
+}
