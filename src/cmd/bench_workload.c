@@ -124,10 +124,11 @@ void model_cost(const struct model_config *c, double bytes_per_weight, double by
         const struct layer_config *l = model_config_layer(c, layer);
         for (int i = 0; i < l->n_sublayers; i++) {
             const struct attention_config *a = &l->sublayers[i].attention;
-            double keys = 2.0 * a->num_key_value_heads * a->head_dim;
+            const double widths = a->head_dim + attention_value_dim(a),
+                         keys = a->num_key_value_heads * widths;
             switch (l->sublayers[i].kind) {
             case MIX_ATTENTION:
-                weights += hidden * (2.0 * a->num_attention_heads * a->head_dim + keys);
+                weights += hidden * (a->num_attention_heads * widths + keys);
                 kv += keys;
                 break;
             case MIX_MLP:

@@ -82,9 +82,12 @@ static void add_attention(struct table *t, const struct model_config *config,
     show_rope(config, a, rope, sizeof rope);
     show_rest(a, rest, sizeof rest);
     table_cell(t, "%d/%d", a->num_attention_heads, a->num_key_value_heads);
-    table_cell(t, "%d", a->head_dim);
+    if (attention_value_dim(a) != a->head_dim)
+        table_cell(t, "%d, values %d", a->head_dim, attention_value_dim(a));
+    else
+        table_cell(t, "%d", a->head_dim);
     if (a->sliding_window)
-        table_cell(t, "%lld", (long long)a->sliding_window);
+        table_cell(t, a->chunked ? "blocks of %lld" : "%lld", (long long)a->sliding_window);
     else
         table_cell(t, "all");
     table_cell(t, "%s", rope);
@@ -130,12 +133,14 @@ static void describe_attention(json_t *out, const struct model_config *config,
     json_object_set_new(out, "num_attention_heads", json_integer(a->num_attention_heads));
     json_object_set_new(out, "num_key_value_heads", json_integer(a->num_key_value_heads));
     json_object_set_new(out, "head_dim", json_integer(a->head_dim));
+    json_object_set_new(out, "value_dim", json_integer(attention_value_dim(a)));
     json_object_set_new(out, "sliding_window",
                         a->sliding_window ? json_integer(a->sliding_window) : json_null());
     json_object_set_new(out, "rope",
                         rope ? json_pack("{s:s, s:f, s:i}", "type", rope_type_name(rope->type),
                                          "theta", rope->theta, "dimensions", rope->n_dimensions)
                              : json_null());
+    json_object_set_new(out, "chunked", json_boolean(a->chunked));
     json_object_set_new(out, "keys_of_earlier", json_boolean(a->keys_of_earlier));
     json_object_set_new(out, "value_is_key", json_boolean(a->value_is_key));
 }

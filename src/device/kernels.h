@@ -90,16 +90,22 @@ struct matmul {
 };
 
 // Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else,
-// each KV_PAGE_TOKENS * head_dim elements:
-//   bf16:      keys [head_dim/2][64][2]   values [32][head_dim][2]   (both are panels: pairs of the
-//   summed index) f16, f32:  keys [head_dim][64]        values [64][head_dim]
+// KV_PAGE_TOKENS * head_dim elements and KV_PAGE_TOKENS * value_dim:
+//   bf16:      keys [head_dim/2][64][2]   values [32][value_dim][2]   (both are panels: pairs of
+//   the summed index) f16, f32:  keys [head_dim][64]        values [64][value_dim]
 struct kv_view {
     enum compute_type type;
     int head_dim;
+    int value_dim;        // even, like head_dim; 0: as wide as keys
     char *keys, *values;  // of page id 0, this layer and head
     size_t page_stride;   // bytes from one page id to the next
     const int32_t *pages; // ids of the sequence's pages: page i holds positions 64 i ...
 };
+
+static inline int kv_value_dim(const struct kv_view *kv)
+{
+    return kv->value_dim ? kv->value_dim : kv->head_dim;
+}
 
 // One sequence, one KV head: `n_heads` query heads (adjacent in q and out) of `n_tokens` tokens.
 struct attention {
@@ -107,6 +113,7 @@ struct attention {
     int n_heads, n_tokens;
     int64_t position; // absolute, of the first token; the cache has all up to the last one
     int64_t window;   // sliding window; 0: none
+    int64_t chunk;    // not 0: keys of the same block of so many positions alone
     float scale;
     float softcap;       // of scores: softcap · tanh(score / softcap); 0: none
     const float *sinks;  // [n_heads] one more column of the softmax, without a value; or NULL
@@ -116,7 +123,7 @@ struct attention {
     size_t q_stride;            // elements
     enum compute_type out_type; // that of the cache, or, with one of f32, any
     void *out;                  // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16):
-                                // [n_tokens][out_stride]
+                                // [n_tokens][out_stride]; head h at h * value_dim
     size_t out_stride;
     void *scratch;            // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
     enum product_order order; // ORDER_TILES only with a bf16 cache

@@ -31,8 +31,7 @@ struct projected {
 // whole input.
 static struct range attended_heads(const struct attending *a)
 {
-    const struct range columns = a->share->dims[DIM_ATTENDED];
-    return (struct range){columns.begin / a->config->head_dim, columns.end / a->config->head_dim};
+    return a->share->dims[DIM_HEADS];
 }
 
 static int heads_per_group(const struct attending *a)
@@ -44,20 +43,23 @@ static struct projected view_projected(const struct attending *a)
 {
     const struct attention_config *c = a->config;
     const struct range *dims = a->share->dims;
-    size_t first = (size_t)dims[DIM_ATTENDED].begin,
-           first_key = (size_t)a->share->kv_heads.begin * (size_t)c->head_dim;
+    const size_t kv_head = (size_t)a->share->kv_heads.begin,
+                 value_dim = (size_t)attention_value_dim(c);
+    size_t first = (size_t)dims[DIM_HEADS].begin * (size_t)c->head_dim,
+           first_key = kv_head * (size_t)c->head_dim, first_value = kv_head * value_dim;
     size_t queries = (size_t)c->num_attention_heads * (size_t)c->head_dim;
-    size_t keys = (size_t)c->num_key_value_heads * (size_t)c->head_dim, values = keys;
+    size_t keys = (size_t)c->num_key_value_heads * (size_t)c->head_dim,
+           values = (size_t)c->num_key_value_heads * value_dim;
     if (cut_gathers(a->m->plan, a->cut))
         return (struct projected){a->m->scratch.gathered, queries + keys + values, first,
-                                  queries + first_key, queries + keys + first_key};
+                                  queries + first_key, queries + keys + first_value};
     queries = (size_t)range_width(dims[DIM_QUERY]);
     keys = (size_t)range_width(dims[DIM_KEY]);
     values = (size_t)range_width(dims[DIM_VALUE]);
     return (struct projected){a->m->scratch.outputs, queries + keys + values,
                               first - (size_t)dims[DIM_QUERY].begin,
                               queries + first_key - (size_t)dims[DIM_KEY].begin,
-                              queries + keys + first_key - (size_t)dims[DIM_VALUE].begin};
+                              queries + keys + first_value - (size_t)dims[DIM_VALUE].begin};
 }
 
 // Rows are as wide as if the layer had all three projections.
@@ -91,13 +93,14 @@ static void gather_projected(const struct attending *a)
     const struct attention_config *c = a->config;
     const struct share *shares = a->cut->shares;
     int32_t query = c->num_attention_heads * c->head_dim,
-            key = c->num_key_value_heads * c->head_dim;
+            key = c->num_key_value_heads * c->head_dim,
+            value = c->num_key_value_heads * attention_value_dim(c);
     const struct column_part parts[] = {
         {shares, DIM_QUERY, 0}, {shares, DIM_KEY, query}, {shares, DIM_VALUE, query + key}};
     if (a->w->thread == 0) {
         comm_mark(a->m->comm, run->step->number, a->layer, "q,k,v");
         run->status = gather_columns(run, parts, 3, a->m->scratch.outputs, a->m->scratch.gathered,
-                                     (size_t)query + 2 * (size_t)key);
+                                     (size_t)query + (size_t)key + (size_t)value);
     }
     team_barrier(a->m->team);
 }
@@ -110,8 +113,10 @@ static struct kv_view view_cache(const struct attending *a, int local_head,
     return (struct kv_view){
         .type = a->m->plan->cache,
         .head_dim = a->config->head_dim,
+        .value_dim = attention_value_dim(a->config),
         .keys = keys,
-        .values = keys + place->head_stride / 2,
+        .values = keys + (size_t)KV_PAGE_TOKENS * (size_t)a->config->head_dim *
+                             compute_bytes(a->m->plan->cache),
         .page_stride = a->m->page_stride,
         .pages = sequence->pages + (size_t)place->group * (size_t)sequence->pages_stride,
     };
@@ -242,10 +247,10 @@ static void norm_and_rotate(const struct attending *a, const struct norm_config 
         norm_head(a, norm, weights, head, r, x);
 }
 
-// 1 + beta · ln(1 + floor(position / length))
+// 1 + beta · ln(1 + floor((position + first) / length))
 static float temperature(const struct attention_config *c, int64_t position)
 {
-    int64_t turns = position / c->temperature_length;
+    int64_t turns = (position + c->temperature_first) / c->temperature_length;
     return 1.0f + c->temperature_beta * number_log((float)(1 + turns));
 }
 
@@ -260,7 +265,8 @@ static void rotate_queries_of(const struct attending *a, const struct projected 
                               const struct step_sequence *sequence, struct range rows)
 {
     const struct model *m = a->m;
-    int head_dim = a->config->head_dim, width = range_width(a->share->dims[DIM_ATTENDED]);
+    const int head_dim = a->config->head_dim,
+              width = range_width(a->share->dims[DIM_HEADS]) * head_dim;
     size_t item = input_bytes(m->plan->cache);
     for (int row = rows.begin; row < rows.end; row++) {
         float *query = p->rows + (size_t)row * p->stride + p->query;
@@ -297,16 +303,20 @@ static void store_keys(const struct attending *a, const struct projected *p)
     for (int item = begin; item < end; item++) {
         const struct step_sequence *sequence = &step->sequences[item / heads];
         int head = item % heads;
-        size_t first = (size_t)sequence->first_row,
-               column = (size_t)head * (size_t)a->config->head_dim;
-        float *keys = p->rows + first * p->stride + p->key + column;
-        float *values = p->rows + first * p->stride + p->value + column;
+        const size_t first = (size_t)sequence->first_row,
+                     value_dim = (size_t)attention_value_dim(a->config);
+        float *keys =
+            p->rows + first * p->stride + p->key + (size_t)head * (size_t)a->config->head_dim;
+        float *values = p->rows + first * p->stride + p->value + (size_t)head * value_dim;
         for (int t = 0; t < sequence->n_tokens; t++) {
             size_t row = first + (size_t)t;
             float r = a->config->qk_norm_width == QK_NORM_WHOLE ? key_factor(a, row) : 0;
             norm_and_rotate(a, &a->config->k_norm, &a->weights->k_norm, head, r, row,
                             keys + (size_t)t * p->stride);
             norm_head(a, &a->config->v_norm, &none, head, 0, values + (size_t)t * p->stride);
+            if (a->config->value_scale != 0)
+                a->m->kernels->scale(values + (size_t)t * p->stride, a->config->value_scale,
+                                     value_dim);
         }
         struct kv_view kv = view_cache(a, head, sequence);
         a->m->kernels->kv_write(&kv, sequence->position, sequence->n_tokens, keys, values,
@@ -319,25 +329,30 @@ static void attend_local_heads(const struct attending *a, const struct step_sequ
                                struct range heads, int token, int n_tokens)
 {
     const struct model *m = a->m;
-    size_t stride = (size_t)range_width(a->share->dims[DIM_ATTENDED]);
+    const size_t head_dim = (size_t)a->config->head_dim,
+                 value_dim = (size_t)attention_value_dim(a->config),
+                 stride = (size_t)range_width(a->share->dims[DIM_HEADS]) * head_dim,
+                 out_stride = (size_t)range_width(a->share->dims[DIM_ATTENDED]);
     size_t row = (size_t)sequence->first_row + (size_t)token;
     size_t first = (size_t)(heads.begin - attended_heads(a).begin);
-    size_t column = first * (size_t)a->config->head_dim;
     struct attention attention = {
         .kv = view_cache(a, heads.begin / heads_per_group(a) - a->share->kv_heads.begin, sequence),
         .n_heads = range_width(heads),
         .n_tokens = n_tokens,
         .position = sequence->position + token,
-        .window = a->config->sliding_window,
+        .window = a->config->chunked ? 0 : a->config->sliding_window,
+        .chunk = a->config->chunked ? a->config->sliding_window : 0,
         .scale = a->config->scale,
         .softcap = a->config->softcap,
         .sinks = a->weights->sinks ? a->weights->sinks + first : NULL,
         .slopes = a->config->alibi ? a->m->slopes + heads.begin : NULL,
-        .q = (char *)m->scratch.query + (row * stride + column) * input_bytes(m->plan->cache),
+        .q = (char *)m->scratch.query +
+             (row * stride + first * head_dim) * input_bytes(m->plan->cache),
         .q_stride = stride,
         .out_type = m->plan->compute,
-        .out = (char *)m->scratch.input + (row * stride + column) * input_bytes(m->plan->compute),
-        .out_stride = stride,
+        .out = (char *)m->scratch.input +
+               (row * out_stride + first * value_dim) * input_bytes(m->plan->compute),
+        .out_stride = out_stride,
         .scratch = m->scratch.kernel + (size_t)a->w->thread * MATMUL_SCRATCH_BYTES,
         .order = m->plan->cache == COMPUTE_BF16 ? m->order : ORDER_PAIRS,
     };

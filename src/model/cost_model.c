@@ -205,8 +205,8 @@ static void list_product(struct listing *l, const char *name, double numbers, do
     take_longer(l->model, l->batch, l->stage, l->rank, op);
 }
 
-// Scores and values: two products of head_dim for each head, token and token that it sees. Keys and
-// values are read once for each sequence.
+// Scores and values: products of head_dim and of a value's width for each head, token and token
+// that it sees. Keys and values are read once for each sequence.
 static void list_attention(struct listing *l, const struct cut *cut)
 {
     const struct attention_config *a = &cut->sublayer->attention;
@@ -219,8 +219,9 @@ static void list_attention(struct listing *l, const struct cut *cut)
         held = fmin(held, (double)a->sliding_window + l->batch->tokens_each - 1);
     }
     struct operation_cost *op = list_operation(l, OPERATION_ATTENTION, "attention");
-    op->flops = 2 * FLOPS_OF_FMA * heads * a->head_dim * seen * rows_of_batch(l->batch);
-    op->bytes = 2 * kv_heads * a->head_dim * held * l->batch->n_sequences *
+    const double widths = a->head_dim + attention_value_dim(a);
+    op->flops = FLOPS_OF_FMA * heads * widths * seen * rows_of_batch(l->batch);
+    op->bytes = kv_heads * widths * held * l->batch->n_sequences *
                 (double)compute_bytes(l->model->plan->cache);
     take_longer(l->model, l->batch, l->stage, l->rank, op);
 }

@@ -5,7 +5,8 @@
 
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention)
 {
-    return 2 * (size_t)KV_PAGE_TOKENS * (size_t)attention->head_dim * compute_bytes(plan->cache);
+    return (size_t)KV_PAGE_TOKENS * (size_t)(attention->head_dim + attention_value_dim(attention)) *
+           compute_bytes(plan->cache);
 }
 
 size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)

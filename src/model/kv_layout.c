@@ -58,7 +58,8 @@ static void find_classes(const struct model_config *config, struct window_classe
             if (!a || (window_of(config, a) == 0) != (pass == 0))
                 continue;
             struct window_class *class = &classes->class[class_of(classes, window_of(config, a))];
-            int64_t numbers = (int64_t)a->num_key_value_heads * a->head_dim;
+            int64_t numbers =
+                (int64_t)a->num_key_value_heads * (a->head_dim + attention_value_dim(a));
             class->largest = numbers > class->largest ? numbers : class->largest;
             class->n_layers++;
         }

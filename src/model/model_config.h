@@ -48,12 +48,20 @@ struct attention_config {
     struct norm_config q_norm, k_norm, v_norm;
     enum { QK_NORM_HEAD, QK_NORM_EACH_HEAD, QK_NORM_WHOLE } qk_norm_width;
     bool qk_norm_after_rope;
+    int32_t value_dim;    // of a head's values; 0: head_dim
+    float value_scale;    // of values; 0: none
+    bool chunked;         // keys of the same block of sliding_window positions alone
     bool value_is_key;    // no v_proj: values are the projected keys, before norm and rope
     bool keys_of_earlier; // no k_proj and v_proj: those of layer model_config.kv_layer[]
-    // Queries times 1 + beta · ln(1 + floor(position / length)); 0: none
+    // Queries times 1 + beta · ln(1 + floor((position + first) / length)); length 0: none
     float temperature_beta;
-    int64_t temperature_length;
+    int64_t temperature_length, temperature_first;
 };
+
+static inline int32_t attention_value_dim(const struct attention_config *a)
+{
+    return a->value_dim ? a->value_dim : a->head_dim;
+}
 
 struct mlp_config {
     int32_t intermediate_size;

@@ -19,6 +19,7 @@ static enum status expect_pairs(const char *key, int32_t value)
 static enum status check_attention(const struct attention_config *a)
 {
     TRY(expect_pairs("head_dim", a->head_dim));
+    TRY(expect_pairs("v_head_dim", attention_value_dim(a)));
     if (a->num_key_value_heads < 1 || a->num_attention_heads % a->num_key_value_heads)
         return fail(ERR_INPUT,
                     "config.json: \"num_attention_heads\" is %d; expected a multiple of "
@@ -119,6 +120,7 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
         return a->attention.num_attention_heads == b->attention.num_attention_heads &&
                a->attention.num_key_value_heads == b->attention.num_key_value_heads &&
                a->attention.head_dim == b->attention.head_dim &&
+               a->attention.value_dim == b->attention.value_dim &&
                a->attention.qk_norm_width == b->attention.qk_norm_width &&
                a->attention.value_is_key == b->attention.value_is_key;
     case MIX_MLP:
@@ -144,7 +146,7 @@ static int32_t product_width(const struct model_config *config,
 {
     switch (sublayer->kind) {
     case MIX_ATTENTION:
-        return sublayer->attention.num_attention_heads * sublayer->attention.head_dim;
+        return sublayer->attention.num_attention_heads * attention_value_dim(&sublayer->attention);
     case MIX_MLP:
         return (sublayer->mlp.intermediate_size + 1) / 2 * 2;
     case MIX_EXPERTS:

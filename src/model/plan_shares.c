@@ -37,8 +37,8 @@ static void lay_bounds(const struct cut *cut, int leaves, int32_t *bounds)
 {
     const struct attention_config *a = &cut->sublayer->attention;
     if (cut->sublayer->kind == MIX_ATTENTION)
-        plan_group_leaves(a->num_key_value_heads, a->num_attention_heads, a->head_dim, leaves,
-                          bounds);
+        plan_group_leaves(a->num_key_value_heads, a->num_attention_heads, attention_value_dim(a),
+                          leaves, bounds);
     else if (mix_has_state(cut->sublayer->kind))
         plan_state_leaves(cut, leaves, bounds);
     else
@@ -222,7 +222,7 @@ static void find_points(const struct plan *plan, const struct cut *cut, struct c
     int leaves = plan->reduction_leaves;
     if (cut->sublayer->kind == MIX_ATTENTION) {
         const struct attention_config *a = &cut->sublayer->attention;
-        int32_t group = a->num_attention_heads / a->num_key_value_heads * a->head_dim;
+        int32_t group = a->num_attention_heads / a->num_key_value_heads * attention_value_dim(a);
         // Whole KV groups as long as there is one for each rank: a group that is split keeps its K
         // and V twice.
         find_cut_points(cut->leaf_bounds, leaves, group, out);
@@ -269,30 +269,32 @@ static struct range gathered_rows(int heads, int head_dim, int n_ranks, int rank
                     rank);
 }
 
-// Rows of k_proj or v_proj: of the heads that are cached here, unless the style says otherwise.
+// Rows of k_proj or v_proj: of the heads that are cached here, unless the style says otherwise;
+// `width`: of a head.
 static struct range key_rows(const struct plan *plan, const struct cut *cut, enum tp_style style,
-                             int rank)
+                             int32_t width, int rank)
 {
     const struct attention_config *a = &cut->sublayer->attention;
     const struct range heads = cut->shares[rank].kv_heads;
     if (style == TP_COLWISE_GATHER_OUTPUT)
-        return gathered_rows(a->num_key_value_heads, a->head_dim, plan->n_ranks, rank);
+        return gathered_rows(a->num_key_value_heads, width, plan->n_ranks, rank);
     if (style == TP_REPLICATE)
-        return all_of((int64_t)a->num_key_value_heads * a->head_dim);
-    return (struct range){heads.begin * a->head_dim, heads.end * a->head_dim};
+        return all_of((int64_t)a->num_key_value_heads * width);
+    return (struct range){heads.begin * width, heads.end * width};
 }
 
 static void share_attention(const struct plan *plan, const struct cut *cut, int rank)
 {
     const struct attention_config *a = &cut->sublayer->attention;
     struct share *s = &cut->shares[rank];
+    const int32_t value_dim = attention_value_dim(a);
     int32_t head_dim = a->head_dim, per_group = a->num_attention_heads / a->num_key_value_heads;
     struct range *columns = &s->dims[DIM_ATTENDED];
     *columns = leaf_columns(cut->leaf_bounds, s->leaves);
     s->heads = all_of(a->num_attention_heads);
     s->kv_heads = all_of(a->num_key_value_heads);
     if (cut->sharded) {
-        s->heads = (struct range){columns->begin / head_dim, columns->end / head_dim};
+        s->heads = (struct range){columns->begin / value_dim, columns->end / value_dim};
         s->kv_heads =
             (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
     }
@@ -301,14 +303,16 @@ static void share_attention(const struct plan *plan, const struct cut *cut, int 
         s->dims[DIM_QUERY] = all_of((int64_t)a->num_attention_heads * head_dim);
     if (cut->query == TP_COLWISE_GATHER_OUTPUT)
         s->dims[DIM_QUERY] = gathered_rows(a->num_attention_heads, head_dim, plan->n_ranks, rank);
-    s->dims[DIM_KEY] = key_rows(plan, cut, cut->key, rank);
-    s->dims[DIM_VALUE] = key_rows(plan, cut, cut->value, rank);
-    s->dims[DIM_HEADS] = (struct range){columns->begin / head_dim, columns->end / head_dim};
+    s->dims[DIM_KEY] = key_rows(plan, cut, cut->key, head_dim, rank);
+    s->dims[DIM_VALUE] = key_rows(plan, cut, cut->value, value_dim, rank);
+    s->dims[DIM_HEADS] = (struct range){columns->begin / value_dim, columns->end / value_dim};
     // the rank with a group's first query head
     s->dims[DIM_OWN_KEY_HEADS] = (struct range){(s->heads.begin + per_group - 1) / per_group,
                                                 (s->heads.end + per_group - 1) / per_group};
     bool each_head = a->qk_norm_width != QK_NORM_HEAD;
-    s->dims[DIM_QUERY_NORM] = each_head ? *columns : all_of(head_dim);
+    s->dims[DIM_QUERY_NORM] = each_head ? (struct range){s->dims[DIM_HEADS].begin * head_dim,
+                                                         s->dims[DIM_HEADS].end * head_dim}
+                                        : all_of(head_dim);
     s->dims[DIM_KEY_NORM] =
         each_head ? (struct range){s->kv_heads.begin * head_dim, s->kv_heads.end * head_dim}
                   : all_of(head_dim);
@@ -339,10 +343,12 @@ static enum status check_gathered(const struct cut *cut, int n_ranks)
     }
     bool gathers = cut->key == TP_COLWISE_GATHER_OUTPUT || cut->value == TP_COLWISE_GATHER_OUTPUT ||
                    cut->query == TP_COLWISE_GATHER_OUTPUT;
-    if (gathers && n_ranks > a->num_key_value_heads * a->head_dim / LEAF_UNIT)
-        return fail(ERR_INPUT,
-                    "k_proj has %d pairs of rows, of which each rank needs one of its own",
-                    a->num_key_value_heads * a->head_dim / LEAF_UNIT);
+    const int32_t value_dim = attention_value_dim(a),
+                  narrow = a->head_dim < value_dim ? a->head_dim : value_dim;
+    if (gathers && n_ranks > a->num_key_value_heads * narrow / LEAF_UNIT)
+        return fail(ERR_INPUT, "%s has %d pairs of rows, of which each rank needs one of its own",
+                    narrow < a->head_dim ? "v_proj" : "k_proj",
+                    a->num_key_value_heads * narrow / LEAF_UNIT);
     return OK;
 }
 

@@ -60,9 +60,8 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
     const struct range *dims = cut->shares[rank].dims;
     const struct attention_config *a = &cut->sublayer->attention;
     size_t heads = (size_t)a->num_attention_heads, kv_heads = (size_t)a->num_key_value_heads;
-    size_t attended = scratch_width(dims[DIM_ATTENDED]);
-    w->query = most_floats(w->query, attended);
-    w->input = most_floats(w->input, attended);
+    w->query = most_floats(w->query, scratch_width(dims[DIM_HEADS]) * (size_t)a->head_dim);
+    w->input = most_floats(w->input, scratch_width(dims[DIM_ATTENDED]));
     w->outputs =
         most_floats(w->outputs, scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
                                     scratch_width(dims[DIM_VALUE]));
@@ -71,7 +70,8 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
         w->received = most_floats(w->received, w->squares);
     }
     if (cut_gathers(plan, cut)) {
-        w->gathered = most_floats(w->gathered, (heads + 2 * kv_heads) * (size_t)a->head_dim);
+        w->gathered = most_floats(w->gathered, (heads + kv_heads) * (size_t)a->head_dim +
+                                                   kv_heads * (size_t)attention_value_dim(a));
         widen_for_gathering(plan, cut, w);
     }
 }

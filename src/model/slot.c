@@ -274,11 +274,13 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_LAUREL:
         return sublayer->laurel.rank;
     case DIM_QUERY:
-    case DIM_ATTENDED:
         return (int64_t)a->num_attention_heads * a->head_dim;
+    case DIM_ATTENDED:
+        return (int64_t)a->num_attention_heads * attention_value_dim(a);
     case DIM_KEY:
-    case DIM_VALUE:
         return (int64_t)a->num_key_value_heads * a->head_dim;
+    case DIM_VALUE:
+        return (int64_t)a->num_key_value_heads * attention_value_dim(a);
     case DIM_HEADS:
         return a->num_attention_heads;
     case DIM_OWN_KEY_HEADS:

@@ -17,6 +17,8 @@ struct problem {
     bool f32_cache; // keys, values and queries in f32, whatever `type` is
     int head_dim, n_heads;
     int64_t position, window;
+    int value_dim; // 0: head_dim
+    int64_t chunk; // 0: none
     int n_tokens;
     enum data_kind kind;
     float softcap;      // 0: none
@@ -28,13 +30,19 @@ struct world { // a sequence: its inputs, and its cache with pages in random ord
     struct problem p;
     int n_positions, n_pages;
     size_t row, out_element; // floats of a query's row, bytes of an output element
-    float *k, *v;            // [n_positions][head_dim]
+    float *k, *v;            // [n_positions][width]
     int32_t pages[64];
     float per_head[2][PER_HEAD_MAX]; // sinks, slopes
     int head;                        // the first one
     struct guarded keys, values, q, scratch;
     struct kv_view view;
 };
+
+// Of a row's place for a head: the wider of keys and values.
+static int width_of(const struct problem *p)
+{
+    return p->value_dim > p->head_dim ? p->value_dim : p->head_dim;
+}
 
 static enum compute_type cache_type(const struct world *w)
 {
@@ -48,16 +56,17 @@ static size_t q_bytes(const struct world *w, size_t elements)
 
 static size_t query_elements(const struct world *w) // the last row has no gap after it
 {
-    return (size_t)(w->p.n_tokens - 1) * w->row + (size_t)(w->p.n_heads * w->p.head_dim);
+    return (size_t)(w->p.n_tokens - 1) * w->row + (size_t)(w->p.n_heads * width_of(&w->p));
 }
 
 static void cache_new(struct world *w)
 {
-    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * w->p.head_dim) * compute_bytes(cache_type(w));
+    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * width_of(&w->p)) * compute_bytes(cache_type(w));
     w->keys = guarded_new((size_t)w->n_pages * page_bytes, 4);
     w->values = guarded_new((size_t)w->n_pages * page_bytes, 4);
     w->view = (struct kv_view){.type = cache_type(w),
                                .head_dim = w->p.head_dim,
+                               .value_dim = w->p.value_dim,
                                .keys = w->keys.data,
                                .values = w->values.data,
                                .page_stride = page_bytes,
@@ -76,9 +85,8 @@ static void cache_free(struct world *w)
 
 static void cache_fill(struct world *w, int64_t from, int64_t to)
 {
-    size_t at = (size_t)from * (size_t)w->p.head_dim;
-    reference_kv_write(&w->view, from, (int)(to - from), w->k + at, w->v + at,
-                       (size_t)w->p.head_dim);
+    const size_t width = (size_t)width_of(&w->p), at = (size_t)from * width;
+    reference_kv_write(&w->view, from, (int)(to - from), w->k + at, w->v + at, width);
 }
 
 static void world_new(struct world *w, const struct problem *p)
@@ -92,7 +100,7 @@ static void world_new(struct world *w, const struct problem *p)
         w->pages[i] = w->pages[k];
         w->pages[k] = i;
     }
-    size_t n = (size_t)(w->n_positions * p->head_dim);
+    size_t n = (size_t)(w->n_positions * width_of(p));
     w->k = malloc(n * sizeof *w->k);
     w->v = malloc(n * sizeof *w->v);
     random_values(w->k, n, p->kind);
@@ -102,7 +110,7 @@ static void world_new(struct world *w, const struct problem *p)
         w->per_head[0][i] = random_value(p->kind) * 3;
         w->per_head[1][i] = random_value(p->kind) * (p->kind == ORDINARY ? 0.1f : 1);
     }
-    w->row = (size_t)(p->n_heads * p->head_dim) + (size_t)random_between(0, 3) * 5;
+    w->row = (size_t)(p->n_heads * width_of(p)) + (size_t)random_between(0, 3) * 5;
     w->out_element = p->type == COMPUTE_BF16 ? 2 : 4;
     size_t elements = query_elements(w);
     float *q = malloc(elements * sizeof *q);
@@ -134,6 +142,7 @@ static void attend(struct world *w, void (*attention)(const struct attention *),
                              .n_tokens = to - from,
                              .position = w->p.position + from,
                              .window = w->p.window,
+                             .chunk = w->p.chunk,
                              .softcap = w->p.softcap,
                              .sinks = w->p.sinks ? w->per_head[0] + w->head : NULL,
                              .slopes = w->p.slopes ? w->per_head[1] + w->head : NULL,
@@ -285,6 +294,44 @@ static void sliding_windows(void **state)
                                         .window = windows[i]});
 }
 
+// Keys of the same block alone.
+static void chunks_of_positions(void **state)
+{
+    (void)state;
+    number_mode_set();
+    static const int chunks[] = {1, 2, 17, 63, 64, 65, 128, 500, 512, 513, 5000};
+    static const int positions[] = {0, 63, 64, 500, 1100};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++)
+        for (size_t k = 0; k < sizeof positions / sizeof *positions; k++)
+            for (int n_tokens = 1; n_tokens <= 200; n_tokens = n_tokens * 14 + 3)
+                check(&(struct problem){.type = (enum compute_type)((i + k) % 3),
+                                        .head_dim = 16,
+                                        .n_heads = 2,
+                                        .position = positions[k],
+                                        .n_tokens = n_tokens,
+                                        .chunk = chunks[i]});
+}
+
+// Values narrower than keys, and wider.
+static void widths_of_values(void **state)
+{
+    (void)state;
+    number_mode_set();
+    static const int widths[][2] = {{24, 16}, {16, 24}, {2, 64},    {64, 2},    {192, 128},
+                                    {34, 18}, {18, 34}, {510, 512}, {128, 512}, {512, 128}};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++)
+        for (int type = 0; type < 3; type++)
+            for (int n_tokens = 1; n_tokens <= 45; n_tokens += 22)
+                check(&(struct problem){.type = (enum compute_type)type,
+                                        .f32_cache = n_tokens == 23 && i % 2 == 0,
+                                        .head_dim = widths[i][0],
+                                        .value_dim = widths[i][1],
+                                        .n_heads = 1 + n_tokens % 3,
+                                        .position = 100,
+                                        .n_tokens = n_tokens,
+                                        .sinks = i % 3 == 0});
+}
+
 static void extreme_data(void **state)
 {
     (void)state;
@@ -313,7 +360,9 @@ static void random_shapes(void **state)
                                 .n_heads = random_between(1, 12),
                                 .position = random_between(0, 300),
                                 .n_tokens = random_between(1, 50),
-                                .window = random_between(0, 1) * random_between(1, 300)});
+                                .value_dim = random_between(0, 1) * 2 * random_between(1, 64),
+                                .window = random_between(0, 1) * random_between(1, 300),
+                                .chunk = random_between(0, 2) ? 0 : random_between(1, 300)});
 }
 
 // The cache is filled chunk by chunk, as the engine does it: what is not written yet must not
@@ -379,11 +428,11 @@ static void check_heads(const struct kernel *kernel, const struct problem *p)
     attend(&w, kernel->attention, 0, p->n_tokens, all.data);
     void *q = w.q.data;
     for (int head = 0; head < p->n_heads; head++) {
-        size_t at = (size_t)(head * p->head_dim);
+        const size_t at = (size_t)(head * p->head_dim), to = (size_t)(head * kv_value_dim(&w.view));
         w.p.n_heads = 1;
         w.head = head;
         w.q.data = (char *)q + q_bytes(&w, at);
-        attend(&w, kernel->attention, 0, p->n_tokens, (char *)alone.data + at * w.out_element);
+        attend(&w, kernel->attention, 0, p->n_tokens, (char *)alone.data + to * w.out_element);
     }
     w.p.n_heads = p->n_heads;
     w.head = 0;
@@ -405,6 +454,7 @@ static void heads_do_not_matter(void **state)
             for (int n_tokens = 1; n_tokens < 40; n_tokens += 19)
                 check_heads(&kernels[i], &(struct problem){.type = (enum compute_type)type,
                                                            .head_dim = 40,
+                                                           .value_dim = n_tokens > 1 ? 24 : 0,
                                                            .n_heads = 7,
                                                            .position = 140,
                                                            .n_tokens = n_tokens});
@@ -533,6 +583,8 @@ int main(void)
         cmocka_unit_test(more_heads_than_rows),
         cmocka_unit_test(positions_at_edges),
         cmocka_unit_test(sliding_windows),
+        cmocka_unit_test(chunks_of_positions),
+        cmocka_unit_test(widths_of_values),
         cmocka_unit_test(extreme_data),
         cmocka_unit_test(random_shapes),
         cmocka_unit_test(chunks_do_not_matter),

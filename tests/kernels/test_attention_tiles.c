@@ -14,6 +14,8 @@ struct problem {
     enum data_kind kind;
     float softcap;      // 0: none
     bool sinks, slopes; // of each head
+    int value_dim;      // 0: head_dim
+    int chunk;          // 0: none
 };
 
 struct world { // a sequence with its pages in random order, all against guard pages
@@ -27,19 +29,26 @@ struct world { // a sequence with its pages in random order, all against guard p
     struct kv_view view;
 };
 
+// Of a row's place for a head: the wider of keys and values.
+static int width_of(const struct problem *p)
+{
+    return p->value_dim > p->head_dim ? p->value_dim : p->head_dim;
+}
+
 static size_t elements(const struct world *w) // the last row has no gap after it
 {
-    return (size_t)(w->p.n_tokens - 1) * w->row + (size_t)(w->p.n_heads * w->p.head_dim);
+    return (size_t)(w->p.n_tokens - 1) * w->row + (size_t)(w->p.n_heads * width_of(&w->p));
 }
 
 static void cache_new(struct world *w)
 {
-    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * w->p.head_dim) * sizeof(bf16),
+    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * width_of(&w->p)) * sizeof(bf16),
            bytes = (size_t)w->n_pages * page_bytes;
     w->keys = guarded_new(bytes, 4);
     w->values = guarded_new(bytes, 4);
     w->view = (struct kv_view){.type = COMPUTE_BF16,
                                .head_dim = w->p.head_dim,
+                               .value_dim = w->p.value_dim,
                                .keys = w->keys.data,
                                .values = w->values.data,
                                .page_stride = page_bytes,
@@ -56,8 +65,8 @@ static void cache_free(struct world *w)
 
 static void cache_fill(struct world *w, int from, int to)
 {
-    size_t at = (size_t)from * (size_t)w->p.head_dim;
-    reference_kv_write(&w->view, from, to - from, w->k + at, w->v + at, (size_t)w->p.head_dim);
+    const size_t width = (size_t)width_of(&w->p), at = (size_t)from * width;
+    reference_kv_write(&w->view, from, to - from, w->k + at, w->v + at, width);
 }
 
 static void world_new(struct world *w, const struct problem *p)
@@ -70,7 +79,7 @@ static void world_new(struct world *w, const struct problem *p)
         w->pages[i] = w->pages[k];
         w->pages[k] = i;
     }
-    size_t n = (size_t)(w->n_positions * p->head_dim);
+    size_t n = (size_t)(w->n_positions * width_of(p));
     w->k = malloc(n * sizeof *w->k);
     w->v = malloc(n * sizeof *w->v);
     random_values(w->k, n, p->kind);
@@ -80,7 +89,7 @@ static void world_new(struct world *w, const struct problem *p)
         w->per_head[0][i] = random_value(p->kind) * 3;
         w->per_head[1][i] = random_value(p->kind) * (p->kind == ORDINARY ? 0.1f : 1);
     }
-    w->row = (size_t)(p->n_heads * p->head_dim) + (size_t)random_between(0, 3) * 5;
+    w->row = (size_t)(p->n_heads * width_of(p)) + (size_t)random_between(0, 3) * 5;
     w->q = guarded_new(elements(w) * sizeof(bf16), 2);
     for (size_t i = 0; i < elements(w); i++)
         ((bf16 *)w->q.data)[i] =
@@ -102,19 +111,21 @@ static void world_free(struct world *w)
 static void attend(struct world *w, const struct kernels *kernels, int from, int to, int head,
                    int head_end, void *out)
 {
-    size_t at = (size_t)from * w->row + (size_t)(head * w->p.head_dim);
+    const size_t row = (size_t)from * w->row, at = row + (size_t)(head * w->p.head_dim),
+                 to_at = row + (size_t)(head * kv_value_dim(&w->view));
     struct attention args = {.kv = w->view,
                              .n_heads = head_end - head,
                              .n_tokens = to - from,
                              .position = w->p.position + from,
                              .window = w->p.window,
+                             .chunk = w->p.chunk,
                              .softcap = w->p.softcap,
                              .sinks = w->p.sinks ? w->per_head[0] + head : NULL,
                              .slopes = w->p.slopes ? w->per_head[1] + head : NULL,
                              .scale = 1.0f / sqrtf((float)w->p.head_dim),
                              .q = (const bf16 *)w->q.data + at,
                              .q_stride = w->row,
-                             .out = (bf16 *)out + at,
+                             .out = (bf16 *)out + to_at,
                              .out_stride = w->row,
                              .scratch = w->scratch.data,
                              .order = ORDER_TILES};
@@ -261,9 +272,22 @@ static void extras(void **state)
                                     random_between(0, 1) * random_between(1, 300),
                                     (enum data_kind)kind,
                                     which & 1 ? (float)random_between(1, 50) : 0, which & 2,
-                                    which & 4},
+                                    which & 4, 0, 0},
                   random_between(1, 20));
         }
+}
+
+// Values narrower and wider than keys; keys of the same block alone.
+static void widths_and_chunks(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int round = 0; round < rounds(60); round++)
+        check(&(struct problem){2 * random_between(1, 96), random_between(1, 6),
+                                random_between(0, 600), random_between(1, 80), 0, .kind = ORDINARY,
+                                .value_dim = 2 * random_between(1, 96), .sinks = round % 2,
+                                .chunk = round % 3 ? 0 : random_between(1, 300)},
+              random_between(1, 40));
 }
 
 // Says which levels the tests above covered.
@@ -280,6 +304,7 @@ int main(void)
         cmocka_unit_test(positions_and_windows),
         cmocka_unit_test(extreme_data),
         cmocka_unit_test(extras),
+        cmocka_unit_test(widths_and_chunks),
         TEST_LEVELS(level),
         {"level amx", level, NULL, NULL, &levels[ISA_AMX]},
     };

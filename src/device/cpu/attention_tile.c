@@ -14,7 +14,12 @@ struct span { // tokens [begin, end), relative to the call's first
 
 static int64_t first_visible(const struct attention *args, int64_t position)
 {
-    return args->window > 0 && position >= args->window ? position - args->window + 1 : 0;
+    const int64_t first =
+        args->window > 0 && position >= args->window ? position - args->window + 1 : 0;
+    if (args->chunk <= 0)
+        return first;
+    const int64_t block = position / args->chunk * args->chunk;
+    return block > first ? block : first;
 }
 
 // The tokens of `tile` that see one of the positions [begin, end). Both edges of what a token sees
@@ -44,10 +49,13 @@ enum { FLOATS_PER_ROW = 5 + 2 + KV_PAGE_TOKENS }; // m, l, c, all_m, all_l; visi
 // come in sixteens.
 static void tile_init(struct attention_tile *tile, const struct attention *args)
 {
-    size_t width = round_up((size_t)args->kv.head_dim, TILE_COLUMNS);
+    const int value_dim = kv_value_dim(&args->kv);
+    const size_t width = round_up((size_t)value_dim, TILE_COLUMNS),
+                 key_width = round_up((size_t)args->kv.head_dim, TILE_COLUMNS);
     *tile = (struct attention_tile){.type = args->kv.type,
                                     .out_type = args->out_type,
                                     .head_dim = args->kv.head_dim,
+                                    .value_dim = value_dim,
                                     .width = (int)width,
                                     .n_heads = args->n_heads,
                                     .adjusts = args->softcap != 0 || args->slopes,
@@ -57,8 +65,8 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
                                     .slopes = args->slopes};
     if (tile->adjusts)
         tile->scale = 1;
-    size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - width * 2 * KV_PAGE_TOKENS;
-    size_t rows = floats / (FLOATS_PER_ROW + 3 * width) / 16 * 16;
+    size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - (width + key_width) * KV_PAGE_TOKENS;
+    size_t rows = floats / (FLOATS_PER_ROW + key_width + 2 * width) / 16 * 16;
     rows = rows < TILE_ROWS_MAX ? rows : TILE_ROWS_MAX;
     tile->rows_max = (int)rows;
     float *next = args->scratch;
@@ -67,13 +75,15 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
         *per_row[i] = next;
     tile->visible = (uint64_t *)(void *)next;
     next += 2 * rows;
-    float **const per_column[] = {&tile->q, &tile->o, &tile->all_o};
+    float **const per_column[] = {&tile->o, &tile->all_o};
     for (size_t i = 0; i < sizeof per_column / sizeof *per_column; i++, next += rows * width)
         *per_column[i] = next;
+    tile->q = next;
+    next += rows * key_width;
     tile->p = next;
     next += rows * KV_PAGE_TOKENS;
     tile->keys = next;
-    next += width * KV_PAGE_TOKENS;
+    next += key_width * KV_PAGE_TOKENS;
     tile->values = next;
     assert(next + width * KV_PAGE_TOKENS <=
            (float *)args->scratch + ATTENTION_SCRATCH_BYTES / sizeof(float));
@@ -125,14 +135,14 @@ static void add_page(const struct attention *args, const struct attention_steps 
     const char *next_keys = args->kv.keys + (size_t)next * args->kv.page_stride;
     enum page_form form = form_of(tile->type);
     struct half_page keys = {k, form, KV_PAGE_TOKENS, v},
-                     values = {v, form, (size_t)tile->head_dim, next_keys};
+                     values = {v, form, (size_t)tile->value_dim, next_keys};
     bool widen = form != PAGE_F32 && end - row >= steps->widen_rows;
     if (widen) {
         steps->widen_keys(tile, k);
         keys = (struct half_page){tile->keys, steps->widened, KV_PAGE_TOKENS, NULL};
     }
     // Also a page whose last columns would be read past their end is copied, with zeros there.
-    if (widen || tile->width != tile->head_dim) {
+    if (widen || tile->width != tile->value_dim) {
         steps->widen_values(tile, v);
         values = (struct half_page){tile->values, steps->widened, (size_t)tile->width, NULL};
     }
@@ -154,7 +164,8 @@ static void add_group(const struct attention *args, const struct attention_steps
         tile->m[i] = -INFINITY;
         tile->l[i] = 0;
     }
-    if (args->window > 0) // then a page may be the first one of some rows and not of others
+    if (args->window > 0 ||
+        args->chunk > 0) // then a page may be the first one of some rows and not of others
         memset(tile->o + (size_t)row * (size_t)tile->width, 0,
                (size_t)(end - row) * (size_t)tile->width * sizeof *tile->o);
     for (int64_t page_begin = begin; page_begin < begin + GROUP_TOKENS;
@@ -230,7 +241,7 @@ static void attend_tile(const struct attention *args, const struct attention_ste
     int row = 0;
     for (int i = whole.begin; i < whole.end; i++)
         for (int h = 0; h < args->n_heads; h++, row++) {
-            size_t at = (size_t)i * args->out_stride + (size_t)(h * args->kv.head_dim);
+            size_t at = (size_t)i * args->out_stride + (size_t)(h * tile->value_dim);
             steps->store(tile, row, (char *)args->out + at * element);
         }
 }
@@ -258,8 +269,10 @@ static void attend_heads(const struct attention *args, const struct attention_st
 
 void attention_run(const struct attention *args, const struct attention_steps *steps)
 {
+    const int value_dim = kv_value_dim(&args->kv);
     assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
            args->kv.head_dim % 2 == 0);
+    assert(value_dim >= 2 && value_dim <= HEAD_DIM_MAX && value_dim % 2 == 0);
     assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
     struct attention_tile tile;
     tile_init(&tile, args);
@@ -271,10 +284,11 @@ void attention_run(const struct attention *args, const struct attention_steps *s
            out_item = args->out_type == COMPUTE_BF16 ? 2 : 4;
     for (int head = 0; head < args->n_heads; head += tile.rows_max) {
         struct attention part = *args;
-        size_t column = (size_t)head * (size_t)args->kv.head_dim;
+        const size_t column = (size_t)head * (size_t)args->kv.head_dim,
+                     out_column = (size_t)head * (size_t)value_dim;
         part.n_heads = args->n_heads - head < tile.rows_max ? args->n_heads - head : tile.rows_max;
         part.q = (const char *)args->q + column * q_item;
-        part.out = (char *)args->out + column * out_item;
+        part.out = (char *)args->out + out_column * out_item;
         part.sinks = args->sinks ? args->sinks + head : NULL;
         part.slopes = args->slopes ? args->slopes + head : NULL;
         attend_heads(&part, steps);

@@ -22,10 +22,11 @@ enum { PASS_ROWS = 6 };
 
 struct attention_tile {
     enum compute_type type, out_type;
-    int *shape;          // 0, then what AMX's registers were last told; the steps' own
-    int rows_max;        // TILE_ROWS_MAX, fewer with large heads
-    int head_dim, width; // width: head_dim rounded up to TILE_COLUMNS
-    int n_heads;         // row i is of head i % n_heads
+    int *shape;   // 0, then what AMX's registers were last told; the steps' own
+    int rows_max; // TILE_ROWS_MAX, fewer with large heads
+    int head_dim;
+    int value_dim, width; // width: value_dim rounded up to TILE_COLUMNS
+    int n_heads;          // row i is of head i % n_heads
     // Scores are products times `scale`. Where `adjusts`, `scale` is 1 and adjust() has made them
     // of the products: `product_scale`, `softcap` or 0, `slopes` or NULL.
     bool adjusts;
@@ -42,7 +43,7 @@ struct attention_tile {
     float *o;                     // [rows][width]
     float *all_m, *all_l, *all_o; // of the groups before it
     float *keys;                  // [head_dim][KV_PAGE_TOKENS]: a page widened
-    float *values;                // [KV_PAGE_TOKENS][width], finite from head_dim on
+    float *values;                // [KV_PAGE_TOKENS][width], finite from value_dim on
 };
 
 // Rows are [row, end). `stride`: of values in PAGE_F32, floats from one position to the next.
@@ -66,7 +67,7 @@ struct attention_steps {
                        enum page_form form, size_t stride);
     void (*merge)(const struct attention_tile *tile, int row, int end); // the group into all_*
     void (*store)(const struct attention_tile *tile, int row,
-                  void *out); // all_o / all_l, rounded, head_dim numbers
+                  void *out); // all_o / all_l, rounded, value_dim numbers
 };
 
 void attention_run(const struct attention *args, const struct attention_steps *steps);

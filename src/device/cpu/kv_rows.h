@@ -28,32 +28,32 @@ static inline void kv_write_key(void *page, int i, int head_dim, const union kv_
             words[d * KV_PAGE_TOKENS] = row->words[d];
 }
 
-static inline void kv_write_value(void *page, int i, int head_dim, const union kv_row *row,
+static inline void kv_write_value(void *page, int i, int value_dim, const union kv_row *row,
                                   enum compute_type type)
 {
-    uint16_t *halves = (uint16_t *)page + i / 2 * 2 * head_dim + i % 2;
+    uint16_t *halves = (uint16_t *)page + i / 2 * 2 * value_dim + i % 2;
     if (type == COMPUTE_BF16)
-        for (int d = 0; d < head_dim; d++)
+        for (int d = 0; d < value_dim; d++)
             halves[2 * d] = row->halves[d];
     else if (type == COMPUTE_F16)
-        memcpy((uint16_t *)page + i * head_dim, row->halves, (size_t)head_dim * 2);
+        memcpy((uint16_t *)page + i * value_dim, row->halves, (size_t)value_dim * 2);
     else
-        memcpy((uint32_t *)page + i * head_dim, row->words, (size_t)head_dim * 4);
+        memcpy((uint32_t *)page + i * value_dim, row->words, (size_t)value_dim * 4);
 }
 
 // Two tokens of bf16, the first at an even position: whole words.
-static inline void kv_write_value_pair(void *page, int i, int head_dim, const union kv_row *even,
+static inline void kv_write_value_pair(void *page, int i, int value_dim, const union kv_row *even,
                                        const union kv_row *odd)
 {
-    uint32_t *words = (uint32_t *)page + i / 2 * head_dim;
-    for (int d = 0; d < head_dim; d++)
+    uint32_t *words = (uint32_t *)page + i / 2 * value_dim;
+    for (int d = 0; d < value_dim; d++)
         words[d] = even->halves[d] | (uint32_t)odd->halves[d] << 16;
 }
 
 static inline void kv_write_rows(const struct kv_view *kv, int64_t position, int n_tokens,
                                  const float *k, const float *v, size_t stride, kv_convert convert)
 {
-    int head_dim = kv->head_dim;
+    const int head_dim = kv->head_dim, value_dim = kv_value_dim(kv);
     for (int t = 0, step; t < n_tokens;
          t += step, k += (size_t)step * stride, v += (size_t)step * stride) {
         size_t offset = (size_t)kv->pages[(position + t) / KV_PAGE_TOKENS] * kv->page_stride;
@@ -61,18 +61,18 @@ static inline void kv_write_rows(const struct kv_view *kv, int64_t position, int
         char *keys = kv->keys + offset, *values = kv->values + offset;
         union kv_row rows[2];
         if (i == 0) // attention multiplies all 64 positions, and what was left could be infinite
-            memset(values, 0, (size_t)(KV_PAGE_TOKENS * head_dim) * compute_bytes(kv->type));
+            memset(values, 0, (size_t)(KV_PAGE_TOKENS * value_dim) * compute_bytes(kv->type));
         step = kv->type == COMPUTE_BF16 && i % 2 == 0 && t + 1 < n_tokens ? 2 : 1;
         for (int s = 0; s < step; s++) {
             convert(k + (size_t)s * stride, head_dim, kv->type, &rows[s]);
             kv_write_key(keys, i + s, head_dim, &rows[s], kv->type);
         }
         for (int s = 0; s < step; s++)
-            convert(v + (size_t)s * stride, head_dim, kv->type, &rows[s]);
+            convert(v + (size_t)s * stride, value_dim, kv->type, &rows[s]);
         if (step == 2)
-            kv_write_value_pair(values, i, head_dim, &rows[0], &rows[1]);
+            kv_write_value_pair(values, i, value_dim, &rows[0], &rows[1]);
         else
-            kv_write_value(values, i, head_dim, &rows[0], kv->type);
+            kv_write_value(values, i, value_dim, &rows[0], kv->type);
     }
 }
 

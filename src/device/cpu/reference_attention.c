@@ -33,8 +33,8 @@ static float key(const struct kv_view *kv, const void *page, int j, int d)
 
 static float value(const struct kv_view *kv, const void *page, int j, int d)
 {
-    int i =
-        kv->type == COMPUTE_BF16 ? (j / 2 * kv->head_dim + d) * 2 + j % 2 : j * kv->head_dim + d;
+    const int n = kv_value_dim(kv),
+              i = kv->type == COMPUTE_BF16 ? (j / 2 * n + d) * 2 + j % 2 : j * n + d;
     return load(page, (size_t)i, kv->type);
 }
 
@@ -122,7 +122,7 @@ static void add_page(const struct attention *args, int64_t page, int first, int 
     state->l = fmaf(state->l, c, sum_of_page(p));
     for (int j = 0; j < KV_PAGE_TOKENS; j++)
         p[j] = rounded(p[j], args->kv.type);
-    for (int d = 0; d < args->kv.head_dim; d++) {
+    for (int d = 0; d < kv_value_dim(&args->kv); d++) {
         float o = state->o[d] * c;
         if (args->order == ORDER_TILES) {
             state->o[d] = add_values_of_tiles(args, values, p, d, o);
@@ -150,12 +150,12 @@ static void add_group(const struct attention *args, int64_t first, int64_t last,
     }
 }
 
-static void merge(struct softmax *all, const struct softmax *group, int head_dim)
+static void merge(struct softmax *all, const struct softmax *group, int value_dim)
 {
     float m = group->m > all->m ? group->m : all->m;
     float a = number_exp(all->m - m), b = number_exp(group->m - m);
     all->l = fmaf(all->l, a, group->l * b);
-    for (int d = 0; d < head_dim; d++)
+    for (int d = 0; d < value_dim; d++)
         all->o[d] = fmaf(all->o[d], a, group->o[d] * b);
     all->m = m;
 }
@@ -165,13 +165,15 @@ static void attend(const struct attention *args, int64_t t, const struct query *
 {
     struct softmax all, group;
     int64_t first = args->window > 0 && t >= args->window ? t - args->window + 1 : 0;
+    if (args->chunk > 0 && t / args->chunk * args->chunk > first)
+        first = t / args->chunk * args->chunk;
     bool is_first = true;
     for (int64_t begin = first; begin <= t;) {
         int64_t end = (begin / GROUP_TOKENS + 1) * GROUP_TOKENS;
         end = end < t + 1 ? end : t + 1;
         add_group(args, begin, end, q, is_first ? &all : &group);
         if (!is_first)
-            merge(&all, &group, args->kv.head_dim);
+            merge(&all, &group, kv_value_dim(&args->kv));
         is_first = false;
         begin = end;
     }
@@ -179,7 +181,7 @@ static void attend(const struct attention *args, int64_t t, const struct query *
     if (args->sinks)
         all.l += number_exp(args->sinks[q->head] - all.m);
     float r = 1.0f / all.l;
-    for (int d = 0; d < args->kv.head_dim; d++)
+    for (int d = 0; d < kv_value_dim(&args->kv); d++)
         store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
 }
 
@@ -197,6 +199,6 @@ void reference_attention(const struct attention *args)
                                                        : ((const float *)args->q)[at];
             }
             attend(args, args->position + i, &q, args->out,
-                   (size_t)i * args->out_stride + (size_t)(h * head_dim));
+                   (size_t)i * args->out_stride + (size_t)(h * kv_value_dim(&args->kv)));
         }
 }

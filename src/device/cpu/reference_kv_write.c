@@ -11,8 +11,8 @@ static size_t key_index(const struct kv_view *kv, int i, int d)
 static size_t value_index(const struct kv_view *kv, int i, int d)
 {
     if (kv->type == COMPUTE_BF16)
-        return ((size_t)(i / 2) * (size_t)kv->head_dim + (size_t)d) * 2 + (size_t)(i % 2);
-    return (size_t)i * (size_t)kv->head_dim + (size_t)d;
+        return ((size_t)(i / 2) * (size_t)kv_value_dim(kv) + (size_t)d) * 2 + (size_t)(i % 2);
+    return (size_t)i * (size_t)kv_value_dim(kv) + (size_t)d;
 }
 
 static void store(void *page, size_t i, float x, enum compute_type type)
@@ -39,10 +39,11 @@ void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens
         char *keys = kv->keys + (size_t)kv->pages[page] * kv->page_stride;
         char *values = kv->values + (size_t)kv->pages[page] * kv->page_stride;
         if (i == 0) // attention multiplies all 64 positions, and what was left could be infinite
-            memset(values, 0, (size_t)(KV_PAGE_TOKENS * kv->head_dim) * compute_bytes(kv->type));
-        for (int d = 0; d < kv->head_dim; d++) {
+            memset(values, 0,
+                   (size_t)(KV_PAGE_TOKENS * kv_value_dim(kv)) * compute_bytes(kv->type));
+        for (int d = 0; d < kv->head_dim; d++)
             store(keys, key_index(kv, i, d), k[(size_t)t * stride + (size_t)d], kv->type);
+        for (int d = 0; d < kv_value_dim(kv); d++)
             store(values, value_index(kv, i, d), v[(size_t)t * stride + (size_t)d], kv->type);
-        }
     }
 }

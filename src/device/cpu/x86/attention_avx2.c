@@ -76,11 +76,11 @@ static float value_at(const struct attention_tile *tile, const void *page, int j
 {
     switch (tile->type) {
     case COMPUTE_BF16:
-        return float_of_bf16(((const bf16 *)page)[(j / 2 * tile->head_dim + d) * 2 + j % 2]);
+        return float_of_bf16(((const bf16 *)page)[(j / 2 * tile->value_dim + d) * 2 + j % 2]);
     case COMPUTE_F16:
-        return float_of_f16(((const f16 *)page)[j * tile->head_dim + d]);
+        return float_of_f16(((const f16 *)page)[j * tile->value_dim + d]);
     case COMPUTE_F32:
-        return ((const float *)page)[j * tile->head_dim + d];
+        return ((const float *)page)[j * tile->value_dim + d];
     }
     return 0;
 }
@@ -88,7 +88,7 @@ static float value_at(const struct attention_tile *tile, const void *page, int j
 // Positions j and j + 1 of a page.
 static void widen_value_pair(const struct attention_tile *tile, const void *page, int j)
 {
-    int n = tile->head_dim, d = 0;
+    int n = tile->value_dim, d = 0;
     float *even = tile->values + j * tile->width, *odd = even + tile->width;
     const char *from = (const char *)page + (size_t)(j * n) * compute_bytes(tile->type);
     enum page_form form = tile->type == COMPUTE_BF16  ? PAGE_BF16
@@ -234,11 +234,11 @@ static void store(const struct attention_tile *tile, int row, void *out)
     float r = 1.0f / tile->all_l[row];
     const float *o = tile->all_o + row * tile->width;
     int d = 0;
-    for (; d + 8 <= tile->head_dim; d += 8) {
+    for (; d + 8 <= tile->value_dim; d += 8) {
         __m256 y = _mm256_mul_ps(_mm256_load_ps(o + d), _mm256_set1_ps(r));
         store_rounded_8(out, (size_t)d, _mm256_add_ps(y, _mm256_setzero_ps()), tile->out_type);
     }
-    for (; d < tile->head_dim; d++)
+    for (; d < tile->value_dim; d++)
         store_rounded(out, (size_t)d, o[d] * r + 0.0f, tile->out_type);
 }
 

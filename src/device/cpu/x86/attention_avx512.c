@@ -56,7 +56,7 @@ static void widen_keys(const struct attention_tile *tile, const void *page)
 
 static void widen_values(const struct attention_tile *tile, const void *page)
 {
-    int n = tile->head_dim, width = tile->width;
+    int n = tile->value_dim, width = tile->width;
     for (int j = 0; j < KV_PAGE_TOKENS; j += 2)
         for (int d = 0; d < n; d += 16) {
             __mmask16 mask = n - d >= 16 ? (__mmask16)0xffff : mask_of((size_t)(n - d));
@@ -147,7 +147,7 @@ void attention_merge_avx512(const struct attention_tile *tile, int row, int end)
 void attention_store_avx512(const struct attention_tile *tile, int row, void *out)
 {
     const __m512 r = _mm512_set1_ps(1.0f / tile->all_l[row]);
-    int n = tile->head_dim;
+    int n = tile->value_dim;
     for (int d = 0; d < n; d += 16) {
         __mmask16 mask = n - d >= 16 ? (__mmask16)0xffff : mask_of((size_t)(n - d));
         __m512 y = _mm512_mul_ps(_mm512_load_ps(tile->all_o + row * tile->width + d), r);

@@ -11,7 +11,7 @@ void attention_tiles_load_query(const struct attention_tile *tile, int row, cons
 // Only the columns are filled up: pairs stay pairs.
 void attention_tiles_widen_values(const struct attention_tile *tile, const void *page)
 {
-    int n = tile->head_dim;
+    int n = tile->value_dim;
     for (int j = 0; j < KV_PAGE_TOKENS / 2; j++)
         for (int d = 0; d < n; d += 16) {
             __mmask16 mask = n - d >= 16 ? (__mmask16)0xffff : mask_of((size_t)(n - d));
