@@ -69,6 +69,8 @@ def weight_rule(rng, name, shape, mean, gain, head):
         return [0.0, 0.7]
     if leaf == "correct_output_scale":
         return [0.5, 0.2]
+    if leaf in ("per_expert_scale", "scale"):
+        return [1.0, 0.3]
     if leaf in ("alpha_p", "alpha_n"):
         return [mean, 0.3]
     if len(shape) <= 1:

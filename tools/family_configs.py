@@ -298,7 +298,7 @@ def gemma3(rng, divides=True):
                         "sliding_window, layer_types": "the last layer is always full",
                         "rope_parameters by layer type": "proportional with partial_rotary_factor on full layers",
                         "attention_bias": "on q, k, v and o", "use_bidirectional_attention": "\"all\" is refused",
-                        "enable_moe_block": "not a dense model",
+                        "enable_moe_block": "see gemma4_moe",
                         "(always)": "norm weights plain; softmax scale 1; RMSNorm of q, k (weight) and v (none); layer_scalar; embedding * sqrt(hidden_size)"})
 def gemma4(rng):
     f = sizes(rng, head_dim="free", act="hidden_activation", usual="gelu_pytorch_tanh")
@@ -319,6 +319,16 @@ def gemma4(rng):
         f["num_global_key_value_heads"] = rng.choice([n for n in range(1, f["num_attention_heads"] + 1)
                                                       if f["num_attention_heads"] % n == 0])
     return {**f, **eps(rng), **bias(rng, "attention_bias")}
+
+
+@family("gemma4_moe", {"enable_moe_block": "experts beside the MLP of every layer",
+                       "num_experts, top_k_experts, moe_intermediate_size": "so many, of which each token has so many",
+                       "(always)": "the router's own norm and scale, and one for each expert; norms around both"},
+        model_type="gemma4_text")
+def gemma4_moe(rng):
+    n = rng.choice([2, 3, 4, 6, 8, 12])
+    return {**gemma4(rng), "enable_moe_block": True, "num_experts": n, "top_k_experts": rng.randint(1, min(n, 4)),
+            "moe_intermediate_size": rng.choice([9, 16, 24, 40])}
 
 
 def shared_layers(rng, types):

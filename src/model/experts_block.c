@@ -81,7 +81,8 @@ static void find_choices(const struct mixing *x)
 {
     const struct scratch *s = &x->m->scratch;
     const size_t n = (size_t)x->config->num_experts, k = (size_t)x->config->num_experts_per_tok;
-    const struct column_product product = {.input = x->input,
+    const void *input = x->config->router_norm.kind == NORM_NONE ? x->input : s->router_input;
+    const struct column_product product = {.input = input,
                                            .panels = &x->weights->router,
                                            .bias = x->weights->router_bias,
                                            .out = s->router,
@@ -93,6 +94,9 @@ static void find_choices(const struct mixing *x)
         router_choose(x->m->kernels, x->config, x->weights->choice_bias,
                       s->router + (size_t)row * n, s->chosen + (size_t)row * k,
                       s->chosen_weights + (size_t)row * k);
+    for (size_t i = (size_t)rows.begin * k; x->weights->expert_scales && i < (size_t)rows.end * k;
+         i++)
+        s->chosen_weights[i] = s->chosen_weights[i] * x->weights->expert_scales[s->chosen[i]];
     for (int row = rows.begin; row < rows.end; row++)
         for (int node = 0; node < x->n_nodes; node++) {
             const struct range in = chosen_in(x, row, node);

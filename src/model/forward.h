@@ -166,6 +166,7 @@ struct stream_norm {
 // What a sublayer reads, and the one beside it that runs in parallel.
 struct next_inputs {
     struct stream_norm input, held; // into scratch.input and scratch.held
+    struct stream_norm router;      // ... of experts, into scratch.router_input
 };
 // For a sublayer that does not run in parallel; or for what follows one: none after the last, none
 // before one that runs in parallel, whose input is there, and none where streams are predicted or

@@ -16,7 +16,7 @@
 enum {
     ROPES_MAX = 8,
     LAYER_KINDS_MAX = 32,
-    SUBLAYERS_MAX = 3,
+    SUBLAYERS_MAX = 4,
     ALTUP_INPUTS_MAX = 8,
     EXPERTS_MAX = 4096,
     CHOSEN_EXPERTS_MAX = 64, // of a token
@@ -101,6 +101,10 @@ struct experts_config {
     int32_t n_group, topk_group; // choice among the best groups alone; 0: no groups
     bool router_bias, gate_bias, up_bias, down_bias;
     float alpha, limit; // of ACTIVATION_CLAMPED_SWIGLU
+    // The router reads the stream by this norm, whose weight counts hidden_size^-1/2; NORM_NONE:
+    // what experts read
+    struct norm_config router_norm;
+    bool expert_scales; // weights are multiplied by a number for each expert, last of all
 };
 
 // Mamba-2 (numerics.md section 12). A head reads the B and C of its group.
@@ -143,6 +147,10 @@ struct sublayer_config {
     // the active one; corrected after it, the next then reads the corrected active one; what it
     // gives is added to all streams but the first.
     bool predicts, corrects, adds_to_others;
+    // Its normed sum is kept for the next one, which runs in parallel: both sums together, by the
+    // norm `joint` of that one, are added to the stream.
+    bool keeps_sum;
+    struct norm_config joint; // of one after one that keeps its sum
     struct laurel_config laurel;
     struct attention_config attention;     // of MIX_ATTENTION
     struct mlp_config mlp;                 // of MIX_MLP

@@ -41,20 +41,35 @@ static struct stream_norm norm_before(const struct model *m, int layer, int subl
         &m->weights.layers[layer][sublayer].before};
 }
 
+// Of experts whose router does not read what they read.
+static struct stream_norm norm_of_router(const struct model *m, int layer, int sublayer)
+{
+    const struct sublayer_config *s =
+        &model_config_layer(&m->plan->config, layer)->sublayers[sublayer];
+    if (s->kind != MIX_EXPERTS || s->experts.router_norm.kind == NORM_NONE)
+        return (struct stream_norm){NULL, NULL};
+    return (struct stream_norm){&s->experts.router_norm,
+                                &m->weights.layers[layer][sublayer].experts.router_norm};
+}
+
 struct next_inputs inputs_of(const struct model *m, int layer, int sublayer)
 {
     const struct layer_config *l = model_config_layer(&m->plan->config, layer);
-    struct next_inputs next = {.input = norm_before(m, layer, sublayer)};
-    if (sublayer + 1 < l->n_sublayers && l->sublayers[sublayer + 1].parallel)
+    struct next_inputs next = {.input = norm_before(m, layer, sublayer),
+                               .router = norm_of_router(m, layer, sublayer)};
+    if (sublayer + 1 < l->n_sublayers && l->sublayers[sublayer + 1].parallel) {
         next.held =
             norm_before(m, layer, l->sublayers[sublayer + 1].same_input ? sublayer : sublayer + 1);
+        if (!next.router.config)
+            next.router = norm_of_router(m, layer, sublayer + 1);
+    }
     return next;
 }
 
 struct next_inputs inputs_after(const struct model *m, int layer, int sublayer)
 {
     const struct layer_config *l = model_config_layer(&m->plan->config, layer);
-    const struct next_inputs none = {{NULL, NULL}, {NULL, NULL}};
+    const struct next_inputs none = {{NULL, NULL}, {NULL, NULL}, {NULL, NULL}};
     int next = sublayer + 1;
     if (next == l->n_sublayers) {
         if (++layer == m->layers.end)
@@ -130,6 +145,7 @@ static void norm_residual(const struct model *m, const struct next_inputs *next,
 {
     norm_into(m, &next->input, row, m->scratch.input);
     norm_into(m, &next->held, row, m->scratch.held);
+    norm_into(m, &next->router, row, m->scratch.router_input);
 }
 
 // Where rows are cut among ranks, each has normed its own.
@@ -142,6 +158,8 @@ static void share_normed_rows(const struct worker *w, int layer, const struct ne
         gather_normed(w, layer, m->scratch.input);
     if (w->thread == 0 && w->run->status == OK && next->held.config)
         gather_normed(w, layer, m->scratch.held);
+    if (w->thread == 0 && w->run->status == OK && next->router.config)
+        gather_normed(w, layer, m->scratch.router_input);
     team_barrier(m->team);
 }
 
@@ -232,6 +250,8 @@ struct sink {
     const float *laurel;      // [rows, hidden] what is added beside it, or NULL
     int others;               // streams beside the first one, to which it goes; 0: to the residual
     const float *scalar;      // of the residual afterwards, or NULL
+    bool keeps;               // the normed sum, for the next sublayer
+    struct stream_norm joint; // of the sum and the one that was kept
     struct next_inputs next;
     bool ends_rows; // here, not by all threads afterwards
 };
@@ -282,6 +302,14 @@ static void end_row(const struct sink *sink, size_t row)
     if (sink->after.config) {
         float *sum = m->scratch.sums + row * hidden;
         norm_row(m, &sink->after, sum, COMPUTE_F32, sum);
+        if (sink->keeps) {
+            m->kernels->copy(m->scratch.kept + row * hidden, sum, hidden);
+            return;
+        }
+        if (sink->joint.config) {
+            m->kernels->add(sum, m->scratch.kept + row * hidden, hidden);
+            norm_row(m, &sink->joint, sum, COMPUTE_F32, sum);
+        }
         if (sink->multiplier != 1)
             m->kernels->scale(sum, sink->multiplier, hidden);
         for (int i = 1; i <= sink->others; i++)
@@ -372,6 +400,7 @@ static struct sink sink_of(const struct worker *w, int layer, int sublayer,
                                            : NULL,
                         .laurel = config->laurel.rank ? m->scratch.laurel : NULL,
                         .scalar = weights->scalar,
+                        .keeps = config->keeps_sum,
                         .next = inputs_after(m, layer, sublayer)};
     if (config->adds_to_others) {
         sink.others = m->plan->config.altup.num_inputs - 1;
@@ -379,6 +408,8 @@ static struct sink sink_of(const struct worker *w, int layer, int sublayer,
     }
     if (config->after.kind != NORM_NONE)
         sink.after = (struct stream_norm){&config->after, &weights->after};
+    if (config->joint.kind != NORM_NONE)
+        sink.joint = (struct stream_norm){&config->joint, &weights->joint};
     // Thread 0 alone hears of other ranks. Where there are rows for all threads, they end them
     // afterwards.
     sink.ends_rows = has_row_end(&sink) && (tree->n_ranks == 1 || w->n_threads == 1 ||

@@ -39,7 +39,7 @@ struct widths {
     size_t input, outputs, query, nodes, gathered, received;
     size_t squares, inputs, narrow;
     size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
-    bool sums, held, laurel, token_gate;
+    bool sums, held, laurel, token_gate, kept, router_input;
 };
 
 // What all ranks send: what is whole on each comes from each.
@@ -114,6 +114,7 @@ static void widen_for_experts(const struct plan *plan, const struct cut *cut, in
     w->chosen = most_floats(w->chosen, (size_t)e->num_experts_per_tok);
     w->expert_rows = most_floats(w->expert_rows, scratch_width(cut->shares[rank].dims[DIM_MLP]));
     w->expert_levels = levels;
+    w->router_input = w->router_input || e->router_norm.kind != NORM_NONE;
     if (cut->by_experts && plan->n_ranks > 1) // of each leaf
         w->nodes =
             most_floats(w->nodes, (size_t)reduction_tree_node_count(&cut->expert_tree, rank) *
@@ -195,6 +196,7 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
             const struct sublayer_config *s = &plan->config.layer_kinds[kind].sublayers[i];
             w.sums = w.sums || s->after.kind != NORM_NONE;
             w.held = w.held || s->parallel;
+            w.kept = w.kept || s->keeps_sum;
             if (plan->joins_next[kind][i]) {
                 const struct reduction_tree *tree = &plan->cuts[plan->cut_of[kind][i]].tree;
                 w.nodes = most_floats(w.nodes, 2 * (size_t)reduction_tree_node_count(tree, rank));
@@ -295,6 +297,10 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
         out->squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
     }
     place_pairs(&w, plan, &widths, rows, threads, out);
+    out->router_input = widths.router_input ? reserve_floats(&w, rows, hidden + hidden % 2,
+                                                             input_bytes(plan->compute))
+                                            : NULL;
+    out->kept = widths.kept ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->token_gates = widths.token_gate ? reserve_floats(&w, rows, 1, sizeof(float)) : NULL;
     out->sums = widths.sums ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->summed = reserve_floats(&w, rows, 1, sizeof(int32_t));

@@ -41,11 +41,13 @@ struct scratch {
     void *pair_activated;  // [pairs, mlp rows], like `input`
     char *pair_sums;       // [threads][pair_sum_bytes]
     size_t pair_sum_bytes; // of a thread
-    float *token_gates;    // [rows] of an MLP that has them
-    float *sums;           // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *nodes;          // of row-parallel products: [nodes, rows, hidden], of two that share an
-                           // all-reduce [nodes, 2, rows, hidden]
-    int32_t *summed;       // [rows] numbers of the row whose sums have come; 0 between products
+    void *router_input; // like `input`: of a router that does not read what experts read; or NULL
+    float *token_gates; // [rows] of an MLP that has them
+    float *sums;        // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *kept;        // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
+    float *nodes;       // of row-parallel products: [nodes, rows, hidden], of two that share an
+                        // all-reduce [nodes, 2, rows, hidden]
+    int32_t *summed;    // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered

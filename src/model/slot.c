@@ -66,6 +66,9 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_CONVOLUTION_X] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
     [SLOT_CONVOLUTION_TAPS] = {"conv", ROLE_WHOLE, DIM_CHANNELS, DIM_TAPS, true},
     [SLOT_CONVOLUTION_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_CHANNELS, true},
+    [SLOT_JOINT_NORM] = {"joint_norm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_ROUTER_SCALE] = {"router.scale", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
+    [SLOT_EXPERT_SCALES] = {"per_expert_scale", ROLE_WHOLE, DIM_EXPERTS, DIM_ONE, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
@@ -123,6 +126,10 @@ static bool experts_have(const struct experts_config *e, enum slot slot, bool bi
         return !bias || e->router_bias;
     case SLOT_CHOICE_BIAS:
         return e->choice_bias && !bias;
+    case SLOT_ROUTER_SCALE:
+        return has_norm(&e->router_norm, bias);
+    case SLOT_EXPERT_SCALES:
+        return e->expert_scales && !bias;
     case SLOT_EXPERT_GATE:
         return e->gated && (!bias || e->gate_bias);
     case SLOT_EXPERT_UP:
@@ -223,6 +230,8 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
         return has_norm(&sublayer->before, bias);
     case SLOT_AFTER_NORM:
         return has_norm(&sublayer->after, bias);
+    case SLOT_JOINT_NORM:
+        return has_norm(&sublayer->joint, bias);
     case SLOT_LAYER_SCALAR:
         return sublayer->has_scalar && !bias;
     default:

@@ -68,6 +68,9 @@ enum slot {
     SLOT_CONVOLUTION_X,
     SLOT_CONVOLUTION_TAPS,
     SLOT_CONVOLUTION_OUT,
+    SLOT_JOINT_NORM, // of a sublayer's sum and the one that was kept
+    SLOT_ROUTER_SCALE,
+    SLOT_EXPERT_SCALES,
     SLOTS,
 };
 

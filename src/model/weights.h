@@ -42,9 +42,11 @@ static inline struct panels expert_panels_at(const struct expert_panels *of, int
 }
 
 struct experts_weights {
-    struct panels router;          // [experts, hidden]
-    const float *router_bias;      // [experts] or NULL
-    const float *choice_bias;      // [experts] or NULL
+    struct panels router;       // [experts, hidden]
+    const float *router_bias;   // [experts] or NULL
+    const float *choice_bias;   // [experts] or NULL
+    const float *expert_scales; // [experts] or NULL
+    struct norm_weights router_norm;
     struct expert_panels gate, up; // [mlp rows, hidden], panel by panel in turn
     struct expert_panels down;     // [hidden, activated columns]
     // [experts that the rank has][mlp rows rounded up to a pair, or hidden] or NULL
@@ -84,7 +86,7 @@ struct convolution_weights {
 };
 
 struct sublayer_weights {
-    struct norm_weights before, after;
+    struct norm_weights before, after, joint;
     const float *scalar;                    // one number or NULL
     struct altup_weights altup;             // of one that predicts
     struct laurel_weights laurel;           // of one that has it
@@ -118,7 +120,8 @@ struct weight_piece {
     struct panels panels; // panels.data NULL: a vector
     int32_t row;          // of the panels
     float *vector;
-    float added; // to each number of a vector
+    float added;  // to each number of a vector
+    float factor; // of each number of a vector; 0: none
     // Rows in turn: the first, third, ... are those of panels or vector, the others of these.
     bool in_turn;
     struct panels second;

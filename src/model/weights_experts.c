@@ -1,4 +1,5 @@
 // Where the weights of a layer's experts lie.
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -62,17 +63,33 @@ static enum status place_biases(struct walk *w, struct range own, const enum slo
     return OK;
 }
 
+// The weight of the norm that the router reads by (docs/numerics.md section 11).
+static enum status place_router_scale(struct walk *w, struct norm_weights *out)
+{
+    const struct slot_part part = find_part(w, SLOT_ROUTER_SCALE, false);
+    const float root = (float)(1 / sqrt((double)w->plan->config.hidden_size));
+    float *weight;
+    if (!part.parameter)
+        return OK;
+    TRY(reserve_vectors(w, 1, even_width(part.rows), &weight));
+    out->weight = weight;
+    return add_layout_piece(w, &part, (struct weight_piece){.vector = weight, .factor = root});
+}
+
 // The rank's experts, one behind the other.
 enum status place_experts(struct walk *w, const struct experts_config *config,
                           struct experts_weights *out)
 {
     static const enum slot router[] = {SLOT_EXPERT_ROUTER}, choice[] = {SLOT_CHOICE_BIAS},
+                           scales[] = {SLOT_EXPERT_SCALES},
                            pair[] = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, down[] = {SLOT_EXPERT_DOWN};
     const struct cut *cut = plan_cut_of(w->plan, w->layer, w->sublayer);
     const struct range own = cut->shares[w->rank].dims[DIM_OWN_EXPERTS];
     TRY(place_panels(w, router, 1, &out->router));
     TRY(place_vector(w, router, 1, true, 0, &out->router_bias));
     TRY(place_vector(w, choice, 1, false, 0, &out->choice_bias));
+    TRY(place_vector(w, scales, 1, false, 0, &out->expert_scales));
+    TRY(place_router_scale(w, &out->router_norm));
     for (w->expert = own.begin; w->expert < own.end; w->expert++) {
         struct panels first = {0}, second = {0};
         if (config->gated)

@@ -432,6 +432,7 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
 {
     TRY(place_norm(w, &config->before, SLOT_BEFORE_NORM, &out->before));
     TRY(place_norm(w, &config->after, SLOT_AFTER_NORM, &out->after));
+    TRY(place_norm(w, &config->joint, SLOT_JOINT_NORM, &out->joint));
     if (config->predicts)
         TRY(place_altup(w, &out->altup));
     if (config->laurel.rank)

@@ -222,6 +222,8 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
         widen_rows(source, type, stride, part->n_rows, p->vector + part->row);
         for (int64_t i = 0; i < part->n_rows && p->added != 0; i++)
             p->vector[part->row + i] += p->added;
+        for (int64_t i = 0; i < part->n_rows && p->factor != 0; i++)
+            p->vector[part->row + i] *= p->factor;
         return;
     }
     if (type == ELEMENT_F64) {

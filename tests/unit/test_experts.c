@@ -264,6 +264,13 @@ static void what_cannot_be_is_refused(void **state)
         {"mixtral", "\"num_local_experts\": 100000", {"num_local_experts", "is 100000", "4096"}},
         {"mixtral", "\"hidden_act\": \"tanh\"", {"hidden_act", "tanh", "silu"}},
         {"mixtral", "\"intermediate_size\": -1", {"intermediate_size", "is -1", "expected"}},
+        {"gemma4_text",
+         "\"enable_moe_block\": true",
+         {"num_experts", "says nothing", "enable_moe_block"}},
+        {"gemma4_text",
+         "\"enable_moe_block\": true, \"num_experts\": 4, \"top_k_experts\": 5, "
+         "\"moe_intermediate_size\": 8",
+         {"top_k_experts", "is 5", "which is 4"}},
         {"gpt_oss", "\"swiglu_limit\": -1", {"swiglu_limit", "is -1", "expected"}},
         {"gpt_oss", "\"sliding_window\": null", {"sliding_window", "layer 0", "expected"}},
         {"gpt_oss", "\"layer_types\": [\"chunked_attention\"]", {"layer_types", "chunked", "full"}},

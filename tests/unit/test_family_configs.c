@@ -110,6 +110,13 @@ static void families_have_a_tensor_for_each_parameter(void **state)
         if (!refuses_biases)
             check_family(model_type, "", switches);
     }
+    // whose tensors are not those of the model without experts
+    struct model_config config = config_of(
+        "gemma4_text", ", \"num_kv_shared_layers\": 0, \"attention_bias\": true, "
+                       "\"enable_moe_block\": true, \"num_experts\": 4, \"top_k_experts\": 2, "
+                       "\"moe_intermediate_size\": 24, \"hidden_size_per_layer_input\": 0");
+    check_rows(&config);
+    assert_int_equal(model_config_layer(&config, 0)->n_sublayers, 3);
     log_set_level(LOG_INFO);
 }
 

@@ -1,6 +1,6 @@
 // Gemma 4's text models: heads of another size on full layers, which may take the projected keys
 // for values and turn by a rope of their own; the last layers may read keys of earlier ones; inputs
-// of each layer beside the stream. Without experts.
+// of each layer beside the stream; or with experts beside the MLP.
 //
 // Source: Transformers 5.24, models/gemma4 (modeling_gemma4.py, configuration_gemma4.py).
 #include <math.h>
@@ -11,24 +11,40 @@
 #include "base/utf8.h"
 #include "model/families/gemma_parts.h"
 
+#define FIRST_ROWS                                                                                 \
+    LLAMA_EMBED, PARAMETER("model.embed_tokens_per_layer", -1, SLOT_INPUTS_TABLE),                 \
+        PARAMETER("model.per_layer_model_projection", -1, SLOT_INPUTS_PROJECTION),                 \
+        PARAMETER("model.per_layer_projection_norm", -1, SLOT_INPUTS_NORM), LLAMA_ATTENTION,       \
+        LLAMA_QK_NORMS, PARAMETER(LLAMA_LAYER "post_attention_layernorm", 0, SLOT_AFTER_NORM),     \
+        PARAMETER(LLAMA_LAYER "pre_feedforward_layernorm", 1, SLOT_BEFORE_NORM), LLAMA_MLP
+// `place`: of the sublayer that reads a layer's inputs, where there is one; or the last before it.
+#define LAST_ROWS(place)                                                                           \
+    PARAMETER(LLAMA_LAYER "per_layer_input_gate", place, SLOT_UP),                                 \
+        PARAMETER(LLAMA_LAYER "per_layer_projection", place, SLOT_DOWN),                           \
+        PARAMETER(LLAMA_LAYER "post_per_layer_input_norm", place, SLOT_AFTER_NORM),                \
+        PARAMETER_NAMED(LLAMA_LAYER "layer_scalar", (place)-1, SLOT_LAYER_SCALAR),                 \
+        PARAMETER_NAMED(LLAMA_LAYER "layer_scalar", place, SLOT_LAYER_SCALAR), LLAMA_END
+
 static const struct parameter_row parameters[] = {
-    LLAMA_EMBED,
-    PARAMETER("model.embed_tokens_per_layer", -1, SLOT_INPUTS_TABLE),
-    PARAMETER("model.per_layer_model_projection", -1, SLOT_INPUTS_PROJECTION),
-    PARAMETER("model.per_layer_projection_norm", -1, SLOT_INPUTS_NORM),
-    LLAMA_ATTENTION,
-    LLAMA_QK_NORMS,
-    PARAMETER(LLAMA_LAYER "post_attention_layernorm", 0, SLOT_AFTER_NORM),
-    PARAMETER(LLAMA_LAYER "pre_feedforward_layernorm", 1, SLOT_BEFORE_NORM),
-    LLAMA_MLP,
+    FIRST_ROWS,
     PARAMETER(LLAMA_LAYER "post_feedforward_layernorm", 1, SLOT_AFTER_NORM),
-    PARAMETER(LLAMA_LAYER "per_layer_input_gate", 2, SLOT_UP),
-    PARAMETER(LLAMA_LAYER "per_layer_projection", 2, SLOT_DOWN),
-    PARAMETER(LLAMA_LAYER "post_per_layer_input_norm", 2, SLOT_AFTER_NORM),
-    PARAMETER_NAMED(LLAMA_LAYER "layer_scalar", 1, SLOT_LAYER_SCALAR),
-    PARAMETER_NAMED(LLAMA_LAYER "layer_scalar", 2, SLOT_LAYER_SCALAR),
-    LLAMA_END,
+    LAST_ROWS(2),
 };
+#define EXPERTS LLAMA_LAYER "experts."
+static const struct parameter_row sparse_parameters[] = {
+    FIRST_ROWS,
+    PARAMETER(LLAMA_LAYER "post_feedforward_layernorm_1", 1, SLOT_AFTER_NORM),
+    PARAMETER(LLAMA_LAYER "pre_feedforward_layernorm_2", 2, SLOT_BEFORE_NORM),
+    PARAMETER_NAMED(LLAMA_LAYER "router.scale", 2, SLOT_ROUTER_SCALE),
+    PARAMETER(LLAMA_LAYER "router.proj", 2, SLOT_EXPERT_ROUTER),
+    PARAMETER_NAMED(LLAMA_LAYER "router.per_expert_scale", 2, SLOT_EXPERT_SCALES),
+    PARAMETER_EXPERT_PAIR(EXPERTS "gate_up_proj", 2, EXPERTS "gate_up_proj"),
+    PARAMETER_EXPERT_DOWN(EXPERTS "down_proj", 2, EXPERTS "down_proj"),
+    PARAMETER(LLAMA_LAYER "post_feedforward_layernorm_2", 2, SLOT_AFTER_NORM),
+    PARAMETER(LLAMA_LAYER "post_feedforward_layernorm", 2, SLOT_JOINT_NORM),
+    LAST_ROWS(3),
+};
+extern const struct family family_gemma4_sparse;
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 // Of models with experts.
 static const char *const idle_rules[] = {
@@ -47,6 +63,8 @@ struct gemma4 {
     int64_t global_head_dim, global_kv_heads; // 0: as in the other layers
     int32_t first_shared;                     // layers from here on have no keys of their own
     enum activation activation;
+    bool has_experts;
+    struct experts_config experts;
 };
 
 static enum status read_inputs(struct gemma4 *g)
@@ -66,16 +84,49 @@ static enum status read_inputs(struct gemma4 *g)
     return OK;
 }
 
-static enum status refuse_experts(const struct config_reader *reader)
+// A number without which there are no experts.
+static enum status read_expert_size(const struct config_reader *reader, const char *key,
+                                    int64_t most, int32_t *out)
+{
+    int64_t value = 0;
+    TRY(config_read_int(reader, key, 1, most, &value));
+    *out = (int32_t)value;
+    if (value)
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: key \"%s\" says nothing; expected a number: \"enable_moe_block\" is true",
+                reader->name, key);
+}
+
+static enum status read_gemma4_experts(struct gemma4 *g)
+{
+    struct experts_config *e = &g->experts;
+    const struct config_reader *reader = g->reader;
+    TRY(config_read_flag(reader, "enable_moe_block", &g->has_experts));
+    if (!g->has_experts)
+        return OK;
+    memset(e, 0, sizeof *e); // padding too: kinds are compared by bytes
+    TRY(read_expert_size(reader, "num_experts", EXPERTS_MAX, &e->num_experts));
+    TRY(read_expert_size(reader, "top_k_experts", CHOSEN_EXPERTS_MAX, &e->num_experts_per_tok));
+    TRY(read_expert_size(reader, "moe_intermediate_size", INTERMEDIATE_SIZE_MAX,
+                         &e->intermediate_size));
+    if (e->num_experts_per_tok > e->num_experts)
+        return fail(ERR_INPUT,
+                    "%s: key \"top_k_experts\" is %d; expected at most num_experts, which is %d",
+                    reader->name, (int)e->num_experts_per_tok, (int)e->num_experts);
+    e->activation = g->activation;
+    e->scoring = ROUTER_SOFTMAX;
+    e->scaling_factor = 1;
+    e->gated = e->normalised = e->expert_scales = true;
+    e->router_norm = g->out->final_norm;
+    g->out->family = &family_gemma4_sparse;
+    return OK;
+}
+
+static enum status refuse_looking_ahead(const struct config_reader *reader)
 {
     const char *both = "vision";
-    bool experts = false, found;
-    TRY(config_read_flag(reader, "enable_moe_block", &experts));
-    if (experts)
-        return fail(ERR_UNSUPPORTED,
-                    "%s: key \"enable_moe_block\" is true; expected false: %s is served without "
-                    "experts",
-                    reader->name, reader->architecture);
+    bool found;
     TRY(json_get_text(reader->root, reader->name, "use_bidirectional_attention", &both, &found));
     if (found && strcmp(both, "vision") != 0)
         return fail(ERR_UNSUPPORTED,
@@ -103,7 +154,8 @@ static enum status read_keys(struct gemma4 *g)
     g->out->logit_softcap = (float)softcap;
     g->out->embed_multiplier = (float)sqrt((double)g->out->hidden_size);
     g->out->round_embed_multiplier = true;
-    TRY(refuse_experts(reader));
+    TRY(refuse_looking_ahead(reader));
+    TRY(read_gemma4_experts(g));
     TRY(gemma_read_sharing(reader, 0, g->out, &g->first_shared));
     return read_inputs(g);
 }
@@ -234,6 +286,19 @@ static enum status add_rope(const struct gemma4 *g, bool slides, int32_t head_di
                          g->out, index);
 }
 
+// Experts beside the MLP: each has norms before and after, and one is for both.
+static void add_experts(const struct gemma4 *g, struct layer_config *layer)
+{
+    struct sublayer_config *mlp = &layer->sublayers[1], *experts = &layer->sublayers[2];
+    layer->n_sublayers = 3;
+    mlp->keeps_sum = true;
+    experts->kind = MIX_EXPERTS;
+    experts->before = experts->after = experts->joint = mlp->before;
+    experts->multiplier = 1;
+    experts->parallel = true;
+    experts->experts = g->experts;
+}
+
 static struct layer_config make_layer(const struct gemma4 *g)
 {
     struct layer_config layer = describe_layer(&g->keys);
@@ -244,6 +309,8 @@ static struct layer_config make_layer(const struct gemma4 *g)
     a->v_norm.weightless = true;
     a->q_bias = a->k_bias = a->v_bias = a->o_bias = g->bias;
     a->scale = 1;
+    if (g->has_experts)
+        add_experts(g, &layer);
     if (g->out->layer_inputs.size)
         gemma_add_inputs(g->out, g->activation, &layer);
     layer.sublayers[layer.n_sublayers - 1].has_scalar = true;
@@ -298,5 +365,16 @@ const struct family family_gemma4 = {
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
     .idle_rules = idle_rules,
+    .describe = describe_gemma4,
+};
+
+// With experts, whose tensors, and the norms around them, are others.
+const struct family family_gemma4_sparse = {
+    .model_type = "gemma4_text",
+    .architecture = "Gemma4ForCausalLM",
+    .base_prefix = "model.",
+    .parameters = sparse_parameters,
+    .n_parameters = sizeof sparse_parameters / sizeof sparse_parameters[0],
+    .ignored = ignored,
     .describe = describe_gemma4,
 };
