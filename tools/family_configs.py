@@ -155,6 +155,22 @@ def gpt_oss(rng):
                                                                      truncate=False)}
 
 
+@family("phimoe", {**EXPERTS, **HEAD_DIM, "attention_bias": "on q, k, v and o", "lm_head_bias": "on the logits",
+                   "router_jitter_noise": "how far from the largest a logit counts", "sliding_window": "every layer",
+                   "rope_parameters": "longrope: short_factor alone, times short_mscale or, beyond the length, long_mscale",
+                   "(always)": "LayerNorms with biases; two experts, each with its own softmax"})
+def phimoe(rng):
+    f = sizes(rng, head_dim="either", divides=True)
+    n = rng.choice([2, 3, 4, 6, 8, 12])
+    r = rope(rng, f, ("default", "default", "longrope"))
+    if r["rope_type"] == "longrope":
+        r.update(short_mscale=rng.choice([1.0, 1.2]), long_mscale=rng.choice([1.0, 1.2, 1.5]))
+        r.pop("attention_factor", None)
+    return {**f, **eps(rng), **bias(rng, "attention_bias", "lm_head_bias"), "num_local_experts": n,
+            "num_experts_per_tok": 2, "router_jitter_noise": rng.choice([0.01, 0.1, 0.3, 0.8]),
+            "sliding_window": window(rng, 0.5), "rope_parameters": r}
+
+
 CORRECTED = {"n_routed_experts | num_local_experts": "of which each token has", "num_experts_per_tok": "so many",
              "moe_intermediate_size": "of each expert; intermediate_size: of the first layers",
              "n_shared_experts": "that all tokens have", "first_k_dense_replace": "layers without experts",

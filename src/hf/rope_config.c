@@ -252,6 +252,15 @@ static enum status read_factor_list(const char *where, const json_t *parameters,
     return OK;
 }
 
+static enum status read_mscales(const char *where, const json_t *parameters,
+                                struct rope_config *out)
+{
+    TRY(json_get_number(parameters, where, "short_mscale", 1e-6, 1e3, &out->short_mscale, NULL));
+    TRY(json_get_number(parameters, where, "long_mscale", 1e-6, 1e3, &out->long_mscale, NULL));
+    memcpy(out->long_factor, out->short_factor, sizeof out->long_factor);
+    return OK;
+}
+
 static enum status read_longrope(const char *where, const json_t *parameters,
                                  struct rope_config *out)
 {
@@ -280,7 +289,10 @@ static enum status read_scaling(const char *name, const char *where, const json_
         keep_truncating(where, reading, out);
         return OK;
     }
-    return out->type == ROPE_LONGROPE ? read_longrope(where, parameters, out) : OK;
+    if (out->type != ROPE_LONGROPE)
+        return OK;
+    TRY(read_longrope(where, parameters, out));
+    return reading->scales_by_length ? read_mscales(where, parameters, out) : OK;
 }
 
 static enum status read_parameters(const char *name, const char *key, const json_t *root,

@@ -30,6 +30,7 @@ struct rope_config {
     double beta_fast, beta_slow;              // yarn: 32, 1
     double attention_factor;                  // yarn, longrope; 0: computed from factor
     double mscale, mscale_all_dim;            // yarn; 0: absent
+    double short_mscale, long_mscale;         // PhiMoE's longrope: of the attention; 0: absent
     bool truncate;                            // yarn: true unless said otherwise
     double original_max_position_embeddings;  // llama3, yarn, dynamic, longrope
     double partial_rotary_factor;             // 1: whole heads are rotated
@@ -58,6 +59,9 @@ struct rope_reading {
     bool allow_mrope;    // mrope_section: positions of text are alike in its parts
     bool ignore_scaling; // rope_scaling is not for this type of layer
     bool only_longrope;  // or default; "yarn" is another name of it
+    // PhiMoE's longrope: Transformers takes short_factor whatever the length, and one of two
+    // scalings
+    bool scales_by_length;
 };
 // Reads from `root`, the whole config. `name` stands in messages. Of `out` the model's own part is
 // zero but for max_position_embeddings.

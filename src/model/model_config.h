@@ -84,6 +84,7 @@ enum router_scoring {
     ROUTER_SOFTMAX,        // of all; the largest are chosen
     ROUTER_CHOSEN_SOFTMAX, // the largest logits are chosen; the softmax of these
     ROUTER_SIGMOID,        // of each
+    ROUTER_SPARSE_MIXER,   // two, one after the other: the softmax of what is near the largest left
 };
 
 // Of so many MLPs, down(act(gate x) · up x) or down(act(up x)), a router chooses a few for each
@@ -104,6 +105,7 @@ struct experts_config {
     // The router reads the stream by this norm, whose weight counts hidden_size^-1/2; NORM_NONE:
     // what experts read
     struct norm_config router_norm;
+    float mixer_reach;  // of ROUTER_SPARSE_MIXER: beyond it, as a part of its size, a logit is far
     bool expert_scales; // weights are multiplied by a number for each expert, last of all
 };
 

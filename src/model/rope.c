@@ -133,7 +133,8 @@ void rope_init(struct rope *rope, const struct rope_config *config)
     assert(config->n_dimensions > 0 && config->n_dimensions % 2 == 0 &&
            config->n_dimensions <= HEAD_DIM_MAX);
     rope->half = config->n_dimensions / 2;
-    rope->scaling = scaling(config);
+    rope->scaling = config->short_mscale > 0 ? config->short_mscale : scaling(config);
+    rope->long_scaling = config->long_mscale > 0 ? config->long_mscale : rope->scaling;
     for (int i = 0; i < rope->half; i++) {
         rope->inv_freq[i] = (float)frequency_of(config, i, false);
         rope->long_freq[i] = (float)frequency_of(config, i, true);
@@ -143,12 +144,13 @@ void rope_init(struct rope *rope, const struct rope_config *config)
 void rope_angles(const struct rope *rope, int64_t position, bool is_long, float *cos, float *sin)
 {
     const float *frequencies = is_long ? rope->long_freq : rope->inv_freq;
+    const double factor = is_long ? rope->long_scaling : rope->scaling;
     assert(position >= 0);
     for (int i = 0; i < rope->half; i++) {
         float angle = (float)position * frequencies[i];
         double sine, cosine;
         number_sin_cos((double)angle, &sine, &cosine);
-        cos[i] = (float)(cosine * rope->scaling);
-        sin[i] = (float)(sine * rope->scaling);
+        cos[i] = (float)(cosine * factor);
+        sin[i] = (float)(sine * factor);
     }
 }

@@ -10,7 +10,7 @@
 
 struct rope {
     int half;                          // of the dimensions that turn
-    double scaling;                    // of cos and sin (yarn, longrope; 1 otherwise)
+    double scaling, long_scaling;      // of cos and sin (yarn, longrope; 1 otherwise)
     float inv_freq[HEAD_DIM_MAX / 2];  // [half]
     float long_freq[HEAD_DIM_MAX / 2]; // [half] longrope: of sequences beyond the original length
 };

@@ -105,6 +105,41 @@ static void weigh_chosen(const struct kernels *kernels, const struct experts_con
     }
 }
 
+// Of what is left, the largest logit and its part of the softmax of those that are near it.
+static float mix_nearest(const struct kernels *kernels, const struct experts_config *config,
+                         const float *logits, const struct chosen_set *set, int best)
+{
+    float near[EXPERTS_MAX];
+    const float most = logits[best];
+    for (int i = 0; i < config->num_experts; i++) {
+        const float size = fabsf(logits[i]) < most ? most : fabsf(logits[i]);
+        const bool far = (most - logits[i]) / size > config->mixer_reach;
+        near[i] = far || is_chosen(set, i) ? -INFINITY : logits[i];
+    }
+    const float sum = kernels->exp_sum(near, most, config->num_experts, near);
+    return near[best] / sum;
+}
+
+// Two experts, each with a weight of its own.
+static void mix_sparsely(const struct kernels *kernels, const struct experts_config *config,
+                         const float *logits, int32_t *chosen, float *weights)
+{
+    struct chosen_set set = {{0}};
+    assert(config->num_experts_per_tok == 2 && config->num_experts >= 2);
+    for (int turn = 0; turn < 2; turn++) {
+        const int best = largest_left(logits, config->num_experts, &set);
+        const float weight = mix_nearest(kernels, config, logits, &set, best);
+        const int at = turn && best > chosen[0] ? 1 : 0;
+        if (turn && at == 0) {
+            chosen[1] = chosen[0];
+            weights[1] = weights[0];
+        }
+        chosen[at] = best;
+        weights[at] = weight;
+        set.bits[best / 64] |= (uint64_t)1 << (best % 64);
+    }
+}
+
 void router_choose(const struct kernels *kernels, const struct experts_config *config,
                    const float *choice_bias, float *logits, int32_t *chosen, float *weights)
 {
@@ -113,6 +148,10 @@ void router_choose(const struct kernels *kernels, const struct experts_config *c
     const float *scores = logits;
     struct chosen_set set;
     assert(n <= EXPERTS_MAX && k <= n);
+    if (config->scoring == ROUTER_SPARSE_MIXER) {
+        mix_sparsely(kernels, config, logits, chosen, weights);
+        return;
+    }
     if (config->scoring == ROUTER_SOFTMAX)
         softmax(kernels, logits, n);
     if (config->scoring == ROUTER_SIGMOID)

@@ -56,6 +56,28 @@ static void of_equal_scores_the_lower_expert_counts(void **state)
     }
 }
 
+// What is near the largest takes part, and the second's own neighbours in its weight.
+static void the_sparse_mixer_chooses_one_after_the_other(void **state)
+{
+    (void)state;
+    int32_t chosen[2];
+    float weights[2];
+    static const float logits[5] = {1.9f, -3, 2, 1.5f, 1.88f};
+    const struct experts_config config = {.num_experts = 5,
+                                          .num_experts_per_tok = 2,
+                                          .scoring = ROUTER_SPARSE_MIXER,
+                                          .mixer_reach = 0.055f};
+    choose(&config, NULL, logits, chosen, weights);
+    check_chosen(chosen, (const int32_t[]){0, 2}, 2);
+    near(weights[0], 1 / (1 + exp(-0.02)));
+    near(weights[1], 1 / (1 + exp(-0.1))); // 1.88 is as far as 0.06 of 2
+    static const float equal[5] = {-1, -1, -1, -1, -1};
+    choose(&config, NULL, equal, chosen, weights);
+    check_chosen(chosen, (const int32_t[]){0, 1}, 2);
+    near(weights[0], 0.2);
+    near(weights[1], 0.25);
+}
+
 static void weights_are_those_of_the_scoring(void **state)
 {
     (void)state;
@@ -217,6 +239,7 @@ static void absent_keys_mean_what_they_mean_in_transformers(void **state)
         {"qwen3_moe", 128, 8, 768, 0, 0},       {"granitemoe", 8, 2, 11008, 0, 0},
         {"minimax_m2", 256, 8, 1536, 0, 1},     {"glm4_moe", 128, 8, 1408, 1408, 1},
         {"ernie4_5_moe", 64, 6, 1536, 3072, 1}, {"gpt_oss", 128, 4, 2880, 0, 0},
+        {"phimoe", 16, 2, 6400, 0, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];
@@ -271,6 +294,11 @@ static void what_cannot_be_is_refused(void **state)
          "\"enable_moe_block\": true, \"num_experts\": 4, \"top_k_experts\": 5, "
          "\"moe_intermediate_size\": 8",
          {"top_k_experts", "is 5", "which is 4"}},
+        {"phimoe", "\"num_experts_per_tok\": 3", {"num_experts_per_tok", "is 3", "expected 2"}},
+        {"phimoe", "\"num_local_experts\": 1", {"num_experts_per_tok", "is 2", "which is 1"}},
+        {"phimoe",
+         "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}",
+         {"linear", "expected", "longrope"}},
         {"gpt_oss", "\"swiglu_limit\": -1", {"swiglu_limit", "is -1", "expected"}},
         {"gpt_oss", "\"sliding_window\": null", {"sliding_window", "layer 0", "expected"}},
         {"gpt_oss", "\"layer_types\": [\"chunked_attention\"]", {"layer_types", "chunked", "full"}},
@@ -357,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_equal_scores_the_lower_expert_counts),
         cmocka_unit_test(weights_are_those_of_the_scoring),
+        cmocka_unit_test(the_sparse_mixer_chooses_one_after_the_other),
         cmocka_unit_test(a_bias_chooses_and_does_not_weigh),
         cmocka_unit_test(groups_are_chosen_by_their_two_best),
         cmocka_unit_test(experts_meet_along_the_tree),
