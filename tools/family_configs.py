@@ -171,6 +171,31 @@ def phimoe(rng):
             "sliding_window": window(rng, 0.5), "rope_parameters": r}
 
 
+@family("llama4_text", {**EXPERTS, **HEAD_DIM, "attention_bias": "on q, k, v and o",
+                        "intermediate_size, intermediate_size_mlp": "of experts and the shared one; of layers without",
+                        "moe_layers | interleave_moe_layer_step": "layers with experts",
+                        "no_rope_layers | no_rope_layer_interval": "1: rope; else every so many-th layer is without",
+                        "layer_types, attention_chunk_size": "chunked_attention: keys of the same block of positions alone",
+                        "use_qk_norm": "q and k after rope, without a weight", "attn_temperature_tuning, attn_scale, floor_scale":
+                        "layers without rope: q *= 1 + attn_scale ln(1 + floor((pos + 1) / floor_scale))",
+                        "(always)": "the sigmoid of the k largest logits, times the experts' inputs"})
+def llama4_text(rng):
+    f = sizes(rng, head_dim="free")
+    n = f["num_hidden_layers"]
+    mlp = f["intermediate_size"]
+    more = {"moe_layers": rng.sample(range(n), rng.randint(0, n))} if rng.random() < 0.3 else {
+        "interleave_moe_layer_step": rng.choice([1, 1, 2])}
+    if rng.random() < 0.3:
+        more["layer_types"] = [rng.choice(["chunked_attention", F]) for _ in range(n)]
+    more.update({"no_rope_layers": [rng.randint(0, 1) for _ in range(n)]} if rng.random() < 0.4 else {
+        "no_rope_layer_interval": rng.choice([1, 2, 4])})
+    return {**f, **eps(rng), **experts_of(rng, "num_local_experts"), **bias(rng, "attention_bias"), **more,
+            "intermediate_size": rng.choice([9, 16, 24, 40]), "intermediate_size_mlp": mlp,
+            "attention_chunk_size": rng.choice([1, 5, 16, 33, 64, 100, 4096]), "use_qk_norm": rng.random() < 0.6,
+            "attn_temperature_tuning": rng.random() < 0.7, "floor_scale": rng.choice([3, 16, 32]),
+            "attn_scale": rng.choice([0.1, 0.5]), "rope_parameters": rope(rng, f, ("default", "llama3", "linear", "yarn"))}
+
+
 CORRECTED = {"n_routed_experts | num_local_experts": "of which each token has", "num_experts_per_tok": "so many",
              "moe_intermediate_size": "of each expert; intermediate_size: of the first layers",
              "n_shared_experts": "that all tokens have", "first_k_dense_replace": "layers without experts",

@@ -365,3 +365,22 @@ enum status describe_same_layer_types(const struct config_reader *reader, const 
     }
     return OK;
 }
+
+enum status describe_has_rope(const struct config_reader *reader, int32_t layer, int64_t interval,
+                              bool *out)
+{
+    json_t *list = NULL;
+    bool found;
+    *out = (layer + 1) % interval != 0;
+    TRY(json_get_array(reader->root, reader->name, "no_rope_layers", &list, &found));
+    if (!found)
+        return OK;
+    const json_t *item = json_array_get(list, (size_t)layer);
+    *out = json_is_true(item) || json_integer_value(item) == 1;
+    if (*out || json_is_false(item) || (json_is_integer(item) && json_integer_value(item) == 0))
+        return OK;
+    return fail(ERR_INPUT,
+                "%s: key \"no_rope_layers\" has %s for layer %d; expected 1 (with a rotary "
+                "embedding) or 0 (without) for each layer",
+                reader->name, item ? json_show(item) : "nothing", (int)layer);
+}

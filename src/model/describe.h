@@ -65,6 +65,11 @@ enum status describe_same_layer_types(const struct config_reader *reader,
 enum status describe_slides(const struct config_reader *reader, int32_t layer, bool absent,
                             bool *out) STATUS_MUST_USE;
 
+// no_rope_layers (1: with a rotary embedding, 0: without), else every `interval`-th layer is
+// without.
+enum status describe_has_rope(const struct config_reader *reader, int32_t layer, int64_t interval,
+                              bool *out) STATUS_MUST_USE;
+
 // The MLP reads what attention reads: x += attention(norm(x)) + mlp(norm(x)). `same_input`: by one
 // norm for both.
 void describe_parallel(struct layer_config *layer, bool same_input);

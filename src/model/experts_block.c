@@ -134,15 +134,49 @@ static void sort_pairs(const struct mixing *x)
     team_barrier(x->m->team);
 }
 
-// An input row. One that an expert has by itself is read where it lies.
+// An input row. One that an expert has by itself is read where it lies, unless it is scaled.
 static const void *pair_input(const struct mixing *x, int expert)
 {
     const struct scratch *s = &x->m->scratch;
     const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute),
                  first = (size_t)s->first_pair[expert];
-    if (n_pairs_of(x, expert) == 1)
+    if (n_pairs_of(x, expert) == 1 && !x->config->scales_inputs)
         return (const char *)x->input + (size_t)s->pair_rows[first] * bytes;
     return (const char *)s->pair_inputs + first * bytes;
+}
+
+// A row that is a product's input, times its weight, as another.
+static void scale_input(const struct model *m, const char *row, float weight, char *out)
+{
+    enum { BLOCK = 512 };
+    const enum compute_type type = m->plan->compute;
+    const size_t width = input_width(m), item = input_bytes(type);
+    float numbers[BLOCK];
+    for (size_t done = 0, n; done < width; done += n) {
+        n = width - done < BLOCK ? width - done : BLOCK;
+        if (type == COMPUTE_BF16)
+            for (size_t i = 0; i < n; i++)
+                numbers[i] = float_of_bf16(((const bf16 *)(const void *)row)[done + i]);
+        else
+            memcpy(numbers, row + done * item, n * item);
+        m->kernels->scale(numbers, weight, n);
+        m->kernels->round(numbers, n, type, out + done * item);
+    }
+}
+
+// Inputs that are multiplied by weights. Ends with a barrier.
+static void gather_scaled_inputs(const struct mixing *x)
+{
+    const struct scratch *s = &x->m->scratch;
+    const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute);
+    const int k = x->config->num_experts_per_tok;
+    const struct range choices = range_part(x->w, (struct range){0, x->w->run->step->n_rows * k});
+    for (int i = choices.begin; i < choices.end; i++)
+        if (s->pair_of[i] >= 0)
+            scale_input(x->m, (const char *)x->input + (size_t)(i / k) * bytes,
+                        s->chosen_weights[i],
+                        (char *)s->pair_inputs + (size_t)s->pair_of[i] * bytes);
+    team_barrier(x->m->team);
 }
 
 // Inputs of experts that several rows have chosen, side by side. Ends with a barrier.
@@ -152,6 +186,10 @@ static void gather_inputs(const struct mixing *x)
     const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute);
     const struct range pairs =
         range_part(x->w, (struct range){0, s->first_pair[range_width(x->own)]});
+    if (x->config->scales_inputs) {
+        gather_scaled_inputs(x);
+        return;
+    }
     if (x->w->run->step->n_rows == 1)
         return;
     for (int pair = pairs.begin; pair < pairs.end; pair++)
@@ -311,16 +349,21 @@ static void sum_row(const struct mixing *x, const struct column_block *b, int le
     const struct range in = chosen_in(x, row, node);
     const size_t first = (size_t)row * (size_t)x->config->num_experts_per_tok + (size_t)in.begin,
                  pairs = (size_t)s->first_pair[range_width(x->own)];
+    static const float ones[CHOSEN_EXPERTS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const float *rows[CHOSEN_EXPERTS_MAX];
     for (int i = 0; i < range_width(in); i++)
         rows[i] = b->sums +
                   ((size_t)leaf * pairs + (size_t)s->pair_of[first + (size_t)i]) * (size_t)b->width;
-    const struct weighted_rows sum = {.n = range_width(in),
-                                      .rows = rows,
-                                      .weights = s->chosen_weights + first,
-                                      .merges = s->pair_merges + first,
-                                      .columns = b->n_columns,
-                                      .out = out};
+    const struct weighted_rows sum = {
+        .n = range_width(in),
+        .rows = rows,
+        .weights = x->config->scales_inputs ? ones : s->chosen_weights + first,
+        .merges = s->pair_merges + first,
+        .columns = b->n_columns,
+        .out = out};
     x->m->kernels->sum_weighted(&sum);
 }
 

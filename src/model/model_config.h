@@ -84,6 +84,7 @@ enum router_scoring {
     ROUTER_SOFTMAX,        // of all; the largest are chosen
     ROUTER_CHOSEN_SOFTMAX, // the largest logits are chosen; the softmax of these
     ROUTER_SIGMOID,        // of each
+    ROUTER_CHOSEN_SIGMOID, // the largest logits are chosen; the sigmoid of each
     ROUTER_SPARSE_MIXER,   // two, one after the other: the softmax of what is near the largest left
 };
 
@@ -106,6 +107,7 @@ struct experts_config {
     // what experts read
     struct norm_config router_norm;
     float mixer_reach;  // of ROUTER_SPARSE_MIXER: beyond it, as a part of its size, a logit is far
+    bool scales_inputs; // weights multiply what experts read, not what they give
     bool expert_scales; // weights are multiplied by a number for each expert, last of all
 };
 

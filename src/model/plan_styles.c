@@ -162,6 +162,8 @@ static enum status match_row(const struct resolving *r, const struct parameter_r
     const struct tp_rule *rule = &r->rules->rules[index];
     bool packed = row->n_slots > 1 || row->planned; // in the checkpoint, or in Transformers
     enum tp_style style = packed ? unpacked(rule->style) : rule->style;
+    if (row->transposed) // it is not a linear layer's weight
+        style = style == TP_COLWISE ? TP_ROWWISE : style == TP_ROWWISE ? TP_COLWISE : style;
     used[index] = true;
     // of the module of all experts: how its parameters are cut is said by them
     if (style == TP_MOE_TP_EXPERTS && slot_is_of_experts(row->slots[0]))

@@ -91,6 +91,8 @@ static void weigh_chosen(const struct kernels *kernels, const struct experts_con
     float sum = 0;
     if (config->scoring == ROUTER_CHOSEN_SOFTMAX)
         softmax(kernels, weights, k);
+    if (config->scoring == ROUTER_CHOSEN_SIGMOID)
+        sigmoid(weights, k);
     for (int i = 0; i < k; i++)
         sum = sum + weights[i];
     if (config->sum_eps != 0)

@@ -31,6 +31,9 @@ static const struct wrapper wrappers[] = {
      .architecture = "Gemma4ForConditionalGeneration",
      .text_type = "gemma4_text",
      .is_tied = true},
+    {.model_type = "llama4",
+     .architecture = "Llama4ForConditionalGeneration",
+     .text_type = "llama4_text"},
 };
 enum { N_WRAPPERS = sizeof wrappers / sizeof wrappers[0] };
 

@@ -239,7 +239,7 @@ static void absent_keys_mean_what_they_mean_in_transformers(void **state)
         {"qwen3_moe", 128, 8, 768, 0, 0},       {"granitemoe", 8, 2, 11008, 0, 0},
         {"minimax_m2", 256, 8, 1536, 0, 1},     {"glm4_moe", 128, 8, 1408, 1408, 1},
         {"ernie4_5_moe", 64, 6, 1536, 3072, 1}, {"gpt_oss", 128, 4, 2880, 0, 0},
-        {"phimoe", 16, 2, 6400, 0, 0},
+        {"phimoe", 16, 2, 6400, 0, 0},          {"llama4_text", 16, 1, 8192, 8192, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];
@@ -299,6 +299,16 @@ static void what_cannot_be_is_refused(void **state)
         {"phimoe",
          "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}",
          {"linear", "expected", "longrope"}},
+        {"llama4_text",
+         "\"layer_types\": [\"sliding_attention\"]",
+         {"layer_types", "sliding", "chunked"}},
+        {"llama4_text",
+         "\"attention_chunk_size\": 0",
+         {"attention_chunk_size", "is 0", "expected"}},
+        {"llama4_text", "\"moe_layers\": [\"1\"]", {"moe_layers", "1", "numbers of layers"}},
+        {"llama4_text",
+         "\"attention_chunk_size\": null, \"layer_types\": [\"chunked_attention\"]",
+         {"attention_chunk_size", "layer 0", "expected"}},
         {"gpt_oss", "\"swiglu_limit\": -1", {"swiglu_limit", "is -1", "expected"}},
         {"gpt_oss", "\"sliding_window\": null", {"sliding_window", "layer 0", "expected"}},
         {"gpt_oss", "\"layer_types\": [\"chunked_attention\"]", {"layer_types", "chunked", "full"}},

@@ -9,26 +9,6 @@
 static const struct parameter_row parameters[] = {LLAMA_PARAMETERS};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
-// no_rope_layers says where there *is* a rope; without it every interval-th layer has none.
-static enum status read_has_rope(const struct config_reader *reader, int32_t layer,
-                                 int64_t interval, bool *out)
-{
-    json_t *list = NULL;
-    bool found;
-    *out = (layer + 1) % interval != 0;
-    TRY(json_get_array(reader->root, reader->name, "no_rope_layers", &list, &found));
-    if (!found)
-        return OK;
-    const json_t *item = json_array_get(list, (size_t)layer);
-    *out = json_is_true(item) || json_integer_value(item) == 1;
-    if (*out || json_is_false(item) || (json_is_integer(item) && json_integer_value(item) == 0))
-        return OK;
-    return fail(ERR_INPUT,
-                "%s: key \"no_rope_layers\" has %s for layer %d; expected 1 (with a rotary "
-                "embedding) or 0 (without) for each layer",
-                reader->name, item ? json_show(item) : "nothing", (int)layer);
-}
-
 static enum status add_smollm3_layers(const struct config_reader *reader,
                                       const struct layer_config *layer, struct model_config *out)
 {
@@ -40,7 +20,7 @@ static enum status add_smollm3_layers(const struct config_reader *reader,
     for (int32_t i = 0; i < out->num_hidden_layers; i++) {
         struct layer_config own = *layer;
         struct attention_config *attention = &own.sublayers[0].attention;
-        TRY(read_has_rope(reader, i, interval, &has_rope));
+        TRY(describe_has_rope(reader, i, interval, &has_rope));
         if (!has_rope)
             attention->rope = -1;
         // layer_types counts whatever use_sliding_window says: the mask follows it
