@@ -216,6 +216,31 @@ def glm4_moe(rng):
             **bias(rng, "attention_bias", "use_qk_norm"), "rope_parameters": even_partial(rng, f)}
 
 
+@family("mimo_v2_flash", {**CORRECTED, **HEAD_DIM, "v_head_dim": "of a head's values",
+                          "attention_value_scale": "times the values", "attention_bias": "on q, k and v",
+                          "sliding_window | sliding_window_size": "of the layers with a window; the latter does not count the query",
+                          "layer_types, mlp_layer_types": "absent: the first and every sixth are full; the first is dense",
+                          "rope_parameters by layer type": "partial_rotary_factor 0.334 where absent",
+                          "(always)": "layers with a window: twice the KV heads, a sink for each query head"})
+def mimo_v2_flash(rng):
+    f = sizes(rng, head_dim="free")
+    while f["num_attention_heads"] % (2 * f["num_key_value_heads"]):
+        f = sizes(rng, head_dim="free")
+    n, groups = f["num_hidden_layers"], rng.choice([1, 1, 2])
+    each = rng.choice([2, 3, 4])
+    f["head_dim"] = rng.choice([8, 12, 16, 24])
+    parts = even_parts(f, 0.25, 0.334, 0.5, 1.0)
+    ropes = {kind: {"rope_type": "default", "rope_theta": rng.choice([100.0, 10000.0, 5e6]),
+                    "partial_rotary_factor": rng.choice(parts)} for kind in (F, S)}
+    return {**f, **eps(rng), **bias(rng, "attention_bias"), **layer_types(rng, f), "v_head_dim": rng.choice([4, 8, 10, 16, 24, 32]),
+            **maybe(rng, 0.5, attention_value_scale=[None, 1.0, 0.5], routed_scaling_factor=[2.5],
+                    mlp_layer_types=[[rng.choice(["dense", "sparse"]) for _ in range(n)]]),
+            "n_routed_experts": groups * each, "n_group": groups, "topk_group": rng.randint(1, groups),
+            "num_experts_per_tok": rng.randint(1, min(each, 4)), "norm_topk_prob": rng.random() < 0.5,
+            "moe_intermediate_size": rng.choice([9, 16, 24, 40]), "sliding_window": window(rng, 0),
+            "rope_parameters": ropes}
+
+
 @family("ernie4_5_moe", {"moe_num_experts, moe_k": "so many, of which each token has so many",
                          "moe_intermediate_size": "of each expert; intermediate_size: of layers without experts",
                          "moe_num_shared_experts": "that all tokens have; may be 0", "use_bias": "but of experts",

@@ -239,7 +239,8 @@ static void absent_keys_mean_what_they_mean_in_transformers(void **state)
         {"qwen3_moe", 128, 8, 768, 0, 0},       {"granitemoe", 8, 2, 11008, 0, 0},
         {"minimax_m2", 256, 8, 1536, 0, 1},     {"glm4_moe", 128, 8, 1408, 1408, 1},
         {"ernie4_5_moe", 64, 6, 1536, 3072, 1}, {"gpt_oss", 128, 4, 2880, 0, 0},
-        {"phimoe", 16, 2, 6400, 0, 0},          {"llama4_text", 16, 1, 8192, 8192, 0},
+        {"mimo_v2_flash", 256, 8, 2048, 0, 1},  {"phimoe", 16, 2, 6400, 0, 0},
+        {"llama4_text", 16, 1, 8192, 8192, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];
@@ -309,6 +310,11 @@ static void what_cannot_be_is_refused(void **state)
         {"llama4_text",
          "\"attention_chunk_size\": null, \"layer_types\": [\"chunked_attention\"]",
          {"attention_chunk_size", "layer 0", "expected"}},
+        {"mimo_v2_flash", "\"v_head_dim\": 15", {"v_head_dim", "is 15", "even"}},
+        {"mimo_v2_flash",
+         "\"num_key_value_heads\": 4",
+         {"num_key_value_heads", "twice", "which is 4"}},
+        {"mimo_v2_flash", "\"mlp_layer_types\": [\"moe\"]", {"mlp_layer_types", "moe", "sparse"}},
         {"gpt_oss", "\"swiglu_limit\": -1", {"swiglu_limit", "is -1", "expected"}},
         {"gpt_oss", "\"sliding_window\": null", {"sliding_window", "layer 0", "expected"}},
         {"gpt_oss", "\"layer_types\": [\"chunked_attention\"]", {"layer_types", "chunked", "full"}},
