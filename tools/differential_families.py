@@ -367,7 +367,7 @@ def split_of(rng, colrow, folder, model, n_tokens, isas):
         flags = plan_flags(folder, how)
     if rng.random() < 0.2:
         how["batch"] = rng.choice([2, 3, 5])
-    experts = [name for name, _ in model.named_parameters() if ".experts." in name]
+    experts = [name for name, _ in model.named_parameters() if ".experts." in name] if model else []
     if experts and rng.random() < 0.4:
         how["ep"] = 1
         flags = [*flags, "--enable-expert-parallel"]
