@@ -63,6 +63,8 @@ def weight_rule(rng, name, shape, mean, gain, head):
     leaf = name.rsplit(".", 1)[-1]
     if leaf in ("beta", "eps"):
         return [mean, 0.0]
+    if leaf == "dt_bias":  # states that last for some tokens
+        return [-2.0, 1.0]
     if leaf == "bias" or leaf.endswith("_bias"):
         return [0.0, 0.2]
     if leaf == "sinks":
@@ -210,7 +212,10 @@ def older_keys(rng, c):
         if "num_key_value_heads" in over:
             c["num_global_key_value_heads"] = over["num_key_value_heads"]
     if c["model_type"] == "granitemoehybrid" and "layer_types" in c:
-        c["layer_types"] = ["attention" if t == F else t for t in c["layer_types"]]
+        c["layer_types"] = [{F: "attention", "linear_attention": "mamba"}.get(t, t) for t in c["layer_types"]]
+    if c["model_type"] == "nemotron_h":
+        letters = {F: "*", "linear_attention": "M", "mlp": "-", "moe": "E"}
+        c["hybrid_override_pattern"] = "".join(letters[t] for t in c.pop("layers_block_type"))
     if c["model_type"] in ("cohere2", "gemma3_text") and "layer_types" in c and rng.random() < 0.5:
         period = c["layer_types"].index(F) + 1 if F in c["layer_types"] else 0
         if period and c["layer_types"] == [S if (i + 1) % period else F for i in range(len(c["layer_types"]))]:

@@ -11,6 +11,7 @@ import random
 
 from config_draws import (F, QWEN_TOWER, S, TOWER, bias, eps, even_parts, even_partial, flagged_window, head_dim_of,
                           layer_types, maybe, multipliers, qwen_ids, rope, sizes, window, wrapped)
+from state_configs import STATE_FAMILIES
 
 COMMON_KEYS = {
     "vocab_size, hidden_size, intermediate_size, num_hidden_layers": "sizes",
@@ -572,20 +573,10 @@ def granite_swa(rng):
             **thetas, "sliding_window": window(rng, 0), "rope_parameters": rope(rng, f)}
 
 
-@family("granitemoehybrid",
-        {**MULTIPLIERS, "shared_intermediate_size": "width of the only MLP, gate and up fused in input_linear",
-         "num_local_experts": "0, or not a dense model",
-         "layer_types | layers_block_type": "attention (full_attention) alone",
-                             "position_embedding_type": "rope; nope, null or absent: none",
-                             "attention_bias": "on q, k, v and o"})
-def granitemoehybrid(rng):
-    f = sizes(rng, head_dim="either")
-    f["hidden_size"] += f["hidden_size"] % 2 * f["num_attention_heads"]
-    return {**f, **eps(rng), **multipliers(rng), **bias(rng, "attention_bias"),
-            "shared_intermediate_size": rng.choice([24, 56, 96, 130]), "num_local_experts": 0, "num_experts_per_tok": 0,
-            "layer_types": [F] * f["num_hidden_layers"],
-            "position_embedding_type": rng.choice(["rope", "rope", "nope", None]), "mamba_n_heads": 2,
-            "mamba_d_head": "auto", "mamba_d_state": 8, "rope_parameters": rope(rng, f)}
+# ---- layers with a state ----
+
+for state_family, state_keys, draw_state in STATE_FAMILIES:
+    family(state_family, state_keys)(draw_state)
 
 
 # ---- multimodal wrappers, run on text ----

@@ -94,7 +94,7 @@ static void add_property(struct table *t, const char *name, const char *format, 
 static enum status print_text(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
-    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
+    const struct attention_config *a = model_config_attention(m);
     const struct sublayer_config *mlp = model_config_first(m, MIX_MLP);
     const bool mlp_bias = mlp && mlp->mlp.up_bias;
     struct table t;
@@ -144,7 +144,7 @@ static enum status print_text(const struct inspect *in)
 static enum status print_checkpoint_json(const struct inspect *in)
 {
     const struct model_config *m = &in->config;
-    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
+    const struct attention_config *a = model_config_attention(m);
     const struct sublayer_config *mlp = model_config_first(m, MIX_MLP);
     const bool mlp_bias = mlp && mlp->mlp.up_bias;
     const struct rope_config *rope = &m->ropes[0];

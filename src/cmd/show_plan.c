@@ -206,7 +206,7 @@ static void show_mlp(const struct model_config *m, char *out, size_t room)
 
 static void print_model(const struct model_config *m, const char *name, const struct plan *plan)
 {
-    const struct attention_config *a = &model_config_first(m, MIX_ATTENTION)->attention;
+    const struct attention_config *a = model_config_attention(m);
     char mlp[96], active[64] = "";
     show_mlp(m, mlp, sizeof mlp);
     if (model_config_first(m, MIX_EXPERTS))
@@ -396,8 +396,7 @@ static enum status print_all_sizes(struct plan_command *c)
         plan_free(plan);
     }
     if (status == OK) {
-        const struct attention_config *a =
-            &model_config_first(&c->config, MIX_ATTENTION)->attention;
+        const struct attention_config *a = model_config_attention(&c->config);
         output_print("%s · %s · %d/%d heads: valid sizes\n\n", c->model, c->config.architecture,
                      a->num_attention_heads, a->num_key_value_heads);
         status = table_print(&t, output());

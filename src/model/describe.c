@@ -66,8 +66,9 @@ static enum status read_shape(const struct config_reader *reader, struct plain_k
         TRY(config_read_size(
             reader, keys->intermediate_key ? keys->intermediate_key : "intermediate_size", 1,
             INTERMEDIATE_SIZE_MAX, keys->intermediate_size, &keys->intermediate_size));
-    TRY(config_read_size(reader, keys->layers_key ? keys->layers_key : "num_hidden_layers", 1,
-                         LAYERS_MAX, keys->num_hidden_layers, &keys->num_hidden_layers));
+    if (!keys->own_layers)
+        TRY(config_read_size(reader, keys->layers_key ? keys->layers_key : "num_hidden_layers", 1,
+                             LAYERS_MAX, keys->num_hidden_layers, &keys->num_hidden_layers));
     TRY(config_read_size(reader, "vocab_size", 1, VOCAB_MAX, keys->vocab_size, &keys->vocab_size));
     TRY(read_heads(reader, keys));
     assert(keys->num_key_value_heads > 0 && keys->num_attention_heads >= keys->num_key_value_heads);

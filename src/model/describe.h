@@ -23,6 +23,7 @@ struct plain_keys {
     bool fixed_head_dim;          // hidden_size / heads, whatever head_dim says
     const char *intermediate_key; // NULL: "intermediate_size"
     bool own_intermediate;        // the family reads it by itself
+    bool own_layers;              // ... has num_hidden_layers from a list
     bool tie_word_embeddings;
     double rope_theta;            // 0: 10000
     double partial_rotary_factor; // 0: whole heads, and no key may say otherwise

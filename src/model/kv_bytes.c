@@ -3,6 +3,8 @@
 #include "device/kernels.h"
 #include "model/state_layout.h"
 
+enum { PAGE_BYTES_MIN = 64 }; // of a stage without keys and states
+
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention)
 {
     return (size_t)KV_PAGE_TOKENS * (size_t)(attention->head_dim + attention_value_dim(attention)) *
@@ -21,7 +23,7 @@ size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)
 
 size_t kv_page_bytes(const struct plan *plan, int world_rank)
 {
-    size_t groups[KV_GROUPS_MAX] = {0}, most = 0;
+    size_t groups[KV_GROUPS_MAX] = {0}, most = PAGE_BYTES_MIN;
     const struct range layers = plan_stage_layers(plan, world_rank / plan->n_ranks);
     for (int layer = layers.begin; layer < layers.end; layer++)
         groups[plan->kv.group_of[layer]] += kv_layer_bytes(plan, world_rank % plan->n_ranks, layer);

@@ -284,6 +284,13 @@ const struct sublayer_config *model_config_first(const struct model_config *conf
     return NULL;
 }
 
+const struct attention_config *model_config_attention(const struct model_config *config)
+{
+    static const struct attention_config none;
+    const struct sublayer_config *first = model_config_first(config, MIX_ATTENTION);
+    return first ? &first->attention : &none;
+}
+
 int32_t model_config_intermediate_size(const struct model_config *config)
 {
     const struct sublayer_config *mlp = model_config_first(config, MIX_MLP),

@@ -246,6 +246,8 @@ int64_t model_config_long_length(const struct model_config *config);
 // The first sublayer of that kind of the first layer that has one; NULL: none. For summaries.
 const struct sublayer_config *model_config_first(const struct model_config *config,
                                                  enum mix_kind kind);
+// Of that of MIX_ATTENTION; where there is none, one of no heads. For summaries.
+const struct attention_config *model_config_attention(const struct model_config *config);
 // Of the first MLP, or, where there are experts alone, of each of these. For summaries.
 int32_t model_config_intermediate_size(const struct model_config *config);
 

@@ -187,7 +187,7 @@ static void bad_values_are_named(void **state)
                              "full_attention, conv"},
         {OF("lfm2", ", \"conv_L_cache\": 1"), "conv_L_cache"},
         {OF("lfm2", ", \"intermediate_size\": 1"), "which block_auto_adjust_ff_dim makes 0"},
-        {OF("nemotron_h", ""), "expected one of them to say what each of the 4 layers is"},
+        {OF("nemotron_h", ""), "expected one of them to say what each of the layers is"},
         {OF("nemotron_h", ", \"hybrid_override_pattern\": \"M-X\""), "has 'X' for layer 2"},
         {OF("nemotron_h", ", \"hybrid_override_pattern\": \"\""), "has 0 letters"},
         {OF("nemotron_h", ", \"hybrid_override_pattern\": \"E\", \"moe_latent_size\": 16"),

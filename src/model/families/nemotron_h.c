@@ -88,7 +88,7 @@ static enum status read_nemotron_words(const struct config_reader *reader, const
 }
 
 // A list counts before a pattern, and either before num_hidden_layers.
-static enum status read_nemotron_layers(const struct config_reader *reader, int32_t n_layers,
+static enum status read_nemotron_layers(const struct config_reader *reader,
                                         struct nemotron_layers *layers)
 {
     static const char *const keys[] = {"layer_types", "layers_block_type"};
@@ -103,9 +103,20 @@ static enum status read_nemotron_layers(const struct config_reader *reader, int3
     if (!found)
         return fail(ERR_INPUT,
                     "%s: keys \"layers_block_type\" and \"hybrid_override_pattern\" are missing; "
-                    "expected one of them to say what each of the %d layers is",
-                    reader->name, (int)n_layers);
+                    "expected one of them to say what each of the layers is",
+                    reader->name);
     return read_pattern(reader, pattern, layers);
+}
+
+static enum status tell_of_count(const struct config_reader *reader, int32_t n_layers)
+{
+    int64_t said = n_layers;
+    TRY(config_read_int(reader, "num_hidden_layers", 1, LAYERS_MAX, &said));
+    if (said != n_layers)
+        log_warning("%s: key \"num_hidden_layers\" is %lld, but the list of layers has %d, which "
+                    "counts",
+                    reader->name, (long long)said, (int)n_layers);
+    return OK;
 }
 
 static enum status read_nemotron_mamba(const struct config_reader *reader,
@@ -205,7 +216,7 @@ static enum status describe_nemotron_h(const struct config_reader *reader, struc
 {
     struct plain_keys keys = {.hidden_size = 4096,
                               .intermediate_size = 21504,
-                              .num_hidden_layers = 4,
+                              .own_layers = true,
                               .num_attention_heads = 32,
                               .num_key_value_heads = 8,
                               .head_dim = 128,
@@ -215,12 +226,10 @@ static enum status describe_nemotron_h(const struct config_reader *reader, struc
                               .eps_key = "layer_norm_epsilon"};
     struct nemotron_layers layers;
     memset(&layers, 0, sizeof layers); // padding too: kinds are compared by bytes
+    TRY(read_nemotron_layers(reader, &layers));
+    TRY(tell_of_count(reader, layers.n));
+    keys.num_hidden_layers = layers.n;
     TRY(describe_plain(reader, &keys, out));
-    TRY(read_nemotron_layers(reader, out->num_hidden_layers, &layers));
-    if (layers.n != out->num_hidden_layers && !config_is_absent(reader, "num_hidden_layers"))
-        log_warning("%s: key \"num_hidden_layers\" is %d, but %d layers are listed, which counts",
-                    reader->name, (int)out->num_hidden_layers, (int)layers.n);
-    out->num_hidden_layers = layers.n;
     for (int32_t i = 0; i < layers.n; i++)
         layers.has[layers.mix[i]] = true;
     TRY(make_nemotron_layers(reader, &keys, &layers));
