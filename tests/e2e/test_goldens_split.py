@@ -79,6 +79,8 @@ def check_golden(name, sizes):
     if whole:
         chunked.append((("-tp", whole[-1], "--enable-expert-parallel"), None))
         split += [(("-tp", n, "--enable-expert-parallel"), None) for n in (2, whole[-1]) if n in whole]
+        if 4 in sizes:  # two groups of two
+            split.append((("-tp", 4, "--enable-expert-parallel", "--expert-parallel-size", 2), None))
 
     exact = check_bits(name, "float32", model, ids, split + chunked[:2] + levels, "--dtype", "float32")
     rounded = check_bits(name, "bfloat16", model, ids, split + levels, "--dtype", "bfloat16", "--product-order",
