@@ -52,6 +52,7 @@ enum activation {
     ACTIVATION_RELU_SQUARED,   // relu2
     ACTIVATION_XIELU,          // xielu
     ACTIVATION_CLAMPED_SWIGLU, // gpt-oss: `up` counts clamped, plus 1
+    ACTIVATION_SIGMOID,        // of gates; no MLP's
     ACTIVATION_COUNT,
 };
 
@@ -121,7 +122,7 @@ struct attention {
     const void *q; // bf16 with a bf16 cache, else f32 (already rounded): [n_tokens][q_stride]; head
                    // h at h * head_dim
     size_t q_stride;            // elements
-    enum compute_type out_type; // that of the cache, or, with one of f32, any
+    enum compute_type out_type; // that of the cache, or f32; with a cache of f32 any
     void *out;                  // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16):
                                 // [n_tokens][out_stride]; head h at h * value_dim
     size_t out_stride;
@@ -185,6 +186,24 @@ struct state_scan {
     size_t y_stride;
 };
 
+// One value head of the gated delta rule (section 12) over a sequence's next tokens, one token
+// after the other.
+struct delta_scan {
+    int key_dim, value_dim, n_tokens;
+    float *state; // [key_dim][value_dim]; afterwards that of the last token
+    // [n_tokens][decays_stride]: exp(g), of the head, or with `channel_decays` key_dim of them
+    const float *decays;
+    size_t decays_stride; // floats, as all strides here
+    bool channel_decays;
+    const float *betas; // [n_tokens][betas_stride]
+    size_t betas_stride;
+    // [n_tokens][stride]: the key head's query and key, normed, and the head's value
+    const float *q, *k, *v;
+    size_t stride;
+    float *y; // [n_tokens][y_stride], value_dim numbers; may be v, with its stride
+    size_t y_stride;
+};
+
 struct kernels {
     // what the product kernel uses: "reference", "avx2", "avx512", "avx512bf16", "amx"
     const char *isa;
@@ -236,6 +255,7 @@ struct kernels {
 
     void (*convolve)(const struct convolution *args);
     void (*scan_states)(const struct state_scan *args);
+    void (*scan_delta)(const struct delta_scan *args);
 
     // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v
     // [n_tokens][stride], f32. A page's values are zeroed when its first position is written.

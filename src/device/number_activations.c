@@ -89,6 +89,8 @@ float number_activation(const struct activation_args *args, float x)
     case ACTIVATION_CLAMPED_SWIGLU:
         x = x > args->limit ? args->limit : x;
         return x / (1.0f + number_exp(-(x * args->alpha)));
+    case ACTIVATION_SIGMOID:
+        return 1.0f / (1.0f + number_exp(-x));
     case ACTIVATION_COUNT:
         break;
     }

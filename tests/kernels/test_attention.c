@@ -15,6 +15,7 @@ enum { PER_HEAD_MAX = 400 };
 struct problem {
     enum compute_type type;
     bool f32_cache; // keys, values and queries in f32, whatever `type` is
+    bool f32_out;   // the output in f32
     int head_dim, n_heads;
     int64_t position, window;
     int value_dim; // 0: head_dim
@@ -111,7 +112,7 @@ static void world_new(struct world *w, const struct problem *p)
         w->per_head[1][i] = random_value(p->kind) * (p->kind == ORDINARY ? 0.1f : 1);
     }
     w->row = (size_t)(p->n_heads * width_of(p)) + (size_t)random_between(0, 3) * 5;
-    w->out_element = p->type == COMPUTE_BF16 ? 2 : 4;
+    w->out_element = p->type == COMPUTE_BF16 && !p->f32_out ? 2 : 4;
     size_t elements = query_elements(w);
     float *q = malloc(elements * sizeof *q);
     for (size_t i = 0; i < elements; i++)
@@ -149,7 +150,7 @@ static void attend(struct world *w, void (*attention)(const struct attention *),
                              .scale = 1.0f / sqrtf((float)w->p.head_dim),
                              .q = (char *)w->q.data + q_bytes(w, (size_t)from * w->row),
                              .q_stride = w->row,
-                             .out_type = w->p.type,
+                             .out_type = w->p.f32_out ? COMPUTE_F32 : w->p.type,
                              .out = (char *)out + (size_t)from * w->row * w->out_element,
                              .out_stride = w->row,
                              .scratch = w->scratch.data};
@@ -209,7 +210,7 @@ static void check(const struct problem *p)
         attend(&w, kernels[i].attention, 0, p->n_tokens, got.data);
         char text[240];
         describe(p, kernels[i].name, text, sizeof text);
-        assert_same(got.data, expected.data, query_elements(&w), p->type == COMPUTE_BF16, text);
+        assert_same(got.data, expected.data, query_elements(&w), w.out_element == 2, text);
         guarded_free(&got);
     }
     guarded_free(&expected);
@@ -356,6 +357,7 @@ static void random_shapes(void **state)
     for (int round = 0; round < rounds(150); round++)
         check(&(struct problem){.type = (enum compute_type)random_between(0, 2),
                                 .f32_cache = random_between(0, 2) == 0,
+                                .f32_out = random_between(0, 2) == 0,
                                 .head_dim = 2 * random_between(1, 64),
                                 .n_heads = random_between(1, 12),
                                 .position = random_between(0, 300),
@@ -385,7 +387,7 @@ static void check_chunks_of(const struct kernel *kernel, const struct problem *p
     }
     char text[240];
     describe(p, kernel->name, text, sizeof text);
-    assert_same(parts.data, whole.data, query_elements(&w), p->type == COMPUTE_BF16, text);
+    assert_same(parts.data, whole.data, query_elements(&w), w.out_element == 2, text);
     guarded_free(&whole);
     guarded_free(&parts);
     world_free(&w);
@@ -437,7 +439,7 @@ static void check_heads(const struct kernel *kernel, const struct problem *p)
     w.p.n_heads = p->n_heads;
     w.head = 0;
     w.q.data = q;
-    assert_same(alone.data, all.data, query_elements(&w), p->type == COMPUTE_BF16, kernel->name);
+    assert_same(alone.data, all.data, query_elements(&w), w.out_element == 2, kernel->name);
     guarded_free(&all);
     guarded_free(&alone);
     world_free(&w);

@@ -1,5 +1,5 @@
-// Convolutions over time and Mamba-2's heads (docs/numerics.md section 12), each instruction set
-// beside the reference, however the tokens are cut into calls.
+// Convolutions over time, Mamba-2's heads and those of the gated delta rule (docs/numerics.md
+// section 12), each instruction set beside the reference, however the tokens are cut into calls.
 #include "kernels/kernel_data.h"
 
 #include "device/cpu/reference.h"
@@ -164,11 +164,79 @@ static void scans(void **state)
                    (enum data_kind)(round % NOT_FINITE));
 }
 
+static void delta_in_parts(const struct kernels *kernels, const struct delta_scan *whole)
+{
+    for (int t = 0, n; t < whole->n_tokens; t += n) {
+        struct delta_scan part = *whole;
+        n = random_between(1, whole->n_tokens - t);
+        part.n_tokens = n;
+        part.decays += (size_t)t * whole->decays_stride;
+        part.betas += (size_t)t * whole->betas_stride;
+        part.q += (size_t)t * whole->stride;
+        part.k += (size_t)t * whole->stride;
+        part.v += (size_t)t * whole->stride;
+        part.y += (size_t)t * whole->y_stride;
+        kernels->scan_delta(&part);
+    }
+}
+
+static void check_delta(const struct kernels *kernels, int key_dim, int value_dim, int n_tokens,
+                        bool in_place, enum data_kind kind)
+{
+    const size_t dk = (size_t)key_dim, dv = (size_t)value_dim, tokens = (size_t)n_tokens;
+    const size_t stride = 2 * dk + dv + (size_t)random_between(0, 3),
+                 room = (tokens - 1) * stride + 2 * dk + dv;
+    struct floats state = floats_new(dk * dv, kind), decays = floats_new(tokens * dk, kind),
+                  betas = floats_new(tokens, kind), rows = floats_new(room, kind),
+                  y = floats_copy(&rows);
+    struct floats expected_state = floats_copy(&state), expected = floats_copy(&rows);
+    struct delta_scan args = {.key_dim = key_dim,
+                              .value_dim = value_dim,
+                              .n_tokens = n_tokens,
+                              .state = expected_state.at,
+                              .decays = decays.at,
+                              .decays_stride = dk,
+                              .channel_decays = random_bits() % 2,
+                              .betas = betas.at,
+                              .betas_stride = 1,
+                              .q = rows.at,
+                              .k = rows.at + dk,
+                              .v = rows.at + 2 * dk,
+                              .stride = stride,
+                              .y = expected.at + 2 * dk,
+                              .y_stride = stride};
+    reference_scan_delta(&args);
+    args.state = state.at;
+    args.y = y.at + 2 * dk;
+    if (in_place)
+        args.v = args.y;
+    delta_in_parts(kernels, &args);
+    assert_same(y.at, expected.at, room, false, "scan_delta");
+    assert_same(state.at, expected_state.at, state.n, false, "scan_delta's state");
+    floats_free(&state);
+    floats_free(&decays);
+    floats_free(&betas);
+    floats_free(&rows);
+    floats_free(&y);
+    floats_free(&expected_state);
+    floats_free(&expected);
+}
+
+static void deltas(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int round = 0; round < 200; round++)
+        check_delta(kernels, random_between(1, 40),
+                    round % 4 ? random_between(1, 40) : 64 * random_between(1, 2),
+                    random_between(1, TOKENS_MAX), round % 2, (enum data_kind)(round % NOT_FINITE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_LEVELS(convolutions),
         TEST_LEVELS(scans),
+        TEST_LEVELS(deltas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

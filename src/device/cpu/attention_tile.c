@@ -273,7 +273,8 @@ void attention_run(const struct attention *args, const struct attention_steps *s
     assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
            args->kv.head_dim % 2 == 0);
     assert(value_dim >= 2 && value_dim <= HEAD_DIM_MAX && value_dim % 2 == 0);
-    assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
+    assert(args->out_type == args->kv.type || args->out_type == COMPUTE_F32 ||
+           args->kv.type == COMPUTE_F32);
     struct attention_tile tile;
     tile_init(&tile, args);
     if (args->n_heads <= tile.rows_max) {

@@ -189,7 +189,8 @@ void reference_attention(const struct attention *args)
 {
     int head_dim = args->kv.head_dim;
     assert(args->order == ORDER_PAIRS || args->kv.type == COMPUTE_BF16);
-    assert(args->out_type == args->kv.type || args->kv.type == COMPUTE_F32);
+    assert(args->out_type == args->kv.type || args->out_type == COMPUTE_F32 ||
+           args->kv.type == COMPUTE_F32);
     for (int i = 0; i < args->n_tokens; i++)
         for (int h = 0; h < args->n_heads; h++) {
             struct query q = {.head = h};

@@ -45,3 +45,27 @@ void reference_scan_states(const struct state_scan *args)
         }
     }
 }
+
+void reference_scan_delta(const struct delta_scan *args)
+{
+    const size_t dk = (size_t)args->key_dim, dv = (size_t)args->value_dim;
+    for (int t = 0; t < args->n_tokens; t++) {
+        const size_t row = (size_t)t * args->stride;
+        const float *q = args->q + row, *k = args->k + row,
+                    *decays = args->decays + (size_t)t * args->decays_stride;
+        const float beta = args->betas[(size_t)t * args->betas_stride];
+        for (size_t p = 0; p < dv; p++) {
+            float memory = 0, y = 0;
+            for (size_t n = 0; n < dk; n++)
+                memory = fmaf(args->state[n * dv + p] * decays[args->channel_decays ? n : 0], k[n],
+                              memory);
+            const float delta = (args->v[row + p] - memory) * beta;
+            for (size_t n = 0; n < dk; n++) {
+                float *s = &args->state[n * dv + p];
+                *s = fmaf(k[n], delta, *s * decays[args->channel_decays ? n : 0]);
+                y = fmaf(*s, q[n], y);
+            }
+            args->y[(size_t)t * args->y_stride + p] = y;
+        }
+    }
+}

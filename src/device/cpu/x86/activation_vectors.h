@@ -125,6 +125,8 @@ INLINE vec vec_activation(enum activation kind, const struct activation_args *ar
     case ACTIVATION_CLAMPED_SWIGLU:
         x = vec_at_most(x, args->limit);
         return vec_gate(x, vec_mul(x, vec_set1(args->alpha)));
+    case ACTIVATION_SIGMOID:
+        return vec_gate(vec_set1(1.0f), x);
     case ACTIVATION_COUNT:
         break;
     }
@@ -168,6 +170,9 @@ INLINE vec vec_times_up(enum activation kind, const struct activation_args *args
         break;                                                                                     \
     case ACTIVATION_CLAMPED_SWIGLU:                                                                \
         call(ACTIVATION_CLAMPED_SWIGLU, __VA_ARGS__);                                              \
+        break;                                                                                     \
+    case ACTIVATION_SIGMOID:                                                                       \
+        call(ACTIVATION_SIGMOID, __VA_ARGS__);                                                     \
         break;                                                                                     \
     case ACTIVATION_COUNT:                                                                         \
         break;                                                                                     \

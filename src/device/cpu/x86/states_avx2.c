@@ -1,6 +1,7 @@
 #include "device/cpu/x86/vec_avx2.h"
 
 #include "device/cpu/x86/convolution.h"
+#include "device/cpu/x86/delta_rule.h"
 #include "device/cpu/x86/scan_states.h"
 #include "device/cpu/x86/x86.h"
 
@@ -12,4 +13,9 @@ void convolve_avx2(const struct convolution *args)
 void scan_states_avx2(const struct state_scan *args)
 {
     scan_states_of(args, 1);
+}
+
+void scan_delta_avx2(const struct delta_scan *args)
+{
+    scan_delta_of(args);
 }

@@ -91,6 +91,8 @@ void convolve_avx2(const struct convolution *args);
 void convolve_avx512(const struct convolution *args);
 void scan_states_avx2(const struct state_scan *args);
 void scan_states_avx512(const struct state_scan *args);
+void scan_delta_avx2(const struct delta_scan *args);
+void scan_delta_avx512(const struct delta_scan *args);
 void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                    const float *v, size_t stride);
 void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
