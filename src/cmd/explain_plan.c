@@ -259,7 +259,8 @@ static void say_head_rows(const struct plan_parameter *p)
 {
     output_print("  layout     head by head: of each");
     for (int i = 0; i < p->n_parts; i++)
-        output_print("%s %d rows of %s", i ? "," : "", p->head_rows, slots[p->slots[i]].name);
+        output_print("%s %d rows of %s", i ? "," : "", plan_head_rows(p, i),
+                     slots[p->slots[i]].name);
     output_print("\n");
 }
 
@@ -268,12 +269,12 @@ static void say_rows(const struct plan_parameter *p, int rank)
     char rows[40];
     struct range run = {0, 0};
     const char *and = "";
-    if (p->head_rows)
+    if (p->n_heads)
         for (; next_rows(p, rank, &run); and = " and ") {
             show_range(run, rows, sizeof rows);
             output_print("%s%s", and, rows);
         }
-    for (int i = 0; i < p->n_parts && !p->head_rows; i++) {
+    for (int i = 0; i < p->n_parts && !p->n_heads; i++) {
         show_range(p->rank_rows[rank * p->n_parts + i], rows, sizeof rows);
         output_print("%s%s", i ? " and " : "", rows);
         if (p->n_parts > 1)
@@ -332,7 +333,7 @@ static void explain_parameter(const struct plan *plan, int at, const char *wante
     say_rule(plan, p);
     output_print("  placement  %s%s\n", placement_name(p->placement),
                  p->stored == ELEMENT_NONE ? " (tied: the embedding's rows)" : "");
-    if (p->head_rows)
+    if (p->n_heads)
         say_head_rows(p);
     find_edges(plan, at, &edges);
     for (int i = 0; i < edges.n_before; i++)
@@ -379,7 +380,7 @@ static json_t *parts_json(const struct plan_parameter *p)
 {
     json_t *list = json_array();
     for (int i = 0; i < p->n_parts; i++) {
-        int rows = p->head_rows ? p->head_rows : p->part_rows[i + 1] - p->part_rows[i];
+        int rows = p->n_heads ? plan_head_rows(p, i) : p->part_rows[i + 1] - p->part_rows[i];
         json_array_append_new(
             list, json_pack("{s:s, s:i}", "name", slots[p->slots[i]].name, "rows", rows));
     }

@@ -39,10 +39,10 @@ json_t *row_ranges_json(const struct plan_parameter *p, int rank)
 {
     json_t *list = json_array();
     struct range run = {0, 0};
-    if (p->head_rows)
+    if (p->n_heads)
         while (next_rows(p, rank, &run))
             json_array_append_new(list, range_json(run));
-    for (int i = 0; i < p->n_parts && !p->head_rows; i++)
+    for (int i = 0; i < p->n_parts && !p->n_heads; i++)
         json_array_append_new(list, range_json(p->rank_rows[rank * p->n_parts + i]));
     return list;
 }

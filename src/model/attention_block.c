@@ -76,6 +76,12 @@ static void project(const struct attending *a, const void *input)
                                             .bias = a->weights->qkv_bias,
                                             .out = m->scratch.outputs,
                                             .out_stride = stride});
+    if (a->config->output_gate)
+        multiply(a->w, &(struct column_product){.input = input,
+                                                .panels = &a->weights->gate,
+                                                .bias = a->weights->gate_bias,
+                                                .out = m->scratch.output_gates,
+                                                .out_stride = (size_t)a->weights->gate.n});
     team_barrier(m->team);
     if (!a->config->value_is_key)
         return;
@@ -335,6 +341,7 @@ static void attend_local_heads(const struct attending *a, const struct step_sequ
                  out_stride = (size_t)range_width(a->share->dims[DIM_ATTENDED]);
     size_t row = (size_t)sequence->first_row + (size_t)token;
     size_t first = (size_t)(heads.begin - attended_heads(a).begin);
+    const bool gated = a->config->output_gate; // then rounded after that
     struct attention attention = {
         .kv = view_cache(a, heads.begin / heads_per_group(a) - a->share->kv_heads.begin, sequence),
         .n_heads = range_width(heads),
@@ -349,9 +356,10 @@ static void attend_local_heads(const struct attending *a, const struct step_sequ
         .q = (char *)m->scratch.query +
              (row * stride + first * head_dim) * input_bytes(m->plan->cache),
         .q_stride = stride,
-        .out_type = m->plan->compute,
-        .out = (char *)m->scratch.input +
-               (row * out_stride + first * value_dim) * input_bytes(m->plan->compute),
+        .out_type = gated ? COMPUTE_F32 : m->plan->compute,
+        .out = gated ? (char *)(m->scratch.outputs + row * out_stride + first * value_dim)
+                     : (char *)m->scratch.input +
+                           (row * out_stride + first * value_dim) * input_bytes(m->plan->compute),
         .out_stride = out_stride,
         .scratch = m->scratch.kernel + (size_t)a->w->thread * MATMUL_SCRATCH_BYTES,
         .order = m->plan->cache == COMPUTE_BF16 ? m->order : ORDER_PAIRS,
@@ -389,6 +397,22 @@ static void attend_all(const struct attending *a)
     }
 }
 
+// sigmoid(gate) · y of this thread's rows, as o_proj's input.
+static void gate_outputs(const struct attending *a)
+{
+    static const struct activation_args sigmoid = {.kind = ACTIVATION_SIGMOID};
+    const struct model *m = a->m;
+    const size_t width = (size_t)a->weights->gate.n, item = input_bytes(m->plan->compute);
+    const struct range rows = step_rows(a->w);
+    for (int i = rows.begin; i < rows.end; i++) {
+        const size_t first = (size_t)i * width;
+        m->kernels->activate_mul(&sigmoid, m->scratch.output_gates + first,
+                                 m->scratch.outputs + first, (int)width, m->plan->compute,
+                                 (char *)m->scratch.input + first * item);
+    }
+    team_barrier(m->team);
+}
+
 void attention_block(const struct worker *w, int layer, int sublayer)
 {
     struct model *m = w->run->model;
@@ -416,6 +440,8 @@ void attention_block(const struct worker *w, int layer, int sublayer)
     team_barrier(m->team);
     attend_all(&a);
     team_barrier(m->team);
+    if (a.config->output_gate)
+        gate_outputs(&a);
     multiply_and_reduce(w, layer, sublayer,
                         &(struct row_product){.what = "o_proj",
                                               .input = m->scratch.input,

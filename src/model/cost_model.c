@@ -230,8 +230,11 @@ static void list_attention(struct listing *l, const struct cut *cut)
 static void list_states(struct listing *l, const struct cut *cut)
 {
     const struct mamba_config *m = &cut->sublayer->mamba;
+    const struct delta_config *d = &cut->sublayer->delta;
     const struct range heads = cut->shares[l->rank].heads;
-    double numbers = (double)(heads.end - heads.begin) * m->head_dim * m->state_size;
+    double of_head = cut->sublayer->kind == MIX_DELTA ? (double)d->key_head_dim * d->value_head_dim
+                                                      : (double)m->head_dim * m->state_size;
+    double numbers = (heads.end - heads.begin) * of_head;
     struct operation_cost *op = list_operation(l, OPERATION_ATTENTION, "states");
     op->flops = 3 * FLOPS_OF_FMA * numbers * rows_of_batch(l->batch);
     op->bytes = 2 * numbers * FLOAT_BYTES * l->batch->n_sequences;
@@ -327,7 +330,7 @@ static void list_sublayer(struct listing *l, int layer, int sublayer)
     list_edges(l, cut, EDGE_OF_MIX, rows);
     if (cut->sublayer->kind == MIX_ATTENTION)
         list_attention(l, cut);
-    if (cut->sublayer->kind == MIX_MAMBA)
+    if (cut->sublayer->kind == MIX_MAMBA || cut->sublayer->kind == MIX_DELTA)
         list_states(l, cut);
     list_edges(l, cut, EDGE_OF_INPUTS, rows);
     list_products(l, layer, true);

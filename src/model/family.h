@@ -112,7 +112,8 @@ struct family {
     const char *base_prefix; // "model.": base_model_prefix, which checkpoints may lack or repeat
     const struct parameter_row *parameters;
     int n_parameters;
-    // tensors of checkpoints that carry nothing we need, by the end of their name; NULL-terminated
+    // tensors of checkpoints that carry nothing we need, by the end of their name, or, where that
+    // ends with a dot, its beginning; NULL-terminated
     const char *const *ignored;
     // what Transformers' own tp_plan of the family names and no model of ours has a parameter for;
     // NULL-terminated, or NULL

@@ -181,6 +181,10 @@ static void run_sublayer(const struct worker *w, int layer, int sublayer)
         begin_part(w, layer, "mamba");
         mamba_block(w, layer, sublayer);
         break;
+    case MIX_DELTA:
+        begin_part(w, layer, "delta rule");
+        delta_block(w, layer, sublayer);
+        break;
     case MIX_CONVOLUTION:
         begin_part(w, layer, "convolution");
         convolution_block(w, layer, sublayer);

@@ -32,7 +32,7 @@ struct norm_config {
     float eps;
 };
 
-enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS, MIX_MAMBA, MIX_CONVOLUTION };
+enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS, MIX_MAMBA, MIX_CONVOLUTION, MIX_DELTA };
 
 struct attention_config {
     int32_t num_attention_heads, num_key_value_heads, head_dim;
@@ -53,6 +53,8 @@ struct attention_config {
     bool chunked;         // keys of the same block of sliding_window positions alone
     bool value_is_key;    // no v_proj: values are the projected keys, before norm and rope
     bool keys_of_earlier; // no k_proj and v_proj: those of layer model_config.kv_layer[]
+    // What a head gives is multiplied by sigmoid(numbers that each token's input makes)
+    bool output_gate;
     // Queries times 1 + beta · ln(1 + floor((position + first) / length)); length 0: none
     float temperature_beta;
     int64_t temperature_length, temperature_first;
@@ -126,6 +128,13 @@ struct mamba_config {
     float factors[MAMBA_PARTS];
 };
 
+// The gated delta rule (numerics.md section 12). A value head reads the query and key of its group.
+struct delta_config {
+    int32_t num_key_heads, num_value_heads, key_head_dim, value_head_dim;
+    int32_t taps;            // of the convolution over time
+    struct norm_config norm; // of each head's output, before the gate
+};
+
 // out_proj(C · convolution(B · x)), all three of the input, each channel by itself.
 struct convolution_config {
     int32_t taps;
@@ -161,6 +170,7 @@ struct sublayer_config {
     struct experts_config experts;         // of MIX_EXPERTS
     struct mamba_config mamba;             // of MIX_MAMBA
     struct convolution_config convolution; // of MIX_CONVOLUTION
+    struct delta_config delta;             // of MIX_DELTA
 };
 
 // Zeroed before it is filled: equal kinds are found by their bytes.

@@ -56,6 +56,19 @@ static enum status check_mamba(const struct mamba_config *m)
     return expect_pairs("mamba_d_head", m->head_dim);
 }
 
+static enum status check_delta(const struct delta_config *d)
+{
+    if (d->num_key_heads < 1 || d->num_value_heads < 1 || d->num_value_heads % d->num_key_heads)
+        return fail(ERR_INPUT,
+                    "config.json: \"linear_num_value_heads\" is %d; expected a multiple of "
+                    "\"linear_num_key_heads\" %d",
+                    d->num_value_heads, d->num_key_heads);
+    if (d->key_head_dim < 1)
+        return fail(ERR_INPUT, "config.json: \"linear_key_head_dim\" is %d; expected 1 or more",
+                    d->key_head_dim);
+    return expect_pairs("linear_value_head_dim", d->value_head_dim);
+}
+
 static enum status check_taps(int32_t taps, int32_t least)
 {
     if (taps >= least && taps <= CONVOLUTION_TAPS_MAX)
@@ -82,6 +95,9 @@ static enum status check_sublayer(const struct sublayer_config *sublayer)
         return check_mamba(&sublayer->mamba);
     case MIX_CONVOLUTION:
         return check_taps(sublayer->convolution.taps, 2);
+    case MIX_DELTA:
+        TRY(check_taps(sublayer->delta.taps, 1));
+        return check_delta(&sublayer->delta);
     }
     return OK;
 }
@@ -122,7 +138,8 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
                a->attention.head_dim == b->attention.head_dim &&
                a->attention.value_dim == b->attention.value_dim &&
                a->attention.qk_norm_width == b->attention.qk_norm_width &&
-               a->attention.value_is_key == b->attention.value_is_key;
+               a->attention.value_is_key == b->attention.value_is_key &&
+               a->attention.output_gate == b->attention.output_gate;
     case MIX_MLP:
         return a->mlp.intermediate_size == b->mlp.intermediate_size &&
                a->mlp.sparse == b->mlp.sparse;
@@ -137,6 +154,11 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
                a->mamba.norm.kind == b->mamba.norm.kind;
     case MIX_CONVOLUTION:
         return a->convolution.taps == b->convolution.taps;
+    case MIX_DELTA:
+        return a->delta.num_key_heads == b->delta.num_key_heads &&
+               a->delta.num_value_heads == b->delta.num_value_heads &&
+               a->delta.key_head_dim == b->delta.key_head_dim &&
+               a->delta.value_head_dim == b->delta.value_head_dim && a->delta.taps == b->delta.taps;
     }
     return false;
 }
@@ -155,6 +177,8 @@ static int32_t product_width(const struct model_config *config,
         return sublayer->mamba.num_heads * sublayer->mamba.head_dim;
     case MIX_CONVOLUTION:
         return config->hidden_size;
+    case MIX_DELTA:
+        return sublayer->delta.num_value_heads * sublayer->delta.value_head_dim;
     }
     return 0;
 }
@@ -193,11 +217,6 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
     plan->expert_parallel = options->expert_parallel;
-    plan->expert_parallel_size = options->expert_parallel_size;
-    if (plan->expert_parallel_size && !plan->expert_parallel)
-        return fail(ERR_USAGE,
-                    "--expert-parallel-size %d: expected --enable-expert-parallel with it",
-                    plan->expert_parallel_size);
     TRY(plan_split_layers(plan, options));
     kv_layout_init(&plan->kv, &plan->config, compute_bytes(plan->cache), plan->first_layer,
                    plan->n_stages);

@@ -25,9 +25,7 @@ struct plan_options {
     const char *layer_partition, *layer_partition_name; // ... and who says so, for messages
     int reduction_leaves;                               // 0: REDUCTION_LEAVES_DEFAULT
     enum compute_type compute;                          // resolved dtype
-    bool expert_parallel; // ranks have whole experts, not leaves of each
-    // ... groups of so many ranks together, each rank leaves of its group's; 0: each rank by itself
-    int expert_parallel_size;
+    bool expert_parallel;              // ranks have whole experts, not leaves of each
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
@@ -62,11 +60,9 @@ struct cut {
     enum tp_style query, key, value, gate_up, out;
     int32_t width;        // k of the product after it, rounded up to a pair (numerics section 4)
     int32_t *leaf_bounds; // [leaves + 1], in that k (elements)
-    struct reduction_tree tree; // of one rank where that product is whole on each
-    // Each group of ranks has some of the experts, each of its ranks some of the leaves of these
-    bool by_experts;
-    struct reduction_tree expert_tree; // of all experts (numerics section 11), among groups, then
-    struct reduction_tree leaf_tree;   // `tree` among the ranks of a group, then
+    struct reduction_tree tree;        // of one rank where that product is whole on each
+    bool by_experts;                   // each rank has some of the experts, and all leaves of these
+    struct reduction_tree expert_tree; // of all experts (numerics section 11), then
     struct share *shares;              // [n_ranks]
 };
 
@@ -86,7 +82,7 @@ struct plan_parameter {
     int n_tensors;           // more than one: of each head or stream one, their rows one behind the
                              // other; or of each expert
     int n_parts;             // more than one: fused, their rows one behind the other
-    int32_t head_rows;       // not 0: fused by head, so many rows of each part in turn
+    int32_t n_heads;         // not 0: fused by head, of so many some rows of each part in turn
     bool transposed;         // [experts, columns, rows], where it is no MXFP4
     // not 0: there are so many, each of `rows` and `columns`, in n_tensors or all in one
     int32_t n_experts, n_chosen; // by a token
@@ -121,8 +117,7 @@ struct plan {
     int reduction_leaves;
     enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
     bool expert_parallel;
-    int expert_parallel_size; // as in plan_options
-    bool residual_sharded;    // sequence_parallel: between blocks a rank has some of the tokens
+    bool residual_sharded; // sequence_parallel: between blocks a rank has some of the tokens
     bool lm_head_sharded, embed_sharded;
     bool table_sharded;    // of the inputs of layers: a rank has some of the rows
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory
@@ -203,6 +198,11 @@ static inline uint64_t mxfp4_bytes(int64_t begin, int64_t end)
 }
 // Of Mamba: whether the norm over a group's heads needs the squares of other ranks' heads.
 bool plan_shares_groups(const struct plan *plan, const struct cut *cut);
+// Of a parameter that is fused by head: rows of a part for each.
+static inline int32_t plan_head_rows(const struct plan_parameter *p, int part)
+{
+    return (p->part_rows[part + 1] - p->part_rows[part]) / p->n_heads;
+}
 // Whether a rank has a row, by its place in the tensor. Of parameters that are one tensor.
 bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row);
 // Rows of each of a parameter's n_tensors; where one holds all experts, of each of these.

@@ -330,6 +330,8 @@ static bool is_ignored(const struct family *family, const char *name)
 {
     for (const char *const *end = family->ignored; *end; end++) {
         size_t length = strlen(name), tail = strlen(*end);
+        if ((*end)[tail - 1] == '.' && strncmp(name, *end, tail) == 0)
+            return true;
         if (length >= tail && strcmp(name + length - tail, *end) == 0)
             return true;
     }

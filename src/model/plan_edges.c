@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/expert_exchange.h"
 #include "model/plan_build.h"
 
 enum { EDGES_OF_CUT = 5, EDGES_OUTSIDE = 4, FLOAT_BYTES = 4 };
@@ -99,8 +98,9 @@ static uint64_t spread_bytes(const struct plan *plan, const struct cut *cut, int
 static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
     if (cut->by_experts && plan->n_ranks > 1) // of each leaf
-        return (uint64_t)expert_sums_of(cut, rank) * (uint64_t)plan->config.hidden_size *
-               FLOAT_BYTES;
+        return (uint64_t)reduction_tree_node_count(&cut->expert_tree, rank) *
+               (uint64_t)__builtin_popcountll(cut->tree.present) *
+               (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
     if (cut->tree.n_ranks == 1)
         return 0;
     return (uint64_t)reduction_tree_node_count(&cut->tree, rank) *
@@ -188,23 +188,24 @@ static void name_edge(const struct plan *plan, int place, enum slot slot, const 
 // row-parallel product back to the stream.
 static enum status add_state_sublayer(struct plan *plan, const struct cut *cut)
 {
-    const bool mamba = cut->sublayer->kind == MIX_MAMBA, summing = style_is_rowwise(cut->out);
+    const bool conv = cut->sublayer->kind == MIX_CONVOLUTION, summing = style_is_rowwise(cut->out);
+    static const enum slot out_slots[] = {[MIX_MAMBA] = SLOT_MAMBA_OUT,
+                                          [MIX_CONVOLUTION] = SLOT_CONVOLUTION_OUT,
+                                          [MIX_DELTA] = SLOT_DELTA_OUT};
     struct placement residual = plan->residual_sharded ? by_rows : whole,
                      met = cut->sharded ? by_columns : whole;
     char name[64];
     name_edge(plan, cut->sublayer->same_input ? cut->place - 1 : cut->place, SLOT_BEFORE_NORM,
               "in_proj", name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_OUTPUTS, cut, name, residual, whole, norm_bytes));
-    TRY(add_edge(plan, EDGE_OF_MIX, cut, mamba ? "in_proj -> states" : "in_proj -> convolution",
-                 met, met, no_bytes));
+    TRY(add_edge(plan, EDGE_OF_MIX, cut, conv ? "in_proj -> convolution" : "in_proj -> states", met,
+                 met, no_bytes));
     if (gathers_squares(plan, cut))
         TRY(add_edge(plan, EDGE_OF_MIX, cut, "squares of heads -> their groups' norm", by_columns,
                      whole, squares_bytes));
-    TRY(add_edge(plan, EDGE_OF_INPUTS, cut,
-                 mamba ? "states -> out_proj" : "convolution -> out_proj", met,
-                 summing ? by_columns : whole, no_bytes));
-    name_edge(plan, cut->place, mamba ? SLOT_MAMBA_OUT : SLOT_CONVOLUTION_OUT, "residual", name,
-              sizeof name);
+    TRY(add_edge(plan, EDGE_OF_INPUTS, cut, conv ? "convolution -> out_proj" : "states -> out_proj",
+                 met, summing ? by_columns : whole, no_bytes));
+    name_edge(plan, cut->place, out_slots[cut->sublayer->kind], "residual", name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing ? summand : whole, residual, sum_bytes));
     plan->edges[plan->n_edges - 1].n_joined = count_joined(plan, cut);
     return OK;

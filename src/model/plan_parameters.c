@@ -79,18 +79,6 @@ static enum element_type expected_type(const struct plan *plan)
     return ELEMENT_BF16;
 }
 
-// What states are made with, and no product's matrix, lies as the states do, whatever its style.
-static bool lies_as_states(const struct parameter_row *row, const struct cut *cut)
-{
-    if (!cut || !cut->sharded || !mix_has_state(cut->sublayer->kind) ||
-        slots[row->slots[0]].role != ROLE_WHOLE)
-        return false;
-    const struct range first = cut->shares[0].dims[slots[row->slots[0]].rows];
-    return cut->tree.n_ranks > 1 &&
-           first.end - first.begin <
-               cut->shares[cut->tree.n_ranks - 1].dims[slots[row->slots[0]].rows].end;
-}
-
 static void fill_parameter(struct plan *plan, const struct resolved_styles *styles,
                            const struct parameter_row *row, int layer, const struct cut *cut,
                            const struct parts *parts)
@@ -107,8 +95,6 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->style = styles->style[said - family->parameters];
     p->rule = styles->pattern[said - family->parameters];
     p->placement = placement_of(row, styles->style[weight - family->parameters]);
-    if (lies_as_states(row, cut))
-        p->placement = (struct placement){PLACE_SHARD, 0};
     bool absent = row->slots[0] == SLOT_LM_HEAD && !row->bias && plan->config.tie_word_embeddings;
     p->stored = absent ? ELEMENT_NONE : expected_type(plan);
     if (slot_is_of_experts(row->slots[0]) && cut && cut->by_experts) {
@@ -140,9 +126,10 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     }
     assert(sublayer || !row->by_head);
     if (row->in_turn)
-        p->head_rows = 1;
+        p->n_heads = (int32_t)(p->rows / p->n_parts);
     if (row->by_head)
-        p->head_rows = sublayer->attention.head_dim;
+        p->n_heads = sublayer->kind == MIX_DELTA ? sublayer->delta.num_key_heads
+                                                 : sublayer->attention.num_attention_heads;
     if (has_several)
         p->n_tensors =
             (int)(p->rows / (sublayer ? sublayer->attention.head_dim : plan->config.hidden_size));
@@ -255,7 +242,9 @@ struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t 
 {
     if (p->n_experts) // of the first one: plan_of_expert()
         return (struct plan_rows){0, row, p->part_rows[part + 1] - row};
-    int64_t each = p->n_tensors > 1 ? p->rows / p->n_tensors : p->head_rows;
+    int64_t each = p->n_tensors > 1 ? p->rows / p->n_tensors
+                   : p->n_heads     ? plan_head_rows(p, part)
+                                    : 0;
     int64_t own = row - p->part_rows[part];
     if (!each)
         return (struct plan_rows){0, row, p->part_rows[part + 1] - row};
@@ -263,7 +252,7 @@ struct plan_rows plan_rows_of(const struct plan_parameter *p, int part, int64_t 
     if (p->n_tensors > 1)
         rows.tensor = (int)(own / each);
     else
-        rows.row += (own / each * p->n_parts + part) * each;
+        rows.row += own / each * (p->rows / p->n_heads) + p->part_rows[part] / p->n_heads;
     return rows;
 }
 
@@ -285,10 +274,12 @@ bool plan_has_row(const struct plan_parameter *p, int rank, int64_t row)
 {
     assert((p->n_tensors == 1 || p->n_experts) && row >= 0 && row < p->rows);
     int part = 0;
-    if (p->head_rows) {
-        int64_t block = row / p->head_rows;
-        part = (int)(block % p->n_parts);
-        row = p->part_rows[part] + block / p->n_parts * p->head_rows + row % p->head_rows;
+    if (p->n_heads) {
+        const int64_t of_head = p->rows / p->n_heads, head = row / of_head;
+        for (row %= of_head; row >= p->part_rows[part + 1] / p->n_heads;)
+            part++;
+        row +=
+            p->part_rows[part] - p->part_rows[part] / p->n_heads + head * plan_head_rows(p, part);
     }
     while (row >= p->part_rows[part + 1])
         part++;

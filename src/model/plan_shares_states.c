@@ -7,7 +7,7 @@
 
 bool mix_has_state(enum mix_kind kind)
 {
-    return kind == MIX_MAMBA || kind == MIX_CONVOLUTION;
+    return kind == MIX_MAMBA || kind == MIX_CONVOLUTION || kind == MIX_DELTA;
 }
 
 void plan_state_leaves(const struct cut *cut, int leaves, int32_t *bounds)
@@ -15,6 +15,11 @@ void plan_state_leaves(const struct cut *cut, int leaves, int32_t *bounds)
     const struct mamba_config *m = &cut->sublayer->mamba;
     if (cut->sublayer->kind == MIX_MAMBA) {
         plan_group_leaves(m->n_groups, m->num_heads, m->head_dim, leaves, bounds);
+        return;
+    }
+    if (cut->sublayer->kind == MIX_DELTA) {
+        const struct delta_config *d = &cut->sublayer->delta;
+        plan_group_leaves(d->num_key_heads, d->num_value_heads, d->value_head_dim, leaves, bounds);
         return;
     }
     int64_t unit = convolution_unit(cut->width), units = cut->width / unit;
@@ -25,6 +30,9 @@ void plan_state_leaves(const struct cut *cut, int leaves, int32_t *bounds)
 int32_t plan_state_multiple(const struct cut *cut)
 {
     const struct mamba_config *m = &cut->sublayer->mamba;
+    const struct delta_config *d = &cut->sublayer->delta;
+    if (cut->sublayer->kind == MIX_DELTA)
+        return d->num_value_heads / d->num_key_heads * d->value_head_dim;
     return cut->sublayer->kind == MIX_MAMBA ? m->num_heads / m->n_groups * m->head_dim : 1;
 }
 
@@ -34,7 +42,25 @@ enum status plan_check_state_size(const struct cut *cut, int n_ranks)
     if (cut->sublayer->kind == MIX_MAMBA && n_ranks > m->num_heads)
         return fail(ERR_INPUT, "Mamba has %d heads, of which each rank needs one of its own",
                     m->num_heads);
+    if (cut->sublayer->kind == MIX_DELTA && n_ranks > cut->sublayer->delta.num_value_heads)
+        return fail(ERR_INPUT,
+                    "the delta rule has %d value heads, of which each rank needs one of its own",
+                    cut->sublayer->delta.num_value_heads);
     return OK;
+}
+
+static void share_delta(const struct delta_config *d, struct range columns, struct share *s)
+{
+    const int32_t per_group = d->num_value_heads / d->num_key_heads;
+    assert(columns.end > columns.begin);
+    s->heads = (struct range){columns.begin / d->value_head_dim, columns.end / d->value_head_dim};
+    s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+    s->dims[DIM_TAPS] = (struct range){0, d->taps};
+    s->dims[DIM_DELTA_VALUES] = columns;
+    s->dims[DIM_DELTA_HEADS] = s->heads;
+    s->dims[DIM_DELTA_HEAD] = (struct range){0, d->value_head_dim};
+    s->dims[DIM_DELTA_KEYS] =
+        (struct range){s->kv_heads.begin * d->key_head_dim, s->kv_heads.end * d->key_head_dim};
 }
 
 void plan_share_state(const struct cut *cut, int rank)
@@ -49,6 +75,10 @@ void plan_share_state(const struct cut *cut, int rank)
         s->dims[DIM_TAPS] = (struct range){0, cut->sublayer->convolution.taps};
         s->dims[DIM_CHANNELS] = columns;
         s->heads = (struct range){columns.begin / unit, columns.end / unit};
+        return;
+    }
+    if (cut->sublayer->kind == MIX_DELTA) {
+        share_delta(&cut->sublayer->delta, columns, s);
         return;
     }
     const struct mamba_config *m = &cut->sublayer->mamba;

@@ -171,6 +171,8 @@ static enum status match_row(const struct resolving *r, const struct parameter_r
     // of its module, whose parameters are its rank's own business: sinks follow their heads anyway
     if (style == TP_LOCAL && row->slots[0] == SLOT_SINKS)
         return OK;
+    if (style == TP_COLWISE_GATHER_OUTPUT && slot_gathers_in_plans(row->slots[0]))
+        style = slot_default_style(row->slots[0]);
     if (!slot_allows(row->slots[0], style))
         return refuse_style(r, row, rule);
     r->out->style[index_of(r, row)] = style;
@@ -425,6 +427,7 @@ static enum status check_edges(const struct resolving *r)
         TRY(check_states_of(r, place, SLOT_MAMBA_X, SLOT_MAMBA_OUT, "Mamba -> out_proj"));
         TRY(check_states_of(r, place, SLOT_CONVOLUTION_X, SLOT_CONVOLUTION_OUT,
                             "convolution -> out_proj"));
+        TRY(check_states_of(r, place, SLOT_DELTA_VALUE, SLOT_DELTA_OUT, "delta rule -> out_proj"));
     }
     return OK;
 }
@@ -457,6 +460,8 @@ static enum slot first_slot(enum mix_kind kind)
         return SLOT_MAMBA_X;
     case MIX_CONVOLUTION:
         return SLOT_CONVOLUTION_X;
+    case MIX_DELTA:
+        return SLOT_DELTA_VALUE;
     }
     return SLOT_UP;
 }
@@ -474,6 +479,8 @@ static enum slot last_slot(enum mix_kind kind)
         return SLOT_MAMBA_OUT;
     case MIX_CONVOLUTION:
         return SLOT_CONVOLUTION_OUT;
+    case MIX_DELTA:
+        return SLOT_DELTA_OUT;
     }
     return SLOT_DOWN;
 }
@@ -486,8 +493,7 @@ static void fill_cut(const struct resolving *r, struct cut *cut)
     cut->out = style_at(r, cut->place, last_slot(cut->sublayer->kind));
     if (!attends) {
         cut->gate_up = style_at(r, cut->place, first_slot(cut->sublayer->kind));
-        cut->by_experts = cut->sublayer->kind == MIX_EXPERTS && r->plan->expert_parallel &&
-                          r->plan->expert_parallel_size != 1;
+        cut->by_experts = cut->sublayer->kind == MIX_EXPERTS && r->plan->expert_parallel;
         if (cut->by_experts) // whatever rules say of their rows and columns
             cut->gate_up = cut->out = TP_REPLICATE;
         cut->sharded = cut->gate_up == TP_COLWISE;

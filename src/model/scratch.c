@@ -3,7 +3,6 @@
 #include <assert.h>
 
 #include "base/checked.h"
-#include "model/expert_exchange.h"
 
 enum { LINE = 64 };
 
@@ -38,7 +37,7 @@ static size_t most_floats(size_t a, size_t b)
 // The widest of what the sublayers need, in numbers of a row.
 struct widths {
     size_t input, outputs, query, nodes, gathered, received;
-    size_t squares, inputs, narrow;
+    size_t squares, inputs, narrow, output_gates;
     size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
     bool sums, held, laurel, token_gate, kept, router_input;
 };
@@ -66,6 +65,10 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
     w->outputs =
         most_floats(w->outputs, scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
                                     scratch_width(dims[DIM_VALUE]));
+    if (a->output_gate) { // attention's f32 output lies in `outputs`
+        w->output_gates = most_floats(w->output_gates, scratch_width(dims[DIM_ATTENDED]));
+        w->outputs = most_floats(w->outputs, scratch_width(dims[DIM_ATTENDED]));
+    }
     if (a->qk_norm_width == QK_NORM_WHOLE) {
         w->squares = most_floats(w->squares, heads + kv_heads);
         w->received = most_floats(w->received, w->squares);
@@ -116,6 +119,10 @@ static void widen_for_experts(const struct plan *plan, const struct cut *cut, in
     w->expert_rows = most_floats(w->expert_rows, scratch_width(cut->shares[rank].dims[DIM_MLP]));
     w->expert_levels = levels;
     w->router_input = w->router_input || e->router_norm.kind != NORM_NONE;
+    if (cut->by_experts && plan->n_ranks > 1) // of each leaf
+        w->nodes =
+            most_floats(w->nodes, (size_t)reduction_tree_node_count(&cut->expert_tree, rank) *
+                                      (size_t)__builtin_popcountll(cut->tree.present));
 }
 
 static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,
@@ -144,6 +151,15 @@ static void widen_for_mamba(const struct cut *cut, int rank, struct widths *w)
         return;
     w->squares = most_floats(w->squares, (size_t)cut->sublayer->mamba.num_heads);
     w->received = most_floats(w->received, w->squares);
+}
+
+static void widen_for_delta(const struct cut *cut, int rank, struct widths *w)
+{
+    const struct range *dims = cut->shares[rank].dims;
+    const size_t values = scratch_width(dims[DIM_DELTA_VALUES]);
+    w->input = most_floats(w->input, values);
+    w->outputs = most_floats(w->outputs, 2 * scratch_width(dims[DIM_DELTA_KEYS]) + 2 * values +
+                                             2 * scratch_width(dims[DIM_DELTA_HEADS]));
 }
 
 // Of the rank's stage.
@@ -180,6 +196,9 @@ static struct widths find_widths(const struct plan *plan, int rank, int stage)
             break;
         case MIX_MAMBA:
             widen_for_mamba(cut, rank, &w);
+            break;
+        case MIX_DELTA:
+            widen_for_delta(cut, rank, &w);
             break;
         case MIX_CONVOLUTION:
             w.input = most_floats(w.input, scratch_width(cut->shares[rank].dims[DIM_CHANNELS]));
@@ -265,22 +284,6 @@ static void place_angles(struct walk *w, const struct model_config *c, size_t ro
     }
 }
 
-// Of ranks with whole experts.
-static void place_expert_exchange(struct walk *w, const struct plan *plan, int rank, int rows_max,
-                                  struct scratch *out)
-{
-    size_t nodes = 0, received = 0;
-    for (int i = 0; i < plan->n_cuts && plan->n_ranks > 1; i++) {
-        const struct cut *cut = &plan->cuts[i];
-        if (!cut->by_experts)
-            continue;
-        nodes = most_floats(nodes, expert_nodes_room(plan, cut, rank, rows_max));
-        received = most_floats(received, expert_received_room(plan, cut, rows_max));
-    }
-    out->expert_nodes = nodes ? reserve_floats(w, nodes, 1, sizeof(float)) : NULL;
-    out->expert_received = received ? reserve_floats(w, received, 1, sizeof(float)) : NULL;
-}
-
 enum status scratch_place(const struct plan *plan, int world_rank, struct scratch_size size,
                           void *memory, struct scratch *out, size_t *bytes)
 {
@@ -304,6 +307,8 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
         widths.inputs ? reserve_floats(&w, rows, widths.inputs, sizeof(float)) : NULL;
     out->first_stream = keeps_first ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     place_streams_of(&w, plan, &widths, rows, out);
+    out->output_gates =
+        widths.output_gates ? reserve_floats(&w, rows, widths.output_gates, sizeof(float)) : NULL;
     out->squares = out->own_squares = NULL;
     if (widths.squares) {
         out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
@@ -314,7 +319,6 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
                                                              input_bytes(plan->compute))
                                             : NULL;
     out->kept = widths.kept ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
-    place_expert_exchange(&w, plan, world_rank % plan->n_ranks, size.rows_max, out);
     out->token_gates = widths.token_gate ? reserve_floats(&w, rows, 1, sizeof(float)) : NULL;
     out->sums = widths.sums ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->summed = reserve_floats(&w, rows, 1, sizeof(int32_t));

@@ -21,6 +21,7 @@ struct scratch {
     // of heads, where q and k are normed whole: [rows, heads]; of leaves, where an MLP is sparse:
     // [rows, 2 · leaves], their sums, then their spreads; or NULL
     float *own_squares, *squares;
+    float *output_gates; // [rows, attended columns] of attention that has a gate; or NULL
     float *layer_inputs; // [rows, the stage's layers, size rounded up to a pair]; NULL: the model
                          // has none
     float *first_stream; // [rows, hidden] the stream's first value, for the layer inputs of later
@@ -30,19 +31,17 @@ struct scratch {
     void *narrow;        // like `input`: of products with a small k, Laurel's and AltUp's; or NULL
     // Of experts (experts_block.c); NULL where the model has none. A pair is a row and one of the
     // rank's experts that it has chosen; they are sorted by expert.
-    float *router;          // [rows, experts] logits
-    int32_t *chosen;        // [rows, experts of a token] ascending
-    float *chosen_weights;  // [rows, experts of a token]
-    int32_t *pair_of;       // [rows, experts of a token]; -1: another rank's
-    uint8_t *pair_merges;   // [rows, experts of a token] of the row's sum
-    int32_t *pair_rows;     // [pairs]
-    int32_t *first_pair;    // [experts + 1]
-    void *pair_inputs;      // [pairs, hidden], like `input`
-    void *pair_activated;   // [pairs, mlp rows], like `input`
-    char *pair_sums;        // [threads][pair_sum_bytes]
-    size_t pair_sum_bytes;  // of a thread
-    float *expert_nodes;    // of whole experts: see expert_exchange.h; NULL: ranks have none
-    float *expert_received; // likewise; NULL: nothing comes that is not in expert_nodes
+    float *router;         // [rows, experts] logits
+    int32_t *chosen;       // [rows, experts of a token] ascending
+    float *chosen_weights; // [rows, experts of a token]
+    int32_t *pair_of;      // [rows, experts of a token]; -1: another rank's
+    uint8_t *pair_merges;  // [rows, experts of a token] of the row's sum
+    int32_t *pair_rows;    // [pairs]
+    int32_t *first_pair;   // [experts + 1]
+    void *pair_inputs;     // [pairs, hidden], like `input`
+    void *pair_activated;  // [pairs, mlp rows], like `input`
+    char *pair_sums;       // [threads][pair_sum_bytes]
+    size_t pair_sum_bytes; // of a thread
     void *router_input; // like `input`: of a router that does not read what experts read; or NULL
     float *token_gates; // [rows] of an MLP that has them
     float *sums;        // [rows, hidden] what is normed before it is added; NULL: nothing is

@@ -48,27 +48,41 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_LAUREL_LEFT] = {"linear_left", ROLE_WHOLE, DIM_LAUREL, DIM_HIDDEN, true},
     [SLOT_LAUREL_RIGHT] = {"linear_right", ROLE_WHOLE, DIM_HIDDEN, DIM_LAUREL, true},
     [SLOT_LAUREL_NORM] = {"post_laurel_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
-    [SLOT_MAMBA_GATE] = {"gate", ROLE_OUTPUTS, DIM_MAMBA, DIM_HIDDEN, true},
-    [SLOT_MAMBA_X] = {"x", ROLE_OUTPUTS, DIM_MAMBA, DIM_HIDDEN, true},
-    [SLOT_MAMBA_B] = {"B", ROLE_OUTPUTS, DIM_MAMBA_GROUPS, DIM_HIDDEN, true},
-    [SLOT_MAMBA_C] = {"C", ROLE_OUTPUTS, DIM_MAMBA_GROUPS, DIM_HIDDEN, true},
-    [SLOT_MAMBA_STEP] = {"dt", ROLE_OUTPUTS, DIM_MAMBA_HEADS, DIM_HIDDEN, true},
-    [SLOT_MAMBA_TAPS_X] = {"x", ROLE_WHOLE, DIM_MAMBA, DIM_TAPS, true},
-    [SLOT_MAMBA_TAPS_B] = {"B", ROLE_WHOLE, DIM_MAMBA_GROUPS, DIM_TAPS, true},
-    [SLOT_MAMBA_TAPS_C] = {"C", ROLE_WHOLE, DIM_MAMBA_GROUPS, DIM_TAPS, true},
+    [SLOT_MAMBA_GATE] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA, DIM_HIDDEN, true},
+    [SLOT_MAMBA_X] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA, DIM_HIDDEN, true},
+    [SLOT_MAMBA_B] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA_GROUPS, DIM_HIDDEN, true},
+    [SLOT_MAMBA_C] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA_GROUPS, DIM_HIDDEN, true},
+    [SLOT_MAMBA_STEP] = {"in_proj", ROLE_OUTPUTS, DIM_MAMBA_HEADS, DIM_HIDDEN, true},
+    [SLOT_MAMBA_TAPS_X] = {"conv1d", ROLE_WHOLE, DIM_MAMBA, DIM_TAPS, true},
+    [SLOT_MAMBA_TAPS_B] = {"conv1d", ROLE_WHOLE, DIM_MAMBA_GROUPS, DIM_TAPS, true},
+    [SLOT_MAMBA_TAPS_C] = {"conv1d", ROLE_WHOLE, DIM_MAMBA_GROUPS, DIM_TAPS, true},
     [SLOT_MAMBA_A_LOG] = {"A_log", ROLE_WHOLE, DIM_MAMBA_HEADS, DIM_ONE, true},
     [SLOT_MAMBA_D] = {"D", ROLE_WHOLE, DIM_MAMBA_HEADS, DIM_ONE, true},
     [SLOT_MAMBA_STEP_BIAS] = {"dt_bias", ROLE_WHOLE, DIM_MAMBA_HEADS, DIM_ONE, true},
     [SLOT_MAMBA_NORM] = {"mamba.norm", ROLE_WHOLE, DIM_MAMBA, DIM_ONE, true},
     [SLOT_MAMBA_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_MAMBA, true},
-    [SLOT_CONVOLUTION_B] = {"B", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
-    [SLOT_CONVOLUTION_C] = {"C", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
-    [SLOT_CONVOLUTION_X] = {"x", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
+    [SLOT_CONVOLUTION_B] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
+    [SLOT_CONVOLUTION_C] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
+    [SLOT_CONVOLUTION_X] = {"in_proj", ROLE_OUTPUTS, DIM_CHANNELS, DIM_HIDDEN, true},
     [SLOT_CONVOLUTION_TAPS] = {"conv", ROLE_WHOLE, DIM_CHANNELS, DIM_TAPS, true},
     [SLOT_CONVOLUTION_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_CHANNELS, true},
     [SLOT_JOINT_NORM] = {"joint_norm", ROLE_NORM, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_ROUTER_SCALE] = {"router.scale", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_EXPERT_SCALES] = {"per_expert_scale", ROLE_WHOLE, DIM_EXPERTS, DIM_ONE, true},
+    [SLOT_DELTA_QUERY] = {"in_proj_q", ROLE_OUTPUTS, DIM_DELTA_KEYS, DIM_HIDDEN, true},
+    [SLOT_DELTA_KEY] = {"in_proj_k", ROLE_OUTPUTS, DIM_DELTA_KEYS, DIM_HIDDEN, true},
+    [SLOT_DELTA_VALUE] = {"in_proj_v", ROLE_OUTPUTS, DIM_DELTA_VALUES, DIM_HIDDEN, true},
+    [SLOT_DELTA_GATE] = {"in_proj_z", ROLE_OUTPUTS, DIM_DELTA_VALUES, DIM_HIDDEN, true},
+    [SLOT_DELTA_BETA] = {"in_proj_b", ROLE_OUTPUTS, DIM_DELTA_HEADS, DIM_HIDDEN, true},
+    [SLOT_DELTA_STEP] = {"in_proj_a", ROLE_OUTPUTS, DIM_DELTA_HEADS, DIM_HIDDEN, true},
+    [SLOT_DELTA_TAPS_QUERY] = {"conv1d_q", ROLE_WHOLE, DIM_DELTA_KEYS, DIM_TAPS, true},
+    [SLOT_DELTA_TAPS_KEY] = {"conv1d_k", ROLE_WHOLE, DIM_DELTA_KEYS, DIM_TAPS, true},
+    [SLOT_DELTA_TAPS_VALUE] = {"conv1d_v", ROLE_WHOLE, DIM_DELTA_VALUES, DIM_TAPS, true},
+    [SLOT_DELTA_A_LOG] = {"A_log", ROLE_WHOLE, DIM_DELTA_HEADS, DIM_ONE, true},
+    [SLOT_DELTA_STEP_BIAS] = {"dt_bias", ROLE_WHOLE, DIM_DELTA_HEADS, DIM_ONE, true},
+    [SLOT_DELTA_NORM] = {"linear_attn.norm", ROLE_WHOLE, DIM_DELTA_HEAD, DIM_ONE, true},
+    [SLOT_DELTA_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_DELTA_VALUES, true},
+    [SLOT_OUTPUT_GATE] = {"q_proj_gate", ROLE_OUTPUTS, DIM_OUTPUT_GATE, DIM_HIDDEN, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
@@ -93,6 +107,8 @@ static bool attention_has(const struct attention_config *a, enum slot slot, bool
         return !a->keys_of_earlier && has_norm(&a->k_norm, bias);
     case SLOT_SINKS:
         return a->sinks && !bias;
+    case SLOT_OUTPUT_GATE:
+        return a->output_gate && (!bias || a->q_bias);
     default:
         return false;
     }
@@ -165,6 +181,13 @@ static bool mamba_has(const struct mamba_config *m, enum slot slot, bool bias)
     default:
         return false;
     }
+}
+
+static bool delta_has(const struct delta_config *d, enum slot slot, bool bias)
+{
+    if (slot == SLOT_DELTA_NORM)
+        return has_norm(&d->norm, bias);
+    return slot >= SLOT_DELTA_QUERY && slot <= SLOT_DELTA_OUT && !bias;
 }
 
 static bool convolution_has(const struct convolution_config *c, enum slot slot, bool bias)
@@ -250,6 +273,8 @@ bool slot_is_present(const struct model_config *config, const struct sublayer_co
         return mamba_has(&sublayer->mamba, slot, bias);
     case MIX_CONVOLUTION:
         return convolution_has(&sublayer->convolution, slot, bias);
+    case MIX_DELTA:
+        return delta_has(&sublayer->delta, slot, bias);
     }
     return false;
 }
@@ -285,6 +310,7 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_QUERY:
         return (int64_t)a->num_attention_heads * a->head_dim;
     case DIM_ATTENDED:
+    case DIM_OUTPUT_GATE:
         return (int64_t)a->num_attention_heads * attention_value_dim(a);
     case DIM_KEY:
         return (int64_t)a->num_key_value_heads * a->head_dim;
@@ -314,7 +340,17 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_MAMBA_HEADS:
         return sublayer->mamba.num_heads;
     case DIM_TAPS:
-        return sublayer->kind == MIX_MAMBA ? sublayer->mamba.taps : sublayer->convolution.taps;
+        return sublayer->kind == MIX_MAMBA   ? sublayer->mamba.taps
+               : sublayer->kind == MIX_DELTA ? sublayer->delta.taps
+                                             : sublayer->convolution.taps;
+    case DIM_DELTA_KEYS:
+        return (int64_t)sublayer->delta.num_key_heads * sublayer->delta.key_head_dim;
+    case DIM_DELTA_VALUES:
+        return (int64_t)sublayer->delta.num_value_heads * sublayer->delta.value_head_dim;
+    case DIM_DELTA_HEADS:
+        return sublayer->delta.num_value_heads;
+    case DIM_DELTA_HEAD:
+        return sublayer->delta.value_head_dim;
     case DIM_CHANNELS:
         return config->hidden_size;
     case DIM_LEAVES:
@@ -327,7 +363,14 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
 // What states are changed by is where they are.
 static bool slot_makes_state(enum slot slot)
 {
-    return slot >= SLOT_MAMBA_GATE && slot <= SLOT_CONVOLUTION_OUT;
+    return (slot >= SLOT_MAMBA_GATE && slot <= SLOT_CONVOLUTION_OUT) ||
+           (slot >= SLOT_DELTA_QUERY && slot <= SLOT_DELTA_OUT);
+}
+
+bool slot_gathers_in_plans(enum slot slot)
+{
+    return slot >= SLOT_DELTA_QUERY && slot <= SLOT_DELTA_OUT &&
+           (slots[slot].role == ROLE_OUTPUTS || slots[slot].role == ROLE_INPUTS);
 }
 
 bool slot_allows(enum slot slot, enum tp_style style)

@@ -71,6 +71,20 @@ enum slot {
     SLOT_JOINT_NORM, // of a sublayer's sum and the one that was kept
     SLOT_ROUTER_SCALE,
     SLOT_EXPERT_SCALES,
+    SLOT_DELTA_QUERY, // of the delta rule; in this order in memory
+    SLOT_DELTA_KEY,
+    SLOT_DELTA_VALUE,
+    SLOT_DELTA_GATE, // z
+    SLOT_DELTA_BETA, // b
+    SLOT_DELTA_STEP, // a
+    SLOT_DELTA_TAPS_QUERY,
+    SLOT_DELTA_TAPS_KEY,
+    SLOT_DELTA_TAPS_VALUE,
+    SLOT_DELTA_A_LOG,
+    SLOT_DELTA_STEP_BIAS,
+    SLOT_DELTA_NORM,
+    SLOT_DELTA_OUT,
+    SLOT_OUTPUT_GATE, // of attention
     SLOTS,
 };
 
@@ -104,8 +118,13 @@ enum dim {
     DIM_MAMBA,        // heads · head_dim; columns of out_proj
     DIM_MAMBA_GROUPS, // groups · state_size
     DIM_MAMBA_HEADS,
-    DIM_TAPS,     // of a convolution over time
-    DIM_CHANNELS, // of a gated short convolution; columns of its out_proj
+    DIM_TAPS,         // of a convolution over time
+    DIM_CHANNELS,     // of a gated short convolution; columns of its out_proj
+    DIM_DELTA_KEYS,   // key heads · their size
+    DIM_DELTA_VALUES, // value heads · their size; columns of out_proj
+    DIM_DELTA_HEADS,  // value heads
+    DIM_DELTA_HEAD,   // one's size
+    DIM_OUTPUT_GATE,  // rows of attention's gate: of the query heads that a rank attends
     DIMS,
 };
 
@@ -134,6 +153,9 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
                  enum dim dim);
 // May a rule give this style to the slot?
 bool slot_allows(enum slot slot, enum tp_style style);
+// Transformers' plans cut the slot's outputs and gather them, which needs no gather here: each rank
+// goes on with its own, in the default style (docs/numerics.md section 12).
+bool slot_gathers_in_plans(enum slot slot);
 // What colrow does without a rule.
 enum tp_style slot_default_style(enum slot slot);
 bool slot_is_vector(enum slot slot);

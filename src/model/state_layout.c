@@ -29,6 +29,18 @@ static struct state_units mamba_units(const struct mamba_config *m)
                                 .group_bytes = 2 * taps * state_size * sizeof(float)};
 }
 
+// Of a value head: the last inputs of its value, then its S. Of a key head: of its query, then of
+// its key.
+static struct state_units delta_units(const struct delta_config *d)
+{
+    const size_t taps = (size_t)d->taps - 1, key = (size_t)d->key_head_dim,
+                 value = (size_t)d->value_head_dim;
+    return (struct state_units){.heads = d->num_value_heads,
+                                .groups = d->num_key_heads,
+                                .head_bytes = (taps + key) * value * sizeof(float),
+                                .group_bytes = 2 * taps * key * sizeof(float)};
+}
+
 static struct state_units convolution_units(const struct model_config *config,
                                             const struct convolution_config *c)
 {
@@ -49,6 +61,8 @@ struct state_units state_units_of(const struct model_config *config,
         return mamba_units(&sublayer->mamba);
     case MIX_CONVOLUTION:
         return convolution_units(config, &sublayer->convolution);
+    case MIX_DELTA:
+        return delta_units(&sublayer->delta);
     }
     return (struct state_units){0};
 }

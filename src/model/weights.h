@@ -18,6 +18,8 @@ struct attention_weights {
     const float *qkv_bias, *o_bias;     // [rows of qkv], [hidden], or NULL
     struct norm_weights q_norm, k_norm; // [head_dim], or [attended columns], [cached columns]
     const float *sinks;                 // [attended heads] or NULL
+    struct panels gate;                 // [attended columns, hidden], where there is one
+    const float *gate_bias;             // [attended columns] or NULL
 };
 
 struct mlp_weights {
@@ -85,6 +87,14 @@ struct convolution_weights {
     const float *out_bias;         // [hidden] or NULL
 };
 
+struct delta_weights {
+    struct panels in; // [rows, hidden] of the query, key, value, gate, beta and step, in this order
+    const float *taps;              // of the first three: [taps][channels]
+    const float *a_log, *step_bias; // [value heads]
+    struct norm_weights norm;       // [value_head_dim]
+    struct panels out;              // [hidden, value heads · value_head_dim]
+};
+
 struct sublayer_weights {
     struct norm_weights before, after, joint;
     const float *scalar;                    // one number or NULL
@@ -95,6 +105,7 @@ struct sublayer_weights {
     struct experts_weights experts;         // of MIX_EXPERTS
     struct mamba_weights mamba;             // of MIX_MAMBA
     struct convolution_weights convolution; // of MIX_CONVOLUTION
+    struct delta_weights delta;             // of MIX_DELTA
 };
 
 struct weights {

@@ -51,10 +51,10 @@ static enum status place_biases(struct walk *w, struct range own, const enum slo
     for (w->expert = own.begin; w->expert < own.end; w->expert++) {
         struct weight_piece place = {.vector = vector_of(a, w->expert - own.begin, width)};
         struct weight_piece other = {.vector = vector_of(b, w->expert - own.begin, width)};
-        if (parts[0].parameter->head_rows)
+        if (parts[0].parameter->n_heads)
             place.second_vector = other.vector;
         TRY(add_layout_piece(w, &parts[0], place));
-        if (second && !parts[0].parameter->head_rows)
+        if (second && !parts[0].parameter->n_heads)
             TRY(add_layout_piece(w, &parts[1], other));
     }
     *first = a;

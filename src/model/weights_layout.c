@@ -164,7 +164,7 @@ enum status add_layout_piece(struct walk *w, const struct slot_part *part,
                              struct weight_piece place)
 {
     const struct plan_parameter *p = stored_parameter(w, part->parameter);
-    if (p->n_experts && p->head_rows)
+    if (p->n_experts && p->n_heads)
         return add_pieces_in_turn(w, part, place);
     for (int64_t row = part->rows.begin; row < part->rows.end;) {
         struct plan_rows rows = plan_rows_of(p, part->part, row);
@@ -302,7 +302,7 @@ enum status place_pair(struct walk *w, const enum slot of[2], struct panels *fir
     for (int i = 0; i < 2 && w->memory; i++)
         zero_rows(i ? second : first, (int32_t)stored_width(parts[i].rows));
     struct weight_piece place = {.panels = *first}, other = {.panels = *second};
-    if (parts[0].parameter->head_rows && parts[0].parameter->n_experts) {
+    if (parts[0].parameter->n_heads && parts[0].parameter->n_experts) {
         place.second = *second;
         return add_layout_piece(w, &parts[0], place);
     }
@@ -344,8 +344,8 @@ enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool 
     return OK;
 }
 
-static enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
-                              struct norm_weights *out)
+enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
+                       struct norm_weights *out)
 {
     TRY(place_vector(w, &slot, 1, false, norm->plus_one ? 1 : 0, &out->weight));
     return place_vector(w, &slot, 1, true, 0, &out->bias);
@@ -355,7 +355,8 @@ static enum status place_attention(struct walk *w, const struct attention_config
                                    struct attention_weights *out)
 {
     static const enum slot qkv[STACK_MAX] = {SLOT_QUERY, SLOT_KEY, SLOT_VALUE},
-                           o[] = {SLOT_ATTENDED}, sinks[] = {SLOT_SINKS};
+                           o[] = {SLOT_ATTENDED}, sinks[] = {SLOT_SINKS},
+                           gate[] = {SLOT_OUTPUT_GATE};
     int n = config->keys_of_earlier ? 1 : config->value_is_key ? 2 : 3;
     TRY(place_panels(w, qkv, n, &out->qkv));
     TRY(place_vector(w, qkv, n, true, 0, &out->qkv_bias));
@@ -363,6 +364,9 @@ static enum status place_attention(struct walk *w, const struct attention_config
     TRY(place_vector(w, o, 1, true, 0, &out->o_bias));
     TRY(place_norm(w, &config->q_norm, SLOT_QUERY_NORM, &out->q_norm));
     TRY(place_norm(w, &config->k_norm, SLOT_KEY_NORM, &out->k_norm));
+    if (config->output_gate)
+        TRY(place_panels(w, gate, 1, &out->gate));
+    TRY(place_vector(w, gate, 1, true, 0, &out->gate_bias));
     return place_vector(w, sinks, 1, false, 0, &out->sinks);
 }
 
@@ -450,6 +454,8 @@ static enum status place_sublayer(struct walk *w, const struct sublayer_config *
         return place_mamba(w, &config->mamba, &out->mamba);
     case MIX_CONVOLUTION:
         return place_convolution(w, &config->convolution, &out->convolution);
+    case MIX_DELTA:
+        return place_delta(w, &config->delta, &out->delta);
     }
     return OK;
 }

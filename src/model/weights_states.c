@@ -85,6 +85,23 @@ enum status place_mamba(struct walk *w, const struct mamba_config *config,
     return place_numbers(w, last, 1, true, &out->out_bias);
 }
 
+enum status place_delta(struct walk *w, const struct delta_config *config,
+                        struct delta_weights *out)
+{
+    static const enum slot in[] = {SLOT_DELTA_QUERY, SLOT_DELTA_KEY,  SLOT_DELTA_VALUE,
+                                   SLOT_DELTA_GATE,  SLOT_DELTA_BETA, SLOT_DELTA_STEP},
+                           taps[] = {SLOT_DELTA_TAPS_QUERY, SLOT_DELTA_TAPS_KEY,
+                                     SLOT_DELTA_TAPS_VALUE},
+                           a_log[] = {SLOT_DELTA_A_LOG}, step[] = {SLOT_DELTA_STEP_BIAS},
+                           last[] = {SLOT_DELTA_OUT};
+    TRY(place_panels(w, in, 6, &out->in));
+    TRY(place_taps(w, taps, 3, config->taps, &out->taps));
+    TRY(place_numbers(w, a_log, 1, false, &out->a_log));
+    TRY(place_numbers(w, step, 1, false, &out->step_bias));
+    TRY(place_norm(w, &config->norm, SLOT_DELTA_NORM, &out->norm));
+    return place_panels(w, last, 1, &out->out);
+}
+
 enum status place_convolution(struct walk *w, const struct convolution_config *config,
                               struct convolution_weights *out)
 {

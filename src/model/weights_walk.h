@@ -4,7 +4,7 @@
 
 #include "model/weights.h"
 
-enum { STACK_MAX = FUSED_MAX };
+enum { STACK_MAX = 6 };
 
 struct walk {
     const struct plan *plan;
@@ -51,9 +51,14 @@ enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool 
 // weights_experts.c: a layer's experts that this rank has.
 enum status place_experts(struct walk *w, const struct experts_config *config,
                           struct experts_weights *out) STATUS_MUST_USE;
+// The weight and the bias of a norm, where it has them.
+enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
+                       struct norm_weights *out) STATUS_MUST_USE;
 // weights_states.c: layers with a state.
 enum status place_mamba(struct walk *w, const struct mamba_config *config,
                         struct mamba_weights *out) STATUS_MUST_USE;
+enum status place_delta(struct walk *w, const struct delta_config *config,
+                        struct delta_weights *out) STATUS_MUST_USE;
 enum status place_convolution(struct walk *w, const struct convolution_config *config,
                               struct convolution_weights *out) STATUS_MUST_USE;
 
