@@ -91,6 +91,7 @@ static void attend(const struct shape *shape, int i, int n_sequences)
         pages[page] = (int32_t)(page * n_sequences + i);
     struct attention args = {.kv = {.type = shape->type,
                                     .head_dim = shape->head_dim,
+                                    .value_dim = shape->head_dim,
                                     .keys = cache,
                                     .values = (char *)cache + page_bytes,
                                     .page_stride = 2 * page_bytes,
@@ -183,8 +184,13 @@ static void elementwise(void)
     TIME("argmax 128256", 20, kernels->argmax(x, 128256, &largest));
     TIME("exp_sum 128256", 20, kernels->exp_sum(x, 1, 128256, z));
     int32_t pages[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-    struct kv_view kv = {COMPUTE_BF16, 128,  (char *)(z + (1 << 20)), (char *)(z + (2 << 20)),
-                         16384,        pages};
+    struct kv_view kv = {.type = COMPUTE_BF16,
+                         .head_dim = 128,
+                         .value_dim = 128,
+                         .keys = (char *)(z + (1 << 20)),
+                         .values = (char *)(z + (2 << 20)),
+                         .page_stride = 16384,
+                         .pages = pages};
     TIME("kv_write 512 tokens of 128, bf16", 20, kernels->kv_write(&kv, 0, 512, x, y, 1024));
     TIME("kv_write 1 token of 128, bf16", 1000, kernels->kv_write(&kv, 100, 1, x, y, 1024));
 }

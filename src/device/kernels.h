@@ -16,6 +16,7 @@
 #include "device/panels.h"
 
 enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
+enum { KEY_DIM_MAX = 1024 }; // numbers of a key, and of a value
 enum { MATMUL_SCRATCH_BYTES = 6 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
 
 // The order in which products of bf16 are summed: sections 3 and 10. Other products know
@@ -98,7 +99,8 @@ struct kv_view {
     enum compute_type type;
     int head_dim;
     int value_dim;        // even, like head_dim; 0: as wide as keys
-    char *keys, *values;  // of page id 0, this layer and head
+    char *keys, *values;  // of page id 0, this layer and head. Values NULL: they are the first
+                          // value_dim numbers of the keys (latent attention)
     size_t page_stride;   // bytes from one page id to the next
     const int32_t *pages; // ids of the sequence's pages: page i holds positions 64 i ...
 };
@@ -258,7 +260,8 @@ struct kernels {
     void (*scan_delta)(const struct delta_scan *args);
 
     // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v
-    // [n_tokens][stride], f32. A page's values are zeroed when its first position is written.
+    // [n_tokens][stride], f32. A page's values are zeroed when its first position is written; where
+    // they are the keys' own, `v` is not looked at.
     void (*kv_write)(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                      const float *v, size_t stride);
 

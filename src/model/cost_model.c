@@ -219,9 +219,13 @@ static void list_attention(struct listing *l, const struct cut *cut)
         held = fmin(held, (double)a->sliding_window + l->batch->tokens_each - 1);
     }
     struct operation_cost *op = list_operation(l, OPERATION_ATTENTION, "attention");
-    const double widths = a->head_dim + attention_value_dim(a);
-    op->flops = FLOPS_OF_FMA * heads * widths * seen * rows_of_batch(l->batch);
-    op->bytes = kv_heads * widths * held * l->batch->n_sequences *
+    double key = a->head_dim, value = attention_value_dim(a), cached = key + value;
+    if (a->latent.kv_rank) {
+        value = a->latent.kv_rank;
+        key = cached = value + a->latent.rope_dim;
+    }
+    op->flops = FLOPS_OF_FMA * heads * (key + value) * seen * rows_of_batch(l->batch);
+    op->bytes = kv_heads * cached * held * l->batch->n_sequences *
                 (double)compute_bytes(l->model->plan->cache);
     take_longer(l->model, l->batch, l->stage, l->rank, op);
 }

@@ -35,7 +35,8 @@ static enum status read_heads(const struct config_reader *reader, struct plain_k
 
 static enum status read_head_dim(const struct config_reader *reader, struct plain_keys *keys)
 {
-    bool found = false, fixed = config_is_absent(reader, "head_dim") && keys->head_dim;
+    bool found = false,
+         fixed = keys->head_dim && (keys->fixed_head_dim || config_is_absent(reader, "head_dim"));
     int64_t value = fixed ? keys->head_dim : keys->hidden_size / keys->num_attention_heads;
     if (!keys->own_heads_only && !keys->fixed_head_dim)
         TRY(json_get_int(reader->root, reader->name, "head_dim", 2, HEAD_DIM_MAX, &value, &found));

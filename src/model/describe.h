@@ -20,7 +20,7 @@ struct plain_keys {
     int32_t mlp_factor;     // intermediate_size is so many times hidden_size; 0: a key says it
     bool layer_norm;        // norms are LayerNorms, with biases unless `no_norm_bias`
     bool no_norm_bias;
-    bool fixed_head_dim;          // hidden_size / heads, whatever head_dim says
+    bool fixed_head_dim;          // as above, whatever the file's head_dim says
     const char *intermediate_key; // NULL: "intermediate_size"
     bool own_intermediate;        // the family reads it by itself
     bool own_layers;              // ... has num_hidden_layers from a list
@@ -93,17 +93,45 @@ struct experts_keys {
     const char *intermediate_key;            // NULL: "moe_intermediate_size"
     int32_t num_experts, num_experts_per_tok, intermediate_size;
     enum router_scoring scoring;
+    int32_t n_group, topk_group; // 0: 1
 };
 // The numbers; weights that are not normalised, a scaling factor of 1, SiLU, gates, no biases.
 enum status describe_experts(const struct config_reader *reader, const struct experts_keys *keys,
                              struct experts_config *out) STATUS_MUST_USE;
-// n_group and topk_group: choice among the best groups; absent, or 1 group: among all.
+// n_group and topk_group, where absent as describe_experts() left them: choice among the best
+// groups; 1 group: among all.
 enum status describe_expert_groups(const struct config_reader *reader,
                                    struct experts_config *out) STATUS_MUST_USE;
 // The layer's MLP becomes experts.
 void describe_sparse_layer(const struct experts_config *experts, struct layer_config *layer);
 // Beside them an MLP that all tokens have: a sublayer of its own, which reads what they read.
 void describe_shared_expert(struct layer_config *layer, const struct mlp_config *mlp);
+// What absent keys mean in a family with latent attention.
+struct latent_keys {
+    int32_t kv_lora_rank, q_lora_rank, qk_nope_head_dim, qk_rope_head_dim, v_head_dim;
+    bool interleaved;  // rope_interleave counts, and means true where it is absent
+    bool pairs_always; // pairs of the rope lie side by side, whatever that key says
+};
+// Reads them, before describe_plain(), which then takes a head's size from `keys`.
+enum status describe_latent_keys(const struct config_reader *reader, struct latent_keys *latent,
+                                 struct plain_keys *keys) STATUS_MUST_USE;
+// After describe_plain(): the layer's attention becomes latent, without its rope and scale; whose
+// scale is what yarn leaves of it (yarn_apply_mscale() of Transformers).
+enum status describe_latent(const struct config_reader *reader, const struct latent_keys *latent,
+                            struct layer_config *layer) STATUS_MUST_USE;
+enum status describe_latent_rope(const struct config_reader *reader, const struct plain_keys *keys,
+                                 const struct latent_keys *latent, struct model_config *out,
+                                 struct attention_config *attention) STATUS_MUST_USE;
+void describe_latent_scale(const struct rope_config *rope, double mscale_all_dim,
+                           struct attention_config *attention);
+// mlp_layer_types ("dense", "sparse"): which layers have experts. Absent: all but the first so
+// many.
+enum status describe_mlp_types(const struct config_reader *reader, int32_t n_layers,
+                               int64_t n_dense, bool sparse[LAYERS_MAX]) STATUS_MUST_USE;
+// A key that may only repeat what the family does anyway.
+enum status describe_expect_text(const struct config_reader *reader, const char *key,
+                                 const char *expected) STATUS_MUST_USE;
+
 // The layers that a list of numbers names; absent: none.
 enum status describe_layers_of_list(const struct config_reader *reader, const char *key,
                                     bool chosen[LAYERS_MAX]) STATUS_MUST_USE;

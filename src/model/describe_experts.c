@@ -30,6 +30,8 @@ enum status describe_experts(const struct config_reader *reader, const struct ex
     out->gated = true;
     out->scoring = keys->scoring;
     out->scaling_factor = 1;
+    out->n_group = keys->n_group;
+    out->topk_group = keys->topk_group;
     TRY(read_counts(reader, keys, out));
     return config_read_size(
         reader, keys->intermediate_key ? keys->intermediate_key : "moe_intermediate_size", 1,
@@ -38,7 +40,7 @@ enum status describe_experts(const struct config_reader *reader, const struct ex
 
 enum status describe_expert_groups(const struct config_reader *reader, struct experts_config *out)
 {
-    int64_t groups = 1, kept = 1;
+    int64_t groups = out->n_group ? out->n_group : 1, kept = out->topk_group ? out->topk_group : 1;
     TRY(config_read_int(reader, "n_group", 1, EXPERTS_MAX, &groups));
     TRY(config_read_int(reader, "topk_group", 1, EXPERTS_MAX, &kept));
     if (out->num_experts % groups != 0)

@@ -167,7 +167,10 @@ static void run_sublayer(const struct worker *w, int layer, int sublayer)
     switch (config->kind) {
     case MIX_ATTENTION:
         begin_part(w, layer, "attention");
-        attention_block(w, layer, sublayer);
+        if (config->attention.latent.kv_rank)
+            latent_block(w, layer, sublayer);
+        else
+            attention_block(w, layer, sublayer);
         break;
     case MIX_MLP:
         begin_part(w, layer, "mlp");

@@ -133,6 +133,8 @@ float sparsity_cutoff(const struct model *m, const struct cut *cut, float deviat
 // attention_block.c: from what the norm before it has left in scratch.input to the residual
 // addition after o_proj and the norm of what follows, which are one pass.
 void attention_block(const struct worker *w, int layer, int sublayer);
+// latent_block.c: the same, where attention is latent
+void latent_block(const struct worker *w, int layer, int sublayer);
 // mlp_block.c: likewise, from gate_proj and up_proj on.
 void mlp_block(const struct worker *w, int layer, int sublayer);
 // experts_block.c: likewise, from the router on.

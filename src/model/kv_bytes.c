@@ -7,8 +7,10 @@ enum { PAGE_BYTES_MIN = 64 }; // of a stage without keys and states
 
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention)
 {
-    return (size_t)KV_PAGE_TOKENS * (size_t)(attention->head_dim + attention_value_dim(attention)) *
-           compute_bytes(plan->cache);
+    const struct latent_config *latent = &attention->latent;
+    int32_t numbers = latent->kv_rank ? latent->kv_rank + latent->rope_dim
+                                      : attention->head_dim + attention_value_dim(attention);
+    return (size_t)KV_PAGE_TOKENS * (size_t)numbers * compute_bytes(plan->cache);
 }
 
 size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)

@@ -6,7 +6,7 @@
 
 #include "model/plan.h"
 
-// Of one KV head in a page, keys and values.
+// Of one KV head in a page, keys and values; or of a latent and the key beside it.
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention);
 // Of a layer in a page, on that rank of its stage; 0 where it has no keys of its own.
 size_t kv_layer_bytes(const struct plan *plan, int rank, int layer);

@@ -22,6 +22,14 @@ static const struct attention_config *keys_of_layer(const struct model_config *c
     return i < 0 ? NULL : &model_config_layer(config, layer)->sublayers[i].attention;
 }
 
+// Of a token.
+static int64_t kv_numbers(const struct attention_config *a)
+{
+    if (a->latent.kv_rank)
+        return a->latent.kv_rank + a->latent.rope_dim;
+    return (int64_t)a->num_key_value_heads * (a->head_dim + attention_value_dim(a));
+}
+
 // Layers of one window.
 struct window_class {
     int64_t window;
@@ -58,8 +66,7 @@ static void find_classes(const struct model_config *config, struct window_classe
             if (!a || (window_of(config, a) == 0) != (pass == 0))
                 continue;
             struct window_class *class = &classes->class[class_of(classes, window_of(config, a))];
-            int64_t numbers =
-                (int64_t)a->num_key_value_heads * (a->head_dim + attention_value_dim(a));
+            int64_t numbers = kv_numbers(a);
             class->largest = numbers > class->largest ? numbers : class->largest;
             class->n_layers++;
         }

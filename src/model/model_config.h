@@ -34,6 +34,17 @@ struct norm_config {
 
 enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS, MIX_MAMBA, MIX_CONVOLUTION, MIX_DELTA };
 
+// Latent attention (docs/numerics.md section 13): what is cached of a token is one latent for all
+// heads and one key that the rope turns. Of a query head the first numbers meet the latent, the
+// last ones that key.
+struct latent_config {
+    int32_t kv_rank;            // kv_lora_rank, of the latent; 0: keys and values of each head
+    int32_t q_rank;             // q_lora_rank; 0: one product makes the queries
+    int32_t nope_dim, rope_dim; // of a query head: head_dim is their sum
+    int32_t value_dim;          // of a head
+    struct norm_config norm;    // of both latents
+};
+
 struct attention_config {
     int32_t num_attention_heads, num_key_value_heads, head_dim;
     int64_t sliding_window; // 0: none. Key j is seen from query i when i - j < sliding_window
@@ -58,8 +69,8 @@ struct attention_config {
     // Queries times 1 + beta · ln(1 + floor((position + first) / length)); length 0: none
     float temperature_beta;
     int64_t temperature_length, temperature_first;
+    struct latent_config latent; // with as many KV heads as heads; k_bias: of what makes the latent
 };
-
 static inline int32_t attention_value_dim(const struct attention_config *a)
 {
     return a->value_dim ? a->value_dim : a->head_dim;
@@ -103,6 +114,7 @@ struct experts_config {
     float sum_eps, sum_min;
     float scaling_factor;        // of weights
     int32_t n_group, topk_group; // choice among the best groups alone; 0: no groups
+    bool group_best;             // a group is as good as its best expert, not as its two best
     bool router_bias, gate_bias, up_bias, down_bias;
     float alpha, limit; // of ACTIVATION_CLAMPED_SWIGLU
     // The router reads the stream by this norm, whose weight counts hidden_size^-1/2; NORM_NONE:

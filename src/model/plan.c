@@ -20,6 +20,7 @@ static enum status check_attention(const struct attention_config *a)
 {
     TRY(expect_pairs("head_dim", a->head_dim));
     TRY(expect_pairs("v_head_dim", attention_value_dim(a)));
+    assert(!a->latent.kv_rank || a->num_key_value_heads == a->num_attention_heads);
     if (a->num_key_value_heads < 1 || a->num_attention_heads % a->num_key_value_heads)
         return fail(ERR_INPUT,
                     "config.json: \"num_attention_heads\" is %d; expected a multiple of "
@@ -139,7 +140,8 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
                a->attention.value_dim == b->attention.value_dim &&
                a->attention.qk_norm_width == b->attention.qk_norm_width &&
                a->attention.value_is_key == b->attention.value_is_key &&
-               a->attention.output_gate == b->attention.output_gate;
+               a->attention.output_gate == b->attention.output_gate &&
+               memcmp(&a->attention.latent, &b->attention.latent, sizeof a->attention.latent) == 0;
     case MIX_MLP:
         return a->mlp.intermediate_size == b->mlp.intermediate_size &&
                a->mlp.sparse == b->mlp.sparse;

@@ -284,6 +284,15 @@ static struct range key_rows(const struct plan *plan, const struct cut *cut, enu
     return (struct range){heads.begin * width, heads.end * width};
 }
 
+// Each rank makes and caches the whole latent, and has its heads of what reads it.
+static void share_latent(const struct attention_config *a, struct share *s)
+{
+    const int32_t rows = a->latent.nope_dim + a->latent.value_dim;
+    s->kv_heads = all_of(1);
+    s->dims[DIM_LATENT_UP] = (struct range){s->heads.begin * rows, s->heads.end * rows};
+    s->dims[DIM_KEY] = s->dims[DIM_VALUE] = s->dims[DIM_OWN_KEY_HEADS] = (struct range){0, 0};
+}
+
 static void share_attention(const struct plan *plan, const struct cut *cut, int rank)
 {
     const struct attention_config *a = &cut->sublayer->attention;
@@ -318,6 +327,8 @@ static void share_attention(const struct plan *plan, const struct cut *cut, int 
     s->dims[DIM_KEY_NORM] =
         each_head ? (struct range){s->kv_heads.begin * head_dim, s->kv_heads.end * head_dim}
                   : all_of(head_dim);
+    if (a->latent.kv_rank)
+        share_latent(a, s);
 }
 
 static void share_mlp(const struct plan *plan, const struct cut *cut, int rank)
@@ -390,8 +401,9 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
 // What each rank has all of.
 static void share_whole(const struct plan *plan, const struct cut *cut, struct share *s)
 {
-    static const enum dim whole[] = {DIM_ONE,    DIM_HIDDEN,  DIM_STREAMS,    DIM_STREAM_PAIRS,
-                                     DIM_LAUREL, DIM_EXPERTS, DIM_OWN_EXPERTS};
+    static const enum dim whole[] = {
+        DIM_ONE,     DIM_HIDDEN,      DIM_STREAMS,    DIM_STREAM_PAIRS, DIM_LAUREL,
+        DIM_EXPERTS, DIM_OWN_EXPERTS, DIM_QUERY_RANK, DIM_LATENT,       DIM_LATENT_AND_KEY};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
 }

@@ -56,8 +56,9 @@ static const char *why_not(enum tp_style style)
                "the rows, embedding_rowwise";
     case TP_COLWISE:
     case TP_COLWISE_GATHER_OUTPUT:
-        return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj, in_proj "
-               "(not its gather) and lm_head "
+        return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj, in_proj, "
+               "of latent attention q_b_proj and kv_b_proj (these three not its gather) and "
+               "lm_head "
                "(embed_tokens: "
                "embedding_rowwise or embedding_colwise)";
     case TP_ROWWISE:
@@ -335,6 +336,22 @@ static enum status check_middle(const struct resolving *r, const struct paramete
     return fail(ERR_INTERNAL, "edge \"%s\" asks for %s", edge, edge_action_name(action));
 }
 
+// A head's queries and what it reads of the latent are cut alike; the latent is whole on every
+// rank.
+static enum status check_latent(const struct resolving *r, int place)
+{
+    const struct parameter_row *up = family_row(r->family, place, SLOT_LATENT_UP, false),
+                               *out = family_row(r->family, place, SLOT_ATTENDED, false),
+                               *query = family_row(r->family, place, SLOT_QUERY_UP, false);
+    if (!query || !row_is_present(&r->plan->config, query))
+        query = family_row(r->family, place, SLOT_QUERY, false);
+    if (plain(r->out->style[index_of(r, query)]) != plain(r->out->style[index_of(r, up)]))
+        return contradiction(r, query, up, "q,kv_b -> attention",
+                             "each head's queries meet its own rows of kv_b_proj; write "
+                             "\"colwise\" for both, or \"replicate\"");
+    return check_middle(r, query, out, "attention -> o_proj");
+}
+
 // Query heads that are split need the keys of their groups, which each rank has that computes all
 // of them; whole query heads need all keys on every rank, unless o_proj reads a rank's own heads.
 static enum status check_heads(const struct resolving *r, int place)
@@ -342,6 +359,8 @@ static enum status check_heads(const struct resolving *r, int place)
     static const enum slot keys[] = {SLOT_KEY, SLOT_VALUE};
     const struct parameter_row *query = family_row(r->family, place, SLOT_QUERY, false);
     const struct parameter_row *out = family_row(r->family, place, SLOT_ATTENDED, false);
+    if (family_row(r->family, place, SLOT_LATENT_UP, false))
+        return check_latent(r, place);
     if (!query)
         return OK;
     bool reads_own = style_is_rowwise(r->out->style[index_of(r, out)]);
@@ -499,7 +518,12 @@ static void fill_cut(const struct resolving *r, struct cut *cut)
         cut->sharded = cut->gate_up == TP_COLWISE;
         return;
     }
-    cut->query = style_at(r, cut->place, SLOT_QUERY);
+    cut->query = style_at(r, cut->place,
+                          cut->sublayer->attention.latent.q_rank ? SLOT_QUERY_UP : SLOT_QUERY);
+    if (cut->sublayer->attention.latent.kv_rank) {
+        cut->sharded = cut->query == TP_COLWISE;
+        return;
+    }
     cut->key = style_at(r, cut->place, SLOT_KEY);
     cut->value =
         cut->sublayer->attention.value_is_key ? cut->key : style_at(r, cut->place, SLOT_VALUE);

@@ -75,7 +75,7 @@ static double yarn_frequency(const struct rope_config *c, int i)
     return frequency / yarn_factor(c) * ramp + frequency * (1 - ramp);
 }
 
-static double yarn_mscale(double factor, double mscale)
+double rope_mscale(double factor, double mscale)
 {
     return factor <= 1 ? 1 : 0.1 * mscale * logarithm(factor) + 1;
 }
@@ -97,9 +97,9 @@ static double scaling(const struct rope_config *c)
     if (c->type == ROPE_LONGROPE)
         return longrope_scaling(c);
     if (c->mscale != 0 && c->mscale_all_dim != 0)
-        return yarn_mscale(yarn_factor(c), c->mscale) /
-               yarn_mscale(yarn_factor(c), c->mscale_all_dim);
-    return yarn_mscale(yarn_factor(c), 1);
+        return rope_mscale(yarn_factor(c), c->mscale) /
+               rope_mscale(yarn_factor(c), c->mscale_all_dim);
+    return rope_mscale(yarn_factor(c), 1);
 }
 
 // _compute_proportional_parameters: the first pairs turn, at frequencies of whole heads.

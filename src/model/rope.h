@@ -15,6 +15,9 @@ struct rope {
     float long_freq[HEAD_DIM_MAX / 2]; // [half] longrope: of sequences beyond the original length
 };
 
+// yarn_get_mscale(): what yarn multiplies by so that attention stays as sharp over `factor` times
+// the length.
+double rope_mscale(double factor, double mscale);
 void rope_init(struct rope *rope, const struct rope_config *config);
 // cos and sin [half] of one position. `is_long`: of a sequence beyond the original length.
 void rope_angles(const struct rope *rope, int64_t position, bool is_long, float *cos, float *sin);

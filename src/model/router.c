@@ -39,8 +39,8 @@ static void choose_largest(const float *scores, int n, int k, struct chosen_set 
     }
 }
 
-// The sum of a group's two largest.
-static float group_score(const float *scores, int n)
+// The sum of a group's two largest, or its largest alone.
+static float group_score(const float *scores, int n, bool best)
 {
     float first = -INFINITY, second = -INFINITY;
     for (int i = 0; i < n; i++) {
@@ -51,7 +51,7 @@ static float group_score(const float *scores, int n)
             second = scores[i];
         }
     }
-    return n > 1 ? first + second : first;
+    return n > 1 && !best ? first + second : first;
 }
 
 // Experts outside the best groups are out of the question.
@@ -62,7 +62,7 @@ static void keep_groups(const struct experts_config *config, float *scores)
     const int n = config->n_group, each = config->num_experts / n;
     assert(each > 0 && each * n == config->num_experts);
     for (int i = 0; i < n; i++)
-        groups[i] = group_score(scores + (size_t)i * (size_t)each, each);
+        groups[i] = group_score(scores + (size_t)i * (size_t)each, each, config->group_best);
     choose_largest(groups, n, config->topk_group, &kept);
     for (int i = 0; i < config->num_experts; i++)
         if (!is_chosen(&kept, i / each))

@@ -38,6 +38,7 @@ static size_t most_floats(size_t a, size_t b)
 struct widths {
     size_t input, outputs, query, nodes, gathered, received;
     size_t squares, inputs, narrow, output_gates;
+    size_t latent_query, latent_sums, latent_row;
     size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
     bool sums, held, laurel, token_gate, kept, router_input;
 };
@@ -54,14 +55,33 @@ static void widen_for_gathering(const struct plan *plan, const struct cut *cut, 
     w->received = most_floats(w->received, all);
 }
 
+static void widen_for_latent(const struct cut *cut, int rank, struct widths *w)
+{
+    const struct range *dims = cut->shares[rank].dims;
+    const struct latent_config *l = &cut->sublayer->attention.latent;
+    const size_t kv_rank = (size_t)l->kv_rank, key = kv_rank + (size_t)l->rope_dim,
+                 heads = scratch_width(dims[DIM_HEADS]), q_rank = (size_t)l->q_rank;
+    w->input = most_floats(w->input, q_rank);
+    w->outputs = most_floats(w->outputs, q_rank + key + scratch_width(dims[DIM_QUERY]));
+    // queries before they are absorbed
+    w->query = most_floats(w->query, scratch_width(dims[DIM_QUERY]));
+    w->latent_query = most_floats(w->latent_query, heads * key);
+    w->latent_sums = most_floats(w->latent_sums, heads * kv_rank);
+    w->latent_row = most_floats(w->latent_row, most_floats(key, (size_t)l->value_dim));
+}
+
 static void widen_for_attention(const struct plan *plan, const struct cut *cut, int rank,
                                 struct widths *w)
 {
     const struct range *dims = cut->shares[rank].dims;
     const struct attention_config *a = &cut->sublayer->attention;
     size_t heads = (size_t)a->num_attention_heads, kv_heads = (size_t)a->num_key_value_heads;
-    w->query = most_floats(w->query, scratch_width(dims[DIM_HEADS]) * (size_t)a->head_dim);
     w->input = most_floats(w->input, scratch_width(dims[DIM_ATTENDED]));
+    if (a->latent.kv_rank) {
+        widen_for_latent(cut, rank, w);
+        return;
+    }
+    w->query = most_floats(w->query, scratch_width(dims[DIM_HEADS]) * (size_t)a->head_dim);
     w->outputs =
         most_floats(w->outputs, scratch_width(dims[DIM_QUERY]) + scratch_width(dims[DIM_KEY]) +
                                     scratch_width(dims[DIM_VALUE]));
@@ -274,6 +294,19 @@ static void place_pairs(struct walk *w, const struct plan *plan, const struct wi
     out->pair_sums = reserve_floats(w, threads, out->pair_sum_bytes, 1);
 }
 
+static void place_latent_rows(struct walk *w, const struct plan *plan, const struct widths *widths,
+                              size_t rows, size_t threads, struct scratch *out)
+{
+    out->latent_query = out->latent_sums = NULL;
+    out->latent_rows = NULL;
+    out->latent_stride = LATENT_ROWS * widths->latent_row;
+    if (!widths->latent_row)
+        return;
+    out->latent_query = reserve_floats(w, rows, widths->latent_query, input_bytes(plan->cache));
+    out->latent_sums = reserve_floats(w, rows, widths->latent_sums, input_bytes(plan->compute));
+    out->latent_rows = reserve_floats(w, threads, out->latent_stride, sizeof(float));
+}
+
 static void place_angles(struct walk *w, const struct model_config *c, size_t rows,
                          struct scratch *out)
 {
@@ -314,6 +347,7 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
         out->own_squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
         out->squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
     }
+    place_latent_rows(&w, plan, &widths, rows, threads, out);
     place_pairs(&w, plan, &widths, rows, threads, out);
     out->router_input = widths.router_input ? reserve_floats(&w, rows, hidden + hidden % 2,
                                                              input_bytes(plan->compute))

@@ -44,11 +44,16 @@ struct scratch {
     size_t pair_sum_bytes; // of a thread
     void *router_input; // like `input`: of a router that does not read what experts read; or NULL
     float *token_gates; // [rows] of an MLP that has them
-    float *sums;        // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *kept;        // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
-    float *nodes;       // of row-parallel products: [nodes, rows, hidden], of two that share an
-                        // all-reduce [nodes, 2, rows, hidden]
-    int32_t *summed;    // [rows] numbers of the row whose sums have come; 0 between products
+    // Of latent attention (latent_block.c); NULL where the model has none
+    void *latent_query;   // [rows, heads, latent and key], in the cache's type (f16 as f32)
+    void *latent_sums;    // [rows, heads, latent], like `input`
+    float *latent_rows;   // [threads][LATENT_ROWS, latent]
+    size_t latent_stride; // floats of a thread
+    float *sums;          // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *kept;          // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
+    float *nodes;         // of row-parallel products: [nodes, rows, hidden], of two that share an
+                          // all-reduce [nodes, 2, rows, hidden]
+    int32_t *summed;      // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered
@@ -58,6 +63,7 @@ struct scratch {
     struct step_best *best; // [threads][logit rows]
 };
 
+enum { LATENT_ROWS = 64 };           // of a head, whose products a thread makes at once
 enum { PAIR_SUM_BYTES = 256 << 10 }; // stay in a core's cache, where rows are few enough
 
 struct scratch_size {

@@ -83,6 +83,12 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_DELTA_NORM] = {"linear_attn.norm", ROLE_WHOLE, DIM_DELTA_HEAD, DIM_ONE, true},
     [SLOT_DELTA_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_DELTA_VALUES, true},
     [SLOT_OUTPUT_GATE] = {"q_proj_gate", ROLE_OUTPUTS, DIM_OUTPUT_GATE, DIM_HIDDEN, true},
+    [SLOT_QUERY_DOWN] = {"q_a_proj", ROLE_WHOLE, DIM_QUERY_RANK, DIM_HIDDEN, true},
+    [SLOT_QUERY_DOWN_NORM] = {"q_a_layernorm", ROLE_WHOLE, DIM_QUERY_RANK, DIM_ONE, true},
+    [SLOT_QUERY_UP] = {"q_b_proj", ROLE_OUTPUTS, DIM_QUERY, DIM_QUERY_RANK, true},
+    [SLOT_LATENT] = {"kv_a_proj_with_mqa", ROLE_WHOLE, DIM_LATENT_AND_KEY, DIM_HIDDEN, true},
+    [SLOT_LATENT_NORM] = {"kv_a_layernorm", ROLE_WHOLE, DIM_LATENT, DIM_ONE, true},
+    [SLOT_LATENT_UP] = {"kv_b_proj", ROLE_OUTPUTS, DIM_LATENT_UP, DIM_LATENT, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
@@ -90,8 +96,35 @@ static bool has_norm(const struct norm_config *norm, bool bias)
     return norm->kind != NORM_NONE && !norm->weightless && (!bias || norm->has_bias);
 }
 
+static bool latent_has(const struct attention_config *a, enum slot slot, bool bias)
+{
+    const bool by_rank = a->latent.q_rank > 0;
+    switch (slot) {
+    case SLOT_QUERY:
+        return !by_rank && (!bias || a->q_bias);
+    case SLOT_QUERY_DOWN:
+        return by_rank && (!bias || a->q_bias);
+    case SLOT_QUERY_DOWN_NORM:
+        return by_rank && has_norm(&a->latent.norm, bias);
+    case SLOT_QUERY_UP:
+        return by_rank && !bias;
+    case SLOT_LATENT:
+        return !bias || a->k_bias;
+    case SLOT_LATENT_NORM:
+        return has_norm(&a->latent.norm, bias);
+    case SLOT_LATENT_UP:
+        return !bias;
+    case SLOT_ATTENDED:
+        return !bias || a->o_bias;
+    default:
+        return false;
+    }
+}
+
 static bool attention_has(const struct attention_config *a, enum slot slot, bool bias)
 {
+    if (a->latent.kv_rank)
+        return latent_has(a, slot, bias);
     switch (slot) {
     case SLOT_QUERY:
         return !bias || a->q_bias;
@@ -312,6 +345,14 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_ATTENDED:
     case DIM_OUTPUT_GATE:
         return (int64_t)a->num_attention_heads * attention_value_dim(a);
+    case DIM_QUERY_RANK:
+        return a->latent.q_rank;
+    case DIM_LATENT:
+        return a->latent.kv_rank;
+    case DIM_LATENT_AND_KEY:
+        return a->latent.kv_rank + a->latent.rope_dim;
+    case DIM_LATENT_UP:
+        return (int64_t)a->num_attention_heads * (a->latent.nope_dim + a->latent.value_dim);
     case DIM_KEY:
         return (int64_t)a->num_key_value_heads * a->head_dim;
     case DIM_VALUE:
@@ -380,12 +421,14 @@ bool slot_allows(enum slot slot, enum tp_style style)
         return true;
     switch (slots[slot].role) {
     case ROLE_WHOLE: // sinks follow their heads, which is what colwise says of them
-        return slot == SLOT_SINKS && style == TP_COLWISE;
+        return (slot == SLOT_SINKS && style == TP_COLWISE) ||
+               (slot == SLOT_LATENT && style == TP_MLA_KV_A_PROJ);
     case ROLE_NORM:
         return style == TP_SEQUENCE_PARALLEL;
     case ROLE_OUTPUTS:
-        return style == TP_COLWISE || (style == TP_COLWISE_GATHER_OUTPUT &&
-                                       !slot_is_of_experts(slot) && !slot_makes_state(slot));
+        return style == TP_COLWISE ||
+               (style == TP_COLWISE_GATHER_OUTPUT && !slot_is_of_experts(slot) &&
+                !slot_makes_state(slot) && slot != SLOT_QUERY_UP && slot != SLOT_LATENT_UP);
     case ROLE_INPUTS:
         return style == TP_ROWWISE || (style == TP_ROWWISE_SPLIT_INPUT &&
                                        !slot_is_of_experts(slot) && !slot_makes_state(slot));

@@ -85,6 +85,12 @@ enum slot {
     SLOT_DELTA_NORM,
     SLOT_DELTA_OUT,
     SLOT_OUTPUT_GATE, // of attention
+    SLOT_QUERY_DOWN,  // of latent attention, as all below: q_a_proj
+    SLOT_QUERY_DOWN_NORM,
+    SLOT_QUERY_UP, // q_b_proj
+    SLOT_LATENT,   // kv_a_proj_with_mqa
+    SLOT_LATENT_NORM,
+    SLOT_LATENT_UP, // kv_b_proj
     SLOTS,
 };
 
@@ -125,6 +131,10 @@ enum dim {
     DIM_DELTA_HEADS,  // value heads
     DIM_DELTA_HEAD,   // one's size
     DIM_OUTPUT_GATE,  // rows of attention's gate: of the query heads that a rank attends
+    DIM_QUERY_RANK,
+    DIM_LATENT, // without the key beside it
+    DIM_LATENT_AND_KEY,
+    DIM_LATENT_UP, // of each head, the rows of its key part, then of its value part
     DIMS,
 };
 

@@ -11,7 +11,32 @@ struct norm_weights {
     const float *weight, *bias; // or NULL
 };
 
+// Matrices of one shape, one behind the other, of the heads that the rank has.
+struct head_panels {
+    struct panels first;
+    size_t stride; // bytes
+};
+static inline struct panels head_panels_at(const struct head_panels *of, int head)
+{
+    struct panels panels = of->first;
+    panels.data = (char *)panels.data + (size_t)head * of->stride;
+    return panels;
+}
+
+// Of latent attention.
+struct latent_weights {
+    // Fused: rows of q_a_proj, or of q_proj where there is none, then those of the latent and the
+    // key beside it.
+    struct panels down;                   // [query rank or query rows, + latent and key, hidden]
+    struct panels query_up;               // [query rows, query rank], where there is q_a_proj
+    const float *down_bias;               // [rows of down] or NULL
+    struct norm_weights query_norm, norm; // [query rank], [latent]
+    struct head_panels key_up;            // [latent, nope_dim]: kv_b_proj's rows of keys as columns
+    struct head_panels value_up;          // [value_dim, latent]
+};
+
 struct attention_weights {
+    struct latent_weights latent; // then of all below only o and its bias
     // Fused so that one pass over the input serves all: rows of q, then of k, then of v.
     struct panels qkv;                  // [query + key + value rows, hidden]
     struct panels o;                    // [hidden, attended columns]

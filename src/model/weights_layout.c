@@ -103,12 +103,11 @@ static enum status flatten_tensor(struct walk *w, const struct plan_parameter *p
 }
 
 // Where rows and columns of a parameter lie in its tensor, which is known to be flat.
-static struct tensor_slice slice_of_part(const struct plan_parameter *p,
-                                         const struct weight_piece *place, struct plan_rows rows,
-                                         struct range columns, int expert)
+static struct tensor_slice slice_of_part(const struct plan_parameter *p, struct plan_rows rows,
+                                         struct range columns, int expert, bool turned)
 {
     struct tensor_slice slice = {NULL, rows.row, rows.row + rows.count, columns.begin, columns.end};
-    if (place->transposed) {
+    if (turned) {
         const int64_t first = (int64_t)expert * p->columns;
         slice.row_begin = first + columns.begin;
         slice.row_end = first + columns.end;
@@ -127,14 +126,16 @@ static enum status add_piece(struct walk *w, const struct plan_parameter *p, str
     if (type == ELEMENT_NONE)
         return OK;
     const bool in_blocks = type == ELEMENT_F4;
-    place.transposed = p->transposed && !in_blocks;
+    const bool turned = p->transposed && !in_blocks; // in the file
+    assert(!turned || !place.transposed);
+    place.transposed = place.transposed || turned;
     w->layout->file_bytes +=
         in_blocks ? (uint64_t)rows.count * mxfp4_bytes(columns.begin, columns.end)
                   : (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
     if (w->layout->pieces) {
         const struct tensor_info *tensor = plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor);
         TRY(flatten_tensor(w, p, &tensor));
-        place.slice = slice_of_part(p, &place, rows, columns, w->expert);
+        place.slice = slice_of_part(p, rows, columns, w->expert, turned);
         place.slice.tensor = tensor;
         if (in_blocks) { // two a byte
             place.slice.column_begin /= 2;
@@ -207,8 +208,8 @@ static enum status find_format(const struct walk *w, const struct slot_part *par
     return OK;
 }
 
-static enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
-                                enum panel_format *out)
+enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
+                         enum panel_format *out)
 {
     const struct plan_parameter *first = parts[0].parameter;
     if (first == w->of_experts) {
@@ -224,8 +225,8 @@ static enum status panel_format(struct walk *w, const struct slot_part *parts, i
 }
 
 // Panels of one or more parts, stacked by rows.
-static enum status place_parts(struct walk *w, const struct slot_part *parts, int n_parts,
-                               struct panels *out)
+enum status place_parts(struct walk *w, const struct slot_part *parts, int n_parts,
+                        struct panels *out)
 {
     enum panel_format format;
     int64_t n = 0, k = 0;
@@ -357,6 +358,11 @@ static enum status place_attention(struct walk *w, const struct attention_config
     static const enum slot qkv[STACK_MAX] = {SLOT_QUERY, SLOT_KEY, SLOT_VALUE},
                            o[] = {SLOT_ATTENDED}, sinks[] = {SLOT_SINKS},
                            gate[] = {SLOT_OUTPUT_GATE};
+    if (config->latent.kv_rank) {
+        TRY(place_latent(w, &config->latent, &out->latent));
+        TRY(place_panels(w, o, 1, &out->o));
+        return place_vector(w, o, 1, true, 0, &out->o_bias);
+    }
     int n = config->keys_of_earlier ? 1 : config->value_is_key ? 2 : 3;
     TRY(place_panels(w, qkv, n, &out->qkv));
     TRY(place_vector(w, qkv, n, true, 0, &out->qkv_bias));

@@ -61,5 +61,15 @@ enum status place_delta(struct walk *w, const struct delta_config *config,
                         struct delta_weights *out) STATUS_MUST_USE;
 enum status place_convolution(struct walk *w, const struct convolution_config *config,
                               struct convolution_weights *out) STATUS_MUST_USE;
+// The same of parts of slots.
+enum status place_parts(struct walk *w, const struct slot_part *parts, int n_parts,
+                        struct panels *out) STATUS_MUST_USE;
+enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
+                         enum panel_format *out) STATUS_MUST_USE;
+enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
+                       struct norm_weights *out) STATUS_MUST_USE;
+// weights_latent.c: all of latent attention but o_proj.
+enum status place_latent(struct walk *w, const struct latent_config *config,
+                         struct latent_weights *out) STATUS_MUST_USE;
 
 #endif

@@ -19,6 +19,7 @@ struct problem {
     int head_dim, n_heads;
     int64_t position, window;
     int value_dim; // 0: head_dim
+    bool of_keys;  // values are the first numbers of keys
     int64_t chunk; // 0: none
     int n_tokens;
     enum data_kind kind;
@@ -69,7 +70,7 @@ static void cache_new(struct world *w)
                                .head_dim = w->p.head_dim,
                                .value_dim = w->p.value_dim,
                                .keys = w->keys.data,
-                               .values = w->values.data,
+                               .values = w->p.of_keys ? NULL : w->values.data,
                                .page_stride = page_bytes,
                                .pages = w->pages};
     // What an earlier sequence left: kv_write() clears the values, keys of unwritten positions
@@ -367,6 +368,44 @@ static void random_shapes(void **state)
                                 .chunk = random_between(0, 2) ? 0 : random_between(1, 300)});
 }
 
+// Values that are the keys' own first numbers: a latent, with a key behind it that the rope turns.
+static struct problem random_latents(int type, enum data_kind kind)
+{
+    struct problem p = {.type = (enum compute_type)(type % 3),
+                        .f32_cache = type >= 3,
+                        .head_dim = 2 * random_between(1, 50),
+                        .of_keys = true,
+                        .n_heads = random_between(1, 24),
+                        .position = random_between(0, 1) * random_between(1, 1200),
+                        .n_tokens = random_between(1, 30),
+                        .window = random_between(0, 3) ? 0 : random_between(1, 300),
+                        .kind = kind};
+    p.value_dim = 2 * random_between(1, p.head_dim / 2);
+    return p;
+}
+
+static void latents(void **state)
+{
+    (void)state;
+    number_mode_set();
+    for (int round = 0; round < rounds(20); round++)
+        for (int kind = 0; kind < DATA_KINDS; kind++)
+            for (int type = 0; type < 5; type++) {
+                struct problem p = random_latents(type, (enum data_kind)kind);
+                check(&p);
+            }
+    for (int type = 0; type < 5; type++) // DeepSeek's, and the largest
+        for (int large = 0; large < 2; large++)
+            check(&(struct problem){.type = (enum compute_type)(type % 3),
+                                    .f32_cache = type >= 3,
+                                    .head_dim = large ? KEY_DIM_MAX : 576,
+                                    .value_dim = large ? KEY_DIM_MAX : 512,
+                                    .of_keys = true,
+                                    .n_heads = 18,
+                                    .position = 120,
+                                    .n_tokens = 9});
+}
+
 // The cache is filled chunk by chunk, as the engine does it: what is not written yet must not
 // matter.
 static void check_chunks_of(const struct kernel *kernel, const struct problem *p, int chunk)
@@ -460,6 +499,20 @@ static void heads_do_not_matter(void **state)
                                                            .n_heads = 7,
                                                            .position = 140,
                                                            .n_tokens = n_tokens});
+}
+
+static void latents_in_chunks(void **state)
+{
+    (void)state;
+    number_mode_set();
+    struct kernel kernels[ISA_COUNT + 1];
+    int n_kernels = all_kernels(kernels);
+    for (int i = 0; i < n_kernels; i++)
+        for (int round = 0; round < rounds(10); round++) {
+            struct problem p = random_latents(round % 5, round % 2 ? SMALL : ORDINARY);
+            check_chunks_of(&kernels[i], &p, random_between(1, 9));
+            check_heads(&kernels[i], &p);
+        }
 }
 
 // Soft-capped scores, sinks and ALiBi, one of them or several.
@@ -592,6 +645,8 @@ int main(void)
         cmocka_unit_test(chunks_do_not_matter),
         cmocka_unit_test(heads_do_not_matter),
         cmocka_unit_test(extras),
+        cmocka_unit_test(latents),
+        cmocka_unit_test(latents_in_chunks),
         TEST_LEVELS(level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

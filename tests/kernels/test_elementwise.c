@@ -454,18 +454,21 @@ struct cache { // three pages of one layer and head, the last one against a guar
     struct kv_view view;
 };
 
-static void cache_new(struct cache *cache, enum compute_type type, int head_dim,
+// `value_dim` 0: values are the keys' own first numbers.
+static void cache_new(struct cache *cache, enum compute_type type, int head_dim, int value_dim,
                       const int32_t *pages, int fill)
 {
-    size_t page_bytes = (size_t)KV_PAGE_TOKENS * (size_t)head_dim * compute_bytes(type);
+    const int wider = value_dim > head_dim ? value_dim : head_dim;
+    size_t page_bytes = (size_t)KV_PAGE_TOKENS * (size_t)wider * compute_bytes(type);
     cache->keys = guarded_new(3 * page_bytes, 2);
     cache->values = guarded_new(3 * page_bytes, 2);
     memset(cache->keys.data, fill, 3 * page_bytes);
     memset(cache->values.data, fill, 3 * page_bytes);
     cache->view = (struct kv_view){.type = type,
                                    .head_dim = head_dim,
+                                   .value_dim = value_dim ? value_dim : head_dim / 2,
                                    .keys = cache->keys.data,
-                                   .values = cache->values.data,
+                                   .values = value_dim ? cache->values.data : NULL,
                                    .page_stride = page_bytes,
                                    .pages = pages};
 }
@@ -477,18 +480,18 @@ static void cache_free(struct cache *cache)
 }
 
 static void check_kv_write(const struct kernels *kernels, enum compute_type type, int head_dim,
-                           int64_t position, int n_tokens, enum data_kind kind)
+                           int value_dim, int64_t position, int n_tokens, enum data_kind kind)
 {
     static const int32_t pages[] = {1, 2, 0};
-    size_t stride = (size_t)head_dim * 3 + 1,
-           n = (size_t)(n_tokens - 1) * stride + (size_t)head_dim;
+    const int wider = value_dim > head_dim ? value_dim : head_dim;
+    size_t stride = (size_t)wider * 3 + 1, n = (size_t)(n_tokens - 1) * stride + (size_t)wider;
     struct guarded k = random_buffer(n, kind), v = random_buffer(n, kind);
     struct cache got, expected;
-    cache_new(&got, type, head_dim, pages, 0x3c);
-    cache_new(&expected, type, head_dim, pages, 0x3c);
+    cache_new(&got, type, head_dim, value_dim, pages, 0x3c);
+    cache_new(&expected, type, head_dim, value_dim, pages, 0x3c);
     kernels->kv_write(&got.view, position, n_tokens, k.data, v.data, stride);
     reference_kv_write(&expected.view, position, n_tokens, k.data, v.data, stride);
-    size_t count = 3 * (size_t)KV_PAGE_TOKENS * (size_t)head_dim;
+    size_t count = 3 * (size_t)KV_PAGE_TOKENS * (size_t)wider;
     if (type == COMPUTE_F16) {
         assert_memory_equal(got.keys.data, expected.keys.data, count * 2);
         assert_memory_equal(got.values.data, expected.values.data, count * 2);
@@ -514,7 +517,10 @@ static void kv_write(void **state)
                 enum data_kind kind = (enum data_kind)(round % DATA_KINDS);
                 if (type == COMPUTE_F16 && (kind == NOT_FINITE || kind == ANY_BITS))
                     kind = ORDINARY; // which NaN comes out is not part of the contract
-                check_kv_write(kernels, (enum compute_type)type, dims[i], position,
+                int value_dim = round % 4 == 3   ? 0
+                                : round % 4 == 2 ? dims[(i + 3) % (sizeof dims / sizeof *dims)]
+                                                 : dims[i];
+                check_kv_write(kernels, (enum compute_type)type, dims[i], value_dim, position,
                                round == 11 ? 1 : n_tokens, kind);
             }
 }

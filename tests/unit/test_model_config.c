@@ -267,11 +267,11 @@ static void real_configs_parse_or_are_named(void **state)
     (void)state;
     static const struct {
         const char *file;
-        const char *refused; // the architecture named; NULL: it parses
+        const char *refused; // why; NULL: it parses
     } files[] = {
         {"llama-3-8b", NULL}, {"llama-3-70b", NULL}, {"qwen2-0_5b", NULL},
         {"qwen2-72b", NULL},  {"qwen3-0.6b", NULL},  {"qwen3-32b", NULL},
-        {"qwen3-30b", NULL},  {"qwen3-235b", NULL},  {"deepseek-r1", "DeepseekV3ForCausalLM"},
+        {"qwen3-30b", NULL},  {"qwen3-235b", NULL},  {"deepseek-r1", "quantization_config"},
     };
     if (!have_shared()) {
         print_message("skipped: shared/ is not there\n");
@@ -287,10 +287,8 @@ static void real_configs_parse_or_are_named(void **state)
         enum status status = model_config_parse(path, text.data, text.length, &config);
         bytes_fini(&text);
         assert_int_equal(status, files[i].refused ? ERR_UNSUPPORTED : OK);
-        if (files[i].refused) {
+        if (files[i].refused)
             assert_non_null(strstr(status_message(), files[i].refused));
-            assert_non_null(strstr(status_message(), "nearest"));
-        }
     }
 }
 
@@ -438,7 +436,7 @@ static void unknown_models_name_the_nearest(void **state)
     refuse("{\"model_type\": \"qwen3_omni\"}", "\"qwen3_omni\"", "nearest are qwen3");
     refuse("{\"architectures\": [\"LlamaForSequenceClassification\"]}", "LlamaForSequence",
            "LlamaForCausalLM");
-    refuse("{\"model_type\": \"mistral3\", \"text_config\": {\"model_type\": \"mistral4\"}}",
+    refuse("{\"model_type\": \"mistral3\", \"text_config\": {\"model_type\": \"mistral5\"}}",
            "config.json: text_config", "mistral");
     refuse("{\"model_type\": \"mistral3\"}", "\"text_config\" is missing", "Mistral3");
     refuse("{\"model_type\": \"mistral3\", \"text_config\": []}", "text_config", "object");

@@ -114,6 +114,61 @@ struct half_page {
     const char *ahead; // what is read next
 };
 
+static void turn_f32(const struct attention_tile *tile, const uint32_t *page)
+{
+    uint32_t *out = (uint32_t *)(void *)tile->values;
+    for (int j = 0; j < KV_PAGE_TOKENS; j++, out += tile->width)
+        for (int d = 0; d < tile->value_dim; d++)
+            out[d] = page[d * KV_PAGE_TOKENS + j];
+}
+
+static void turn_f16(const struct attention_tile *tile, const f16 *page)
+{
+    float *out = tile->values;
+    for (int j = 0; j < KV_PAGE_TOKENS; j++, out += tile->width)
+        for (int d = 0; d < tile->value_dim; d++)
+            out[d] = float_of_f16(page[d * KV_PAGE_TOKENS + j]);
+}
+
+static void turn_bf16_wide(const struct attention_tile *tile, const uint32_t *page)
+{
+    uint32_t *out = (uint32_t *)(void *)tile->values;
+    for (int j = 0; j < KV_PAGE_TOKENS; j++, out += tile->width)
+        for (int d = 0; d < tile->value_dim; d += 2) {
+            const uint32_t pair = page[d / 2 * KV_PAGE_TOKENS + j];
+            out[d] = pair << 16;
+            out[d + 1] = pair & 0xffff0000;
+        }
+}
+
+// Pairs of numbers of a position become pairs of positions.
+static void turn_bf16(const struct attention_tile *tile, const uint32_t *page)
+{
+    uint32_t *out = (uint32_t *)(void *)tile->values;
+    for (int j = 0; j < KV_PAGE_TOKENS; j += 2, out += tile->width)
+        for (int d = 0; d < tile->value_dim; d += 2) {
+            const uint32_t *pairs = page + d / 2 * KV_PAGE_TOKENS + j;
+            out[d] = (pairs[0] & 0xffff) | pairs[1] << 16;
+            out[d + 1] = pairs[0] >> 16 | (pairs[1] & 0xffff0000);
+        }
+}
+
+// tile->values, of values that are the first numbers of the page's keys.
+static void turn_keys(const struct attention_tile *tile, const void *page, enum page_form form)
+{
+    assert(tile->value_dim % 2 == 0);
+    if (tile->width > tile->value_dim)
+        memset(tile->values, 0, (size_t)(KV_PAGE_TOKENS * tile->width) * sizeof *tile->values);
+    if (tile->type == COMPUTE_F32)
+        turn_f32(tile, page);
+    else if (tile->type == COMPUTE_F16)
+        turn_f16(tile, page);
+    else if (form == PAGE_F32)
+        turn_bf16_wide(tile, page);
+    else
+        turn_bf16(tile, page);
+}
+
 static void add_chunk(const struct attention_steps *steps, struct attention_tile *tile, int row,
                       int end, const struct half_page *keys, const struct half_page *values)
 {
@@ -131,7 +186,7 @@ static void add_page(const struct attention *args, const struct attention_steps 
                      struct attention_tile *tile, int row, int end, int32_t page, int32_t next)
 {
     const char *k = args->kv.keys + (size_t)page * args->kv.page_stride;
-    const char *v = args->kv.values + (size_t)page * args->kv.page_stride;
+    const char *v = args->kv.values ? args->kv.values + (size_t)page * args->kv.page_stride : NULL;
     const char *next_keys = args->kv.keys + (size_t)next * args->kv.page_stride;
     enum page_form form = form_of(tile->type);
     struct half_page keys = {k, form, KV_PAGE_TOKENS, v},
@@ -141,9 +196,15 @@ static void add_page(const struct attention *args, const struct attention_steps 
         steps->widen_keys(tile, k);
         keys = (struct half_page){tile->keys, steps->widened, KV_PAGE_TOKENS, NULL};
     }
-    // Also a page whose last columns would be read past their end is copied, with zeros there.
-    if (widen || tile->width != tile->value_dim) {
-        steps->widen_values(tile, v);
+    if (!v)
+        keys.ahead = next_keys;
+    // Also a page whose last columns would be read past their end is copied, with zeros there, and
+    // values that are keys, which lie the other way.
+    if (widen || tile->width != tile->value_dim || !v) {
+        if (v)
+            steps->widen_values(tile, v);
+        else
+            turn_keys(tile, k, steps->widened);
         values = (struct half_page){tile->values, steps->widened, (size_t)tile->width, NULL};
     }
     for (int next_row; row < end; row = next_row) {
@@ -270,9 +331,10 @@ static void attend_heads(const struct attention *args, const struct attention_st
 void attention_run(const struct attention *args, const struct attention_steps *steps)
 {
     const int value_dim = kv_value_dim(&args->kv);
-    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= HEAD_DIM_MAX &&
+    assert(args->kv.head_dim >= 2 && args->kv.head_dim <= KEY_DIM_MAX &&
            args->kv.head_dim % 2 == 0);
-    assert(value_dim >= 2 && value_dim <= HEAD_DIM_MAX && value_dim % 2 == 0);
+    assert(value_dim >= 2 && value_dim <= KEY_DIM_MAX && value_dim % 2 == 0);
+    assert(args->kv.values || value_dim <= args->kv.head_dim);
     assert(args->out_type == args->kv.type || args->out_type == COMPUTE_F32 ||
            args->kv.type == COMPUTE_F32);
     struct attention_tile tile;

@@ -6,7 +6,7 @@
 
 #include "device/kernels.h"
 
-enum { HEAD_DIM_MAX = 512, TILE_ROWS_MAX = 192, TILE_COLUMNS = 16 };
+enum { TILE_ROWS_MAX = 192, TILE_COLUMNS = 16 };
 
 // How the numbers of a page's keys or values lie. PAGE_F32 is that of struct kv_view or of a
 // widened page.

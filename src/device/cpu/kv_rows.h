@@ -5,14 +5,12 @@
 
 #include "device/kernels.h"
 
-enum { KV_ROW_MAX = 512 };
-
 // Converts n numbers to the cache's type.
 typedef void (*kv_convert)(const float *x, int n, enum compute_type type, void *out);
 
 union kv_row { // a token's keys or values in the cache's type
-    uint16_t halves[KV_ROW_MAX];
-    uint32_t words[KV_ROW_MAX]; // f32; of bf16, pairs
+    uint16_t halves[KEY_DIM_MAX];
+    uint32_t words[KEY_DIM_MAX]; // f32; of bf16, pairs
 };
 
 static inline void kv_write_key(void *page, int i, int head_dim, const union kv_row *row,
@@ -50,29 +48,36 @@ static inline void kv_write_value_pair(void *page, int i, int value_dim, const u
         words[d] = even->halves[d] | (uint32_t)odd->halves[d] << 16;
 }
 
+static inline void kv_write_values(const struct kv_view *kv, void *page, int i, int n_tokens,
+                                   const float *v, size_t stride, kv_convert convert)
+{
+    union kv_row rows[2];
+    for (int s = 0; s < n_tokens; s++)
+        convert(v + (size_t)s * stride, kv_value_dim(kv), kv->type, &rows[s]);
+    if (n_tokens == 2)
+        kv_write_value_pair(page, i, kv_value_dim(kv), &rows[0], &rows[1]);
+    else
+        kv_write_value(page, i, kv_value_dim(kv), &rows[0], kv->type);
+}
+
 static inline void kv_write_rows(const struct kv_view *kv, int64_t position, int n_tokens,
                                  const float *k, const float *v, size_t stride, kv_convert convert)
 {
-    const int head_dim = kv->head_dim, value_dim = kv_value_dim(kv);
-    for (int t = 0, step; t < n_tokens;
-         t += step, k += (size_t)step * stride, v += (size_t)step * stride) {
+    for (int t = 0, step; t < n_tokens; t += step) {
         size_t offset = (size_t)kv->pages[(position + t) / KV_PAGE_TOKENS] * kv->page_stride;
         int i = (int)((position + t) % KV_PAGE_TOKENS);
-        char *keys = kv->keys + offset, *values = kv->values + offset;
-        union kv_row rows[2];
+        char *keys = kv->keys + offset, *values = kv->values ? kv->values + offset : NULL;
         if (i == 0) // attention multiplies all 64 positions, and what was left could be infinite
-            memset(values, 0, (size_t)(KV_PAGE_TOKENS * value_dim) * compute_bytes(kv->type));
+            memset(values ? values : keys, 0,
+                   (size_t)(KV_PAGE_TOKENS * kv_value_dim(kv)) * compute_bytes(kv->type));
         step = kv->type == COMPUTE_BF16 && i % 2 == 0 && t + 1 < n_tokens ? 2 : 1;
         for (int s = 0; s < step; s++) {
-            convert(k + (size_t)s * stride, head_dim, kv->type, &rows[s]);
-            kv_write_key(keys, i + s, head_dim, &rows[s], kv->type);
+            union kv_row row;
+            convert(k + (size_t)(t + s) * stride, kv->head_dim, kv->type, &row);
+            kv_write_key(keys, i + s, kv->head_dim, &row, kv->type);
         }
-        for (int s = 0; s < step; s++)
-            convert(v + (size_t)s * stride, value_dim, kv->type, &rows[s]);
-        if (step == 2)
-            kv_write_value_pair(values, i, value_dim, &rows[0], &rows[1]);
-        else
-            kv_write_value(values, i, value_dim, &rows[0], kv->type);
+        if (values)
+            kv_write_values(kv, values, i, step, v + (size_t)t * stride, stride, convert);
     }
 }
 

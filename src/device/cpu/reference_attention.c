@@ -4,11 +4,11 @@
 #include "device/cpu/lanes.h"
 #include "device/cpu/reference.h"
 
-enum { HEAD_DIM_MAX = 512, GROUP_TOKENS = KV_PAGE_TOKENS * KV_GROUP_PAGES };
+enum { GROUP_TOKENS = KV_PAGE_TOKENS * KV_GROUP_PAGES };
 
 struct softmax { // of one query, over the positions seen so far
     float m, l;
-    float o[HEAD_DIM_MAX];
+    float o[KEY_DIM_MAX];
 };
 
 static float load(const void *page, size_t i, enum compute_type type)
@@ -35,7 +35,7 @@ static float value(const struct kv_view *kv, const void *page, int j, int d)
 {
     const int n = kv_value_dim(kv),
               i = kv->type == COMPUTE_BF16 ? (j / 2 * n + d) * 2 + j % 2 : j * n + d;
-    return load(page, (size_t)i, kv->type);
+    return kv->values ? load(page, (size_t)i, kv->type) : key(kv, page, j, d);
 }
 
 static float rounded(float x, enum compute_type type)
@@ -46,7 +46,7 @@ static float rounded(float x, enum compute_type type)
 }
 
 struct query {
-    float q[HEAD_DIM_MAX];
+    float q[KEY_DIM_MAX];
     int head;
 };
 
@@ -109,7 +109,7 @@ static void add_page(const struct attention *args, int64_t page, int first, int 
                      const struct query *q, bool is_first, struct softmax *state)
 {
     const size_t at = (size_t)args->kv.pages[page] * args->kv.page_stride;
-    const char *keys = args->kv.keys + at, *values = args->kv.values + at;
+    const char *keys = args->kv.keys + at, *values = args->kv.values ? args->kv.values + at : keys;
     float p[KV_PAGE_TOKENS] = {0}, m = state->m;
     for (int j = first; j < last; j++) {
         p[j] = score(args, keys, page * KV_PAGE_TOKENS, j, q);

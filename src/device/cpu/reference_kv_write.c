@@ -36,14 +36,14 @@ void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens
     for (int t = 0; t < n_tokens; t++) {
         int64_t page = (position + t) / KV_PAGE_TOKENS;
         int i = (int)((position + t) % KV_PAGE_TOKENS);
-        char *keys = kv->keys + (size_t)kv->pages[page] * kv->page_stride;
-        char *values = kv->values + (size_t)kv->pages[page] * kv->page_stride;
+        const size_t at = (size_t)kv->pages[page] * kv->page_stride;
+        char *keys = kv->keys + at, *values = kv->values ? kv->values + at : NULL;
         if (i == 0) // attention multiplies all 64 positions, and what was left could be infinite
-            memset(values, 0,
+            memset(values ? values : keys, 0,
                    (size_t)(KV_PAGE_TOKENS * kv_value_dim(kv)) * compute_bytes(kv->type));
         for (int d = 0; d < kv->head_dim; d++)
             store(keys, key_index(kv, i, d), k[(size_t)t * stride + (size_t)d], kv->type);
-        for (int d = 0; d < kv_value_dim(kv); d++)
+        for (int d = 0; values && d < kv_value_dim(kv); d++)
             store(values, value_index(kv, i, d), v[(size_t)t * stride + (size_t)d], kv->type);
     }
 }

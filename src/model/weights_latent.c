@@ -1,0 +1,75 @@
+// Where latent attention's weights lie: kv_b_proj as two stacks of matrices, one of each head.
+#include <assert.h>
+
+#include "model/weights_walk.h"
+
+// Rows of kv_b_proj that are a head's: of its keys, or of its values.
+static struct slot_part rows_of_head(const struct slot_part *all, int head, int32_t first,
+                                     int32_t count, const struct latent_config *config)
+{
+    struct slot_part part = *all;
+    part.rows.begin = all->rows.begin + head * (config->nope_dim + config->value_dim) + first;
+    part.rows.end = part.rows.begin + count;
+    return part;
+}
+
+static void add_head(int head, const struct panels *panels, struct head_panels *out)
+{
+    if (head == 0)
+        out->first = *panels;
+    if (head == 1)
+        out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
+}
+
+// [latent, nope_dim]: the tensor's rows are the columns.
+static enum status place_key_up(struct walk *w, const struct slot_part *rows,
+                                const struct latent_config *config, struct panels *out)
+{
+    enum panel_format format;
+    size_t bytes;
+    void *data = NULL;
+    TRY(panel_format(w, rows, 1, &format));
+    TRY(panels_bytes(format, config->kv_rank, config->nope_dim, &bytes));
+    TRY(reserve_weights(w, bytes, &data));
+    if (w->memory)
+        panels_init(out, format, config->kv_rank, config->nope_dim, data);
+    return add_layout_piece(w, rows, (struct weight_piece){.panels = *out, .transposed = true});
+}
+
+static enum status place_heads(struct walk *w, const struct latent_config *config,
+                               struct latent_weights *out)
+{
+    const struct slot_part all = find_part(w, SLOT_LATENT_UP, false);
+    const int n = (all.rows.end - all.rows.begin) / (config->nope_dim + config->value_dim);
+    assert(all.parameter && n > 0);
+    for (int head = 0; head < n; head++) {
+        struct panels panels = {0};
+        const struct slot_part rows = rows_of_head(&all, head, 0, config->nope_dim, config);
+        TRY(place_key_up(w, &rows, config, &panels));
+        add_head(head, &panels, &out->key_up);
+    }
+    for (int head = 0; head < n; head++) {
+        struct panels panels = {0};
+        const struct slot_part rows =
+            rows_of_head(&all, head, config->nope_dim, config->value_dim, config);
+        TRY(place_parts(w, &rows, 1, &panels));
+        add_head(head, &panels, &out->value_up);
+    }
+    return OK;
+}
+
+enum status place_latent(struct walk *w, const struct latent_config *config,
+                         struct latent_weights *out)
+{
+    static const enum slot by_rank[] = {SLOT_QUERY_DOWN, SLOT_LATENT},
+                           at_once[] = {SLOT_QUERY, SLOT_LATENT}, up[] = {SLOT_QUERY_UP};
+    const enum slot *down = config->q_rank ? by_rank : at_once;
+    TRY(place_panels(w, down, 2, &out->down));
+    TRY(place_vector(w, down, 2, true, 0, &out->down_bias));
+    TRY(place_norm(w, &config->norm, SLOT_LATENT_NORM, &out->norm));
+    if (config->q_rank) {
+        TRY(place_norm(w, &config->norm, SLOT_QUERY_DOWN_NORM, &out->query_norm));
+        TRY(place_panels(w, up, 1, &out->query_up));
+    }
+    return place_heads(w, config, out);
+}
