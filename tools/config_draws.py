@@ -89,6 +89,27 @@ def even_parts(f, *parts):
     return [p for p in parts if int(head_dim_of(f) * p) % 2 == 0 and int(head_dim_of(f) * p) > 0]
 
 
+def latent_sizes(rng):
+    """Latent attention: as many KV heads as heads, and a head's numbers in two parts."""
+    f = sizes(rng, head_dim="free", divides=True)
+    while f["hidden_size"] < 16:
+        f["hidden_size"] *= 2
+    del f["head_dim"]
+    f.update(num_key_value_heads=f["num_attention_heads"], q_lora_rank=rng.choice([None, 6, 16, 24, 40]),
+             kv_lora_rank=rng.choice([2, 8, 16, 24, 34, 66]), qk_nope_head_dim=rng.choice([2, 4, 8, 12, 16, 30]),
+             qk_rope_head_dim=rng.choice([2, 4, 8, 12]), v_head_dim=rng.choice([2, 4, 8, 16, 20]))
+    return f
+
+
+def latent_rope(rng, f, kinds=("default", "default", "yarn", "yarn", "yarn", "linear", "llama3")):
+    r = rope(rng, {"head_dim": f["qk_rope_head_dim"]}, kinds)
+    if r["rope_type"] == "yarn":
+        r.update(maybe(rng, 0.6, mscale_all_dim=[1.0, 0.707]))
+        if "mscale_all_dim" in r:
+            r.update(maybe(rng, 0.7, mscale=[1.0, 0.707]))
+    return r
+
+
 def even_partial(rng, f):
     parts = even_parts(f, 0.25, 0.4, 0.5, 0.75, 1.0)
     return rope(rng, f, ("default", "default", "default", "linear"), partial_rotary_factor=rng.choice(parts))

@@ -100,7 +100,19 @@ def header_of(path):
     return {name: entry["shape"] for name, entry in header.items()}, means
 
 
+class Mistral4(transformers.Mistral4ForCausalLM):  # which no auto class knows
+    @classmethod
+    def from_config(cls, config, **more):
+        return transformers.Mistral4ForCausalLM._from_config(config, **more)
+
+    @classmethod
+    def from_pretrained(cls, folder, **more):
+        return transformers.Mistral4ForCausalLM.from_pretrained(folder, **more)
+
+
 def auto_class(family):
+    if family.name == "mistral4":
+        return Mistral4
     return AutoModelForImageTextToText if family.wrapper else AutoModelForCausalLM
 
 
@@ -161,6 +173,8 @@ def weight_rows(rng, family, fields, shapes, means):
                      0.1])  # older files have it; nobody reads it
     if rng.random() < 0.4:
         rows += unread_keys_and_values(shapes, gain)
+    if family.model_type in ("deepseek_v3", "glm4_moe_lite") and rng.random() < 0.3:  # predicts more tokens: nobody reads it
+        rows.append([f"model.layers.{fields['num_hidden_layers']}.eh_proj.weight", [4, 8], 0.0, 1.0])
     if rng.random() < 0.05:
         rows.append(["score.weight", [2, 3], 0.0, 1.0])
     if rng.random() < 0.06 and not family.wrapper:

@@ -10,7 +10,7 @@ import collections
 import random
 
 from config_draws import (F, QWEN_TOWER, S, TOWER, bias, eps, even_parts, even_partial, flagged_window, head_dim_of,
-                          layer_types, maybe, multipliers, qwen_ids, rope, sizes, window, wrapped)
+                          latent_rope, latent_sizes, layer_types, maybe, multipliers, qwen_ids, rope, sizes, window, wrapped)
 from state_configs import STATE_FAMILIES
 
 COMMON_KEYS = {
@@ -240,6 +240,62 @@ def mimo_v2_flash(rng):
             "num_experts_per_tok": rng.randint(1, min(each, 4)), "norm_topk_prob": rng.random() < 0.5,
             "moe_intermediate_size": rng.choice([9, 16, 24, 40]), "sliding_window": window(rng, 0),
             "rope_parameters": ropes}
+
+
+LATENT = {"q_lora_rank": "null: q_proj makes the queries", "kv_lora_rank": "of the latent that is cached",
+          "qk_nope_head_dim, qk_rope_head_dim, v_head_dim": "of a head; the rope turns the second",
+          "attention_bias": "on q_a, kv_a and o", "(always)": "eps of both latents' norms is 1e-6",
+          "rope_parameters.mscale_all_dim": "the softmax scale times its yarn mscale squared"}
+
+
+def latent_experts(rng, f, grouped=True):
+    groups = rng.choice([1, 1, 2, 3]) if grouped else 1
+    each, kept = rng.choice([2, 3, 4]), rng.randint(1, groups)
+    return {"n_routed_experts": groups * each, "n_group": groups, "topk_group": kept,
+            "num_experts_per_tok": rng.randint(1, min(each * kept, 4)), "norm_topk_prob": rng.random() < 0.5,
+            "moe_intermediate_size": rng.choice([9, 16, 24, 40]), "n_shared_experts": rng.choice([1, 1, 2]),
+            "routed_scaling_factor": rng.choice([1.0, 1.5, 2.5]), "first_k_dense_replace": rng.choice([0, 1, 1, 2]),
+            **bias(rng, "attention_bias")}
+
+
+@family("deepseek_v2", {**CORRECTED, **LATENT, "topk_method": "greedy, or group_limited_greedy: groups by their best expert",
+                        "mlp_bias": "on gate, up and down, not of experts", "norm_topk_prob": "without effect"})
+def deepseek_v2(rng):
+    f = latent_sizes(rng)
+    return {**f, **eps(rng), **latent_experts(rng, f), **bias(rng, "mlp_bias"),
+            "topk_method": rng.choice(["greedy", "group_limited_greedy", "group_limited_greedy"]),
+            "rope_parameters": latent_rope(rng, f)}
+
+
+@family("deepseek_v3", {**CORRECTED, **LATENT, "rope_interleave": "pairs (2i, 2i + 1) (default true)"})
+def deepseek_v3(rng):
+    f = latent_sizes(rng)
+    return {**f, **eps(rng), **latent_experts(rng, f), **maybe(rng, 0.3, rope_interleave=[False, True]),
+            "rope_parameters": latent_rope(rng, f)}
+
+
+@family("glm4_moe_lite", {**CORRECTED, **LATENT, "rope_interleave": "pairs (2i, 2i + 1) (default true)",
+                          "mlp_layer_types": "dense or sparse, by layer; absent: the first one is dense"})
+def glm4_moe_lite(rng):
+    f = latent_sizes(rng)
+    more = {**latent_experts(rng, f), **maybe(rng, 0.3, rope_interleave=[False, True])}
+    del more["first_k_dense_replace"]
+    if rng.random() < 0.6:
+        more["mlp_layer_types"] = [rng.choice(["dense", "sparse"]) for _ in range(f["num_hidden_layers"])]
+    return {**f, **eps(rng), **more, "rope_parameters": latent_rope(rng, f)}
+
+
+@family("mistral4", {**CORRECTED, **LATENT, "rope_interleave": "pairs (2i, 2i + 1) (default true)",
+                     "rope_parameters.llama_4_scaling_beta": "all of q times 1 + beta ln(1 + floor(pos / original length))",
+                     "rope_parameters.partial_rotary_factor": "absent: the rope's part of a head",
+                     "norm_topk_prob, routed_scaling_factor": "of the weights, a softmax over all"})
+def mistral4(rng):
+    f = latent_sizes(rng)
+    r = latent_rope(rng, f, ("yarn",))
+    r.update(llama_4_scaling_beta=rng.choice([0.1, 0.3, 1.0]),
+             partial_rotary_factor=f["qk_rope_head_dim"] / (f["qk_rope_head_dim"] + f["qk_nope_head_dim"]))
+    return {**f, **eps(rng), **latent_experts(rng, f), **maybe(rng, 0.3, rope_interleave=[False, True]),
+            "rope_parameters": r}
 
 
 @family("ernie4_5_moe", {"moe_num_experts, moe_k": "so many, of which each token has so many",
@@ -590,6 +646,12 @@ WRAPPED = {"text_config": "all that the text family reads",
 def mistral3(rng):
     kind = rng.choice(["mistral", "ministral3"])
     text = {**FAMILIES[kind].draw(rng), "model_type": kind}
+    return wrapped(text, vision_config={**TOWER, "model_type": "pixtral"}, image_token_index=text["vocab_size"] - 1)
+
+
+@family("mistral4_mm", WRAPPED, model_type="mistral3", wrapper=True)
+def mistral4_wrapper(rng):
+    text = {**mistral4(rng), "model_type": "mistral4"}
     return wrapped(text, vision_config={**TOWER, "model_type": "pixtral"}, image_token_index=text["vocab_size"] - 1)
 
 
