@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "base/output.h"
 #include "cmd/json_output.h"
+#include "cmd/model_argument.h"
 #include "text/tokenizer.h"
 
 enum { TOKENIZE_BYTES_MAX = 256 << 20 };
@@ -126,6 +127,7 @@ static enum status run_tokenize(const struct tokenize *t, const char *model)
     json_t *root = NULL, *results = json_array(), *item;
     size_t i;
     enum status status = OK;
+    TRY_DONE(model_argument_find(&model));
     TRY_DONE(tokenizer_open(model, &tokenizer));
     TRY_DONE(collect_input(t, &root));
     if (!json_is_array(root)) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "hf/model_folder.h"
 
 static enum status read_files(struct colrow_tokenizer *handle)
 {
@@ -39,10 +40,17 @@ static enum status need_tokenizer(const struct colrow_tokenizer *handle)
     return handle->tokenizer ? OK : fail(ERR_REQUEST, "%s has no tokenizer.json", handle->model);
 }
 
+static enum status open_tokenizer_of(const char *model, struct colrow_tokenizer **out)
+{
+    char folder[FILE_PATH_MAX];
+    TRY(model_folder_find(model, folder));
+    return tokenizer_handle_open(folder, out);
+}
+
 int colrow_tokenizer_open(const char *model, struct colrow_tokenizer **out)
 {
     *out = NULL;
-    enum status status = model ? tokenizer_handle_open(model, out)
+    enum status status = model ? open_tokenizer_of(model, out)
                                : fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
     if (status == OK && !(*out)->tokenizer) {
         status = fail(ERR_INPUT, "%s has no tokenizer.json", model);

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/name_list.h"
+#include "hf/hub_cache.h"
 
 enum { REFERENCE_BYTES_MAX = 256 };
 
@@ -73,6 +74,8 @@ enum status model_folder_find(const char *given, char *out)
 {
     char snapshots[FILE_PATH_MAX], config[FILE_PATH_MAX], name[REFERENCE_BYTES_MAX + 1];
     TRY(take_path(given, out));
+    if (hub_name_is(given) && !file_exists(given))
+        return hub_cache_find(given, out);
     if (strlen(given) > FILE_PATH_MAX / 2) // then it is no cache
         return OK;
     TRY(file_join(given, "config.json", config));
