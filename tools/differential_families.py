@@ -324,6 +324,11 @@ def plan_flags(folder, how):
     return ["--tp-plan", path]
 
 
+def expert_flags(how):
+    groups = ["--expert-parallel-size", how["ep"]] if how.get("ep", 0) > 1 else []
+    return ["--enable-expert-parallel", *groups] if how.get("ep") else []
+
+
 def colrow_logits(colrow, folder, ids, how):
     out, text = os.path.join(folder, "out.safetensors"), os.path.join(folder, "ids.txt")
     with open(text, "w", encoding="ascii") as file:
@@ -331,8 +336,7 @@ def colrow_logits(colrow, folder, ids, how):
     flags = ["-tp", how["tp"], "--max-num-batched-tokens", how["chunk"], *plan_flags(folder, how)]
     if how.get("batch"):
         flags += ["--batch", how["batch"]]
-    if how.get("ep"):
-        flags += ["--enable-expert-parallel"]
+    flags += expert_flags(how)
     done = run_colrow(colrow, "logits", folder, "--input-ids", text, "--output", out, "--dtype", "float32", "-q",
                       *flags, isa=how.get("isa"))
     if done.returncode:
@@ -388,8 +392,8 @@ def split_of(rng, colrow, folder, model, n_tokens, isas):
         how["batch"] = rng.choice([2, 3, 5])
     experts = [name for name, _ in model.named_parameters() if ".experts." in name] if model else []
     if experts and rng.random() < 0.4:
-        how["ep"] = 1
-        flags = [*flags, "--enable-expert-parallel"]
+        how["ep"] = rng.choice([1, 1, 2, 3])  # 1: each rank has whole experts by itself
+        flags = [*flags, *expert_flags(how)]
     done = run_colrow(colrow, "plan", folder, "--json", *flags)
     if done.returncode:
         raise Refused(sentence(done, folder))

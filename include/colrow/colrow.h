@@ -149,6 +149,9 @@ struct colrow_options {
     // 1: of a mixture of experts ranks have whole experts, any number of them, instead of a part of
     // each; no bit changes
     int enable_expert_parallel;
+    // with it: so many groups of ranks have whole experts, each rank of a group a part of each of
+    // the group's; 0: each rank is a group. tensor_parallel_size is a multiple of it
+    int expert_parallel_size;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

@@ -50,7 +50,7 @@ static enum status open_bench_engine(struct bench *b, const char *model, struct 
     TRY(engine_flags_open(&b->engine, model, out));
     colrow_get_info(*out, &b->info);
     model_cost(&config, strcmp(b->info.dtype, "float32") == 0 ? 4 : 2,
-               strcmp(b->info.kv_cache_dtype, "float32") == 0 ? 4 : 2, &b->cost);
+               strcmp(b->info.kv_cache_dtype, "float32") == 0 ? 4 : 2, b->workload.n, &b->cost);
     return OK;
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "cmd/engine_flags.h"
+#include "model/plan.h"
 
 struct totals {
     struct colrow_statistics engine;
@@ -117,9 +118,9 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
 }
 
 void model_cost(const struct model_config *c, double bytes_per_weight, double bytes_per_key,
-                struct model_cost *out)
+                int batch, struct model_cost *out)
 {
-    double weights = 0, kv = 0, hidden = c->hidden_size;
+    double weights = 0, beside = 0, kv = 0, hidden = c->hidden_size; // beside: read, of no token
     for (int layer = 0; layer < c->num_hidden_layers; layer++) {
         const struct layer_config *l = model_config_layer(c, layer);
         for (int i = 0; i < l->n_sublayers; i++) {
@@ -134,11 +135,14 @@ void model_cost(const struct model_config *c, double bytes_per_weight, double by
             case MIX_MLP:
                 weights += hidden * 3.0 * l->sublayers[i].mlp.intermediate_size;
                 break;
-            case MIX_EXPERTS: // those of a token
-                weights += hidden * (3.0 * l->sublayers[i].experts.intermediate_size *
-                                         l->sublayers[i].experts.num_experts_per_tok +
-                                     l->sublayers[i].experts.num_experts);
-                break;
+            case MIX_EXPERTS: {
+                const struct experts_config *e = &l->sublayers[i].experts;
+                const double one = hidden * 3.0 * e->intermediate_size;
+                weights += one * e->num_experts_per_tok + hidden * e->num_experts;
+                beside +=
+                    one * (plan_experts_touched(e->num_experts, e->num_experts_per_tok, batch) -
+                           e->num_experts_per_tok);
+            } break;
             case MIX_MAMBA:
                 weights +=
                     hidden *
@@ -162,7 +166,7 @@ void model_cost(const struct model_config *c, double bytes_per_weight, double by
     double head = hidden * c->vocab_size;
     out->layer_flops = 2 * weights;
     out->head_flops = 2 * head;
-    out->weight_bytes = (weights + head) * bytes_per_weight;
+    out->weight_bytes = (weights + beside + head) * bytes_per_weight;
     out->kv_bytes_per_token = kv * bytes_per_key;
 }
 

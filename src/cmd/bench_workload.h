@@ -36,8 +36,10 @@ struct model_cost {
     double weight_bytes;            // read once a step: layers and lm_head
     double kv_bytes_per_token;      // read for each older token
 };
+// `batch`: sequences that decode at a time; of experts they read as many as they are expected to
+// touch.
 void model_cost(const struct model_config *config, double bytes_per_weight, double bytes_per_key,
-                struct model_cost *out);
+                int batch, struct model_cost *out);
 
 double median(double *values, int n); // sorts
 double percentile(const double *sorted, int n, double percent);

@@ -68,6 +68,8 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      TP_PLAN_REPLACE_HELP},
     {FLAG_ON, "--enable-expert-parallel", NULL, AT(expert_parallel), 0, 0, NULL,
      EXPERT_PARALLEL_HELP},
+    {FLAG_INT, "--expert-parallel-size", "--ep-size --ep", AT(options.expert_parallel_size), 1,
+     COMM_RANKS_MAX, "N", EXPERT_PARALLEL_SIZE_HELP},
     {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8); changes bits"},
     {FLAG_TEXT, "--product-order", NULL, AT(options.product_order), 0, 0, "ORDER",

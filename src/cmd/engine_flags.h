@@ -22,13 +22,16 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 31, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 32, SAMPLING_FLAGS = 18 };
 #define TP_PLAN_HELP                                                                               \
     "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
     "named "                                                                                       \
     "(default auto: that plan)"
 #define EXPERT_PARALLEL_HELP                                                                       \
     "of a mixture of experts ranks have whole experts, not a part of each; the same bits"
+#define EXPERT_PARALLEL_SIZE_HELP                                                                  \
+    "... in N groups of ranks, each rank a part of its group's experts (default: each rank by "    \
+    "itself)"
 #define TP_PLAN_REPLACE_HELP                                                                       \
     "the same in place of colrow's plan: what is not named is on every rank"
 extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_flags

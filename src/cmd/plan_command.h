@@ -10,7 +10,7 @@
 #include "model/plan.h"
 
 struct plan_command {
-    int tensor_parallel_size, pipeline_parallel_size, reduction_leaves, rows;
+    int tensor_parallel_size, pipeline_parallel_size, reduction_leaves, rows, expert_parallel_size;
     const char *dtype, *kv_cache_dtype, *tp_plan, *tp_plan_replace, *explain;
     const char *svg;
     struct machine_flags on;

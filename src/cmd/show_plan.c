@@ -454,6 +454,8 @@ static const struct flag plan_flags[] = {
     {FLAG_TEXT, "--tp-plan-replace", NULL, AT(tp_plan_replace), 0, 0, "FILE", TP_PLAN_REPLACE_HELP},
     {FLAG_ON, "--enable-expert-parallel", NULL, AT(expert_parallel), 0, 0, NULL,
      EXPERT_PARALLEL_HELP},
+    {FLAG_INT, "--expert-parallel-size", "--ep-size --ep", AT(expert_parallel_size), 1, 64, "N",
+     EXPERT_PARALLEL_SIZE_HELP},
     {FLAG_TEXT, "--explain", NULL, AT(explain), 0, 0, "PARAM",
      "which rule a parameter follows, where it lies, what its edges cost; a name, a module, or a "
      "pattern with *"},

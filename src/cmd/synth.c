@@ -135,6 +135,11 @@ static enum status write_shard(struct synth *s, const char *name, int begin, int
                                                 .type = s->type,
                                                 .n_dimensions = p->columns == 1 ? 1 : 2,
                                                 .shape = {plan_tensor_rows(p), p->columns}};
+        if (slot_is_taps(p->slots[0]) && p->columns > 1)
+            specs[i - begin] = (struct tensor_spec){.name = s->stored[i].name,
+                                                    .type = s->type,
+                                                    .n_dimensions = 3,
+                                                    .shape = {p->rows, 1, p->columns}};
         if (holds_all_experts(p)) {
             specs[i - begin].n_dimensions++;
             specs[i - begin].shape[0] = p->n_experts;

@@ -83,6 +83,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
                                           .layer_partition_name = "the layer partition",
                                           .reduction_leaves = options->reduction_leaves,
                                           .expert_parallel = options->expert_parallel != 0,
+                                          .expert_parallel_size = options->expert_parallel_size,
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "model/expert_exchange.h"
 #include "model/forward.h"
 
 enum {
@@ -42,8 +43,9 @@ static void find_nodes_of_experts(struct mixing *x)
     x->node_experts[0] = (struct range){0, (int32_t)n};
     if (!has_whole_experts(x))
         return;
-    x->n_nodes = reduction_tree_nodes(tree, tree->first_leaf[x->m->rank],
-                                      tree->first_leaf[x->m->rank + 1], nodes);
+    const int group = expert_group(x->cut, x->m->rank);
+    x->n_nodes =
+        reduction_tree_nodes(tree, tree->first_leaf[group], tree->first_leaf[group + 1], nodes);
     for (int i = 0; i < x->n_nodes; i++)
         x->node_experts[i] =
             (struct range){(int32_t)(nodes[i].first * n / EXPERT_LEAVES),
@@ -367,10 +369,13 @@ static void sum_row(const struct mixing *x, const struct column_block *b, int le
     x->m->kernels->sum_weighted(&sum);
 }
 
-// Where sums of columns go.
+// Where sums of columns go: nodes [rows, width], or, of whole experts, [nodes][leaves][rows,
+// width].
 struct sums_place {
-    float *nodes; // [nodes][rows, hidden], or, of whole experts, [nodes][leaves][rows, hidden]
-    size_t stride;
+    float *nodes;
+    size_t stride; // floats from one matrix to the next
+    size_t width;  // of a row
+    int column;    // of its first number
 };
 
 // One leaf more on the stack of leaf sums, and the sums that it completes. Returns the depth.
@@ -393,13 +398,12 @@ static int push_leaf(const struct mixing *x, const struct column_block *b, int l
 static void put_leaf(const struct mixing *x, const struct column_block *b, int leaf, int number,
                      const struct sums_place *to)
 {
-    const size_t hidden = (size_t)x->m->plan->config.hidden_size;
     for (int node = 0; node < x->n_nodes; node++) {
         float *out = to->nodes +
                      ((size_t)node * (size_t)x->leaves->n_leaves + (size_t)number) * to->stride +
-                     b->column;
+                     (b->column - to->column);
         for (int row = 0; row < x->w->run->step->n_rows; row++)
-            sum_row(x, b, leaf, row, node, out + (size_t)row * hidden);
+            sum_row(x, b, leaf, row, node, out + (size_t)row * to->width);
     }
 }
 
@@ -408,7 +412,7 @@ static void sum_columns(const struct mixing *x, const struct column_block *b,
                         const struct sums_place *to)
 {
     const int n_rows = x->w->run->step->n_rows;
-    const size_t hidden = (size_t)x->m->plan->config.hidden_size, width = (size_t)b->width;
+    const size_t width = (size_t)b->width;
     int depth = 0;
     for (int begin = 0; begin < x->leaves->n_leaves; begin += b->n_leaves) {
         const int rest = x->leaves->n_leaves - begin, n = rest < b->n_leaves ? rest : b->n_leaves;
@@ -421,16 +425,16 @@ static void sum_columns(const struct mixing *x, const struct column_block *b,
     }
     for (int node = 0; node < depth; node++)
         for (int row = 0; row < n_rows; row++)
-            x->m->kernels->copy(to->nodes + (size_t)node * to->stride + (size_t)row * hidden +
-                                    b->column,
+            x->m->kernels->copy(to->nodes + (size_t)node * to->stride + (size_t)row * to->width +
+                                    (b->column - to->column),
                                 b->stack + ((size_t)node * (size_t)n_rows + (size_t)row) * width,
                                 (size_t)b->n_columns);
 }
 
-static void sum_experts(const struct mixing *x, const struct sums_place *to)
+// Of these panels of down.
+static void sum_panels(const struct mixing *x, struct range all, const struct sums_place *to)
 {
-    const struct range panels =
-        range_part(x->w, (struct range){0, x->weights->down.first.n_panels});
+    const struct range panels = range_part(x->w, all);
     const int hidden = x->m->plan->config.hidden_size;
     struct column_block b;
     if (panels.begin == panels.end)
@@ -447,38 +451,36 @@ static void sum_experts(const struct mixing *x, const struct sums_place *to)
     }
 }
 
-// Ranks with whole experts give each other their nodes of every leaf; then the leaves meet, in the
-// place of the only node. Ends with a barrier; the run may have failed.
-static void join_experts(const struct mixing *x, int layer, const struct sums_place *sums)
+// Ranks with whole experts give each other their nodes of every leaf, columns after columns.
+static void sum_whole_experts(const struct mixing *x, int layer, float *sums)
 {
-    struct run *run = x->w->run;
-    const struct model *m = x->m;
-    const size_t hidden = (size_t)m->plan->config.hidden_size,
-                 n_leaves = (size_t)x->leaves->n_leaves;
-    team_barrier(m->team);
-    if (x->w->thread == 0) {
-        comm_mark(m->comm, run->step->number, layer, "experts");
-        run->status = comm_all_reduce(m->comm, &x->cut->expert_tree, sums->nodes, sums->nodes,
-                                      n_leaves * sums->stride);
+    const struct plan *plan = x->m->plan;
+    const int n_rows = x->w->run->step->n_rows, hidden = plan->config.hidden_size,
+              n_panels = x->weights->down.first.n_panels,
+              at_once = expert_pass_panels(plan, x->cut, n_rows);
+    for (int panel = 0; panel < n_panels; panel += at_once) {
+        const int end = panel + at_once < n_panels ? panel + at_once : n_panels,
+                  column = panel * PANEL_WIDTH,
+                  last = end * PANEL_WIDTH < hidden ? end * PANEL_WIDTH : hidden;
+        const struct expert_pass pass = {x->cut, column, last - column};
+        const struct sums_place to = {.nodes = x->m->scratch.expert_nodes,
+                                      .stride = (size_t)n_rows * (size_t)pass.width,
+                                      .width = (size_t)pass.width,
+                                      .column = column};
+        sum_panels(x, (struct range){panel, end}, &to);
+        exchange_experts(x->w, layer, &pass, sums);
+        LEAVE_IF_FAILED(x->w);
     }
-    team_barrier(m->team);
-    LEAVE_IF_FAILED(x->w);
-    const struct range rows = step_rows(x->w);
-    for (int row = rows.begin; row < rows.end; row++) {
-        float *stack = sums->nodes + (size_t)row * hidden; // its levels lie where leaves did
-        size_t depth = 0;
-        for (size_t leaf = 0; leaf < n_leaves; leaf++) {
-            const float *from = stack + leaf * sums->stride;
-            float *top = stack + depth++ * sums->stride;
-            for (size_t i = 0; i < hidden; i++)
-                top[i] = from[i] + 0.0f;
-            for (int merge = 0; merge < x->leaves->leaf[leaf].merges; merge++, depth--)
-                m->kernels->add(stack + (depth - 2) * sums->stride,
-                                stack + (depth - 1) * sums->stride, hidden);
-        }
-        assert(depth == 1);
-    }
-    team_barrier(m->team);
+}
+
+static void sum_experts(const struct mixing *x, int layer, int sublayer)
+{
+    struct sums_place to = {.width = (size_t)x->m->plan->config.hidden_size};
+    to.nodes = nodes_of(x->w, layer, sublayer, &to.stride);
+    if (has_whole_experts(x))
+        sum_whole_experts(x, layer, to.nodes);
+    else
+        sum_panels(x, (struct range){0, x->weights->down.first.n_panels}, &to);
 }
 
 void experts_block(const struct worker *w, int layer, int sublayer)
@@ -495,16 +497,12 @@ void experts_block(const struct worker *w, int layer, int sublayer)
         .input = sublayer_input(m, layer, sublayer),
         .own = cut->shares[m->rank].dims[DIM_OWN_EXPERTS]};
     const struct row_product down = {.what = "experts"};
-    struct sums_place sums;
-    sums.nodes = nodes_of(w, layer, sublayer, &sums.stride);
     find_nodes_of_experts(&x);
     find_choices(&x);
     sort_pairs(&x);
     gather_inputs(&x);
     activate_experts(&x);
-    sum_experts(&x, &sums);
-    if (has_whole_experts(&x))
-        join_experts(&x, layer, &sums);
+    sum_experts(&x, layer, sublayer);
     LEAVE_IF_FAILED(w);
     reduce_product(w, layer, sublayer, &down);
 }

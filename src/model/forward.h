@@ -148,6 +148,15 @@ void delta_block(const struct worker *w, int layer, int sublayer);
 // ascending, and their weights (docs/numerics.md section 11).
 void router_choose(const struct kernels *kernels, const struct experts_config *config,
                    const float *choice_bias, float *logits, int32_t *chosen, float *weights);
+// expert_exchange.c: a pass of columns of the sum of experts of which ranks have whole ones. This
+// rank's nodes, [nodes][leaves][rows, width] in scratch.expert_nodes, become whole sums in those
+// columns of `sums` [rows, hidden]. Barriers before and after; the run may have failed.
+struct expert_pass {
+    const struct cut *cut;
+    int column, width;
+};
+void exchange_experts(const struct worker *w, int layer, const struct expert_pass *pass,
+                      float *sums);
 // expert_counts.c: once pairs are sorted, by thread 0.
 void count_expert_pairs(const struct worker *w, const struct cut *cut);
 // router.c: how the sums of n ascending experts meet: after the i-th, the two newest sums are added

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "device/device.h"
+#include "model/expert_exchange.h"
 #include "model/forward.h"
 #include "model/kv_bytes.h"
 #include "model/model_weights.h"
@@ -38,7 +39,12 @@ static enum status set_leaves(struct model *m)
     m->whole = leaf_plan_whole((plan->config.hidden_size + 1) / 2 * 2);
     for (int i = 0; i < plan->n_cuts; i++) {
         const struct cut *cut = &plan->cuts[i];
-        leaves_of(&cut->tree, cut->leaf_bounds, cut->tree.n_ranks > 1 ? m->rank : 0, &m->leaves[i]);
+        if (cut->by_experts)
+            leaves_of(&cut->leaf_tree, cut->leaf_bounds, expert_member(cut, m->rank),
+                      &m->leaves[i]);
+        else
+            leaves_of(&cut->tree, cut->leaf_bounds, cut->tree.n_ranks > 1 ? m->rank : 0,
+                      &m->leaves[i]);
     }
     return OK;
 }

@@ -219,6 +219,11 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
     plan->expert_parallel = options->expert_parallel;
+    plan->expert_parallel_size = options->expert_parallel_size;
+    if (plan->expert_parallel_size && !plan->expert_parallel)
+        return fail(ERR_USAGE,
+                    "--expert-parallel-size %d: expected --enable-expert-parallel with it",
+                    plan->expert_parallel_size);
     TRY(plan_split_layers(plan, options));
     kv_layout_init(&plan->kv, &plan->config, compute_bytes(plan->cache), plan->first_layer,
                    plan->n_stages);

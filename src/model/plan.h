@@ -25,7 +25,9 @@ struct plan_options {
     const char *layer_partition, *layer_partition_name; // ... and who says so, for messages
     int reduction_leaves;                               // 0: REDUCTION_LEAVES_DEFAULT
     enum compute_type compute;                          // resolved dtype
-    bool expert_parallel;              // ranks have whole experts, not leaves of each
+    bool expert_parallel; // ranks have whole experts, not leaves of each
+    // ... groups of so many ranks together, each rank leaves of its group's; 0: each rank by itself
+    int expert_parallel_size;
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
@@ -60,9 +62,11 @@ struct cut {
     enum tp_style query, key, value, gate_up, out;
     int32_t width;        // k of the product after it, rounded up to a pair (numerics section 4)
     int32_t *leaf_bounds; // [leaves + 1], in that k (elements)
-    struct reduction_tree tree;        // of one rank where that product is whole on each
-    bool by_experts;                   // each rank has some of the experts, and all leaves of these
-    struct reduction_tree expert_tree; // of all experts (numerics section 11), then
+    struct reduction_tree tree; // of one rank where that product is whole on each
+    // Each group of ranks has some of the experts, each of its ranks some of the leaves of these
+    bool by_experts;
+    struct reduction_tree expert_tree; // of all experts (numerics section 11), among groups, then
+    struct reduction_tree leaf_tree;   // `tree` among the ranks of a group, then
     struct share *shares;              // [n_ranks]
 };
 
@@ -117,7 +121,8 @@ struct plan {
     int reduction_leaves;
     enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
     bool expert_parallel;
-    bool residual_sharded; // sequence_parallel: between blocks a rank has some of the tokens
+    int expert_parallel_size; // as in plan_options
+    bool residual_sharded;    // sequence_parallel: between blocks a rank has some of the tokens
     bool lm_head_sharded, embed_sharded;
     bool table_sharded;    // of the inputs of layers: a rank has some of the rows
     bool lm_head_is_embed; // tied and cut alike: one matrix in memory

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/expert_exchange.h"
 #include "model/plan_build.h"
 
 enum { EDGES_OF_CUT = 5, EDGES_OUTSIDE = 4, FLOAT_BYTES = 4 };
@@ -98,9 +99,8 @@ static uint64_t spread_bytes(const struct plan *plan, const struct cut *cut, int
 static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
     if (cut->by_experts && plan->n_ranks > 1) // of each leaf
-        return (uint64_t)reduction_tree_node_count(&cut->expert_tree, rank) *
-               (uint64_t)__builtin_popcountll(cut->tree.present) *
-               (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
+        return (uint64_t)expert_sums_of(cut, rank) * (uint64_t)plan->config.hidden_size *
+               FLOAT_BYTES;
     if (cut->tree.n_ranks == 1)
         return 0;
     return (uint64_t)reduction_tree_node_count(&cut->tree, rank) *

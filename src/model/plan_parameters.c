@@ -79,6 +79,18 @@ static enum element_type expected_type(const struct plan *plan)
     return ELEMENT_BF16;
 }
 
+// What states are made with, and no product's matrix, lies as the states do, whatever its style.
+static bool lies_as_states(const struct parameter_row *row, const struct cut *cut)
+{
+    if (!cut || !cut->sharded || !mix_has_state(cut->sublayer->kind) ||
+        slots[row->slots[0]].role != ROLE_WHOLE)
+        return false;
+    const struct range first = cut->shares[0].dims[slots[row->slots[0]].rows];
+    return cut->tree.n_ranks > 1 &&
+           first.end - first.begin <
+               cut->shares[cut->tree.n_ranks - 1].dims[slots[row->slots[0]].rows].end;
+}
+
 static void fill_parameter(struct plan *plan, const struct resolved_styles *styles,
                            const struct parameter_row *row, int layer, const struct cut *cut,
                            const struct parts *parts)
@@ -95,6 +107,8 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
     p->style = styles->style[said - family->parameters];
     p->rule = styles->pattern[said - family->parameters];
     p->placement = placement_of(row, styles->style[weight - family->parameters]);
+    if (lies_as_states(row, cut))
+        p->placement = (struct placement){PLACE_SHARD, 0};
     bool absent = row->slots[0] == SLOT_LM_HEAD && !row->bias && plan->config.tie_word_embeddings;
     p->stored = absent ? ELEMENT_NONE : expected_type(plan);
     if (slot_is_of_experts(row->slots[0]) && cut && cut->by_experts) {

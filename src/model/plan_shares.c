@@ -258,6 +258,11 @@ static struct range leaf_range(const struct reduction_tree *tree, int rank)
     return (struct range){tree->first_leaf[rank], tree->first_leaf[rank + 1]};
 }
 
+static struct range leaf_range_of(const struct reduction_tree *tree, int rank)
+{
+    return (struct range){tree->first_leaf[rank], tree->first_leaf[rank + 1]};
+}
+
 static struct range leaf_columns(const int32_t *bounds, struct range leaves)
 {
     return (struct range){bounds[leaves.begin], bounds[leaves.end]};
@@ -374,17 +379,31 @@ static void lay_experts(int64_t n_experts, int32_t bounds[EXPERT_LEAVES + 1],
     tree_of(bounds, EXPERT_LEAVES, tree);
 }
 
-static enum status check_expert_count(const struct cut *cut, int n_ranks)
+// Of so many ranks, those that have whole experts by themselves or together.
+static int expert_groups(const struct plan *plan, int n_ranks)
 {
+    return plan->expert_parallel_size ? plan->expert_parallel_size : n_ranks;
+}
+
+static enum status check_expert_count(const struct plan *plan, const struct cut *cut, int n_ranks)
+{
+    const int groups = expert_groups(plan, n_ranks);
     int32_t bounds[EXPERT_LEAVES + 1];
     struct reduction_tree tree;
     lay_experts(cut->sublayer->experts.num_experts, bounds, &tree);
-    if (n_ranks > present_leaves(&tree))
+    if (n_ranks % groups)
+        return fail(
+            ERR_INPUT,
+            "--expert-parallel-size %d: %d ranks are not a multiple of it; each group needs "
+            "as many as any other",
+            groups, n_ranks);
+    if (groups > present_leaves(&tree))
         return fail(ERR_INPUT,
                     "with --enable-expert-parallel %d experts are summed in %d leaves, of which "
-                    "each rank needs one of its own",
-                    cut->sublayer->experts.num_experts, present_leaves(&tree));
-    return OK;
+                    "each %s needs one of its own",
+                    cut->sublayer->experts.num_experts, present_leaves(&tree),
+                    plan->expert_parallel_size ? "group of ranks" : "rank");
+    return check_mlp_size(plan, cut, n_ranks / groups);
 }
 
 static enum status check_cut(const struct plan *plan, const struct cut *cut, int n_ranks)
@@ -394,7 +413,7 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
             : mix_has_state(cut->sublayer->kind) ? check_state_size(plan, cut, n_ranks)
                                                  : check_mlp_size(plan, cut, n_ranks));
     if (cut->by_experts)
-        TRY(check_expert_count(cut, n_ranks));
+        TRY(check_expert_count(plan, cut, n_ranks));
     return check_gathered(cut, n_ranks);
 }
 
@@ -408,18 +427,28 @@ static void share_whole(const struct plan *plan, const struct cut *cut, struct s
         s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
 }
 
-// Consecutive experts, as evenly as their leaves go.
+// Consecutive experts for each group, as evenly as their leaves go; then leaves of these for each
+// of its ranks.
 static void share_experts(struct plan *plan, struct cut *cut, struct cutter *cutter)
 {
+    const int groups = expert_groups(plan, plan->n_ranks), inside = plan->n_ranks / groups;
     int32_t bounds[EXPERT_LEAVES + 1];
     lay_experts(cut->sublayer->experts.num_experts, bounds, &cut->expert_tree);
     cutter->bounds = bounds;
     find_cut_points(bounds, EXPERT_LEAVES, 1, &cutter->points);
-    cut_leaves(cutter, &cut->expert_tree, plan->n_ranks);
-    for (int rank = 0; rank < plan->n_ranks; rank++)
-        cut->shares[rank].dims[DIM_OWN_EXPERTS] =
-            leaf_columns(bounds, (struct range){cut->expert_tree.first_leaf[rank],
-                                                cut->expert_tree.first_leaf[rank + 1]});
+    cut_leaves(cutter, &cut->expert_tree, groups);
+    cut->leaf_tree = cut->tree;
+    cutter->bounds = cut->leaf_bounds;
+    find_cut_points(cut->leaf_bounds, plan->reduction_leaves, 1, &cutter->points);
+    cut_leaves(cutter, &cut->leaf_tree, inside);
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        struct share *s = &cut->shares[rank];
+        s->dims[DIM_OWN_EXPERTS] =
+            leaf_columns(bounds, leaf_range_of(&cut->expert_tree, rank / inside));
+        s->leaves = leaf_range_of(&cut->leaf_tree, rank % inside);
+        s->dims[DIM_LEAVES] = s->leaves;
+        s->dims[DIM_MLP] = s->dims[DIM_ACTIVATED] = leaf_columns(cut->leaf_bounds, s->leaves);
+    }
 }
 
 static enum status share_cut(struct plan *plan, struct cut *cut, struct cutter *cutter)

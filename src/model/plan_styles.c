@@ -512,7 +512,8 @@ static void fill_cut(const struct resolving *r, struct cut *cut)
     cut->out = style_at(r, cut->place, last_slot(cut->sublayer->kind));
     if (!attends) {
         cut->gate_up = style_at(r, cut->place, first_slot(cut->sublayer->kind));
-        cut->by_experts = cut->sublayer->kind == MIX_EXPERTS && r->plan->expert_parallel;
+        cut->by_experts = cut->sublayer->kind == MIX_EXPERTS && r->plan->expert_parallel &&
+                          r->plan->expert_parallel_size != 1;
         if (cut->by_experts) // whatever rules say of their rows and columns
             cut->gate_up = cut->out = TP_REPLICATE;
         cut->sharded = cut->gate_up == TP_COLWISE;

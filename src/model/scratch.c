@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/checked.h"
+#include "model/expert_exchange.h"
 
 enum { LINE = 64 };
 
@@ -139,10 +140,6 @@ static void widen_for_experts(const struct plan *plan, const struct cut *cut, in
     w->expert_rows = most_floats(w->expert_rows, scratch_width(cut->shares[rank].dims[DIM_MLP]));
     w->expert_levels = levels;
     w->router_input = w->router_input || e->router_norm.kind != NORM_NONE;
-    if (cut->by_experts && plan->n_ranks > 1) // of each leaf
-        w->nodes =
-            most_floats(w->nodes, (size_t)reduction_tree_node_count(&cut->expert_tree, rank) *
-                                      (size_t)__builtin_popcountll(cut->tree.present));
 }
 
 static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,
@@ -317,6 +314,22 @@ static void place_angles(struct walk *w, const struct model_config *c, size_t ro
     }
 }
 
+// Of ranks with whole experts.
+static void place_expert_exchange(struct walk *w, const struct plan *plan, int rank, int rows_max,
+                                  struct scratch *out)
+{
+    size_t nodes = 0, received = 0;
+    for (int i = 0; i < plan->n_cuts && plan->n_ranks > 1; i++) {
+        const struct cut *cut = &plan->cuts[i];
+        if (!cut->by_experts)
+            continue;
+        nodes = most_floats(nodes, expert_nodes_room(plan, cut, rank, rows_max));
+        received = most_floats(received, expert_received_room(plan, cut, rows_max));
+    }
+    out->expert_nodes = nodes ? reserve_floats(w, nodes, 1, sizeof(float)) : NULL;
+    out->expert_received = received ? reserve_floats(w, received, 1, sizeof(float)) : NULL;
+}
+
 enum status scratch_place(const struct plan *plan, int world_rank, struct scratch_size size,
                           void *memory, struct scratch *out, size_t *bytes)
 {
@@ -353,6 +366,7 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
                                                              input_bytes(plan->compute))
                                             : NULL;
     out->kept = widths.kept ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
+    place_expert_exchange(&w, plan, world_rank % plan->n_ranks, size.rows_max, out);
     out->token_gates = widths.token_gate ? reserve_floats(&w, rows, 1, sizeof(float)) : NULL;
     out->sums = widths.sums ? reserve_floats(&w, rows, hidden, sizeof(float)) : NULL;
     out->summed = reserve_floats(&w, rows, 1, sizeof(int32_t));

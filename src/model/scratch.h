@@ -31,17 +31,19 @@ struct scratch {
     void *narrow;        // like `input`: of products with a small k, Laurel's and AltUp's; or NULL
     // Of experts (experts_block.c); NULL where the model has none. A pair is a row and one of the
     // rank's experts that it has chosen; they are sorted by expert.
-    float *router;         // [rows, experts] logits
-    int32_t *chosen;       // [rows, experts of a token] ascending
-    float *chosen_weights; // [rows, experts of a token]
-    int32_t *pair_of;      // [rows, experts of a token]; -1: another rank's
-    uint8_t *pair_merges;  // [rows, experts of a token] of the row's sum
-    int32_t *pair_rows;    // [pairs]
-    int32_t *first_pair;   // [experts + 1]
-    void *pair_inputs;     // [pairs, hidden], like `input`
-    void *pair_activated;  // [pairs, mlp rows], like `input`
-    char *pair_sums;       // [threads][pair_sum_bytes]
-    size_t pair_sum_bytes; // of a thread
+    float *router;          // [rows, experts] logits
+    int32_t *chosen;        // [rows, experts of a token] ascending
+    float *chosen_weights;  // [rows, experts of a token]
+    int32_t *pair_of;       // [rows, experts of a token]; -1: another rank's
+    uint8_t *pair_merges;   // [rows, experts of a token] of the row's sum
+    int32_t *pair_rows;     // [pairs]
+    int32_t *first_pair;    // [experts + 1]
+    void *pair_inputs;      // [pairs, hidden], like `input`
+    void *pair_activated;   // [pairs, mlp rows], like `input`
+    char *pair_sums;        // [threads][pair_sum_bytes]
+    size_t pair_sum_bytes;  // of a thread
+    float *expert_nodes;    // of whole experts: see expert_exchange.h; NULL: ranks have none
+    float *expert_received; // likewise; NULL: nothing comes that is not in expert_nodes
     void *router_input; // like `input`: of a router that does not read what experts read; or NULL
     float *token_gates; // [rows] of an MLP that has them
     // Of latent attention (latent_block.c); NULL where the model has none

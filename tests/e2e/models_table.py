@@ -25,7 +25,8 @@ TEMPLATES = {"llama": "meta-llama-Llama-3.2-3B-Instruct", "mistral": "mistralai-
              "apertus": "Apertus-8B-Instruct",
              "seed_oss": "ByteDance-Seed-OSS", "cohere2": "CohereForAI-c4ai-command-r7b-12-2024-tool_use",
              "ministral3": "mistralai-Ministral-3-14B-Reasoning-2512", "gpt_oss": "openai-gpt-oss-120b", "granite": "ibm-granite-granite-3.3-2B-Instruct",
-             "granitemoehybrid": "ibm-granite-granite-4.0"}
+             "granitemoehybrid": "ibm-granite-granite-4.0", "lfm2_moe": "LFM2-8B-A1B",
+             "nemotron_h": "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16"}
 
 
 def config_of(folder):
@@ -48,6 +49,8 @@ def ranges(numbers):
 def rope_of(text):
     if text["model_type"] == "bloom":
         return "ALiBi"
+    if text["model_type"] == "nemotron_h" or text.get("position_embedding_type", "rope") != "rope":
+        return "none"
     nested = text.get("rope_parameters") or {}
     ropes = [nested or text.get("rope_scaling") or {}]
     if nested and all(isinstance(one, dict) for one in nested.values()):

@@ -79,9 +79,11 @@ def owners_of(folder, size, flags):
     down = next(p for p in plan["parameters"] if len(p["shape"]) == 3)
     if "--enable-expert-parallel" not in flags:
         return [range(EXPERTS)] * size
-    counts = [rank["bytes"] * EXPERTS // sum(other["bytes"] for other in down["ranks"]) for rank in down["ranks"]]
-    firsts = [sum(counts[:rank]) for rank in range(size + 1)]
-    return [range(firsts[rank], firsts[rank + 1]) for rank in range(size)]
+    groups = flags[flags.index("--expert-parallel-size") + 1] if "--expert-parallel-size" in flags else size
+    inside = size // groups
+    shares = [sum(rank["bytes"] for rank in down["ranks"][g * inside : (g + 1) * inside]) for g in range(groups)]
+    firsts = [sum(shares[:g]) * EXPERTS // sum(shares) for g in range(groups + 1)]
+    return [range(firsts[rank // inside], firsts[rank // inside + 1]) for rank in range(size)]
 
 
 def check_counts(what, ranks, busiest_of, expected):
@@ -103,7 +105,7 @@ def check_generate(folder, chosen, prompt, size, *flags):
     new = answer["outputs"][0]["token_ids"]
     check(answer["outputs"][0]["prompt_tokens"] == len(prompt), f"{what}: {answer['outputs'][0]['prompt_tokens']} prompt tokens")
     stages = flags[flags.index("-pp") + 1] if "-pp" in flags else 1
-    expected = expected_of(chosen, [prompt] + [[token] for token in new[:-1]], owners_of(folder, size, flags[:1]), stages)
+    expected = expected_of(chosen, [prompt] + [[token] for token in new[:-1]], owners_of(folder, size, [f for f in flags if f not in ("-pp", stages)]), stages)
     ranks, busiest = {}, {}
     for rank in answer["ranks"]:
         experts = rank["experts"]
@@ -139,7 +141,7 @@ with tempfile.TemporaryDirectory() as temporary:
     ids = json.loads(run("tokenize", temporary, "-p", PROMPT, "--add-special-tokens", "--json").stdout)[0]
     answers = [check_generate(temporary, choose, ids, *way) for way in
                ((1,), (2,), (2, "--enable-expert-parallel"), (3, "--enable-expert-parallel"),
-                (2, "--enable-expert-parallel", "-pp", 3))]
+                (2, "--enable-expert-parallel", "-pp", 3), (4, "--enable-expert-parallel", "--expert-parallel-size", 2))]
     check(all(answer == answers[0] for answer in answers), f"the same answer: {answers}")
     check_serve(temporary, choose, ids, 3, "--enable-expert-parallel")
 with Server(name="demo") as dense:

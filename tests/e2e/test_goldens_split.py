@@ -78,7 +78,9 @@ def check_golden(name, sizes):
     whole = [n for n in sizes if n <= experts_of(model)]  # ranks that can have experts of their own
     if whole:
         chunked.append((("-tp", whole[-1], "--enable-expert-parallel"), None))
-        split += [(("-tp", n, "--enable-expert-parallel"), None) for n in (2, whole[-1]) if n in whole]
+        split.append((("-tp", whole[-1], "--enable-expert-parallel"), None))
+        groups = ("--expert-parallel-size", 2) if 4 in sizes else ()  # of two ranks
+        split.append((("-tp", 4 if groups else 2, "--enable-expert-parallel", *groups), None))
 
     exact = check_bits(name, "float32", model, ids, split + chunked[:2] + levels, "--dtype", "float32")
     rounded = check_bits(name, "bfloat16", model, ids, split + levels, "--dtype", "bfloat16", "--product-order",
