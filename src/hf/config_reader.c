@@ -83,11 +83,21 @@ static bool is_switched_off(const json_t *config)
     return json_is_string(method) && strcmp(json_string_value(method), "bitsandbytes") == 0;
 }
 
-bool config_is_mxfp4(const struct config_reader *reader)
+static bool has_quant_method(const struct config_reader *reader, const char *wanted)
 {
     const json_t *config = json_object_get(reader->root, "quantization_config");
     const char *method = json_string_value(json_object_get(config, "quant_method"));
-    return method && strcmp(method, "mxfp4") == 0;
+    return method && strcmp(method, wanted) == 0;
+}
+
+bool config_is_mxfp4(const struct config_reader *reader)
+{
+    return has_quant_method(reader, "mxfp4");
+}
+
+bool config_is_fp8(const struct config_reader *reader)
+{
+    return has_quant_method(reader, "fp8");
 }
 
 enum status config_refuse_quantised(const struct config_reader *reader)

@@ -121,6 +121,8 @@ struct family {
     // quant_method mxfp4: experts' weights in blocks of 32, which are dequantised when they are
     // loaded
     bool may_be_mxfp4;
+    // quant_method fp8: planned as if in bfloat16, though a checkpoint of it is refused
+    bool plans_fp8;
     // Fills layers, ropes, norms and numbers; `out` is zero but for names and dtype.
     enum status (*describe)(const struct config_reader *reader, struct model_config *out);
 };

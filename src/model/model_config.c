@@ -203,7 +203,13 @@ static enum status describe_file(struct reading *reading, struct model_config *o
     snprintf(out->model_type, sizeof out->model_type, "%s",
              reading->wrapper ? reading->wrapper->model_type : reading->family->model_type);
     out->mxfp4_experts = reading->family->may_be_mxfp4 && config_is_mxfp4(&reading->file);
-    if (!out->mxfp4_experts) {
+    const bool fp8 = reading->family->plans_fp8 && config_is_fp8(&reading->file);
+    if (fp8)
+        log_warning(
+            "%s: key \"quantization_config\" says fp8, of which no weights are loaded: what "
+            "is planned here counts them in bfloat16; use a checkpoint in bfloat16",
+            reading->file.name);
+    if (!out->mxfp4_experts && !fp8) {
         TRY(config_refuse_quantised(&reading->file));
         TRY(config_refuse_quantised(&reading->text));
     }

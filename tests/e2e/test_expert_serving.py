@@ -7,6 +7,7 @@ from support import finish
 BOTH = (4, EP, "--expert-parallel-size", 2)
 for case in ("qwen3_moe-6-4", "ernie4_5_moe-3-2"):
     check_shipped(case, (1, 7, 64), ((2,), (2, EP)))
-for name in ("mixtral", "qwen2-moe", "qwen3-moe", "granitemoe", "glm4-moe", "minimax-m2", "ernie4-5-moe"):
+for name in ("mixtral", "qwen2-moe", "qwen3-moe", "granitemoe", "glm4-moe", "minimax-m2", "ernie4-5-moe",
+             "deepseek-v3", "mistral4"):
     check_golden(name, (7,), ((2,), (2, EP)) + ((BOTH,) if name in ("mixtral", "qwen3-moe") else ()))
 finish("serving experts")

@@ -123,6 +123,7 @@ const struct family family_deepseek_v3 = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
+    .plans_fp8 = true,
     .describe = describe_deepseek_v3,
 };
 
@@ -133,5 +134,6 @@ const struct family family_kimi_k2 = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
+    .plans_fp8 = true,
     .describe = describe_deepseek_v3,
 };
