@@ -255,12 +255,23 @@ static void say_edge(const char *when, const struct plan_edge *edge)
     output_print("\n");
 }
 
-static void say_head_rows(const struct plan_parameter *p)
+static void say_layout(const struct plan_parameter *p)
 {
-    output_print("  layout     head by head: of each");
-    for (int i = 0; i < p->n_parts; i++)
+    if (!p->n_heads && !p->transposed)
+        return;
+    output_print("  layout    ");
+    if (p->n_heads && p->n_experts)
+        output_print(" rows of %s and %s in turn%s", slots[p->slots[0]].name,
+                     slots[p->slots[1]].name, p->transposed ? "," : "");
+    else if (p->n_heads)
+        output_print(" head by head: of each");
+    for (int i = 0; i < p->n_parts && p->n_heads && !p->n_experts; i++)
         output_print("%s %d rows of %s", i ? "," : "", plan_head_rows(p, i),
                      slots[p->slots[i]].name);
+    if (p->stored == ELEMENT_F4)
+        output_print(" in blocks with scales (MXFP4)");
+    else if (p->transposed)
+        output_print(" rows and columns exchanged");
     output_print("\n");
 }
 
@@ -333,8 +344,7 @@ static void explain_parameter(const struct plan *plan, int at, const char *wante
     say_rule(plan, p);
     output_print("  placement  %s%s\n", placement_name(p->placement),
                  p->stored == ELEMENT_NONE ? " (tied: the embedding's rows)" : "");
-    if (p->n_heads)
-        say_head_rows(p);
+    say_layout(p);
     find_edges(plan, at, &edges);
     for (int i = 0; i < edges.n_before; i++)
         say_edge("before", edges.before[i]);

@@ -56,21 +56,36 @@ static float mxfp4_value(unsigned code, unsigned scale)
     return scale ? value * float_of_bits(scale << 23) : value * 0.5f * 0x1p-126f;
 }
 
+// What each code is worth in a block. Within the exponents of bf16, which all files keep to, the
+// scale is added to the number's own.
+static void find_block_values(unsigned scale, bf16 values[16])
+{
+    static const bf16 plain[16] = {0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
+                                   0x8000, 0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
+    const bool fits = scale >= 2 && scale <= 252;
+    for (unsigned code = 0; code < 16; code++)
+        values[code] = !fits      ? bf16_of_float(mxfp4_value(code, scale))
+                       : code & 7 ? (bf16)(plain[code] + ((int)scale - 127) * 128)
+                                  : plain[code];
+}
+
 static void fill_from_blocks(const struct stored_part *part, const struct tile_place *t, int step,
                              union tile *tile)
 {
-    const int64_t first = part->piece->slice.column_begin + part->column;
+    const int64_t first = part->piece->slice.column_begin + part->column,
+                  begin = t->column / 2 - part->column, end = begin + t->n_columns / 2;
     for (int64_t i = 0; i < t->n_rows; i++) {
         const int64_t row = (t->row + i) * step + t->which - part->row;
         const uint8_t *bytes = (const uint8_t *)part->source + (size_t)row * part->stride;
         const uint8_t *scales = part->scales + (size_t)row * part->scales_stride;
-        for (int64_t k = 0; k < t->n_columns; k += 2) {
-            const int64_t at = (t->column + k) / 2 - part->column;
-            const uint8_t byte = bytes[at],
-                          scale = scales[(first + at) / BLOCK_BYTES - first / BLOCK_BYTES];
-            bf16 *out = &tile->halves[i * TILE_COLUMNS + k];
-            out[0] = bf16_of_float(mxfp4_value(byte & 15, scale));
-            out[1] = bf16_of_float(mxfp4_value(byte >> 4, scale));
+        bf16 *out = &tile->halves[i * TILE_COLUMNS], values[16];
+        for (int64_t at = begin, block = -1; at < end; at++, out += 2) {
+            const int64_t own = (first + at) / BLOCK_BYTES - first / BLOCK_BYTES;
+            if (own != block)
+                find_block_values(scales[own], values);
+            block = own;
+            out[0] = values[bytes[at] & 15];
+            out[1] = values[bytes[at] >> 4];
         }
     }
 }
