@@ -69,7 +69,7 @@ def least_memory(folder, *way):
     return int(found[1]) if found else 0
 
 
-def check_way(name, folder, prompts, expected, way, chunks):
+def check_way(name, folder, prompts, expected, way, chunks, preempts):
     expected, expected_long = expected
     what = f"{name} -tp {' '.join(map(str, way))}"
     common = ("--max-model-len", CONTEXT, "--disable-log-requests", "-tp", *way)
@@ -87,17 +87,17 @@ def check_way(name, folder, prompts, expected, way, chunks):
     with Server(*common, "--max-num-seqs", PROMPTS, "--kv-cache-memory", room, "--no-enable-prefix-caching", model=folder) as server:
         compare(f"{what}: with few pages", ask_all(server, long_ones(prompts), LONG), expected_long)
         preempted = server.metric("vllm:num_preemptions_total")
-    check(preempted > 0, f"{what}: no preemption in {room} bytes of KV cache")
+    check(preempted > 0 or not preempts, f"{what}: no preemption in {room} bytes of KV cache")
 
 
-def check_model(name, folder, chunks, ways):
+def check_model(name, folder, chunks, ways, preempts=True):
     add_tokenizer(folder)
     with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
         prompts = list(prompts_for(json.load(file)["vocab_size"]))
     with Server("-tp", 1, "--max-model-len", CONTEXT, "--no-enable-prefix-caching", "--disable-log-requests", model=folder) as server:
         expected = [ask(server, prompt) for prompt in prompts], [ask(server, prompt, LONG) for prompt in long_ones(prompts)]
     for way in ways:
-        check_way(name, folder, prompts, expected, way, chunks)
+        check_way(name, folder, prompts, expected, way, chunks, preempts)
     print(name, "done", flush=True)
 
 
@@ -115,8 +115,8 @@ def check_shipped(case, chunks, ways):
         check_model(one["case"], temporary, chunks, ways)
 
 
-def check_golden(golden, chunks, ways):
-    """Where it is."""
+def check_golden(golden, chunks, ways, preempts=True):
+    """Where it is. With windows sequences give pages back by themselves, so that none may be preempted."""
     model = os.path.join(SHARED, "goldens", golden)
     if not os.path.exists(model):
         return
@@ -124,4 +124,4 @@ def check_golden(golden, chunks, ways):
         for source in ("config.json", "generation_config.json", "model.safetensors"):
             if os.path.exists(os.path.join(model, source)):
                 os.symlink(os.path.abspath(os.path.join(model, source)), os.path.join(temporary, source))
-        check_model(golden, temporary, chunks, ways)
+        check_model(golden, temporary, chunks, ways, preempts)

@@ -10,4 +10,6 @@ for case in ("qwen3_moe-6-4", "ernie4_5_moe-3-2"):
 for name in ("mixtral", "qwen2-moe", "qwen3-moe", "granitemoe", "glm4-moe", "minimax-m2", "ernie4-5-moe",
              "deepseek-v3", "mistral4"):
     check_golden(name, (7,), ((2,), (2, EP)) + ((BOTH,) if name in ("mixtral", "qwen3-moe") else ()))
+for name in ("gpt-oss", "llama4-text", "mimo-v2-flash"):
+    check_golden(name, (7,), ((2, EP),), preempts=False)
 finish("serving experts")
