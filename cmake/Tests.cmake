@@ -32,7 +32,7 @@ function(colrow_test source label)
     endif()
 endfunction()
 
-foreach(label unit kernels golden fuzz e2e)
+foreach(label unit kernels golden fuzz e2e python)
     file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${label}/test_*.c)
     foreach(source IN LISTS sources)
         colrow_test(${source} ${label})

@@ -5,7 +5,7 @@ set -eu
 packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3
     libuv1-dev libssl-dev libedit-dev libseccomp-dev libucx-dev"
 case ${1:-} in
-full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc" ;;
+full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc python3-venv" ;;
 "") ;;
 *) echo "setup: \"$1\" is not a set of packages; use: setup.sh [full]" >&2; exit 2 ;;
 esac

@@ -33,11 +33,11 @@ def tracked(*patterns):
     for pattern in patterns:
         found += glob.glob(os.path.join(ROOT, pattern), recursive=True)
     files = {os.path.relpath(path, ROOT) for path in found if os.path.isfile(path)}
-    return sorted(path for path in files if not path.startswith(("build", "Testing")))
+    return sorted(path for path in files if not path.startswith(("build", "Testing", "python/build")))
 
 
 sources = tracked("src/**/*.[ch]", "include/**/*.h", "tests/**/*.[ch]", "bench/*.c", "examples/*.c")
-scripts = tracked("tests/**/*.py", "tests/**/*.sh", "tools/**/*.py", "tools/*.sh", "bench/*.py", "bench/*.sh", ".ci/*",
+scripts = tracked("tests/**/*.py", "tests/**/*.sh", "tools/**/*.py", "tools/*.sh", "python/**/*.py", "bench/*.py", "bench/*.sh", ".ci/*",
                   "cmake/*", "CMakeLists.txt", "CMakePresets.json", "Makefile")
 program = "\n".join(read(path) for path in sources if not path.startswith("tests/"))
 everything = "\n".join(read(path) for path in sources + scripts)

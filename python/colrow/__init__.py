@@ -1,0 +1,20 @@
+"""colrow: HuggingFace language models with tensor parallelism on CPUs, the same bits on any number of ranks.
+
+`LLM` and `SamplingParams` have vLLM's names, defaults and outputs.
+"""
+
+from __future__ import annotations
+
+from .engine_args import AsyncEngineArgs, EngineArgs
+from .errors import (BusyError, CancelledRequestError, ColrowError, GroupLostError, InternalError, InvalidRequestError,
+                     ModelError, NoMemoryError, SystemCallError, TooLargeError, UsageError)
+from .llm import LLM
+from .outputs import CompletionOutput, Logprob, RequestOutput
+from .sampling_params import RequestOutputKind, SamplingParams
+from .tokenizer import Tokenizer
+from .version import __version__
+
+__all__ = ["LLM", "AsyncEngineArgs", "BusyError", "CancelledRequestError", "ColrowError", "CompletionOutput",
+           "EngineArgs", "GroupLostError", "InternalError", "InvalidRequestError", "Logprob", "ModelError",
+           "NoMemoryError", "RequestOutput", "RequestOutputKind", "SamplingParams", "SystemCallError", "TooLargeError",
+           "Tokenizer", "UsageError", "__version__"]

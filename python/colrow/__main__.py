@@ -1,0 +1,5 @@
+"""`python -m colrow` is the program `colrow`."""
+
+from .program import main
+
+main()

@@ -1,0 +1,74 @@
+"""Where a model's files are: a folder, or a name in the cache that huggingface_hub keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+
+def hub_cache() -> str:
+    """Returns the folder of the HuggingFace cache, as its variables say."""
+    given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if given:
+        return os.path.expanduser(given)
+    home = os.environ.get("HF_HOME")
+    if not home:
+        home = os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return os.path.join(os.path.expanduser(home), "hub")
+
+
+def find_model(model: str | os.PathLike, revision: str | None = None) -> str:
+    """Returns the folder of a model.
+
+    Parameters
+    ----------
+    model : str or path
+        A folder, or ``org/name`` of the cache.
+    revision : str, optional
+        Branch, tag or commit, of a name; None: main.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    name = os.path.expanduser(os.fspath(model))
+    if "\0" in name:
+        raise ValueError("model: the path holds a NUL character")
+    if os.path.isdir(name) or name.startswith((".", "/")) or name.count("/") > 1:
+        return name  # the library says what is missing
+    cache = hub_cache()
+    place = os.path.join(cache, "models--" + name.replace("/", "--"))
+    commit = revision or "main"
+    try:
+        with open(os.path.join(place, "refs", commit), encoding="ascii") as file:
+            commit = file.read().strip()
+    except OSError:
+        pass  # it may be a commit
+    folder = os.path.join(place, "snapshots", commit)
+    if os.path.isdir(folder):
+        return folder
+    raise ValueError(f"{name} is no folder, and {cache} has no revision {revision or 'main'} of it; download it first, "
+                     "or give the path of a folder")
+
+
+def read_json(folder: str, name: str) -> dict[str, Any]:
+    """Returns the object in a file of a model's folder; {}: there is no such file.
+
+    Raises
+    ------
+    ValueError
+        It holds something else.
+    """
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        try:
+            value = json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: holds no JSON object")
+    return value
