@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .async_engine import AsyncLLM, AsyncLLMEngine
 from .engine_args import AsyncEngineArgs, EngineArgs
 from .errors import (BusyError, CancelledRequestError, ColrowError, GroupLostError, InternalError, InvalidRequestError,
                      ModelError, NoMemoryError, SystemCallError, TooLargeError, UsageError)
@@ -14,7 +15,8 @@ from .sampling_params import RequestOutputKind, SamplingParams
 from .tokenizer import Tokenizer
 from .version import __version__
 
-__all__ = ["LLM", "AsyncEngineArgs", "BusyError", "CancelledRequestError", "ColrowError", "CompletionOutput",
+__all__ = ["LLM", "AsyncEngineArgs", "AsyncLLM", "AsyncLLMEngine", "BusyError", "CancelledRequestError",
+           "ColrowError", "CompletionOutput",
            "EngineArgs", "GroupLostError", "InternalError", "InvalidRequestError", "Logprob", "ModelError",
            "NoMemoryError", "RequestOutput", "RequestOutputKind", "SamplingParams", "SystemCallError", "TooLargeError",
            "Tokenizer", "UsageError", "__version__"]
