@@ -111,6 +111,20 @@ def nemotron_h(rng):
             "moe_shared_expert_intermediate_size": rng.choice([17, 24, 48])}
 
 
+def olmo_hybrid(rng):
+    f = sizes(rng, head_dim="either")
+    f["hidden_act"] = "silu"
+    f["num_hidden_layers"] = max(2, f["num_hidden_layers"])
+    types = [rng.choice([MAMBA, MAMBA, F]) for _ in range(f["num_hidden_layers"] - 2)] + [MAMBA, F]
+    rng.shuffle(types)
+    n, each = rng.choice([1, 2, 3, 4]), rng.choice([1, 1, 2, 3])
+    return {**f, **eps(rng), **bias(rng, "attention_bias"), "layer_types": types, "linear_num_key_heads": n,
+            "linear_num_value_heads": n * each, "linear_key_head_dim": rng.choice([4, 9, 12, 16]),
+            "linear_value_head_dim": rng.choice([4, 8, 18, 24]), "linear_conv_kernel_dim": rng.choice([2, 4, 4, 3]),
+            "linear_allow_neg_eigval": rng.random() < 0.6,
+            "rope_parameters": rope(rng, f) if rng.random() < 0.7 else {"rope_type": "default", "rope_theta": None}}
+
+
 STEPS = {"time_step_limit": "of dt, after softplus", "mamba_d_conv": "taps of the convolution",
          "mamba_n_heads, mamba_d_head": "\"auto\": their part of the inner width", "mamba_n_groups": "of B, of C and of the norm",
          "mamba_conv_bias, mamba_proj_bias": "of the convolution; of in_proj"}
@@ -134,4 +148,6 @@ STATE_FAMILIES = [
     ("nemotron_h", {"layers_block_type | hybrid_override_pattern": "one mix each layer, M*-E", "n_routed_experts": "of which each token has",
                     **ROUTED, "n_group, topk_group": "experts of the best groups alone are chosen",
                     "use_bias": "of Mamba's in_proj and out_proj", "mlp_bias": "of MLPs, not of experts"}, nemotron_h),
+    ("olmo_hybrid", {"layer_types": "linear_attention or full_attention", "linear_*_heads, linear_*_dim": "of the delta rule",
+                     "linear_allow_neg_eigval": "beta up to 2", "rope_parameters.rope_theta": "null: no rope"}, olmo_hybrid),
 ]

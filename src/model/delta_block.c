@@ -114,11 +114,12 @@ static void prepare_key_head(const struct delta *d, const struct step_sequence *
 static void find_gates(const struct delta *d, size_t row, int n_tokens, int head, float *decays,
                        float *betas)
 {
-    const float rate = -number_exp(d->weights->a_log[head]), bias = d->weights->step_bias[head];
+    const float rate = -number_exp(d->weights->a_log[head]), bias = d->weights->step_bias[head],
+                top = d->config->double_beta ? 2.0f : 1.0f;
     for (int t = 0; t < n_tokens; t++) {
         const float *x = delta_row(d, row + (size_t)t);
         decays[t] = number_exp(rate * number_softplus(x[d->at[DELTA_STEP] + (size_t)head] + bias));
-        betas[t] = 1.0f / (1.0f + number_exp(-x[d->at[DELTA_BETA] + (size_t)head]));
+        betas[t] = top / (1.0f + number_exp(-x[d->at[DELTA_BETA] + (size_t)head]));
     }
 }
 

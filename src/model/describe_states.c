@@ -146,7 +146,7 @@ enum status describe_expect_silu(const struct config_reader *reader, const char 
     if (activation == ACTIVATION_SILU)
         return OK;
     return fail(ERR_UNSUPPORTED,
-                "%s: key \"%s\" is %s; expected \"silu\": Mamba's convolution has no other here",
+                "%s: key \"%s\" is %s; expected \"silu\": the convolution has no other here",
                 reader->name, key, json_show(json_object_get(reader->root, key)));
 }
 

@@ -144,6 +144,7 @@ struct mamba_config {
 struct delta_config {
     int32_t num_key_heads, num_value_heads, key_head_dim, value_head_dim;
     int32_t taps;            // of the convolution over time
+    bool double_beta;        // in [0, 2], not in [0, 1]
     struct norm_config norm; // of each head's output, before the gate
 };
 

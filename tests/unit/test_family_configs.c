@@ -8,14 +8,26 @@
 
 #define SIZES                                                                                      \
     "\"hidden_size\": 64, \"intermediate_size\": 96, \"num_hidden_layers\": 4, "                   \
-    "\"num_attention_heads\": 8, \"num_key_value_heads\": 2, \"vocab_size\": 100"
+    "\"num_attention_heads\": 8, \"num_key_value_heads\": %d, \"vocab_size\": 100"
+
+// Whose heads all have one latent in the place of keys and values.
+static bool has_latent(const char *model_type)
+{
+    static const char *const latent[] = {"deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite",
+                                         "mistral4"};
+    for (size_t i = 0; i < sizeof latent / sizeof *latent; i++)
+        if (strcmp(model_type, latent[i]) == 0)
+            return true;
+    return false;
+}
 
 // The sizes above and `more`, which begins with a comma.
 static struct model_config config_of(const char *model_type, const char *more)
 {
     struct model_config config;
     char text[2048];
-    snprintf(text, sizeof text, "{\"model_type\": \"%s\", " SIZES "%s}", model_type, more);
+    snprintf(text, sizeof text, "{\"model_type\": \"%s\", " SIZES "%s}", model_type,
+             has_latent(model_type) ? 8 : 2, more);
     enum status status = model_config_parse("config.json", text, strlen(text), &config);
     if (status != OK)
         print_error("%s%s: %s\n", model_type, more, status_message());

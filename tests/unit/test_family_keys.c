@@ -143,6 +143,22 @@ static void layers_with_a_state(void **state)
                 mamba->factors[MAMBA_B] == 6);
 }
 
+static void olmo_hybrids_layers(void **state)
+{
+    (void)state;
+    struct model_config config =
+        parse(OF("olmo_hybrid", ", \"rope_parameters\": {\"rope_theta\": null}"));
+    const struct delta_config *delta = &model_config_layer(&config, 0)->sublayers[0].delta;
+    assert_int_equal(model_config_layer(&config, 2)->sublayers[0].kind, MIX_DELTA);
+    assert_int_equal(delta->key_head_dim, 12); // three quarters of a head's part of 64
+    assert_int_equal(delta->value_head_dim, 24);
+    assert_true(delta->double_beta);
+    assert_null(rope_of(&config, 3));
+    config = parse(OF("olmo_hybrid", ", \"linear_allow_neg_eigval\": false"));
+    assert_false(model_config_layer(&config, 0)->sublayers[0].delta.double_beta);
+    check_rope(&config, 3, ROPE_DEFAULT, 10000);
+}
+
 static void bad_values_are_named(void **state)
 {
     (void)state;
@@ -183,6 +199,10 @@ static void bad_values_are_named(void **state)
         {OF("falcon_h1", ", \"mlp_multipliers\": [1, 0]"), "has 0; expected numbers from"},
         {OF("falcon_h1", ", \"attention_bias\": true, \"attention_in_multiplier\": 2"),
          "expected no bias beside a multiplier of the input"},
+        {OF("olmo_hybrid", ", \"linear_key_head_dim\": 0"), "linear_key_head_dim"},
+        {OF("olmo_hybrid", ", \"hidden_act\": \"gelu\""), "expected \"silu\""},
+        {OF("olmo_hybrid", ", \"layer_types\": [\"full_attention\", \"conv\"]"),
+         "expected one of linear_attention, full_attention"},
         {OF("lfm2_moe", ""), "\"layer_types\" has nothing for layer 0; expected one of "
                              "full_attention, conv"},
         {OF("lfm2", ", \"conv_L_cache\": 1"), "conv_L_cache"},
@@ -211,6 +231,7 @@ int main(void)
         cmocka_unit_test(phi3_has_its_own_length),
         cmocka_unit_test(layers_without_a_rope),
         cmocka_unit_test(layers_with_a_state),
+        cmocka_unit_test(olmo_hybrids_layers),
         cmocka_unit_test(bad_values_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
