@@ -14,7 +14,11 @@
 #define MIXER LAYER "mixer."
 #define EXPERTS MIXER "experts."
 static const struct parameter_row parameters[] = {
-    PARAMETER("backbone.embeddings", -1, SLOT_EMBED),
+    {.name = "backbone.embeddings.weight",
+     .sublayer = -1,
+     .n_slots = 1,
+     .slots = {SLOT_EMBED},
+     .planned = "model.embeddings"},
     PARAMETER(LAYER "norm", 0, SLOT_BEFORE_NORM),
     PARAMETERS_MAMBA(MIXER, 0),
     PARAMETER(MIXER "q_proj", 0, SLOT_QUERY),
