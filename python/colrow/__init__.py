@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from .async_engine import AsyncLLM, AsyncLLMEngine
+from .auto_model import AutoModelForCausalLM
+from .auto_tokenizer import AutoTokenizer
 from .engine_args import AsyncEngineArgs, EngineArgs
 from .errors import (BusyError, CancelledRequestError, ColrowError, GroupLostError, InternalError, InvalidRequestError,
                      ModelError, NoMemoryError, SystemCallError, TooLargeError, UsageError)
@@ -15,7 +17,8 @@ from .sampling_params import RequestOutputKind, SamplingParams
 from .tokenizer import Tokenizer
 from .version import __version__
 
-__all__ = ["LLM", "AsyncEngineArgs", "AsyncLLM", "AsyncLLMEngine", "BusyError", "CancelledRequestError",
+__all__ = ["LLM", "AsyncEngineArgs", "AsyncLLM", "AsyncLLMEngine", "AutoModelForCausalLM", "AutoTokenizer",
+           "BusyError", "CancelledRequestError",
            "ColrowError", "CompletionOutput",
            "EngineArgs", "GroupLostError", "InternalError", "InvalidRequestError", "Logprob", "ModelError",
            "NoMemoryError", "RequestOutput", "RequestOutputKind", "SamplingParams", "SystemCallError", "TooLargeError",
