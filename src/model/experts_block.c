@@ -13,6 +13,7 @@
 enum {
     STREAMED_ROWS = 8, // a panel's weights take as long to read as so many rows' products
     ROW_COLUMN_BYTES = PANEL_WIDTH * 4,
+    FEW_PANELS = 8, // of a product of down that is worth its beginning
 };
 
 struct mixing {
@@ -275,19 +276,28 @@ static size_t at_least_one(size_t n)
     return n ? n : 1;
 }
 
-// As much as stays in a core's cache.
+// Leaf sums of few pairs, all of them, stay in a core's own cache. Where there are more, as many
+// panels of one leaf as stay in the cache behind it: a product of one panel packs its rows for
+// little work.
 static void measure_block(const struct mixing *x, const struct range *panels,
                           struct column_block *out)
 {
     const struct scratch *s = &x->m->scratch;
     const size_t pairs = at_least_one((size_t)s->first_pair[range_width(x->own)]),
                  rows = (size_t)x->w->run->step->n_rows, leaves = (size_t)x->leaves->n_leaves,
-                 widest = PAIR_SUM_BYTES / ROW_COLUMN_BYTES;
+                 near = PAIR_SUM_BYTES / ROW_COLUMN_BYTES, far = FAR_SUM_BYTES / ROW_COLUMN_BYTES;
     const size_t most = pairs > rows ? pairs : rows;
-    int n = (int)at_least_one(widest / (leaves * most));
-    n = n < range_width(*panels) ? n : range_width(*panels);
-    *out = (struct column_block){.panel_begin = panels->begin, .width = n * PANEL_WIDTH};
-    out->n_leaves = (int)at_least_one(widest / (pairs * (size_t)n));
+    size_t n = near / (leaves * most);
+    if (n < FEW_PANELS) {
+        const size_t of_pairs = far / pairs,
+                     of_rows = far / (rows * leaves); // levels: at most leaves
+        n = of_pairs < of_rows ? of_pairs : of_rows;
+        n = n < FEW_PANELS ? n : FEW_PANELS;
+    }
+    n = at_least_one(n);
+    n = n < (size_t)range_width(*panels) ? n : (size_t)range_width(*panels);
+    *out = (struct column_block){.panel_begin = panels->begin, .width = (int)n * PANEL_WIDTH};
+    out->n_leaves = (int)at_least_one((n < FEW_PANELS ? far : near) / (pairs * n));
     out->n_leaves = out->n_leaves < (int)leaves ? out->n_leaves : (int)leaves;
     char *own = s->pair_sums + (size_t)x->w->thread * s->pair_sum_bytes;
     size_t sum_bytes = (size_t)out->n_leaves * pairs * (size_t)n * ROW_COLUMN_BYTES;

@@ -258,6 +258,11 @@ static void place_streams_of(struct walk *w, const struct plan *plan, const stru
     out->narrow = widths->narrow ? reserve_floats(w, rows, widths->narrow, item) : NULL;
 }
 
+static size_t fewer_bytes(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static size_t mul_floats(struct walk *w, size_t a, size_t b)
 {
     size_t product = 0;
@@ -284,9 +289,14 @@ static void place_pairs(struct walk *w, const struct plan *plan, const struct wi
     out->pair_inputs = reserve_floats(w, pairs, hidden, item);
     out->pair_activated = reserve_floats(w, pairs, widths->expert_rows, item);
     // leaf sums of pairs, and the stack of their sums of rows: see experts_block.c
-    size_t sums = most_floats(PAIR_SUM_BYTES, mul_floats(w, pairs, column)),
-           stack = most_floats(PAIR_SUM_BYTES,
-                               mul_floats(w, mul_floats(w, rows, widths->expert_levels), column));
+    const size_t leaves = (size_t)plan->reduction_leaves,
+                 row = mul_floats(w, divide_up(hidden, PANEL_WIDTH), column),
+                 sums = most_floats(
+                     fewer_bytes(FAR_SUM_BYTES, mul_floats(w, mul_floats(w, pairs, leaves), row)),
+                     mul_floats(w, pairs, column)),
+                 stack = most_floats(
+                     fewer_bytes(FAR_SUM_BYTES, mul_floats(w, mul_floats(w, rows, leaves), row)),
+                     mul_floats(w, mul_floats(w, rows, widths->expert_levels), column));
     out->pair_sum_bytes = sums + stack;
     out->pair_sums = reserve_floats(w, threads, out->pair_sum_bytes, 1);
 }

@@ -65,8 +65,9 @@ struct scratch {
     struct step_best *best; // [threads][logit rows]
 };
 
-enum { LATENT_ROWS = 64 };           // of a head, whose products a thread makes at once
-enum { PAIR_SUM_BYTES = 256 << 10 }; // stay in a core's cache, where rows are few enough
+// Of a thread: stay in its core's cache, and in the cache behind that.
+enum { PAIR_SUM_BYTES = 256 << 10, FAR_SUM_BYTES = 6 << 20 };
+enum { LATENT_ROWS = 64 }; // of a head, whose products a thread makes at once
 
 struct scratch_size {
     int rows_max, logit_rows_max, n_threads;
