@@ -11,6 +11,7 @@ import random
 
 from config_draws import (F, QWEN_TOWER, S, TOWER, bias, eps, even_parts, even_partial, flagged_window, head_dim_of,
                           latent_rope, latent_sizes, layer_types, maybe, multipliers, qwen_ids, rope, sizes, window, wrapped)
+from delta_configs import DELTA_FAMILIES
 from state_configs import STATE_FAMILIES
 
 COMMON_KEYS = {
@@ -631,7 +632,7 @@ def granite_swa(rng):
 
 # ---- layers with a state ----
 
-for state_family, state_keys, draw_state in STATE_FAMILIES:
+for state_family, state_keys, draw_state in STATE_FAMILIES + DELTA_FAMILIES:
     family(state_family, state_keys)(draw_state)
 
 

@@ -250,15 +250,20 @@ static enum status print_plan(const struct plan_command *c, const struct plan *p
     output_print("\n");
     TRY(print_ranks(c, plan));
     struct plan_memory one;
-    uint64_t weights = 0, kv = 0, sent = 0;
+    uint64_t weights = 0, kv = 0, states = 0, sent = 0;
     for (int r = 0; r < plan_world_size(plan); r++) {
         TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &one));
         weights += one.weight_bytes;
         kv += one.kv_bytes_per_token;
+        states += one.state_bytes;
         sent += plan_bytes_sent_per_token(plan, r);
     }
-    output_print("total  weights %s  KV %s/token  sent %s/token\n", show_bytes((double)weights),
-                 show_bytes((double)kv), show_bytes((double)sent));
+    output_print("total  weights %s  KV %s/token", show_bytes((double)weights),
+                 show_bytes((double)kv));
+    if (states)
+        output_print("  states %s/sequence, one more every %d tokens for the prefix cache",
+                     show_bytes((double)states), (int)plan->kv.state_interval);
+    output_print("  sent %s/token\n", show_bytes((double)sent));
     output_print("\n");
     return reading_print(plan);
 }
@@ -319,12 +324,13 @@ static enum status print_plan_json(const struct plan_command *c, const struct pl
         TRY(plan_memory(plan, c->checkpoint, r, c->rows, 1, 1, &m));
         json_array_append_new(
             ranks,
-            json_pack("{s:i, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "rank", r, "heads",
+            json_pack("{s:i, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "rank", r, "heads",
                       range_json(s.heads), "kv_heads", range_json(s.kv_heads), "intermediate",
                       range_json(s.intermediate), "vocab", range_json(s.vocab), "weight_bytes",
                       (json_int_t)m.weight_bytes, "file_bytes", (json_int_t)m.file_bytes,
-                      "kv_bytes_per_token", (json_int_t)m.kv_bytes_per_token,
-                      "bytes_sent_per_token", (json_int_t)plan_bytes_sent_per_token(plan, r)));
+                      "kv_bytes_per_token", (json_int_t)m.kv_bytes_per_token, "state_bytes",
+                      (json_int_t)m.state_bytes, "bytes_sent_per_token",
+                      (json_int_t)plan_bytes_sent_per_token(plan, r)));
     }
     json_t *root =
         json_pack("{s:o, s:s, s:s, s:o}", "model", json_foreign(c->model), "architecture",

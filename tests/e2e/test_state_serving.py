@@ -7,8 +7,8 @@ for case in ("nemotron_h-5-17", "granitemoehybrid-5-15"):
     check_shipped(case, (1, 7, 64), ((2,), (2, EP)))
 for case in ("falcon_h1-5-16", "lfm2-5-19"):
     check_shipped(case, (1, 7, 64), ((2,),))
-for name in ("lfm2", "falcon-h1", "olmo-hybrid"):
+for name in ("lfm2", "falcon-h1", "olmo-hybrid", "qwen3-5-text"):
     check_golden(name, (7,), ((2,),))
-for name in ("lfm2-moe", "granitemoehybrid", "nemotron-h"):
+for name in ("lfm2-moe", "granitemoehybrid", "nemotron-h", "qwen3-next", "qwen3-5-moe-text"):
     check_golden(name, (7,), ((2, EP),))
 finish("serving states")
