@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Callable
 
+from . import parallel_state
 from .auto_tokenizer import array_of, rows_of
 from .llm import LLM
 from .model_folder import read_json
@@ -46,14 +47,20 @@ class GenerationMixin:
         Ranks that share the weights.
     """
 
-    def __init__(self, llm: LLM, tp_plan: Any) -> None:
-        self.llm = llm
-        folder = llm.llm_engine.folder
-        self.config = PretrainedConfig(**read_json(folder, "config.json"))
-        self.generation_config = read_json(folder, "generation_config.json")
-        self.tp_size = llm.llm_engine.info["tensor_parallel_size"]
+    def __init__(self, open_model: Callable[[], LLM], tp_plan: Any) -> None:
+        self.llm: LLM | None = None  # where the engine is: with a launcher, on rank 0
+
+        def describe() -> tuple:
+            self.llm = open_model()
+            engine = self.llm.llm_engine
+            return (read_json(engine.folder, "config.json"), read_json(engine.folder, "generation_config.json"),
+                    engine.info["tensor_parallel_size"],
+                    plan_in_use(engine.folder, engine.info["tensor_parallel_size"], tp_plan))
+
+        config, self.generation_config, self.tp_size, plan = on_rank_0(describe)
+        self.config = PretrainedConfig(**config)
+        self.config._tp_plan = plan
         self.device = "cpu"
-        self.config._tp_plan = plan_in_use(folder, self.tp_size, tp_plan)
 
     def eval(self) -> GenerationMixin:
         """Returns itself: there is nothing else."""
@@ -123,8 +130,11 @@ class GenerationMixin:
         if repeat > 1:
             raise ValueError(f"num_return_sequences is {num_return_sequences}, but do_sample is False: all answers would "
                              "be the same")
-        outputs = self.llm.generate(prompts, each, use_tqdm=False)
-        answers = [row + completion.token_ids for row, output in zip(rows, outputs) for completion in output.outputs]
+        def answer() -> list[list[list[int]]]:
+            outputs = self.llm.generate(prompts, each, use_tqdm=False)
+            return [[completion.token_ids for completion in output.outputs] for output in outputs]
+
+        answers = [row + ids for row, completions in zip(rows, on_rank_0(answer)) for ids in completions]
         pad = self._pad_token(pad_token_id)
         width = max(map(len, answers))
         return array_of([answer + [pad] * (width - len(answer)) for answer in answers], kind)
@@ -163,7 +173,8 @@ class GenerationMixin:
 
     def close(self) -> None:
         """Ends the ranks, at once; else they end with the object."""
-        self.llm.close()
+        if self.llm is not None:
+            self.llm.close()
 
 
 _NEUTRAL = {"num_beams": (None, 1), "use_cache": (None, True), "return_dict_in_generate": (None, False),
@@ -186,7 +197,8 @@ class AutoModelForCausalLM:
         tp_plan : str or dict, optional
             "auto": colrow's plan for the family; a dict of module patterns to styles is laid over it.
         tp_size : int, optional
-            Ranks; None: 1.
+            Ranks; None: as many as the launcher has started processes, or 1 without one. With a launcher the model is
+            opened once, by rank 0, and every process gets its answers.
         dtype : str or torch.dtype, optional
             None, "auto": the checkpoint's.
         **arguments
@@ -198,8 +210,34 @@ class AutoModelForCausalLM:
             raise ValueError(f"tp_plan is {tp_plan!r}; expected 'auto' or a dict of module patterns to styles")
         plan = tp_plan if isinstance(tp_plan, dict) else None
         kind = dtype if dtype is not None else torch_dtype
-        llm = LLM(model, tensor_parallel_size=tp_size or 1, dtype="auto" if kind is None else kind, tp_plan=plan, **arguments)
-        return GenerationMixin(llm, plan)
+        ranks = tp_size or launched()
+        return GenerationMixin(lambda: LLM(model, tensor_parallel_size=ranks, dtype="auto" if kind is None else kind,
+                                           tp_plan=plan, **arguments), plan)
+
+
+def launched() -> int:
+    """Returns how many processes `colrow launch` has started for this program; 1: none but this one."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    return int(size) if size.isdecimal() and "RANK" in os.environ else 1
+
+
+def on_rank_0(work: Callable[[], Any]) -> Any:
+    """Returns what `work` brings on rank 0, on all ranks; what it raises there is raised on all of them."""
+    if launched() == 1:
+        return work()
+    parallel_state.ensure_model_parallel_initialized()
+    if parallel_state.get_tensor_model_parallel_world_size() != launched():
+        raise RuntimeError("a model is shared by all processes of the launcher, but these have pipeline stages")
+    result = None
+    if parallel_state.get_rank() == 0:
+        try:
+            result = work(), None
+        except Exception as error:  # pylint: disable=broad-except
+            result = None, error
+    value, error = parallel_state.broadcast_object(result)
+    if error is not None:
+        raise error
+    return value
 
 
 @functools.lru_cache(maxsize=16)
