@@ -24,7 +24,7 @@ def find_model(model: str | os.PathLike, revision: str | None = None) -> str:
     Parameters
     ----------
     model : str or path
-        A folder, or ``org/name`` of the cache.
+        A folder, or ``org/name`` or ``org/name@revision`` of the cache.
     revision : str, optional
         Branch, tag or commit, of a name; None: main.
 
@@ -38,6 +38,8 @@ def find_model(model: str | os.PathLike, revision: str | None = None) -> str:
         raise ValueError("model: the path holds a NUL character")
     if os.path.isdir(name) or name.startswith((".", "/")) or name.count("/") > 1:
         return name  # the library says what is missing
+    name, _, named = name.partition("@")
+    revision = revision or named or None
     cache = hub_cache()
     place = os.path.join(cache, "models--" + name.replace("/", "--"))
     commit = revision or "main"

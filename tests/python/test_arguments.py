@@ -126,4 +126,20 @@ class Bar:
 with LLM(DEMO, **SMALL) as llm:
     llm.generate(["a", "b"], one, use_tqdm=Bar)
 check(steps == [(2, "Processed prompts"), 1, 1, "closed"], f"the progress bar saw {steps}")
+
+
+class Interrupted(Bar):
+    def update(self, n):
+        raise KeyboardInterrupt
+
+
+# Ctrl-C in the middle of a batch: the rest of it is ended, and the next one is answered as ever
+with LLM(DEMO, **SMALL) as llm:
+    try:
+        llm.generate(["Each rank", "The"], [one, SamplingParams(max_tokens=400, ignore_eos=True)], use_tqdm=Interrupted)
+        check(False, "KeyboardInterrupt was swallowed")
+    except KeyboardInterrupt:
+        pass
+    check(llm.generate("Each rank", one, use_tqdm=False)[0].outputs[0].token_ids == wanted, "an answer after Ctrl-C")
+    check(llm.llm_engine.gauges()["requests"] == 0, "requests of a batch that was given up are alive")
 finish("arguments")
