@@ -48,11 +48,15 @@ foreach(label unit kernels golden fuzz e2e python)
 endforeach()
 
 # What communicators promise they promise over each transport (tests/worlds.h).
-foreach(transport ucx nested)
+# Where UCX is told its one interface, long messages have sockets of their own (comm/wire_stream.h).
+foreach(way "ucx;all" "ucx_streams;lo" "nested;lo")
+    list(GET way 0 way_name)
+    list(GET way 1 device)
+    string(REPLACE _streams "" transport ${way_name})
     foreach(name test_comm test_comm_failures)
-        add_test(NAME unit/${name}_${transport} COMMAND ${name})
-        set_tests_properties(unit/${name}_${transport} PROPERTIES LABELS unit TIMEOUT ${patience} SKIP_RETURN_CODE 77
-            ENVIRONMENT RANKS_TRANSPORT=${transport})
+        add_test(NAME unit/${name}_${way_name} COMMAND ${name})
+        set_tests_properties(unit/${name}_${way_name} PROPERTIES LABELS unit TIMEOUT ${patience} SKIP_RETURN_CODE 77
+            ENVIRONMENT "RANKS_TRANSPORT=${transport};UCX_NET_DEVICES=${device}")
     endforeach()
 endforeach()
 

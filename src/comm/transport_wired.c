@@ -17,7 +17,7 @@ struct wired_address {
     uint32_t bytes; // of the wire's address
 };
 static const char address_magic[4] = "clw";
-enum { ADDRESS_VERSION = 1 };
+enum { ADDRESS_VERSION = 2 };
 
 // ---- opening ----
 

@@ -9,7 +9,7 @@ static const char library_name[] = "libucp.so.0";
 
 // Remote memory needs UCX's hooks into the allocator, for its cache of registrations; sockets do
 // not, and then malloc() stays the C library's.
-static bool asks_for_sockets_only(void)
+bool ucx_uses_sockets_only(void)
 {
     const char *names = getenv("UCX_TLS");
     return !names || strcmp(names, "tcp") == 0 || strcmp(names, "tcp,self") == 0;
@@ -22,7 +22,7 @@ static void set_environment(void)
     const char *ports = getenv("COLROW_PORT_RANGE");
     setenv("UCX_HANDLE_ERRORS", "none", 1);
     setenv("UCX_DEBUG_SIGNO", "", 1);
-    if (asks_for_sockets_only())
+    if (ucx_uses_sockets_only())
         setenv("UCX_MEM_EVENTS", "n", 0);
     setenv("UCX_TLS", "tcp", 0);
     // It keeps the kernel's from finding dead links; who lives is the business of control

@@ -2,6 +2,7 @@
 #ifndef COLROW_COMM_UCX_LIBRARY_H
 #define COLROW_COMM_UCX_LIBRARY_H
 
+#include <stdbool.h>
 #include <ucp/api/ucp.h>
 
 #include "base/status.h"
@@ -31,6 +32,9 @@ struct ucx_library {
     void (*request_free)(void *request);
     const char *(*status_string)(ucs_status_t status);
 };
+
+// As the environment has it: the default.
+bool ucx_uses_sockets_only(void);
 
 // Sets what UCX reads from the environment, then loads it: once in a process. It stays loaded.
 enum status ucx_library_load(const struct ucx_library **out) STATUS_MUST_USE;

@@ -35,6 +35,11 @@ struct wire_message {
     bool too_long; // ... because more was sent than there is room for
     size_t bytes;  // received
     void *request; // the library's, until it is done
+    // of one on a stream (wire_stream.h)
+    struct wire_message *next;
+    uint64_t tag;
+    char *data;
+    size_t room, moved; // bytes
 };
 // `data` belongs to the message until it is done. Tags are unique among what is under way between
 // two ranks. A longer message than `bytes` fails.
@@ -42,6 +47,12 @@ enum status wire_send(struct wire *wire, int peer, uint64_t tag, const void *dat
                       struct wire_message *message) STATUS_MUST_USE;
 enum status wire_receive(struct wire *wire, int peer, uint64_t tag, void *data, size_t bytes,
                          struct wire_message *message) STATUS_MUST_USE;
+// A long one, of which both sides know how long it is: over sockets of our own where these are as
+// good a way as any (wire_stream.h).
+enum status wire_send_long(struct wire *wire, int peer, uint64_t tag, const void *data,
+                           size_t bytes, struct wire_message *message) STATUS_MUST_USE;
+enum status wire_receive_long(struct wire *wire, int peer, uint64_t tag, void *data, size_t bytes,
+                              struct wire_message *message) STATUS_MUST_USE;
 
 bool wire_progress(struct wire *wire); // true: something happened
 // What has been sent leaves this process, as far as the kernel takes it. Messages that are done may

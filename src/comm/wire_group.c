@@ -115,13 +115,14 @@ enum status wire_bulk_send(struct wire_group *group, int party, size_t part, con
                            size_t bytes, struct wire_message *message)
 {
     group->comm->statistics.bytes_sent += bytes;
-    return wire_send(group->wire, group->lead[party],
-                     collective_tag(group, group->self, bulk_part(part)), data, bytes, message);
+    return wire_send_long(group->wire, group->lead[party],
+                          collective_tag(group, group->self, bulk_part(part)), data, bytes,
+                          message);
 }
 
 enum status wire_bulk_expect(struct wire_group *group, int party, size_t part, void *data,
                              size_t bytes, struct wire_message *message)
 {
-    return wire_receive(group->wire, group->lead[party],
-                        collective_tag(group, party, bulk_part(part)), data, bytes, message);
+    return wire_receive_long(group->wire, group->lead[party],
+                             collective_tag(group, party, bulk_part(part)), data, bytes, message);
 }

@@ -5,16 +5,19 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "comm/new_descriptors.h"
+#include "comm/reduction_tree.h"
 #include "comm/segment.h"
 #include "comm/ucx_library.h"
+#include "comm/wire_stream.h"
 
-enum { CLOSE_NS = 1000000000, PUSHES = 16 };
+enum { CLOSE_NS = 1000000000, PUSHES = 16, LONG_BYTES = 16 << 10, FDS_MAX = 2 * COMM_RANKS_MAX };
 
 struct wire_end {
     ucp_ep_h ep;
@@ -27,7 +30,9 @@ struct wire {
     ucp_context_h context;
     ucp_worker_h worker;
     ucp_address_t *address;
-    int wake_fd;               // the worker's
+    struct wire_streams *streams; // for long messages; NULL: they go over UCX like all others
+    unsigned char said[sizeof(struct stream_address) + ADDRESS_BYTES_MAX]; // to others
+    int wake_fd;                                                           // the worker's
     struct descriptors before; // of this process, before it was opened
     bool has_met;              // somebody for the first time: connections are new
     int n_ends;
@@ -71,6 +76,25 @@ static enum status make_worker(struct wire *wire)
     return status == UCS_OK ? OK : ucx_failed(wire, status, "say when messages come");
 }
 
+// The interface over which UCX speaks TCP, where it speaks nothing else; into `out`. Other networks
+// move memory without the processor: then UCX has the long messages, too. RDMA devices are named
+// before the interface that they belong to.
+static bool tcp_interface(char *out, size_t room)
+{
+    const char *devices = getenv("UCX_NET_DEVICES");
+    const char *comma = devices ? strrchr(devices, ',') : NULL;
+    int n = snprintf(out, room, "%s", comma ? comma + 1 : devices ? devices : "");
+    return ucx_uses_sockets_only() && n > 0 && (size_t)n < room && !strchr(out, ':');
+}
+
+static enum status open_streams(struct wire *wire)
+{
+    char device[64];
+    return tcp_interface(device, sizeof device)
+               ? wire_streams_open(wire->n_ends, device, &wire->streams)
+               : OK;
+}
+
 enum status wire_open(int world_size, struct wire **out)
 {
     struct wire *wire;
@@ -81,6 +105,7 @@ enum status wire_open(int world_size, struct wire **out)
     TRY_DONE(ucx_library_load(&wire->ucx));
     TRY_DONE(make_context(wire));
     TRY_DONE(make_worker(wire));
+    TRY_DONE(open_streams(wire));
     descriptors_close_on_exec(&wire->before);
     *out = wire;
     return OK;
@@ -121,22 +146,30 @@ void wire_close(struct wire *wire, bool in_peace)
         wire->ucx->worker_destroy(wire->worker);
     if (in_peace && wire->context)
         wire->ucx->cleanup(wire->context);
+    wire_streams_close(wire->streams);
     free(wire);
 }
 
+// Where the streams are, then UCX's own.
 enum status wire_address(struct wire *wire, const void **address, size_t *bytes)
 {
+    size_t own;
+    struct stream_address streams;
     assert(!wire->address);
-    ucs_status_t status = wire->ucx->worker_get_address(wire->worker, &wire->address, bytes);
+    ucs_status_t status = wire->ucx->worker_get_address(wire->worker, &wire->address, &own);
     if (status != UCS_OK)
         return ucx_failed(wire, status, "say its address");
-    *address = wire->address;
-    return *bytes <= ADDRESS_BYTES_MAX
-               ? OK
-               : fail(ERR_INPUT,
-                      "UCX's address has %zu bytes; expected at most %d: name the device to use in "
-                      "UCX_NET_DEVICES",
-                      *bytes, ADDRESS_BYTES_MAX);
+    if (own > ADDRESS_BYTES_MAX - sizeof streams)
+        return fail(ERR_INPUT,
+                    "UCX's address has %zu bytes; expected at most %zu: name the device to use in "
+                    "UCX_NET_DEVICES",
+                    own, ADDRESS_BYTES_MAX - sizeof streams);
+    wire_streams_address(wire->streams, &streams);
+    memcpy(wire->said, &streams, sizeof streams);
+    memcpy(wire->said + sizeof streams, wire->address, own);
+    *address = wire->said;
+    *bytes = sizeof streams + own;
+    return OK;
 }
 
 static void remember_failure(void *context, ucp_ep_h ep, ucs_status_t status)
@@ -149,12 +182,17 @@ static void remember_failure(void *context, ucp_ep_h ep, ucs_status_t status)
 enum status wire_connect(struct wire *wire, int peer, const void *address)
 {
     struct wire_end *end = &wire->end[peer];
+    struct stream_address streams;
+    const unsigned char *said = address;
     if (end->ep)
         return OK;
+    memcpy(&streams, said, sizeof streams);
+    if (wire->streams)
+        wire_stream_meet(wire->streams, peer, &streams);
     const ucp_ep_params_t params = {
         .field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
                       UCP_EP_PARAM_FIELD_ERR_HANDLER,
-        .address = address,
+        .address = (const void *)(said + sizeof streams),
         .err_mode = UCP_ERR_HANDLING_MODE_PEER,
         .err_handler = {remember_failure, end},
     };
@@ -241,16 +279,37 @@ enum status wire_receive(struct wire *wire, int peer, uint64_t tag, void *data, 
                   wire->ucx->tag_recv_nbx(wire->worker, data, bytes, tag, UINT64_MAX, &param));
 }
 
+enum status wire_send_long(struct wire *wire, int peer, uint64_t tag, const void *data,
+                           size_t bytes, struct wire_message *message)
+{
+    if (!wire_stream_is_met(wire->streams, peer) || bytes < LONG_BYTES)
+        return wire_send(wire, peer, tag, data, bytes, message);
+    *message = (struct wire_message){.wire = wire, .peer = peer};
+    wire_stream_send(wire->streams, peer, tag, data, bytes, message);
+    return OK;
+}
+
+enum status wire_receive_long(struct wire *wire, int peer, uint64_t tag, void *data, size_t bytes,
+                              struct wire_message *message)
+{
+    if (!wire_stream_is_met(wire->streams, peer) || bytes < LONG_BYTES)
+        return wire_receive(wire, peer, tag, data, bytes, message);
+    *message = (struct wire_message){.wire = wire, .peer = peer};
+    wire_stream_receive(wire->streams, peer, tag, data, bytes, message);
+    return OK;
+}
+
 bool wire_progress(struct wire *wire)
 {
-    return wire->ucx->worker_progress(wire->worker) > 0;
+    bool streamed = wire->streams && wire_streams_progress(wire->streams);
+    return wire->ucx->worker_progress(wire->worker) > 0 || streamed;
 }
 
 // UCX's own flush waits for the peer's progress, which may be busy or asleep: this is what can be
 // done alone.
 void wire_push(struct wire *wire)
 {
-    for (int i = 0; i < PUSHES && wire->ucx->worker_progress(wire->worker) > 0; i++)
+    for (int i = 0; i < PUSHES && wire_progress(wire); i++)
         ;
     if (wire->has_met)
         descriptors_close_on_exec(&wire->before);
@@ -262,12 +321,14 @@ void wire_sleep(struct wire *wire, int milliseconds)
     ucs_status_t status = wire->ucx->worker_arm(wire->worker);
     if (status == UCS_ERR_BUSY) // something has come meanwhile
         return;
-    struct pollfd ready = {.fd = wire->wake_fd, .events = POLLIN};
-    (void)poll(&ready, 1, milliseconds);
+    struct pollfd ready[1 + FDS_MAX] = {{.fd = wire->wake_fd, .events = POLLIN}};
+    int n = 1 + (wire->streams ? wire_streams_fds(wire->streams, ready + 1, FDS_MAX) : 0);
+    (void)poll(ready, (nfds_t)n, milliseconds);
 }
 
 const char *wire_failure(const struct wire *wire, int peer)
 {
     ucs_status_t failure = wire->end[peer].failure;
-    return failure == UCS_OK ? NULL : wire->ucx->status_string(failure);
+    return failure == UCS_OK ? wire_stream_failure(wire->streams, peer)
+                             : wire->ucx->status_string(failure);
 }

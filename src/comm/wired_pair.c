@@ -45,8 +45,8 @@ enum status wired_send(struct comm *comm, const void *data, size_t bytes, int to
     TRY(wire_send(world->wire, peer, pair_tag(self, 0, number), first, PIECE_HEAD_BYTES + n,
                   &head));
     if (n < bytes)
-        TRY(wire_send(world->wire, peer, pair_tag(self, REST, number), (const char *)data + n,
-                      bytes - n, &rest));
+        TRY(wire_send_long(world->wire, peer, pair_tag(self, REST, number), (const char *)data + n,
+                           bytes - n, &rest));
     TRY(wire_await(comm, &head, 0));
     if (n < bytes)
         TRY(wire_await(comm, &rest, 0));
@@ -80,7 +80,7 @@ enum status wired_recv(struct comm *comm, void *data, size_t bytes, int from)
     wire_push(world->wire);
     if (n == bytes)
         return OK;
-    TRY(wire_receive(world->wire, peer, pair_tag(peer, REST, number), (char *)data + n, bytes - n,
-                     &rest));
+    TRY(wire_receive_long(world->wire, peer, pair_tag(peer, REST, number), (char *)data + n,
+                          bytes - n, &rest));
     return wire_await(comm, &rest, bytes - n);
 }

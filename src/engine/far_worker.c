@@ -440,8 +440,8 @@ static void note_state(const struct far_worker *w)
         atomic_store_explicit(w->options->state, state, memory_order_relaxed);
 }
 
-// The next step follows soon after the last one's results: then looking again and again, while others
-// may have the CPU, hears it some ten microseconds earlier than who is woken up.
+// The next step follows soon after the last one's results: then looking again and again, while
+// others may have the CPU, hears it some ten microseconds earlier than who is woken up.
 static void await_news(const struct far_worker *w)
 {
     struct pollfd fds[2] = {
