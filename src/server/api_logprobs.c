@@ -20,11 +20,12 @@ static enum status text_of_token(struct api_answer *answer, const int32_t *befor
     return bytes_append(out, "", 0); // its data is never NULL
 }
 
-// The same as answers show it, which may be its number.
+// The same as answers show it, which may be its number: if the request wants that, or there is no
+// tokenizer that knows its text.
 static enum status show_token(struct api_answer *answer, const int32_t *before, size_t n_before,
                               int32_t id)
 {
-    if (!answer->request->tokens_as_token_ids)
+    if (!answer->request->tokens_as_token_ids && api_tokenizer(answer->model))
         return text_of_token(answer, before, n_before, id);
     bytes_clear(&answer->token);
     return bytes_format(&answer->token, "token_id:%d", (int)id);

@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 
@@ -417,6 +418,24 @@ def name_of_the_folder():
 
 
 name_of_the_folder()
+
+
+def without_a_tokenizer():
+    """A folder that has none: tokens are asked for and shown as numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("config.json", "model.safetensors"):
+            os.symlink(os.path.join(DEMO, name), os.path.join(folder, name))
+        with Server("--kv-cache-memory=16MB", model=folder) as server:
+            status, answer = server.post("/v1/completions", prompt=[0, 1242, 384], max_tokens=3, temperature=0, logprobs=2)
+            check(status == 200, f"log-probabilities without a tokenizer: {status} {answer}")
+            shown = answer["choices"][0]["logprobs"]
+            named = shown["tokens"] + list(shown["top_logprobs"][-1])
+            check(len(shown["tokens"]) == 3 and all(re.fullmatch(r"token_id:\d+", name) for name in named), f"names of tokens: {named}")
+            status, answer = server.post("/v1/completions", prompt="Tensor", max_tokens=3)
+            check(status == 400 and "tokenizer" in answer["error"]["message"], f"a text without a tokenizer: {status} {answer}")
+
+
+without_a_tokenizer()
 with Server(*FLAGS, "--block-size=16", "--max-model-len=auto") as server:
     check("--block-size 16 changes nothing" in server.read_log(), "another block size")
     check(server.request("GET", "/v1/models")[2]["data"][0]["max_model_len"] == 1024, "the context that fits")
