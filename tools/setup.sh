@@ -3,7 +3,7 @@
 # `setup.sh full` also installs what .ci/full runs: clang and its tools, shellcheck, mandoc.
 set -eu
 packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3
-    libuv1-dev libssl-dev libedit-dev libseccomp-dev libucx-dev"
+    libuv1-dev libssl-dev libedit-dev libcurl4-openssl-dev libseccomp-dev libucx-dev"
 case ${1:-} in
 full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc python3-venv" ;;
 "") ;;

@@ -6,6 +6,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+// What is left of a long wait, as a clock shows it.
+static void draw_time(double seconds)
+{
+    if (seconds < 3600)
+        fprintf(stderr, " %d:%02d left ", (int)seconds / 60, (int)seconds % 60);
+    else if (seconds < 360000)
+        fprintf(stderr, " %d h %02d left ", (int)seconds / 3600, (int)seconds / 60 % 60);
+}
+
 static void draw_bar(struct progress *p)
 {
     enum { WIDTH = 28 };
@@ -18,8 +27,11 @@ static void draw_bar(struct progress *p)
         n += snprintf(bar + n, sizeof bar - (size_t)n, "%s", i < (int)(part * WIDTH) ? "━" : "╌");
     double seconds = clock_seconds() - p->begun;
     fprintf(stderr, "\r%s %s %3.0f%%  %s", p->label, bar, part * 100, show_bytes(p->done));
-    fprintf(stderr, " of %s  %s/s \033[K", show_bytes(p->total),
-            show_bytes(p->done / (seconds + 1e-9)));
+    double rate = (p->done - p->before) / (seconds + 1e-9);
+    fprintf(stderr, " of %s  %s/s ", show_bytes(p->total), show_bytes(rate > 0 ? rate : 0));
+    if (rate > 0 && seconds > 2 && p->total > p->done)
+        draw_time((p->total - p->done) / rate);
+    fprintf(stderr, "\033[K");
     fflush(stderr);
 }
 
@@ -27,6 +39,11 @@ void progress_begin(struct progress *p, const char *label, double total_bytes)
 {
     *p = (struct progress){.label = label, .total = total_bytes, .begun = clock_seconds()};
     p->shown = isatty(STDERR_FILENO) && log_get_level() <= LOG_INFO;
+}
+
+void progress_resume(struct progress *p, double done_bytes)
+{
+    p->before = p->done = done_bytes;
 }
 
 void progress_set(struct progress *p, double done_bytes)

@@ -8,11 +8,13 @@
 struct progress {
     const char *label; // borrowed
     double total, done, begun, drawn;
+    double before; // done when it began: not part of the rate
     bool shown;
 };
 
-// `total` in `unit`-less numbers; bytes are drawn as MB/GB with their rate.
+// `total` in `unit`-less numbers; bytes are drawn as MB/GB with their rate and the time left.
 void progress_begin(struct progress *progress, const char *label, double total_bytes);
+void progress_resume(struct progress *progress, double done_bytes); // begins there, not at 0
 void progress_set(struct progress *progress, double done_bytes);
 void progress_end(struct progress *progress); // erases the bar
 
