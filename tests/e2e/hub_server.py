@@ -35,8 +35,7 @@ class Hub:
 
     def start(self, place):
         handler = type("Handler", (HubHandler,), {"hub": self, "place": place})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
+        server = HubListener(("127.0.0.1", 0), handler)
         server.handle_error = lambda request, address: None  # clients that leave are no errors
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
@@ -54,6 +53,10 @@ class Hub:
                 if said is not None:
                     return said
         return None
+
+
+class HubListener(ThreadingHTTPServer):
+    daemon_threads, request_queue_size = True, 128
 
 
 class HubHandler(BaseHTTPRequestHandler):

@@ -33,7 +33,7 @@ faults_injected = 0
 
 def environment(home, **more):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS")) and not k.lower().endswith("_proxy")}
-    return {**kept, "HF_HOME": home, "HF_ENDPOINT": hub.url, **more}
+    return {**kept, "HF_HOME": home, "HF_ENDPOINT": hub.url, "HF_HUB_DOWNLOAD_TIMEOUT": "300", **more}
 
 
 def command(*arguments):
