@@ -53,7 +53,7 @@ enum status hub_digest_of(int fd, const char *path, uint64_t bytes, bool sha256,
     if (status == OK && EVP_DigestFinal_ex(md, digest, &n) != 1)
         status = fail(ERR_INTERNAL, "OpenSSL cannot hash");
     out[0] = '\0';
-    for (unsigned i = 0; status == OK && i < n && 2 * i < HUB_SHA256_DIGITS; i++)
+    for (size_t i = 0; status == OK && i < n && 2 * i < HUB_SHA256_DIGITS; i++)
         snprintf(out + 2 * i, 3, "%02x", digest[i]);
     EVP_MD_CTX_free(md);
     return status;

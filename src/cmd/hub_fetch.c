@@ -386,12 +386,10 @@ static enum status list_blobs(struct fetch *f, const struct hub_listing *listing
             f->entries[f->n_entries++] = &listing->entries[i];
     qsort(f->entries, f->n_entries, sizeof *f->entries, compare_blobs_of);
     for (size_t i = 0; i < f->n_entries; i++) {
-        struct blob *blob = f->n_blobs ? &f->blobs[f->n_blobs - 1] : NULL;
-        if (!blob || strcmp(name_of(blob), hub_entry_blob(f->entries[i])) != 0) {
-            blob = &f->blobs[f->n_blobs++];
-            *blob = (struct blob){.entries = &f->entries[i], .lock = -1};
-        }
-        blob->n_entries++;
+        const char *name = hub_entry_blob(f->entries[i]);
+        if (i == 0 || strcmp(hub_entry_blob(f->entries[i - 1]), name) != 0)
+            f->blobs[f->n_blobs++] = (struct blob){.entries = &f->entries[i], .lock = -1};
+        f->blobs[f->n_blobs - 1].n_entries++;
     }
     qsort(f->blobs, f->n_blobs, sizeof *f->blobs, compare_sizes);
     return OK;

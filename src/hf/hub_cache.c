@@ -121,10 +121,11 @@ enum status hub_cache_find(const char *given, char *out)
     TRY(hub_cache_folder(&settings, name.id, folder));
     TRY(hub_repository_read(folder, name.id, &repository));
     enum status status = hub_cache_snapshot(&repository, &name, &snapshot);
-    if (status == OK)
-        status =
-            snapshot ? check_whole(snapshot, given) : not_cached(&settings, given, &repository);
-    if (status == OK)
+    if (status == OK && !snapshot)
+        status = not_cached(&settings, given, &repository);
+    else if (status == OK)
+        status = check_whole(snapshot, given);
+    if (status == OK && snapshot)
         snprintf(out, FILE_PATH_MAX, "%s", snapshot->folder);
     hub_repository_fini(&repository);
     return status;

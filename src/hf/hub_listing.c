@@ -145,10 +145,10 @@ static void choose_weights(struct hub_listing *listing)
         bool any = false;
         for (size_t i = 0; i < listing->n; i++) {
             struct hub_entry *entry = &listing->entries[i];
-            bool fits = tier == 0 ? is_model(entry->path)
-                        : tier == 1
-                            ? is_weights(entry->path) && strncmp(entry->path, "consolidated", 12)
-                            : is_weights(entry->path);
+            bool fits = tier == 0   ? is_model(entry->path)
+                        : tier == 1 ? is_weights(entry->path) &&
+                                          strncmp(entry->path, "consolidated", 12) != 0
+                                    : is_weights(entry->path);
             entry->wanted = entry->wanted || fits;
             any = any || fits;
         }

@@ -28,7 +28,9 @@ bool hub_id_of_folder(const char *folder_name, char *out, size_t room)
         return false;
     for (const char *at = folder_name + length; *at && n + 1 < room; at++) {
         bool slash = at[0] == '-' && at[1] == '-';
-        out[n++] = slash ? '/' : *at;
+        out[n++] = *at;
+        if (slash)
+            out[n - 1] = '/';
         at += slash;
     }
     out[n] = '\0';
