@@ -109,7 +109,8 @@ struct parameter_row {
 
 struct family {
     const char *model_type, *architecture;
-    const char *base_prefix; // "model.": base_model_prefix, which checkpoints may lack or repeat
+    const char *base_prefix;    // "model.": base_model_prefix, which checkpoints may lack or repeat
+    const char *planned_prefix; // what is in its place in Transformers' modules; NULL: the same
     const struct parameter_row *parameters;
     int n_parameters;
     // tensors of checkpoints that carry nothing we need, by the end of their name, or, where that

@@ -58,15 +58,11 @@ static const char *why_not(enum tp_style style)
     case TP_COLWISE_GATHER_OUTPUT:
         return "cuts outputs; possible for q_proj, k_proj, v_proj, gate_proj, up_proj, in_proj, "
                "of latent attention q_b_proj and kv_b_proj (these three not its gather) and "
-               "lm_head "
-               "(embed_tokens: "
-               "embedding_rowwise or embedding_colwise)";
+               "lm_head (embed_tokens: embedding_rowwise or embedding_colwise)";
     case TP_ROWWISE:
     case TP_ROWWISE_SPLIT_INPUT:
         return "cuts inputs, which are summed along the tree; possible for o_proj, down_proj and "
-               "out_proj "
-               "(embed_tokens: "
-               "embedding_rowwise or embedding_colwise)";
+               "out_proj (embed_tokens: embedding_rowwise or embedding_colwise)";
     case TP_GATHER:
     case TP_ALL_REDUCE:
     case TP_LOCAL:
@@ -120,20 +116,49 @@ static enum status contradiction(const struct resolving *r, const struct paramet
                 r->rules ? r->rules->source : "the default plan", one, other, edge, advice);
 }
 
-static int find_rule(const struct tp_plan_rules *rules, const struct parameter_row *row)
+// What Transformers calls a module under whose checkpoint's name, or `planned` one, this is; into
+// `out`. False: just that.
+static bool spell_as_planned(const struct family *family, const char *name, char *out, size_t room)
 {
-    char name[160];
+    size_t prefix = strlen(family->base_prefix);
+    if (!family->planned_prefix || strncmp(name, family->base_prefix, prefix) != 0)
+        return false;
+    snprintf(out, room, "%s%s", family->planned_prefix, name + prefix);
+    return true;
+}
+
+static int match_name(const struct family *family, const struct tp_plan_rules *rules,
+                      const char *pattern)
+{
+    char name[160], planned[176];
     // Layers are alike: HuggingFace's matching puts a star for their number.
-    snprintf(name, sizeof name, row->name, 0);
+    snprintf(name, sizeof name, pattern, 0);
     int index = tp_plan_match(rules, name);
-    if (index < 0 && row->planned) {
-        snprintf(name, sizeof name, row->planned, 0);
-        index = tp_plan_match(rules, name);
-    }
+    return index < 0 && spell_as_planned(family, name, planned, sizeof planned)
+               ? tp_plan_match(rules, planned)
+               : index;
+}
+
+static int find_rule(const struct family *family, const struct tp_plan_rules *rules,
+                     const struct parameter_row *row)
+{
+    int index = match_name(family, rules, row->name);
+    if (index < 0 && row->planned)
+        index = match_name(family, rules, row->planned);
     // whatever a checkpoint calls it, in Transformers' plans it is this
     if (index < 0 && row->slots[0] == SLOT_LM_HEAD)
         index = tp_plan_match(rules, row->bias ? "lm_head.bias" : "lm_head.weight");
     return index;
+}
+
+static bool names_module_of(const struct family *family, const struct tp_rule *rule,
+                            const struct parameter_row *row)
+{
+    char name[160], planned[176];
+    snprintf(name, sizeof name, row->planned ? row->planned : row->name, 0);
+    return tp_plan_names_module(rule->pattern, name) ||
+           (spell_as_planned(family, name, planned, sizeof planned) &&
+            tp_plan_names_module(rule->pattern, planned));
 }
 
 static enum status refuse_style(const struct resolving *r, const struct parameter_row *row,
@@ -157,7 +182,7 @@ static enum status refuse_style(const struct resolving *r, const struct paramete
 
 static enum status match_row(const struct resolving *r, const struct parameter_row *row, bool *used)
 {
-    int index = find_rule(r->rules, row);
+    int index = find_rule(r->family, r->rules, row);
     if (index < 0)
         return OK;
     const struct tp_rule *rule = &r->rules->rules[index];
@@ -219,13 +244,11 @@ static bool is_idle(const struct resolving *r, struct tp_rule *rule)
             return true;
     for (int i = 0; i < r->family->n_parameters; i++) {
         const struct parameter_row *row = &r->family->parameters[i];
-        char name[160];
-        snprintf(name, sizeof name, row->planned ? row->planned : row->name, 0);
         if ((rule->style == TP_LOCAL ||
              (rule->style == TP_MOE_TP_EXPERTS && slot_is_of_experts(row->slots[0]))) &&
-            tp_plan_names_module(rule->pattern, name))
+            names_module_of(r->family, rule, row))
             return true;
-        if (!row->bias && find_rule(&one, row) == 0)
+        if (!row->bias && find_rule(r->family, &one, row) == 0)
             return true;
     }
     return false;

@@ -37,19 +37,22 @@ def modules_of(model):
 def rules_of(modules):
     """[(what, rules, words of the refusal or None)]"""
     def cut(part, style):
-        return [name for name, own in modules.items() if part in name and own == style]
+        return [name for name, own in modules.items() if part in name and own == style and "linear_attn." not in name]
     outputs, inputs = cut("att", "colwise"), cut("att", "rowwise")
     ups, downs = cut("mlp", "colwise"), cut("mlp", "rowwise")
     keys = [name for name in outputs if re.search(r"\.[kv]_proj$", name)]
     queries = [name for name in outputs if name.endswith(".q_proj")]
     # of the residual stream: not of queries and keys, nor of the embedding, nor of what is beside the stream
     norms = [name for name in modules if re.search("norm|ln_f", name)
-             and not re.search(r"attn\.|attention\.|embed|altup\.|laurel\.|per_layer_projection_norm", name)]
+             and not re.search(r"attn\.|attention\.|mamba\.|mixer\.|embeddings_|altup\.|laurel\.|per_layer_projection_norm", name)]
     head = cut("", "colwise_gather_output")[0]
+    gathered_attention = dict.fromkeys(outputs, "colwise_rep") | dict.fromkeys(inputs, "rowwise_rep")
+    if any(name.endswith(".kv_b_proj") for name in modules):  # what latents become stays with its heads
+        gathered_attention, queries = {}, []
     experts = [name for name in ups if ".experts." in name]
     gathered = [name for name in ups if name not in experts]
     summed = [name for name in downs if ".experts." not in name]
-    yield "all is gathered", dict.fromkeys(outputs + gathered, "colwise_rep") | dict.fromkeys(inputs + summed, "rowwise_rep"), None
+    yield "all is gathered", gathered_attention | dict.fromkeys(gathered, "colwise_rep") | dict.fromkeys(summed, "rowwise_rep"), None
     if experts:
         yield "gathered experts", dict.fromkeys(experts, "colwise_rep"), "would gather what experts give"
     yield "whole attention", dict.fromkeys(outputs + inputs, "replicate"), None
@@ -63,7 +66,8 @@ def rules_of(modules):
         yield "whole queries", dict.fromkeys(queries, "replicate") | {head: "colwise"}, None
     yield "a whole head", {head: "replicate"} | {norms[0]: "replicated_with_grad_allreduce"}, None
     yield "a head of summands", {head: "rowwise_split_input"}, "another order than one rank"
-    yield "whole sums", dict.fromkeys(inputs, "replicate"), "contradicts"
+    if inputs:
+        yield "whole sums", dict.fromkeys(inputs, "replicate"), "contradicts"
     yield "norms by tokens", dict.fromkeys(norms, "sequence_parallel"), None
     if len(norms) > 1:
         yield "some norms by tokens", {norms[-1]: "sequence_parallel"}, "the residual stream lies one way"

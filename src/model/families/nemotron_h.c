@@ -14,11 +14,7 @@
 #define MIXER LAYER "mixer."
 #define EXPERTS MIXER "experts."
 static const struct parameter_row parameters[] = {
-    {.name = "backbone.embeddings.weight",
-     .sublayer = -1,
-     .n_slots = 1,
-     .slots = {SLOT_EMBED},
-     .planned = "model.embeddings"},
+    PARAMETER("backbone.embeddings", -1, SLOT_EMBED),
     PARAMETER(LAYER "norm", 0, SLOT_BEFORE_NORM),
     PARAMETERS_MAMBA(MIXER, 0),
     PARAMETER(MIXER "q_proj", 0, SLOT_QUERY),
@@ -246,6 +242,7 @@ const struct family family_nemotron_h = {
     .model_type = "nemotron_h",
     .architecture = "NemotronHForCausalLM",
     .base_prefix = "backbone.",
+    .planned_prefix = "model.",
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
