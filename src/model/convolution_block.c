@@ -7,7 +7,6 @@
 
 // The sublayer at work.
 struct convolving {
-    const struct worker *w;
     struct model *m;
     const struct convolution_config *config;
     const struct convolution_weights *weights;
@@ -24,9 +23,10 @@ static void multiply_channels(float *y, const float *x, size_t stride, int n_row
 }
 
 // One unit's channels of a sequence's run: x becomes what out_proj reads of them.
-static void convolve_run(const struct convolving *c, const struct step_sequence *sequence,
+static void convolve_run(const void *context, const struct step_sequence *sequence,
                          const struct state_run *run, int unit)
 {
+    const struct convolving *c = context;
     const struct model *m = c->m;
     const size_t stride = 3 * c->channels, first = (size_t)unit * c->unit,
                  row = (size_t)sequence->first_row + (size_t)run->token,
@@ -41,14 +41,11 @@ static void convolve_run(const struct convolving *c, const struct step_sequence 
         .bias = c->weights->taps_bias ? c->weights->taps_bias + first : NULL,
         .state = open_state(m, run, c->layer, unit,
                             ((size_t)c->config->taps - 1) * c->unit * sizeof(float)),
-        .state_stride = c->unit,
-        .x = x,
-        .x_stride = stride,
         .out = x,
         .out_stride = stride,
     };
     multiply_channels(x, b, stride, run->n_tokens, c->unit);
-    m->kernels->convolve(&convolution);
+    convolve_in_place(m->kernels, convolution);
     multiply_channels(x, b + c->channels, stride, run->n_tokens, c->unit);
     for (size_t t = 0; t < (size_t)run->n_tokens; t++)
         m->kernels->round(x + t * stride, c->unit, m->plan->compute,
@@ -58,11 +55,9 @@ static void convolve_run(const struct convolving *c, const struct step_sequence 
 void convolution_block(const struct worker *w, int layer, int sublayer)
 {
     struct model *m = w->run->model;
-    const struct step *step = w->run->step;
     const struct cut *cut = plan_cut_of(m->plan, layer, sublayer);
     const struct convolution_weights *weights = &m->weights.layers[layer][sublayer].convolution;
     const struct convolving c = {
-        .w = w,
         .m = m,
         .config = &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].convolution,
         .weights = weights,
@@ -77,14 +72,7 @@ void convolution_block(const struct worker *w, int layer, int sublayer)
                                            .out_stride = 3 * c.channels};
     multiply(w, &in_proj);
     team_barrier(m->team);
-    const struct range units = range_part(w, (struct range){0, (int32_t)(c.channels / c.unit)});
-    for (int s = 0; s < step->n_sequences; s++)
-        for (int unit = units.begin; unit < units.end; unit++) {
-            struct state_run run = {0};
-            while (next_state_run(m, &step->sequences[s], &run))
-                convolve_run(&c, &step->sequences[s], &run, unit);
-        }
-    team_barrier(m->team);
+    for_state_runs(w, (int)(c.channels / c.unit), convolve_run, &c);
     multiply_and_reduce(w, layer, sublayer,
                         &(struct row_product){.what = "out_proj",
                                               .input = m->scratch.input,

@@ -23,7 +23,6 @@ static const struct activation_args silu = {.kind = ACTIVATION_SILU};
 
 // The sublayer at work.
 struct delta {
-    const struct worker *w;
     struct model *m;
     const struct delta_config *config;
     const struct share *share;
@@ -37,7 +36,6 @@ static struct delta delta_of(const struct worker *w, int layer, int sublayer)
 {
     struct model *m = w->run->model;
     struct delta d = {
-        .w = w,
         .m = m,
         .config = &model_config_layer(&m->plan->config, layer)->sublayers[sublayer].delta,
         .share = &plan_cut_of(m->plan, layer, sublayer)->shares[m->rank],
@@ -57,30 +55,21 @@ static float *delta_row(const struct delta *d, size_t row)
     return d->m->scratch.outputs + row * d->at[DELTA_PARTS];
 }
 
-// `n` channels of a run, from column `column` of a row on: convolution and silu, in place. The
-// state has a row of so many channels for each tap but the last.
+// `n` channels of a run, from column `column` of a row on.
 static void convolve_part(const struct delta *d, size_t row, int n_tokens, size_t column, size_t n,
                           float *state)
 {
-    const size_t stride = d->at[DELTA_PARTS];
-    float *x = delta_row(d, row) + column;
-    const struct convolution convolution = {
-        .taps = d->config->taps,
-        .channels = (int)n,
-        .n_tokens = n_tokens,
-        .weights = d->weights->taps + column, // the first parts are those that it goes over
-        .weights_stride = d->at[DELTA_GATE],
-        .state = state,
-        .state_stride = n,
-        .x = x,
-        .x_stride = stride,
-        .out = x,
-        .out_stride = stride,
-    };
-    d->m->kernels->convolve(&convolution);
-    for (size_t t = 0; t < (size_t)n_tokens; t++)
-        d->m->kernels->activate_mul(&silu, x + t * stride, NULL, (int)n, COMPUTE_F32,
-                                    x + t * stride);
+    convolve_and_silu(d->m->kernels, (struct convolution){
+                                         .taps = d->config->taps,
+                                         .channels = (int)n,
+                                         .n_tokens = n_tokens,
+                                         // the first parts are those that it goes over
+                                         .weights = d->weights->taps + column,
+                                         .weights_stride = d->at[DELTA_GATE],
+                                         .state = state,
+                                         .out = delta_row(d, row) + column,
+                                         .out_stride = d->at[DELTA_PARTS],
+                                     });
 }
 
 // x / |x|
@@ -90,9 +79,10 @@ static void norm_to_one(const struct kernels *kernels, float *x, size_t n)
 }
 
 // Query and key of the rank's key head number `head`.
-static void prepare_key_head(const struct delta *d, const struct step_sequence *sequence,
+static void prepare_key_head(const void *context, const struct step_sequence *sequence,
                              const struct state_run *run, int head)
 {
+    const struct delta *d = context;
     const size_t n = (size_t)d->config->key_head_dim, taps = (size_t)d->config->taps - 1,
                  first = (size_t)sequence->first_row + (size_t)run->token,
                  query = d->at[DELTA_QUERY] + (size_t)head * n,
@@ -137,9 +127,10 @@ static void end_head(const struct delta *d, size_t row, int head)
 }
 
 // The rank's value head number `head`.
-static void scan_value_head(const struct delta *d, const struct step_sequence *sequence,
+static void scan_value_head(const void *context, const struct step_sequence *sequence,
                             const struct state_run *run, int head)
 {
+    const struct delta *d = context;
     const struct delta_config *c = d->config;
     const size_t dk = (size_t)c->key_head_dim, dv = (size_t)c->value_head_dim,
                  taps = (size_t)c->taps - 1,
@@ -177,24 +168,6 @@ static void scan_value_head(const struct delta *d, const struct step_sequence *s
     }
 }
 
-typedef void delta_head(const struct delta *d, const struct step_sequence *sequence,
-                        const struct state_run *run, int head);
-
-// This thread's part of all heads of all sequences. Ends with a barrier.
-static void go_over_heads(const struct delta *d, int n_heads, delta_head *of_head)
-{
-    const struct step *step = d->w->run->step;
-    const struct range all = {0, (int32_t)(n_heads * step->n_sequences)},
-                       part = range_part(d->w, all);
-    for (int i = part.begin; i < part.end; i++) {
-        const struct step_sequence *sequence = &step->sequences[i / n_heads];
-        struct state_run run = {0};
-        while (next_state_run(d->m, sequence, &run))
-            of_head(d, sequence, &run, i % n_heads);
-    }
-    team_barrier(d->m->team);
-}
-
 void delta_block(const struct worker *w, int layer, int sublayer)
 {
     const struct delta d = delta_of(w, layer, sublayer);
@@ -205,8 +178,8 @@ void delta_block(const struct worker *w, int layer, int sublayer)
                                                .out_stride = d.at[DELTA_PARTS]};
     multiply(w, &projections);
     team_barrier(m->team);
-    go_over_heads(&d, range_width(d.share->kv_heads), prepare_key_head);
-    go_over_heads(&d, range_width(d.share->heads), scan_value_head);
+    for_state_runs(w, range_width(d.share->kv_heads), prepare_key_head, &d);
+    for_state_runs(w, range_width(d.share->heads), scan_value_head, &d);
     multiply_and_reduce(w, layer, sublayer,
                         &(struct row_product){.what = "out_proj",
                                               .input = m->scratch.input,

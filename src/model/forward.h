@@ -86,16 +86,23 @@ enum status check_states(const struct model *m, const struct step *step,
                          int sequence) STATUS_MUST_USE;
 enum status place_states(struct model *m) STATUS_MUST_USE;
 // A sequence's new tokens fall into runs, between which the state moves on to other pages and is
-// left as it is in those before. `run` zero at first; false: there are no more.
+// left as it is in those before.
 struct state_run {
     int token, n_tokens;      // of the sequence's new ones
     const int32_t *from, *to; // pages of the state before it, NULL: of a new one; and behind it
 };
-bool next_state_run(const struct model *m, const struct step_sequence *q, struct state_run *run);
 // A unit (of this rank's heads, then of its groups) to be changed in place by the run's tokens, as
 // the tokens before left it. By one thread, once for each run and unit, in the order of runs.
 void *open_state(const struct model *m, const struct state_run *run, int layer, int unit,
                  size_t bytes);
+// This thread's part of all units of all sequences, run after run. Ends with a barrier.
+typedef void state_work(const void *context, const struct step_sequence *sequence,
+                        const struct state_run *run, int unit);
+void for_state_runs(const struct worker *w, int n_units, state_work *work, const void *context);
+// x is where `out` is, and the state has a row of so many channels for each tap but the last: these
+// need not be said.
+void convolve_in_place(const struct kernels *kernels, struct convolution convolution);
+void convolve_and_silu(const struct kernels *kernels, struct convolution convolution);
 // pipeline.c: the stream between stages, or all streams. Received into the residual (and the
 // stream's first value into where find_layer_inputs() looks for it); sent from there. Both end with
 // a barrier; the run may have failed.
@@ -133,6 +140,10 @@ float sparsity_cutoff(const struct model *m, const struct cut *cut, float deviat
 // attention_block.c: from what the norm before it has left in scratch.input to the residual
 // addition after o_proj and the norm of what follows, which are one pass.
 void attention_block(const struct worker *w, int layer, int sublayer);
+// A head's numbers turned as the row's position says; rope -1: not. And what queries are multiplied
+// by where they grow with their position: 1 + beta · ln(1 + floor((position + first) / length)).
+void rotate_numbers(const struct model *m, int rope, size_t row, float *x);
+float query_temperature(const struct attention_config *c, int64_t position);
 // latent_block.c: the same, where attention is latent
 void latent_block(const struct worker *w, int layer, int sublayer);
 // mlp_block.c: likewise, from gate_proj and up_proj on.

@@ -65,38 +65,30 @@ static void multiply_parts(const struct scanning *s)
     team_barrier(s->m->team);
 }
 
-// Some channels of a run, from column `column` of a row on: convolution and silu, in place. The
-// state has a row of so many channels for each tap but the last.
+// Some channels of a run, from column `column` of a row on.
 static void convolve_columns(const struct scanning *s, size_t row, int n_tokens, size_t column,
                              size_t n, float *state)
 {
-    static const struct activation_args silu = {.kind = ACTIVATION_SILU};
-    const size_t stride = row_stride(s), channel = column - s->at[MAMBA_X];
-    float *x = row_of(s, row) + column;
-    const struct convolution convolution = {
-        .taps = s->config->taps,
-        .channels = (int)n,
-        .n_tokens = n_tokens,
-        .weights = s->weights->taps + channel,
-        .weights_stride = s->at[MAMBA_STEP] - s->at[MAMBA_X],
-        .bias = s->weights->taps_bias ? s->weights->taps_bias + channel : NULL,
-        .state = state,
-        .state_stride = n,
-        .x = x,
-        .x_stride = stride,
-        .out = x,
-        .out_stride = stride,
-    };
-    s->m->kernels->convolve(&convolution);
-    for (size_t t = 0; t < (size_t)n_tokens; t++)
-        s->m->kernels->activate_mul(&silu, x + t * stride, NULL, (int)n, COMPUTE_F32,
-                                    x + t * stride);
+    const size_t channel = column - s->at[MAMBA_X];
+    convolve_and_silu(s->m->kernels,
+                      (struct convolution){
+                          .taps = s->config->taps,
+                          .channels = (int)n,
+                          .n_tokens = n_tokens,
+                          .weights = s->weights->taps + channel,
+                          .weights_stride = s->at[MAMBA_STEP] - s->at[MAMBA_X],
+                          .bias = s->weights->taps_bias ? s->weights->taps_bias + channel : NULL,
+                          .state = state,
+                          .out = row_of(s, row) + column,
+                          .out_stride = row_stride(s),
+                      });
 }
 
 // B and C of the rank's group number `group`.
-static void convolve_group(const struct scanning *s, const struct step_sequence *sequence,
+static void convolve_group(const void *context, const struct step_sequence *sequence,
                            const struct state_run *run, int group)
 {
+    const struct scanning *s = context;
     const size_t n = (size_t)s->config->state_size, taps = (size_t)s->config->taps - 1,
                  row = (size_t)sequence->first_row + (size_t)run->token, column = (size_t)group * n;
     float *state = open_state(s->m, run, s->layer, range_width(s->share->heads) + group,
@@ -138,9 +130,10 @@ static void gate_head(const struct scanning *s, size_t row, int head)
 }
 
 // The rank's head number `head`.
-static void scan_head(const struct scanning *s, const struct step_sequence *sequence,
+static void scan_head(const void *context, const struct step_sequence *sequence,
                       const struct state_run *run, int head)
 {
+    const struct scanning *s = context;
     const struct mamba_config *c = s->config;
     const size_t n = (size_t)c->head_dim, taps = (size_t)c->taps - 1, column = (size_t)head * n,
                  first = (size_t)sequence->first_row + (size_t)run->token;
@@ -176,24 +169,6 @@ static void scan_head(const struct scanning *s, const struct step_sequence *sequ
         for (int i = 0; i < n_tokens; i++)
             gate_head(s, row + (size_t)i, head);
     }
-}
-
-typedef void run_unit(const struct scanning *s, const struct step_sequence *sequence,
-                      const struct state_run *run, int unit);
-
-// This thread's part of all units of all sequences. Ends with a barrier.
-static void run_units(const struct scanning *s, int n_units, run_unit *of_unit)
-{
-    const struct step *step = s->w->run->step;
-    const struct range all = {0, (int32_t)(n_units * step->n_sequences)},
-                       part = range_part(s->w, all);
-    for (int i = part.begin; i < part.end; i++) {
-        const struct step_sequence *sequence = &step->sequences[i / n_units];
-        struct state_run run = {0};
-        while (next_state_run(s->m, sequence, &run))
-            of_unit(s, sequence, &run, i % n_units);
-    }
-    team_barrier(s->m->team);
 }
 
 // ---- the norm over each group's heads ----
@@ -281,8 +256,8 @@ void mamba_block(const struct worker *w, int layer, int sublayer)
     team_barrier(m->team);
     if (s.config->has_factors)
         multiply_parts(&s);
-    run_units(&s, range_width(s.share->kv_heads), convolve_group);
-    run_units(&s, range_width(s.share->heads), scan_head);
+    for_state_runs(w, range_width(s.share->kv_heads), convolve_group, &s);
+    for_state_runs(w, range_width(s.share->heads), scan_head, &s);
     if (s.config->norm.kind != NORM_NONE)
         share_squares(&s);
     LEAVE_IF_FAILED(w);

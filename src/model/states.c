@@ -20,7 +20,8 @@ enum status check_states(const struct model *m, const struct step *step, int seq
     return OK;
 }
 
-bool next_state_run(const struct model *m, const struct step_sequence *q, struct state_run *run)
+static bool next_state_run(const struct model *m, const struct step_sequence *q,
+                           struct state_run *run)
 {
     const struct kv_layout *kv = &m->plan->kv;
     const int64_t interval = kv->state_interval;
@@ -53,6 +54,37 @@ void *open_state(const struct model *m, const struct state_run *run, int layer, 
     else if (run->from != run->to)
         memcpy(to, unit_at(m, run->from, layer, unit), bytes);
     return to;
+}
+
+void for_state_runs(const struct worker *w, int n_units, state_work *work, const void *context)
+{
+    const struct step *step = w->run->step;
+    const struct range part = range_part(w, (struct range){0, n_units * step->n_sequences});
+    for (int i = part.begin; i < part.end; i++) {
+        const struct step_sequence *sequence = &step->sequences[i / n_units];
+        struct state_run run = {0};
+        while (next_state_run(w->run->model, sequence, &run))
+            work(context, sequence, &run, i % n_units);
+    }
+    team_barrier(w->run->model->team);
+}
+
+void convolve_in_place(const struct kernels *kernels, struct convolution convolution)
+{
+    convolution.state_stride = (size_t)convolution.channels;
+    convolution.x = convolution.out;
+    convolution.x_stride = convolution.out_stride;
+    kernels->convolve(&convolution);
+}
+
+void convolve_and_silu(const struct kernels *kernels, struct convolution convolution)
+{
+    static const struct activation_args silu = {.kind = ACTIVATION_SILU};
+    convolve_in_place(kernels, convolution);
+    for (size_t t = 0; t < (size_t)convolution.n_tokens; t++) {
+        float *x = convolution.out + t * convolution.out_stride;
+        kernels->activate_mul(&silu, x, NULL, convolution.channels, COMPUTE_F32, x);
+    }
 }
 
 enum status place_states(struct model *m)

@@ -3,9 +3,7 @@
 #ifndef COLROW_DEVICE_CPU_X86_CONVOLUTION_H
 #define COLROW_DEVICE_CPU_X86_CONVOLUTION_H
 
-#include <math.h>
-
-#include "device/kernels.h"
+#include "device/cpu/reference.h"
 
 // VEC channels from `c` on, of so many taps; the tokens' inputs slide through `window`.
 INLINE void convolve_vector(const struct convolution *args, int taps, int c)
@@ -29,27 +27,8 @@ INLINE void convolve_vector(const struct convolution *args, int taps, int c)
         vec_storeu(args->state + (size_t)j * args->state_stride + c, window[j]);
 }
 
-// Of those for which there is no whole vector, and of numbers of taps that models do not have: as
-// the reference has it.
-INLINE void convolve_channel(const struct convolution *args, int c)
-{
-    const int taps = args->taps;
-    float window[CONVOLUTION_TAPS_MAX];
-    for (int j = 0; j < taps - 1; j++)
-        window[j] = args->state[(size_t)j * args->state_stride + (size_t)c];
-    for (int t = 0; t < args->n_tokens; t++) {
-        float y = args->bias ? args->bias[c] : 0.0f;
-        window[taps - 1] = args->x[(size_t)t * args->x_stride + (size_t)c];
-        for (int j = 0; j < taps; j++)
-            y = fmaf(args->weights[(size_t)j * args->weights_stride + (size_t)c], window[j], y);
-        args->out[(size_t)t * args->out_stride + (size_t)c] = y;
-        for (int j = 0; j < taps - 1; j++)
-            window[j] = window[j + 1];
-    }
-    for (int j = 0; j < taps - 1; j++)
-        args->state[(size_t)j * args->state_stride + (size_t)c] = window[j];
-}
-
+// Channels for which there is no whole vector, and numbers of taps that models do not have: as the
+// reference has it.
 INLINE void convolve_of(const struct convolution *args)
 {
     int c = 0;
@@ -57,8 +36,14 @@ INLINE void convolve_of(const struct convolution *args)
         convolve_vector(args, 4, c);
     for (; args->taps == 3 && c + VEC <= args->channels; c += VEC)
         convolve_vector(args, 3, c);
-    for (; c < args->channels; c++)
-        convolve_channel(args, c);
+    struct convolution rest = *args;
+    rest.channels -= c;
+    rest.weights += c;
+    rest.bias = args->bias ? args->bias + c : NULL;
+    rest.state += c;
+    rest.x += c;
+    rest.out += c;
+    reference_convolve(&rest);
 }
 
 #endif
