@@ -209,15 +209,14 @@ static float key_factor(const struct attending *a, size_t row)
 
 // ---- queries and keys ----
 
-static void rotate_head(const struct attending *a, float *x, size_t row)
+void rotate_numbers(const struct model *m, int rope, size_t row, float *x)
 {
-    const struct model *m = a->m;
-    if (a->config->rope < 0)
+    if (rope < 0)
         return;
-    size_t half = (size_t)m->ropes[a->config->rope].half;
-    const float *cos = m->scratch.cosines[a->config->rope] + row * half,
-                *sin = m->scratch.sines[a->config->rope] + row * half;
-    if (m->plan->config.ropes[a->config->rope].interleaved)
+    const size_t half = (size_t)m->ropes[rope].half;
+    const float *cos = m->scratch.cosines[rope] + row * half,
+                *sin = m->scratch.sines[rope] + row * half;
+    if (m->plan->config.ropes[rope].interleaved)
         m->kernels->rope_interleaved(x, cos, sin, (int)(2 * half));
     else
         m->kernels->rope(x, cos, sin, (int)(2 * half));
@@ -248,13 +247,12 @@ static void norm_and_rotate(const struct attending *a, const struct norm_config 
 {
     if (!a->config->qk_norm_after_rope)
         norm_head(a, norm, weights, head, r, x);
-    rotate_head(a, x, row);
+    rotate_numbers(a->m, a->config->rope, row, x);
     if (a->config->qk_norm_after_rope)
         norm_head(a, norm, weights, head, r, x);
 }
 
-// 1 + beta · ln(1 + floor((position + first) / length))
-static float temperature(const struct attention_config *c, int64_t position)
+float query_temperature(const struct attention_config *c, int64_t position)
 {
     int64_t turns = (position + c->temperature_first) / c->temperature_length;
     return 1.0f + c->temperature_beta * number_log((float)(1 + turns));
@@ -263,7 +261,7 @@ static float temperature(const struct attention_config *c, int64_t position)
 static void heat_queries(const struct attending *a, const struct step_sequence *sequence, int token,
                          float *query, size_t width)
 {
-    a->m->kernels->scale(query, temperature(a->config, sequence->position + token), width);
+    a->m->kernels->scale(query, query_temperature(a->config, sequence->position + token), width);
 }
 
 // Queries of these rows of a sequence: normed, rotated, and rounded as the attention wants them.

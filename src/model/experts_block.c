@@ -174,11 +174,13 @@ static void gather_scaled_inputs(const struct mixing *x)
     const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute);
     const int k = x->config->num_experts_per_tok;
     const struct range choices = range_part(x->w, (struct range){0, x->w->run->step->n_rows * k});
-    for (int i = choices.begin; i < choices.end; i++)
+    for (int i = choices.begin; i < choices.end; i++) {
         if (s->pair_of[i] >= 0)
             scale_input(x->m, (const char *)x->input + (size_t)(i / k) * bytes,
                         s->chosen_weights[i],
                         (char *)s->pair_inputs + (size_t)s->pair_of[i] * bytes);
+        s->chosen_weights[i] = 1; // it has counted
+    }
     team_barrier(x->m->team);
 }
 
@@ -213,8 +215,8 @@ static void activate_expert(const struct mixing *x, int expert, int panel_begin,
 {
     const struct model *m = x->m;
     const struct scratch *s = &m->scratch;
-    const struct panels gate = expert_panels_at(&x->weights->gate, expert),
-                        up = expert_panels_at(&x->weights->up, expert);
+    const struct panels gate = equal_panels_at(&x->weights->gate, expert),
+                        up = equal_panels_at(&x->weights->up, expert);
     const size_t item = input_bytes(m->plan->compute), width = (size_t)gate.n,
                  first = (size_t)s->first_pair[expert];
     struct matmul product = product_of(x->w, &gate, &m->whole);
@@ -336,7 +338,7 @@ static void multiply_leaves(const struct mixing *x, const struct column_block *b
     for (int e = 0; e < range_width(x->own); e++) {
         if (!n_pairs_of(x, e))
             continue;
-        const struct panels down = expert_panels_at(&x->weights->down, e);
+        const struct panels down = equal_panels_at(&x->weights->down, e);
         const size_t first = (size_t)s->first_pair[e];
         struct matmul product = product_of(x->w, &down, &leaves);
         product.panel_begin = b->panel_begin;
@@ -361,21 +363,16 @@ static void sum_row(const struct mixing *x, const struct column_block *b, int le
     const struct range in = chosen_in(x, row, node);
     const size_t first = (size_t)row * (size_t)x->config->num_experts_per_tok + (size_t)in.begin,
                  pairs = (size_t)s->first_pair[range_width(x->own)];
-    static const float ones[CHOSEN_EXPERTS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     const float *rows[CHOSEN_EXPERTS_MAX];
     for (int i = 0; i < range_width(in); i++)
         rows[i] = b->sums +
                   ((size_t)leaf * pairs + (size_t)s->pair_of[first + (size_t)i]) * (size_t)b->width;
-    const struct weighted_rows sum = {
-        .n = range_width(in),
-        .rows = rows,
-        .weights = x->config->scales_inputs ? ones : s->chosen_weights + first,
-        .merges = s->pair_merges + first,
-        .columns = b->n_columns,
-        .out = out};
+    const struct weighted_rows sum = {.n = range_width(in),
+                                      .rows = rows,
+                                      .weights = s->chosen_weights + first,
+                                      .merges = s->pair_merges + first,
+                                      .columns = b->n_columns,
+                                      .out = out};
     x->m->kernels->sum_weighted(&sum);
 }
 

@@ -72,21 +72,6 @@ static void project_latent(const struct latent_work *a, const void *input)
         raise_queries(a);
 }
 
-static void turn_part(const struct latent_work *a, float *x, size_t row)
-{
-    const struct model *m = a->m;
-    if (a->config->rope < 0)
-        return;
-    const struct rope_config *rope = &m->plan->config.ropes[a->config->rope];
-    const size_t half = (size_t)m->ropes[a->config->rope].half;
-    const float *cos = m->scratch.cosines[a->config->rope] + row * half,
-                *sin = m->scratch.sines[a->config->rope] + row * half;
-    if (rope->interleaved)
-        m->kernels->rope_interleaved(x, cos, sin, (int)(2 * half));
-    else
-        m->kernels->rope(x, cos, sin, (int)(2 * half));
-}
-
 // The latent normed, the key and the queries' last numbers turned, all in their places; the queries
 // as an input in scratch.query.
 static void prepare_rows(const struct latent_work *a)
@@ -98,11 +83,12 @@ static void prepare_rows(const struct latent_work *a)
     for (int row = rows.begin; row < rows.end; row++) {
         float *x = projected_row(a, (size_t)row), *latent = x + a->latent, *query = x + a->query;
         apply_norm(m, &l->norm, &a->weights->latent.norm, latent, l->kv_rank, COMPUTE_F32, latent);
-        turn_part(a, latent + l->kv_rank, (size_t)row);
+        rotate_numbers(m, a->config->rope, (size_t)row, latent + l->kv_rank);
         m->kernels->round(query, width, m->plan->compute,
                           (char *)m->scratch.query + (size_t)row * width * item);
         for (int head = 0; head < range_width(a->heads); head++)
-            turn_part(a, query + (size_t)(head * a->config->head_dim + l->nope_dim), (size_t)row);
+            rotate_numbers(m, a->config->rope, (size_t)row,
+                           query + (size_t)(head * a->config->head_dim + l->nope_dim));
     }
     team_barrier(m->team);
 }
@@ -163,11 +149,6 @@ static void multiply_head(const struct latent_work *a, const struct panels *pane
     a->m->kernels->matmul(&product);
 }
 
-static float temperature_of(const struct attention_config *c, int64_t position)
-{
-    return 1.0f + c->temperature_beta * number_log((float)(1 + position / c->temperature_length));
-}
-
 // Which sequence a row is of.
 static int sequence_of_row(const struct step *step, int row)
 {
@@ -187,7 +168,7 @@ static void absorb_rows(const struct latent_work *a, int head, struct range rows
                  n_heads = (size_t)range_width(a->attended),
                  number = (size_t)(head - a->attended.begin),
                  column = (size_t)((head - a->heads.begin) * a->config->head_dim);
-    const struct panels up = head_panels_at(&a->weights->latent.key_up, head - a->heads.begin);
+    const struct panels up = equal_panels_at(&a->weights->latent.key_up, head - a->heads.begin);
     multiply_head(a, &up,
                   (const char *)m->scratch.query +
                       ((size_t)rows.begin * width + column) * input_bytes(m->plan->compute),
@@ -203,7 +184,8 @@ static void absorb_rows(const struct latent_work *a, int head, struct range rows
             const struct step_sequence *q = &step->sequences[s];
             s += row >= q->first_row + q->n_tokens;
             q = &step->sequences[s];
-            m->kernels->scale(x, temperature_of(a->config, q->position + row - q->first_row), key);
+            m->kernels->scale(x, query_temperature(a->config, q->position + row - q->first_row),
+                              key);
         }
         m->kernels->round(x, key, m->plan->cache,
                           (char *)m->scratch.latent_query +
@@ -219,7 +201,7 @@ static void raise_values(const struct latent_work *a, int head, struct range row
                  value = (size_t)a->config->latent.value_dim,
                  n_heads = (size_t)range_width(a->attended),
                  number = (size_t)(head - a->attended.begin);
-    const struct panels up = head_panels_at(&a->weights->latent.value_up, head - a->heads.begin);
+    const struct panels up = equal_panels_at(&a->weights->latent.value_up, head - a->heads.begin);
     multiply_head(a, &up,
                   (const char *)m->scratch.latent_sums +
                       ((size_t)rows.begin * n_heads + number) * rank * item,

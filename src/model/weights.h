@@ -11,15 +11,15 @@ struct norm_weights {
     const float *weight, *bias; // or NULL
 };
 
-// Matrices of one shape, one behind the other, of the heads that the rank has.
-struct head_panels {
+// Matrices of one shape, one behind the other: of the rank's heads, or of its experts.
+struct equal_panels {
     struct panels first;
     size_t stride; // bytes
 };
-static inline struct panels head_panels_at(const struct head_panels *of, int head)
+static inline struct panels equal_panels_at(const struct equal_panels *of, int number)
 {
     struct panels panels = of->first;
-    panels.data = (char *)panels.data + (size_t)head * of->stride;
+    panels.data = (char *)panels.data + (size_t)number * of->stride;
     return panels;
 }
 
@@ -31,8 +31,8 @@ struct latent_weights {
     struct panels query_up;               // [query rows, query rank], where there is q_a_proj
     const float *down_bias;               // [rows of down] or NULL
     struct norm_weights query_norm, norm; // [query rank], [latent]
-    struct head_panels key_up;            // [latent, nope_dim]: kv_b_proj's rows of keys as columns
-    struct head_panels value_up;          // [value_dim, latent]
+    struct equal_panels key_up;           // [latent, nope_dim]: kv_b_proj's rows of keys as columns
+    struct equal_panels value_up;         // [value_dim, latent]
 };
 
 struct attention_weights {
@@ -56,26 +56,14 @@ struct mlp_weights {
     struct panels token_gate;         // [1, hidden], where the MLP has it
 };
 
-// Matrices of one shape, one behind the other, of the experts that the rank has.
-struct expert_panels {
-    struct panels first;
-    size_t stride; // bytes
-};
-static inline struct panels expert_panels_at(const struct expert_panels *of, int expert)
-{
-    struct panels panels = of->first;
-    panels.data = (char *)panels.data + (size_t)expert * of->stride;
-    return panels;
-}
-
 struct experts_weights {
     struct panels router;       // [experts, hidden]
     const float *router_bias;   // [experts] or NULL
     const float *choice_bias;   // [experts] or NULL
     const float *expert_scales; // [experts] or NULL
     struct norm_weights router_norm;
-    struct expert_panels gate, up; // [mlp rows, hidden], panel by panel in turn
-    struct expert_panels down;     // [hidden, activated columns]
+    struct equal_panels gate, up; // [mlp rows, hidden], panel by panel in turn
+    struct equal_panels down;     // [hidden, activated columns]
     // [experts that the rank has][mlp rows rounded up to a pair, or hidden] or NULL
     const float *gate_bias, *up_bias, *down_bias;
 };

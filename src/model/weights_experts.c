@@ -6,14 +6,6 @@
 #include "model/plan_build.h"
 #include "model/weights_walk.h"
 
-static void add_expert(int number, const struct panels *panels, struct expert_panels *out)
-{
-    if (number == 0)
-        out->first = *panels;
-    if (number == 1)
-        out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
-}
-
 // Zeros for what the file lacks.
 static enum status reserve_vectors(struct walk *w, int n, int64_t width, float **out)
 {
@@ -96,13 +88,13 @@ enum status place_experts(struct walk *w, const struct experts_config *config,
             TRY(place_pair(w, pair, &first, &second));
         else
             TRY(place_up(w, SLOT_EXPERT_UP, &first));
-        add_expert(w->expert - own.begin, &first, &out->gate);
-        add_expert(w->expert - own.begin, &second, &out->up);
+        add_equal_panels(w->expert - own.begin, &first, &out->gate);
+        add_equal_panels(w->expert - own.begin, &second, &out->up);
     }
     for (w->expert = own.begin; w->expert < own.end; w->expert++) {
         struct panels panels = {0};
         TRY(place_panels(w, down, 1, &panels));
-        add_expert(w->expert - own.begin, &panels, &out->down);
+        add_equal_panels(w->expert - own.begin, &panels, &out->down);
     }
     TRY(place_biases(w, own, pair, &out->gate_bias, &out->up_bias));
     TRY(place_biases(w, own, down, &out->down_bias, NULL));

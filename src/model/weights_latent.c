@@ -13,14 +13,6 @@ static struct slot_part rows_of_head(const struct slot_part *all, int head, int3
     return part;
 }
 
-static void add_head(int head, const struct panels *panels, struct head_panels *out)
-{
-    if (head == 0)
-        out->first = *panels;
-    if (head == 1)
-        out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
-}
-
 // [latent, nope_dim]: the tensor's rows are the columns.
 static enum status place_key_up(struct walk *w, const struct slot_part *rows,
                                 const struct latent_config *config, struct panels *out)
@@ -46,14 +38,14 @@ static enum status place_heads(struct walk *w, const struct latent_config *confi
         struct panels panels = {0};
         const struct slot_part rows = rows_of_head(&all, head, 0, config->nope_dim, config);
         TRY(place_key_up(w, &rows, config, &panels));
-        add_head(head, &panels, &out->key_up);
+        add_equal_panels(head, &panels, &out->key_up);
     }
     for (int head = 0; head < n; head++) {
         struct panels panels = {0};
         const struct slot_part rows =
             rows_of_head(&all, head, config->nope_dim, config->value_dim, config);
         TRY(place_parts(w, &rows, 1, &panels));
-        add_head(head, &panels, &out->value_up);
+        add_equal_panels(head, &panels, &out->value_up);
     }
     return OK;
 }

@@ -311,6 +311,14 @@ enum status place_pair(struct walk *w, const enum slot of[2], struct panels *fir
     return add_layout_piece(w, &parts[1], other);
 }
 
+void add_equal_panels(int number, const struct panels *panels, struct equal_panels *out)
+{
+    if (number == 0)
+        out->first = *panels;
+    if (number == 1)
+        out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
+}
+
 // A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
 // stays NULL where the model has none of them; of one that lacks a part that part is zero.
 enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,

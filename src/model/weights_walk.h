@@ -44,6 +44,8 @@ enum status place_pair(struct walk *w, const enum slot of[2], struct panels *fir
                        struct panels *second) STATUS_MUST_USE;
 // Of one slot alone, as of a pair: an odd number of rows has a zero row behind it.
 enum status place_up(struct walk *w, enum slot slot, struct panels *out) STATUS_MUST_USE;
+// `out` gets number 0, then 1, ...: each as far behind the one before it.
+void add_equal_panels(int number, const struct panels *panels, struct equal_panels *out);
 // A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
 // stays NULL where the model has none of them; of one that lacks a part that part is zero.
 enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,
@@ -66,8 +68,6 @@ enum status place_parts(struct walk *w, const struct slot_part *parts, int n_par
                         struct panels *out) STATUS_MUST_USE;
 enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
                          enum panel_format *out) STATUS_MUST_USE;
-enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
-                       struct norm_weights *out) STATUS_MUST_USE;
 // weights_latent.c: all of latent attention but o_proj.
 enum status place_latent(struct walk *w, const struct latent_config *config,
                          struct latent_weights *out) STATUS_MUST_USE;
