@@ -44,23 +44,22 @@ int expert_pass_panels(const struct plan *plan, const struct cut *cut, int n_row
 }
 
 // Passes of few rows are wider, of many rows taller.
-static size_t room_for(const struct plan *plan, const struct cut *cut, size_t sums, int rows_max)
+static size_t room_for(const struct plan *plan, size_t sums, int rows_max)
 {
     const size_t panel = sums * (size_t)rows_max * PANEL_WIDTH, whole = panel * panels_of_sum(plan),
                  bound = EXPERT_EXCHANGE_BYTES / sizeof(float);
-    (void)cut;
     return whole < bound ? whole : panel > bound ? panel : bound;
 }
 
 size_t expert_nodes_room(const struct plan *plan, const struct cut *cut, int rank, int rows_max)
 {
-    return room_for(plan, cut, expert_sums_of(cut, rank), rows_max);
+    return room_for(plan, expert_sums_of(cut, rank), rows_max);
 }
 
 size_t expert_received_room(const struct plan *plan, const struct cut *cut, int rows_max)
 {
     const size_t sums = expert_sums_received(plan, cut);
-    return sums ? room_for(plan, cut, sums, rows_max) : 0;
+    return sums ? room_for(plan, sums, rows_max) : 0;
 }
 
 // ---- the exchange of a pass ----

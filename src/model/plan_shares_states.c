@@ -49,12 +49,17 @@ enum status plan_check_state_size(const struct cut *cut, int n_ranks)
     return OK;
 }
 
+// Heads that `columns` are of, and the groups that these read.
+static void share_heads(struct range columns, int32_t head_dim, int32_t per_group, struct share *s)
+{
+    assert(columns.end > columns.begin);
+    s->heads = (struct range){columns.begin / head_dim, columns.end / head_dim};
+    s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+}
+
 static void share_delta(const struct delta_config *d, struct range columns, struct share *s)
 {
-    const int32_t per_group = d->num_value_heads / d->num_key_heads;
-    assert(columns.end > columns.begin);
-    s->heads = (struct range){columns.begin / d->value_head_dim, columns.end / d->value_head_dim};
-    s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+    share_heads(columns, d->value_head_dim, d->num_value_heads / d->num_key_heads, s);
     s->dims[DIM_TAPS] = (struct range){0, d->taps};
     s->dims[DIM_DELTA_VALUES] = columns;
     s->dims[DIM_DELTA_HEADS] = s->heads;
@@ -82,10 +87,7 @@ void plan_share_state(const struct cut *cut, int rank)
         return;
     }
     const struct mamba_config *m = &cut->sublayer->mamba;
-    int32_t per_group = m->num_heads / m->n_groups;
-    assert(columns.end > columns.begin);
-    s->heads = (struct range){columns.begin / m->head_dim, columns.end / m->head_dim};
-    s->kv_heads = (struct range){s->heads.begin / per_group, (s->heads.end - 1) / per_group + 1};
+    share_heads(columns, m->head_dim, m->num_heads / m->n_groups, s);
     s->dims[DIM_TAPS] = (struct range){0, m->taps};
     s->dims[DIM_MAMBA] = columns;
     s->dims[DIM_MAMBA_HEADS] = s->heads;

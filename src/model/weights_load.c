@@ -162,10 +162,7 @@ static void widen_rows(const void *source, enum element_type type, size_t stride
                        float *out)
 {
     for (size_t i = 0; i < (size_t)n; i++)
-        out[i] = type == ELEMENT_BF16  ? float_of_bf16(((const bf16 *)source)[i * stride])
-                 : type == ELEMENT_F16 ? float_of_f16(((const f16 *)source)[i * stride])
-                 : type == ELEMENT_F64 ? (float)((const double *)source)[i * stride]
-                                       : ((const float *)source)[i * stride];
+        out[i] = stored_number(source, type, i * stride);
 }
 
 static enum source_type source_of(enum element_type type)

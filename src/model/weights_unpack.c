@@ -160,11 +160,11 @@ static void unpack_panels(const struct kernels *kernels, const struct stored_par
         }
 }
 
-static float stored_number(const void *source, enum element_type type, int64_t i)
+float stored_number(const void *source, enum element_type type, size_t i)
 {
     return type == ELEMENT_BF16  ? float_of_bf16(((const bf16 *)source)[i])
            : type == ELEMENT_F16 ? float_of_f16(((const f16 *)source)[i])
-                                 : float_at(source, type, (size_t)i);
+                                 : float_at(source, type, i);
 }
 
 void unpack_part(const struct kernels *kernels, const struct stored_part *part)
@@ -177,5 +177,5 @@ void unpack_part(const struct kernels *kernels, const struct stored_part *part)
     }
     for (int64_t i = 0; i < part->n_rows; i++)
         ((part->row + i) % 2 ? p->second_vector : p->vector)[(part->row + i) / 2] =
-            stored_number(part->source, p->slice.tensor->type, i);
+            stored_number(part->source, p->slice.tensor->type, (size_t)i);
 }

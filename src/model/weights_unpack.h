@@ -26,6 +26,8 @@ int64_t piece_column_unit(const struct weight_piece *p);
 // The columns of the scales that columns [column, column + n_columns) of the piece need.
 struct tensor_slice scales_of(const struct weight_piece *p, int64_t row, int64_t n_rows,
                               int64_t column, int64_t n_columns);
+// Number i of a tensor's.
+float stored_number(const void *source, enum element_type type, size_t i);
 // Packs it, or widens it, into the piece's place.
 void unpack_part(const struct kernels *kernels, const struct stored_part *part);
 
