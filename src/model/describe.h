@@ -102,6 +102,12 @@ enum status describe_experts(const struct config_reader *reader, const struct ex
 // groups; 1 group: among all.
 enum status describe_expert_groups(const struct config_reader *reader,
                                    struct experts_config *out) STATUS_MUST_USE;
+// What a chosen expert counts for: `factor` where routed_scaling_factor is absent; and of scores
+// that a bias corrects, divided by their sum + sum_eps unless norm_topk_prob says otherwise.
+enum status describe_expert_factor(const struct config_reader *reader, double factor,
+                                   struct experts_config *out) STATUS_MUST_USE;
+enum status describe_corrected_weights(const struct config_reader *reader, float sum_eps,
+                                       double factor, struct experts_config *out) STATUS_MUST_USE;
 // The layer's MLP becomes experts.
 void describe_sparse_layer(const struct experts_config *experts, struct layer_config *layer);
 // Beside them an MLP that all tokens have: a sublayer of its own, which reads what they read.
@@ -152,6 +158,8 @@ struct mamba_keys {
     int32_t inner;              // what head_dim times heads must be; 0: whatever they give
     const char *inner_name;     // "mamba_expand times hidden_size"
 };
+// As Falcon-H1 and Granite 4 call them, and what absent ones mean: all but `inner`.
+void describe_mamba_names(struct mamba_keys *keys);
 enum status describe_mamba(const struct config_reader *reader, const struct mamba_keys *keys,
                            struct mamba_config *out) STATUS_MUST_USE;
 // Of the model's activation: the convolution's is fixed.

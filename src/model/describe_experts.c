@@ -59,6 +59,23 @@ enum status describe_expert_groups(const struct config_reader *reader, struct ex
     return OK;
 }
 
+enum status describe_expert_factor(const struct config_reader *reader, double factor,
+                                   struct experts_config *out)
+{
+    TRY(config_read_number(reader, "routed_scaling_factor", 0, 1e9, &factor));
+    out->scaling_factor = (float)factor;
+    return OK;
+}
+
+enum status describe_corrected_weights(const struct config_reader *reader, float sum_eps,
+                                       double factor, struct experts_config *out)
+{
+    out->choice_bias = out->normalised = true;
+    out->sum_eps = sum_eps;
+    TRY(config_read_flag(reader, "norm_topk_prob", &out->normalised));
+    return describe_expert_factor(reader, factor, out);
+}
+
 void describe_sparse_layer(const struct experts_config *experts, struct layer_config *layer)
 {
     struct sublayer_config *mlp = &layer->sublayers[1];

@@ -118,6 +118,24 @@ static enum status read_mamba_flags(const struct config_reader *reader,
     return OK;
 }
 
+void describe_mamba_names(struct mamba_keys *keys)
+{
+    memset(keys, 0, sizeof *keys); // padding too: kinds are compared by bytes
+    keys->heads = "mamba_n_heads";
+    keys->head_dim = "mamba_d_head";
+    keys->groups = "mamba_n_groups";
+    keys->state_size = "mamba_d_state";
+    keys->taps = "mamba_d_conv";
+    keys->conv_bias = "mamba_conv_bias";
+    keys->in_bias = "mamba_proj_bias";
+    keys->step_limit = "time_step_limit";
+    keys->absent.num_heads = 128;
+    keys->absent.n_groups = 1;
+    keys->absent.state_size = 256;
+    keys->absent.taps = 4;
+    keys->absent.conv_bias = true;
+}
+
 enum status describe_mamba(const struct config_reader *reader, const struct mamba_keys *keys,
                            struct mamba_config *out)
 {

@@ -18,13 +18,9 @@ static enum status read_latent_experts(const struct config_reader *reader,
     TRY(describe_experts(reader, &model->experts, out));
     TRY(describe_activation(reader, "hidden_act", "silu", &out->activation));
     TRY(describe_expert_groups(reader, out));
+    TRY(model->normalised ? describe_corrected_weights(reader, 1e-20f, model->scaling_factor, out)
+                          : describe_expert_factor(reader, model->scaling_factor, out));
     out->choice_bias = model->choice_bias;
-    out->normalised = model->normalised;
-    out->sum_eps = model->normalised ? 1e-20f : 0;
-    if (model->normalised)
-        TRY(config_read_flag(reader, "norm_topk_prob", &out->normalised));
-    TRY(config_read_number(reader, "routed_scaling_factor", 0, 1e9, &model->scaling_factor));
-    out->scaling_factor = (float)model->scaling_factor;
     TRY(config_read_int(reader, "n_shared_experts", 1, EXPERTS_MAX, &model->n_shared));
     TRY(config_read_int(reader, "moe_layer_freq", 1, 1, &every));
     return choose ? choose(reader, out) : OK;

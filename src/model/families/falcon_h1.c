@@ -113,24 +113,12 @@ static enum status read_falcon_mamba(const struct config_reader *reader,
                                      const struct plain_keys *plain,
                                      struct sublayer_config *sublayer)
 {
-    struct mamba_keys keys = {.heads = "mamba_n_heads",
-                              .head_dim = "mamba_d_head",
-                              .groups = "mamba_n_groups",
-                              .state_size = "mamba_d_state",
-                              .taps = "mamba_d_conv",
-                              .conv_bias = "mamba_conv_bias",
-                              .in_bias = "mamba_proj_bias",
-                              .out_bias = "projectors_bias",
-                              .step_limit = "time_step_limit",
-                              .inner_name = "mamba_d_ssm"};
+    struct mamba_keys keys;
     struct mamba_config *mamba = &sublayer->mamba;
     double in, out, parts[MAMBA_PARTS];
-    memset(&keys.absent, 0, sizeof keys.absent); // padding too: kinds are compared by bytes
-    keys.absent.num_heads = 128;
-    keys.absent.n_groups = 1;
-    keys.absent.state_size = 256;
-    keys.absent.taps = 4;
-    keys.absent.conv_bias = true;
+    describe_mamba_names(&keys);
+    keys.out_bias = "projectors_bias";
+    keys.inner_name = "mamba_d_ssm";
     TRY(read_falcon_inner(reader, plain, &keys.inner));
     TRY(describe_mamba(reader, &keys, mamba));
     TRY(read_mamba_norm(reader, plain, mamba));

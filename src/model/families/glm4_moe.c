@@ -27,15 +27,10 @@ static enum status read_experts(const struct config_reader *reader, struct exper
                                         .num_experts_per_tok = 8,
                                         .intermediate_size = 1408,
                                         .scoring = ROUTER_SIGMOID};
-    double factor = 1;
     TRY(describe_experts(reader, &absent, out));
     TRY(describe_activation(reader, "hidden_act", "silu", &out->activation));
     TRY(describe_expert_groups(reader, out));
-    out->choice_bias = out->normalised = true;
-    out->sum_eps = 1e-20f;
-    TRY(config_read_flag(reader, "norm_topk_prob", &out->normalised));
-    TRY(config_read_number(reader, "routed_scaling_factor", 0, 1e9, &factor));
-    out->scaling_factor = (float)factor;
+    TRY(describe_corrected_weights(reader, 1e-20f, 1, out));
     TRY(config_read_int(reader, "n_shared_experts", 1, EXPERTS_MAX, n_shared));
     return config_read_int(reader, "first_k_dense_replace", 0, LAYERS_MAX, n_dense);
 }

@@ -78,22 +78,10 @@ static enum status read_granite_experts(const struct config_reader *reader,
 static enum status read_granite_mamba(const struct config_reader *reader,
                                       const struct plain_keys *plain, struct mamba_config *out)
 {
-    struct mamba_keys keys = {.heads = "mamba_n_heads",
-                              .head_dim = "mamba_d_head",
-                              .groups = "mamba_n_groups",
-                              .state_size = "mamba_d_state",
-                              .taps = "mamba_d_conv",
-                              .conv_bias = "mamba_conv_bias",
-                              .in_bias = "mamba_proj_bias",
-                              .step_limit = "time_step_limit",
-                              .inner_name = "mamba_expand times hidden_size"};
+    struct mamba_keys keys;
     int64_t expand = 2;
-    memset(&keys.absent, 0, sizeof keys.absent); // padding too: kinds are compared by bytes
-    keys.absent.num_heads = 128;
-    keys.absent.n_groups = 1;
-    keys.absent.state_size = 256;
-    keys.absent.taps = 4;
-    keys.absent.conv_bias = true;
+    describe_mamba_names(&keys);
+    keys.inner_name = "mamba_expand times hidden_size";
     keys.absent.norm = (struct norm_config){.kind = NORM_RMS, .eps = (float)plain->rms_norm_eps};
     TRY(describe_expect_silu(reader, "hidden_act"));
     TRY(config_read_int(reader, "mamba_expand", 1, MAMBA_EXPAND_MAX, &expand));

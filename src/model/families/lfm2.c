@@ -163,14 +163,9 @@ static enum status read_lfm2_experts(const struct config_reader *reader, struct 
                                         .num_experts_per_tok = 4,
                                         .intermediate_size = 1792,
                                         .scoring = ROUTER_SIGMOID};
-    double factor = 1;
     TRY(describe_experts(reader, &absent, out));
-    out->choice_bias = out->normalised = true;
-    out->sum_eps = 1e-6f;
+    TRY(describe_corrected_weights(reader, 1e-6f, 1, out));
     TRY(config_read_flag(reader, "use_expert_bias", &out->choice_bias));
-    TRY(config_read_flag(reader, "norm_topk_prob", &out->normalised));
-    TRY(config_read_number(reader, "routed_scaling_factor", 0, 1e9, &factor));
-    out->scaling_factor = (float)factor;
     return config_read_int(reader, "num_dense_layers", 0, LAYERS_MAX, n_dense);
 }
 

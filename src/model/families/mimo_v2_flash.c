@@ -43,16 +43,10 @@ static enum status read_mimo_experts(const struct config_reader *reader, struct 
                                         .num_experts_per_tok = 8,
                                         .intermediate_size = 2048,
                                         .scoring = ROUTER_SIGMOID};
-    double factor = 1;
     TRY(describe_experts(reader, &absent, out));
     TRY(describe_activation(reader, "hidden_act", "silu", &out->activation));
     TRY(describe_expert_groups(reader, out));
-    out->choice_bias = out->normalised = true;
-    out->sum_eps = 1e-20f;
-    TRY(config_read_flag(reader, "norm_topk_prob", &out->normalised));
-    TRY(config_read_number(reader, "routed_scaling_factor", 0, 1e9, &factor));
-    out->scaling_factor = (float)factor;
-    return OK;
+    return describe_corrected_weights(reader, 1e-20f, 1, out);
 }
 
 // Without rope_parameters the thetas are the class's, whatever rope_theta says.

@@ -158,7 +158,6 @@ static enum status read_nemotron_experts(const struct config_reader *reader,
     const struct mlp_config mlp = layer->sublayers[0].mlp;
     struct experts_config *experts = &layer->sublayers[0].experts;
     struct sublayer_config *shared = &layer->sublayers[1];
-    double factor = 1;
     if (!json_is_null(json_object_get(reader->root, "moe_latent_size")) &&
         !config_is_absent(reader, "moe_latent_size"))
         return fail(ERR_UNSUPPORTED,
@@ -172,11 +171,7 @@ static enum status read_nemotron_experts(const struct config_reader *reader,
     experts->gated = false;
     experts->activation = mlp.activation;
     TRY(describe_expert_groups(reader, experts));
-    experts->choice_bias = experts->normalised = true;
-    experts->sum_eps = 1e-20f;
-    TRY(config_read_flag(reader, "norm_topk_prob", &experts->normalised));
-    TRY(config_read_number(reader, "routed_scaling_factor", 0, 1e9, &factor));
-    experts->scaling_factor = (float)factor;
+    TRY(describe_corrected_weights(reader, 1e-20f, 1, experts));
     shared->kind = MIX_MLP;
     shared->multiplier = 1;
     shared->parallel = shared->same_input = true;
