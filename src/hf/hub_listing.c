@@ -168,20 +168,18 @@ static bool matches(const char *path, const char *const *patterns, int n)
 enum status hub_listing_choose(struct hub_listing *listing, const char *where,
                                const char *const *include, int n_include)
 {
-    bool weights = false, other = false;
+    bool any = false, weights = false, other = false;
     for (size_t i = 0; i < listing->n; i++) {
         struct hub_entry *entry = &listing->entries[i];
         entry->wanted =
             n_include ? matches(entry->path, include, n_include) : is_text_of_model(entry->path);
-        weights = weights || entry->wanted || is_weights(entry->path);
+        any = any || entry->wanted;
+        weights = weights || is_weights(entry->path);
         other = other || path_ends_with(entry->path, ".bin") ||
                 path_ends_with(entry->path, ".gguf") || path_ends_with(entry->path, ".pth");
     }
     if (n_include)
-        return weights ? OK : fail(ERR_USAGE, "%s: no file matches --include", where);
-    weights = false;
-    for (size_t i = 0; i < listing->n; i++)
-        weights = weights || is_weights(listing->entries[i].path);
+        return any ? OK : fail(ERR_USAGE, "%s: no file matches --include", where);
     if (!weights)
         return fail(ERR_INPUT,
                     "%s: has no safetensors at its top%s; expected model.safetensors or its parts "

@@ -2,26 +2,26 @@
 """huggingface_hub reads the cache that colrow wrote: run with a Python that has huggingface_hub, COLROW at the program.
 A small hub (tests/e2e/hub_server.py) serves the demo model."""
 import os
-import subprocess
 import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
+from hub_client import demo_files, hub_environment, run_hub  # noqa: E402
 from hub_server import Hub  # noqa: E402
-from support import COLROW, DEMO, check, finish  # noqa: E402
+from support import check, finish  # noqa: E402
 
-files = {name: open(os.path.join(DEMO, name), "rb").read() for name in os.listdir(DEMO)}
+files = demo_files()
 hub = Hub({"org/demo": {"main": {**files, "pytorch_model.bin": b"twin"}}})
-home = tempfile.mkdtemp(prefix="colrow-hub-client-")
-os.environ.update(HF_HOME=home, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
-for name in ("HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"):
-    os.environ.pop(name, None)
+temporary = tempfile.TemporaryDirectory(prefix="colrow-hub-client-")
+environment = hub_environment(temporary.name, HF_ENDPOINT=hub.url, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
+os.environ.clear()
+os.environ.update(environment)
 import huggingface_hub  # noqa: E402
 
 
 def colrow(*arguments):
-    return subprocess.run([COLROW, *arguments], capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL)
+    return run_hub(*arguments, environment=environment)
 
 
 done = colrow("pull", "org/demo")

@@ -4,21 +4,19 @@ what is in it. The cache is made here, as huggingface_hub lays it out."""
 import hashlib
 import json
 import os
-import shutil
-import subprocess
 import tempfile
 
-from support import COLROW, DEMO, check, finish
+from hub_client import demo_files, hub_environment, run_hub
+from support import DEMO, check, finish
 
 COMMITS = [c * 40 for c in "abc"]
-work = tempfile.mkdtemp(prefix="colrow-hub-")
+temporary = tempfile.TemporaryDirectory(prefix="colrow-hub-")
+work = temporary.name
 CACHE = os.path.join(work, "hub")
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS"))}
-ENVIRONMENT["HF_HOME"] = work
 
 
 def colrow(*arguments, **more):
-    return subprocess.run([COLROW, *arguments], capture_output=True, text=True, timeout=300, env={**ENVIRONMENT, **more}, stdin=subprocess.DEVNULL)
+    return run_hub(*arguments, environment=hub_environment(work, **more))
 
 
 def put(repository, commit, ref, files):
@@ -38,14 +36,6 @@ def put(repository, commit, ref, files):
         with open(path, "w", encoding="ascii") as file:
             file.write(commit)
     return folder
-
-
-def demo_files():
-    files = {}
-    for name in os.listdir(DEMO):
-        with open(os.path.join(DEMO, name), "rb") as file:
-            files[name] = file.read()
-    return files
 
 
 done = colrow("list")
@@ -91,5 +81,4 @@ for name, status, says in (("org/none", 1, "is not in the cache"), ("org/demo@v9
     check(done.returncode == status and says in done.stderr, f"rm {name}: {done}")
 done = colrow("rm", "org/demo", "org/other@ccccccc")
 check(done.returncode == 0 and not os.path.exists(folder) and os.listdir(CACHE) == [], f"rm of all: {done} {os.listdir(CACHE)}")
-shutil.rmtree(work)
 finish("repositories by name")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`colrow pull` against ../shared's hub (goldens/hub/fake_hub.py), with each of its kinds of fault, once and for good: a
 pull ends with the whole repository or with a sentence, nothing wrong has a name, and the next pull completes."""
-import hashlib
+import atexit
 import json
 import os
 import shutil
@@ -10,21 +10,22 @@ import sys
 import tempfile
 import urllib.request
 
-from support import COLROW, DEMO, SHARED, check, finish, patience, skip
+from hub_client import demo_files, has_libcurl, hub_environment, run_hub, wrong_blobs
+from support import DEMO, SHARED, check, finish, skip
 
 PROGRAM = os.path.join(SHARED, "goldens/hub/fake_hub.py")
 if not os.path.exists(PROGRAM):
     skip(f"there is no {PROGRAM}")
-if "without libcurl" in subprocess.run([COLROW, "pull", "org/demo"], capture_output=True, text=True, timeout=patience(60),
-                                       env={**os.environ, "HF_HOME": "/none", "HF_HUB_OFFLINE": "", "HF_ENDPOINT": "http://127.0.0.1:9"}).stderr:
+if not has_libcurl():
     skip("this colrow was built without libcurl")
-work = tempfile.mkdtemp(prefix="colrow-hub-faults-")
+temporary = tempfile.TemporaryDirectory(prefix="colrow-hub-faults-")
+work = temporary.name
 shutil.copytree(DEMO, os.path.join(work, "root/org/demo"))
 server = subprocess.Popen([sys.executable, PROGRAM, "--root", os.path.join(work, "root"), "--cdn", "--page", "2", "--seconds", "3000"],
                           stdout=subprocess.PIPE, text=True)
+atexit.register(server.kill)
 URL = server.stdout.readline().split()[1]
-FILES = {name: open(os.path.join(DEMO, name), "rb").read() for name in os.listdir(DEMO)}
-kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS")) and not k.lower().endswith("_proxy")}
+FILES = demo_files()
 
 
 def faults(*specs):
@@ -33,18 +34,12 @@ def faults(*specs):
 
 
 def pull(home):
-    environment = {**kept, "HF_HOME": home, "HF_ENDPOINT": URL, "HF_HUB_DOWNLOAD_TIMEOUT": "300"}
-    return subprocess.run([COLROW, "pull", "org/demo", "--part-size", "2MB"], capture_output=True, text=True, timeout=patience(300), env=environment)
+    environment = hub_environment(home, HF_ENDPOINT=URL, HF_HUB_DOWNLOAD_TIMEOUT="300")
+    return run_hub("pull", "org/demo", "--part-size", "2MB", environment=environment)
 
 
 def wrong(home):
-    blobs, found = os.path.join(home, "hub/models--org--demo/blobs"), []
-    for name in os.listdir(blobs) if os.path.isdir(blobs) else []:
-        with open(os.path.join(blobs, name), "rb") as file:
-            data = file.read()
-        if name not in (hashlib.sha256(data).hexdigest(), hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()):
-            found.append(name)
-    return found
+    return wrong_blobs(os.path.join(home, "hub/models--org--demo"))
 
 
 def whole(done):
@@ -74,6 +69,5 @@ for spec, passes in CASES:
     check(whole(done) and not wrong(home), f"after {spec}: {done}")
 server.kill()
 server.wait()
-shutil.rmtree(work)
 print(f"{len(CASES)} faults: {ended[True]} pulls got over theirs, {ended[False]} ended with a sentence")
 finish("pulls from the shared hub")

@@ -1,24 +1,23 @@
 #!/usr/bin/env python3
 """`colrow pull` against a hub that cuts, lies, redirects and refuses: what is in the cache is right at any time, and a
 later try goes on where one ended. No step waits for a time: what has to have happened is seen in the hub's log."""
-import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 
+from hub_client import hub_environment, run_hub, wrong_blobs
 from hub_server import Hub
-from support import COLROW, SKIPPED, check, finish, patience
+from support import COLROW, check, finish, patience, skip
 
 SEED = 20261129
 random.seed(SEED)
 PART = 65536
-work = tempfile.mkdtemp(prefix="colrow-pull-")
+temporary = tempfile.TemporaryDirectory(prefix="colrow-pull-")
+work = temporary.name
 FILES = {
     "config.json": b'{"model_type": "llama"}', "tokenizer.json": random.randbytes(70000), "empty.txt": b"",
     "model-00001-of-00002.safetensors": random.randbytes(5 * PART + 77), "model-00002-of-00002.safetensors": random.randbytes(1000),
@@ -32,8 +31,7 @@ faults_injected = 0
 
 
 def environment(home, **more):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS")) and not k.lower().endswith("_proxy")}
-    return {**kept, "HF_HOME": home, "HF_ENDPOINT": hub.url, "HF_HUB_DOWNLOAD_TIMEOUT": "300", **more}
+    return hub_environment(home, **{"HF_ENDPOINT": hub.url, "HF_HUB_DOWNLOAD_TIMEOUT": "300", **more})
 
 
 def command(*arguments):
@@ -41,7 +39,7 @@ def command(*arguments):
 
 
 def pull(home, *arguments, **more):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience(300), env=environment(home, **more))
+    return run_hub(*command(*arguments)[1:], environment=environment(home, **more))
 
 
 def fresh():
@@ -52,19 +50,11 @@ def cache_of(home, repository="org/model"):
     return os.path.join(home, "hub", "models--" + repository.replace("/", "--"))
 
 
-def git_sha1(data):
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
 def wrong_things(home, repository="org/model"):
     """What has a name in the cache and is not what the name says."""
-    folder, wrong = cache_of(home, repository), []
+    folder = cache_of(home, repository)
+    wrong = wrong_blobs(folder)
     known = {**FILES, **OTHER}
-    for name in os.listdir(folder + "/blobs") if os.path.isdir(folder + "/blobs") else []:
-        with open(os.path.join(folder, "blobs", name), "rb") as file:
-            data = file.read()
-        if name not in (hashlib.sha256(data).hexdigest(), git_sha1(data)):
-            wrong.append("blobs/" + name)
     for base, _, names in os.walk(folder + "/snapshots"):
         for name in names:
             path = os.path.join(base, name)
@@ -115,8 +105,7 @@ def on(times, what, kind=None, path=None, after=0):
 
 done = pull(fresh(), "--dry-run", "org/model")
 if "without libcurl" in done.stderr:
-    print("skipped: this colrow was built without libcurl")
-    sys.exit(SKIPPED)
+    skip("this colrow was built without libcurl")
 
 # --- a whole repository, twice, and another revision of it ---
 home = fresh()
@@ -240,6 +229,11 @@ faults_injected += 1
 check(done.returncode == 1 and "cannot write" in done.stderr and not wrong_things(home), f"no room: {done} {wrong_things(home)}")
 check(pull(home, "org/model").returncode == 0 and not complete(home), "with room")
 
+# --- --include that no file has, though there are weights ---
+home = fresh()
+done = pull(home, "org/model", "--include", "nope*")
+check(done.returncode == 2 and "no file matches --include" in done.stderr and not os.path.exists(cache_of(home) + "/refs/main"), f"--include: {done}")
+
 # --- four at once: each file comes once ---
 home = fresh()
 hub.log.clear()
@@ -249,6 +243,5 @@ check(all(end[2] == 0 for end in ends) and not complete(home) and not wrong_thin
 asked = len([e for e in hub.log if e[0] == "cdn"])
 check(asked == 7, f"seven requests for LFS files in all: {asked}")
 hub.stop()
-shutil.rmtree(work)
 print(f"{faults_injected} requests met a fault (seed {SEED})")
 finish("pulls")
