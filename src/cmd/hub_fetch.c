@@ -35,7 +35,6 @@ struct blob {
 struct fetch {
     const struct hub_store *store;
     const struct hub_fetch_options *options;
-    const struct hub_settings *settings;
     struct hub_api api;
     const struct hub_entry **entries; // wanted, by blob
     struct blob *blobs;               // small ones first
@@ -287,6 +286,17 @@ static bool is_complete(const struct blob *blob)
            hub_partial_have(&blob->partial) == shared_file(blob)->bytes;
 }
 
+// With the mutex: until something changes, or it is time to look again.
+static void wait_a_little(struct fetch *f)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOOK_AGAIN_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_cond_timedwait(&f->changed, &f->mutex, &until);
+}
+
 // With the mutex: something to do, or NULL when all is done or failed.
 static struct blob *take_task(struct fetch *f, size_t *part, enum status *status)
 {
@@ -312,12 +322,7 @@ static struct blob *take_task(struct fetch *f, size_t *part, enum status *status
         }
         if (opened)
             continue;
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += LOOK_AGAIN_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&f->changed, &f->mutex, &until);
+        wait_a_little(f);
     }
     return NULL;
 }
@@ -344,7 +349,8 @@ static void *fetch_tasks(void *context)
 {
     struct fetch *f = context;
     struct hub_client *client = NULL;
-    enum status status = hub_http.open(f->settings, f->options->token, worker_stopped, f, &client);
+    enum status status =
+        hub_http.open(f->api.settings, f->options->token, worker_stopped, f, &client);
     pthread_mutex_lock(&f->mutex);
     if (status == OK)
         status = do_tasks(f, client);
@@ -395,44 +401,43 @@ static enum status list_blobs(struct fetch *f, const struct hub_listing *listing
     return OK;
 }
 
-// Blobs of which nothing has to come are done; they only get their links.
+// Nothing of it has to come.
+static bool is_present(const struct fetch *f, const struct blob *blob)
+{
+    bool linked = true;
+    for (size_t k = 0; k < blob->n_entries; k++)
+        linked =
+            linked && hub_store_linked(f->store, blob->entries[k]->path, blob->entries[k]->bytes);
+    return linked || hub_store_has(f->store, name_of(blob), shared_file(blob)->bytes);
+}
+
+// Blobs that are there only get their links.
 static enum status skip_present(struct fetch *f)
 {
-    for (size_t i = 0; i < f->n_blobs; i++) {
-        struct blob *blob = &f->blobs[i];
-        bool linked = true;
-        for (size_t k = 0; k < blob->n_entries; k++)
-            linked = linked &&
-                     hub_store_linked(f->store, blob->entries[k]->path, blob->entries[k]->bytes);
-        if (linked || hub_store_has(f->store, name_of(blob), shared_file(blob)->bytes))
-            TRY(close_blob(f, blob));
-    }
+    for (size_t i = 0; i < f->n_blobs; i++)
+        if (is_present(f, &f->blobs[i]))
+            TRY(close_blob(f, &f->blobs[i]));
     return OK;
 }
 
-static void add_need(struct fetch *f, struct hub_need *need)
-{
-    for (size_t i = 0; i < f->n_blobs; i++) {
-        const struct hub_entry *entry = shared_file(&f->blobs[i]);
-        bool linked = hub_store_linked(f->store, entry->path, entry->bytes);
-        if (linked || hub_store_has(f->store, name_of(&f->blobs[i]), entry->bytes))
-            continue;
-        uint64_t there = hub_partial_space(f->store, name_of(&f->blobs[i]));
-        need->n_files += f->blobs[i].n_entries;
-        need->bytes += entry->bytes; // of at most 65,536 times 16 TiB: it fits
-        need->space += entry->bytes > there ? entry->bytes - there : 0;
-    }
-}
-
-struct hub_need hub_fetch_need(const struct hub_store *store, const struct hub_listing *listing)
+enum status hub_fetch_need(const struct hub_store *store, const struct hub_listing *listing,
+                           struct hub_need *out)
 {
     struct fetch f = {.store = store};
-    struct hub_need need = {0};
-    if (list_blobs(&f, listing) == OK)
-        add_need(&f, &need);
+    *out = (struct hub_need){0};
+    enum status status = list_blobs(&f, listing);
+    for (size_t i = 0; i < f.n_blobs && status == OK; i++) {
+        const uint64_t bytes = shared_file(&f.blobs[i])->bytes,
+                       there = hub_partial_space(store, name_of(&f.blobs[i]));
+        if (is_present(&f, &f.blobs[i]))
+            continue;
+        out->n_files += f.blobs[i].n_entries;
+        out->bytes += bytes; // of at most 65,536 times 16 TiB: it fits
+        out->space += bytes > there ? bytes - there : 0;
+    }
     free(f.entries);
     free(f.blobs);
-    return need;
+    return status;
 }
 
 // Until all threads have left; the bar is drawn here, and signals are noticed.
@@ -443,12 +448,7 @@ static void watch(struct fetch *f, const struct hub_api *caller, uint64_t total)
     progress_resume(&bar, (double)atomic_load(&f->have));
     pthread_mutex_lock(&f->mutex);
     while (f->running > 0) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += LOOK_AGAIN_MS * 1000000L;
-        until.tv_sec += until.tv_nsec / 1000000000L;
-        until.tv_nsec %= 1000000000L;
-        pthread_cond_timedwait(&f->changed, &f->mutex, &until);
+        wait_a_little(f);
         if (caller->stopped(caller->context))
             atomic_store_explicit(&f->stop, true, memory_order_relaxed);
         progress_set(&bar, (double)atomic_load(&f->have));
@@ -487,24 +487,20 @@ static enum status run_fetchers(struct fetch *f, const struct hub_api *caller, u
 
 enum status hub_fetch_all(const struct hub_api *api, const struct hub_store *store,
                           const struct hub_listing *listing,
-                          const struct hub_fetch_options *options)
+                          const struct hub_fetch_options *options, uint64_t bytes)
 {
     struct fetch f = {.store = store,
                       .options = options,
-                      .settings = api->settings,
                       .api = *api,
                       .mutex = PTHREAD_MUTEX_INITIALIZER,
                       .changed = PTHREAD_COND_INITIALIZER};
     f.api.stopped = worker_stopped;
     f.api.context = &f;
-    struct hub_need need = {0};
     enum status status = list_blobs(&f, listing);
-    if (status == OK) {
-        add_need(&f, &need);
+    if (status == OK)
         status = skip_present(&f);
-    }
     if (status == OK && f.n_done < f.n_blobs)
-        status = run_fetchers(&f, api, need.bytes);
+        status = run_fetchers(&f, api, bytes);
     for (size_t i = 0; i < f.n_blobs; i++) {
         if (status == OK)
             status = link_files(&f, &f.blobs[i], true);

@@ -21,11 +21,12 @@ struct hub_need {
     uint64_t bytes; // of blobs that are not in the cache
     uint64_t space; // ... less what an earlier try has left
 };
-struct hub_need hub_fetch_need(const struct hub_store *store, const struct hub_listing *listing);
+enum status hub_fetch_need(const struct hub_store *store, const struct hub_listing *listing,
+                           struct hub_need *out) STATUS_MUST_USE;
 // All wanted files into the snapshot, config.json last; with it, the snapshot is complete. On
-// failure what has come stays, for the next try.
+// failure what has come stays, for the next try. `bytes` are the bar's, of hub_fetch_need().
 enum status hub_fetch_all(const struct hub_api *api, const struct hub_store *store,
                           const struct hub_listing *listing,
-                          const struct hub_fetch_options *options) STATUS_MUST_USE;
+                          const struct hub_fetch_options *options, uint64_t bytes) STATUS_MUST_USE;
 
 #endif

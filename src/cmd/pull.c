@@ -73,14 +73,15 @@ static enum status fetch(const struct pull *p, const struct hub_api *api)
 {
     struct hub_store store;
     TRY(hub_store_open(&p->settings, p->name.id, p->commit, &store));
-    struct hub_need need = hub_fetch_need(&store, &p->listing);
+    struct hub_need need;
+    TRY(hub_fetch_need(&store, &p->listing, &need));
     TRY(check_space(p, &store, &need));
     TRY(hub_store_tree(&store, &p->listing));
     if (need.bytes)
         log_info("%s@%.8s: %zu file%s, %s to fetch", p->name.id, p->commit, need.n_files,
                  need.n_files == 1 ? "" : "s", show_bytes((double)need.bytes));
     double begun = clock_seconds();
-    TRY(hub_fetch_all(api, &store, &p->listing, &p->options));
+    TRY(hub_fetch_all(api, &store, &p->listing, &p->options, need.bytes));
     TRY(hub_store_ref(&store, p->name.revision));
     if (need.bytes)
         log_info("%s: fetched and checked in %.1f s", p->name.id, clock_seconds() - begun);

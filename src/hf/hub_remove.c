@@ -37,7 +37,6 @@ static enum status remove_tree(const char *folder, struct hub_removal *out, int 
         status = remove_file(path);
         if (status == OK && S_ISREG(itself.st_mode) && itself.st_nlink == 1)
             out->bytes += (uint64_t)itself.st_blocks * 512;
-        out->n_links += status == OK && S_ISLNK(itself.st_mode);
     }
     closedir(dir);
     if (status == OK && rmdir(folder) != 0 && errno != ENOENT)

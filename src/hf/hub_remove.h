@@ -10,7 +10,7 @@
 
 struct hub_removal {
     uint64_t bytes; // that files had which are gone now
-    size_t n_blobs, n_links, n_refs;
+    size_t n_blobs, n_refs;
 };
 
 // The whole repository, with all that lies in its folder, and its locks. Refs go first, blobs

@@ -8,8 +8,7 @@
 #include "base/file.h"
 #include "base/name_list.h"
 #include "hf/hub_cache.h"
-
-enum { REFERENCE_BYTES_MAX = 256 };
+#include "hf/hub_snapshot.h"
 
 static enum status take_path(const char *path, char *out)
 {
@@ -24,25 +23,12 @@ static enum status take_path(const char *path, char *out)
 static enum status read_reference(const char *given, char *out)
 {
     char path[FILE_PATH_MAX];
-    struct bytes text;
     *out = '\0';
     TRY(file_join(given, "refs/main", path));
     if (!file_exists(path))
         return OK;
-    bytes_init(&text);
-    enum status status = file_read(path, REFERENCE_BYTES_MAX, &text);
-    if (status == OK) {
-        size_t length = text.length;
-        while (length && (text.data[length - 1] == '\n' || text.data[length - 1] == ' '))
-            length--;
-        if (length == 0 || memchr(text.data, '/', length) || memchr(text.data, '\0', length) ||
-            text.data[0] == '.')
-            status = fail(ERR_INPUT, "%s: holds no name of a folder in snapshots", path);
-        else
-            snprintf(out, REFERENCE_BYTES_MAX + 1, "%.*s", (int)length, (const char *)text.data);
-    }
-    bytes_fini(&text);
-    return status;
+    TRY(hub_ref_read(path, out));
+    return *out ? OK : fail(ERR_INPUT, "%s: holds no name of a folder in snapshots", path);
 }
 
 // Of several none is chosen.
@@ -58,7 +44,7 @@ static enum status find_only(const char *snapshots, char *out)
             continue;
         n++;
         name_list_add(names, sizeof names, entry->d_name);
-        snprintf(out, REFERENCE_BYTES_MAX + 1, "%s", entry->d_name);
+        snprintf(out, HUB_FOLDER_NAME_MAX + 1, "%s", entry->d_name);
     }
     closedir(dir);
     if (n == 1)
@@ -72,7 +58,7 @@ static enum status find_only(const char *snapshots, char *out)
 
 enum status model_folder_find(const char *given, char *out)
 {
-    char snapshots[FILE_PATH_MAX], config[FILE_PATH_MAX], name[REFERENCE_BYTES_MAX + 1];
+    char snapshots[FILE_PATH_MAX], config[FILE_PATH_MAX], name[HUB_FOLDER_NAME_MAX + 1];
     TRY(take_path(given, out));
     if (hub_name_is(given) && !file_exists(given))
         return hub_cache_find(given, out);
