@@ -123,10 +123,11 @@ void hmac_sha256_end(struct hmac_sha256 *hmac, uint8_t out[SHA256_BYTES])
     sha256_end(&hmac->outer, out);
 }
 
-bool sha256_same(const uint8_t a[SHA256_BYTES], const uint8_t b[SHA256_BYTES])
+bool same_secret(const void *a, const void *b, size_t bytes)
 {
+    const uint8_t *one = a, *other = b;
     unsigned difference = 0;
-    for (int i = 0; i < SHA256_BYTES; i++)
-        difference |= (unsigned)(a[i] ^ b[i]);
+    for (size_t i = 0; i < bytes; i++)
+        difference |= (unsigned)(one[i] ^ other[i]);
     return difference == 0;
 }

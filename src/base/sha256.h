@@ -25,6 +25,6 @@ void hmac_sha256_add(struct hmac_sha256 *hmac, const void *data, size_t bytes);
 void hmac_sha256_end(struct hmac_sha256 *hmac, uint8_t out[SHA256_BYTES]);
 
 // In the same time wherever the first difference is.
-bool sha256_same(const uint8_t a[SHA256_BYTES], const uint8_t b[SHA256_BYTES]);
+bool same_secret(const void *a, const void *b, size_t bytes);
 
 #endif

@@ -59,7 +59,7 @@ static bool is_proved(const struct frame *frame, const struct cluster_key *key,
         return false;
     cluster_key_prove(key, side, nonce, frame->payload + SHA256_BYTES, frame->bytes - SHA256_BYTES,
                       proof);
-    return sha256_same(proof, frame->payload);
+    return same_secret(proof, frame->payload, SHA256_BYTES);
 }
 
 static struct frame_cursor cursor_behind_proof(const struct frame *frame)

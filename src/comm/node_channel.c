@@ -89,15 +89,15 @@ static int greeting_node(int fd, const struct channel_word *word)
 {
     struct greeting greeting;
     struct timeval most = {GREETING_SECONDS, 0};
-    uint8_t differs = 0;
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) ||
         recv(fd, &greeting, sizeof greeting, MSG_WAITALL) != (ssize_t)sizeof greeting)
         return -1;
-    for (int i = 0; i < NONCE_BYTES; i++)
-        differs |= (uint8_t)(greeting.token[i] ^ word->token[i]);
     most = (struct timeval){0, 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
-    return differs == 0 && greeting.node < CLUSTER_NODES_MAX ? (int)greeting.node : -1;
+    return same_secret(greeting.token, word->token, NONCE_BYTES) &&
+                   greeting.node < CLUSTER_NODES_MAX
+               ? (int)greeting.node
+               : -1;
 }
 
 static enum status accept_nodes(int listen_fd, const struct channel_word *word,

@@ -133,14 +133,6 @@ static void fail_too_long(struct wire_streams *streams, struct stream *stream,
     stream_end(streams, stream, "it sent more than it was to", 0);
 }
 
-static struct early_message *last_early(const struct stream *stream)
-{
-    struct early_message *one = stream->early;
-    while (one && one->next)
-        one = one->next;
-    return one;
-}
-
 // Nobody has asked for it, but for another one that lies behind it.
 static bool keep_early(struct stream *stream)
 {
@@ -154,14 +146,14 @@ static bool keep_early(struct stream *stream)
     *stream->early_end = early;
     stream->early_end = &early->next;
     stream->early_bytes += bytes;
-    stream->in_early = true;
+    stream->filling = early;
     return true;
 }
 
 // Where the message goes whose head is here. False: nowhere yet; then it stays in the kernel.
 static bool find_place(struct wire_streams *streams, struct stream *stream)
 {
-    if (stream->into || stream->in_early)
+    if (stream->into || stream->filling)
         return true;
     if (stream->in_head.bytes == 0) {
         stream_end(streams, stream, "it sent what no rank of this version sends", 0);
@@ -191,7 +183,7 @@ static void end_message(struct wire_streams *streams, struct stream *stream)
         finish_message_of(streams, message, stream->in_head.bytes);
         return;
     }
-    stream->in_early = false;
+    stream->filling = NULL;
     struct wire_message *message = find_wanted(stream, stream->in_head.tag);
     if (message) // asked for while it came
         (void)give_early(streams, stream, message);
@@ -211,7 +203,7 @@ static size_t receive_into(struct wire_streams *streams, struct stream *stream, 
 
 static size_t receive_data(struct wire_streams *streams, struct stream *stream)
 {
-    struct early_message *early = stream->into ? NULL : last_early(stream);
+    struct early_message *early = stream->filling;
     size_t *have = early ? &early->have : &stream->into->moved;
     char *to = (early ? early->data : stream->into->data) + *have;
     size_t n = receive_into(streams, stream, to, stream->in_head.bytes - *have);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "comm/wire_stream_parts.h"
 
 static const char hello_magic[4] = "cls";
@@ -249,10 +250,8 @@ static struct stream *awaited_stream(struct wire_streams *streams, const struct 
 
 static bool is_for_us(const struct wire_streams *streams, const struct stream_hello *hello)
 {
-    uint8_t differs = 0; // in the same time wherever they differ
-    for (int i = 0; i < STREAM_TOKEN_BYTES; i++)
-        differs |= (uint8_t)(streams->own.token[i] ^ hello->to[i]);
-    return !differs && hello->version == HELLO_VERSION &&
+    return same_secret(streams->own.token, hello->to, STREAM_TOKEN_BYTES) &&
+           hello->version == HELLO_VERSION &&
            memcmp(hello->magic, hello_magic, sizeof hello_magic) == 0;
 }
 

@@ -44,8 +44,9 @@ struct stream {
     struct message_list out, wanted;
     struct stream_head out_head, in_head;
     size_t out_head_sent, in_head_have;
-    bool in_early; // the message that comes goes to `early`'s last
+    // Where the message goes that comes; at most one of the two is set.
     struct wire_message *into;
+    struct early_message *filling; // the last of `early`
     struct early_message *early, **early_end;
     size_t early_bytes;
 };

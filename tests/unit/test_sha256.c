@@ -85,9 +85,9 @@ static void as_openssl(void **state)
         hmac_sha256_add(&hmac, data + n / 2, n - n / 2);
         hmac_sha256_end(&hmac, ours);
         assert_non_null(HMAC(EVP_sha256(), data, (int)n, data + n / 2, n - n / 2, theirs, &bytes));
-        assert_true(sha256_same(ours, theirs));
+        assert_true(same_secret(ours, theirs, SHA256_BYTES));
         theirs[n % SHA256_BYTES] ^= (uint8_t)(1 << n % 8);
-        assert_false(sha256_same(ours, theirs));
+        assert_false(same_secret(ours, theirs, SHA256_BYTES));
     }
 }
 
