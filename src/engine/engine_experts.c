@@ -26,8 +26,7 @@ static void find_groups(const struct cut *cut, const struct board_rank *from, in
     const int64_t n = cut->sublayer->experts.num_experts;
     const struct range own = cut->shares[rank].dims[DIM_OWN_EXPERTS];
     for (int64_t leaf = 0; leaf < EXPERT_LEAVES; leaf++) {
-        const int begin = (int)(leaf * n / EXPERT_LEAVES),
-                  end = (int)((leaf + 1) * n / EXPERT_LEAVES);
+        const int begin = expert_leaf_begin(n, leaf), end = expert_leaf_begin(n, leaf + 1);
         if (begin == end || begin < own.begin || end > own.end)
             continue;
         out->first_expert[out->n_groups] = begin;

@@ -8,12 +8,6 @@ const struct expert_counts *model_expert_counts(const struct model *model)
     return &model->expert_counts;
 }
 
-// The first expert of a leaf of their tree.
-static int first_expert(int num_experts, int leaf)
-{
-    return (int)((int64_t)leaf * num_experts / EXPERT_LEAVES);
-}
-
 static int within(int expert, struct range own)
 {
     return expert < own.begin ? own.begin : expert > own.end ? own.end : expert;
@@ -47,8 +41,8 @@ void count_expert_pairs(const struct worker *w, const struct cut *cut)
     const int n = cut->sublayer->experts.num_experts;
     const int32_t *first_pair = m->scratch.first_pair;
     for (int leaf = 0; leaf < EXPERT_LEAVES; leaf++) {
-        const int begin = within(first_expert(n, leaf), own),
-                  end = within(first_expert(n, leaf + 1), own);
+        const int begin = within(expert_leaf_begin(n, leaf), own),
+                  end = within(expert_leaf_begin(n, leaf + 1), own);
         m->expert_counts.pairs[leaf] +=
             (uint64_t)(first_pair[end - own.begin] - first_pair[begin - own.begin]);
     }

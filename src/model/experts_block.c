@@ -48,9 +48,8 @@ static void find_nodes_of_experts(struct mixing *x)
     x->n_nodes =
         reduction_tree_nodes(tree, tree->first_leaf[group], tree->first_leaf[group + 1], nodes);
     for (int i = 0; i < x->n_nodes; i++)
-        x->node_experts[i] =
-            (struct range){(int32_t)(nodes[i].first * n / EXPERT_LEAVES),
-                           (int32_t)((nodes[i].first + nodes[i].width) * n / EXPERT_LEAVES)};
+        x->node_experts[i] = (struct range){expert_leaf_begin(n, nodes[i].first),
+                                            expert_leaf_begin(n, nodes[i].first + nodes[i].width)};
 }
 
 // Which of a row's chosen experts, ascending, are of a node.

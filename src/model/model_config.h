@@ -23,6 +23,12 @@ enum {
     EXPERT_LEAVES = 64,      // of the tree along which they are summed
 };
 
+// The first expert at a leaf of the tree along which so many are summed.
+static inline int32_t expert_leaf_begin(int64_t num_experts, int64_t leaf)
+{
+    return (int32_t)(leaf * num_experts / EXPERT_LEAVES);
+}
+
 enum norm_kind { NORM_NONE, NORM_RMS, NORM_LAYER };
 struct norm_config {
     enum norm_kind kind;

@@ -375,7 +375,7 @@ static void lay_experts(int64_t n_experts, int32_t bounds[EXPERT_LEAVES + 1],
                         struct reduction_tree *tree)
 {
     for (int64_t i = 0; i <= EXPERT_LEAVES; i++)
-        bounds[i] = (int32_t)(i * n_experts / EXPERT_LEAVES);
+        bounds[i] = expert_leaf_begin(n_experts, i);
     tree_of(bounds, EXPERT_LEAVES, tree);
 }
 
