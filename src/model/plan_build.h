@@ -19,6 +19,12 @@ struct resolved_styles {
 // the plan and of its cuts.
 enum status plan_resolve_styles(struct plan *plan, const struct plan_options *options,
                                 struct resolved_styles *out) STATUS_MUST_USE;
+// plan_rule_names.c: the rule that names a row, the last of several; -1: none. Whether one names
+// the module that has it.
+int plan_find_rule(const struct family *family, const struct tp_plan_rules *rules,
+                   const struct parameter_row *row);
+bool plan_rule_names_module(const struct family *family, const struct tp_rule *rule,
+                            const struct parameter_row *row);
 bool style_is_colwise(enum tp_style style); // with or without a gather behind it
 bool style_is_rowwise(enum tp_style style);
 

@@ -116,51 +116,6 @@ static enum status contradiction(const struct resolving *r, const struct paramet
                 r->rules ? r->rules->source : "the default plan", one, other, edge, advice);
 }
 
-// What Transformers calls a module under whose checkpoint's name, or `planned` one, this is; into
-// `out`. False: just that.
-static bool spell_as_planned(const struct family *family, const char *name, char *out, size_t room)
-{
-    size_t prefix = strlen(family->base_prefix);
-    if (!family->planned_prefix || strncmp(name, family->base_prefix, prefix) != 0)
-        return false;
-    snprintf(out, room, "%s%s", family->planned_prefix, name + prefix);
-    return true;
-}
-
-static int match_name(const struct family *family, const struct tp_plan_rules *rules,
-                      const char *pattern)
-{
-    char name[160], planned[176];
-    // Layers are alike: HuggingFace's matching puts a star for their number.
-    snprintf(name, sizeof name, pattern, 0);
-    int index = tp_plan_match(rules, name);
-    return index < 0 && spell_as_planned(family, name, planned, sizeof planned)
-               ? tp_plan_match(rules, planned)
-               : index;
-}
-
-static int find_rule(const struct family *family, const struct tp_plan_rules *rules,
-                     const struct parameter_row *row)
-{
-    int index = match_name(family, rules, row->name);
-    if (index < 0 && row->planned)
-        index = match_name(family, rules, row->planned);
-    // whatever a checkpoint calls it, in Transformers' plans it is this
-    if (index < 0 && row->slots[0] == SLOT_LM_HEAD)
-        index = tp_plan_match(rules, row->bias ? "lm_head.bias" : "lm_head.weight");
-    return index;
-}
-
-static bool names_module_of(const struct family *family, const struct tp_rule *rule,
-                            const struct parameter_row *row)
-{
-    char name[160], planned[176];
-    snprintf(name, sizeof name, row->planned ? row->planned : row->name, 0);
-    return tp_plan_names_module(rule->pattern, name) ||
-           (spell_as_planned(family, name, planned, sizeof planned) &&
-            tp_plan_names_module(rule->pattern, planned));
-}
-
 static enum status refuse_style(const struct resolving *r, const struct parameter_row *row,
                                 const struct tp_rule *rule)
 {
@@ -182,7 +137,7 @@ static enum status refuse_style(const struct resolving *r, const struct paramete
 
 static enum status match_row(const struct resolving *r, const struct parameter_row *row, bool *used)
 {
-    int index = find_rule(r->family, r->rules, row);
+    int index = plan_find_rule(r->family, r->rules, row);
     if (index < 0)
         return OK;
     const struct tp_rule *rule = &r->rules->rules[index];
@@ -246,9 +201,9 @@ static bool is_idle(const struct resolving *r, struct tp_rule *rule)
         const struct parameter_row *row = &r->family->parameters[i];
         if ((rule->style == TP_LOCAL ||
              (rule->style == TP_MOE_TP_EXPERTS && slot_is_of_experts(row->slots[0]))) &&
-            names_module_of(r->family, rule, row))
+            plan_rule_names_module(r->family, rule, row))
             return true;
-        if (!row->bias && find_rule(r->family, &one, row) == 0)
+        if (!row->bias && plan_find_rule(r->family, &one, row) == 0)
             return true;
     }
     return false;
