@@ -306,4 +306,15 @@ static inline void run_with_pauses(struct fixture *f, unsigned seed)
     run(f);
 }
 
+// Twelve prompts of all lengths; `again`: those of the first twelve once more.
+static inline void add_prompts(struct fixture *f, bool again)
+{
+    for (int i = 0; i < 12; i++) {
+        struct sequence *own = add(f, 20 + 17 * i, 100, !again && i % 5 == 4);
+        if (again)
+            memcpy(own->tokens, f->sequences[i].tokens,
+                   (size_t)own->n_prompt * sizeof *own->tokens);
+    }
+}
+
 #endif

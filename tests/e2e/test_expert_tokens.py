@@ -6,11 +6,11 @@ import json
 import math
 import os
 import re
-import shutil
 import tempfile
 
 from serve_client import Server
-from support import DEMO, Safetensors, check, finish, run
+from serving_alike import EP, add_tokenizer
+from support import Safetensors, check, finish, run
 from tiny_checkpoint import write_checkpoint
 
 HIDDEN, EXPERTS, CHOSEN, LAYERS, VOCABULARY, EPS = 32, 10, 3, 3, 1280, 1e-6
@@ -42,8 +42,7 @@ def rows():
 
 def make_model(folder):
     write_checkpoint(folder, CONFIG, [list(row) for row in rows()], 11, "F32")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(os.path.join(DEMO, name), folder)
+    add_tokenizer(folder)
     weights = Safetensors(os.path.join(folder, "model.safetensors"))
 
     def chosen(token, layer):
@@ -77,7 +76,7 @@ def expected_of(chosen, steps, owners, stages=1):
 def owners_of(folder, size, flags):
     plan = json.loads(run("plan", folder, "-tp", size, *flags, "--json").stdout)
     down = next(p for p in plan["parameters"] if len(p["shape"]) == 3)
-    if "--enable-expert-parallel" not in flags:
+    if EP not in flags:
         return [range(EXPERTS)] * size
     groups = flags[flags.index("--expert-parallel-size") + 1] if "--expert-parallel-size" in flags else size
     inside = size // groups
@@ -140,10 +139,10 @@ with tempfile.TemporaryDirectory() as temporary:
     choose = make_model(temporary)
     ids = json.loads(run("tokenize", temporary, "-p", PROMPT, "--add-special-tokens", "--json").stdout)[0]
     answers = [check_generate(temporary, choose, ids, *way) for way in
-               ((1,), (2,), (2, "--enable-expert-parallel"), (3, "--enable-expert-parallel"),
-                (2, "--enable-expert-parallel", "-pp", 3), (4, "--enable-expert-parallel", "--expert-parallel-size", 2))]
+               ((1,), (2,), (2, EP), (3, EP),
+                (2, EP, "-pp", 3), (4, EP, "--expert-parallel-size", 2))]
     check(all(answer == answers[0] for answer in answers), f"the same answer: {answers}")
-    check_serve(temporary, choose, ids, 3, "--enable-expert-parallel")
+    check_serve(temporary, choose, ids, 3, EP)
 with Server(name="demo") as dense:
     check("colrow_expert" not in dense.request("GET", "/metrics")[2], "a model without experts has no such series")
 finish("tokens of experts")

@@ -6,6 +6,7 @@ import os
 import signal
 
 from python_case import DEMO, SMALL, need_demo
+from processes import children_of
 from support import check, finish
 
 need_demo()
@@ -82,27 +83,13 @@ async def endings(engine):
         await asyncio.sleep(0.01)
 
 
-def children_of_this():
-    """-> their pids."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                parent = int(file.read().rpartition(")")[2].split()[1])
-        except OSError:  # it is gone
-            continue
-        if parent == os.getpid():
-            found.append(int(pid))
-    return found
-
-
 async def lost(engine):
     """The only rank dies, and may not be started again: everybody is told, in colrow's words."""
     check(engine.is_running, "it runs")
     long = SamplingParams(temperature=0, max_tokens=400, ignore_eos=True)
     first = engine.generate("The", long, "lost")
     await first.__anext__()
-    children = children_of_this()
+    children = children_of(os.getpid())
     check(children, "there are no ranks")
     for pid in children:
         os.kill(pid, signal.SIGKILL)

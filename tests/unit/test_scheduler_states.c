@@ -48,14 +48,9 @@ static void pressure_gives_the_same_tokens(void **state)
                         else
                             f.n_common = common;
                         fixture_group(&f, &kv);
-                        for (int i = 0; i < 12; i++)
-                            add(&f, 20 + 17 * i, 100, i % 5 == 4);
+                        add_prompts(&f, false);
                         run(&f);
-                        for (int i = 0; i < 12; i++) { // the same prompts once more
-                            struct sequence *again = add(&f, 20 + 17 * i, 100, false);
-                            memcpy(again->tokens, f.sequences[i].tokens,
-                                   (size_t)again->n_prompt * sizeof *again->tokens);
-                        }
+                        add_prompts(&f, true);
                         run(&f);
                         hits += f.scheduler.prefix_hits;
                         preemptions += f.scheduler.preemptions;
