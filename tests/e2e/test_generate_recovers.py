@@ -21,11 +21,15 @@ SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM, signa
 LOST = re.compile(r"^colrow: warning: rank \d+ \(pid \d+\) was (killed|stopped) .*; restarted in [\d.]+ s, (\d+) requests? (goes|go) on$", re.M)
 
 
-def disturb(process, errors, kills):
+def disturb(process, errors, kills, answering):
+    """Kills ranks `kills` times, each when the one before was told and within a part of the seconds that answering takes:
+    so losses meet the answer on a fast machine too."""
     while process.poll() is None and "ready after" not in read(errors):  # what dies before is not started again
-        time.sleep(0.01)
-    for number in SIGNALS[:kills]:
-        time.sleep(random.uniform(0.02, 0.2))
+        time.sleep(0.001)
+    for done, number in enumerate(SIGNALS[:kills]):
+        while process.poll() is None and len(LOST.findall(read(errors))) < done:
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, answering / (kills + 1)))
         ranks = leaves_below(process.pid)
         if process.poll() is None and ranks:
             try:
@@ -39,19 +43,22 @@ def read(path):
         return file.read()
 
 
-def run(arguments, text="", kills=0):
-    """-> standard output, standard error, exit status"""
+def run(arguments, text="", kills=0, answering=0):
+    """-> standard output, standard error, exit status, seconds from ready to the end"""
     with tempfile.NamedTemporaryFile("w+") as errors:
         process = subprocess.Popen([COLROW, *map(str, arguments), "-v"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=errors, text=True)
-        thread = threading.Thread(target=disturb, args=(process, errors.name, kills))
+        thread = threading.Thread(target=disturb, args=(process, errors.name, kills, answering))
         thread.start()
+        started = time.monotonic()
         try:
             output, _ = process.communicate(text, timeout=patience(60))
         finally:
             process.kill()
             thread.join()
-        return output, read(errors.name), process.returncode
+        ready = re.search(r"ready after ([\d.]+) s", read(errors.name))
+        answered = max(0, time.monotonic() - started - float(ready[1] if ready else 0))
+        return output, read(errors.name), process.returncode, answered
 
 
 def answers(output):
@@ -65,10 +72,10 @@ for what, arguments, text in (
         ("many answers", ("generate", DEMO, "-p", "A rank", "-p", "The group " * 40, "-n", 300, "--samples", 5, "--json", "--logprobs", 2,
                           "--repetition-penalty", 1.1, *SAMPLED), ""),
         ("a chat", ("chat", DEMO, "-n", 200, *SAMPLED), "What is a rank?\nAnd a group?\nWhat is a token?\n")):
-    wanted, _, status = run((*arguments, "-tp", 1), text)
+    wanted, _, status, answering = run((*arguments, "-tp", 1), text)
     check(status == 0 and wanted, f"{what}: undisturbed, exit status {status}")
     for tp in (1, 2, 3):
-        got, errors, status = run((*arguments, "-tp", tp), text, kills=len(SIGNALS))
+        got, errors, status, _ = run((*arguments, "-tp", tp), text, len(SIGNALS), answering)
         told = LOST.findall(errors)
         losses += len(told)
         check(status == 0, f"{what}, {tp} ranks: exit status {status}: {errors[-600:]}")
