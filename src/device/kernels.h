@@ -19,8 +19,8 @@ enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
 enum { KEY_DIM_MAX = 1024 }; // numbers of a key, and of a value
 enum { MATMUL_SCRATCH_BYTES = 6 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
 
-// The order in which products of bf16 are summed: sections 3 and 10. Other products know
-// ORDER_PAIRS only.
+// The order in which products of bf16 are summed: sections 3 and 10. Other products, those of
+// integer codes among them, know ORDER_PAIRS only.
 enum product_order { ORDER_PAIRS, ORDER_TILES, ORDER_COUNT };
 const char *product_order_name(enum product_order order);     // "pairs", "tiles"
 enum product_order product_order_from_name(const char *name); // ORDER_COUNT when unknown
@@ -74,21 +74,22 @@ struct matmul {
     const struct panels *w;
     const struct leaf_plan *leaves;
     int panel_begin, panel_end;
-    int m;         // rows of a
-    const void *a; // [m][a_stride]: bf16 where `a_is_bf16` (only with PANELS_BF16), else f32
+    int m; // rows of a
+    // [m][a_stride]: bf16 where `a_is_bf16` (only where panel_format_takes_bf16()), else f32
+    const void *a;
     bool a_is_bf16;
     size_t a_stride;         // elements
     float *out;              // node 0, row 0, column 0 of the whole matrix
     size_t out_stride;       // elements between rows, of out or of activated
     size_t node_stride;      // floats between nodes
     const float *bias;       // [n] added to node 0 after its chain, or NULL (column-parallel only)
-    const struct panels *up; // or NULL
+    const struct panels *up; // or NULL; of the same layout
     const float *up_bias;    // [n] or NULL
     enum compute_type type;  // of activated
     void *activated;         // row 0, column 0 of the whole matrix; or NULL
     struct activation_args activation;
     void *scratch;            // MATMUL_SCRATCH_BYTES, 64-byte aligned, this thread's own
-    enum product_order order; // ORDER_TILES only where `a_is_bf16`
+    enum product_order order; // ORDER_TILES only of PANELS_BF16 where `a_is_bf16`
 };
 
 // Where keys and values lie. A page of one layer and one KV head: keys, then values somewhere else,

@@ -109,7 +109,8 @@ static inline const struct kernels *kernels_under_test(void **state)
     return kernels_for(isa);
 }
 
-static enum isa levels[] = {ISA_REFERENCE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_AMX};
+static enum isa levels[]
+    __attribute__((unused)) = {ISA_REFERENCE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_AMX};
 // One test per level above the reference.
 #define TEST_LEVELS(function)                                                                      \
     {#function " avx2", function, NULL, NULL, &levels[ISA_AVX2]},                                  \

@@ -1,5 +1,6 @@
 // A product's element is one chain of fused multiply-adds per leaf, in pairs of k, the odd element
-// first (docs/numerics.md section 3); leaf sums meet along the tree (section 4).
+// first (docs/numerics.md section 3); leaf sums meet along the tree (section 4). Of integer codes a
+// group is such a chain, and groups meet with their scales (section 14).
 #include <assert.h>
 #include <math.h>
 
@@ -30,6 +31,9 @@ static float weight(const struct panels *w, int n, int k)
         return float_of_f16(((const f16 *)data)[flat]);
     case PANELS_F32:
         return ((const float *)data)[flat];
+    case PANELS_INT8:
+    case PANELS_INT4:
+        return (float)panels_code(w, n, k);
     }
     return 0;
 }
@@ -58,6 +62,41 @@ static float chain_of_tiles(const struct operands *o, int row, int n, int k_begi
     return sum;
 }
 
+// The inputs of a part of a group, in the lanes of section 5.
+static float sum_of_inputs(const struct operands *o, int row, int k_begin, int k_end)
+{
+    float lane[16] = {0};
+    for (int k = k_begin; k < k_end; k++)
+        lane[(k - k_begin) % 16] += input(o->args, row, k);
+    for (int half = 8; half >= 1; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return lane[0];
+}
+
+static float chain_of_groups(const struct operands *o, int row, int n, int k_begin, int k_end)
+{
+    float sum = 0;
+    for (int k = k_begin, end; k < k_end; k = end) {
+        const int group = panel_group_of(o->w, k);
+        end = panel_group_end(o->w, group);
+        end = end < k_end ? end : k_end;
+        float codes = chain(o, row, n, k, end);
+        if (o->w->groups.zeros)
+            codes = fmaf(-(float)panels_zero(o->w, n, group), sum_of_inputs(o, row, k, end), codes);
+        sum = fmaf(panels_scale(o->w, n, group), codes, sum);
+    }
+    return sum;
+}
+
+static float leaf_sum(const struct operands *o, int row, int n, int k_begin, int k_end)
+{
+    if (panel_format_is_integer(o->w->format))
+        return chain_of_groups(o, row, n, k_begin, k_end);
+    return o->args->order == ORDER_TILES ? chain_of_tiles(o, row, n, k_begin, k_end)
+                                         : chain(o, row, n, k_begin, k_end);
+}
+
 // The nodes of output [row, n].
 static void find_nodes(const struct operands *o, int row, int n, const float *bias,
                        float stack[LEAVES_MAX])
@@ -65,9 +104,7 @@ static void find_nodes(const struct operands *o, int row, int n, const float *bi
     const struct leaf_plan *leaves = o->args->leaves;
     int depth = 0;
     for (int i = 0; i < leaves->n_leaves; i++) {
-        int begin = leaves->leaf[i].k_begin, end = leaves->leaf[i].k_end;
-        stack[depth++] = o->args->order == ORDER_TILES ? chain_of_tiles(o, row, n, begin, end)
-                                                       : chain(o, row, n, begin, end);
+        stack[depth++] = leaf_sum(o, row, n, leaves->leaf[i].k_begin, leaves->leaf[i].k_end);
         for (int merge = 0; merge < leaves->leaf[i].merges; merge++, depth--) {
             assert(depth >= 2);
             stack[depth - 2] = stack[depth - 2] + stack[depth - 1];
@@ -98,11 +135,11 @@ static void element(const struct matmul *args, int row, int n)
 
 void reference_matmul(const struct matmul *args)
 {
-    assert(!args->a_is_bf16 || args->w->format == PANELS_BF16);
-    assert(args->order == ORDER_PAIRS || args->a_is_bf16);
+    assert(!args->a_is_bf16 || panel_format_takes_bf16(args->w->format));
+    assert(args->order == ORDER_PAIRS || (args->a_is_bf16 && args->w->format == PANELS_BF16));
     assert(!args->activated || args->leaves->n_leaves == 1);
-    assert(!args->up ||
-           (args->activated && args->up->n == args->w->n && args->up->k == args->w->k));
+    assert(!args->up || (args->activated && args->up->n == args->w->n &&
+                         args->up->k == args->w->k && args->up->format == args->w->format));
     for (int n = args->panel_begin * PANEL_WIDTH;
          n < args->panel_end * PANEL_WIDTH && n < args->w->n; n++)
         for (int row = 0; row < args->m; row++)

@@ -110,6 +110,8 @@ INLINE __m256 weights_8(const char *b, enum panel_format format, int columns, in
         return _mm256_cvtph_ps(
             _mm_load_si128((const __m128i *)(const void *)(b + 2 * (columns * odd + 8 * vector))));
     case PANELS_F32:
+    case PANELS_INT8: // which are widened to f32 before
+    case PANELS_INT4:
         break;
     }
     return _mm256_load_ps((const float *)(const void *)(b + 4 * (columns * odd + 8 * vector)));

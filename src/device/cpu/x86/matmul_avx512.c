@@ -75,6 +75,8 @@ INLINE __m512 weights_16(const char *b, enum panel_format format, int columns, i
         return _mm512_cvtph_ps(_mm256_load_si256(
             (const __m256i *)(const void *)(b + 2 * (columns * odd + 16 * vector))));
     case PANELS_F32:
+    case PANELS_INT8: // which are widened to f32 before
+    case PANELS_INT4:
         break;
     }
     return _mm512_load_ps(b + 4 * (columns * odd + 16 * vector));

@@ -95,6 +95,9 @@ INLINE void store_floats(const struct group *group, enum panel_format format, si
         store(to, _mm256_castps_si256(even));
         store(second, _mm256_castps_si256(odd));
         break;
+    case PANELS_INT8: // panels_pack_codes()
+    case PANELS_INT4:
+        break;
     }
 }
 

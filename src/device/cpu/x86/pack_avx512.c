@@ -85,6 +85,9 @@ INLINE void store_floats(const struct group *group, enum panel_format format, si
         _mm512_mask_storeu_epi32(to, group->lanes, _mm512_castps_si512(even));
         _mm512_mask_storeu_epi32(second, group->lanes, _mm512_castps_si512(odd));
         break;
+    case PANELS_INT8: // panels_pack_codes()
+    case PANELS_INT4:
+        break;
     }
 }
 
