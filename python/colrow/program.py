@@ -33,6 +33,7 @@ def _is_this(path: str) -> bool:
 def main(arguments: list[str] | None = None) -> None:
     """Becomes the program, with this process's arguments or those given."""
     program = find_program()
+    os.environ.setdefault("PYTHON_EXEC", sys.executable)  # `colrow launch script.py` takes this Python
     os.execv(program, [program, *(sys.argv[1:] if arguments is None else arguments)])
 
 

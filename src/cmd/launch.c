@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cmd/cluster_flags.h"
+#include "cmd/launch_python.h"
 #include "comm/group.h"
 #include "comm/reduction_tree.h"
 #include "device/device.h"
@@ -22,8 +23,19 @@ static const double grace_seconds = 5;
 struct launch {
     const char *n_ranks_text;
     double timeout_seconds;
+    bool module, no_python;
     struct cluster_flags cluster;
 };
+
+static bool stands_alone(const char *flag)
+{
+    static const char *const names[] = {"--standalone", "-m",     "--module", "--no-python",
+                                        "--no_python",  "--help", "-h"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(flag, names[i]) == 0)
+            return true;
+    return strchr(flag, '=') != NULL;
+}
 
 // Where the program begins: after "--", or the first argument that is neither a flag nor its value.
 static int program_begin(int argc, char **argv)
@@ -33,9 +45,7 @@ static int program_begin(int argc, char **argv)
             return i + 1;
         if (argv[i][0] != '-')
             return i;
-        bool alone = strchr(argv[i], '=') || strcmp(argv[i], "--standalone") == 0 ||
-                     strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
-        i += !alone;
+        i += !stands_alone(argv[i]);
     }
     return argc;
 }
@@ -45,6 +55,10 @@ static int launch_main(int argc, char **argv);
 static const struct flag launch_flags[] = {
     {FLAG_TEXT, "--nproc-per-node", "-n", AT(n_ranks_text), 0, 0, "N",
      "ranks to start; auto: one for each CPU (default 1)"},
+    {FLAG_ON, "--module", "-m", AT(module), 0, 0, NULL,
+     "PROGRAM is a Python module, as in python3 -m"},
+    {FLAG_ON, "--no-python", NULL, AT(no_python), 0, 0, NULL,
+     "run a PROGRAM that ends in .py as it is, by its first line"},
     {FLAG_NUMBER, "--timeout", NULL, AT(timeout_seconds), 0.1, 1e9, "SECONDS",
      "a rank that keeps others waiting for so long ends the group (default 600)"},
     {FLAG_ON, "--standalone", NULL, AT(cluster.standalone), 0, 0, NULL,
@@ -58,6 +72,9 @@ const struct command command_launch = {
         "RANK, LOCAL_RANK, WORLD_SIZE and LOCAL_WORLD_SIZE in its environment, and what\n"
         "colrow_parallel_init() of <colrow/parallel.h> needs to reach the others over shared\n"
         "memory.\n\n"
+        "A program that ends in .py is run by Python: that of PYTHON_EXEC, of the active virtual\n"
+        "environment, or python3 of PATH. Like torchrun it then sets OMP_NUM_THREADS to 1 where\n"
+        "there are several ranks and nobody has said another number.\n\n"
         "On several machines it is started on each of them, in any order and with its own\n"
         "--node-rank; the others connect to node 0. Ranks are counted from node 0 on, and nodes\n"
         "may have different numbers of them. Where srun, mpiexec, torchrun or a LeaderWorkerSet "
@@ -69,7 +86,8 @@ const struct command command_launch = {
         "left behind, even when launch itself is killed.",
     .examples =
         "  colrow launch --nproc-per-node 4 -- ./collectives\n"
-        "  colrow launch -n 2 --timeout 30 -- python3 worker.py --size 10\n"
+        "  colrow launch --nproc-per-node 4 script.py --size 10\n"
+        "  colrow launch -n 2 --timeout 30 -m package.worker --size 10\n"
         "  colrow launch --nnodes 2 --node-rank 0 --master-addr 10.0.0.1 -n 4 -- ./collectives\n"
         "  srun -N 2 --ntasks-per-node 1 colrow launch -n 4 -- ./collectives",
     .sections = {FLAG_SECTION(launch_flags, 0), FLAG_SECTION(cluster_flag_rows, AT(cluster))},
@@ -92,32 +110,6 @@ static enum status number_of_ranks(const char *text, int *out)
                     text, COMM_RANKS_MAX);
     *out = (int)n;
     return OK;
-}
-
-static bool runnable(const char *path)
-{
-    return access(path, X_OK) == 0;
-}
-
-// Said once and before anything starts, not by every rank.
-static enum status find_program(const char *name)
-{
-    char path[PATH_MAX];
-    if (strchr(name, '/')) {
-        if (runnable(name))
-            return OK;
-        return fail(ERR_USAGE, "cannot run %s: %s", name, strerror(errno));
-    }
-    const char *folders = getenv("PATH");
-    for (const char *at = folders ? folders : "/usr/bin:/bin"; *at;) {
-        size_t length = strcspn(at, ":");
-        int n = snprintf(path, sizeof path, "%.*s/%s", (int)length, at, name);
-        if (n > 0 && n < PATH_MAX && runnable(path))
-            return OK;
-        at += length + (at[length] == ':');
-    }
-    return fail(ERR_USAGE, "cannot find the program %s in PATH%s%s", name,
-                runnable(name) ? "; did you mean ./" : "", runnable(name) ? name : "");
 }
 
 static volatile sig_atomic_t signal_seen;
@@ -210,12 +202,14 @@ static int become_rank(int argc, char **argv)
     return errno == ENOENT ? 127 : 126;
 }
 
-static enum status start_program(const struct launch *launch, int n_ranks, char **program,
+// `python`: the words in front of the program's, which may be none.
+static enum status start_program(const struct launch *launch, int n_ranks,
+                                 const char *const *python, char **program,
                                  const struct cluster_world *world, const char *const *environment,
                                  struct group **out)
 {
-    enum { ARGUMENTS_MAX = 4096 };
-    static const char *arguments[ARGUMENTS_MAX + 5];
+    enum { ARGUMENTS_MAX = 4096, OWN_MAX = 4 + LAUNCH_WORDS_MAX };
+    static const char *arguments[ARGUMENTS_MAX + OWN_MAX + 1];
     static char pid[16];
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     int n = 0;
@@ -223,11 +217,14 @@ static enum status start_program(const struct launch *launch, int n_ranks, char 
     arguments[n++] = "launch";
     arguments[n++] = "--become-rank";
     arguments[n++] = pid;
+    while (*python)
+        arguments[n++] = *python++;
     for (; *program; program++) {
-        if (n == ARGUMENTS_MAX + 4)
+        if (n == ARGUMENTS_MAX + OWN_MAX)
             return fail(ERR_USAGE, "the program has more than %d arguments", ARGUMENTS_MAX);
         arguments[n++] = *program;
     }
+    arguments[n] = NULL;
     const struct group_options options = {.program = "/proc/self/exe",
                                           .arguments = arguments,
                                           .environment = environment,
@@ -243,13 +240,14 @@ static enum status start_program(const struct launch *launch, int n_ranks, char 
 }
 
 // `agent` NULL: on this machine alone.
-static int run_launched(const struct launch *launch, int n_ranks, char **program,
-                        const struct cluster_plan *plan, const struct cluster_world *world,
-                        struct node_agent *agent)
+static int run_launched(const struct launch *launch, int n_ranks, const char *const *python,
+                        char **program, const struct cluster_plan *plan,
+                        const struct cluster_world *world, struct node_agent *agent)
 {
     struct group *group;
     const char *const *environment = cluster_flags_environment(plan, world, agent);
-    enum status status = start_program(launch, n_ranks, program, world, environment, &group);
+    enum status status =
+        start_program(launch, n_ranks, python, program, world, environment, &group);
     if (status != OK) {
         int exit_status = 1;
         if (agent)
@@ -265,14 +263,28 @@ static int run_launched(const struct launch *launch, int n_ranks, char **program
     return exit_status;
 }
 
+// `python` gets the words that go in front of the program's.
+static enum status check_launch_program(const struct launch *launch, const char *name, int n_ranks,
+                                        const char **python)
+{
+    if (launch->module && launch->no_python)
+        return fail(ERR_USAGE, "--module wants Python, and --no-python none; give one of them");
+    if (!launch_wants_python(name, launch->module, launch->no_python))
+        return launch_find_program(name);
+    TRY(launch_python_words(name, launch->module, python));
+    if (n_ranks > 1)
+        setenv("OMP_NUM_THREADS", "1", 0); // numpy's threads, times ranks, are more than CPUs
+    return OK;
+}
+
 static enum status check_launch_flags(const struct launch *launch, int argc, char **argv, int begin,
-                                      int *n_ranks, struct cluster_plan *plan)
+                                      int *n_ranks, const char **python, struct cluster_plan *plan)
 {
     TRY(number_of_ranks(launch->n_ranks_text, n_ranks));
     if (begin >= argc)
         return fail(ERR_USAGE,
                     "no program given; usage: colrow launch [flags] -- PROGRAM [ARGUMENTS]");
-    TRY(find_program(argv[begin]));
+    TRY(check_launch_program(launch, argv[begin], *n_ranks, python));
     return cluster_flags_resolve(&launch->cluster, plan);
 }
 
@@ -284,6 +296,7 @@ static int launch_main(int argc, char **argv)
     static struct cluster_world world;
     struct launch launch = {.n_ranks_text = "1", .timeout_seconds = 600};
     cluster_flags_init(&launch.cluster);
+    const char *python[LAUNCH_WORDS_MAX + 1] = {NULL};
     bool helped = false;
     int n_positional, n_ranks = 0, begin = program_begin(argc, argv);
     int n_own = begin < argc && strcmp(argv[begin - 1], "--") == 0 ? begin - 1 : begin;
@@ -292,7 +305,7 @@ static int launch_main(int argc, char **argv)
     if (helped)
         return 0;
     if (status == OK)
-        status = check_launch_flags(&launch, argc, argv, begin, &n_ranks, &plan);
+        status = check_launch_flags(&launch, argc, argv, begin, &n_ranks, python, &plan);
     if (status != OK)
         return flags_failed(status);
     catch_signals();
@@ -304,7 +317,7 @@ static int launch_main(int argc, char **argv)
         return say_signal();
     if (status != OK)
         return flags_failed(status);
-    int exit_status = run_launched(&launch, n_ranks, argv + begin, &plan, &world, agent);
+    int exit_status = run_launched(&launch, n_ranks, python, argv + begin, &plan, &world, agent);
     node_agent_stop(agent);
     return exit_status;
 }
