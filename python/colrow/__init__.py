@@ -11,6 +11,7 @@ from .auto_tokenizer import AutoTokenizer
 from .engine_args import AsyncEngineArgs, EngineArgs
 from .errors import (BusyError, CancelledRequestError, ColrowError, GroupLostError, InternalError, InvalidRequestError,
                      ModelError, NoMemoryError, SystemCallError, TooLargeError, UsageError)
+from .inputs import PromptType, TextPrompt, TokensPrompt
 from .llm import LLM
 from .outputs import CompletionOutput, Logprob, RequestOutput
 from .sampling_params import RequestOutputKind, SamplingParams
@@ -21,5 +22,5 @@ __all__ = ["LLM", "AsyncEngineArgs", "AsyncLLM", "AsyncLLMEngine", "AutoModelFor
            "BusyError", "CancelledRequestError",
            "ColrowError", "CompletionOutput",
            "EngineArgs", "GroupLostError", "InternalError", "InvalidRequestError", "Logprob", "ModelError",
-           "NoMemoryError", "RequestOutput", "RequestOutputKind", "SamplingParams", "SystemCallError", "TooLargeError",
-           "Tokenizer", "UsageError", "__version__"]
+           "NoMemoryError", "PromptType", "RequestOutput", "RequestOutputKind", "SamplingParams", "SystemCallError",
+           "TextPrompt", "TokensPrompt", "TooLargeError", "Tokenizer", "UsageError", "__version__"]

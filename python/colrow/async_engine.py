@@ -129,7 +129,7 @@ class AsyncLLMEngine:
 
     def _forget(self, stream: _Stream) -> None:
         self._streams.pop(stream.state.request_id, None)
-        if stream.number is not None and self._by_number.pop(stream.number, None) and not stream.state.finished:
+        if stream.number is not None and self._by_number.pop(stream.number, None) is not None and not stream.state.finished:
             self.engine.cancel(stream.number)
 
     def _attach(self) -> None:

@@ -10,8 +10,9 @@ import subprocess
 from types import SimpleNamespace
 from typing import Any, Callable
 
-from . import parallel_state
-from .auto_tokenizer import array_of, rows_of
+from .arrays import array_of, check_device, rows_of
+from .forward import CausalLMOutput, logits_of
+from .launched import launched, on_rank_0
 from .llm import LLM
 from .model_folder import read_json
 from .program import find_program
@@ -45,12 +46,16 @@ class GenerationMixin:
         generation_config.json's values.
     tp_size : int
         Ranks that share the weights.
+    tp_plan : dict of str to str
+        Module patterns and their styles, as the ranks have them; also `_tp_plan` and `config._tp_plan`.
+    device : str
+        "cpu".
     """
 
     def __init__(self, open_model: Callable[[], LLM], tp_plan: Any) -> None:
         self.llm: LLM | None = None  # where the engine is: with a launcher, on rank 0
 
-        def describe() -> tuple:
+        def describe() -> tuple[dict[str, Any], dict[str, Any], int, dict[str, str]]:
             self.llm = open_model()
             engine = self.llm.llm_engine
             return (read_json(engine.folder, "config.json"), read_json(engine.folder, "generation_config.json"),
@@ -59,7 +64,7 @@ class GenerationMixin:
 
         config, self.generation_config, self.tp_size, plan = on_rank_0(describe)
         self.config = PretrainedConfig(**config)
-        self.config._tp_plan = plan
+        self.config._tp_plan = self._tp_plan = self.tp_plan = plan
         self.device = "cpu"
 
     def eval(self) -> GenerationMixin:
@@ -68,9 +73,27 @@ class GenerationMixin:
 
     def to(self, device: Any = None) -> GenerationMixin:
         """Returns itself: colrow computes on CPUs."""
-        if device is not None and str(device) != "cpu":
-            raise ValueError(f"the device is {device}; colrow computes on cpu")
+        check_device(device)
         return self
+
+    def __call__(self, input_ids: Any = None, attention_mask: Any = None, **others: Any) -> CausalLMOutput:
+        """Returns the logits of tokens, which are computed at once.
+
+        Parameters
+        ----------
+        input_ids : [rows, tokens]
+            Lists, a numpy array or a torch tensor.
+        attention_mask : [rows, tokens], optional
+            0 where a row is only filled up; logits are 0 there.
+
+        Returns
+        -------
+        CausalLMOutput
+            With `logits` [rows, tokens, vocab_size], of the kind of `input_ids`.
+        """
+        _refuse_others("a model", others)
+        rows, kind = rows_of(input_ids, "input_ids")
+        return CausalLMOutput(logits_of(self.llm, rows, _masks(attention_mask, rows), kind))
 
     def generate(self, input_ids: Any = None, attention_mask: Any = None, *, inputs: Any = None,
                  max_new_tokens: int | None = None, max_length: int | None = None, min_new_tokens: int = 0,
@@ -107,15 +130,9 @@ class GenerationMixin:
         ValueError
             An argument that colrow does not have, or whose value is wrong.
         """
-        for name, value in others.items():
-            if value not in _NEUTRAL.get(name, (None,)):
-                raise ValueError(f"generate() has no {name}={value!r:.100} here; leave it out (docs/python.md)")
+        _refuse_others("generate()", others)
         rows, kind = rows_of(inputs if input_ids is None else input_ids, "input_ids")
-        masks = [[1] * len(row) for row in rows]
-        if attention_mask is not None:
-            masks, _ = rows_of(attention_mask, "attention_mask")
-            if [len(mask) for mask in masks] != [len(row) for row in rows]:
-                raise ValueError("attention_mask has another shape than input_ids")
+        masks = _masks(attention_mask, rows)
         prompts = [[token for token, seen in zip(row, mask) if seen] for row, mask in zip(rows, masks)]
         defaults = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
                     "repetition_penalty": repetition_penalty}
@@ -130,7 +147,9 @@ class GenerationMixin:
         if repeat > 1:
             raise ValueError(f"num_return_sequences is {num_return_sequences}, but do_sample is False: all answers would "
                              "be the same")
+
         def answer() -> list[list[list[int]]]:
+            assert self.llm is not None  # this is rank 0
             outputs = self.llm.generate(prompts, each, use_tqdm=False)
             return [[completion.token_ids for completion in output.outputs] for output in outputs]
 
@@ -139,7 +158,8 @@ class GenerationMixin:
         width = max(map(len, answers))
         return array_of([answer + [pad] * (width - len(answer)) for answer in answers], kind)
 
-    def _params(self, draw: bool, given: dict, n: int, least: int, seed: int | None, eos: Any) -> dict:
+    def _params(self, draw: bool, given: dict[str, Any], n: int, least: int, seed: int | None,
+                eos: Any) -> dict[str, Any]:
         values = {name: self.generation_config.get(name) if value is None else value for name, value in given.items()}
         if draw and values["top_k"] is None:
             values["top_k"] = _TOP_K
@@ -177,15 +197,38 @@ class GenerationMixin:
             self.llm.close()
 
 
-_NEUTRAL = {"num_beams": (None, 1), "use_cache": (None, True), "return_dict_in_generate": (None, False),
-            "output_scores": (None, False), "synced_gpus": (None, False), "token_type_ids": (None,)}
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "num_beams": (None, 1), "use_cache": (None, True), "return_dict_in_generate": (None, False),
+    "output_scores": (None, False), "synced_gpus": (None, False), "early_stopping": (None, False, True),
+    "length_penalty": (None, 1.0), "no_repeat_ngram_size": (None, 0), "return_dict": (None, True),
+    "output_attentions": (None, False), "output_hidden_states": (None, False)}
+
+# What from_pretrained() of Transformers takes, and means nothing here, or only this.
+_LOADING: dict[str, tuple[Any, ...]] = {
+    "low_cpu_mem_usage": (True, False), "use_safetensors": (True,), "trust_remote_code": (True, False),
+    "attn_implementation": ("eager", "sdpa", "flash_attention_2"), "use_cache": (True,)}
+
+
+def _refuse_others(whose: str, others: dict[str, Any]) -> None:
+    for name, value in others.items():
+        if value not in _NEUTRAL.get(name, (None,)):
+            raise ValueError(f"{whose} has no {name}={value!r:.100} here; leave it out (docs/python.md)")
+
+
+def _masks(attention_mask: Any, rows: list[list[int]]) -> list[list[int]]:
+    if attention_mask is None:
+        return [[1] * len(row) for row in rows]
+    masks, _ = rows_of(attention_mask, "attention_mask")
+    if [len(mask) for mask in masks] != [len(row) for row in rows]:
+        raise ValueError("attention_mask has another shape than input_ids")
+    return masks
 
 
 class AutoModelForCausalLM:
     """Opens models by name."""
 
     @staticmethod
-    def from_pretrained(model: str | os.PathLike, *, tp_plan: str | dict[str, str] | None = None,
+    def from_pretrained(model: str | os.PathLike[str], *, tp_plan: str | dict[str, str] | None = None,
                         tp_size: int | None = None, dtype: Any = None, torch_dtype: Any = None,
                         device_map: Any = None, **arguments: Any) -> GenerationMixin:
         """Returns a model on `tp_size` ranks.
@@ -208,36 +251,14 @@ class AutoModelForCausalLM:
             raise ValueError(f"device_map is {device_map!r}; colrow computes on cpu")
         if tp_plan is not None and tp_plan != "auto" and not isinstance(tp_plan, dict):
             raise ValueError(f"tp_plan is {tp_plan!r}; expected 'auto' or a dict of module patterns to styles")
+        for name in [name for name, values in _LOADING.items() if arguments.get(name, values[0]) in (*values, None)]:
+            arguments.pop(name, None)
         plan = tp_plan if isinstance(tp_plan, dict) else None
         kind = dtype if dtype is not None else torch_dtype
         ranks = tp_size or launched()
         return GenerationMixin(lambda: LLM(model, tensor_parallel_size=ranks, dtype="auto" if kind is None else kind,
-                                           tp_plan=plan, **arguments), plan)
-
-
-def launched() -> int:
-    """Returns how many processes `colrow launch` has started for this program; 1: none but this one."""
-    size = os.environ.get("WORLD_SIZE", "1")
-    return int(size) if size.isdecimal() and "RANK" in os.environ else 1
-
-
-def on_rank_0(work: Callable[[], Any]) -> Any:
-    """Returns what `work` brings on rank 0, on all ranks; what it raises there is raised on all of them."""
-    if launched() == 1:
-        return work()
-    parallel_state.ensure_model_parallel_initialized()
-    if parallel_state.get_tensor_model_parallel_world_size() != launched():
-        raise RuntimeError("a model is shared by all processes of the launcher, but these have pipeline stages")
-    result = None
-    if parallel_state.get_rank() == 0:
-        try:
-            result = work(), None
-        except Exception as error:  # pylint: disable=broad-except
-            result = None, error
-    value, error = parallel_state.broadcast_object(result)
-    if error is not None:
-        raise error
-    return value
+                                           tp_plan=plan,
+                                           distributed_executor_backend="mp", **arguments), plan)
 
 
 @functools.lru_cache(maxsize=16)

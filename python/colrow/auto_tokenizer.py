@@ -3,36 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence
+from typing import Any, Dict, Sequence
 
-from .prompts import _is_ids
+from .arrays import array_of, check_device
 from .tokenizer import Tokenizer
 
 
-def array_of(rows: list[list[int]], kind: str | None) -> Any:
-    """Returns rows of whole numbers as an array.
-
-    Parameters
-    ----------
-    rows : list of list of int
-        As long as each other, unless `kind` is None.
-    kind : str, optional
-        "np": numpy; "pt": torch; None: the list itself.
-    """
-    if kind is None:
-        return rows
-    if kind not in ("np", "pt"):
-        raise ValueError(f"return_tensors is {kind!r}; expected None, 'np' or 'pt'")
-    if len({len(row) for row in rows}) > 1:
-        raise ValueError("the texts have different numbers of tokens; an array of them needs padding=True")
-    if kind == "np":
-        import numpy
-        return numpy.array(rows, dtype=numpy.int64).reshape(len(rows), -1)
-    import torch
-    return torch.tensor(rows, dtype=torch.long).reshape(len(rows), -1)
-
-
-class BatchEncoding(dict):
+class BatchEncoding(Dict[str, Any]):
     """`input_ids` and `attention_mask`, by name or as attributes."""
 
     def __getattr__(self, name: str) -> Any:
@@ -43,8 +20,7 @@ class BatchEncoding(dict):
 
     def to(self, device: Any = None, **_: Any) -> BatchEncoding:
         """Returns itself: colrow computes on CPUs."""
-        if device is not None and str(device) != "cpu":
-            raise ValueError(f"the device is {device}; colrow computes on cpu")
+        check_device(device)
         return self
 
 
@@ -67,7 +43,7 @@ class PreTrainedTokenizer(Tokenizer):
     bos_token_id, eos_token_id, pad_token_id : int or None
     """
 
-    def __init__(self, model: str | os.PathLike, revision: str | None = None, padding_side: str = "left") -> None:
+    def __init__(self, model: str | os.PathLike[str], revision: str | None = None, padding_side: str = "left") -> None:
         super().__init__(model, revision)
         if padding_side not in ("left", "right"):
             raise ValueError(f"padding_side is {padding_side!r}; expected 'left' or 'right'")
@@ -112,24 +88,26 @@ class PreTrainedTokenizer(Tokenizer):
         if max_length is None and (truncation or padding == "max_length"):
             raise ValueError("max_length is not given, which truncation and padding='max_length' need")
         one = isinstance(text, str)
-        rows = [self.encode(item, add_special_tokens) for item in ([text] if one else text)]
+        texts = [text] if isinstance(text, str) else text
+        rows = [self.encode(item, add_special_tokens) for item in texts]
         if truncation:
             rows = [row[:max_length] for row in rows]
         masks = [[1] * len(row) for row in rows]
         if padding not in (False, "do_not_pad"):
-            width = max_length if padding == "max_length" else max(map(len, rows), default=0)
-            self._fill_up(rows, masks, width)
+            longest = max(map(len, rows), default=0)
+            self._fill_up(rows, masks, max_length if padding == "max_length" and max_length is not None else longest)
         if one and return_tensors is None:
             return BatchEncoding(input_ids=rows[0], attention_mask=masks[0])
         return BatchEncoding(input_ids=array_of(rows, return_tensors), attention_mask=array_of(masks, return_tensors))
 
     def _fill_up(self, rows: list[list[int]], masks: list[list[int]], width: int) -> None:
-        if self.pad_token_id is None and any(len(row) < width for row in rows):
-            raise ValueError("the tokenizer has no pad_token; set one: tokenizer.pad_token = tokenizer.eos_token")
+        pad = self.pad_token_id
         for row, mask in zip(rows, masks):
-            missing = width - len(row)
+            missing = max(width - len(row), 0)
+            if pad is None and missing:
+                raise ValueError("the tokenizer has no pad_token; set one: tokenizer.pad_token = tokenizer.eos_token")
             at = 0 if self.padding_side == "left" else len(row)
-            row[at:at] = [self.pad_token_id] * missing
+            row[at:at] = [pad or 0] * missing
             mask[at:at] = [0] * missing
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **_: Any) -> list[str]:
@@ -164,7 +142,7 @@ class AutoTokenizer:
     """Opens tokenizers by the name of their model."""
 
     @staticmethod
-    def from_pretrained(model: str | os.PathLike, *, revision: str | None = None, padding_side: str = "left",
+    def from_pretrained(model: str | os.PathLike[str], *, revision: str | None = None, padding_side: str = "left",
                         use_fast: bool = True, trust_remote_code: bool = False) -> PreTrainedTokenizer:
         """Returns the tokenizer of a model.
 
@@ -176,23 +154,3 @@ class AutoTokenizer:
         if not use_fast:
             raise ValueError("use_fast is False; colrow reads tokenizer.json, which is the fast one")
         return PreTrainedTokenizer(model, revision, padding_side)
-
-
-def rows_of(values: Any, name: str) -> tuple[list[list[int]], str | None]:
-    """Returns rows of whole numbers that are lists, a numpy array or a torch tensor, and which of them it is.
-
-    Parameters
-    ----------
-    values : [rows, columns] or [columns]
-    name : str
-        For errors.
-    """
-    kind = None
-    if hasattr(values, "tolist"):
-        kind = "pt" if type(values).__module__.startswith("torch") else "np"
-        values = values.tolist()
-    if values and _is_ids(values):
-        values = [values]
-    if not isinstance(values, (list, tuple)) or not values or not all(_is_ids(row) for row in values):
-        raise TypeError(f"{name} is {values!r:.100}; expected rows of whole numbers")
-    return [list(map(int, row)) for row in values], kind

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import json
 import math
 import os
 import tempfile
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from . import structs
 from .library import byref, library, program_path
@@ -70,7 +71,7 @@ def _level(name: str, value: Any) -> int:
 
 
 # argument: (member of colrow_options, how it is read); None leaves the library's default
-_ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "tensor_parallel_size": ("tensor_parallel_size", _whole),
     "pipeline_parallel_size": ("pipeline_parallel_size", _whole),
     "dtype": ("dtype", _dtype),
@@ -82,6 +83,7 @@ _ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "kv_cache_dtype": ("kv_cache_dtype", _dtype),
     "enable_prefix_caching": ("enable_prefix_caching", _flag),
     "enable_expert_parallel": ("enable_expert_parallel", _flag),
+    "expert_parallel_size": ("expert_parallel_size", _whole),
     "scheduling_policy": ("scheduling_policy", _text),
     "kv_offloading_size": ("kv_offloading_size", _number),
     "swap_space": ("kv_offloading_size", _number),
@@ -104,21 +106,29 @@ _ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
 }
 
 # vLLM's arguments that change nothing here whatever they are.
-_WITHOUT_EFFECT = {"trust_remote_code", "enforce_eager", "disable_log_stats", "disable_custom_all_reduce",
-                   "block_size", "max_parallel_loading_workers", "enable_log_requests", "disable_log_requests",
-                   "compilation_config", "max_logprobs"}
+WITHOUT_EFFECT = {"trust_remote_code", "enforce_eager", "disable_log_stats", "disable_custom_all_reduce",
+                  "block_size", "max_parallel_loading_workers", "enable_log_requests", "disable_log_requests",
+                  "compilation_config", "max_logprobs", "attention_backend", "use_tqdm_on_load",
+                  "safetensors_load_strategy", "numa_bind"}
 
 # vLLM's arguments with the values that mean what colrow does anyway.
-_ONLY = {
+ONLY: dict[str, tuple[Any, ...]] = {
     "runner": ("auto", "generate"), "convert": ("auto", "none"), "tokenizer": (None,), "tokenizer_mode": ("auto", "hf"),
     "skip_tokenizer_init": (False,), "quantization": (None,), "tokenizer_revision": (None,), "chat_template": (None,),
     "cpu_offload_gb": (0,), "hf_overrides": (None, {}), "load_format": ("auto", "safetensors"), "device": ("auto", "cpu"),
-    "distributed_executor_backend": (None, "mp"), "data_parallel_size": (1,), "enable_chunked_prefill": (None, True),
+    "distributed_executor_backend": (None, "mp", "external_launcher"), "data_parallel_size": (1,), "enable_chunked_prefill": (None, True),
     "enable_lora": (False,), "speculative_config": (None,), "generation_config": ("auto",), "logits_processors": (None,),
     "structured_outputs_config": (None,), "attention_config": (None,), "quantization_config": (None,),
     "kv_offloading_backend": (None, "native"), "allowed_local_media_path": ("",), "mm_processor_kwargs": (None,),
     "pooler_config": (None,), "nnodes": (1,), "prefill_context_parallel_size": (1,), "decode_context_parallel_size": (1,),
 }
+
+
+SWITCHES = {"trust_remote_code", "enforce_eager", "disable_log_stats", "disable_custom_all_reduce",
+             "enable_log_requests", "disable_log_requests", "use_tqdm_on_load", "numa_bind"}
+_SHORT = {"tensor_parallel_size": ("-tp",), "pipeline_parallel_size": ("-pp",), "quantization": ("-q",),
+          "data_parallel_size": ("-dp",)}
+_Args = TypeVar("_Args", bound="EngineArgs")
 
 
 class EngineArgs:
@@ -141,21 +151,33 @@ class EngineArgs:
         It has, but not this value.
     """
 
-    def __init__(self, model: str | os.PathLike, *, revision: str | None = None, **arguments: Any) -> None:
+    def __init__(self, model: str | os.PathLike[str], *, revision: str | None = None, **arguments: Any) -> None:
         self.model = model
         self.revision = revision
         self.arguments = arguments
         for name, value in arguments.items():
-            if name in _ARGUMENTS or name in _WITHOUT_EFFECT:
+            if name in ARGUMENTS or name in WITHOUT_EFFECT:
                 continue
-            if name not in _ONLY:
+            if name not in ONLY:
                 raise TypeError(f"colrow has no argument {name}; leave it out (docs/python.md lists those it has)")
-            same = name == "tokenizer" and value == model
-            if not same and not any(value is known or value == known for known in _ONLY[name]):
+            same = value is None or (name == "tokenizer" and value == model)
+            if not same and not any(value is known or value == known for known in ONLY[name]):
                 raise ValueError(f"{name} is {value!r}, which colrow does not have; expected "
-                                 f"{' or '.join(map(repr, _ONLY[name]))}")
+                                 f"{' or '.join(map(repr, ONLY[name]))}")
 
-    def options(self) -> tuple[structs.Options, list, str]:
+    @staticmethod
+    def add_cli_args(parser: Any) -> Any:
+        """Adds all of them to a parser of argparse, or a group of one, as flags with vLLM's names; returns it."""
+        return add_engine_flags(parser)
+
+    @classmethod
+    def from_cli_args(cls: type[_Args], args: argparse.Namespace) -> _Args:
+        """Returns the arguments of an engine in what a parser has read; the others there are left alone."""
+        known = {name: value for name, value in vars(args).items() if value is not None
+                 and (name in ARGUMENTS or name in WITHOUT_EFFECT or name in ONLY)}
+        return cls(args.model, revision=getattr(args, "revision", None), **known)
+
+    def options(self) -> tuple[structs.Options, list[Any], str]:
         """Returns them as C has them, what has to live as long, and the model's folder."""
         folder = find_model(self.model, self.revision)
         options = structs.Options()
@@ -166,18 +188,18 @@ class EngineArgs:
         program = program_path()
         if program:
             options.rank_program = program.encode()
-        kept: list = []
+        kept: list[Any] = []
         for name, value in self.arguments.items():
-            if value is None or name not in _ARGUMENTS:
+            if value is None or name not in ARGUMENTS:
                 continue
             if name in ("tp_plan", "tp_plan_replace") and isinstance(value, dict):
                 value = _plan_file(name, value, kept)
-            member, read = _ARGUMENTS[name]
+            member, read = ARGUMENTS[name]
             setattr(options, member, read(name, value))
         return options, kept, folder
 
 
-def _plan_file(name: str, plan: dict, kept: list) -> str:
+def _plan_file(name: str, plan: dict[Any, Any], kept: list[Any]) -> str:
     """Writes a plan for the library, which reads files; it goes with `kept`."""
     if not all(isinstance(text, str) for item in plan.items() for text in item):
         raise ValueError(f"{name} is {plan!r}; expected module patterns and styles, all of them str")
@@ -190,3 +212,48 @@ def _plan_file(name: str, plan: dict, kept: list) -> str:
 
 class AsyncEngineArgs(EngineArgs):
     """Arguments of an async engine; the same."""
+
+
+def _flag_form(name: str) -> dict[str, Any]:
+    """How argparse reads an argument, from how it is checked."""
+    if name in ARGUMENTS:
+        read = ARGUMENTS[name][1]
+        if read is _flag:
+            return {"action": argparse.BooleanOptionalAction}
+        forms: dict[Any, Any] = {_whole: int, _number: float, _long: bytes_or_number, _seed: int,
+                                 _model_len: bytes_or_number}
+        return {"type": forms.get(read, str)}
+    examples = [value for value in ONLY.get(name, ()) if value is not None] or [""]
+    if name in SWITCHES or isinstance(examples[0], bool):
+        return {"action": argparse.BooleanOptionalAction}
+    if isinstance(examples[0], dict) or name.endswith("_config"):
+        return {"type": json.loads}
+    return {"type": type(examples[0])}
+
+
+def bytes_or_number(text: str) -> int | str:
+    """Returns a number as vLLM's flags have it: 4096, 4k (4000), 4K (4096), 1.5G; "auto" stays.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if text == "auto":
+        return text
+    factor = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+              "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}.get(text[-1:], 1)
+    return int(text) if factor == 1 else int(float(text[:-1]) * factor)
+
+
+def add_engine_flags(parser: Any) -> Any:
+    """Adds flags for all arguments of an engine to a parser; those that are not given are None, the default."""
+    parser.add_argument("--model", help="a HuggingFace folder, or org/name of the HuggingFace cache")
+    parser.add_argument("--revision", help="of a name")
+    for name in (*ARGUMENTS, *sorted(WITHOUT_EFFECT), *ONLY):
+        flags = ["--" + name.replace("_", "-"), *_SHORT.get(name, ())]
+        known = " or ".join(str(value) for value in ONLY.get(name, ()) if value is not None)
+        what = "as `colrow generate --help` has it" if name in ARGUMENTS else "changes nothing here"
+        parser.add_argument(*flags, default=None, help=f"taken for vLLM's sake: {known}" if known else what,
+                            **_flag_form(name))
+    return parser

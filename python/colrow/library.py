@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_size_t, c_uint64, c_void_p
+from typing import Any, Sequence
 
 from . import structs
 from .errors import error_of
@@ -66,7 +67,7 @@ def program_path() -> str | None:
     return packed
 
 
-def declare(library: ctypes.CDLL, functions: dict) -> ctypes.CDLL:
+def declare(library: ctypes.CDLL, functions: dict[str, Any]) -> ctypes.CDLL:
     """Gives functions of a library their types."""
     for name, (result, arguments) in functions.items():
         function = getattr(library, name)
@@ -132,7 +133,7 @@ def take_ids(pointer: c_void_p, n: int) -> list[int]:
         libc().free(pointer)
 
 
-def ids_array(ids, what: str = "the prompt") -> ctypes.Array:
+def ids_array(ids: Sequence[Any], what: str = "the prompt") -> ctypes.Array[c_int32]:
     """Returns token ids as C has them.
 
     Parameters

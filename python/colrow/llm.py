@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NoReturn, Sequence, Tuple, TypeVar
 
 from .engine import Engine
 from .engine_args import EngineArgs
 from .errors import BusyError
+from .launched import launched, on_rank_0
 from .model_folder import read_json
 from .outputs import RequestOutput
 from .progress import Progress
@@ -17,9 +18,15 @@ from .requests import RequestState
 from .sampling_params import SamplingParams
 from .tokenizer import Tokenizer
 
+_T = TypeVar("_T")
+_Request = Tuple[ReadPrompt, SamplingParams, int, str]
+
 
 class LLM:
     """A model that answers prompts.
+
+    In a script that `colrow launch` has started several times, rank 0 opens it for all processes: each of them makes
+    the same calls, and gets the answers to those of rank 0. distributed_executor_backend="mp" gives each its own.
 
     Parameters
     ----------
@@ -43,6 +50,7 @@ class LLM:
     Attributes
     ----------
     llm_engine : Engine
+        On rank 0; others of a launched script have none.
 
     Raises
     ------
@@ -52,16 +60,37 @@ class LLM:
         The library's sentence: a file is missing or wrong, memory does not suffice, ...
     """
 
-    def __init__(self, model: str | os.PathLike, *, tensor_parallel_size: int = 1, dtype: Any = "auto", seed: int = 0,
+    def __init__(self, model: str | os.PathLike[str], *, tensor_parallel_size: int = 1, dtype: Any = "auto", seed: int = 0,
                  gpu_memory_utilization: float = 0.92, kv_cache_memory_bytes: int | None = None,
                  max_model_len: int | None = None, **kwargs: Any) -> None:
         args = EngineArgs(model, tensor_parallel_size=tensor_parallel_size, dtype=dtype, seed=seed,
                           gpu_memory_utilization=gpu_memory_utilization,
                           kv_cache_memory_bytes=kv_cache_memory_bytes, max_model_len=max_model_len, **kwargs)
-        self.llm_engine = Engine(args)
+        backend = kwargs.get("distributed_executor_backend")
+        self._shared = backend != "mp" and launched() > 1
+        if backend == "external_launcher":
+            _check_world(tensor_parallel_size, kwargs.get("pipeline_parallel_size"))
         self.request_counter = 0
         self._lock = threading.RLock()
-        self._queued: list[tuple[ReadPrompt, SamplingParams, int, str]] = []
+        self._queued: list[_Request] = []
+        self._engine: Engine | None = None
+        self._n_ranks, folder = self._everywhere(lambda: self._open(args))
+        self._tokenizer = self._engine.tokenizer if self._engine else Tokenizer(folder)
+
+    def _open(self, args: EngineArgs) -> tuple[int, str]:
+        self._engine = Engine(args)
+        return self._engine.info["n_ranks"], self._engine.folder
+
+    def _everywhere(self, work: Callable[[], _T]) -> _T:
+        """Returns what `work` brings here, or for all processes of a launched script on rank 0."""
+        return on_rank_0(work) if self._shared else work()
+
+    @property
+    def llm_engine(self) -> Engine:
+        """The engine."""
+        if self._engine is None:
+            raise RuntimeError("the engine of this model is in the process with RANK 0")
+        return self._engine
 
     @classmethod
     def from_engine_args(cls, engine_args: EngineArgs) -> LLM:
@@ -70,15 +99,15 @@ class LLM:
 
     def get_tokenizer(self) -> Tokenizer:
         """Returns the model's tokenizer."""
-        return self.llm_engine.tokenizer
+        return self._tokenizer
 
     def get_world_size(self, include_dp: bool = True) -> int:
         """Returns the number of ranks."""
-        return self.llm_engine.info["n_ranks"]
+        return self._n_ranks
 
     def get_default_sampling_params(self) -> SamplingParams:
         """Returns what holds where a request says nothing: generation_config.json's numbers, as vLLM reads them."""
-        config = read_json(self.llm_engine.folder, "generation_config.json")
+        config = read_json(self._tokenizer.name_or_path, "generation_config.json")
         names = {"repetition_penalty": "repetition_penalty", "temperature": "temperature", "top_k": "top_k",
                  "top_p": "top_p", "min_p": "min_p", "max_new_tokens": "max_tokens"}
         return SamplingParams(**{ours: config[theirs] for theirs, ours in names.items()
@@ -112,8 +141,8 @@ class LLM:
         """
         _refuse(lora_request=lora_request)
         with self._lock:
-            return self._run(self._requests(read_prompts(prompts, self.get_tokenizer()), sampling_params, priority),
-                             use_tqdm)
+            return self._everywhere(lambda: self._run(self._requests(
+                read_prompts(prompts, self.get_tokenizer()), sampling_params, priority), use_tqdm))
 
     def chat(self, messages: Any, sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
              use_tqdm: bool | Callable[..., Any] = True, lora_request: None = None,
@@ -141,8 +170,8 @@ class LLM:
             raise ValueError(f"chat_template_content_format is {chat_template_content_format!r}; expected 'auto' or "
                              "'string'")
         with self._lock:
-            chats = read_chats(messages, self.get_tokenizer(), add_generation_prompt)
-            return self._run(self._requests(chats, sampling_params, priority), use_tqdm)
+            return self._everywhere(lambda: self._run(self._requests(
+                read_chats(messages, self.get_tokenizer(), add_generation_prompt), sampling_params, priority), use_tqdm))
 
     def enqueue(self, prompts: Any, sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
                 lora_request: None = None, priority: int | Sequence[int] | None = None,
@@ -158,9 +187,19 @@ class LLM:
         """Answers what `enqueue()` has kept, in its order."""
         with self._lock:
             requests, self._queued = self._queued, []
-            return self._run(requests, use_tqdm)
+            return self._everywhere(lambda: self._run(requests, use_tqdm))
 
-    def _requests(self, prompts: list[ReadPrompt], params: Any, priority: Any) -> list:
+    def beam_search(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuses: colrow draws answers, and does not search for them."""
+        raise ValueError("colrow has no beam search; n= and temperature= of SamplingParams bring several answers")
+
+    def _no_pooling(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuses: colrow has no models that turn texts into vectors, classes or scores."""
+        raise ValueError("colrow generates text; it has no embed(), encode(), classify(), score() or reward()")
+
+    embed = encode = classify = score = reward = _no_pooling
+
+    def _requests(self, prompts: list[ReadPrompt], params: Any, priority: Any) -> list[_Request]:
         params = one_each(self.get_default_sampling_params() if params is None else params, SamplingParams,
                           len(prompts), "sampling_params")
         priorities = one_each(0 if priority is None else priority, int, len(prompts), "priority")
@@ -168,7 +207,7 @@ class LLM:
         self.request_counter += len(prompts)
         return [(prompt, params[i], priorities[i], str(first + i)) for i, prompt in enumerate(prompts)]
 
-    def _run(self, requests: list, use_tqdm: bool | Callable[..., Any]) -> list[RequestOutput]:
+    def _run(self, requests: list[_Request], use_tqdm: bool | Callable[..., Any]) -> list[RequestOutput]:
         progress = Progress(len(requests), use_tqdm)
         states: list[RequestState] = []
         alive: dict[int, RequestState] = {}
@@ -209,13 +248,21 @@ class LLM:
 
     def close(self) -> None:
         """Ends the ranks, at once; else they end with the object."""
-        self.llm_engine.close()
+        if self._engine is not None:
+            self._engine.close()
 
     def __enter__(self) -> LLM:
         return self
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def _check_world(tensor: int | None, pipeline: int | None) -> None:
+    ranks = (tensor or 1) * (pipeline or 1)
+    if ranks != launched():
+        raise ValueError(f"distributed_executor_backend is 'external_launcher' with {ranks} ranks, but `colrow launch` "
+                         f"has started {launched()} processes; the numbers must be the same")
 
 
 def _refuse(**given: Any) -> None:

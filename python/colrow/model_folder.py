@@ -18,7 +18,7 @@ def hub_cache() -> str:
     return os.path.join(os.path.expanduser(home), "hub")
 
 
-def find_model(model: str | os.PathLike, revision: str | None = None) -> str:
+def find_model(model: str | os.PathLike[str], revision: str | None = None) -> str:
     """Returns the folder of a model.
 
     Parameters

@@ -11,7 +11,7 @@ import ctypes
 import functools
 import pickle
 from ctypes import POINTER, c_char_p, c_float, c_int, c_size_t
-from typing import Any
+from typing import Any, Callable
 
 from .library import byref, declare, library
 from .structs import Linear
@@ -107,7 +107,7 @@ def ensure_model_parallel_initialized(tensor_model_parallel_size: int = 0, pipel
 
 def model_parallel_is_initialized() -> bool:
     """Whether the groups are there."""
-    return parallel_library().colrow_world_size() > 0
+    return bool(parallel_library().colrow_world_size() > 0)
 
 
 def destroy_model_parallel() -> None:
@@ -115,9 +115,9 @@ def destroy_model_parallel() -> None:
     parallel_library().colrow_parallel_finalize()
 
 
-def _named(function: str, text: str) -> Any:
+def _named(function: str, text: str) -> Callable[[], int]:
     def ask() -> int:
-        return getattr(parallel_library(), function)()
+        return int(getattr(parallel_library(), function)())
     ask.__doc__ = text
     return ask
 
@@ -196,17 +196,23 @@ def broadcast_object(obj: Any = None, src: int = 0) -> Any:
     data = pickle.dumps(obj) if mine else b""
     sizes = array.array("f", [len(data) >> 16, len(data) & 0xFFFF])  # exact, each
     _broadcast_floats(sizes, src)
+    while sizes[0] < 0:  # nothing yet
+        _broadcast_floats(sizes, src)
     n = int(sizes[0]) << 16 | int(sizes[1])
     values = array.array("f", list(data) if mine else [0]) * (1 if mine else n)  # a byte in each
     _broadcast_floats(values, src)
     return obj if mine else pickle.loads(bytes(map(int, values)))
 
 
-def _broadcast_floats(values: array.array, src: int) -> array.array:
+def broadcast_nothing(src: int = 0) -> None:
+    """Tells those who wait in `broadcast_object()` that rank `src`, which calls this, is still at work."""
+    _broadcast_floats(array.array("f", [-1, 0]), src)
+
+
+def _broadcast_floats(values: array.array[float], src: int) -> None:
     if len(values):
         place = (c_float * len(values)).from_buffer(values)
         check_parallel(parallel_library().colrow_broadcast(place, len(values), src))
-    return values
 
 
 def barrier() -> None:

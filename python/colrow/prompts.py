@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, Sequence, TypeVar
 
 from .tokenizer import Tokenizer
 
+_T = TypeVar("_T")
 _KEYS = {"prompt", "prompt_token_ids", "cache_salt"}
 
 
@@ -19,7 +20,8 @@ class ReadPrompt:
     cache_salt: str | None = None
 
 
-def _is_ids(value: Any) -> bool:
+def is_ids(value: Any) -> bool:
+    """Whether it is a list of whole numbers."""
     return isinstance(value, (list, tuple)) and all(hasattr(item, "__index__") for item in value)
 
 
@@ -53,7 +55,7 @@ def read_prompt(prompt: Any, tokenizer: Tokenizer, where: str = "the prompt") ->
             prompt = prompt.tolist()
     if isinstance(prompt, str):
         return ReadPrompt(prompt, tokenizer.encode(prompt), salt)
-    if not _is_ids(prompt):
+    if not is_ids(prompt):
         raise TypeError(f"{where} is {prompt!r:.100}; expected a text, token ids, or a dict with either")
     return ReadPrompt(None, [int(token) for token in prompt], salt)
 
@@ -62,7 +64,7 @@ def read_prompts(prompts: Any, tokenizer: Tokenizer) -> list[ReadPrompt]:
     """Returns prompts that are one or several."""
     if hasattr(prompts, "tolist"):
         prompts = prompts.tolist()
-    if isinstance(prompts, (str, dict)) or (_is_ids(prompts) and len(prompts) > 0):
+    if isinstance(prompts, (str, dict)) or (is_ids(prompts) and len(prompts) > 0):
         return [read_prompt(prompts, tokenizer)]
     if not isinstance(prompts, Sequence):
         raise TypeError(f"prompts are {prompts!r:.100}; expected a text, token ids, or a list of these")
@@ -78,7 +80,7 @@ def read_chats(messages: Any, tokenizer: Tokenizer, add_generation_prompt: bool)
     return [ReadPrompt(text, tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
 
-def one_each(value: Any, kind: type, n: int, what: str) -> list:
+def one_each(value: Any, kind: type[_T], n: int, what: str) -> list[_T]:
     """Returns one value for each of `n` prompts.
 
     Parameters

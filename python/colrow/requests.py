@@ -6,7 +6,7 @@ import ctypes
 import heapq
 import math
 from dataclasses import dataclass, field
-from typing import Any, Callable, Sequence
+from typing import Any, Sequence
 
 from . import structs
 from .errors import error_of
@@ -17,7 +17,7 @@ from .tokenizer import Tokenizer
 try:
     import numpy
 except ImportError:  # slower for log-probabilities of prompts, the same otherwise
-    numpy = None
+    numpy = None  # type: ignore[assignment]
 
 _STOP, _FAILED = 1, 4
 _FINISH_REASONS = {1: "stop", 2: "length", 3: "abort"}
@@ -100,7 +100,7 @@ class RequestState:
     def _stop_reason(self, sequence: _Sequence, out: structs.Output) -> int | str | None:
         """vLLM's: a stop text, a stop token, an end token that only generation_config.json names."""
         if out.stop_token >= 0:
-            return out.stop_token
+            return int(out.stop_token)
         if out.stop_reason:
             return ctypes.string_at(out.stop_reason, out.stop_reason_length).decode("utf-8", "replace")
         last = sequence.ids[-1] if sequence.ids else None
@@ -119,8 +119,9 @@ class RequestState:
             sequence.logprobs.append(position)
 
     def _take_prompt(self, out: structs.Output, vocab_size: int) -> None:
-        best = self.params.prompt_logprobs
+        best = self.params.prompt_logprobs or 0
         best = vocab_size if best == -1 else min(best, vocab_size)
+        assert self.prompt_logprobs is not None  # take() asked
         for i in range(out.n_prompt_logits):
             at = out.prompt_position + i + 1  # what this row predicts
             if at >= len(self.ids):
@@ -165,8 +166,7 @@ def score_row(row: Any, token: int, n_best: int) -> dict[int, tuple[float, int]]
     n_best : int
         So many beside it.
     """
-    score: Callable = _score_numpy if numpy is not None else _score_plain
-    return score(row, token, n_best)
+    return (_score_numpy if numpy is not None else _score_plain)(row, token, n_best)
 
 
 def _score_numpy(row: Any, token: int, n_best: int) -> dict[int, tuple[float, int]]:

@@ -197,12 +197,12 @@ def _check_numbers(params: SamplingParams) -> None:
 
 
 def _check_lists(params: SamplingParams) -> None:
-    for text in params.stop:
+    for text in params.stop or []:
         _require(isinstance(text, str), f"stop must be a str or a list of str, got {text!r} in it.")
         _require(text != "", "stop cannot contain an empty string.")
     _require(not params.stop or params.detokenize,
              "stop strings are only supported when detokenize is True. Set detokenize=True to use stop.")
-    for token in params.stop_token_ids:
+    for token in params.stop_token_ids or []:
         _require(isinstance(token, int), f"stop_token_ids must contain only integers, got {params.stop_token_ids}.")
     if params.logit_bias is not None:
         try:  # clamped to [-100, 100], as vLLM does
@@ -212,7 +212,7 @@ def _check_lists(params: SamplingParams) -> None:
             raise ValueError(f"logit_bias must map token ids to numbers, got {params.logit_bias!r}.") from None
 
 
-def sampling_struct(params: SamplingParams, vocab_size: int, priority: int = 0) -> tuple[structs.Sampling, list]:
+def sampling_struct(params: SamplingParams, vocab_size: int, priority: int = 0) -> tuple[structs.Sampling, list[Any]]:
     """Returns `params` as C has them, and what has to live as long.
 
     Parameters
@@ -240,14 +240,15 @@ def sampling_struct(params: SamplingParams, vocab_size: int, priority: int = 0) 
     if not -2**63 <= priority < 2**63:
         raise ValueError(f"priority is {priority}; expected a number of 64 bits")
     sampling.priority = priority
-    texts = [text.encode() for text in params.stop]
+    texts = [text.encode() for text in params.stop or []]
     stop = (ctypes.c_char_p * len(texts))(*texts)
     lengths = (ctypes.c_size_t * len(texts))(*map(len, texts))
-    stop_ids = ids_array(params.stop_token_ids, "stop_token_ids")
-    for token in params.logit_bias or {}:
+    stop_ids = ids_array(params.stop_token_ids or [], "stop_token_ids")
+    bias = params.logit_bias or {}
+    for token in bias:
         if not 0 <= token < vocab_size:
             raise ValueError(f"logit_bias: token id {token}; expected 0 to {vocab_size - 1} (vocab_size {vocab_size})")
-    biases = (structs.TokenBias * len(params.logit_bias or {}))(*(params.logit_bias or {}).items())
+    biases = (structs.TokenBias * len(bias))(*(structs.TokenBias(token, value) for token, value in bias.items()))
     sampling.stop, sampling.stop_lengths, sampling.n_stop = stop, lengths, len(texts)
     sampling.stop_token_ids, sampling.n_stop_token_ids = stop_ids, len(stop_ids)
     sampling.logit_bias, sampling.n_logit_bias = biases, len(biases)

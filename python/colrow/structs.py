@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from typing import Any
 
 
 class Options(ctypes.Structure):
@@ -62,6 +63,7 @@ class Options(ctypes.Structure):
         ("interrupted", c_void_p),
         ("interrupted_context", c_void_p),
         ("enable_expert_parallel", c_int),
+        ("expert_parallel_size", c_int),
     ]
 
 
@@ -249,7 +251,7 @@ class Linear(ctypes.Structure):
     ]
 
 
-def as_dict(struct: ctypes.Structure) -> dict:
+def as_dict(struct: ctypes.Structure) -> dict[str, Any]:
     """Returns a filled struct as a dict; texts are decoded.
 
     Parameters

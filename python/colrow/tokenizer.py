@@ -29,7 +29,7 @@ class Tokenizer:
         The folder.
     """
 
-    def __init__(self, model: str | os.PathLike, revision: str | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str], revision: str | None = None) -> None:
         folder = find_model(model, revision)
         handle = c_void_p()
         check(library().colrow_tokenizer_open(folder.encode(), byref(handle)))
@@ -125,7 +125,8 @@ def message_texts(message: Any, i: int) -> tuple[bytes, bytes]:
         texts = [part if isinstance(part, str) else
                  part.get("text") if isinstance(part, dict) and part.get("type", "text") == "text" else None
                  for part in content]
-        content = "\n".join(texts) if all(isinstance(text, str) for text in texts) else None
+        known = [text for text in texts if isinstance(text, str)]
+        content = "\n".join(known) if len(known) == len(texts) else None
     if not isinstance(content, str):
         raise ValueError(f"message {i}: its content is {message.get('content')!r:.100}; expected a text")
     others = set(message) - {"role", "content", "name"}

@@ -43,9 +43,26 @@ def check_tokenizer(tokenizer):
     return batch
 
 
+def check_logits(model, tokenizer, batch, following):
+    """A model that is called: its likeliest tokens are those that generate() goes on with; "pt" is torch, or stands in."""
+    logits = numpy.array(model(batch.input_ids, batch.attention_mask).logits, dtype=numpy.float32)
+    check(logits.shape == (3, len(batch.input_ids[0]), 1280) and logits[:, -1].argmax(-1).tolist() == following, f"{logits.shape}")
+    check(not logits[1, 0].any() and logits[1, -1].any(), "logits where a row is only filled up")
+    alone = model(batch.input_ids[:1], batch.attention_mask[:1])[0]
+    check((numpy.array(alone[0], dtype=numpy.float32) == logits[0]).all(), "a row alone has other logits")
+    tensors = tokenizer(TEXTS, padding=True, return_tensors="pt").to(model.device)
+    output = model(tensors.input_ids.to("cpu"), attention_mask=tensors.attention_mask)
+    check((output.logits.cpu().numpy() == logits).all() and type(output.logits) is type(tensors.input_ids), f"{type(output.logits)}")
+    drawn = model.generate(**tensors, max_new_tokens=1, do_sample=False)
+    check(drawn[:, -1].tolist() == following and type(drawn) is type(tensors.input_ids), f"{type(drawn)}")
+    refused(check, ValueError, ["output_attentions"], lambda: model(batch.input_ids, output_attentions=True))
+    refused(check, ValueError, ["padding=True"], lambda: model([[1, 2], [3]]))
+
+
 def check_model(model, tokenizer, batch):
     check(model.tp_size == 2 and model.config.num_hidden_layers == 4 and model.config.to_dict()["vocab_size"] == 1280, "config")
     plan = model.config._tp_plan
+    check(plan == model.tp_plan == model._tp_plan, "one plan by three names")
     check(plan.get("model.layers.*.self_attn.q_proj") == "colwise" and plan.get("model.layers.*.mlp.down_proj") == "rowwise",
           f"the plan is {plan}")
     width = len(batch.input_ids[0])
@@ -70,6 +87,7 @@ def check_model(model, tokenizer, batch):
         arrays = tokenizer(TEXTS, padding=True, return_tensors="np")
         found = model.generate(**arrays, max_new_tokens=25, do_sample=False)
         check(isinstance(found, numpy.ndarray) and found.dtype == numpy.int64 and found.tolist() == greedy, "numpy arrays")
+        check_logits(model, tokenizer, batch, [row[width] for row in greedy])
         check(tokenizer.batch_decode(found[:, width:]) == tokenizer.batch_decode([row[width:] for row in greedy]), "their texts")
     return greedy
 

@@ -78,9 +78,9 @@ for name, (result, arguments) in functions.items():
     check(len(parameters) == len(arguments), f"{name}() has {len(parameters)} parameters; Python gives {len(arguments)}")
     check((result is None) == (found.group(1).strip() == "void"), f"{name}() returns {found.group(1)}")
 
-for argument, (member, _) in engine_args._ARGUMENTS.items():
+for argument, (member, _) in engine_args.ARGUMENTS.items():
     check(member in dict(structs.Options._fields_), f"{argument}: colrow_options has no {member}")
-check(not set(engine_args._ARGUMENTS) & (set(engine_args._ONLY) | engine_args._WITHOUT_EFFECT), "an argument stands twice")
+check(not set(engine_args.ARGUMENTS) & (set(engine_args.ONLY) | engine_args.WITHOUT_EFFECT), "an argument stands twice")
 
 options = structs.Options()
 library.library().colrow_options_init_sized(ctypes.byref(options), ctypes.sizeof(options))

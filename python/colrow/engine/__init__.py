@@ -8,11 +8,11 @@ import weakref
 from ctypes import c_uint64, c_void_p
 from typing import Any, Sequence
 
-from . import structs
-from .engine_args import EngineArgs
-from .library import byref, check, ids_array, library
-from .sampling_params import SamplingParams, sampling_struct
-from .tokenizer import Tokenizer
+from .. import structs
+from ..engine_args import EngineArgs
+from ..library import byref, check, ids_array, library
+from ..sampling_params import SamplingParams, sampling_struct
+from ..tokenizer import Tokenizer
 
 _LOADING, _READY = 0, 1
 _LOOK_MS = 50  # so often is looked for Ctrl-C while ranks load
@@ -75,7 +75,7 @@ class Engine:
 
     def fd(self) -> int:
         """Returns what is readable while `advance()` has something to do; the engine's."""
-        return library().colrow_fd(self._open_handle())
+        return int(library().colrow_fd(self._open_handle()))
 
     def advance(self) -> int:
         """Does what can be done without waiting; returns how many requests are alive."""

@@ -1,0 +1,1 @@
+"""vLLM's places of what has moved there."""
