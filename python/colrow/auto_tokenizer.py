@@ -115,22 +115,34 @@ class PreTrainedTokenizer(Tokenizer):
         rows = sequences.tolist() if hasattr(sequences, "tolist") else sequences
         return [self.decode(row, skip_special_tokens) for row in rows]
 
-    def apply_chat_template(self, conversation: Any, *, add_generation_prompt: bool = False, tokenize: bool = True,
-                            return_tensors: str | None = None, return_dict: bool = True) -> Any:
+    def apply_chat_template(self, conversation: Any, tools: Any = None, *, chat_template: str | None = None,
+                            add_generation_prompt: bool = False, continue_final_message: bool = False,
+                            tokenize: bool = True, return_tensors: str | None = None, return_dict: bool = True,
+                            **variables: Any) -> Any:
         """Returns a chat as the model's template writes it.
 
         Parameters
         ----------
         conversation : list of dict, or list of such lists
+        tools : list of dict, optional
+            Functions that the model may call.
+        chat_template : str, optional
+            The text of a template, or its file; None: the model's.
         add_generation_prompt : bool
             End with the beginning of an answer.
+        continue_final_message : bool
+            End within the last message.
         tokenize : bool
             False: the text, not its tokens.
         return_dict : bool
             A `BatchEncoding`, as Transformers 5 returns it; False: the tokens alone.
+        **variables
+            More of the template's.
         """
         one = bool(conversation) and isinstance(conversation[0], dict)
-        texts = [self.render_chat(chat, add_generation_prompt) for chat in ([conversation] if one else conversation)]
+        texts = [self.render_chat(chat, add_generation_prompt, chat_template=chat_template, tools=tools,
+                                  continue_final_message=continue_final_message, variables=variables)
+                 for chat in ([conversation] if one else conversation)]
         if not tokenize:
             return texts[0] if one else texts
         encoded = self(texts[0] if one and return_tensors is None else texts, add_special_tokens=False,

@@ -146,32 +146,41 @@ class LLM:
 
     def chat(self, messages: Any, sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
              use_tqdm: bool | Callable[..., Any] = True, lora_request: None = None,
-             priority: int | Sequence[int] | None = None, chat_template: None = None,
+             priority: int | Sequence[int] | None = None, chat_template: str | None = None,
              chat_template_content_format: str = "auto", add_generation_prompt: bool = True,
-             continue_final_message: bool = False, tools: None = None,
-             chat_template_kwargs: None = None) -> list[RequestOutput]:
+             continue_final_message: bool = False, tools: list[dict[str, Any]] | None = None,
+             chat_template_kwargs: dict[str, Any] | None = None) -> list[RequestOutput]:
         """Answers chats, written by the model's template.
 
         Parameters
         ----------
         messages : list of dict, or list of such lists
             Each message has a role and a content.
+        chat_template : str, optional
+            The text of a template, or its file; None: the model's.
         add_generation_prompt : bool
             End with the beginning of an answer.
+        continue_final_message : bool
+            The answer goes on with the last message; without `add_generation_prompt`.
+        tools : list of dict, optional
+            Functions that the model may call.
+        chat_template_kwargs : dict, optional
+            More variables of the template, such as enable_thinking.
 
         Returns
         -------
         list of RequestOutput
             In the order of the chats. See `generate()`.
         """
-        _refuse(lora_request=lora_request, chat_template=chat_template, tools=tools,
-                continue_final_message=continue_final_message, chat_template_kwargs=chat_template_kwargs)
+        _refuse(lora_request=lora_request)
         if chat_template_content_format not in ("auto", "string"):
             raise ValueError(f"chat_template_content_format is {chat_template_content_format!r}; expected 'auto' or "
                              "'string'")
         with self._lock:
             return self._everywhere(lambda: self._run(self._requests(
-                read_chats(messages, self.get_tokenizer(), add_generation_prompt), sampling_params, priority), use_tqdm))
+                read_chats(messages, self.get_tokenizer(), add_generation_prompt, chat_template=chat_template, tools=tools,
+                           continue_final_message=continue_final_message, variables=chat_template_kwargs),
+                sampling_params, priority), use_tqdm))
 
     def enqueue(self, prompts: Any, sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,
                 lora_request: None = None, priority: int | Sequence[int] | None = None,

@@ -71,12 +71,18 @@ def read_prompts(prompts: Any, tokenizer: Tokenizer) -> list[ReadPrompt]:
     return [read_prompt(prompt, tokenizer, f"prompt {i}") for i, prompt in enumerate(prompts)]
 
 
-def read_chats(messages: Any, tokenizer: Tokenizer, add_generation_prompt: bool) -> list[ReadPrompt]:
-    """Returns chats that are one or several as prompts; the template writes special tokens."""
+def read_chats(messages: Any, tokenizer: Tokenizer, add_generation_prompt: bool, **form: Any) -> list[ReadPrompt]:
+    """Returns chats that are one or several as prompts; the template writes special tokens.
+
+    Parameters
+    ----------
+    **form
+        As for `Tokenizer.render_chat()`.
+    """
     if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
         raise TypeError(f"messages are {messages!r:.100}; expected a list of messages, or of such lists")
     chats = [messages] if isinstance(messages[0], dict) else messages
-    texts = [tokenizer.render_chat(chat, add_generation_prompt) for chat in chats]
+    texts = [tokenizer.render_chat(chat, add_generation_prompt, **form) for chat in chats]
     return [ReadPrompt(text, tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
 

@@ -8,7 +8,7 @@ import weakref
 from ctypes import c_int, c_size_t, c_void_p
 from typing import Any, Sequence
 
-from . import structs
+from . import chat_templates, structs
 from .library import byref, check, ids_array, library, take_ids, take_text
 from .model_folder import find_model, read_json
 
@@ -87,7 +87,9 @@ class Tokenizer:
         ids = self.encode(text, add_special_tokens=False)
         return text, ids[0] if len(ids) == 1 else None
 
-    def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True) -> str:
+    def render_chat(self, messages: Sequence[dict[str, Any]], add_generation_prompt: bool = True, *,
+                    chat_template: str | os.PathLike[str] | None = None, tools: Any = None,
+                    continue_final_message: bool = False, variables: dict[str, Any] | None = None) -> str:
         """Returns a chat as the model's template writes it.
 
         Parameters
@@ -96,7 +98,13 @@ class Tokenizer:
             Each has a role and a content: a text, or a list of parts of type "text".
         add_generation_prompt : bool
             End with the beginning of an answer.
+        chat_template, tools, continue_final_message, variables
+            See `chat_templates.render()`.
         """
+        if chat_template is not None or tools or continue_final_message or variables or _has_more(messages):
+            return chat_templates.render(self.name_or_path, messages, add_generation_prompt, chat_template=chat_template,
+                                         tools=tools, continue_final_message=continue_final_message,
+                                         variables=variables)
         array = (structs.Message * len(messages))()
         kept = []
         for i, message in enumerate(messages):
@@ -116,6 +124,11 @@ def _decode(handle: c_void_p, *ids: int, skip: bool = False) -> str:
     return take_text(text, length.value)
 
 
+def _has_more(messages: Sequence[Any]) -> bool:
+    """Whether a message has what only a template of `colrow template` is told."""
+    return any(isinstance(message, dict) and not set(message) <= {"role", "content", "name"} for message in messages)
+
+
 def message_texts(message: Any, i: int) -> tuple[bytes, bytes]:
     """Returns role and content of message number `i` of a chat, as C wants them."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
@@ -129,10 +142,6 @@ def message_texts(message: Any, i: int) -> tuple[bytes, bytes]:
         content = "\n".join(known) if len(known) == len(texts) else None
     if not isinstance(content, str):
         raise ValueError(f"message {i}: its content is {message.get('content')!r:.100}; expected a text")
-    others = set(message) - {"role", "content", "name"}
-    if others:
-        raise ValueError(f"message {i} has {', '.join(sorted(others))}, which chats in Python do not have yet; "
-                         "`colrow serve` takes tools")
     if "\0" in content or "\0" in message["role"]:
         raise ValueError(f"message {i} holds the character U+0000, which chats cannot have")
     return message["role"].encode(), content.encode()

@@ -96,11 +96,10 @@ with LLM(DEMO, **SMALL) as llm:
             (TypeError, ["messages"], "hello"), (TypeError, ["messages"], []),
             (ValueError, ["message 0", "role"], [{"content": "a"}]),
             (ValueError, ["message 0", "content"], [{"role": "user", "content": [{"type": "image_url"}]}]),
-            (ValueError, ["message 0", "tool_calls"], [{"role": "user", "content": "a", "tool_calls": []}]),
+            (ValueError, ["message 0", "role"], [{"content": "a", "tool_calls": []}]),
             (ValueError, ["U+0000"], [{"role": "user", "content": "a\0b"}]),
     ):
         refused(check, kind, words, lambda m=messages: llm.chat(m, one, use_tqdm=False))
-    refused(check, ValueError, ["tools"], lambda: llm.chat([{"role": "user", "content": "a"}], one, tools=[{}]))
     refused(check, ValueError, ["lora_request"], lambda: llm.generate("a", one, lora_request="x"))
     check(llm.generate("Each rank", one, use_tqdm=False)[0].outputs[0].token_ids == wanted, "an answer at the end")
 refused(check, RuntimeError, ["closed"], lambda: llm.generate("a", one, use_tqdm=False))
