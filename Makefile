@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install clean asan tsan fuzz docs models-doc format
+.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install wheel clean asan tsan fuzz docs models-doc format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -55,6 +55,10 @@ endif
 
 install: all
 	cmake --install "$(BUILD)" $(if $(PREFIX),--prefix "$(PREFIX)")
+
+# The Python package for other systems (manylinux), and its source distribution.
+wheel: program
+	COLROW_BUILD_DIR="$(abspath $(BUILD))" tools/make_wheel.sh build/dist-python
 
 asan tsan:
 	@$(MAKE) --no-print-directory PRESET=$@ test

@@ -53,7 +53,7 @@ def as_kind(array: Any, kind: str | None) -> Any:
     """Returns a numpy array as what `kind` names: see `array_of()`."""
     if kind == "pt":
         try:
-            import torch  # type: ignore[import-not-found, unused-ignore]
+            import torch
         except ImportError:
             return array.view(TokenArray)
         return torch.from_numpy(array)

@@ -46,4 +46,5 @@ def _tqdm() -> Callable[..., Any] | None:
         from tqdm import tqdm
     except ImportError:
         return None
-    return tqdm
+    bar: Callable[..., Any] = tqdm
+    return bar
