@@ -1,10 +1,14 @@
-"""Where a model's files are: a folder, or a name in the cache that huggingface_hub keeps."""
+"""Where a model's files are: a folder, or a name in the cache that huggingface_hub keeps, fetched into it if need be."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from typing import Any
+
+from .program import find_program
 
 
 def hub_cache() -> str:
@@ -24,14 +28,15 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> st
     Parameters
     ----------
     model : str or path
-        A folder, or ``org/name`` or ``org/name@revision`` of the cache.
+        A folder, or ``org/name`` or ``org/name@revision`` of the hub: what the cache has of it counts, and what it
+        does not have is fetched, unless HF_HUB_OFFLINE says otherwise.
     revision : str, optional
         Branch, tag or commit, of a name; None: main.
 
     Raises
     ------
     ValueError
-        It is neither.
+        It is neither, or cannot be fetched.
     """
     name = os.path.expanduser(os.fspath(model))
     if "\0" in name:
@@ -49,10 +54,28 @@ def find_model(model: str | os.PathLike[str], revision: str | None = None) -> st
     except OSError:
         pass  # it may be a commit
     folder = os.path.join(place, "snapshots", commit)
-    if os.path.isdir(folder):
+    if os.path.exists(os.path.join(folder, "config.json")):  # it comes last
         return folder
-    raise ValueError(f"{name} is no folder, and {cache} has no revision {revision or 'main'} of it; download it first, "
-                     "or give the path of a folder")
+    missing = f"{name} is no folder, and {cache} has no revision {revision or 'main'} of it"
+    if _offline():
+        raise ValueError(f"{missing}; download it first, or give the path of a folder")
+    return _fetch(f"{name}@{revision}" if revision else name, missing)
+
+
+def _offline() -> bool:
+    values = (os.environ.get(name, "").upper() for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
+    return any(value in ("1", "ON", "YES", "TRUE") for value in values)
+
+
+def _fetch(repository: str, missing: str) -> str:
+    """Has `colrow pull` fetch a repository; returns its folder. On a terminal its progress is seen."""
+    seen = sys.stderr is not None and sys.stderr.isatty()
+    command = [find_program(), "pull", *([] if seen else ["--quiet"]), repository]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=None if seen else subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        said = " ".join((done.stderr or b"the sentence above says why").decode("utf-8", "replace").split())
+        raise ValueError(f"{missing}; `colrow pull` does not bring it: {said.replace('colrow: error: ', '')}")
+    return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n").split("\n")[-1]
 
 
 def read_json(folder: str, name: str) -> dict[str, Any]:

@@ -41,6 +41,7 @@ for kind, words, arguments in (
     refused(check, kind, words, lambda given=arguments: LLM(DEMO, **{**SMALL, **given}))
 refused(check, colrow.ModelError, ["/nowhere"], lambda: LLM("/nowhere"))
 refused(check, OSError, ["/nowhere"], lambda: LLM("/nowhere"))
+os.environ["HF_HUB_OFFLINE"] = "1"
 refused(check, ValueError, ["no/model", "download"], lambda: LLM("no/model"))
 refused(check, ImportError, ["COLROW_LIBRARY"], lambda: subprocess_import("/nowhere/libcolrow.so.0"))
 args = EngineArgs(DEMO, tensor_parallel_size=None, enforce_eager=True, trust_remote_code=True, tokenizer=DEMO, device="cpu")

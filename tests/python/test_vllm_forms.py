@@ -25,7 +25,7 @@ check(SameLLM is LLM and SameArgs is EngineArgs and AsyncLLM is AsyncLLMEngine a
 
 
 def script(*flags):
-    environment = {**os.environ, "PYTHONPATH": os.path.join(os.path.abspath(ROOT), "python")}
+    environment = {**os.environ, "PYTHONPATH": os.path.join(os.path.abspath(ROOT), "python"), "HF_HUB_OFFLINE": "1"}
     return subprocess.run([sys.executable, os.path.join(HERE, "engine_flags_script.py"), *map(str, flags)], capture_output=True,
                           text=True, env=environment, check=False)
 
