@@ -13,14 +13,14 @@ from .errors import (BusyError, CancelledRequestError, ColrowError, GroupLostErr
                      ModelError, NoMemoryError, SystemCallError, TooLargeError, UsageError)
 from .inputs import PromptType, TextPrompt, TokensPrompt
 from .llm import LLM
+from .llm_engine import LLMEngine
 from .outputs import CompletionOutput, Logprob, RequestOutput
 from .sampling_params import RequestOutputKind, SamplingParams
 from .tokenizer import Tokenizer
 from .version import __version__
 
-__all__ = ["LLM", "AsyncEngineArgs", "AsyncLLM", "AsyncLLMEngine", "AutoModelForCausalLM", "AutoTokenizer",
-           "BusyError", "CancelledRequestError",
-           "ColrowError", "CompletionOutput",
-           "EngineArgs", "GroupLostError", "InternalError", "InvalidRequestError", "Logprob", "ModelError",
-           "NoMemoryError", "PromptType", "RequestOutput", "RequestOutputKind", "SamplingParams", "SystemCallError",
-           "TextPrompt", "TokensPrompt", "TooLargeError", "Tokenizer", "UsageError", "__version__"]
+__all__ = ["LLM", "AsyncEngineArgs", "AsyncLLM", "AsyncLLMEngine", "AutoModelForCausalLM", "AutoTokenizer", "BusyError",
+           "CancelledRequestError", "ColrowError", "CompletionOutput", "EngineArgs", "GroupLostError", "InternalError",
+           "InvalidRequestError", "LLMEngine", "Logprob", "ModelError", "NoMemoryError", "PromptType", "RequestOutput",
+           "RequestOutputKind", "SamplingParams", "SystemCallError", "TextPrompt", "TokensPrompt", "TooLargeError",
+           "Tokenizer", "UsageError", "__version__"]

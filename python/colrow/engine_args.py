@@ -109,7 +109,7 @@ ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
 WITHOUT_EFFECT = {"trust_remote_code", "enforce_eager", "disable_log_stats", "disable_custom_all_reduce",
                   "block_size", "max_parallel_loading_workers", "enable_log_requests", "disable_log_requests",
                   "compilation_config", "max_logprobs", "attention_backend", "use_tqdm_on_load",
-                  "safetensors_load_strategy", "numa_bind"}
+                  "safetensors_load_strategy", "numa_bind", "served_model_name", "max_seq_len_to_capture"}
 
 # vLLM's arguments with the values that mean what colrow does anyway.
 ONLY: dict[str, tuple[Any, ...]] = {

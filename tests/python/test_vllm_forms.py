@@ -45,7 +45,7 @@ for ranks in (1, 2):
     check(texts == generated("-p", "What is tensor parallelism?", "-p", "Each rank"), f"{ranks} ranks: {done.stdout}")
     (chat,) = [eval(text) for text in re.findall("^Chat: (.*)", done.stdout, re.M)]
     check(chat == generated("--chat", "--system", "You explain.", "-p", "What is a rank?")[0], f"{ranks} ranks: {chat!r}")
-for words, flags in ((["quantization", "'awq'"], ["-q", "awq"]), (["runner", "'pooling'"], ["--runner", "pooling"]),
+for words, flags in ((["load_format", "'dummy'"], ["--load-format", "dummy"]), (["runner", "'pooling'"], ["--runner", "pooling"]),
                      (["some/other", "download"], ["--model", "some/other"])):
     done = script("--model", DEMO, *flags)
     last = done.stderr.strip().split("\n")[-1]
@@ -78,10 +78,12 @@ found = serve_arguments(["--model", "m", "--trust_remote_code", "--tensor_parall
                          "--enable-chunked-prefill", "--enforce-eager", "--api-key", "--x", "--distributed-executor-backend", "mp"])
 check(found == ["--model", "m", "--tensor_parallel_size", "2", "--max-model-len", "100", "--no-enable-prefix-caching", "--enforce-eager",
                 "--api-key", "--x"], f"{found}")
-for words, flags in ((["quantization", "awq"], ["--quantization", "awq"]), (["chunked"], ["--no-enable-chunked-prefill"]),
+for flags in (["--model", "org/m", "--revision=v1"], ["--revision", "v1", "--model=org/m"]):
+    check("".join(serve_arguments(flags)).replace("=", "") == "--modelorg/m@v1", f"{serve_arguments(flags)}")
+for words, flags in ((["load-format", "dummy"], ["--load-format", "dummy"]), (["--model"], ["--revision", "x"]), (["chunked"], ["--no-enable-chunked-prefill"]),
                      (["enable-lora"], ["--enable-lora"]), (["tokenizer", "other"], ["--model", "m", "--tokenizer", "other"])):
     refused(check, ValueError, words, lambda given=flags: serve_arguments(given))
-server = [sys.executable, "-m", "colrow.entrypoints.openai.api_server", "--model", DEMO, "--quantization", "awq"]
+server = [sys.executable, "-m", "colrow.entrypoints.openai.api_server", "--model", DEMO, "--load-format", "dummy"]
 done = subprocess.run(server, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": f"{ROOT}/python"}, check=False)
-check(done.returncode == 1 and done.stderr.startswith("colrow: error: --quantization is awq") and done.stderr.count("\n") == 1, done.stderr)
+check(done.returncode == 1 and done.stderr.startswith("colrow: error: --load-format is dummy") and done.stderr.count("\n") == 1, done.stderr)
 finish("vLLM's forms")

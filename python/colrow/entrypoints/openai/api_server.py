@@ -12,7 +12,7 @@ from colrow.utils.argparse_utils import dashed
 
 # Of `colrow serve` itself, though an engine in Python takes them for vLLM's sake alone.
 _OF_SERVE = {"enforce_eager", "block_size", "max_logprobs", "enable_log_requests", "disable_log_requests", "chat_template",
-             "nnodes", "kv_offloading_backend"}
+             "nnodes", "kv_offloading_backend", "served_model_name"}
 _SERVER_SWITCHES = {"disable_uvicorn_access_log", "disable_fastapi_docs", "disable_frontend_multiprocessing"}
 _SERVER_VALUES = {"uvicorn_log_level", "response_role", "chat_template_content_format", "max_log_len",
                   "api_server_count"}
@@ -39,10 +39,13 @@ def serve_arguments(arguments: list[str]) -> list[str]:
     ValueError
         A flag asks for something that colrow does not have.
     """
-    left, kept = list(arguments), []
+    left, kept, revision = list(arguments), [], ""
     while left:
         given = left.pop(0)
         flag, equals, value = dashed(given).partition("=")
+        if flag == "--revision":
+            revision = "@" + (value if equals else left.pop(0) if left else "")
+            continue
         name = flag[2:].replace("-", "_") if flag.startswith("--") else ""
         switch = name in SWITCHES or name in _SERVER_SWITCHES or name.startswith("no_") or any(
             isinstance(item, bool) for item in ONLY.get(name, ()))
@@ -59,7 +62,17 @@ def serve_arguments(arguments: list[str]) -> list[str]:
             if not any(means == item for item in ONLY[positive]):
                 raise ValueError(f"{flag} is {text or means}, which colrow does not have; expected "
                                  f"{' or '.join(str(item) for item in ONLY[positive])}")
-    return kept
+    return with_revision(kept, revision) if revision else kept
+
+
+def with_revision(words: list[str], revision: str) -> list[str]:
+    """Returns flags in which the model's name has a revision, as `colrow serve` wants it."""
+    for i, word in enumerate(words):
+        if word == "--model" and i + 1 < len(words):
+            return [*words[:i + 1], words[i + 1] + revision, *words[i + 2:]]
+        if word.startswith("--model="):
+            return [*words[:i], word + revision, *words[i + 1:]]
+    raise ValueError("--revision is given without --model")
 
 
 def serve(arguments: list[str]) -> None:
