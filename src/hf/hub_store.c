@@ -34,19 +34,27 @@ static enum status path_in(const char *folder, const char *below, const char *na
     return file_join(middle, name, out);
 }
 
-static enum status snapshot_path(const struct hub_store *store, const char *path, char *out)
+static enum status linked_path(const struct hub_store *store, const char *path, char *out)
 {
     char name[HUB_COMMIT_DIGITS + HUB_PATH_MAX + 2];
     snprintf(name, sizeof name, "%s/%s", store->commit, path);
-    return path_in(store->folder, "snapshots", name, out);
+    return path_in(store->folder, store->kind == HUB_STORE_RANGES ? ".colrow/ranges" : "snapshots",
+                   name, out);
+}
+
+enum status hub_store_folder(const struct hub_store *store, char *out)
+{
+    TRY(linked_path(store, "", out));
+    out[strlen(out) - 1] = '\0';
+    return OK;
 }
 
 enum status hub_store_open(const struct hub_settings *settings, const char *id, const char *commit,
-                           struct hub_store *out)
+                           enum hub_store_kind kind, struct hub_store *out)
 {
     static const char *const folders[] = {"blobs/", "refs/", "trees/", ".colrow/"};
     char path[FILE_PATH_MAX];
-    *out = (struct hub_store){0};
+    *out = (struct hub_store){.kind = kind};
     snprintf(out->commit, sizeof out->commit, "%s", commit);
     TRY(hub_cache_folder(settings, id, out->folder));
     TRY(path_in(settings->cache, ".locks", strrchr(out->folder, '/') + 1, out->locks));
@@ -56,7 +64,7 @@ enum status hub_store_open(const struct hub_settings *settings, const char *id, 
     }
     TRY(file_join(out->locks, "", path));
     TRY(make_folders(path));
-    TRY(snapshot_path(out, "", path)); // before a ref names it
+    TRY(linked_path(out, "", path)); // before a ref names it
     return make_folders(path);
 }
 
@@ -85,7 +93,7 @@ bool hub_store_has(const struct hub_store *store, const char *blob, uint64_t byt
 bool hub_store_linked(const struct hub_store *store, const char *path, uint64_t bytes)
 {
     char whole[FILE_PATH_MAX];
-    return snapshot_path(store, path, whole) == OK && has_size(whole, bytes);
+    return linked_path(store, path, whole) == OK && has_size(whole, bytes);
 }
 
 enum status hub_store_lock(const struct hub_store *store, const char *blob, int *fd)
@@ -125,8 +133,9 @@ enum status hub_store_link(const struct hub_store *store, const char *path, cons
 {
     char whole[FILE_PATH_MAX], name[64], fresh[FILE_PATH_MAX];
     char target[3 * HUB_PATH_MAX + HUB_SHA256_DIGITS + 32];
-    size_t n = 0;
-    TRY(snapshot_path(store, path, whole));
+    size_t n = store->kind == HUB_STORE_RANGES ? 3 : 0; // one folder deeper
+    memcpy(target, "../", 4);
+    TRY(linked_path(store, path, whole));
     TRY(make_folders(whole));
     for (const char *at = path; at; at = strchr(at, '/'), at = at ? at + 1 : NULL)
         n += (size_t)snprintf(target + n, sizeof target - n, "../");

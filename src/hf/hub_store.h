@@ -14,27 +14,33 @@
 #include "hf/hub_name.h"
 #include "hf/hub_settings.h"
 
+// Where the links of a commit's files lie: where everybody looks for them, or in .colrow/ranges/,
+// of a model whose weights stay at the hub (hub_ranges.h).
+enum hub_store_kind { HUB_STORE_SNAPSHOT, HUB_STORE_RANGES };
 struct hub_store {
+    enum hub_store_kind kind;
     char folder[FILE_PATH_MAX]; // CACHE/models--org--name
     char locks[FILE_PATH_MAX];  // CACHE/.locks/models--org--name
     char commit[HUB_COMMIT_DIGITS + 1];
 };
 
-// Makes the folders for one snapshot.
+// Makes the folders for one commit.
 enum status hub_store_open(const struct hub_settings *settings, const char *id, const char *commit,
-                           struct hub_store *out) STATUS_MUST_USE;
+                           enum hub_store_kind kind, struct hub_store *out) STATUS_MUST_USE;
+// The folder of the links; `out` has FILE_PATH_MAX bytes.
+enum status hub_store_folder(const struct hub_store *store, char *out) STATUS_MUST_USE;
 // Bytes that the file system has for us.
 enum status hub_store_room(const struct hub_store *store, uint64_t *out) STATUS_MUST_USE;
 // Is the blob there, with this size?
 bool hub_store_has(const struct hub_store *store, const char *blob, uint64_t bytes);
-// Is snapshots/COMMIT/path there, with this size?
+// Is the link of `path` there, with this size?
 bool hub_store_linked(const struct hub_store *store, const char *path, uint64_t bytes);
 // flock() of .locks/.../BLOB.lock, as huggingface_hub's. `*fd` -1: another process has it.
 // hub_store_unlock() leaves the file.
 enum status hub_store_lock(const struct hub_store *store, const char *blob,
                            int *fd) STATUS_MUST_USE;
 void hub_store_unlock(int fd); // accepts -1
-// snapshots/COMMIT/path becomes a link to the blob, in place of what was there.
+// `path` in that folder becomes a link to the blob, in place of what was there.
 enum status hub_store_link(const struct hub_store *store, const char *path,
                            const char *blob) STATUS_MUST_USE;
 // trees/COMMIT.json and refs/REVISION.

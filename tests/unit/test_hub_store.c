@@ -99,7 +99,7 @@ static void parts_survive(void **state)
     int lock, second;
     assert_non_null(mkdtemp(cache));
     snprintf(settings.cache, sizeof settings.cache, "%s/hub", cache);
-    assert_int_equal(hub_store_open(&settings, "org/name", COMMIT, &store), OK);
+    assert_int_equal(hub_store_open(&settings, "org/name", COMMIT, HUB_STORE_SNAPSHOT, &store), OK);
     assert_int_equal(hub_store_lock(&store, SHA256, &lock), OK);
     assert_true(lock >= 0);
     assert_int_equal(hub_store_lock(&store, SHA256, &second), OK);
