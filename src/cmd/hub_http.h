@@ -42,6 +42,8 @@ struct hub_request {
     void *context;      // for the sink
     struct bytes *body; // the caller's
     size_t body_max;
+    const char *caller; // behind our name in User-Agent; NULL: nothing
+    char *found;        // HUB_URL_MAX + 1 bytes: the address that answered at last; NULL: not asked
 };
 
 // Of one thread.

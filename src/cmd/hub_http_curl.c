@@ -195,7 +195,6 @@ static bool set_options(struct hub_client *c)
            curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, c->still_seconds) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_USERAGENT, "colrow/" COLROW_VERSION) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_HEADERDATA, c) == CURLE_OK &&
@@ -255,7 +254,7 @@ static bool append_header(struct curl_slist **headers, const char *line)
 static enum status get_once(struct hub_client *c, const char *url)
 {
     struct curl_slist *headers = NULL;
-    char range[64];
+    char range[64], agent[128];
     c->answer->from_hub = owns_address(c, url);
     bool from_hub = c->answer->from_hub;
     // Compressed, a range would count other bytes.
@@ -264,7 +263,11 @@ static enum status get_once(struct hub_client *c, const char *url)
         good = good && append_header(&headers, c->token);
     snprintf(range, sizeof range, "%llu-%llu", (unsigned long long)c->request->first,
              (unsigned long long)c->request->last);
+    const char *caller = c->request->caller;
+    snprintf(agent, sizeof agent, "colrow/" COLROW_VERSION "%s%s", caller ? "; " : "",
+             caller ? caller : "");
     good = good && curl_easy_setopt(c->curl, CURLOPT_URL, url) == CURLE_OK &&
+           curl_easy_setopt(c->curl, CURLOPT_USERAGENT, agent) == CURLE_OK &&
            curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
            curl_easy_setopt(c->curl, CURLOPT_RANGE, c->request->ranged ? range : NULL) == CURLE_OK;
     if (!good) {
@@ -322,6 +325,8 @@ static enum status get_following(struct hub_client *c, const struct hub_request 
         if (request->body)
             bytes_clear(request->body);
         TRY(get_once(c, url));
+        if (request->found)
+            snprintf(request->found, HUB_URL_MAX + 1, "%s", url);
         if (answer->status < 300 || answer->status >= 400 || !answer->location[0])
             return OK;
         TRY(follow_location(url, answer->location));

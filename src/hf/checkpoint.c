@@ -100,6 +100,7 @@ static enum status reserve_files(struct checkpoint *out, int n_files)
     size_t n = (size_t)n_files;
     TRY(arena_take(&out->arena, n, sizeof *out->files, &out->files));
     TRY(arena_take(&out->arena, n, sizeof *out->headers, &out->headers));
+    TRY(arena_take(&out->arena, n, sizeof *out->remote_files, &out->remote_files));
     return arena_take(&out->arena, n, sizeof *out->fds, &out->fds);
 }
 
@@ -115,6 +116,13 @@ static enum status add_file(struct checkpoint *out, const char *name)
     TRY(file_open(path, &out->fds[i], &bytes));
     arena_init(&out->headers[i].arena);
     out->n_files = i + 1; // from here on checkpoint_close() closes it
+    if (out->remote) {
+        out->remote_files[i] = hub_ranges_find(out->remote, name);
+        if (!out->remote_files[i])
+            return fail(ERR_INPUT, "%s: holds a header, but %s has no such file", path,
+                        out->remote->id);
+        bytes = out->remote_files[i]->bytes;
+    }
     return safetensors_read_header(out->fds[i], path, bytes, &out->headers[i]);
 }
 
@@ -321,10 +329,22 @@ bool checkpoint_has_weights(const char *folder)
            (file_join(folder, INDEX_NAME, path) == OK && file_exists(path));
 }
 
+static enum status find_remote(struct checkpoint *out)
+{
+    struct hub_ranges *ranges;
+    if (!hub_ranges_are(out->folder))
+        return OK;
+    TRY(arena_take(&out->arena, 1, sizeof *ranges, &ranges));
+    TRY(hub_ranges_read(out->folder, ranges));
+    out->remote = ranges;
+    return OK;
+}
+
 static enum status open_files(struct checkpoint *out)
 {
     char path[FILE_PATH_MAX], name[FILE_PATH_MAX];
     TRY(checkpoint_folder_check(out->folder));
+    TRY(find_remote(out));
     TRY(file_join(out->folder, CONSOLIDATED_NAME, path));
     out->has_consolidated = file_exists(path);
     TRY(find_named_file(out->folder, name));
@@ -366,8 +386,17 @@ void checkpoint_close(struct checkpoint *checkpoint)
         close(checkpoint->fds[i]);
         safetensors_close(&checkpoint->headers[i]);
     }
+    if (checkpoint->remote)
+        hub_ranges_fini(checkpoint->remote);
     arena_fini(&checkpoint->arena);
     free(checkpoint);
+}
+
+void checkpoint_read_from(struct checkpoint *checkpoint, const struct byte_sources *sources,
+                          struct byte_source *source)
+{
+    checkpoint->sources = sources;
+    checkpoint->source = source;
 }
 
 const struct tensor_info *checkpoint_find(const struct checkpoint *checkpoint, const char *name)

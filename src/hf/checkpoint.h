@@ -7,6 +7,7 @@
 
 #include "base/file_window.h"
 #include "base/status.h"
+#include "hf/byte_source.h"
 #include "hf/safetensors.h"
 
 enum { CHECKPOINT_FILES_MAX = 4096, CHECKPOINT_TENSORS_MAX = 1 << 20 };
@@ -18,6 +19,11 @@ struct checkpoint {
     const char **files; // paths
     int *fds;           // open for reading
     int n_files;
+    // Of one whose weights stay at the hub: files[] hold headers alone. NULL: all is here.
+    struct hub_ranges *remote;
+    const struct hub_ranges_file **remote_files; // [n_files]
+    const struct byte_sources *sources;          // checkpoint_read_from(); NULL: none
+    struct byte_source *source;
     struct tensor_info *tensors; // of all files, sorted by name
     int n_tensors;
     uint64_t bytes;        // of all tensors
@@ -30,6 +36,9 @@ struct checkpoint {
 // .bin, .pt, .pth, .gguf, .ckpt, .msgpack or .h5 is refused by the file's name.
 enum status checkpoint_open(const char *folder, struct checkpoint **out) STATUS_MUST_USE;
 void checkpoint_close(struct checkpoint *checkpoint); // accepts NULL
+// Where the bytes of one with `remote` come from; borrowed. Without, reading them is an error.
+void checkpoint_read_from(struct checkpoint *checkpoint, const struct byte_sources *sources,
+                          struct byte_source *source);
 // Whether there is something to open.
 bool checkpoint_has_weights(const char *folder);
 // Before anything else is asked of a model: that it is a folder.

@@ -5,9 +5,15 @@
 // about as much as copying 4 KB, and a rank's bytes are then exactly its own. Where the gaps are
 // small the disk would see many short reads; a hint over the whole range ahead of them makes it one
 // long one, which the ranks of a machine share in the page cache.
+//
+// Of weights that stay at the hub a row's piece is too little for a request: its columns come with
+// the gaps between them, unless these are large. Ranks of one machine avoid that by sharing rows
+// (model/row_exchange.h).
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "hf/checkpoint.h"
@@ -16,6 +22,10 @@ enum {
     GAP_MAX = 128 << 10, // a larger gap is skipped by the hint, too: the disk seeks over it anyway
     AHEAD_BYTES = 8 << 20, // how far the hints run before the reads
     VIEW_MAX = 16 << 20,   // mapped pages count as this rank's memory
+    // Of the hub: what a request costs, in bytes that the link carries meanwhile; and the most that
+    // is fetched at once with gaps
+    REMOTE_GAP_MAX = 256 << 10,
+    SPAN_MAX = 8 << 20,
 };
 
 // Where a slice lies in its file: `rows` pieces of `piece` bytes, `stride` bytes apart.
@@ -81,35 +91,93 @@ static void hint(int fd, const struct pieces *pieces, int64_t from, int64_t to)
         posix_fadvise(fd, (off_t)begin, (off_t)pieces->piece, POSIX_FADV_WILLNEED);
 }
 
+static enum status read_here(const struct checkpoint *checkpoint, int file,
+                               const struct pieces *pieces, char *next)
+{
+    int fd = checkpoint->fds[file];
+    int64_t window = pieces->stride ? (int64_t)(AHEAD_BYTES / pieces->stride) + 1 : 1, hinted = 0;
+    for (int64_t row = 0; row < pieces->rows; row++) {
+        if (pieces->rows > 1 && hinted < pieces->rows && row + window / 2 >= hinted) {
+            int64_t to = hinted + window < pieces->rows ? hinted + window : pieces->rows;
+            hint(fd, pieces, hinted, to);
+            hinted = to;
+        }
+        TRY(safetensors_pread(fd, checkpoint->files[file],
+                              pieces->offset + (uint64_t)row * pieces->stride, next,
+                              (size_t)pieces->piece));
+        next += pieces->piece;
+    }
+    return OK;
+}
+
+static enum status read_remote(const struct checkpoint *checkpoint, int file, uint64_t offset,
+                               void *out, uint64_t bytes)
+{
+    if (!checkpoint->source)
+        return fail(ERR_INPUT,
+                    "%s: only its header is here, the weights stay at the hub: only ranks read "
+                    "them from there; `colrow pull %s@%s` fetches them for everybody",
+                    checkpoint->files[file], checkpoint->remote->id, checkpoint->remote->commit);
+    return checkpoint->sources->read(checkpoint->source, checkpoint->remote_files[file], offset,
+                                     out, (size_t)bytes);
+}
+
+// Some rows with the gaps between them, of which `rows` fit.
+static enum status read_span(const struct checkpoint *checkpoint, int file,
+                             const struct pieces *pieces, int64_t rows, char *next)
+{
+    char *span;
+    TRY(memory_new((size_t)rows, (size_t)pieces->stride, "rows from the hub", &span));
+    enum status status = OK;
+    for (int64_t row = 0, n; row < pieces->rows && status == OK; row += n) {
+        n = pieces->rows - row < rows ? pieces->rows - row : rows;
+        uint64_t bytes = (uint64_t)(n - 1) * pieces->stride + pieces->piece;
+        status = read_remote(checkpoint, file, pieces->offset + (uint64_t)row * pieces->stride,
+                             span, bytes);
+        for (int64_t i = 0; i < n && status == OK; i++, next += pieces->piece)
+            memcpy(next, span + (uint64_t)i * pieces->stride, (size_t)pieces->piece);
+    }
+    free(span);
+    return status;
+}
+
+static enum status read_from_hub(const struct checkpoint *checkpoint, int file,
+                                 const struct pieces *pieces, char *next)
+{
+    uint64_t gap = pieces->stride - pieces->piece;
+    if (pieces->rows > 1 && gap <= REMOTE_GAP_MAX) {
+        uint64_t rows = SPAN_MAX / pieces->stride;
+        if (rows > (uint64_t)pieces->rows)
+            rows = (uint64_t)pieces->rows;
+        if (rows > 1)
+            return read_span(checkpoint, file, pieces, (int64_t)rows, next);
+    }
+    for (int64_t row = 0; row < pieces->rows; row++, next += pieces->piece)
+        TRY(read_remote(checkpoint, file, pieces->offset + (uint64_t)row * pieces->stride, next,
+                        pieces->piece));
+    return OK;
+}
+
 enum status checkpoint_read(const struct checkpoint *checkpoint, const struct tensor_slice *slice,
                             void *out, uint64_t *bytes_read)
 {
     struct pieces pieces = pieces_of(slice);
-    int file = slice->tensor->file, fd = checkpoint->fds[file];
-    int64_t window = pieces.stride ? (int64_t)(AHEAD_BYTES / pieces.stride) + 1 : 1, hinted = 0;
+    int file = slice->tensor->file;
     assert(out || pieces.rows == 0);
-    char *next = out;
-    for (int64_t row = 0; row < pieces.rows; row++) {
-        if (pieces.rows > 1 && hinted < pieces.rows && row + window / 2 >= hinted) {
-            int64_t to = hinted + window < pieces.rows ? hinted + window : pieces.rows;
-            hint(fd, &pieces, hinted, to);
-            hinted = to;
-        }
-        enum status status = safetensors_pread(fd, checkpoint->files[file],
-                                               pieces.offset + (uint64_t)row * pieces.stride, next,
-                                               (size_t)pieces.piece);
-        if (status != OK)
-            return fail_in(status, "tensor \"%.200s\"", slice->tensor->name);
-        next += pieces.piece;
-        if (bytes_read)
-            *bytes_read += pieces.piece;
-    }
+    enum status status = checkpoint->remote ? read_from_hub(checkpoint, file, &pieces, out)
+                                            : read_here(checkpoint, file, &pieces, out);
+    if (status != OK)
+        return fail_in(status, "tensor \"%.200s\"", slice->tensor->name);
+    if (bytes_read)
+        *bytes_read += (uint64_t)pieces.rows * pieces.piece;
     return OK;
 }
 
 bool checkpoint_is_cached(const struct checkpoint *checkpoint, const struct tensor_slice *slice)
 {
     char byte;
+    if (checkpoint->remote)
+        return false;
     struct iovec one = {&byte, 1};
     off_t offset = (off_t)pieces_of(slice).offset;
     ssize_t n = preadv2(checkpoint->fds[slice->tensor->file], &one, 1, offset, RWF_NOWAIT);
@@ -121,7 +189,8 @@ bool checkpoint_view_open(const struct checkpoint *checkpoint, const struct tens
 {
     struct pieces pieces = pieces_of(slice);
     uint64_t item = element_bytes(slice->tensor->type);
-    if (pieces.rows == 0 || pieces.offset % item != 0) // the format aligns nothing
+    if (checkpoint->remote || pieces.rows == 0 ||
+        pieces.offset % item != 0) // the format aligns nothing
         return false;
     uint64_t gaps = (uint64_t)(pieces.rows - 1) * pieces.stride;
     if (gaps > VIEW_MAX || pieces.piece > VIEW_MAX - gaps)
