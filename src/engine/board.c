@@ -15,7 +15,7 @@ static int32_t best_rows(const struct board_shape *shape)
 }
 
 struct places {
-    size_t ranks, plan, plan_bytes, best, logits, capture, end;
+    size_t ranks, plan, plan_bytes, best, logits, capture, sharing, end;
 };
 
 static bool place(size_t *end, size_t a, size_t b, size_t c, size_t *out)
@@ -43,7 +43,8 @@ static enum status places_of(const struct board_shape *shape, struct places *out
         checked_mul(logit_rows, slots, &rows) &&
         place(&end, rows, (size_t)shape->vocab_size, sizeof(float), &out->logits) &&
         checked_mul((size_t)shape->capture_rows_max, (size_t)shape->num_hidden_layers + 1, &rows) &&
-        place(&end, rows, (size_t)shape->hidden_size, sizeof(float), &out->capture);
+        place(&end, rows, (size_t)shape->hidden_size, sizeof(float), &out->capture) &&
+        place(&end, (size_t)shape->n_sharing, shared_rows_bytes(), 1, &out->sharing);
     out->end = end;
     return good ? OK : fail_memory(SIZE_MAX, "the memory shared with the ranks");
 }
@@ -64,6 +65,7 @@ static void fill_header(struct board *board, char *memory, const struct board_sh
         .ranks = (struct board_rank *)(memory + places->ranks),
         .plans = memory + places->plan,
         .plan_bytes = places->plan_bytes,
+        .sharing = memory + places->sharing,
     };
     size_t logits = (size_t)shape->limits.logit_rows_max * (size_t)shape->vocab_size,
            best = (size_t)shape->n_ranks * (size_t)best_rows(shape);
@@ -117,8 +119,9 @@ static enum status check(const struct board_header *header, size_t bytes, int n_
     if (limits->rows_max < 1 || limits->sequences_max < 1 || limits->logit_rows_max < 1 ||
         shape->vocab_size < 1 || limits->page_entries_max < 1 || shape->kv_pages < 1 ||
         shape->host_pages < 0 || shape->n_slots < 0 || shape->n_slots > STEPS_UNDER_WAY_MAX ||
-        limits->copies_max < 0 || shape->capture_rows_max < 0 || shape->hidden_size < 1 ||
-        shape->num_hidden_layers < 1 || shape->n_ranks != n_ranks || header->options.n_stages < 0 ||
+        shape->n_sharing < 0 || shape->n_sharing > n_ranks || limits->copies_max < 0 ||
+        shape->capture_rows_max < 0 || shape->hidden_size < 1 || shape->num_hidden_layers < 1 ||
+        shape->n_ranks != n_ranks || header->options.n_stages < 0 ||
         n_ranks % board_stages(&header->options) != 0 || shape->n_arriving < 1 ||
         shape->n_arriving > n_ranks || header->options.first_step < 1 ||
         header->options.kv_pages_first < 0 || header->options.kv_pages_first > shape->kv_pages)

@@ -26,10 +26,11 @@
 #include "device/number.h"
 #include "engine/step_plan.h"
 #include "model/model_config.h"
+#include "model/shared_rows.h"
 #include "model/step.h"
 
 enum {
-    BOARD_VERSION = 10,
+    BOARD_VERSION = 11,
     BOARD_LINE = 128,            // bytes that two writers must not share
     LAYER_PARTITION_BYTES = 320, // of COMM_RANKS_MAX stages
 };
@@ -43,6 +44,7 @@ struct board_shape {
     int32_t vocab_size, hidden_size, num_hidden_layers;
     int32_t capture_rows_max; // 0: no room for hidden states
     int32_t n_slots;          // steps under way at most; 0: one
+    int32_t n_sharing;        // memories for shared_rows.h, of a stage each; 0: none
 };
 
 // What a rank needs to know to do its part.
@@ -66,6 +68,7 @@ struct board_options {
     int32_t log_level;
     int32_t confinement;    // 1: once loaded, ranks and keepers are confined (base/confinement.h)
     int32_t core_dumps;     // 1: ranks may leave core files
+    int32_t share_rows;     // 1: all ranks load now, and share rows of weights that they fetch
     int64_t kv_pages_first; // touched before a rank is loaded
 };
 
@@ -112,6 +115,7 @@ struct board {
     int bell_fd;              // of this process; 0: none
     char *plans;              // [n_slots], plan_bytes each
     size_t plan_bytes;
+    char *sharing; // [n_sharing], shared_rows_bytes() each
     // of each slot, the last stage's; the ranks' rows of `best` do not share cache lines
     struct step_results results[STEPS_UNDER_WAY_MAX];
 };

@@ -34,6 +34,15 @@ void crew_close_group(struct crew *crew)
     crew->board = (struct board){0};
 }
 
+// Ranks that load can only share what they fetch with those that load, too.
+static bool all_will_load(struct crew *crew)
+{
+    bool all = true;
+    for (int r = 0; r < crew->options.part.n_ranks; r++)
+        all = all && !keepers_at(crew->keepers, r)->loaded;
+    return all;
+}
+
 static const char *const rank_arguments[] = {"colrow", "rank", NULL};
 
 static enum status crew_start_ranks(struct crew *crew)
@@ -62,6 +71,7 @@ static enum status crew_start_ranks(struct crew *crew)
     board->generation = ++crew->generation;
     board->first_step = crew->next_step;
     board->bell_fd = RANK_BELL_FD;
+    board->share_rows = crew->options.shape.n_sharing > 0 && all_will_load(crew);
     TRY(group_spawn(&group, &crew->group));
     TRY(board_post(group_board(crew->group), &crew->options.shape, board, &crew->board));
     crew->board.bell_fd = crew->events.bell_fd;

@@ -265,6 +265,15 @@ static enum status choose_sizes(struct opening *opening)
     return OK;
 }
 
+// Weights that stay at the hub are fetched together by the ranks of a stage, where they are all
+// here.
+static int32_t count_sharing(const struct opening *opening)
+{
+    const struct plan *plan = opening->engine->plan;
+    bool together = opening->checkpoint->remote && !opening->cluster && plan->n_ranks > 1;
+    return together ? plan->n_stages : 0;
+}
+
 enum status engine_plan_memory(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -292,6 +301,7 @@ enum status engine_plan_memory(struct opening *opening)
         .num_hidden_layers = engine->config.num_hidden_layers,
         .capture_rows_max = engine->capture ? engine->limits.rows_max : 0,
         .n_slots = engine->steps_max,
+        .n_sharing = count_sharing(opening),
     };
     size_t board;
     TRY(board_bytes(&shape, &board));
@@ -366,6 +376,7 @@ enum status engine_fill_crew(struct opening *opening)
         .num_hidden_layers = engine->config.num_hidden_layers,
         .capture_rows_max = engine->capture ? engine->limits.rows_max : 0,
         .n_slots = engine->steps_max,
+        .n_sharing = count_sharing(opening),
     };
     struct board_options *to_ranks = &crew->board;
     *to_ranks = (struct board_options){

@@ -3,6 +3,9 @@
 #ifndef COLROW_ENGINE_RANK_H
 #define COLROW_ENGINE_RANK_H
 
-int rank_main(void); // the exit status
+#include "hf/byte_source.h"
+
+// `sources`: a way to weights that stay elsewhere. The exit status.
+int rank_main(const struct byte_sources *sources);
 
 #endif

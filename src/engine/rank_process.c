@@ -124,12 +124,20 @@ static enum status load_weights(struct rank *rank, const struct checkpoint *chec
     cpu_set_t cpus;
     bool known = sched_getaffinity(0, sizeof cpus, &cpus) == 0;
     TRY(start_team(rank));
+    const struct plan *plan = rank->plan;
+    struct shared_rows shared = {.self = rank->rank % plan->n_ranks, .n = plan->n_ranks};
+    bool shares = rank->board.header->options.share_rows && checkpoint->remote;
+    if (shares)
+        shared.memory = (struct shared_rows_memory *)(rank->board.sharing +
+                                                      (size_t)(rank->rank / plan->n_ranks) *
+                                                          shared_rows_bytes());
     struct model_weights_options options = {
         .plan = rank->plan,
         .checkpoint = checkpoint,
         .rank = rank->rank,
         .kernels = rank->kernels,
         .team = rank->team,
+        .shared = shares ? &shared : NULL,
         .progress = show_progress,
         .progress_context = rank,
     };
@@ -141,9 +149,10 @@ static enum status load_weights(struct rank *rank, const struct checkpoint *chec
     return status;
 }
 
-static enum status load_rank(struct rank *rank)
+static enum status load_rank(struct rank *rank, const struct byte_sources *sources)
 {
     size_t bytes;
+    struct byte_source *source = NULL;
     void *memory = keeper_board(rank->keeper, &bytes);
     rank->rank = keeper_rank(rank->keeper);
     rank->n_ranks = keeper_group_size(rank->keeper);
@@ -166,10 +175,15 @@ static enum status load_rank(struct rank *rank)
     TRY_DONE(compile_rank_plan(rank, &config, checkpoint));
     TRY_DONE(find_cpus(rank));
     keeper_mark(rank->keeper, "loading");
+    if (checkpoint->remote) {
+        TRY_DONE(sources->open(checkpoint->remote, rank->rank, &source));
+        checkpoint_read_from(checkpoint, sources, source);
+    }
     TRY_DONE(load_weights(rank, checkpoint));
     TRY_DONE(rank_check_new(rank->weights, &rank->check));
     keeper_end_when(rank->keeper, rank_check_spoilt(rank->check));
 done:
+    sources->close(source);
     checkpoint_close(checkpoint);
     return status;
 }
@@ -382,7 +396,7 @@ static enum status work_as_rank(struct rank *rank)
     return status;
 }
 
-int rank_main(void)
+int rank_main(const struct byte_sources *sources)
 {
     // Ctrl-C reaches the whole terminal; it is for the program that owns the group, whose end we
     // notice.
@@ -391,7 +405,7 @@ int rank_main(void)
     struct rank rank = {.begun_ns = clock_ns()};
     enum status status = keeper_open(&rank.keeper);
     if (status == OK) {
-        status = load_rank(&rank);
+        status = load_rank(&rank, sources);
         if (status != OK)
             keeper_abort(rank.keeper, status_message());
     } else {

@@ -12,6 +12,7 @@
 #include "model/step.h"
 
 struct model;
+struct shared_rows;
 
 // A rank's weights: read, packed, and from then on never written. A process that is forked shares
 // their memory.
@@ -22,6 +23,9 @@ struct model_weights_options {
     int rank;                            // of the whole group
     const struct kernels *kernels;
     struct team *team; // reads and packs
+    // Of weights that stay at the hub: the ranks that load at the same time (shared_rows.h); NULL:
+    // this one reads by itself
+    struct shared_rows *shared;
     // called now and then while loading with the bytes read so far; may be NULL
     void (*progress)(void *context, uint64_t bytes_read);
     void *progress_context;

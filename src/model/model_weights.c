@@ -14,6 +14,7 @@ static enum status load_all(const struct model_weights_options *options, struct 
     struct weights_loading loading = {.checkpoint = options->checkpoint,
                                       .kernels = options->kernels,
                                       .team = options->team,
+                                      .shared = options->shared,
                                       .progress = options->progress,
                                       .progress_context = options->progress_context};
     TRY(plan_check_parameters(options->plan, options->checkpoint));

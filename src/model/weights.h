@@ -6,6 +6,7 @@
 #include "device/team.h"
 #include "hf/checkpoint.h"
 #include "model/plan.h"
+#include "model/shared_rows.h"
 
 struct norm_weights {
     const float *weight, *bias; // or NULL
@@ -178,6 +179,8 @@ struct weights_loading {
     const struct checkpoint *checkpoint;
     const struct kernels *kernels;
     struct team *team;
+    // Of weights that stay at the hub: the ranks that load at the same time; NULL: none
+    struct shared_rows *shared;
     void (*progress)(void *context,
                      uint64_t bytes_read); // called on the caller's thread; may be NULL
     void *progress_context;

@@ -14,9 +14,6 @@
 
 enum {
     PART_BYTES = 512 << 10, // large for a disk; stays in L2 between reading and packing
-    // Behind a part its scales: one for 16 bytes, and for those of a block that it shares
-    SCALES_BYTES = PART_BYTES,
-    BUFFER_BYTES = PART_BYTES + SCALES_BYTES,
     // Unmapping interrupts all CPUs that the rank's threads run on: seldom. Mapped pages count as
     // the rank's memory: all chunks together take at most a 64th of what is loaded.
     CHUNK_BYTES_MAX = 8 << 20,
@@ -25,6 +22,9 @@ enum {
     // ahead of; after so many, more than it fetches ahead, the page cache is asked again.
     READ_CHUNKS = 64,
     LOADERS_MIN = 4, // requests in flight at least
+    // Of the hub, requests are larger, and there are more of them at once
+    REMOTE_LOADERS_MIN = 8,
+    REMOTE_PART_BYTES = 2 << 20,
     COLUMN_UNIT = 2,
 };
 
@@ -33,20 +33,25 @@ enum {
 struct chunk {
     const struct weight_piece *piece;
     int64_t row, n_rows, column, n_columns;
-    bool mapped;
+    bool mapped, shared, ours; // ours: to fetch, if it is shared
+    uint32_t block;            // if it is shared
 };
 
 struct loader {
     const struct weights_loading *loading;
     const struct weights_layout *layout;
-    char *buffers; // [n_loaders][BUFFER_BYTES]
-    int helpers;   // threads that each team thread starts
-    int64_t chunk_bytes;
+    struct shared_rows *shared; // NULL: none
+    // [n_loaders], each of part_bytes and as much behind it for the part's scales: one for 16
+    // bytes, and for those of a block that it shares
+    char *buffers;
+    int helpers; // threads that each team thread starts
+    int64_t part_bytes, chunk_bytes;
 
     pthread_mutex_t lock; // guards all below but the counters
     int piece;
     int64_t row;        // of the next chunk
     int to_read;        // chunks, before the page cache is asked again
+    uint32_t block;     // the next that is shared
     enum status status; // the first failure
     char message[STATUS_MESSAGE_MAX];
     atomic_int next_buffer;
@@ -94,6 +99,25 @@ static struct tensor_slice slice_of(const struct chunk *c)
     return slice;
 }
 
+// Does the rank need a part of several rows each, which are short enough to be shared?
+static bool shares_rows(const struct weight_piece *p)
+{
+    int64_t rows = shared_rows_fitting(p->slice.tensor);
+    return rows_of(p) > 1 && columns_of(p) < tensor_columns(p->slice.tensor) &&
+           rows >= piece_row_unit(p) && rows % piece_row_unit(p) == 0;
+}
+
+// For those who wait for other ranks: when one of our own threads has failed, they may wait for
+// what it was to fetch. Failures of others end us.
+static enum status check_loaders(void *context)
+{
+    struct loader *l = context;
+    pthread_mutex_lock(&l->lock);
+    enum status status = l->status;
+    pthread_mutex_unlock(&l->lock);
+    return status == OK ? OK : fail(status, "loading has failed");
+}
+
 // The next chunk. Whole panels: a panel that two threads fill at once goes back and forth between
 // their caches.
 static void measure_chunk(struct loader *l, struct chunk *out)
@@ -102,13 +126,21 @@ static void measure_chunk(struct loader *l, struct chunk *out)
     const struct tensor_info *tensor = p->slice.tensor;
     int64_t element = (int64_t)element_bytes(tensor->type), left = rows_of(p) - l->row;
     *out = (struct chunk){.piece = p, .row = l->row, .n_rows = left, .n_columns = columns_of(p)};
+    out->shared = l->shared && shares_rows(p);
+    if (out->shared) {
+        out->n_rows = least_chunk(left, shared_rows_fitting(tensor));
+        out->block = l->block++;
+        out->ours =
+            shared_rows_give(l->shared, (uint64_t)(out->n_rows * tensor_columns(tensor) * element));
+        return;
+    }
     struct tensor_slice slice = slice_of(out);
     if (l->to_read == 0 && !checkpoint_is_cached(l->loading->checkpoint, &slice))
         l->to_read = READ_CHUNKS;
     out->mapped = l->to_read == 0;
     l->to_read -= !out->mapped;
     int64_t rows = out->mapped ? l->chunk_bytes / (tensor_columns(tensor) * element)
-                               : PART_BYTES / (out->n_columns * element);
+                               : l->part_bytes / (out->n_columns * element);
     out->n_rows = least_chunk(left, round_rows(p, l->row, most_chunk(rows, PANEL_WIDTH)));
     assert(out->n_rows > 0);
 }
@@ -139,17 +171,18 @@ static void expect_reading(struct loader *l)
 
 // The part of a chunk that begins at `row` and `column`, as much as a buffer holds: whole panels as
 // far as possible; where not even one panel's rows fit, columns are cut as well.
-static void measure_part(const struct chunk *c, int64_t row, int64_t column, struct chunk *out)
+static void measure_part(const struct loader *l, const struct chunk *c, int64_t row, int64_t column,
+                         struct chunk *out)
 {
     const struct weight_piece *p = c->piece;
     const int64_t element = (int64_t)element_bytes(p->slice.tensor->type),
                   least = piece_is_plain(p) ? PANEL_WIDTH : piece_row_unit(p),
                   unit = piece_is_plain(p) ? COLUMN_UNIT : piece_column_unit(p);
-    int64_t fitting = PART_BYTES / (c->n_columns * element);
+    int64_t fitting = l->part_bytes / (c->n_columns * element);
     *out = (struct chunk){
         .piece = p, .row = row, .column = column, .n_columns = c->n_columns - column};
     if (p->panels.data && fitting < least) {
-        int64_t columns = PART_BYTES / (least * element) / unit * unit;
+        int64_t columns = l->part_bytes / (least * element) / unit * unit;
         out->n_columns = least_chunk(columns, out->n_columns);
         fitting = least;
     }
@@ -245,10 +278,10 @@ static enum status unpack_stored(const struct loader *l, const struct chunk *par
     if (part->piece->scales) {
         const struct tensor_slice slice =
             scales_of(part->piece, part->row, part->n_rows, part->column, part->n_columns);
-        char *scales = (char *)buffer + PART_BYTES;
+        char *scales = (char *)buffer + l->part_bytes;
         stored.scales_stride = (size_t)(slice.column_end - slice.column_begin);
         stored.scales = (const uint8_t *)scales;
-        assert(stored.scales_stride * (size_t)part->n_rows <= SCALES_BYTES);
+        assert(stored.scales_stride * (size_t)part->n_rows <= (size_t)l->part_bytes);
         TRY(checkpoint_read(l->loading->checkpoint, &slice, scales, NULL));
     }
     unpack_part(l->loading->kernels, &stored);
@@ -271,7 +304,7 @@ static enum status load_part(struct loader *l, const struct chunk *c, const stru
 {
     const struct checkpoint *checkpoint = l->loading->checkpoint;
     struct tensor_slice slice = slice_of(part);
-    if (view && checkpoint_is_cached(checkpoint, &slice)) {
+    if (view && (c->shared || checkpoint_is_cached(checkpoint, &slice))) {
         size_t at = (size_t)(part->row - c->row) * view->stride + (size_t)part->column;
         const char *source = view->data;
         return put_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride,
@@ -290,22 +323,52 @@ static enum status load_parts(struct loader *l, const struct chunk *c,
     assert(c->n_columns > 0);
     for (int64_t row = c->row; row < c->row + c->n_rows; row += part.n_rows)
         for (int64_t column = 0; column < c->n_columns; column += part.n_columns) {
-            measure_part(c, row, column, &part);
+            measure_part(l, c, row, column, &part);
             TRY(load_part(l, c, &part, view, buffer));
         }
     return OK;
 }
 
+// A block of whole rows, which one of the ranks fetches for all.
+static enum status load_shared(struct loader *l, const struct chunk *c, void *buffer)
+{
+    struct tensor_slice slice = slice_of(c), rows = slice;
+    const size_t item = element_bytes(slice.tensor->type);
+    const char *place;
+    char *own;
+    rows.column_begin = 0;
+    rows.column_end = tensor_columns(slice.tensor);
+    if (c->ours) {
+        TRY(shared_rows_begin(l->shared, c->block, &own));
+        TRY(checkpoint_read(l->loading->checkpoint, &rows, own, NULL));
+        shared_rows_filled(l->shared, c->block);
+    }
+    TRY(shared_rows_await(l->shared, c->block, &place));
+    const struct checkpoint_view view = {.data = place + (size_t)slice.column_begin * item,
+                                         .stride = (size_t)rows.column_end};
+    TRY(load_parts(l, c, &view, buffer));
+    shared_rows_taken(l->shared, c->block);
+    return OK;
+}
+
 // A view that fails may have shown anything; what is then read replaces it, or says what is wrong.
-static enum status load_chunk(struct loader *l, const struct chunk *c, void *buffer)
+static enum status load_own(struct loader *l, const struct chunk *c, void *buffer)
 {
     struct tensor_slice slice = slice_of(c);
     struct checkpoint_view view;
+    if (c->shared)
+        return load_shared(l, c, buffer);
     bool viewed = c->mapped && checkpoint_view_open(l->loading->checkpoint, &slice, &view);
     enum status status = load_parts(l, c, viewed ? &view : NULL, buffer);
     if (viewed && !checkpoint_view_close(&view) && status == OK)
         status = load_parts(l, c, NULL, buffer);
-    TRY(status);
+    return status;
+}
+
+static enum status load_chunk(struct loader *l, const struct chunk *c, void *buffer)
+{
+    struct tensor_slice slice = slice_of(c);
+    TRY(load_own(l, c, buffer));
     uint64_t bytes = (uint64_t)(c->n_rows * c->n_columns) * element_bytes(slice.tensor->type);
     if (c->piece->scales)
         bytes = (uint64_t)c->n_rows * mxfp4_bytes(2 * slice.column_begin, 2 * slice.column_end);
@@ -328,7 +391,8 @@ static void keep_failure(struct loader *l, enum status status)
 static void load_until_done(struct loader *l, bool is_caller)
 {
     const struct weights_loading *loading = l->loading;
-    void *buffer = l->buffers + (size_t)atomic_fetch_add(&l->next_buffer, 1) * BUFFER_BYTES;
+    size_t number = (size_t)atomic_fetch_add(&l->next_buffer, 1);
+    void *buffer = l->buffers + number * 2 * (size_t)l->part_bytes;
     struct chunk chunk;
     while (take_chunk(l, &chunk)) {
         enum status status = load_chunk(l, &chunk, buffer);
@@ -352,7 +416,7 @@ static void load_work(void *context, int thread, int n_threads)
 {
     (void)n_threads;
     struct loader *l = context;
-    pthread_t helpers[LOADERS_MIN];
+    pthread_t helpers[REMOTE_LOADERS_MIN];
     int started = 0;
     // A thread that does not start is missed by nobody: the others take its chunks.
     while (started < l->helpers && pthread_create(&helpers[started], NULL, helper_main, l) == 0)
@@ -362,24 +426,61 @@ static void load_work(void *context, int thread, int n_threads)
         pthread_join(helpers[i], NULL);
 }
 
+// Whether all ranks that load now have the same blocks to share.
+static enum status agree_to_share(struct loader *l)
+{
+    struct shared_rows *shared = l->loading->shared;
+    uint64_t sum = 14695981039346656037u;
+    bool agreed;
+    if (!shared)
+        return OK;
+    shared->check = check_loaders;
+    shared->context = l;
+    for (int i = 0; i < l->layout->n_pieces; i++) {
+        const struct tensor_slice *slice = &l->layout->pieces[i].slice;
+        if (!shares_rows(&l->layout->pieces[i]))
+            continue;
+        const uint64_t words[] = {(uint64_t)slice->tensor->file, slice->tensor->offset,
+                                  (uint64_t)slice->row_begin, (uint64_t)slice->row_end};
+        for (size_t w = 0; w < sizeof words / sizeof words[0]; w++)
+            sum = (sum ^ words[w]) * 1099511628211u;
+    }
+    TRY(shared_rows_agree(shared, sum, &agreed));
+    l->shared = agreed ? shared : NULL;
+    return OK;
+}
+
+static void run_loaders(struct loader *l)
+{
+    file_window_guard_begin();
+    team_run(l->loading->team, load_work, l);
+    file_window_guard_end();
+    if (l->shared && l->status == OK)
+        shared_rows_leave(l->shared);
+}
+
 enum status weights_load(const struct weights_loading *loading, const struct weights_layout *layout,
                          uint64_t *bytes_read)
 {
     int threads = team_size(loading->team);
+    bool remote = loading->checkpoint->remote != NULL;
     struct loader l = {.loading = loading, .layout = layout};
-    l.helpers = threads >= LOADERS_MIN ? 1 : (LOADERS_MIN + threads - 1) / threads - 1;
+    int least = remote ? REMOTE_LOADERS_MIN : LOADERS_MIN;
+    l.helpers = threads >= least ? 1 : (least + threads - 1) / threads - 1;
+    l.part_bytes = remote ? REMOTE_PART_BYTES : PART_BYTES;
     int loaders = threads * (1 + l.helpers);
     l.chunk_bytes =
         least_chunk((int64_t)(layout->file_bytes / CHUNKS_SHARE) / loaders, CHUNK_BYTES_MAX);
-    size_t buffer_bytes = (size_t)loaders * BUFFER_BYTES;
+    size_t buffer_bytes = (size_t)loaders * 2 * (size_t)l.part_bytes;
     TRY(device_memory_new(buffer_bytes, "buffers for loading", (void **)&l.buffers));
     pthread_mutex_init(&l.lock, NULL);
-    file_window_guard_begin();
-    team_run(loading->team, load_work, &l);
-    file_window_guard_end();
+    enum status status = agree_to_share(&l);
+    if (status == OK)
+        run_loaders(&l);
     pthread_mutex_destroy(&l.lock);
     device_memory_free(l.buffers, buffer_bytes);
     *bytes_read = atomic_load(&l.bytes_read);
+    TRY(status);
     if (l.status != OK)
         return fail(l.status, "%s", l.message);
     if (loading->progress)
