@@ -14,7 +14,6 @@
 #include "cmd/engine_flags.h"
 #include "cmd/json_output.h"
 #include "device/device.h"
-#include "hf/model_folder.h"
 
 enum { ITERATIONS_MAX = 1000 };
 
@@ -33,11 +32,10 @@ struct bench {
 static enum status open_bench_engine(struct bench *b, const char *model, struct colrow_engine **out)
 {
     struct model_config config;
-    char folder[FILE_PATH_MAX];
     if (b->output_json)
         TRY(file_writer_check(b->output_json));
-    TRY(model_folder_find(model, folder));
-    TRY(model_config_read(folder, &config));
+    TRY(engine_flags_model(&b->engine, &model));
+    TRY(model_config_read(model, &config));
     if (!b->no_limits) {
         b->cores = device_cpu_count();
         TRY(peak_measure(b->cores, 0.1, &b->peak));

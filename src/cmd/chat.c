@@ -16,7 +16,6 @@
 #include "cmd/cluster_flags.h"
 #include "cmd/engine_flags.h"
 #include "cmd/interrupt.h"
-#include "cmd/model_argument.h"
 #include "hf/checkpoint.h"
 
 struct chat {
@@ -318,7 +317,7 @@ static enum status chat_with(struct chat *c, const char *model)
         return fail(ERR_USAGE, "flag --samples is %d; a chat has one answer for each message",
                     c->sampling.sampling.n);
     TRY(cluster_flags_settle(&c->cluster, &c->engine_flags, &c->plan));
-    TRY(model_argument_find(&model));
+    TRY(engine_flags_model(&c->engine_flags, &model));
     TRY(checkpoint_folder_check(model));
     if (c->plan.node > 0) // node 0 talks
         return engine_flags_open(&c->engine_flags, model, &c->engine);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cmd/interrupt.h"
+#include "cmd/model_argument.h"
 #include "engine/nodes_options.h"
 #include "hf/checkpoint.h"
 
@@ -90,6 +91,9 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {FLAG_UINT64, "--seed", NULL, AT(options.seed), 0, 0, "N", "for requests that have none"},
     {FLAG_TEXT, "--rank-program", NULL, AT(options.rank_program), 0, 0, "PATH",
      "the colrow program that ranks run (default: this one)"},
+    {FLAG_ON, "--stream-from-hub", NULL, AT(stream_from_hub), 0, 0, NULL,
+     "of org/name that is not in the cache: each rank reads its own bytes of the weights from the "
+     "hub, which are kept nowhere"},
     {FLAG_ON, "--no-confinement", NULL, AT(no_confinement), 0, 0, NULL,
      "let ranks, and the server, call of the kernel what they like: no seccomp filters"},
     {FLAG_ON, "--core-dumps", NULL, AT(core_dumps), 0, 0, NULL,
@@ -189,6 +193,13 @@ void engine_flags_loaded(struct engine_flags *engine, const struct colrow_engine
     say_more(opened);
 }
 
+enum status engine_flags_model(const struct engine_flags *engine, const char **model)
+{
+    if (engine->quiet)
+        log_set_level(LOG_WARNING);
+    return model_argument_find(model, engine->stream_from_hub ? MODEL_STREAMED : MODEL_WHOLE);
+}
+
 enum status engine_flags_settle(struct engine_flags *engine, const char *model)
 {
     struct colrow_options *options = &engine->options;
@@ -199,6 +210,9 @@ enum status engine_flags_settle(struct engine_flags *engine, const char *model)
             "flag --kv-offloading-backend is \"%.60s\"; expected native: colrow moves pages "
             "to host memory itself, and has no other backend",
             backend);
+    options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
+    log_set_level((enum log_level)options->log_level);
+    TRY(engine_flags_model(engine, &model));
     TRY(checkpoint_folder_check(model));
     options->model = model;
     bool later = !engine->one_request || options->kv_offloading_size > 0;
@@ -208,8 +222,6 @@ enum status engine_flags_settle(struct engine_flags *engine, const char *model)
     options->core_dumps = engine->core_dumps;
     if (!engine->core_dumps)
         forbid_core_dumps();
-    options->log_level = engine->verbose ? LOG_DEBUG : engine->quiet ? LOG_WARNING : LOG_INFO;
-    log_set_level((enum log_level)options->log_level);
     interrupts_catch();
     return OK;
 }

@@ -16,13 +16,14 @@ struct engine_flags {
     bool quiet, verbose;
     bool no_confinement, core_dumps;
     bool expert_parallel;
+    bool stream_from_hub;
     bool prefix_caching; // on, but for measurements that ask the same again and again
     bool one_request;    // nothing comes after it: pages that only later ones could use are no use
     struct colrow_cluster *nodes; // found already; NULL: as the options say
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 32, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 33, SAMPLING_FLAGS = 18 };
 #define TP_PLAN_HELP                                                                               \
     "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
     "named "                                                                                       \
@@ -38,6 +39,9 @@ extern const struct flag engine_flag_rows[ENGINE_FLAGS]; // of struct engine_fla
 void engine_flags_init(struct engine_flags *engine);
 // For benchmarks: everything is computed, without pauses, and quietly.
 void engine_flags_init_to_measure(struct engine_flags *engine);
+// The folder behind `*model`, which may be the name of a repository (model_argument.h).
+enum status engine_flags_model(const struct engine_flags *engine,
+                               const char **model) STATUS_MUST_USE;
 // What follows from the flags, into engine->options; signals are caught from now on.
 enum status engine_flags_settle(struct engine_flags *engine, const char *model) STATUS_MUST_USE;
 // Opens the engine for `model` without waiting for it, as colrow_open_begin(): on a node other than

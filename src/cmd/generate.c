@@ -17,7 +17,6 @@
 #include "cmd/engine_flags.h"
 #include "cmd/expert_load.h"
 #include "cmd/json_output.h"
-#include "cmd/model_argument.h"
 #include "hf/checkpoint.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -364,9 +363,9 @@ static enum status tokenizer_file_check(const char *model)
                : fail(ERR_INPUT, "%s: is missing; expected it for prompts of text", path);
 }
 
-static enum status check_folder(const char **model)
+static enum status check_folder(const struct engine_flags *engine, const char **model)
 {
-    TRY(model_argument_find(model));
+    TRY(engine_flags_model(engine, model));
     return checkpoint_folder_check(*model);
 }
 
@@ -374,7 +373,7 @@ static enum status check_folder(const char **model)
 static int work_for_prompts(struct generate *g, const char *model)
 {
     struct colrow_engine *engine;
-    enum status status = check_folder(&model);
+    enum status status = check_folder(&g->engine, &model);
     if (status == OK)
         status = engine_flags_open(&g->engine, model, &engine);
     return status == OK ? 0 : flags_failed(status);
@@ -383,7 +382,7 @@ static int work_for_prompts(struct generate *g, const char *model)
 static int generate_model(struct generate *g, const char *model)
 {
     struct colrow_engine *engine = NULL;
-    enum status status = check_folder(&model);
+    enum status status = check_folder(&g->engine, &model);
     if (status == OK)
         status = tokenizer_file_check(model);
     if (status == OK)

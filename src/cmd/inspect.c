@@ -213,7 +213,7 @@ static enum status print_machine(const struct inspect *in)
 
 static enum status inspect_model(struct inspect *in)
 {
-    TRY(model_argument_find(&in->model));
+    TRY(model_argument_find(&in->model, MODEL_HEADERS));
     TRY(model_config_read(in->model, &in->config));
     TRY(generation_config_read(in->model, in->config.vocab_size, &in->generation));
     TRY(checkpoint_open(in->model, &in->checkpoint));

@@ -58,7 +58,7 @@ static enum status read_config(struct plan_command *c)
 
 enum status plan_command_prepare(struct plan_command *c)
 {
-    TRY(model_argument_find(&c->model));
+    TRY(model_argument_find(&c->model, MODEL_HEADERS));
     if (c->pipeline_parallel_size > 0 && c->tensor_parallel_size == 0)
         c->tensor_parallel_size = 1;
     TRY(read_config(c));

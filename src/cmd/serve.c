@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/confinement.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "cmd/cluster_flags.h"
@@ -16,6 +17,7 @@
 #include "engine/cluster.h"
 #include "engine/far_worker.h"
 #include "engine/nodes_options.h"
+#include "hf/hub_name.h"
 #include "server/serve.h"
 #include "server/worker_health.h"
 
@@ -28,6 +30,7 @@ struct serve {
     struct http_flags http;
     const char *model, *log_format;
     struct flag_texts names;
+    struct hub_name repository; // where the model is named by it
     int block_size;
     bool no_prompt_logprobs, no_log, ignored, headless, degrade;
     struct cluster_plan plan;
@@ -85,6 +88,17 @@ static const struct flag serve_flags[] = {
      "of the line for each request: text or json (default text)"},
 };
 
+// Of org/name@revision clients need not know the revision.
+static enum status name_served(struct serve *s)
+{
+    s->options.name = s->options.model;
+    if (!hub_name_is(s->options.model) || file_exists(s->options.model))
+        return OK;
+    TRY(hub_name_read(s->options.model, &s->repository));
+    s->options.name = s->repository.id;
+    return OK;
+}
+
 static enum status check_serve_flags(struct serve *s, const char *positional)
 {
     if (positional && s->model && strcmp(positional, s->model) != 0)
@@ -95,6 +109,7 @@ static enum status check_serve_flags(struct serve *s, const char *positional)
         return fail(ERR_USAGE, "no model: colrow serve MODEL, e.g. colrow serve models/demo");
     if (s->log_format && strcmp(s->log_format, "text") != 0 && strcmp(s->log_format, "json") != 0)
         return fail(ERR_USAGE, "flag --log-format is \"%s\"; expected text or json", s->log_format);
+    TRY(name_served(s));
     s->options.log_json = s->log_format && strcmp(s->log_format, "json") == 0;
     s->engine.options.log_json = s->options.log_json;
     s->options.log_requests = !s->no_log;
@@ -204,6 +219,7 @@ static enum status serve_model(struct serve *s)
     s->options.http.listen_fd = s->manager.listen_fd;
     // we shall start no ranks ourselves
     s->engine.options.launcher = confinement_is_built() && !s->engine.no_confinement;
+    TRY(engine_flags_model(&s->engine, &s->options.model));
     TRY(engine_flags_begin(&s->engine, s->options.model, &engine));
     s->opened = engine;
     s->options.listens = stop_answering;

@@ -127,7 +127,7 @@ static enum status run_tokenize(const struct tokenize *t, const char *model)
     json_t *root = NULL, *results = json_array(), *item;
     size_t i;
     enum status status = OK;
-    TRY_DONE(model_argument_find(&model));
+    TRY_DONE(model_argument_find(&model, MODEL_TEXTS));
     TRY_DONE(tokenizer_open(model, &tokenizer));
     TRY_DONE(collect_input(t, &root));
     if (!json_is_array(root)) {

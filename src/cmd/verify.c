@@ -18,7 +18,6 @@
 #include "cmd/verify_nodes.h"
 #include "cmd/verify_run.h"
 #include "device/kernels.h"
-#include "hf/model_folder.h"
 #include "model/plan.h"
 
 enum {
@@ -262,9 +261,9 @@ static enum status check_group(struct verify *v, const char *model, const char *
                                const char *order)
 {
     struct model_config config;
-    char folder[FILE_PATH_MAX];
+    const char *folder = model;
     int sizes[COMM_RANKS_MAX];
-    TRY(model_folder_find(model, folder));
+    TRY(engine_flags_model(&v->engine, &folder));
     TRY(model_config_read(folder, &config));
     v->stored = element_dtype_name(config.dtype);
     struct plan_options options = {.n_ranks = 1, .compute = COMPUTE_BF16};

@@ -12,6 +12,7 @@
 struct serve_options {
     struct http_options http;
     const char *model;               // folder
+    const char *name;                // without served_names
     const char *chat_template;       // file in place of the folder's, or NULL
     const char *const *served_names; // answers carry the first; none: the folder as given
     int n_served_names;

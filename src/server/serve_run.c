@@ -93,12 +93,12 @@ static enum status open_model(struct serve_server *server)
     struct colrow_tokenizer *texts = colrow_get_tokenizer(server->engine);
     enum status opened =
         api_model_open(&server->model, folder, texts, &info,
-                       options->n_served_names ? options->served_names : &options->model,
+                       options->n_served_names ? options->served_names : &options->name,
                        options->n_served_names ? options->n_served_names : 1);
     colrow_tokenizer_close(texts);
     TRY(opened);
     // "models/demo" is "demo", too
-    const char *slash = strrchr(options->model, '/');
+    const char *slash = strrchr(options->name, '/');
     if (options->n_served_names == 0 && slash && slash[1])
         server->model.alias = slash + 1;
     if (options->chat_template)

@@ -1,16 +1,21 @@
 """A hub for tests on 127.0.0.1, with faults: what `colrow pull` asks of it, and a second port to which LFS files are
 redirected, as on the real one. Standard library only."""
+import collections
 import hashlib
 import json
 import re
 import threading
+import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+PIECE, BURST_SECONDS = 65536, 0.05
+
+
 class File:
-    def __init__(self, data, lfs):
-        self.data, self.lfs = data, lfs
+    def __init__(self, path, data, lfs):
+        self.path, self.data, self.lfs = path, data, lfs
         self.sha256 = hashlib.sha256(data).hexdigest()
         self.sha1 = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
         self.blob = self.sha256 if lfs else self.sha1
@@ -18,14 +23,16 @@ class File:
 
 class Hub:
     """repositories: id -> {revision: {path: bytes}}. `faults` is a list of functions (handler, kind, path) -> None, or a word
-    that Handler.content() understands; each is asked for each request, the first that says something counts."""
+    that Handler.content() understands; each is asked for each request, the first that says something counts. `rate`: bytes of
+    files in a second, over all connections. `sent`: (who asked, path) -> bytes of files; ranks say who they are."""
 
-    def __init__(self, repositories, token=None):
+    def __init__(self, repositories, token=None, rate=None):
+        self.rate, self.free_at, self.first_at, self.sent = rate, 0.0, None, collections.Counter()
         self.token, self.faults, self.log, self.lock = token, [], [], threading.Lock()
         self.repositories, self.commits = {}, {}
         for name, revisions in repositories.items():
             for revision, files in revisions.items():
-                made = {path: File(data, path.endswith(".safetensors")) for path, data in files.items()}
+                made = {path: File(path, data, path.endswith(".safetensors")) for path, data in files.items()}
                 commit = hashlib.sha1(repr(sorted((p, f.blob) for p, f in made.items())).encode()).hexdigest()
                 self.repositories.setdefault(name, {})[commit] = made
                 self.commits[name, revision] = commit
@@ -53,6 +60,17 @@ class Hub:
                 if said is not None:
                     return said
         return None
+
+
+    def pace(self, size):
+        """Waits until the link has carried so many bytes more. It makes good for up to BURST_SECONDS in which nobody gave it any."""
+        if not self.rate:
+            return
+        with self.lock:
+            begin = max(self.free_at, time.monotonic() - BURST_SECONDS)
+            self.first_at = self.first_at or begin
+            self.free_at = begin + size / self.rate
+        time.sleep(max(0, self.free_at - time.monotonic()))
 
 
 class HubListener(ThreadingHTTPServer):
@@ -159,6 +177,12 @@ class HubHandler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content_Length": str(promised)}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        caller = self.headers.get("User-Agent", "").partition("; ")[2]
+        for at in range(0, len(body), PIECE):
+            piece = body[at : at + PIECE]
+            self.hub.pace(len(piece))
+            self.wfile.write(piece)
+            with self.hub.lock:
+                self.hub.sent[caller, file.path] += len(piece)
         self.close_connection = self.close_connection or len(body) < promised
         return None

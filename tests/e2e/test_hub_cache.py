@@ -16,7 +16,7 @@ CACHE = os.path.join(work, "hub")
 
 
 def colrow(*arguments, **more):
-    return run_hub(*arguments, environment=hub_environment(work, **more))
+    return run_hub(*arguments, environment=hub_environment(work, **{"HF_HUB_OFFLINE": "1", **more}))
 
 
 def put(repository, commit, ref, files):
@@ -53,7 +53,7 @@ for name in ("org/demo", "org/demo@main", "org/demo@refs/pr/1", "org/demo@aaaaaa
 for command in (("inspect", "org/demo"), ("plan", "org/demo", "-tp", "2"), ("tokenize", "org/demo", "-p", "a")):
     done = colrow(*command, HF_HUB_OFFLINE="1")
     check(done.returncode == 0, f"{command}: {done.stderr}")
-for name, environment, says in (("org/none", {}, "colrow pull org/none"), ("org/none", {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
+for name, environment, says in (("org/none", {}, "colrow pull org/none"), ("org/none", {}, "HF_HUB_OFFLINE is set"),
                                 ("org/demo@v9", {}, "there are: "), ("org/demo@a..b", {}, "is no revision"),
                                 ("org/demo", {"HF_HUB_CACHE": work + "/x"}, work + "/x")):
     done = colrow("inspect", name, **environment)
