@@ -259,6 +259,8 @@ struct kernels {
     void (*convolve)(const struct convolution *args);
     void (*scan_states)(const struct state_scan *args);
     void (*scan_delta)(const struct delta_scan *args);
+    // x[i] = exp(rate · softplus(x[i] + bias[i])), decays of a key's numbers (section 12)
+    void (*decay_channels)(float *x, const float *bias, float rate, size_t n);
 
     // Writes the keys (after rope) and values of `n_tokens` tokens from `position`; k and v
     // [n_tokens][stride], f32. A page's values are zeroed when its first position is written; where
@@ -305,7 +307,8 @@ void kernels_amx(struct kernels *table);
 // The scalar functions of the contract, for those who need one value.
 float number_exp(float x);
 float number_softplus(float x);
-float number_log(float x); // natural logarithm, f32, our own (sampling)
+float number_channel_decay(float rate, float x); // exp(rate · softplus(x)), softplus another one
+float number_log(float x);                       // natural logarithm, f32, our own (sampling)
 float number_tanh(float x);
 float number_erf(float x);
 float number_activation(const struct activation_args *args, float x);

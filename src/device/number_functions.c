@@ -90,6 +90,20 @@ float number_softplus(float x)
     return u == 1.0f ? e : number_log(u) * (e / (u - 1.0f));
 }
 
+// docs/numerics.md, section 12. Vector kernels repeat these lines (cpu/x86/channel_decays.h).
+float number_channel_decay(float rate, float x)
+{
+    const float e = number_exp(-fabsf(x)), s = e / (2.0f + e), z = s * s;
+    float p = 0.133333333f;
+    p = fmaf(p, z, 0.153846154f);
+    p = fmaf(p, z, 0.181818182f);
+    p = fmaf(p, z, 0.222222222f);
+    p = fmaf(p, z, 0.285714286f);
+    p = fmaf(p, z, 0.4f);
+    p = fmaf(p, z, 0.666666667f);
+    return number_exp(rate * ((x < 0 ? 0 : x) + fmaf(s * z, p, s + s)));
+}
+
 // exp(high + low) for |low| far below |high|.
 static double exp_of_two(double high, double low)
 {

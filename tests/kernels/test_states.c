@@ -231,12 +231,34 @@ static void deltas(void **state)
                     random_between(1, TOKENS_MAX), round % 2, (enum data_kind)(round % NOT_FINITE));
 }
 
+static void decays_of_channels(void **state)
+{
+    const struct kernels *kernels = kernels_under_test(state);
+    for (int round = 0; round < 400; round++) {
+        const size_t n = (size_t)random_between(1, 150);
+        const enum data_kind kind = (enum data_kind)(round % NOT_FINITE);
+        struct floats x = floats_new(n, kind), bias = floats_new(n, kind),
+                      expected = floats_copy(&x);
+        const float rate = -number_exp((float)random_between(-40, 40) / 8.0f);
+        if (round % 2) // where steps are: neither 0 nor 1 comes of it
+            for (size_t i = 0; i < n; i++)
+                x.at[i] = expected.at[i] = (float)random_between(-4000, 1000) / 128.0f;
+        reference_decay_channels(expected.at, bias.at, rate, n);
+        kernels->decay_channels(x.at, bias.at, rate, n);
+        assert_same(x.at, expected.at, n, false, "decay_channels");
+        floats_free(&x);
+        floats_free(&bias);
+        floats_free(&expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_LEVELS(convolutions),
         TEST_LEVELS(scans),
         TEST_LEVELS(deltas),
+        TEST_LEVELS(decays_of_channels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,31 @@ static void softplus_is_within_three_ulps(void **state)
     assert_true(number_softplus(-200.0f) == 0.0f && number_softplus(1e30f) == 1e30f);
 }
 
+// The softplus of a key's decays, seen through decays of a small rate: their distance from 1 is the
+// rate's product with it. And the whole, where neither rounds to 0 or to 1.
+static void channel_decays_are_near_what_they_say(void **state)
+{
+    double worst = 0;
+    (void)state;
+    number_mode_set();
+    for (float rate = -0.01f; rate > -40; rate *= 1.7f)
+        for (float x = -60; x < 60; x += 0.0137f) {
+            const long double softplus = x > 0 ? (long double)x + log1pl(expl(-(long double)x))
+                                               : log1pl(expl((long double)x));
+            const long double exponent = (long double)rate * softplus;
+            const float y = number_channel_decay(rate, x);
+            if (exponent < -80)
+                continue;
+            // of the exponent's roundings so many units of the last place come
+            worst = fmax(worst, ulps_of_f32(y, expl(exponent)) / (double)(1 + 2 * fabsl(exponent)));
+        }
+    printf("decays of channels: error %.2f ulp for each unit of the exponent\n", worst);
+    assert_true(worst < 2);
+    assert_true(number_channel_decay(-1, -200.0f) == 1.0f);
+    assert_true(number_channel_decay(-1, 200.0f) == 0.0f);
+    assert_true(isnan(number_channel_decay(-1, NAN)));
+}
+
 // What the activated gate is multiplied by.
 static void up_is_clamped_for_gpt_oss_alone(void **state)
 {
@@ -163,6 +188,7 @@ int main(void)
         cmocka_unit_test(activations_are_what_they_say),
         cmocka_unit_test(large_negative_numbers_vanish),
         cmocka_unit_test(softplus_is_within_three_ulps),
+        cmocka_unit_test(channel_decays_are_near_what_they_say),
         cmocka_unit_test(up_is_clamped_for_gpt_oss_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

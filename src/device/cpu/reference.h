@@ -34,6 +34,7 @@ void reference_sum_weighted(const struct weighted_rows *args);
 void reference_convolve(const struct convolution *args);
 void reference_scan_states(const struct state_scan *args);
 void reference_scan_delta(const struct delta_scan *args);
+void reference_decay_channels(float *x, const float *bias, float rate, size_t n);
 void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                         const float *v, size_t stride);
 int reference_argmax(const float *x, int n, float *largest);

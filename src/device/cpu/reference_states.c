@@ -69,3 +69,9 @@ void reference_scan_delta(const struct delta_scan *args)
         }
     }
 }
+
+void reference_decay_channels(float *x, const float *bias, float rate, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = number_channel_decay(rate, x[i] + bias[i]);
+}

@@ -26,6 +26,7 @@ void kernels_reference(struct kernels *table)
     table->convolve = reference_convolve;
     table->scan_states = reference_scan_states;
     table->scan_delta = reference_scan_delta;
+    table->decay_channels = reference_decay_channels;
     table->kv_write = reference_kv_write;
     table->argmax = reference_argmax;
     table->exp_sum = reference_exp_sum;

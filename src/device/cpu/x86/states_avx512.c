@@ -1,5 +1,6 @@
-#include "device/cpu/x86/vec_avx512.h"
+#include "device/cpu/x86/vectors_avx512.h"
 
+#include "device/cpu/x86/channel_decays.h"
 #include "device/cpu/x86/convolution.h"
 #include "device/cpu/x86/delta_rule.h"
 #include "device/cpu/x86/scan_states.h"
@@ -18,4 +19,9 @@ void scan_states_avx512(const struct state_scan *args)
 void scan_delta_avx512(const struct delta_scan *args)
 {
     scan_delta_of(args);
+}
+
+void decay_channels_avx512(float *x, const float *bias, float rate, size_t n)
+{
+    decay_channels_of(x, bias, rate, n);
 }

@@ -87,6 +87,7 @@ void kernels_avx2(struct kernels *table)
     table->convolve = convolve_avx2;
     table->scan_states = scan_states_avx2;
     table->scan_delta = scan_delta_avx2;
+    table->decay_channels = decay_channels_avx2;
     table->kv_write = kv_write_avx2;
     table->argmax = argmax_avx2;
     table->exp_sum = exp_sum_avx2;
@@ -118,6 +119,7 @@ void kernels_avx512(struct kernels *table)
     table->convolve = convolve_avx512;
     table->scan_states = scan_states_avx512;
     table->scan_delta = scan_delta_avx512;
+    table->decay_channels = decay_channels_avx512;
     table->kv_write = kv_write_avx512;
     table->argmax = argmax_avx512;
     table->exp_sum = exp_sum_avx512;

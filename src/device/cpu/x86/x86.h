@@ -93,6 +93,8 @@ void scan_states_avx2(const struct state_scan *args);
 void scan_states_avx512(const struct state_scan *args);
 void scan_delta_avx2(const struct delta_scan *args);
 void scan_delta_avx512(const struct delta_scan *args);
+void decay_channels_avx2(float *x, const float *bias, float rate, size_t n);
+void decay_channels_avx512(float *x, const float *bias, float rate, size_t n);
 void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                    const float *v, size_t stride);
 void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
