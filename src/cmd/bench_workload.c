@@ -117,6 +117,16 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
     return OK;
 }
 
+static double delta_weights_of(const struct delta_config *d, double hidden)
+{
+    const double values = (double)d->num_value_heads * d->value_head_dim,
+                 keys = (double)d->num_key_heads * d->key_head_dim,
+                 steps = (double)d->num_value_heads * delta_steps_of_head(d);
+    const double gates =
+        d->low_rank ? d->low_rank * (2 * hidden + values + steps) : hidden * (values + steps);
+    return hidden * (2 * values + 2 * keys + d->num_value_heads) + gates;
+}
+
 void model_cost(const struct model_config *c, double bytes_per_weight, double bytes_per_key,
                 int batch, struct model_cost *out)
 {
@@ -151,11 +161,7 @@ void model_cost(const struct model_config *c, double bytes_per_weight, double by
                      l->sublayers[i].mamba.num_heads);
                 break;
             case MIX_DELTA:
-                weights += hidden * (3.0 * l->sublayers[i].delta.num_value_heads *
-                                         l->sublayers[i].delta.value_head_dim +
-                                     2.0 * l->sublayers[i].delta.num_key_heads *
-                                         l->sublayers[i].delta.key_head_dim +
-                                     2.0 * l->sublayers[i].delta.num_value_heads);
+                weights += delta_weights_of(&l->sublayers[i].delta, hidden);
                 break;
             case MIX_CONVOLUTION:
                 weights += hidden * 4.0 * hidden;

@@ -87,8 +87,9 @@ enum status describe_plain(const struct config_reader *reader, struct plain_keys
                            struct model_config *out)
 {
     TRY(read_shape(reader, keys));
-    TRY(config_read_int(reader, "max_position_embeddings", 1, POSITIONS_MAX,
-                        &keys->max_position_embeddings));
+    TRY(config_read_int(reader,
+                        keys->positions_key ? keys->positions_key : "max_position_embeddings", 1,
+                        POSITIONS_MAX, &keys->max_position_embeddings));
     TRY(config_read_number(reader, keys->eps_key ? keys->eps_key : "rms_norm_eps", 0, eps_max,
                            &keys->rms_norm_eps));
     TRY(config_read_flag(reader, "tie_word_embeddings", &keys->tie_word_embeddings));

@@ -12,13 +12,14 @@ struct plain_keys {
     int32_t head_dim;            // absent, 0: hidden_size / num_attention_heads
     int64_t max_position_embeddings;
     double rms_norm_eps;
-    const char *eps_key;    // NULL: "rms_norm_eps"
-    const char *layers_key; // NULL: "num_hidden_layers"
-    const char *heads_key;  // NULL: "num_attention_heads"
-    const char *hidden_key; // NULL: "hidden_size"
-    bool own_heads_only;    // as many KV heads as heads, of hidden_size / heads: no keys say else
-    int32_t mlp_factor;     // intermediate_size is so many times hidden_size; 0: a key says it
-    bool layer_norm;        // norms are LayerNorms, with biases unless `no_norm_bias`
+    const char *eps_key;       // NULL: "rms_norm_eps"
+    const char *layers_key;    // NULL: "num_hidden_layers"
+    const char *heads_key;     // NULL: "num_attention_heads"
+    const char *hidden_key;    // NULL: "hidden_size"
+    const char *positions_key; // NULL: "max_position_embeddings"
+    bool own_heads_only; // as many KV heads as heads, of hidden_size / heads: no keys say else
+    int32_t mlp_factor;  // intermediate_size is so many times hidden_size; 0: a key says it
+    bool layer_norm;     // norms are LayerNorms, with biases unless `no_norm_bias`
     bool no_norm_bias;
     bool fixed_head_dim;          // as above, whatever the file's head_dim says
     const char *intermediate_key; // NULL: "intermediate_size"
@@ -98,9 +99,9 @@ struct experts_keys {
 // The numbers; weights that are not normalised, a scaling factor of 1, SiLU, gates, no biases.
 enum status describe_experts(const struct config_reader *reader, const struct experts_keys *keys,
                              struct experts_config *out) STATUS_MUST_USE;
-// n_group and topk_group, where absent as describe_experts() left them: choice among the best
-// groups; 1 group: among all.
-enum status describe_expert_groups(const struct config_reader *reader,
+// n_group (NULL: that is its key) and topk_group, where absent as describe_experts() left them:
+// choice among the best groups; 1 group: among all.
+enum status describe_expert_groups(const struct config_reader *reader, const char *count_key,
                                    struct experts_config *out) STATUS_MUST_USE;
 // What a chosen expert counts for: `factor` where routed_scaling_factor is absent; and of scores
 // that a bias corrects, divided by their sum + sum_eps unless norm_topk_prob says otherwise.

@@ -38,16 +38,17 @@ enum status describe_experts(const struct config_reader *reader, const struct ex
         INTERMEDIATE_SIZE_MAX, keys->intermediate_size, &out->intermediate_size);
 }
 
-enum status describe_expert_groups(const struct config_reader *reader, struct experts_config *out)
+enum status describe_expert_groups(const struct config_reader *reader, const char *count_key,
+                                   struct experts_config *out)
 {
+    const char *key = count_key ? count_key : "n_group";
     int64_t groups = out->n_group ? out->n_group : 1, kept = out->topk_group ? out->topk_group : 1;
-    TRY(config_read_int(reader, "n_group", 1, EXPERTS_MAX, &groups));
+    TRY(config_read_int(reader, key, 1, EXPERTS_MAX, &groups));
     TRY(config_read_int(reader, "topk_group", 1, EXPERTS_MAX, &kept));
     if (out->num_experts % groups != 0)
         return fail(ERR_INPUT,
-                    "%s: key \"n_group\" is %lld; expected a divisor of %d, the number of "
-                    "experts",
-                    reader->name, (long long)groups, (int)out->num_experts);
+                    "%s: key \"%s\" is %lld; expected a divisor of %d, the number of experts",
+                    reader->name, key, (long long)groups, (int)out->num_experts);
     if (kept > groups || out->num_experts / groups * kept < out->num_experts_per_tok)
         return fail(
             ERR_INPUT,

@@ -18,11 +18,12 @@ static enum status read_even(const struct config_reader *reader, const char *key
     return config_expect_even(reader, key, *value);
 }
 
-// null: one product makes the queries.
+// null, or absent where that means it: one product makes the queries.
 static enum status read_query_rank(const struct config_reader *reader, int32_t *value)
 {
     static const char key[] = "q_lora_rank";
-    if (json_is_null(json_object_get(reader->root, key))) {
+    if (json_is_null(json_object_get(reader->root, key)) ||
+        (*value == 0 && config_is_absent(reader, key))) {
         *value = 0;
         return OK;
     }

@@ -46,13 +46,16 @@ struct parameter_row {
     {                                                                                              \
         .name = row_name ".weight", .sublayer = place, .n_slots = 2, .slots = { first, second }    \
     }
-// One slot of experts; the star in the name is the expert's number. Transformers' plans name what
-// it makes of all: gate_up_proj, down_proj.
-#define PARAMETER_EXPERTS(row_name, place, slot, plan_name)                                        \
+// One that Transformers' plans call otherwise: in full, without ".weight".
+#define PARAMETER_PLANNED(row_name, place, slot, plan_name)                                        \
     {                                                                                              \
         .name = row_name ".weight", .sublayer = place, .n_slots = 1, .slots = {slot},              \
         .planned = plan_name                                                                       \
     }
+// One slot of experts; the star in the name is the expert's number. Transformers' plans name what
+// it makes of all: gate_up_proj, down_proj.
+#define PARAMETER_EXPERTS(row_name, place, slot, plan_name)                                        \
+    PARAMETER_PLANNED(row_name, place, slot, plan_name)
 // Gate and up of all experts in one tensor, named in full.
 #define PARAMETER_EXPERT_PAIR(row_name, place, plan_name)                                          \
     {                                                                                              \
@@ -116,6 +119,8 @@ struct family {
     // tensors of checkpoints that carry nothing we need, by the end of their name, or, where that
     // ends with a dot, its beginning; NULL-terminated
     const char *const *ignored;
+    // a part of names (".mlp.") for which some checkpoints have another; NULL: none
+    const char *name_part, *other_name_part;
     // what Transformers' own tp_plan of the family names and no model of ours has a parameter for;
     // NULL-terminated, or NULL
     const char *const *idle_rules;

@@ -152,7 +152,17 @@ struct delta_config {
     int32_t taps;            // of the convolution over time
     bool double_beta;        // in [0, 2], not in [0, 1]
     struct norm_config norm; // of each head's output, before the gate
+    enum activation gate;    // of what multiplies that
+    // Kimi's: a decay of each number of a key, not of the whole head
+    bool channel_decays;
+    // The gate and what decays follow are made of the input in two products, by way of so many
+    // numbers; 0: in one
+    int32_t low_rank;
 };
+static inline int32_t delta_steps_of_head(const struct delta_config *d)
+{
+    return d->channel_decays ? d->key_head_dim : 1;
+}
 
 // out_proj(C · convolution(B · x)), all three of the input, each channel by itself.
 struct convolution_config {

@@ -67,7 +67,8 @@ static enum status check_delta(const struct delta_config *d)
     if (d->key_head_dim < 1)
         return fail(ERR_INPUT, "config.json: \"linear_key_head_dim\" is %d; expected 1 or more",
                     d->key_head_dim);
-    return expect_pairs("linear_value_head_dim", d->value_head_dim);
+    TRY(expect_pairs("linear_value_head_dim", d->value_head_dim));
+    return d->low_rank ? expect_pairs("head_dim", d->low_rank) : OK;
 }
 
 static enum status check_taps(int32_t taps, int32_t least)
@@ -160,7 +161,9 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
         return a->delta.num_key_heads == b->delta.num_key_heads &&
                a->delta.num_value_heads == b->delta.num_value_heads &&
                a->delta.key_head_dim == b->delta.key_head_dim &&
-               a->delta.value_head_dim == b->delta.value_head_dim && a->delta.taps == b->delta.taps;
+               a->delta.value_head_dim == b->delta.value_head_dim &&
+               a->delta.taps == b->delta.taps && a->delta.low_rank == b->delta.low_rank &&
+               a->delta.channel_decays == b->delta.channel_decays;
     }
     return false;
 }

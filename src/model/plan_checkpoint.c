@@ -35,9 +35,9 @@ static const struct {
     {"language_model.model.", true}, // Transformers 5.10 to 5.23 saved some so
 };
 
-// A tensor by its name, or by another spelling of it.
-static const struct tensor_info *find_named(const struct family *family,
-                                            const struct checkpoint *checkpoint, const char *name)
+// A tensor by its name, or by that with another prefix.
+static const struct tensor_info *
+find_prefixed(const struct family *family, const struct checkpoint *checkpoint, const char *name)
 {
     char spelt[NAME_BYTES];
     const char *rest = without_prefix(name, family->base_prefix);
@@ -55,6 +55,21 @@ static const struct tensor_info *find_named(const struct family *family,
         tensor = checkpoint_find(checkpoint, spelt);
     }
     return tensor;
+}
+
+// ... or with another part of its name.
+static const struct tensor_info *find_named(const struct family *family,
+                                            const struct checkpoint *checkpoint, const char *name)
+{
+    char other[NAME_BYTES];
+    const struct tensor_info *tensor = find_prefixed(family, checkpoint, name);
+    const char *part = tensor || !family->name_part ? NULL : strstr(name, family->name_part);
+    if (!part)
+        return tensor;
+    int n = snprintf(other, sizeof other, "%.*s%s%s", (int)(part - name), name,
+                     family->other_name_part, part + strlen(family->name_part));
+    assert(n > 0 && (size_t)n < sizeof other);
+    return find_prefixed(family, checkpoint, other);
 }
 
 static const char *name_of_slot(const struct family *family, enum slot slot)
@@ -240,6 +255,18 @@ static enum status check_mxfp4(const struct plan *plan, const struct plan_parame
     return check_bytes_of(checkpoint, scales, shape, 3);
 }
 
+// A scalar, a row [1, rows], or [1, 1, rows, 1].
+static bool is_vector_among_ones(const struct tensor_info *tensor, int64_t rows)
+{
+    int n = 0;
+    for (int i = 0; i < tensor->n_dimensions; i++) {
+        if (tensor->shape[i] != 1 && tensor->shape[i] != rows)
+            return false;
+        n += tensor->shape[i] != 1;
+    }
+    return n == (rows != 1);
+}
+
 static enum status check_shape(const struct plan_parameter *p, const struct checkpoint *checkpoint,
                                const struct tensor_info *tensor)
 {
@@ -253,10 +280,8 @@ static enum status check_shape(const struct plan_parameter *p, const struct chec
     if (tensor->n_dimensions == (matrix ? 2 : 1) && tensor->shape[0] == rows &&
         (!matrix || tensor->shape[1] == p->columns))
         return OK;
-    if (!matrix && rows == 1 && tensor->n_dimensions == 0) // a scalar
+    if (!matrix && is_vector_among_ones(tensor, rows))
         return OK;
-    if (!matrix && tensor->n_dimensions == 2 && tensor->shape[0] == 1 && tensor->shape[1] == rows)
-        return OK; // a row
     char expected[64], found[256];
     if (matrix)
         snprintf(expected, sizeof expected, "[%lld, %s%lld]", (long long)rows,

@@ -64,6 +64,9 @@ static void share_delta(const struct delta_config *d, struct range columns, stru
     s->dims[DIM_DELTA_VALUES] = columns;
     s->dims[DIM_DELTA_HEADS] = s->heads;
     s->dims[DIM_DELTA_HEAD] = (struct range){0, d->value_head_dim};
+    s->dims[DIM_DELTA_RANK] = (struct range){0, d->low_rank};
+    s->dims[DIM_DELTA_STEPS] = (struct range){s->heads.begin * delta_steps_of_head(d),
+                                              s->heads.end * delta_steps_of_head(d)};
     s->dims[DIM_DELTA_KEYS] =
         (struct range){s->kv_heads.begin * d->key_head_dim, s->kv_heads.end * d->key_head_dim};
 }

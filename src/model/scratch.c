@@ -174,9 +174,11 @@ static void widen_for_delta(const struct cut *cut, int rank, struct widths *w)
 {
     const struct range *dims = cut->shares[rank].dims;
     const size_t values = scratch_width(dims[DIM_DELTA_VALUES]);
-    w->input = most_floats(w->input, values);
+    const size_t low = 2 * scratch_width(dims[DIM_DELTA_RANK]); // of the gate and of the decays
+    w->input = most_floats(w->input, most_floats(values, low));
     w->outputs = most_floats(w->outputs, 2 * scratch_width(dims[DIM_DELTA_KEYS]) + 2 * values +
-                                             2 * scratch_width(dims[DIM_DELTA_HEADS]));
+                                             scratch_width(dims[DIM_DELTA_HEADS]) +
+                                             scratch_width(dims[DIM_DELTA_STEPS]) + low);
 }
 
 // Of the rank's stage.

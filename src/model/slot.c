@@ -74,12 +74,16 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_DELTA_VALUE] = {"in_proj_v", ROLE_OUTPUTS, DIM_DELTA_VALUES, DIM_HIDDEN, true},
     [SLOT_DELTA_GATE] = {"in_proj_z", ROLE_OUTPUTS, DIM_DELTA_VALUES, DIM_HIDDEN, true},
     [SLOT_DELTA_BETA] = {"in_proj_b", ROLE_OUTPUTS, DIM_DELTA_HEADS, DIM_HIDDEN, true},
-    [SLOT_DELTA_STEP] = {"in_proj_a", ROLE_OUTPUTS, DIM_DELTA_HEADS, DIM_HIDDEN, true},
+    [SLOT_DELTA_STEP] = {"in_proj_a", ROLE_OUTPUTS, DIM_DELTA_STEPS, DIM_HIDDEN, true},
+    [SLOT_DELTA_GATE_DOWN] = {"g_a_proj", ROLE_WHOLE, DIM_DELTA_RANK, DIM_HIDDEN, true},
+    [SLOT_DELTA_GATE_UP] = {"g_b_proj", ROLE_OUTPUTS, DIM_DELTA_VALUES, DIM_DELTA_RANK, true},
+    [SLOT_DELTA_STEP_DOWN] = {"f_a_proj", ROLE_WHOLE, DIM_DELTA_RANK, DIM_HIDDEN, true},
+    [SLOT_DELTA_STEP_UP] = {"f_b_proj", ROLE_OUTPUTS, DIM_DELTA_STEPS, DIM_DELTA_RANK, true},
     [SLOT_DELTA_TAPS_QUERY] = {"conv1d_q", ROLE_WHOLE, DIM_DELTA_KEYS, DIM_TAPS, true},
     [SLOT_DELTA_TAPS_KEY] = {"conv1d_k", ROLE_WHOLE, DIM_DELTA_KEYS, DIM_TAPS, true},
     [SLOT_DELTA_TAPS_VALUE] = {"conv1d_v", ROLE_WHOLE, DIM_DELTA_VALUES, DIM_TAPS, true},
     [SLOT_DELTA_A_LOG] = {"A_log", ROLE_WHOLE, DIM_DELTA_HEADS, DIM_ONE, true},
-    [SLOT_DELTA_STEP_BIAS] = {"dt_bias", ROLE_WHOLE, DIM_DELTA_HEADS, DIM_ONE, true},
+    [SLOT_DELTA_STEP_BIAS] = {"dt_bias", ROLE_WHOLE, DIM_DELTA_STEPS, DIM_ONE, true},
     [SLOT_DELTA_NORM] = {"linear_attn.norm", ROLE_WHOLE, DIM_DELTA_HEAD, DIM_ONE, true},
     [SLOT_DELTA_OUT] = {"out_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_DELTA_VALUES, true},
     [SLOT_OUTPUT_GATE] = {"q_proj_gate", ROLE_OUTPUTS, DIM_OUTPUT_GATE, DIM_HIDDEN, true},
@@ -218,9 +222,20 @@ static bool mamba_has(const struct mamba_config *m, enum slot slot, bool bias)
 
 static bool delta_has(const struct delta_config *d, enum slot slot, bool bias)
 {
-    if (slot == SLOT_DELTA_NORM)
+    switch (slot) {
+    case SLOT_DELTA_NORM:
         return has_norm(&d->norm, bias);
-    return slot >= SLOT_DELTA_QUERY && slot <= SLOT_DELTA_OUT && !bias;
+    case SLOT_DELTA_GATE:
+    case SLOT_DELTA_STEP:
+        return !d->low_rank && !bias;
+    case SLOT_DELTA_GATE_DOWN:
+    case SLOT_DELTA_GATE_UP:
+    case SLOT_DELTA_STEP_DOWN:
+    case SLOT_DELTA_STEP_UP:
+        return d->low_rank && !bias;
+    default:
+        return slot >= SLOT_DELTA_QUERY && slot <= SLOT_DELTA_OUT && !bias;
+    }
 }
 
 static bool convolution_has(const struct convolution_config *c, enum slot slot, bool bias)
@@ -392,6 +407,10 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
         return sublayer->delta.num_value_heads;
     case DIM_DELTA_HEAD:
         return sublayer->delta.value_head_dim;
+    case DIM_DELTA_STEPS:
+        return (int64_t)sublayer->delta.num_value_heads * delta_steps_of_head(&sublayer->delta);
+    case DIM_DELTA_RANK:
+        return sublayer->delta.low_rank;
     case DIM_CHANNELS:
         return config->hidden_size;
     case DIM_LEAVES:

@@ -74,9 +74,13 @@ enum slot {
     SLOT_DELTA_QUERY, // of the delta rule; in this order in memory
     SLOT_DELTA_KEY,
     SLOT_DELTA_VALUE,
-    SLOT_DELTA_GATE, // z
-    SLOT_DELTA_BETA, // b
-    SLOT_DELTA_STEP, // a
+    SLOT_DELTA_GATE,      // z
+    SLOT_DELTA_BETA,      // b
+    SLOT_DELTA_STEP,      // a
+    SLOT_DELTA_GATE_DOWN, // where these two are made in two products: g_a_proj, g_b_proj
+    SLOT_DELTA_GATE_UP,
+    SLOT_DELTA_STEP_DOWN, // f_a_proj, f_b_proj
+    SLOT_DELTA_STEP_UP,
     SLOT_DELTA_TAPS_QUERY,
     SLOT_DELTA_TAPS_KEY,
     SLOT_DELTA_TAPS_VALUE,
@@ -130,7 +134,9 @@ enum dim {
     DIM_DELTA_VALUES, // value heads · their size; columns of out_proj
     DIM_DELTA_HEADS,  // value heads
     DIM_DELTA_HEAD,   // one's size
-    DIM_OUTPUT_GATE,  // rows of attention's gate: of the query heads that a rank attends
+    DIM_DELTA_STEPS,  // decays: of value heads, or of each number of their keys
+    DIM_DELTA_RANK,
+    DIM_OUTPUT_GATE, // rows of attention's gate: of the query heads that a rank attends
     DIM_QUERY_RANK,
     DIM_LATENT, // without the key beside it
     DIM_LATENT_AND_KEY,

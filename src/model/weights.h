@@ -102,9 +102,12 @@ struct convolution_weights {
 };
 
 struct delta_weights {
-    struct panels in; // [rows, hidden] of the query, key, value, gate, beta and step, in this order
+    // [rows, hidden] of the query, key, value, beta, gate and step, in this order; or of what these
+    // last two are made of
+    struct panels in;
+    struct panels gate_up, step_up; // [rows, low_rank], of one that has a low_rank
     const float *taps;              // of the first three: [taps][channels]
-    const float *a_log, *step_bias; // [value heads]
+    const float *a_log, *step_bias; // [value heads], [steps]
     struct norm_weights norm;       // [value_head_dim]
     struct panels out;              // [hidden, value heads · value_head_dim]
 };

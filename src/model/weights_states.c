@@ -89,12 +89,19 @@ enum status place_delta(struct walk *w, const struct delta_config *config,
                         struct delta_weights *out)
 {
     static const enum slot in[] = {SLOT_DELTA_QUERY, SLOT_DELTA_KEY,  SLOT_DELTA_VALUE,
-                                   SLOT_DELTA_GATE,  SLOT_DELTA_BETA, SLOT_DELTA_STEP},
+                                   SLOT_DELTA_BETA,  SLOT_DELTA_GATE, SLOT_DELTA_STEP},
+                           low[] = {SLOT_DELTA_QUERY, SLOT_DELTA_KEY,       SLOT_DELTA_VALUE,
+                                    SLOT_DELTA_BETA,  SLOT_DELTA_GATE_DOWN, SLOT_DELTA_STEP_DOWN},
+                           gate[] = {SLOT_DELTA_GATE_UP}, up[] = {SLOT_DELTA_STEP_UP},
                            taps[] = {SLOT_DELTA_TAPS_QUERY, SLOT_DELTA_TAPS_KEY,
                                      SLOT_DELTA_TAPS_VALUE},
                            a_log[] = {SLOT_DELTA_A_LOG}, step[] = {SLOT_DELTA_STEP_BIAS},
                            last[] = {SLOT_DELTA_OUT};
-    TRY(place_panels(w, in, 6, &out->in));
+    TRY(place_panels(w, config->low_rank ? low : in, 6, &out->in));
+    if (config->low_rank) {
+        TRY(place_panels(w, gate, 1, &out->gate_up));
+        TRY(place_panels(w, up, 1, &out->step_up));
+    }
     TRY(place_taps(w, taps, 3, config->taps, &out->taps));
     TRY(place_numbers(w, a_log, 1, false, &out->a_log));
     TRY(place_numbers(w, step, 1, false, &out->step_bias));

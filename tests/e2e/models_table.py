@@ -49,7 +49,7 @@ def ranges(numbers):
 def rope_of(text):
     if text["model_type"] == "bloom":
         return "ALiBi"
-    if text["model_type"] == "nemotron_h" or text.get("position_embedding_type", "rope") != "rope":
+    if text["model_type"] in ("nemotron_h", "kimi_linear") or text.get("position_embedding_type", "rope") != "rope":
         return "none"
     nested = text.get("rope_parameters") or {}
     ropes = [nested or text.get("rope_scaling") or {}]

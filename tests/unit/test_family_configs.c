@@ -13,8 +13,8 @@
 // Whose heads all have one latent in the place of keys and values.
 static bool has_latent(const char *model_type)
 {
-    static const char *const latent[] = {"deepseek_v2", "deepseek_v3", "kimi_k2", "glm4_moe_lite",
-                                         "mistral4"};
+    static const char *const latent[] = {"deepseek_v2",   "deepseek_v3", "kimi_k2",
+                                         "glm4_moe_lite", "mistral4",    "kimi_linear"};
     for (size_t i = 0; i < sizeof latent / sizeof *latent; i++)
         if (strcmp(model_type, latent[i]) == 0)
             return true;
@@ -84,6 +84,10 @@ static const struct {
     {"lfm2", ", \"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"conv\"]"},
     {"lfm2_moe", ", \"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"full_attention\"]"},
     {"nemotron_h", ", \"hybrid_override_pattern\": \"M-*E\""},
+    {"kimi_linear",
+     ", \"linear_attn_config\": {\"full_attn_layers\": [2, 4], \"kda_layers\": [1, 3]}"},
+    {"kimi_linear", ", \"q_lora_rank\": 16, \"mlp_layer_types\": [\"sparse\", \"dense\", "
+                    "\"dense\", \"sparse\"]"},
 };
 
 static void check_family(const char *model_type, const char *layers, const char *switches)

@@ -9,6 +9,12 @@
     "\"hidden_size\": 64, \"intermediate_size\": 172, \"num_hidden_layers\": 4, "                  \
     "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 16, \"vocab_size\": "   \
     "512"
+// As many KV heads as heads.
+#define KIMI_LAYERS(n, keys)                                                                       \
+    "{\"model_type\": \"kimi_linear\", \"hidden_size\": 64, \"intermediate_size\": 96, "           \
+    "\"num_hidden_layers\": " n ", \"num_attention_heads\": 8, "                                   \
+    "\"num_key_value_heads\": 8, \"vocab_size\": 100, " keys "}"
+#define KIMI(keys) KIMI_LAYERS("4", keys)
 #define OF(type, keys) "{\"model_type\": \"" type "\", " SIZES keys "}"
 
 static struct model_config parse(const char *text)
@@ -159,6 +165,48 @@ static void olmo_hybrids_layers(void **state)
     check_rope(&config, 3, ROPE_DEFAULT, 10000);
 }
 
+// Either the published file's names or those of Transformers' class.
+static void kimi_linears_layers(void **state)
+{
+    (void)state;
+    struct model_config config = parse(
+        KIMI("\"linear_attn_config\": {\"num_heads\": 3, \"head_dim\": 16, "
+             "\"short_conv_kernel_size\": 2, \"full_attn_layers\": [1, 4], \"kda_layers\": [2, "
+             "3]}, \"model_max_length\": 500, \"num_experts\": 12, \"num_experts_per_token\": 3, "
+             "\"num_expert_group\": 4, \"topk_group\": 2, \"moe_renormalize\": false, "
+             "\"num_shared_experts\": 2, \"moe_intermediate_size\": 20"));
+    const struct sublayer_config *scans = &model_config_layer(&config, 1)->sublayers[0];
+    const struct layer_config *attends = model_config_layer(&config, 3);
+    const struct experts_config *experts = &attends->sublayers[1].experts;
+    assert_int_equal(scans->kind, MIX_DELTA);
+    assert_int_equal(scans->delta.num_value_heads, 3);
+    assert_int_equal(scans->delta.value_head_dim, 16);
+    assert_int_equal(scans->delta.low_rank, 16);
+    assert_int_equal(scans->delta.taps, 2);
+    assert_true(scans->delta.channel_decays && scans->delta.gate == ACTIVATION_SIGMOID);
+    assert_int_equal(attends->sublayers[0].attention.latent.kv_rank, 512);
+    assert_int_equal(attends->sublayers[0].attention.latent.q_rank, 0);
+    assert_int_equal(attends->sublayers[0].attention.rope, -1);
+    assert_int_equal(config.max_position_embeddings, 500);
+    assert_int_equal(model_config_layer(&config, 0)->sublayers[1].kind, MIX_MLP);
+    assert_int_equal(experts->num_experts, 12);
+    assert_int_equal(experts->num_experts_per_tok, 3);
+    assert_int_equal(experts->n_group, 4);
+    assert_false(experts->normalised);
+    assert_int_equal(attends->sublayers[2].mlp.intermediate_size, 40);
+
+    config = parse(KIMI_LAYERS(
+        "5", "\"linear_num_heads\": 2, \"linear_head_dim\": 8, \"num_local_experts\": 6, "
+             "\"num_experts_per_tok\": 2, \"n_group\": 3, \"norm_topk_prob\": false, "
+             "\"n_shared_experts\": 1, \"max_position_embeddings\": 60"));
+    assert_int_equal(model_config_layer(&config, 4)->sublayers[0].kind, MIX_ATTENTION);
+    scans = &model_config_layer(&config, 0)->sublayers[0];
+    assert_int_equal(scans->delta.num_key_heads, 2);
+    assert_int_equal(scans->delta.key_head_dim, 8);
+    assert_int_equal(config.max_position_embeddings, 60);
+    assert_int_equal(model_config_layer(&config, 1)->sublayers[1].experts.num_experts, 6);
+}
+
 static void bad_values_are_named(void **state)
 {
     (void)state;
@@ -207,6 +255,13 @@ static void bad_values_are_named(void **state)
                              "full_attention, conv"},
         {OF("lfm2", ", \"conv_L_cache\": 1"), "conv_L_cache"},
         {OF("lfm2", ", \"intermediate_size\": 1"), "which block_auto_adjust_ff_dim makes 0"},
+        {KIMI("\"mla_use_nope\": false"), "mla_use_nope"},
+        {KIMI("\"moe_router_activation_func\": \"softmax\""), "expected \"sigmoid\""},
+        {KIMI("\"linear_attn_config\": {\"full_attn_layers\": [0], \"kda_layers\": [1]}"),
+         "has 0; expected the numbers of layers, 1 to 4"},
+        {KIMI("\"linear_attn_config\": {\"full_attn_layers\": [4], \"kda_layers\": [1, 3]}"),
+         "lack layer 2"},
+        {KIMI("\"linear_attn_config\": {\"head_dim\": 9}"), "\"head_dim\""},
         {OF("nemotron_h", ""), "expected one of them to say what each of the layers is"},
         {OF("nemotron_h", ", \"hybrid_override_pattern\": \"M-X\""), "has 'X' for layer 2"},
         {OF("nemotron_h", ", \"hybrid_override_pattern\": \"\""), "has 0 letters"},
@@ -232,6 +287,7 @@ int main(void)
         cmocka_unit_test(layers_without_a_rope),
         cmocka_unit_test(layers_with_a_state),
         cmocka_unit_test(olmo_hybrids_layers),
+        cmocka_unit_test(kimi_linears_layers),
         cmocka_unit_test(bad_values_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ static enum status read_latent_experts(const struct config_reader *reader,
     int64_t every = 1;
     TRY(describe_experts(reader, &model->experts, out));
     TRY(describe_activation(reader, "hidden_act", "silu", &out->activation));
-    TRY(describe_expert_groups(reader, out));
+    TRY(describe_expert_groups(reader, NULL, out));
     TRY(model->normalised ? describe_corrected_weights(reader, 1e-20f, model->scaling_factor, out)
                           : describe_expert_factor(reader, model->scaling_factor, out));
     out->choice_bias = model->choice_bias;

@@ -29,7 +29,7 @@ static enum status read_experts(const struct config_reader *reader, struct exper
                                         .scoring = ROUTER_SIGMOID};
     TRY(describe_experts(reader, &absent, out));
     TRY(describe_activation(reader, "hidden_act", "silu", &out->activation));
-    TRY(describe_expert_groups(reader, out));
+    TRY(describe_expert_groups(reader, NULL, out));
     TRY(describe_corrected_weights(reader, 1e-20f, 1, out));
     TRY(config_read_int(reader, "n_shared_experts", 1, EXPERTS_MAX, n_shared));
     return config_read_int(reader, "first_k_dense_replace", 0, LAYERS_MAX, n_dense);

@@ -45,7 +45,7 @@ static enum status read_mimo_experts(const struct config_reader *reader, struct 
                                         .scoring = ROUTER_SIGMOID};
     TRY(describe_experts(reader, &absent, out));
     TRY(describe_activation(reader, "hidden_act", "silu", &out->activation));
-    TRY(describe_expert_groups(reader, out));
+    TRY(describe_expert_groups(reader, NULL, out));
     return describe_corrected_weights(reader, 1e-20f, 1, out);
 }
 

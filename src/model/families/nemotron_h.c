@@ -170,7 +170,7 @@ static enum status read_nemotron_experts(const struct config_reader *reader,
     TRY(describe_experts(reader, &absent, experts));
     experts->gated = false;
     experts->activation = mlp.activation;
-    TRY(describe_expert_groups(reader, experts));
+    TRY(describe_expert_groups(reader, NULL, experts));
     TRY(describe_corrected_weights(reader, 1e-20f, 1, experts));
     shared->kind = MIX_MLP;
     shared->multiplier = 1;
