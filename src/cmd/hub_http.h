@@ -49,6 +49,7 @@ struct hub_request {
 // Of one thread.
 struct hub_client;
 struct hub_http {
+    bool exists; // false: open() always fails
     // `stopped` is asked several times a second whether to end a transfer.
     enum status (*open)(const struct hub_settings *settings, const char *token,
                         bool (*stopped)(void *), void *context, struct hub_client **out);

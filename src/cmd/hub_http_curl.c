@@ -335,4 +335,5 @@ static enum status get_following(struct hub_client *c, const struct hub_request 
 }
 
 const struct hub_http hub_http = {
+    .exists = true,
     .open = open_client, .close = close_client, .get = get_following, .owns = owns_address};

@@ -23,6 +23,8 @@ struct comm;
 enum status comm_open(struct comm **out) STATUS_MUST_USE;
 enum status comm_open_self(struct comm **out) STATUS_MUST_USE;
 void comm_close(struct comm *comm); // accepts NULL
+// Whether ranks could be on other machines: OK, or what is missing for it.
+enum status comm_reaches_machines(void) STATUS_MUST_USE;
 
 int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);

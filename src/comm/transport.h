@@ -29,6 +29,8 @@ struct transport {
     // Of a rank that waits for something else than a collective: OK, or what broke the group.
     enum status (*check)(struct comm *comm);
     void (*close)(struct comm *comm);
+    // Whether this machine has what open() takes, or what is missing; NULL: it does.
+    enum status (*probe)(void);
     enum status (*all_reduce)(struct comm *comm, const struct reduction_tree *tree, const float *in,
                               size_t n, const struct reduce_sink *sink);
     enum status (*reduce_scatter)(struct comm *comm, const struct reduction_tree *tree,

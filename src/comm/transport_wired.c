@@ -8,6 +8,7 @@
 #include "comm/address_book.h"
 #include "comm/collective_call.h"
 #include "comm/shm_round.h"
+#include "comm/ucx_library.h"
 #include "comm/wired.h"
 
 // What a rank puts into the book, in front of the wire's own address.
@@ -418,6 +419,13 @@ static enum status wired_broadcast(struct comm *comm, void *data, size_t bytes, 
     .all_gather = wired_all_gather, .broadcast = wired_broadcast, .send = wired_send,              \
     .recv = wired_recv, .barrier = wired_barrier
 
-const struct transport transport_ucx = {.name = "ucx", .open = ucx_open, WIRED_COLLECTIVES};
+static enum status probe_library(void)
+{
+    const struct ucx_library *library;
+    return ucx_library_load(&library);
+}
+
+const struct transport transport_ucx = {
+    .name = "ucx", .open = ucx_open, .probe = probe_library, WIRED_COLLECTIVES};
 const struct transport transport_nested = {
     .name = "nested", .open = nested_open, WIRED_COLLECTIVES};

@@ -14,6 +14,7 @@
 #include "device/team.h"
 #include "engine/cluster.h"
 #include "engine/engine.h"
+#include "engine/engine_fit.h"
 #include "engine/engine_nodes.h"
 #include "engine/engine_opening.h"
 #include "engine/kept_file.h"
@@ -415,47 +416,65 @@ static enum status start_engine_ranks(struct opening *opening)
     return crew_new(&opening->crew, &opening->engine->crew);
 }
 
-static enum status open_engine(struct opening *opening)
+static enum status read_engine(struct opening *opening)
 {
-    opening->engine->begun = clock_seconds();
     TRY(engine_check_options(opening->options));
     TRY(resolve_policy(opening->options, opening->engine));
     log_set_level((enum log_level)opening->options->log_level);
     TRY(read_model(opening));
     TRY(choose_sizes(opening));
-    TRY(find_memory(opening));
+    return find_memory(opening);
+}
+
+static enum status open_engine(struct opening *opening)
+{
+    opening->engine->begun = clock_seconds();
+    TRY(read_engine(opening));
     TRY(engine_plan_memory(opening));
     TRY(reserve_engine(opening));
     return start_engine_ranks(opening);
 }
 
+// Also after a failure `*out` is the caller's to free, and what it holds, unless it is NULL.
+static enum status opening_new(const struct colrow_options *options, struct colrow_cluster *cluster,
+                               struct opening **out)
+{
+    struct colrow_options own;
+    struct opening *opening;
+    *out = NULL;
+    TRY(engine_take_options(options, &own));
+    TRY(memory_new(1, sizeof *opening, "the engine", &opening));
+    *out = opening;
+    TRY(memory_new(1, sizeof *opening->engine, "the engine", &opening->engine));
+    opening->own = own;
+    opening->options = &opening->own;
+    opening->cluster = cluster;
+    opening->engine->next_number = 1;
+    opening->engine->tp_plan_fd = -1;
+    opening->engine->slice_ns = ADVANCE_SLICE_NS;
+    opening->engine->request_bytes_max = (size_t)REQUESTS_MIB << 20;
+    opening->engine->piece_bytes = LOGITS_PIECE_BYTES;
+    return OK;
+}
+
+static void close_files(struct opening *opening)
+{
+    checkpoint_close(opening->checkpoint);
+    opening->checkpoint = NULL;
+}
+
 enum status engine_open_on(const struct colrow_options *options, struct colrow_cluster *cluster,
                            struct colrow_engine **out)
 {
-    struct opening *opening = NULL;
-    struct colrow_options own;
+    struct opening *opening;
     *out = NULL;
-    enum status status = engine_take_options(options, &own);
-    if (status == OK)
-        status = memory_new(1, sizeof *opening, "the engine", &opening);
-    if (status == OK)
-        status = memory_new(1, sizeof *opening->engine, "the engine", &opening->engine);
+    enum status status = opening_new(options, cluster, &opening);
     if (status == OK) {
-        opening->own = own;
-        opening->options = &opening->own;
-        opening->cluster = cluster;
-        opening->engine->next_number = 1;
-        opening->engine->tp_plan_fd = -1;
-        opening->engine->slice_ns = ADVANCE_SLICE_NS;
-        opening->engine->request_bytes_max = (size_t)REQUESTS_MIB << 20;
-        opening->engine->piece_bytes = LOGITS_PIECE_BYTES;
         status = open_engine(opening);
-        if (status == OK && cluster && cluster->terms.degrade) {
+        if (status == OK && cluster && cluster->terms.degrade)
             engine_keep_opening(opening);
-        } else {
-            checkpoint_close(opening->checkpoint);
-            opening->checkpoint = NULL;
-        }
+        else
+            close_files(opening);
         if (status == OK)
             *out = opening->engine;
         else
@@ -463,6 +482,39 @@ enum status engine_open_on(const struct colrow_options *options, struct colrow_c
     }
     if (status != OK || !(*out)->opening)
         free(opening);
+    return status;
+}
+
+enum status engine_fit(const struct colrow_options *options, const struct device_memory *memory,
+                       struct engine_fit *out)
+{
+    struct opening *opening;
+    enum status status = opening_new(options, NULL, &opening);
+    if (status == OK)
+        status = read_engine(opening);
+    if (status == OK && memory)
+        opening->budget_nodes[0].device = *memory;
+    if (status == OK)
+        status = engine_plan_memory(opening);
+    if (status == OK) {
+        const struct budget *budget = &opening->budget;
+        *out = (struct engine_fit){
+            .file_bytes = budget->file_bytes,
+            .fixed_bytes = budget->parts[0].fixed_bytes,
+            .kv_bytes = budget->parts[0].kv_bytes,
+            .allowed_bytes = budget->parts[0].allowed_bytes,
+            .kv_tokens = budget_kv_tokens(budget),
+            .max_model_len = budget->max_model_len,
+            .positions = opening->engine->config.max_position_embeddings,
+            .full_requests = budget_full_requests(budget),
+            .threads_per_rank = opening->engine->threads_per_rank,
+        };
+    }
+    if (opening) {
+        close_files(opening);
+        colrow_close(opening->engine);
+    }
+    free(opening);
     return status;
 }
 

@@ -179,6 +179,11 @@ void http_server_logger(struct http_server *server, http_logger *logger, void *o
 
 // ---- the server ----
 
+// Open files that a server of these options asks for; and connections that it takes when it is
+// granted fewer.
+uint64_t http_descriptors_wanted(const struct http_options *options);
+int http_connections_within(uint64_t descriptors);
+
 // `loop` is borrowed. `*out` is owned: http_server_free(), after the loop has run
 // http_server_close() to its end.
 enum status http_server_new(const struct http_options *options, struct uv_loop_s *loop,

@@ -80,21 +80,31 @@ static void connection_offered(uv_stream_t *stream, int result)
 
 // ---- starting ----
 
+uint64_t http_descriptors_wanted(const struct http_options *options)
+{
+    return (uint64_t)options->connections_max + (uint64_t)SPARE_DESCRIPTORS * 2 + 256;
+}
+
+int http_connections_within(uint64_t descriptors)
+{
+    uint64_t least = 16 + 2 * SPARE_DESCRIPTORS;
+    return descriptors > least ? (int)(descriptors - 2 * SPARE_DESCRIPTORS) : 16;
+}
+
 // Each connection is a descriptor: takes what the system grants, and then admits no more.
 static void fit_descriptors(struct http_options *options)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t wanted = (rlim_t)options->connections_max + (rlim_t)SPARE_DESCRIPTORS * 2 + 256;
+    rlim_t wanted = http_descriptors_wanted(options);
     if (limit.rlim_cur < wanted) {
         limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
             getrlimit(RLIMIT_NOFILE, &limit);
     }
     if (limit.rlim_cur < wanted) {
-        int fits = (int)limit.rlim_cur - 2 * SPARE_DESCRIPTORS;
-        options->connections_max = fits < 16 ? 16 : fits;
+        options->connections_max = http_connections_within(limit.rlim_cur);
         log_warning("the system allows %llu open files; at most %d connections are taken",
                     (unsigned long long)limit.rlim_cur, options->connections_max);
     }
