@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SETUP  ?= 1
 PROMPT ?= What is tensor parallelism?
 
-.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install wheel clean asan tsan fuzz docs models-doc format
+.PHONY: all program configure run test clients soak chaos faults check-full setup setup-full install dist deb wheel clean asan tsan fuzz docs models-doc format
 all: configure
 	@cmake --build "$(BUILD)" -j $(JOBS)
 
@@ -59,6 +59,13 @@ install: all
 # The Python package for other systems (manylinux), and its source distribution.
 wheel: program
 	COLROW_BUILD_DIR="$(abspath $(BUILD))" tools/make_wheel.sh build/dist-python
+
+# The committed source as a tarball, the same bytes wherever it is made; packages for this Debian from it.
+dist:
+	@tools/make_dist.sh build/dist
+
+deb:
+	@tools/make_deb.sh build/deb
 
 asan tsan:
 	@$(MAKE) --no-print-directory PRESET=$@ test

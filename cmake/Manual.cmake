@@ -10,8 +10,11 @@ function(colrow_manual form file folder)
     install(FILES ${manual}/${file} DESTINATION ${folder})
 endfunction()
 
+# Where packages of a system have theirs: Debian's in share/zsh/vendor-completions.
+set(COLROW_ZSH_COMPLETIONS ${CMAKE_INSTALL_DATADIR}/zsh/site-functions CACHE STRING "Folder below the prefix for zsh's completions")
+
 colrow_manual(man colrow.1 ${CMAKE_INSTALL_MANDIR}/man1)
 colrow_manual(bash colrow ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-colrow_manual(zsh _colrow ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+colrow_manual(zsh _colrow ${COLROW_ZSH_COMPLETIONS})
 colrow_manual(fish colrow.fish ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 add_custom_target(manual ALL DEPENDS ${manual_files})

@@ -334,6 +334,8 @@ static enum status get_following(struct hub_client *c, const struct hub_request 
     return fail(ERR_INPUT, "%.300s: redirects more than %d times", request->url, HUB_REDIRECTS_MAX);
 }
 
-const struct hub_http hub_http = {
-    .exists = true,
-    .open = open_client, .close = close_client, .get = get_following, .owns = owns_address};
+const struct hub_http hub_http = {.exists = true,
+                                  .open = open_client,
+                                  .close = close_client,
+                                  .get = get_following,
+                                  .owns = owns_address};
