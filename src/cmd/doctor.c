@@ -85,7 +85,7 @@ static enum status examine(struct doctor *d)
 {
     const char *folder = d->model;
     if (folder)
-        TRY(model_argument_find(&folder));
+        TRY(model_argument_find(&folder, MODEL_HEADERS));
     TRY(doctor_subject_read(d->root, &d->subject));
     doctor_look(&d->subject, &d->findings);
     if (folder)
