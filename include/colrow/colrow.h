@@ -152,6 +152,11 @@ struct colrow_options {
     // with it: so many groups of ranks have whole experts, each rank of a group a part of each of
     // the group's; 0: each rank is a group. tensor_parallel_size is a multiple of it
     int expert_parallel_size;
+    // NULL, or JSON with vLLM's keys: {"method": "ngram", "num_speculative_tokens": 4,
+    // "prompt_lookup_min": 2, "prompt_lookup_max": 4}: tokens are drafted from what stood in the
+    // text before, and several may come of one step; no bit changes. Not for models whose layers
+    // keep a state
+    const char *speculative_config;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -250,6 +255,7 @@ struct colrow_output {
     int cached_tokens;                    // of the prompt: found in the prefix cache, not computed
     int preemptions;                      // how often it had to give its pages back and start over
     double queue_seconds;                 // from colrow_submit() to its first step
+    int draft_tokens, accepted_draft_tokens; // so far, with speculative_config
 };
 typedef void (*colrow_callback)(void *context,
                                 const struct colrow_output *output); // valid during the call
@@ -391,6 +397,7 @@ struct colrow_info {
     int64_t kv_host_pages;          // of kv_offloading_size
     int pipeline_parallel_size;     // stages
     int n_ranks;                    // of all stages
+    int speculative_tokens;         // drafted at most for a sequence in a step; 0: none are
 };
 COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
                                       size_t struct_size);
@@ -399,6 +406,7 @@ static inline void colrow_get_info(const struct colrow_engine *engine, struct co
     colrow_get_info_sized(engine, out, sizeof *out);
 }
 
+enum { COLROW_DRAFT_TOKENS_MAX = 16 };
 struct colrow_statistics {
     uint64_t prompt_tokens, generated_tokens, steps;
     double prefill_seconds, decode_seconds; // steps with / without prompt tokens
@@ -421,6 +429,10 @@ struct colrow_statistics {
     // again, also when they ran alone
     uint64_t requests_given_up;
     uint64_t recoveries; // whose times recovery_seconds sums up: several restarts may make one
+    // with speculative_config: drafts made, their tokens, those that were drawn, and these by their
+    // place in the draft
+    uint64_t drafts, draft_tokens, accepted_draft_tokens;
+    uint64_t accepted_draft_tokens_at[COLROW_DRAFT_TOKENS_MAX];
 };
 struct colrow_rank_statistics {
     int pid;

@@ -55,6 +55,10 @@ def _text(name: str, value: Any) -> bytes:
     return text.encode()
 
 
+def _json(name: str, value: Any) -> bytes:
+    return _text(name, json.dumps(value) if isinstance(value, dict) else value)
+
+
 def _dtype(name: str, value: Any) -> bytes:
     text = str(value)  # torch.bfloat16 is "torch.bfloat16"
     return _text(name, {"half": "float16", "float": "float32"}.get(text, text.replace("torch.", "")))
@@ -103,6 +107,7 @@ ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "core_dumps": ("core_dumps", _flag),
     "prompt_logits": ("prompt_logits", _flag),
     "log_level": ("log_level", _level),
+    "speculative_config": ("speculative_config", _json),
 }
 
 # vLLM's arguments that change nothing here whatever they are.
@@ -117,7 +122,7 @@ ONLY: dict[str, tuple[Any, ...]] = {
     "skip_tokenizer_init": (False,), "quantization": (None,), "tokenizer_revision": (None,), "chat_template": (None,),
     "cpu_offload_gb": (0,), "hf_overrides": (None, {}), "load_format": ("auto", "safetensors"), "device": ("auto", "cpu"),
     "distributed_executor_backend": (None, "mp", "external_launcher"), "data_parallel_size": (1,), "enable_chunked_prefill": (None, True),
-    "enable_lora": (False,), "speculative_config": (None,), "generation_config": ("auto",), "logits_processors": (None,),
+    "enable_lora": (False,), "generation_config": ("auto",), "logits_processors": (None,),
     "structured_outputs_config": (None,), "attention_config": (None,), "quantization_config": (None,),
     "kv_offloading_backend": (None, "native"), "allowed_local_media_path": ("",), "mm_processor_kwargs": (None,),
     "pooler_config": (None,), "nnodes": (1,), "prefill_context_parallel_size": (1,), "decode_context_parallel_size": (1,),

@@ -64,6 +64,7 @@ class Options(ctypes.Structure):
         ("interrupted_context", c_void_p),
         ("enable_expert_parallel", c_int),
         ("expert_parallel_size", c_int),
+        ("speculative_config", c_char_p),
     ]
 
 

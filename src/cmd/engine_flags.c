@@ -71,6 +71,10 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      EXPERT_PARALLEL_HELP},
     {FLAG_INT, "--expert-parallel-size", "--ep-size --ep", AT(options.expert_parallel_size), 1,
      COMM_RANKS_MAX, "N", EXPERT_PARALLEL_SIZE_HELP},
+    {FLAG_TEXT, "--speculative-config", NULL, AT(options.speculative_config), 0, 0, "JSON",
+     "draft tokens from the text before: "
+     "'{\"method\":\"ngram\",\"num_speculative_tokens\":4,\"prompt_lookup_max\":4}'; changes no "
+     "bit"},
     {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8); changes bits"},
     {FLAG_TEXT, "--product-order", NULL, AT(options.product_order), 0, 0, "ORDER",

@@ -262,7 +262,8 @@ static enum status print_answers_json(const struct generate *g, const struct col
         json_array_append_new(outputs, item);
     }
     json_t *root = json_pack(
-        "{s:o, s:i, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I}, s:o}",
+        "{s:o, s:i, s:i, s:s, s:s, s:s, s:o, s:{s:I, s:I, s:f, s:f, s:I, s:I, s:f, s:I, s:I, s:I, "
+        "s:I}, s:o}",
         "model", json_foreign(g->engine.options.model), "tensor_parallel_size",
         info.tensor_parallel_size, "pipeline_parallel_size", info.pipeline_parallel_size, "dtype",
         info.dtype, "isa", info.isa, "product_order", info.product_order, "outputs", outputs,
@@ -270,7 +271,9 @@ static enum status print_answers_json(const struct generate *g, const struct col
         (json_int_t)s.generated_tokens, "prefill_seconds", s.prefill_seconds, "decode_seconds",
         s.decode_seconds, "prefill_tokens", (json_int_t)s.prefill_tokens, "decode_tokens",
         (json_int_t)s.decode_tokens, "load_seconds", s.load_seconds, "steps", (json_int_t)s.steps,
-        "preemptions", (json_int_t)s.preemptions, "ranks", rank_json(engine, info.n_ranks));
+        "preemptions", (json_int_t)s.preemptions, "draft_tokens", (json_int_t)s.draft_tokens,
+        "accepted_draft_tokens", (json_int_t)s.accepted_draft_tokens, "ranks",
+        rank_json(engine, info.n_ranks));
     return json_write(root, JSON_FIGURES, NULL);
 }
 
@@ -302,6 +305,12 @@ static void print_summary(const struct colrow_engine *engine)
             s.decode_seconds > 0 ? (double)s.decode_tokens / s.decode_seconds : 0, reduce * all,
             reduce > 0 ? 100 * wait / reduce : 0, info.n_ranks, info.n_ranks == 1 ? "" : "s",
             show_bytes(most), s.load_seconds);
+    if (s.draft_tokens > 0)
+        fprintf(stderr,
+                "── %llu of %llu drafted tokens were right (%.0f %%) · %.2f tokens a step\n",
+                (unsigned long long)s.accepted_draft_tokens, (unsigned long long)s.draft_tokens,
+                100 * (double)s.accepted_draft_tokens / (double)s.draft_tokens,
+                (double)s.generated_tokens / (double)s.steps);
     expert_load_print(engine);
 }
 

@@ -277,6 +277,10 @@ static enum status check_group(struct verify *v, const char *model, const char *
     v->subject.engine.options.dtype = dtype;
     cluster_flags_give(&v->cluster, &v->subject.engine.options);
     v->subject.engine.options.product_order = order;
+    if (v->all && !v->engine.options.speculative_config && !plan_keeps_states(&config))
+        v->subject.engine.options.speculative_config =
+            "{\"method\": \"ngram\", \"num_speculative_tokens\": 4, \"prompt_lookup_min\": 1, "
+            "\"prompt_lookup_max\": 3}";
     v->n_layouts = v->n_different = 0;
     v->layouts = json_array();
     double begun = clock_seconds();
@@ -358,7 +362,8 @@ static const struct flag verify_flags[] = {
     {FLAG_TEXT, "--threads-per-rank", "--threads", AT(threads_text), 0, 0, "N,...",
      "threads per rank (default 1 [1,2])"},
     {FLAG_TEXT, "--batches", NULL, AT(batch_text), 0, 0, "N,...",
-     "sequences side by side (default 1 [1,16])"},
+     "sequences side by side (default 1 [1,16]); --speculative-config is theirs where they are "
+     "several [and on, where the model keeps no state]"},
     {.kind = FLAG_HEADING,
      .help = "groups (lists as well; bits are compared inside a group, not between them)"},
     {FLAG_TEXT, "--dtype", "--dtypes", AT(dtype_text), 0, 0, "NAMES",

@@ -157,6 +157,8 @@ enum status verify_flags_of(const struct verify_subject *v, const struct verify_
     out->options.prompt_logits = 1;
     out->options.restarts = 0; // hidden states of every step are taken once
     out->options.capture_hidden_states = layout->batch == 1;
+    if (layout->batch == 1) // the reference is one of these
+        out->options.speculative_config = NULL;
     return setenv("COLROW_ISA", layout->isa, 1) == 0 ? OK : fail_memory(0, "the environment");
 }
 

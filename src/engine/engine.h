@@ -64,6 +64,7 @@ struct colrow_engine {
     int64_t pages_short_ns;     // clock_ns() when memory was last found short, 0: it was not
     struct prefix_cache *cache; // NULL while hidden states are captured: every row is computed
     struct scheduler scheduler;
+    struct speculation speculation;
     struct sampler *sampler;
 
     struct request *first_request, *last_request;

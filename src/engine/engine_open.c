@@ -221,6 +221,20 @@ int engine_choose_steps_max(const struct colrow_engine *engine)
     return n < limit ? n : limit;
 }
 
+static enum status take_speculation(struct colrow_engine *engine,
+                                    const struct colrow_options *options)
+{
+    struct speculation_config config;
+    TRY(speculation_config_read(options->speculative_config, &config));
+    if (config.n_tokens > 0 && engine->plan->kv.state_pages > 0)
+        return fail(ERR_USAGE,
+                    "speculative_config is given, but layers of %s keep a state, which a draft "
+                    "that turns out wrong would have changed; leave it out",
+                    engine->model);
+    speculation_init(&engine->speculation, &config);
+    return OK;
+}
+
 static enum status choose_sizes(struct opening *opening)
 {
     const struct colrow_options *options = opening->options;
@@ -240,6 +254,7 @@ static enum status choose_sizes(struct opening *opening)
                                    : n_cpus / n_ranks < 1              ? 1
                                                                        : n_cpus / n_ranks;
     opening->crew.crowded = n_ranks * engine->threads_per_rank >= n_cpus;
+    TRY(take_speculation(engine, options));
     engine->seed = options->seed;
     engine->prompt_logits = options->prompt_logits != 0;
     engine->capture = options->capture_hidden_states != 0;
@@ -251,6 +266,9 @@ static enum status choose_sizes(struct opening *opening)
             (int32_t)(PROMPT_LOGITS_BYTES / sizeof(float) / (size_t)engine->config.vocab_size);
         logit_rows = room > logit_rows ? room : logit_rows;
     }
+    if (engine->speculation.config.n_tokens > 0 &&
+        logit_rows < options->max_num_seqs + DRAFT_ROWS_MAX)
+        logit_rows = options->max_num_seqs + DRAFT_ROWS_MAX;
     engine->limits = (struct step_limits){
         .rows_max = rows,
         .sequences_max = options->max_num_seqs,
@@ -357,6 +375,8 @@ static enum status reserve_engine(struct opening *opening)
     TRY(scheduler_init(&engine->scheduler, &limits, &engine->plan->kv, engine->pool,
                        engine->cache));
     engine->scheduler.long_length = model_config_long_length(&engine->config);
+    if (engine->speculation.config.n_tokens > 0)
+        engine->scheduler.speculation = &engine->speculation;
     return sampler_new(vocab_size, vocab_size < LOGPROBS_MAX ? vocab_size : LOGPROBS_MAX,
                        engine->kernels, &engine->sampler);
 }

@@ -108,5 +108,7 @@ enum status engine_check_options(const struct colrow_options *o)
     TRY(check_range("rejoin_timeout", o->rejoin_timeout, -1, 1e9));
     TRY(check_range("node_timeout", o->node_timeout, 2, 3600));
     TRY(check_range("canary_interval", o->canary_interval, 0, 86400));
+    struct speculation_config speculation; // that of the model is asked later
+    TRY(speculation_config_read(o->speculative_config, &speculation));
     return check_offloading(o);
 }

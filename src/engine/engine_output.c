@@ -42,6 +42,8 @@ static struct colrow_output describe_output(const struct completion *completion)
         .completion_tokens = n_generated,
         .cached_tokens = sequence->n_cached > 0 ? sequence->n_cached : 0,
         .preemptions = sequence->preemptions,
+        .draft_tokens = completion->n_drafted,
+        .accepted_draft_tokens = completion->n_accepted,
         .queue_seconds = sequence->n_cached < 0
                              ? 0
                              : (double)(sequence->started_ns - request->submitted_ns) * 1e-9,

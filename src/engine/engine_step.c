@@ -38,6 +38,12 @@ static void launch(struct colrow_engine *engine, bool continuous)
         ;
 }
 
+static uint64_t *tokens_of_step(struct colrow_engine *engine)
+{
+    bool prefill = scheduler_oldest(&engine->scheduler)->n_prefill_rows > 0;
+    return prefill ? &engine->statistics.prefill_tokens : &engine->statistics.decode_tokens;
+}
+
 static void count_step(struct colrow_engine *engine)
 {
     struct colrow_statistics *statistics = &engine->statistics;
@@ -54,7 +60,9 @@ static void count_step(struct colrow_engine *engine)
     statistics->overhead_seconds += engine->plan->n_stages == 1 || overhead > 0 ? overhead : 0;
     bool prefill = step->n_prefill_rows > 0;
     *(prefill ? &statistics->prefill_seconds : &statistics->decode_seconds) += seconds;
-    *(prefill ? &statistics->prefill_tokens : &statistics->decode_tokens) += (uint64_t)step->n_rows;
+    *tokens_of_step(engine) += (uint64_t)(step->n_rows - step->n_draft_rows);
+    if (!prefill)
+        speculation_note_step(&engine->speculation, step->n_rows, seconds);
     statistics->preemptions = scheduler->preemptions;
     statistics->prefix_cache_queries = scheduler->prefix_queries;
     statistics->prefix_cache_hits = scheduler->prefix_hits;
@@ -70,11 +78,12 @@ static const float *row_of_logits(const struct colrow_engine *engine, int32_t in
     return crew_results(engine->crew)->logits + (size_t)index * (size_t)engine->config.vocab_size;
 }
 
-static enum status draw_tokens(struct colrow_engine *engine, struct completion *completion,
-                               const struct step_logits *logits, struct sample *sample)
+// `index`: of the row of logits.
+static enum status draw_token(struct colrow_engine *engine, struct completion *completion,
+                              const struct step_logits *logits, int32_t index,
+                              struct sample *sample)
 {
     const struct sequence *sequence = &completion->sequence;
-    int32_t index = logits->first + logits->n - 1;
     if (!logits->full) {
         *sample = (struct sample){0};
         const struct step_results *results = crew_results(engine->crew);
@@ -92,12 +101,13 @@ static enum status draw_tokens(struct colrow_engine *engine, struct completion *
 }
 
 static enum status add_drawn_token(struct colrow_engine *engine, struct completion *completion,
-                                   const struct step_logits *logits)
+                                   const struct step_logits *logits, int32_t index)
 {
     struct sample sample;
-    TRY(draw_tokens(engine, completion, logits, &sample));
+    TRY(draw_token(engine, completion, logits, index, &sample));
+    int32_t n_new = completion_generated(completion) - completion->n_delivered;
     for (int32_t i = 0; i < sample.n_logprobs; i++)
-        completion->logprobs[i] = sample.logprobs[i];
+        completion->logprobs[n_new * sample.n_logprobs + i] = sample.logprobs[i];
     completion->n_logprobs = sample.n_logprobs;
     if (completion_generated(completion) == 0) {
         engine->statistics.prompt_tokens += (uint64_t)completion->sequence.n_prompt;
@@ -105,6 +115,33 @@ static enum status add_drawn_token(struct colrow_engine *engine, struct completi
     }
     engine->statistics.generated_tokens++;
     return completion_add(completion, sample.id);
+}
+
+// Tokens are drawn for as long as they are those that were drafted.
+static enum status add_drawn_tokens(struct colrow_engine *engine, struct completion *completion,
+                                    const struct step_logits *logits)
+{
+    struct sequence *sequence = &completion->sequence;
+    int32_t n_drafts = logits->n_drafts, n_accepted = 0;
+    for (int32_t index = logits->first + logits->n - 1 - n_drafts;; index++) {
+        int32_t draft = n_accepted < n_drafts ? sequence->tokens[sequence->n_tokens] : -1;
+        TRY(add_drawn_token(engine, completion, logits, index));
+        if (sequence->tokens[sequence->n_tokens - 1] != draft)
+            break;
+        n_accepted++;
+        if (completion->finish != COLROW_RUNNING)
+            break;
+    }
+    if (n_drafts > 0) {
+        speculation_note_draft(&engine->speculation, n_drafts, n_accepted);
+        draft_judged(&engine->speculation.config, &sequence->drafts, n_drafts, n_accepted);
+        completion->n_drafted += n_drafts;
+        completion->n_accepted += n_accepted;
+        *tokens_of_step(engine) += (uint64_t)n_accepted;
+    }
+    if (completion->finish == COLROW_RUNNING)
+        scheduler_accept(&engine->scheduler, sequence, n_accepted);
+    return OK;
 }
 
 static void take_result(struct colrow_engine *engine, const struct step_member *member)
@@ -125,7 +162,7 @@ static void take_result(struct colrow_engine *engine, const struct step_member *
         completion->prompt_position = logits->prompt_begin;
         sequence->n_prompt_logits = logits->prompt_end;
     }
-    if (logits->samples && add_drawn_token(engine, completion, logits) != OK)
+    if (logits->samples && add_drawn_tokens(engine, completion, logits) != OK)
         completion_fail(completion, status_code(), status_message());
     if (n_prompt > 0)
         engine->handing = completion;
@@ -156,6 +193,16 @@ void engine_drop_rows(struct colrow_engine *engine)
     engine->handing = NULL;
 }
 
+static void count_drafts(struct colrow_engine *engine)
+{
+    const struct speculation *from = &engine->speculation;
+    struct colrow_statistics *to = &engine->statistics;
+    to->drafts = from->n_drafts;
+    to->draft_tokens = from->n_draft_tokens;
+    to->accepted_draft_tokens = from->n_accepted;
+    memcpy(to->accepted_draft_tokens_at, from->n_accepted_at, sizeof from->n_accepted_at);
+}
+
 bool engine_take_results(struct colrow_engine *engine, int64_t end_ns)
 {
     struct scheduler *scheduler = &engine->scheduler;
@@ -177,6 +224,7 @@ bool engine_take_results(struct colrow_engine *engine, int64_t end_ns)
             return false;
     }
     engine->statistics.replayed_tokens = scheduler->replayed_tokens;
+    count_drafts(engine);
     scheduler_step_over(scheduler);
     engine->taking = false;
     return true;

@@ -94,6 +94,7 @@ static enum status make_request(struct colrow_engine *engine, const struct token
         .kv_groups = engine->plan->kv.n_groups,
         .state_pages = engine->plan->kv.state_pages,
         .state_interval = engine->plan->kv.state_interval,
+        .draft_tokens_max = engine->speculation.config.n_tokens,
         .prompt_logits = engine->prompt_logits,
         .seed = engine->seed,
         .generation = &engine->generation,

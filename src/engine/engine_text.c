@@ -171,6 +171,7 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .kv_host_pages = engine->cache ? prefix_cache_host_pages(engine->cache) : 0,
         .pipeline_parallel_size = engine->plan->n_stages,
         .n_ranks = plan_world_size(engine->plan),
+        .speculative_tokens = engine->speculation.config.n_tokens,
     };
     struct_give(out, struct_size, &info, sizeof info);
 }

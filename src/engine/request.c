@@ -254,8 +254,10 @@ static enum status completion_init(struct request *request, const struct request
         token_counts_prompt(&completion->counts, ids, n);
     }
     if (request->sampling.logprobs >= 0)
-        TRY(arena_take(arena, (size_t)request->sampling.logprobs + 1, sizeof *completion->logprobs,
-                       &completion->logprobs));
+        TRY(arena_take(arena,
+                       ((size_t)request->sampling.logprobs + 1) *
+                           ((size_t)limits->draft_tokens_max + 1),
+                       sizeof *completion->logprobs, &completion->logprobs));
     return OK;
 }
 

@@ -29,13 +29,15 @@ struct completion {
     struct token_counts counts;
     struct decode_stream stream;
     struct stop_text stop;
-    struct bytes text;               // new
-    struct bytes piece;              // of one token: empty between calls
-    int32_t n_delivered;             // of the generated tokens
-    struct colrow_logprob *logprobs; // [1 + logprobs], of the new token; NULL when not asked for
+    struct bytes text;   // new
+    struct bytes piece;  // of one token: empty between calls
+    int32_t n_delivered; // of the generated tokens
+    // [1 + drafts][1 + logprobs], of the new tokens; NULL when not asked for
+    struct colrow_logprob *logprobs;
     int32_t n_logprobs;
     const float *prompt_logits; // new: on the board, gone with the next step
     int32_t n_new_prompt_logits;
+    int32_t n_drafted, n_accepted; // tokens (speculation.h)
     int64_t prompt_position;
     enum colrow_finish finish;
     char stop_number[16]; // of stop_token, as text
@@ -83,6 +85,7 @@ struct request_limits {
     int64_t kv_pool_tokens;                     // of the longest sequence that has room
     int32_t kv_groups;                          // tables of pages of each sequence
     int32_t state_pages, state_interval;        // of its states; 0: it has none
+    int32_t draft_tokens_max;                   // in a step; 0: nothing is drafted
     bool prompt_logits;                         // there is room for them
     uint64_t seed;                              // the engine's
     const struct generation_config *generation; // borrowed for the request's life

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "engine/scheduler_drafts.h"
 #include "engine/scheduler_layout.h"
 #include "engine/scheduler_pages.h"
 #include "engine/scheduler_states.h"
@@ -255,16 +256,20 @@ static struct step_logits logits_of(const struct sequence *sequence, int32_t n_t
 // What may still go into the step.
 struct room {
     int32_t rows, logit_rows;
+    int32_t drafts; // drafted tokens
 };
 
 static void join_queue(struct scheduler *s, struct room *room, struct sequence *sequence,
-                       int32_t n_tokens)
+                       int32_t n_tokens, int32_t n_drafts)
 {
     struct step_member *member = &s->members[s->step.n_sequences];
-    *member = (struct step_member){sequence, n_tokens, logits_of(sequence, n_tokens)};
-    sequence->step_tokens += n_tokens;
-    room->rows -= n_tokens;
+    *member = (struct step_member){sequence, n_tokens + n_drafts, logits_of(sequence, n_tokens)};
+    member->logits.n_drafts = n_drafts;
+    member->logits.n += n_drafts;
+    sequence->step_tokens += member->n_tokens;
+    room->rows -= member->n_tokens;
     room->logit_rows -= member->logits.n;
+    room->drafts -= n_drafts;
     assert(room->rows >= 0 && room->logit_rows >= 0 &&
            s->step.n_sequences < s->limits.sequences_max);
     s->step.n_sequences++;
@@ -305,6 +310,7 @@ static int32_t decoding_share(const struct scheduler *s)
 static void plan_decoding(struct scheduler *s, struct room *room)
 {
     int32_t share = decoding_share(s);
+    room->drafts = drafts_room(s, share, room->rows, room->logit_rows);
     // in order: whoever has to give way stands behind all that joined already
     for (struct sequence *sequence = s->running.first, *next; sequence; sequence = next) {
         next = sequence->next;
@@ -318,7 +324,7 @@ static void plan_decoding(struct scheduler *s, struct room *room)
         if (!grown)
             continue;
         next = sequence->next; // the queue behind it may have changed
-        join_queue(s, room, sequence, 1);
+        join_queue(s, room, sequence, 1, draft_for(s, sequence, room->drafts));
     }
 }
 
@@ -334,7 +340,7 @@ static void plan_chunk(struct scheduler *s, struct room *room, struct sequence *
     while (n > 0 && !sequence_take_missing(s, sequence, begin + n))
         n -= (begin + n - 1) % KV_PAGE_TOKENS + 1;
     if (n > 0)
-        join_queue(s, room, sequence, n);
+        join_queue(s, room, sequence, n, 0);
 }
 
 // Pages in reserve for each that runs and may grow: a start that pushes itself out again would be
@@ -480,7 +486,7 @@ static void add_copies(struct scheduler *s, uint64_t loads_before)
 
 static void fill_step(struct scheduler *s)
 {
-    struct room room = {s->limits.rows_max, s->limits.logit_rows_max};
+    struct room room = {s->limits.rows_max, s->limits.logit_rows_max, 0};
     uint64_t preemptions = s->preemptions;
     plan_decoding(s, &room);
     spare_decoding(s, &room);
@@ -513,7 +519,7 @@ int32_t scheduler_plan(struct scheduler *s)
     uint64_t loads = s->host_loads;
     struct step_under_way *step = &s->ring[(s->oldest + s->n_under_way) % scheduler_steps_max(s)];
     s->members = step->members;
-    step->n_prefill_rows = 0;
+    step->n_prefill_rows = step->n_draft_rows = 0;
     s->step = (struct step){
         .number = s->step.number,
         .tokens = s->tokens,
@@ -545,18 +551,29 @@ static void count_replayed(struct scheduler *s, const struct sequence *sequence,
         s->replayed_tokens += (uint64_t)(end - sequence->n_computed);
 }
 
-void scheduler_member_done(struct scheduler *s, const struct step_member *member)
+// The next `n_tokens` of its tokens have keys and values now.
+static void note_computed(struct scheduler *s, struct sequence *sequence, int32_t n_tokens)
 {
-    struct sequence *sequence = member->sequence;
-    count_replayed(s, sequence, member->n_tokens);
-    sequence->n_computed += member->n_tokens;
-    sequence->step_tokens -= member->n_tokens;
+    count_replayed(s, sequence, n_tokens);
+    sequence->n_computed += n_tokens;
     assert(sequence->step_tokens >= 0 && sequence->n_computed <= sequence->n_tokens);
     if (sequence->n_computed > sequence->computed_most)
         sequence->computed_most = sequence->n_computed;
     if (s->cache)
         sequence_share_whole(s, sequence);
     sequence_release_behind(s, sequence);
+}
+
+void scheduler_member_done(struct scheduler *s, const struct step_member *member)
+{
+    member->sequence->step_tokens -= member->n_tokens;
+    note_computed(s, member->sequence, member->n_tokens - member->logits.n_drafts);
+}
+
+void scheduler_accept(struct scheduler *s, struct sequence *sequence, int32_t n_accepted)
+{
+    if (n_accepted > 0)
+        note_computed(s, sequence, n_accepted);
 }
 
 void scheduler_member_lost(const struct step_member *member)

@@ -1,14 +1,14 @@
 // Which tokens go into the next step: continuous batching with a budget of tokens.
 //
-// Sequences that decode go first, one token each. Prompts get a part of what is left of the budget,
-// so that a step does not hold up who decodes, and all of it where nobody does: in chunks, by
-// priority, and first come first served among equals. A sequence takes the pages of all its known
-// tokens when it starts, so only decoding takes further ones (of layers with a window as many as it
-// ever holds, and gives back what the window has left behind); when none is left, the last one in
-// that order gives its pages back and starts over later from its tokens (preemption by recompute).
-// Whole pages that the prefix cache knows are shared instead of computed, also by a sequence that
-// starts over. A sequence that outgrows long_length starts over, too: it has other keys from then
-// on. Results do not depend on any of this (docs/numerics.md).
+// Sequences that decode go first, one token each, and what is drafted behind it. Prompts get a part
+// of what is left of the budget, so that a step does not hold up who decodes, and all of it where
+// nobody does: in chunks, by priority, and first come first served among equals. A sequence takes
+// the pages of all its known tokens when it starts, so only decoding takes further ones (of layers
+// with a window as many as it ever holds, and gives back what the window has left behind); when
+// none is left, the last one in that order gives its pages back and starts over later from its
+// tokens (preemption by recompute). Whole pages that the prefix cache knows are shared instead of
+// computed, also by a sequence that starts over. A sequence that outgrows long_length starts over,
+// too: it has other keys from then on. Results do not depend on any of this (docs/numerics.md).
 //
 // Several steps may be under way, one for each stage of a pipeline. A sequence that decodes is in
 // one of them at most, as its next token has to be drawn first, so those that decode are dealt
@@ -43,6 +43,7 @@ struct step_under_way {
     struct step_member *members; // [n_members], parallel to step.sequences
     int32_t n_members, n_rows;
     int32_t n_prefill_rows; // rows of prompts or of sequences that start over
+    int32_t n_draft_rows;   // of drafted tokens
     // the engine's: when it was posted, and whether right after the results of the one before
     int64_t launch_ns;
     bool continuous;
@@ -51,8 +52,9 @@ struct step_under_way {
 struct scheduler {
     struct scheduler_limits limits;
     struct kv_layout kv;
-    struct kv_pool *pool;       // borrowed
-    struct prefix_cache *cache; // borrowed; NULL: no page is shared
+    struct kv_pool *pool;            // borrowed
+    struct prefix_cache *cache;      // borrowed; NULL: no page is shared
+    struct speculation *speculation; // borrowed; NULL: nothing is drafted
     struct sequence_queue waiting, running, parked;
     int64_t long_length;         // the model's model_config_long_length()
     const struct request *alone; // nobody else's sequences run; NULL: everybody's may
@@ -112,6 +114,9 @@ static inline struct step_under_way *scheduler_newest(struct scheduler *schedule
 // The oldest step was executed: the member's tokens count as computed, its pages that are whole now
 // may be shared, and if it is in no further step it may be removed.
 void scheduler_member_done(struct scheduler *scheduler, const struct step_member *member);
+// After that, of a sequence that goes on: so many of its drafted tokens were drawn, and are its
+// own now.
+void scheduler_accept(struct scheduler *scheduler, struct sequence *sequence, int32_t n_accepted);
 // The step was not executed, and never will be.
 void scheduler_member_lost(const struct step_member *member);
 // One or the other is said of all members of the oldest step.

@@ -16,9 +16,9 @@ static void add_logits(struct scheduler *s, struct step_member *member, int64_t 
     logits->first = s->step.n_logits;
     for (int32_t at = logits->prompt_begin; at < logits->prompt_end; at++)
         add_logit_row(s, first_row + at - (int32_t)position, true);
-    if (s->step.n_logits - logits->first < logits->n)
-        add_logit_row(s, first_row + member->n_tokens - 1, logits->full);
-    assert(s->step.n_logits - logits->first == logits->n);
+    int32_t n_more = logits->n - (s->step.n_logits - logits->first);
+    for (int32_t i = n_more; i > 0; i--) // the last rows: of the newest token, and of its drafts
+        add_logit_row(s, first_row + member->n_tokens - i, logits->full);
 }
 
 void scheduler_lay_out(struct scheduler *s, struct step_under_way *step)
@@ -46,9 +46,10 @@ void scheduler_lay_out(struct scheduler *s, struct step_under_way *step)
         memcpy(s->tokens + row, sequence->tokens + position,
                (size_t)member->n_tokens * sizeof *s->tokens);
         add_logits(s, member, position, row);
+        step->n_draft_rows += member->logits.n_drafts;
         row += member->n_tokens;
-        step->n_prefill_rows +=
-            member->n_tokens > 1 || position < sequence->n_prompt ? member->n_tokens : 0;
+        int32_t n_known = member->n_tokens - member->logits.n_drafts;
+        step->n_prefill_rows += n_known > 1 || position < sequence->n_prompt ? n_known : 0;
     }
     s->step.n_rows = step->n_rows = row;
     step->n_members = s->step.n_sequences;

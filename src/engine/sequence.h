@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "engine/prefix_cache.h"
+#include "engine/speculation.h"
 #include "model/kv_layout.h"
 
 enum sequence_state {
@@ -22,8 +23,9 @@ enum sequence_state {
 struct step_logits {
     int32_t prompt_begin, prompt_end; // positions of the prompt tokens
     int32_t first, n;                 // their indices in the step
-    bool samples;                     // index first + n - 1 gives the next token
-    bool full;                        // ... of which all logits are there, not only the largest
+    bool samples;                     // index first + n - 1 gives the next token, ...
+    int32_t n_drafts; // ... or so many before it; each next one the token after one more draft
+    bool full;        // ... of which all logits are there, not only the largest
 };
 
 struct sequence {
@@ -32,7 +34,7 @@ struct sequence {
     int64_t priority;        // smaller: more urgent; 0 where they do not count
     uint64_t arrival;        // smaller: earlier; no two are equal
 
-    int32_t *tokens; // prompt, then what was generated
+    int32_t *tokens; // prompt, then what was generated, then a draft while a step has one
     int32_t n_prompt, n_tokens, tokens_max;
     int32_t n_computed;    // whose keys and values are in the pages
     int32_t replay_end;    // so many had been computed when the ranks were lost; 0: they never were
@@ -69,6 +71,7 @@ struct sequence {
     int32_t n_prompt_logits;
     bool full_logits; // the next token's: all, or only the largest
 
+    struct draft_history drafts;
     // in steps under way: behind the n_computed. 0: in none. More than one step has only a prompt
     int32_t step_tokens;
 };

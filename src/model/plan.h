@@ -224,6 +224,8 @@ enum status plan_check_checkpoint(const struct plan *plan,
 // weights that differ is their first megabyte; ask once and tell all ranks.
 enum status plan_head_is_embed(const struct model_config *config,
                                const struct checkpoint *checkpoint, bool *out) STATUS_MUST_USE;
+// Some of its layers keep a state of each sequence (docs/numerics.md section 12).
+bool plan_keeps_states(const struct model_config *config);
 // The most stages that its layers can be split into.
 int plan_stages_max(const struct model_config *config);
 // Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).

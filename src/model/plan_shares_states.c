@@ -10,6 +10,17 @@ bool mix_has_state(enum mix_kind kind)
     return kind == MIX_MAMBA || kind == MIX_CONVOLUTION || kind == MIX_DELTA;
 }
 
+bool plan_keeps_states(const struct model_config *config)
+{
+    for (int i = 0; i < config->num_hidden_layers; i++) {
+        const struct layer_config *layer = model_config_layer(config, i);
+        for (int k = 0; k < layer->n_sublayers; k++)
+            if (mix_has_state(layer->sublayers[k].kind))
+                return true;
+    }
+    return false;
+}
+
 void plan_state_leaves(const struct cut *cut, int leaves, int32_t *bounds)
 {
     const struct mamba_config *m = &cut->sublayer->mamba;

@@ -144,6 +144,8 @@ enum status answer_add(struct api_answer *answer, int prompt, const struct colro
     }
     choice->completion_tokens = output->completion_tokens;
     choice->cached_tokens = output->cached_tokens;
+    choice->draft_tokens = output->draft_tokens;
+    choice->accepted_draft_tokens = output->accepted_draft_tokens;
     choice->preemptions = output->preemptions;
     choice->queue_seconds = output->queue_seconds;
     TRY(keep_output(answer, choice, output));

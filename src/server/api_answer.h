@@ -26,6 +26,7 @@ struct api_choice {
     int32_t stop_id; // the token that ended it and is no end token of the tokenizer, or -1
     int completion_tokens;
     int cached_tokens, preemptions; // as colrow_output says
+    int draft_tokens, accepted_draft_tokens;
     double queue_seconds;
     size_t text_sent, ids_sent;
     size_t text_offset; // characters of tokens that log-probabilities were written for

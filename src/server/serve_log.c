@@ -21,6 +21,10 @@ void serve_note_end(struct serve_server *server, const struct serve_job *job)
     snprintf(note->id, sizeof note->id, "%s", job->log_id);
     note->prompt_tokens = answer_prompt_tokens(job->answer);
     note->completion_tokens = answer_completion_tokens(job->answer);
+    for (int i = 0; i < job->answer->n_choices; i++) {
+        note->draft_tokens += job->answer->choices[i].draft_tokens;
+        note->accepted_draft_tokens += job->answer->choices[i].accepted_draft_tokens;
+    }
     note->finish =
         job->fault.status ? "error" : answer_finish_reason(job->answer->choices[0].finish);
     note->first_token_seconds =
@@ -86,6 +90,10 @@ static enum status json_line(const struct http_record *record, const struct serv
     if (note) {
         json_put_int(&writer, "prompt_tokens", note->prompt_tokens);
         json_put_int(&writer, "completion_tokens", note->completion_tokens);
+        if (note->draft_tokens > 0) {
+            json_put_int(&writer, "draft_tokens", note->draft_tokens);
+            json_put_int(&writer, "accepted_draft_tokens", note->accepted_draft_tokens);
+        }
         json_put_text(&writer, "finish", note->finish);
         if (note->first_token_seconds >= 0)
             put_milliseconds(&writer, "first_token_ms", note->first_token_seconds);
@@ -109,6 +117,9 @@ static enum status text_line(const struct http_record *record, const struct serv
     if (note) {
         TRY(bytes_format(out, ", %d + %d tokens, %s", note->prompt_tokens, note->completion_tokens,
                          note->finish ? note->finish : "cancelled"));
+        if (note->draft_tokens > 0)
+            TRY(bytes_format(out, ", %d of %d drafted tokens right", note->accepted_draft_tokens,
+                             note->draft_tokens));
         if (note->first_token_seconds >= 0)
             TRY(bytes_format(out, ", first token after %.1f ms", note->first_token_seconds * 1e3));
     }

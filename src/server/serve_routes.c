@@ -352,6 +352,7 @@ static enum status write_metrics(struct serve_server *server, struct bytes *out)
     TRY(write_recovery(server, out));
     TRY(write_per_rank(server, info.n_ranks, out));
     TRY(serve_write_expert_metrics(server, info.n_ranks, out));
+    TRY(serve_write_draft_metrics(server, &info, out));
     TRY(write_progress(server, info.n_ranks, out));
     return write_memory(server, info.n_ranks, out);
 }

@@ -15,6 +15,7 @@ enum { SERVE_NOTES_MAX = 4096, SERVE_SIGNALS = 3, SERVE_NOTICE_BYTES = 2048 };
 struct serve_note {
     char id[API_ID_MAX];
     int prompt_tokens, completion_tokens;
+    int draft_tokens, accepted_draft_tokens;
     const char *finish;
     double first_token_seconds; // < 0: none came
     struct serve_note *next;
@@ -131,6 +132,11 @@ http_handler serve_answer_health, serve_answer_load; // their owner is the serve
 // serve_expert_metrics.c: appends to /metrics; nothing for a model without experts.
 enum status serve_write_expert_metrics(const struct serve_server *server, int n_ranks,
                                        struct bytes *out) STATUS_MUST_USE;
+
+// serve_draft_metrics.c: likewise; nothing where nothing is drafted.
+enum status serve_write_draft_metrics(const struct serve_server *server,
+                                      const struct colrow_info *info,
+                                      struct bytes *out) STATUS_MUST_USE;
 
 // serve_routes.c
 enum status serve_routes(struct serve_server *server) STATUS_MUST_USE;

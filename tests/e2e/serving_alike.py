@@ -106,17 +106,18 @@ def add_tokenizer(folder):
         shutil.copy(os.path.join(DEMO, name), folder)
 
 
-def check_shipped(case, chunks, ways):
-    """A file of tests/data/families, without its ending."""
+def check_shipped(case, chunks, ways, preempts=True):
+    """A file of tests/data/families, without its ending. With windows sequences give pages back by themselves, so that none may
+    be preempted."""
     with open(os.path.join(ROOT, f"tests/data/families/{case}.json"), encoding="utf-8") as file:
         one = json.load(file)
     with tempfile.TemporaryDirectory() as temporary:
         write_checkpoint(temporary, one["config"], one["weights"], one["seed"], one["dtype"])
-        check_model(one["case"], temporary, chunks, ways)
+        check_model(one["case"], temporary, chunks, ways, preempts)
 
 
 def check_golden(golden, chunks, ways, preempts=True):
-    """Where it is. With windows sequences give pages back by themselves, so that none may be preempted."""
+    """Where it is; `preempts` as there."""
     model = os.path.join(SHARED, "goldens", golden)
     if not os.path.exists(model):
         return

@@ -5,6 +5,8 @@ set -eu
 "$COLROW" verify "$SOURCE_DIR/models/demo" --tp 1,2,3,5,8 --tokens 70 --generate 6
 "$COLROW" verify "$SOURCE_DIR/models/demo" --tp 1,4 --isa reference,avx2,avx512,avx512bf16 --tokens 20 --generate 2
 "$COLROW" verify "$SOURCE_DIR/models/demo" --tp 1,2 --threads 1,2 --chunks 512,7,1 --batches 1,16 --tokens 40 --generate 3
+"$COLROW" verify "$SOURCE_DIR/models/demo" --tp 1,3 --batches 1,4 --tokens 60 --generate 40 \
+    --speculative-config '{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_min":1,"prompt_lookup_max":3}'
 "$COLROW" verify "$SOURCE_DIR/models/demo" --dtype float32 --tp 1,3,6 --tokens 70 --generate 6
 "$COLROW" verify "$SOURCE_DIR/models/demo" --dtype float16 --tp 1,7 --tokens 70 --generate 6
 "$COLROW" verify "$SOURCE_DIR/models/demo" --kv-cache-dtype float32 --tp 1,2,3,5 --tokens 70 --generate 6
