@@ -43,7 +43,7 @@ def members(name):
             continue
         base = re.match(r"(?:const )?(enum \w+|struct \w+|\w+)", declaration)
         for declarator in declaration[base.end():].split(","):
-            yield re.search(r"(\w+)$", declarator.strip()).group(1), base.group(1), declarator.count("*")
+            yield re.search(r"(\w+)(?:\[\w+\])?$", declarator.strip()).group(1), base.group(1), declarator.count("*")
 
 
 def fits(found, kind, stars):
