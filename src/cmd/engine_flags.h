@@ -23,7 +23,7 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 33, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 34, SAMPLING_FLAGS = 18 };
 #define TP_PLAN_HELP                                                                               \
     "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
     "named "                                                                                       \
