@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -49,10 +51,26 @@ enum status hub_store_folder(const struct hub_store *store, char *out)
     return OK;
 }
 
+// Links under construction, whose maker was ended before they got their name: link-PID.
+static void remove_lost_links(const struct hub_store *store)
+{
+    char folder[FILE_PATH_MAX], path[FILE_PATH_MAX];
+    DIR *dir = file_join(store->folder, ".colrow", folder) == OK ? opendir(folder) : NULL;
+    for (struct dirent *entry = NULL; dir && (entry = hub_next_entry(dir));) {
+        long pid =
+            strncmp(entry->d_name, "link-", 5) == 0 ? strtol(entry->d_name + 5, NULL, 10) : 0;
+        bool lost = pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+        if (lost && file_join(folder, entry->d_name, path) == OK)
+            (void)unlink(path);
+    }
+    if (dir)
+        closedir(dir);
+}
+
 enum status hub_store_open(const struct hub_settings *settings, const char *id, const char *commit,
                            enum hub_store_kind kind, struct hub_store *out)
 {
-    static const char *const folders[] = {"blobs/", "refs/", "trees/", ".colrow/"};
+    static const char *const folders[] = {"blobs/", "refs/", "trees/", "snapshots/", ".colrow/"};
     char path[FILE_PATH_MAX];
     *out = (struct hub_store){.kind = kind};
     snprintf(out->commit, sizeof out->commit, "%s", commit);
@@ -62,6 +80,7 @@ enum status hub_store_open(const struct hub_settings *settings, const char *id, 
         TRY(file_join(out->folder, folders[i], path));
         TRY(make_folders(path));
     }
+    remove_lost_links(out);
     TRY(file_join(out->locks, "", path));
     TRY(make_folders(path));
     TRY(linked_path(out, "", path)); // before a ref names it

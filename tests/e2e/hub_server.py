@@ -84,21 +84,31 @@ class HubHandler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def end_headers(self):
+        for name, value in self.of_file.items():
+            self.send_header(name, value)
+        super().end_headers()
+
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
         headers.setdefault("Content_Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def refuse(self, status, code, **headers):
         self.answer(status, json.dumps({"error": code}).encode(), X_Error_Code=code, X_Error_Message=code + " it is", **headers)
 
+    def do_HEAD(self):  # Python asks before it gets a file
+        self.do_GET()
+
     def do_GET(self):
+        self.of_file = {}
         path = urllib.parse.urlsplit(self.path).path
         api = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", path)
-        file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)", path)
+        file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         kind = "cdn" if self.place == "cdn" else api[2] if api else "file"
         said = self.hub.fault(self, kind, urllib.parse.unquote(file[3]) if file else path)
         if isinstance(said, tuple):  # (status, code, headers)
@@ -121,12 +131,19 @@ class HubHandler(BaseHTTPRequestHandler):
             commit = self.hub.commits.get((name, revision))
             if not commit:
                 return self.refuse(404, "RevisionNotFound")
-            return self.answer(200, json.dumps({"id": name, "sha": commit}).encode())
-        files = self.hub.repositories[name][(api or file)[3 if api else 2]]
+            siblings = [{"rfilename": path} for path in self.hub.repositories[name][commit]]
+            return self.answer(200, json.dumps({"id": name, "sha": commit, "siblings": siblings}).encode())
+        commit = urllib.parse.unquote((api or file)[3 if api else 2])
+        commit = self.hub.commits.get((name, commit), commit)
+        files = self.hub.repositories[name][commit]
         if api:
             return self.tree(path, files, said)
-        found = files[urllib.parse.unquote(file[3])]
+        found = files.get(urllib.parse.unquote(file[3]))
+        if found is None:
+            return self.refuse(404, "EntryNotFound")
+        self.of_file = {"X-Repo-Commit": commit, "ETag": f'"{found.blob}"'}
         if found.lfs:
+            self.of_file |= {"X-Linked-Etag": f'"{found.blob}"', "X-Linked-Size": str(len(found.data))}
             return self.answer(302, Location=f"{self.hub.cdn}/{found.sha256}?signed=1")
         return self.content(found, said)
 
@@ -177,6 +194,8 @@ class HubHandler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content_Length": str(promised)}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
+        if self.command == "HEAD":
+            return None
         caller = self.headers.get("User-Agent", "").partition("; ")[2]
         for at in range(0, len(body), PIECE):
             piece = body[at : at + PIECE]
