@@ -133,6 +133,19 @@ struct attention {
     enum product_order order; // ORDER_TILES only with a bf16 cache
 };
 
+// Of one query, scores of positions by an indexer (section 15), whose heads have one key in common:
+// out[j] = the sum over ascending heads of weights[h] · relu(q[h] · key[j]).
+struct index_scoring {
+    struct kv_view kv; // of its keys; no values
+    int n_heads;
+    int64_t page_begin, page_end; // of the sequence: whose positions get scores, all 64 of each
+    const void *q;                // bf16 with a bf16 cache, else f32: [n_heads][head_dim]
+    const float *weights;         // [n_heads]
+    float *out;                   // of position 0
+    void *scratch;                // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
+    enum product_order order;     // ORDER_TILES only with a bf16 cache
+};
+
 // Probabilities as integers, for sampling: weights[i] = trunc(exp(x[i] · factor - shift) · 2^30 +
 // 0.5f), each operation rounded once in f32; 0 where the exp is a NaN or above 1. Whole blocks of
 // WEIGHING_BLOCK are written: what lies beyond n weighs 0 and scores -inf.
@@ -213,6 +226,7 @@ struct kernels {
 
     void (*matmul)(const struct matmul *args);
     void (*attention)(const struct attention *args);
+    void (*index_scores)(const struct index_scoring *args);
 
     // Activations as a product's input: COMPUTE_BF16 writes bf16, COMPUTE_F16 f32 rounded to f16,
     // COMPUTE_F32 f32.

@@ -68,8 +68,12 @@ struct attention_steps {
     void (*merge)(const struct attention_tile *tile, int row, int end); // the group into all_*
     void (*store)(const struct attention_tile *tile, int row,
                   void *out); // all_o / all_l, rounded, value_dim numbers
+    // out[64] = fma(weights[i], relu(p of row i), out) for ascending i < n
+    void (*add_heads)(const struct attention_tile *tile, const float *weights, int n, float *out);
 };
 
 void attention_run(const struct attention *args, const struct attention_steps *steps);
+// The same steps for an indexer: load_query, widen_keys, scores and add_heads.
+void index_run(const struct index_scoring *args, const struct attention_steps *steps);
 
 #endif

@@ -6,6 +6,7 @@
 
 void reference_matmul(const struct matmul *args);
 void reference_attention(const struct attention *args);
+void reference_index_scores(const struct index_scoring *args);
 // A block of the tile order (section 10): acc + (even chain + odd chain) over n numbers, n even, at
 // most TILE_BLOCK.
 enum { TILE_BLOCK = 32 };

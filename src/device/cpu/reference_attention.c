@@ -185,6 +185,31 @@ static void attend(const struct attention *args, int64_t t, const struct query *
         store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
 }
 
+static void load_query(const struct attention *args, size_t at, float *q)
+{
+    for (int d = 0; d < args->kv.head_dim; d++)
+        q[d] = args->kv.type == COMPUTE_BF16
+                   ? float_of_bf16(((const bf16 *)args->q)[at + (size_t)d])
+                   : ((const float *)args->q)[at + (size_t)d];
+}
+
+void reference_index_scores(const struct index_scoring *args)
+{
+    const struct attention products = {.kv = args->kv, .q = args->q, .order = args->order};
+    float q[KEY_DIM_MAX];
+    for (int64_t page = args->page_begin; page < args->page_end; page++) {
+        const char *keys = args->kv.keys + (size_t)args->kv.pages[page] * args->kv.page_stride;
+        float *out = args->out + page * KV_PAGE_TOKENS;
+        for (int h = 0; h < args->n_heads; h++) {
+            load_query(&products, (size_t)h * (size_t)args->kv.head_dim, q);
+            for (int j = 0; j < KV_PAGE_TOKENS; j++) {
+                const float p = product(&products, keys, q, j);
+                out[j] = fmaf(args->weights[h], p > 0 ? p : 0, h ? out[j] : 0);
+            }
+        }
+    }
+}
+
 void reference_attention(const struct attention *args)
 {
     int head_dim = args->kv.head_dim;
@@ -194,11 +219,7 @@ void reference_attention(const struct attention *args)
     for (int i = 0; i < args->n_tokens; i++)
         for (int h = 0; h < args->n_heads; h++) {
             struct query q = {.head = h};
-            for (int d = 0; d < head_dim; d++) {
-                size_t at = (size_t)i * args->q_stride + (size_t)(h * head_dim + d);
-                q.q[d] = args->kv.type == COMPUTE_BF16 ? float_of_bf16(((const bf16 *)args->q)[at])
-                                                       : ((const float *)args->q)[at];
-            }
+            load_query(args, (size_t)i * args->q_stride + (size_t)(h * head_dim), q.q);
             attend(args, args->position + i, &q, args->out,
                    (size_t)i * args->out_stride + (size_t)(h * kv_value_dim(&args->kv)));
         }

@@ -5,6 +5,7 @@ void kernels_reference(struct kernels *table)
     table->isa = "reference";
     table->matmul = reference_matmul;
     table->attention = reference_attention;
+    table->index_scores = reference_index_scores;
     table->rmsnorm = reference_rmsnorm;
     table->layernorm = reference_layernorm;
     table->activate_mul = reference_activate_mul;

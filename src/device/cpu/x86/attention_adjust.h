@@ -1,5 +1,6 @@
 // Scores that are more than products times a scale (docs/numerics.md section 7): soft-capped, or
-// with ALiBi. For attention_adjust_*.c, which have included the vectors of their ISA.
+// with ALiBi; and an indexer's. For attention_adjust_*.c, which have included the vectors of their
+// ISA.
 #ifndef COLROW_DEVICE_CPU_X86_ATTENTION_ADJUST_H
 #define COLROW_DEVICE_CPU_X86_ATTENTION_ADJUST_H
 
@@ -31,6 +32,23 @@ INLINE void adjust_rows(const struct attention_tile *tile, int row, int end)
         else
             adjust_row(tile, p, tile->softcap != 0, tile->slopes + row % tile->n_heads, positions);
     }
+}
+
+// An indexer's heads (section 15).
+INLINE void add_heads_of(const struct attention_tile *tile, const float *weights, int n, float *out)
+{
+    vec sums[KV_PAGE_TOKENS / VEC];
+    UNROLLED_FOR (v, KV_PAGE_TOKENS / VEC)
+        sums[v] = vec_loadu(out + VEC * v);
+    for (int i = 0; i < n; i++) {
+        const vec weight = vec_set1(weights[i]);
+        UNROLLED_FOR (v, KV_PAGE_TOKENS / VEC) {
+            const vec p = vec_load(tile->p + i * KV_PAGE_TOKENS + VEC * v);
+            sums[v] = vec_fma(weight, vec_above_zero(p), sums[v]);
+        }
+    }
+    UNROLLED_FOR (v, KV_PAGE_TOKENS / VEC)
+        vec_storeu(out + VEC * v, sums[v]);
 }
 
 #endif

@@ -7,3 +7,9 @@ void attention_adjust_avx2(const struct attention_tile *tile, int row, int end)
 {
     adjust_rows(tile, row, end);
 }
+
+void index_add_heads_avx2(const struct attention_tile *tile, const float *weights, int n,
+                          float *out)
+{
+    add_heads_of(tile, weights, n, out);
+}

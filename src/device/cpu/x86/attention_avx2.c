@@ -242,19 +242,26 @@ static void store(const struct attention_tile *tile, int row, void *out)
         store_rounded(out, (size_t)d, o[d] * r + 0.0f, tile->out_type);
 }
 
+static const struct attention_steps steps = {.widen_rows = 12,
+                                             .chunk_rows = 48,
+                                             .widened = PAGE_F32,
+                                             .load_query = load_query,
+                                             .widen_keys = widen_keys,
+                                             .widen_values = widen_values,
+                                             .scores = scores,
+                                             .adjust = attention_adjust_avx2,
+                                             .weights = weights,
+                                             .add_values = add_values,
+                                             .merge = merge,
+                                             .store = store,
+                                             .add_heads = index_add_heads_avx2};
+
 void attention_avx2(const struct attention *args)
 {
-    static const struct attention_steps steps = {.widen_rows = 12,
-                                                 .chunk_rows = 48,
-                                                 .widened = PAGE_F32,
-                                                 .load_query = load_query,
-                                                 .widen_keys = widen_keys,
-                                                 .widen_values = widen_values,
-                                                 .scores = scores,
-                                                 .adjust = attention_adjust_avx2,
-                                                 .weights = weights,
-                                                 .add_values = add_values,
-                                                 .merge = merge,
-                                                 .store = store};
     attention_run(args, &steps);
+}
+
+void index_scores_avx2(const struct index_scoring *args)
+{
+    index_run(args, &steps);
 }

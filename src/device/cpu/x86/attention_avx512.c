@@ -156,19 +156,26 @@ void attention_store_avx512(const struct attention_tile *tile, int row, void *ou
     }
 }
 
+static const struct attention_steps steps = {.widen_rows = 12,
+                                             .chunk_rows = 96,
+                                             .widened = PAGE_F32,
+                                             .load_query = load_query,
+                                             .widen_keys = widen_keys,
+                                             .widen_values = widen_values,
+                                             .scores = scores,
+                                             .adjust = attention_adjust_avx512,
+                                             .weights = weights,
+                                             .add_values = add_values,
+                                             .merge = attention_merge_avx512,
+                                             .store = attention_store_avx512,
+                                             .add_heads = index_add_heads_avx512};
+
 void attention_avx512(const struct attention *args)
 {
-    static const struct attention_steps steps = {.widen_rows = 12,
-                                                 .chunk_rows = 96,
-                                                 .widened = PAGE_F32,
-                                                 .load_query = load_query,
-                                                 .widen_keys = widen_keys,
-                                                 .widen_values = widen_values,
-                                                 .scores = scores,
-                                                 .adjust = attention_adjust_avx512,
-                                                 .weights = weights,
-                                                 .add_values = add_values,
-                                                 .merge = attention_merge_avx512,
-                                                 .store = attention_store_avx512};
     attention_run(args, &steps);
+}
+
+void index_scores_avx512(const struct index_scoring *args)
+{
+    index_run(args, &steps);
 }

@@ -93,18 +93,25 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
     }
 }
 
+static const struct attention_steps steps = {.widen_rows = INT_MAX,
+                                             .chunk_rows = 48,
+                                             .widened = PAGE_BF16,
+                                             .load_query = attention_tiles_load_query,
+                                             .widen_values = attention_tiles_widen_values,
+                                             .scores = scores,
+                                             .adjust = attention_adjust_avx512,
+                                             .weights = attention_tiles_weights,
+                                             .add_values = add_values,
+                                             .merge = attention_merge_avx512,
+                                             .store = attention_store_avx512,
+                                             .add_heads = index_add_heads_avx512};
+
 void attention_tiles_avx512(const struct attention *args)
 {
-    static const struct attention_steps steps = {.widen_rows = INT_MAX,
-                                                 .chunk_rows = 48,
-                                                 .widened = PAGE_BF16,
-                                                 .load_query = attention_tiles_load_query,
-                                                 .widen_values = attention_tiles_widen_values,
-                                                 .scores = scores,
-                                                 .adjust = attention_adjust_avx512,
-                                                 .weights = attention_tiles_weights,
-                                                 .add_values = add_values,
-                                                 .merge = attention_merge_avx512,
-                                                 .store = attention_store_avx512};
     attention_run(args, &steps);
+}
+
+void index_tiles_avx512(const struct index_scoring *args)
+{
+    index_run(args, &steps);
 }

@@ -61,11 +61,35 @@ static void attention_either_amx(const struct attention *args)
         kernels_for(ISA_AVX512BF16)->attention(args);
 }
 
+static void index_either_avx2(const struct index_scoring *args)
+{
+    (args->order == ORDER_TILES ? reference_index_scores : index_scores_avx2)(args);
+}
+
+static void index_either_avx512(const struct index_scoring *args)
+{
+    (args->order == ORDER_TILES ? index_tiles_avx512 : index_scores_avx512)(args);
+}
+
+static void index_either_avx512bf16(const struct index_scoring *args)
+{
+    (args->order == ORDER_TILES ? index_tiles_avx512 : index_scores_avx512bf16)(args);
+}
+
+static void index_either_amx(const struct index_scoring *args)
+{
+    if (args->order == ORDER_TILES)
+        index_tiles_amx(args);
+    else
+        kernels_for(ISA_AVX512BF16)->index_scores(args);
+}
+
 void kernels_avx2(struct kernels *table)
 {
     table->isa = "avx2";
     table->matmul = matmul_either_avx2;
     table->attention = attention_either_avx2;
+    table->index_scores = index_either_avx2;
     table->rmsnorm = rmsnorm_avx2;
     table->layernorm = layernorm_avx2;
     table->activate_mul = activate_mul_avx2;
@@ -101,6 +125,7 @@ void kernels_avx512(struct kernels *table)
     table->isa = "avx512";
     table->matmul = matmul_either_avx512;
     table->attention = attention_either_avx512;
+    table->index_scores = index_either_avx512;
     table->rmsnorm = rmsnorm_avx512;
     table->layernorm = layernorm_avx512;
     table->activate_mul = activate_mul_avx512;
@@ -138,6 +163,7 @@ void kernels_avx512bf16(struct kernels *table)
     if (x86_bf16_dot_is_fast()) { // else the FMA kernels do the same work sooner
         table->matmul = matmul_either_avx512bf16;
         table->attention = attention_either_avx512bf16;
+        table->index_scores = index_either_avx512bf16;
     }
 }
 
@@ -146,4 +172,5 @@ void kernels_amx(struct kernels *table)
     table->isa = "amx";
     table->matmul = matmul_either_amx;
     table->attention = attention_either_amx;
+    table->index_scores = index_either_amx;
 }

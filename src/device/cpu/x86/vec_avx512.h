@@ -69,6 +69,12 @@ INLINE vec vec_fma(vec a, vec b, vec c)
     return _mm512_fmadd_ps(a, b, c);
 }
 
+// The larger of x and 0; 0 of a NaN.
+INLINE vec vec_above_zero(vec x)
+{
+    return _mm512_max_ps(x, _mm512_setzero_ps());
+}
+
 // sum += a * b. Compilers pick forms that overwrite a factor, and then copy.
 INLINE void vec_add_product(vec *sum, vec a, vec b)
 {

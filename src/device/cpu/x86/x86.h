@@ -25,6 +25,8 @@ void emit_avx512(float *to, size_t to_stride, const float *from, int rows,
                  int columns); // matmul_tiles.h
 void attention_tiles_avx512(const struct attention *args);
 void attention_tiles_amx(const struct attention *args);
+void index_tiles_avx512(const struct index_scoring *args);
+void index_tiles_amx(const struct index_scoring *args);
 
 // What this CPU and its operating system offer (cpuid and xgetbv), and whether vdpbf16ps gives the
 // contract's bits.
@@ -37,9 +39,16 @@ bool x86_bf16_dot_is_fast(
 struct attention_tile;
 void attention_adjust_avx2(const struct attention_tile *tile, int row, int end);
 void attention_adjust_avx512(const struct attention_tile *tile, int row, int end);
+void index_add_heads_avx2(const struct attention_tile *tile, const float *weights, int n,
+                          float *out);
+void index_add_heads_avx512(const struct attention_tile *tile, const float *weights, int n,
+                            float *out);
 void attention_avx2(const struct attention *args);
 void attention_avx512(const struct attention *args);
 void attention_avx512bf16(const struct attention *args);
+void index_scores_avx2(const struct index_scoring *args);
+void index_scores_avx512(const struct index_scoring *args);
+void index_scores_avx512bf16(const struct index_scoring *args);
 
 void rmsnorm_avx2(const float *x, const float *weight, float eps, int n, enum compute_type type,
                   void *out);
