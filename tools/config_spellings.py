@@ -44,6 +44,8 @@ def older_keys(rng, c):
             c["num_global_key_value_heads"] = over["num_key_value_heads"]
     if c["model_type"] == "granitemoehybrid" and "layer_types" in c:
         c["layer_types"] = [{F: "attention", "linear_attention": "mamba"}.get(t, t) for t in c["layer_types"]]
+    if c["model_type"] == "glm_moe_dsa" and (len({*c["indexer_types"]}) == 1 or "index_topk_pattern" in c or "index_topk_freq" in c):
+        del c["indexer_types"]
     if c["model_type"] == "nemotron_h":
         letters = {F: "*", "linear_attention": "M", "mlp": "-", "moe": "E"}
         c["hybrid_override_pattern"] = "".join(letters[t] for t in c.pop("layers_block_type"))

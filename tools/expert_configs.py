@@ -200,6 +200,38 @@ def glm4_moe_lite(rng):
     return {**f, **eps(rng), **more, "rope_parameters": latent_rope(rng, f)}
 
 
+INDEXER = {"index_topk": "positions that a query attends", "index_n_heads, index_head_dim": "of the indexer",
+           "mlp_layer_types": "dense or sparse, by layer; absent: first_k_dense_replace"}
+
+
+def indexer(rng, f):
+    """Small enough that positions are left out; many heads, so that few positions score exactly zero."""
+    if f["q_lora_rank"] is None:
+        f["q_lora_rank"] = 16
+    rest = rng.choice([0, 2, 4, 8, 20])
+    return {"index_topk": rng.choice([1, 3, 8, 16, 24, 31, 48, 64, 65, 90, 400]), "index_n_heads": rng.choice([8, 12, 16, 17, 24, 33]),
+            "index_head_dim": f["qk_rope_head_dim"] + rest, **latent_experts(rng),
+            **maybe(rng, 0.4, mlp_layer_types=[[rng.choice(["dense", "sparse"]) for _ in range(f["num_hidden_layers"])]])}
+
+
+@family("deepseek_v32", {**CORRECTED, **LATENT, **INDEXER, "(always)": "the indexer's rope turns halves, attention's pairs"})
+def deepseek_v32(rng):
+    f = latent_sizes(rng)
+    return {**f, **eps(rng), **indexer(rng, f), "q_lora_rank": f["q_lora_rank"], "rope_parameters": latent_rope(rng, f)}
+
+
+@family("glm_moe_dsa", {**CORRECTED, **LATENT, **INDEXER, "indexer_types": "full, or shared: the choice of the layer before",
+                        "index_topk_freq, index_skip_topk_offset, index_topk_pattern": "the same by a rule",
+                        "(always)": "both ropes turn pairs"})
+def glm_moe_dsa(rng):
+    f = latent_sizes(rng)
+    n = f["num_hidden_layers"]
+    types = ["full", *(rng.choice(["full", "shared"]) for _ in range(n - 1))]
+    how = rng.choice([{"indexer_types": types}, {"index_topk_pattern": "".join(t[0].upper() for t in types)},
+                      {"index_topk_freq": rng.choice([2, 3]), "index_skip_topk_offset": rng.choice([1, 2])}, {}])
+    return {**f, **eps(rng), **indexer(rng, f), "q_lora_rank": f["q_lora_rank"], **how, "rope_parameters": latent_rope(rng, f)}
+
+
 @family("mistral4", {**CORRECTED, **LATENT, "rope_interleave": "pairs (2i, 2i + 1) (default true)",
                      "rope_parameters.llama_4_scaling_beta": "all of q times 1 + beta ln(1 + floor(pos / original length))",
                      "rope_parameters.partial_rotary_factor": "absent: the rope's part of a head",

@@ -53,12 +53,17 @@ static void show_rope(const struct model_config *config, const struct attention_
 
 static void show_rest(const struct attention_config *a, char *out, size_t room)
 {
-    char softcap[32];
+    char softcap[32], best[48];
     out[0] = '\0';
     if (a->keys_of_earlier)
         name_list_add(out, room, "keys of an earlier layer");
     if (a->value_is_key)
         name_list_add(out, room, "V = K");
+    if (a->latent.index.topk) {
+        snprintf(best, sizeof best, "best %d%s", a->latent.index.topk,
+                 a->latent.index.shared ? " of an earlier layer" : "");
+        name_list_add(out, room, best);
+    }
     if (a->sinks)
         name_list_add(out, room, "sinks");
     if (a->q_norm.kind != NORM_NONE || a->k_norm.kind != NORM_NONE)
@@ -143,6 +148,10 @@ static void describe_attention(json_t *out, const struct model_config *config,
     json_object_set_new(out, "chunked", json_boolean(a->chunked));
     json_object_set_new(out, "keys_of_earlier", json_boolean(a->keys_of_earlier));
     json_object_set_new(out, "value_is_key", json_boolean(a->value_is_key));
+    if (!a->latent.index.topk)
+        return;
+    json_object_set_new(out, "index_topk", json_integer(a->latent.index.topk));
+    json_object_set_new(out, "index_shared", json_boolean(a->latent.index.shared));
 }
 
 json_t *layer_kinds_json(const struct model_config *config)

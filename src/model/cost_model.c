@@ -205,6 +205,20 @@ static void list_product(struct listing *l, const char *name, double numbers, do
     take_longer(l->model, l->batch, l->stage, l->rank, op);
 }
 
+// An indexer's scores, of all that is seen; its keys are read once for each sequence.
+static void list_index(struct listing *l, const struct latent_config *latent, double seen)
+{
+    const struct index_config *index = &latent->index;
+    if (!index_key_dim(latent) || seen <= index->topk)
+        return;
+    struct operation_cost *op = list_operation(l, OPERATION_ATTENTION, "indexer");
+    op->flops =
+        FLOPS_OF_FMA * index->num_heads * (index->head_dim + 1.0) * seen * rows_of_batch(l->batch);
+    op->bytes = index->head_dim * seen * l->batch->n_sequences *
+                (double)compute_bytes(l->model->plan->cache);
+    take_longer(l->model, l->batch, l->stage, l->rank, op);
+}
+
 // Scores and values: products of head_dim and of a value's width for each head, token and token
 // that it sees. Keys and values are read once for each sequence.
 static void list_attention(struct listing *l, const struct cut *cut)
@@ -217,6 +231,11 @@ static void list_attention(struct listing *l, const struct cut *cut)
     if (a->sliding_window > 0) {
         seen = fmin(seen, (double)a->sliding_window);
         held = fmin(held, (double)a->sliding_window + l->batch->tokens_each - 1);
+    }
+    list_index(l, &a->latent, seen);
+    if (a->latent.index.topk) { // each row reads its own
+        seen = fmin(seen, a->latent.index.topk);
+        held = fmin(held, seen * l->batch->tokens_each);
     }
     struct operation_cost *op = list_operation(l, OPERATION_ATTENTION, "attention");
     double key = a->head_dim, value = attention_value_dim(a), cached = key + value;

@@ -131,6 +131,21 @@ enum status describe_latent_rope(const struct config_reader *reader, const struc
                                  struct attention_config *attention) STATUS_MUST_USE;
 void describe_latent_scale(const struct rope_config *rope, double mscale_all_dim,
                            struct attention_config *attention);
+// What absent keys mean in a family with an indexer (docs/numerics.md section 15).
+struct index_keys {
+    int32_t topk, num_heads, head_dim; // topk 0: there is none
+    bool interleaved;                  // its rope turns pairs that lie side by side
+    bool may_share;                    // the keys of describe_index_types() count
+};
+// After describe_latent_rope(): the layer's attention is of the best positions alone.
+enum status describe_index(const struct config_reader *reader, const struct index_keys *keys,
+                           struct model_config *out,
+                           struct attention_config *attention) STATUS_MUST_USE;
+// Which layers attend what the layer before them does: indexer_types ("full", "shared"), or what
+// index_topk_pattern, or index_topk_freq and index_skip_topk_offset, make of them.
+enum status describe_index_types(const struct config_reader *reader, int32_t n_layers,
+                                 bool shared[LAYERS_MAX]) STATUS_MUST_USE;
+void describe_shared_index(struct index_config *index);
 // mlp_layer_types ("dense", "sparse"): which layers have experts. Absent: all but the first so
 // many.
 enum status describe_mlp_types(const struct config_reader *reader, int32_t n_layers,

@@ -18,7 +18,7 @@ extern const struct family family_phimoe;
 extern const struct family family_llama4;
 extern const struct family family_mimo_v2_flash;
 extern const struct family family_deepseek_v2, family_deepseek_v3, family_glm4_moe_lite,
-    family_kimi_k2, family_kimi_linear, family_mistral4;
+    family_kimi_k2, family_kimi_linear, family_mistral4, family_deepseek_v32, family_glm_moe_dsa;
 
 extern const struct family family_qwen3_next, family_qwen3_5, family_qwen3_5_moe;
 
@@ -81,6 +81,8 @@ const struct family *const families[] = {
     &family_mistral4,
     &family_olmo_hybrid,
     &family_kimi_linear,
+    &family_deepseek_v32,
+    &family_glm_moe_dsa,
     NULL,
 };
 

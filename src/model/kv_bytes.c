@@ -8,7 +8,7 @@ enum { PAGE_BYTES_MIN = 64 }; // of a stage without keys and states
 size_t kv_head_bytes(const struct plan *plan, const struct attention_config *attention)
 {
     const struct latent_config *latent = &attention->latent;
-    int32_t numbers = latent->kv_rank ? latent->kv_rank + latent->rope_dim
+    int32_t numbers = latent->kv_rank ? latent_cached_dim(latent)
                                       : attention->head_dim + attention_value_dim(attention);
     return (size_t)KV_PAGE_TOKENS * (size_t)numbers * compute_bytes(plan->cache);
 }

@@ -26,7 +26,7 @@ static const struct attention_config *keys_of_layer(const struct model_config *c
 static int64_t kv_numbers(const struct attention_config *a)
 {
     if (a->latent.kv_rank)
-        return a->latent.kv_rank + a->latent.rope_dim;
+        return latent_cached_dim(&a->latent);
     return (int64_t)a->num_key_value_heads * (a->head_dim + attention_value_dim(a));
 }
 

@@ -4,38 +4,14 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "model/forward.h"
+#include "model/latent_work.h"
 
 // Rows (a token's head each) of one call of attention: as many as share what is read of the cache.
 enum { CALL_ROWS = 96, CALL_HEADS = 64 };
 
-// The sublayer at work.
-struct latent_work {
-    const struct worker *w;
-    struct model *m;
-    const struct attention_config *config;
-    const struct attention_weights *weights;
-    // Heads whose queries this rank makes, and of these the ones that it attends: all of them,
-    // unless o_proj splits a whole input.
-    struct range heads, attended;
-    int layer;
-    // Of a row of scratch.outputs: the queries of `heads`, and the latent with the key behind it.
-    size_t stride, query, latent;
-};
-
-static size_t key_width(const struct latent_work *a)
-{
-    return (size_t)(a->config->latent.kv_rank + a->config->latent.rope_dim);
-}
-
 static size_t query_width(const struct latent_work *a)
 {
     return (size_t)(range_width(a->heads) * a->config->head_dim);
-}
-
-static float *projected_row(const struct latent_work *a, size_t row)
-{
-    return a->m->scratch.outputs + row * a->stride;
 }
 
 // The latent of the queries, normed, makes them.
@@ -48,14 +24,14 @@ static void raise_queries(const struct latent_work *a)
     const struct range rows = step_rows(a->w);
     for (int row = rows.begin; row < rows.end; row++)
         apply_norm(m, &a->config->latent.norm, &a->weights->latent.query_norm,
-                   projected_row(a, (size_t)row), rank, m->plan->compute,
+                   latent_row(a, (size_t)row), rank, m->plan->compute,
                    (char *)m->scratch.input + (size_t)row * (size_t)rank * item);
     team_barrier(m->team);
     multiply(a->w, &(struct column_product){.input = m->scratch.input,
                                             .panels = &a->weights->latent.query_up,
                                             .leaves = &leaves,
-                                            .out = m->scratch.outputs + a->query,
-                                            .out_stride = a->stride});
+                                            .out = m->scratch.outputs + a->columns.query,
+                                            .out_stride = a->columns.stride});
     team_barrier(m->team);
 }
 
@@ -66,10 +42,12 @@ static void project_latent(const struct latent_work *a, const void *input)
                                             .panels = &a->weights->latent.down,
                                             .bias = a->weights->latent.down_bias,
                                             .out = m->scratch.outputs,
-                                            .out_stride = a->stride});
+                                            .out_stride = a->columns.stride});
     team_barrier(m->team);
     if (a->config->latent.q_rank)
         raise_queries(a);
+    if (a->chooses && a->leaves_out)
+        multiply_index_queries(a);
 }
 
 // The latent normed, the key and the queries' last numbers turned, all in their places; the queries
@@ -81,7 +59,8 @@ static void prepare_rows(const struct latent_work *a)
     const size_t width = query_width(a), item = input_bytes(m->plan->compute);
     const struct range rows = step_rows(a->w);
     for (int row = rows.begin; row < rows.end; row++) {
-        float *x = projected_row(a, (size_t)row), *latent = x + a->latent, *query = x + a->query;
+        float *x = latent_row(a, (size_t)row), *latent = x + a->columns.latent,
+              *query = x + a->columns.query;
         apply_norm(m, &l->norm, &a->weights->latent.norm, latent, l->kv_rank, COMPUTE_F32, latent);
         rotate_numbers(m, a->config->rope, (size_t)row, latent + l->kv_rank);
         m->kernels->round(query, width, m->plan->compute,
@@ -89,16 +68,18 @@ static void prepare_rows(const struct latent_work *a)
         for (int head = 0; head < range_width(a->heads); head++)
             rotate_numbers(m, a->config->rope, (size_t)row,
                            query + (size_t)(head * a->config->head_dim + l->nope_dim));
+        if (a->chooses)
+            prepare_index_row(a, (size_t)row);
     }
     team_barrier(m->team);
 }
 
-static struct kv_view latent_view(const struct latent_work *a, const struct step_sequence *sequence)
+struct kv_view latent_view(const struct latent_work *a, const struct step_sequence *sequence)
 {
     const struct kv_place *place = &a->m->kv[a->m->plan->config.kv_layer[a->layer]];
     return (struct kv_view){
         .type = a->m->plan->cache,
-        .head_dim = (int)key_width(a),
+        .head_dim = (int)latent_key_width(a),
         .value_dim = a->config->latent.kv_rank,
         .keys = a->m->kv_memory + place->offset,
         .values = NULL,
@@ -119,10 +100,13 @@ static void store_latents(const struct latent_work *a)
             const int64_t position = q->position + t;
             const int room = KV_PAGE_TOKENS - (int)(position % KV_PAGE_TOKENS);
             n = q->n_tokens - t < room ? q->n_tokens - t : room;
-            if (turn++ % a->w->n_threads == a->w->thread)
-                a->m->kernels->kv_write(&kv, position, n,
-                                        projected_row(a, (size_t)(q->first_row + t)) + a->latent,
-                                        NULL, a->stride);
+            if (turn++ % a->w->n_threads != a->w->thread)
+                continue;
+            a->m->kernels->kv_write(&kv, position, n,
+                                    latent_row(a, (size_t)(q->first_row + t)) + a->columns.latent,
+                                    NULL, a->columns.stride);
+            if (a->chooses)
+                store_index_keys(a, q, t, n);
         }
     }
 }
@@ -164,8 +148,8 @@ static void absorb_rows(const struct latent_work *a, int head, struct range rows
 {
     const struct model *m = a->m;
     const struct latent_config *l = &a->config->latent;
-    const size_t key = key_width(a), width = query_width(a), cached = input_bytes(m->plan->cache),
-                 n_heads = (size_t)range_width(a->attended),
+    const size_t key = latent_key_width(a), width = query_width(a),
+                 cached = input_bytes(m->plan->cache), n_heads = (size_t)range_width(a->attended),
                  number = (size_t)(head - a->attended.begin),
                  column = (size_t)((head - a->heads.begin) * a->config->head_dim);
     const struct panels up = equal_panels_at(&a->weights->latent.key_up, head - a->heads.begin);
@@ -178,7 +162,7 @@ static void absorb_rows(const struct latent_work *a, int head, struct range rows
     for (int row = rows.begin; row < rows.end; row++) {
         float *x = thread_rows(a) + (size_t)(row - rows.begin) * key;
         memcpy(x + l->kv_rank,
-               projected_row(a, (size_t)row) + a->query + column + (size_t)l->nope_dim,
+               latent_row(a, (size_t)row) + a->columns.query + column + (size_t)l->nope_dim,
                (size_t)l->rope_dim * sizeof *x);
         if (a->config->temperature_length) {
             const struct step_sequence *q = &step->sequences[s];
@@ -227,20 +211,18 @@ static void for_head_rows(const struct latent_work *a,
 
 // ---- attention ----
 
-// One call: some heads, some tokens of one sequence.
-static void attend_latents(const struct latent_work *a, const struct step_sequence *sequence,
-                           struct range heads, int token, int n_tokens)
+void attend_latents(const struct latent_work *a, const struct latent_call *call)
 {
     const struct model *m = a->m;
-    const size_t key = key_width(a), rank = (size_t)a->config->latent.kv_rank,
+    const size_t key = latent_key_width(a), rank = (size_t)a->config->latent.kv_rank,
                  n_heads = (size_t)range_width(a->attended),
-                 first = (size_t)(sequence->first_row + token) * n_heads +
-                         (size_t)(heads.begin - a->attended.begin);
+                 first =
+                     (size_t)call->row * n_heads + (size_t)(call->heads.begin - a->attended.begin);
     const struct attention attention = {
-        .kv = latent_view(a, sequence),
-        .n_heads = range_width(heads),
-        .n_tokens = n_tokens,
-        .position = sequence->position + token,
+        .kv = call->kv,
+        .n_heads = range_width(call->heads),
+        .n_tokens = call->n_rows,
+        .position = call->position,
         .scale = a->config->scale,
         .q = (char *)m->scratch.latent_query + first * key * input_bytes(m->plan->cache),
         .q_stride = n_heads * key,
@@ -270,26 +252,43 @@ static void attend_all_latents(const struct latent_work *a)
     const int most = heads_of_call(a), block = CALL_ROWS / most > 0 ? CALL_ROWS / most : 1;
     int turn = 0;
     for (int s = 0; s < step->n_sequences; s++) {
-        const struct step_sequence *sequence = &step->sequences[s];
+        const struct step_sequence *q = &step->sequences[s];
+        const int n_tokens = count_dense_tokens(&a->config->latent, q);
+        struct latent_call call = {.kv = latent_view(a, q)};
         for (int head = a->attended.begin; head < a->attended.end; head += most) {
             const int rest = a->attended.end - head, n = rest < most ? rest : most;
-            for (int token = 0; token < sequence->n_tokens; token += block) {
-                const int left = sequence->n_tokens - token;
-                if (turn++ % w->n_threads == w->thread)
-                    attend_latents(a, sequence, (struct range){head, head + n}, token,
-                                   left < block ? left : block);
+            for (int token = 0; token < n_tokens; token += block) {
+                const int left = n_tokens - token;
+                if (turn++ % w->n_threads != w->thread)
+                    continue;
+                call.row = q->first_row + token;
+                call.n_rows = left < block ? left : block;
+                call.position = q->position + token;
+                call.heads = (struct range){head, head + n};
+                attend_latents(a, &call);
             }
         }
     }
 }
 
-static void lay_latent_columns(struct latent_work *a)
+// How a step's rows lie, and which of them leave positions out.
+static void lay_latent_work(struct latent_work *a)
 {
-    const int32_t rank = a->config->latent.q_rank;
-    const size_t queries = query_width(a), key = key_width(a);
-    a->latent = rank ? (size_t)rank : queries;
-    a->query = rank ? (size_t)rank + key : 0;
-    a->stride = (size_t)rank + key + queries;
+    const struct latent_config *l = &a->config->latent;
+    const int64_t positions = a->m->plan->config.max_position_embeddings;
+    a->columns = latent_columns_of(l, query_width(a), index_leaves_out(&l->index, positions));
+    a->leaves_out = step_leaves_out(l, a->w->run->step);
+    a->chooses = index_key_dim(l) > 0;
+}
+
+// Rows that attend all positions read the cache itself, the others a copy of what is chosen.
+static void attend_rows(const struct latent_work *a)
+{
+    if (a->leaves_out && a->chooses)
+        choose_positions(a);
+    attend_all_latents(a);
+    if (a->leaves_out)
+        attend_chosen(a);
 }
 
 void latent_block(const struct worker *w, int layer, int sublayer)
@@ -308,13 +307,13 @@ void latent_block(const struct worker *w, int layer, int sublayer)
     };
     a.heads.begin /= a.config->head_dim;
     a.heads.end /= a.config->head_dim;
-    lay_latent_columns(&a);
+    lay_latent_work(&a);
     project_latent(&a, sublayer_input(m, layer, sublayer));
     prepare_rows(&a);
     store_latents(&a);
     for_head_rows(&a, absorb_rows);
     team_barrier(m->team);
-    attend_all_latents(&a);
+    attend_rows(&a);
     team_barrier(m->team);
     for_head_rows(&a, raise_values);
     team_barrier(m->team);

@@ -40,6 +40,17 @@ struct norm_config {
 
 enum mix_kind { MIX_ATTENTION, MIX_MLP, MIX_EXPERTS, MIX_MAMBA, MIX_CONVOLUTION, MIX_DELTA };
 
+// Sparse attention (docs/numerics.md section 15): a query attends the best of the positions that it
+// sees, by scores that an indexer gives them. Its heads have one key of each position, which is
+// cached beside the latent.
+struct index_config {
+    int32_t topk; // positions that are attended; 0: all
+    bool shared;  // those of the layer before: no indexer of its own
+    int32_t num_heads, head_dim;
+    int32_t rope;            // of the first numbers of queries and keys: in model_config.ropes
+    struct norm_config norm; // of keys
+};
+
 // Latent attention (docs/numerics.md section 13): what is cached of a token is one latent for all
 // heads and one key that the rope turns. Of a query head the first numbers meet the latent, the
 // last ones that key.
@@ -49,7 +60,23 @@ struct latent_config {
     int32_t nope_dim, rope_dim; // of a query head: head_dim is their sum
     int32_t value_dim;          // of a head
     struct norm_config norm;    // of both latents
+    struct index_config index;
 };
+// Whether there are rows that do not attend all positions.
+static inline bool index_leaves_out(const struct index_config *index, int64_t positions)
+{
+    return index->topk && index->topk < positions;
+}
+// Numbers of its own that an indexer caches of a token.
+static inline int32_t index_key_dim(const struct latent_config *latent)
+{
+    return latent->index.topk && !latent->index.shared ? latent->index.head_dim : 0;
+}
+// Of a latent, the key beside it and the indexer's key, if there is one.
+static inline int32_t latent_cached_dim(const struct latent_config *latent)
+{
+    return latent->kv_rank + latent->rope_dim + index_key_dim(latent);
+}
 
 struct attention_config {
     int32_t num_attention_heads, num_key_value_heads, head_dim;

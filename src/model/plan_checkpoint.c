@@ -423,17 +423,24 @@ static void tell_of_repeated(const struct checkpoint *checkpoint)
         checkpoint->folder, tensor->name, file_of(checkpoint, tensor));
 }
 
-// Layers that read the keys of an earlier one may have keys of their own in the checkpoint.
+// Layers that read the keys of an earlier one, or attend what it has chosen, may have keys or an
+// indexer of their own in the checkpoint.
 static void mark_unread_keys(const struct plan *plan, const struct checkpoint *checkpoint,
                              char *is_ours)
 {
-    static const enum slot unread[] = {SLOT_KEY, SLOT_VALUE, SLOT_KEY_NORM};
+    enum { UNREAD = 4 };
+    static const enum slot keys[UNREAD] = {SLOT_KEY, SLOT_VALUE, SLOT_KEY_NORM, SLOT_KEY_NORM},
+                           index[UNREAD] = {SLOT_INDEX_QUERY, SLOT_INDEX_KEY, SLOT_INDEX_KEY_NORM,
+                                            SLOT_INDEX_WEIGHTS};
     const struct family *family = plan->config.family;
     for (int layer = 0; layer < plan->config.num_hidden_layers; layer++)
         for (int i = 0; i < model_config_layer(&plan->config, layer)->n_sublayers; i++) {
-            if (!model_config_layer(&plan->config, layer)->sublayers[i].attention.keys_of_earlier)
+            const struct attention_config *attention =
+                &model_config_layer(&plan->config, layer)->sublayers[i].attention;
+            const enum slot *unread = attention->latent.index.shared ? index : keys;
+            if (!attention->keys_of_earlier && !attention->latent.index.shared)
                 continue;
-            for (size_t k = 0; k < 2 * sizeof unread / sizeof unread[0]; k++) {
+            for (size_t k = 0; k < 2 * (size_t)UNREAD; k++) {
                 const struct parameter_row *row = family_row(family, i, unread[k / 2], k % 2);
                 char name[sizeof plan->parameters->name];
                 if (!row)

@@ -421,8 +421,9 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
 static void share_whole(const struct plan *plan, const struct cut *cut, struct share *s)
 {
     static const enum dim whole[] = {
-        DIM_ONE,     DIM_HIDDEN,      DIM_STREAMS,    DIM_STREAM_PAIRS, DIM_LAUREL,
-        DIM_EXPERTS, DIM_OWN_EXPERTS, DIM_QUERY_RANK, DIM_LATENT,       DIM_LATENT_AND_KEY};
+        DIM_ONE,         DIM_HIDDEN,      DIM_STREAMS,    DIM_STREAM_PAIRS, DIM_LAUREL,
+        DIM_EXPERTS,     DIM_OWN_EXPERTS, DIM_QUERY_RANK, DIM_LATENT,       DIM_LATENT_AND_KEY,
+        DIM_INDEX_QUERY, DIM_INDEX_KEY,   DIM_INDEX_HEADS};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
 }

@@ -15,9 +15,22 @@ const char *plan_partition_of_environment(const char **name)
     return ours && *ours ? ours : theirs && *theirs ? theirs : NULL;
 }
 
-// Whether a stage may begin with `layer`: no layer from there on reads keys of one before.
+// Whether a layer attends the positions that the layer before it has chosen.
+static bool takes_choice(const struct model_config *c, int layer)
+{
+    const struct layer_config *l = model_config_layer(c, layer);
+    for (int i = 0; i < l->n_sublayers; i++)
+        if (l->sublayers[i].kind == MIX_ATTENTION && l->sublayers[i].attention.latent.index.shared)
+            return true;
+    return false;
+}
+
+// Whether a stage may begin with `layer`: no layer from there on reads keys, or a choice of
+// positions, of one before.
 static bool may_begin(const struct model_config *c, int layer)
 {
+    if (takes_choice(c, layer))
+        return false;
     for (int later = layer; later < c->num_hidden_layers; later++)
         if (c->kv_layer[later] < layer)
             return false;
@@ -83,7 +96,8 @@ static enum status refuse_stages(const struct model_config *c, int n_stages)
     return fail(ERR_USAGE, "--pipeline-parallel-size is %d; expected 1 to %d: %s has %d layers%s",
                 n_stages, most, c->architecture, c->num_hidden_layers,
                 most < c->num_hidden_layers
-                    ? ", of which those that read keys of earlier layers lie on one stage with them"
+                    ? ", of which those that read keys or choices of earlier layers lie on one "
+                      "stage with them"
                     : "");
 }
 
@@ -134,6 +148,12 @@ static enum status split_as_said(struct plan *plan, const char *name, const char
         return wrong_partition(name, text, expected);
     for (int stage = 1; stage < plan->n_stages; stage++) {
         int layer = plan->first_layer[stage], later = layer;
+        if (takes_choice(c, layer))
+            return fail(ERR_USAGE,
+                        "%s is \"%.200s\", which has stage %d begin with layer %d, but that "
+                        "attends the positions that layer %d has chosen; expected both on one "
+                        "stage",
+                        name, text, stage, layer, layer - 1);
         while (later < c->num_hidden_layers && c->kv_layer[later] >= layer)
             later++;
         if (later < c->num_hidden_layers)

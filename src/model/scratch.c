@@ -40,6 +40,7 @@ struct widths {
     size_t input, outputs, query, nodes, gathered, received;
     size_t squares, inputs, narrow, output_gates;
     size_t latent_query, latent_sums, latent_row;
+    size_t index_query, index_topk, index_page;         // page: bytes of latents
     size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
     bool sums, held, laurel, token_gate, kept, router_input;
 };
@@ -56,19 +57,44 @@ static void widen_for_gathering(const struct plan *plan, const struct cut *cut, 
     w->received = most_floats(w->received, all);
 }
 
-static void widen_for_latent(const struct cut *cut, int rank, struct widths *w)
+struct latent_columns latent_columns_of(const struct latent_config *latent, size_t queries,
+                                        bool leaves_out)
+{
+    const size_t rank = (size_t)latent->q_rank, key = (size_t)(latent->kv_rank + latent->rope_dim),
+                 index_key = (size_t)index_key_dim(latent),
+                 index_heads = index_key ? (size_t)latent->index.num_heads : 0;
+    struct latent_columns c = {.latent = rank ? rank : queries};
+    c.index_key = c.latent + key;
+    c.index_weights = c.index_key + index_key;
+    c.query = rank ? c.index_weights + index_heads : 0;
+    c.index_query = rank ? c.query + queries : c.index_weights;
+    c.stride = c.index_query + (leaves_out ? index_heads * index_key : 0);
+    return c;
+}
+
+static void widen_for_latent(const struct plan *plan, const struct cut *cut, int rank,
+                             struct widths *w)
 {
     const struct range *dims = cut->shares[rank].dims;
     const struct latent_config *l = &cut->sublayer->attention.latent;
     const size_t kv_rank = (size_t)l->kv_rank, key = kv_rank + (size_t)l->rope_dim,
                  heads = scratch_width(dims[DIM_HEADS]), q_rank = (size_t)l->q_rank;
     w->input = most_floats(w->input, q_rank);
-    w->outputs = most_floats(w->outputs, q_rank + key + scratch_width(dims[DIM_QUERY]));
+    const bool leaves_out = index_leaves_out(&l->index, plan->config.max_position_embeddings);
+    w->outputs = most_floats(
+        w->outputs, latent_columns_of(l, scratch_width(dims[DIM_QUERY]), leaves_out).stride);
     // queries before they are absorbed
     w->query = most_floats(w->query, scratch_width(dims[DIM_QUERY]));
     w->latent_query = most_floats(w->latent_query, heads * key);
     w->latent_sums = most_floats(w->latent_sums, heads * kv_rank);
     w->latent_row = most_floats(w->latent_row, most_floats(key, (size_t)l->value_dim));
+    if (!leaves_out)
+        return;
+    w->index_topk = most_floats(w->index_topk, (size_t)l->index.topk);
+    w->index_page = most_floats(w->index_page, KV_PAGE_TOKENS * key * compute_bytes(plan->cache));
+    if (!l->index.shared)
+        w->index_query =
+            most_floats(w->index_query, (size_t)l->index.num_heads * (size_t)l->index.head_dim);
 }
 
 static void widen_for_attention(const struct plan *plan, const struct cut *cut, int rank,
@@ -79,7 +105,7 @@ static void widen_for_attention(const struct plan *plan, const struct cut *cut, 
     size_t heads = (size_t)a->num_attention_heads, kv_heads = (size_t)a->num_key_value_heads;
     w->input = most_floats(w->input, scratch_width(dims[DIM_ATTENDED]));
     if (a->latent.kv_rank) {
-        widen_for_latent(cut, rank, w);
+        widen_for_latent(plan, cut, rank, w);
         return;
     }
     w->query = most_floats(w->query, scratch_width(dims[DIM_HEADS]) * (size_t)a->head_dim);
@@ -316,6 +342,27 @@ static void place_latent_rows(struct walk *w, const struct plan *plan, const str
     out->latent_rows = reserve_floats(w, threads, out->latent_stride, sizeof(float));
 }
 
+static void place_index(struct walk *w, const struct plan *plan, const struct widths *widths,
+                        size_t rows, size_t threads, struct scratch *out)
+{
+    const size_t pages = divide_up(widths->index_topk, KV_PAGE_TOKENS);
+    out->index_query = NULL;
+    out->positions = out->chosen_pages_of = NULL;
+    out->index_scores = NULL;
+    out->chosen_pages = NULL;
+    out->index_stride = round_up((size_t)plan->config.max_position_embeddings, KV_PAGE_TOKENS);
+    out->chosen_stride = mul_floats(w, pages, widths->index_page);
+    if (!widths->index_topk)
+        return;
+    out->index_query = reserve_floats(w, rows, widths->index_query, input_bytes(plan->cache));
+    out->positions = reserve_floats(w, rows, widths->index_topk, sizeof(int32_t));
+    out->index_scores = reserve_floats(w, threads, out->index_stride, sizeof(float));
+    out->chosen_pages = reserve_floats(w, threads, out->chosen_stride, 1);
+    out->chosen_pages_of = reserve_floats(w, pages, 1, sizeof(int32_t));
+    for (size_t i = 0; w->memory && i < pages; i++)
+        out->chosen_pages_of[i] = (int32_t)i;
+}
+
 static void place_angles(struct walk *w, const struct model_config *c, size_t rows,
                          struct scratch *out)
 {
@@ -373,6 +420,7 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
         out->squares = reserve_floats(&w, rows, widths.squares, sizeof(float));
     }
     place_latent_rows(&w, plan, &widths, rows, threads, out);
+    place_index(&w, plan, &widths, rows, threads, out);
     place_pairs(&w, plan, &widths, rows, threads, out);
     out->router_input = widths.router_input ? reserve_floats(&w, rows, hidden + hidden % 2,
                                                              input_bytes(plan->compute))

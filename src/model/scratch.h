@@ -51,11 +51,19 @@ struct scratch {
     void *latent_sums;    // [rows, heads, latent], like `input`
     float *latent_rows;   // [threads][LATENT_ROWS, latent]
     size_t latent_stride; // floats of a thread
-    float *sums;          // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *kept;          // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
-    float *nodes;         // of row-parallel products: [nodes, rows, hidden], of two that share an
-                          // all-reduce [nodes, 2, rows, hidden]
-    int32_t *summed;      // [rows] numbers of the row whose sums have come; 0 between products
+    // Of sparse attention (sparse_latents.c); NULL where no position is left out
+    void *index_query;        // [rows, index heads · their size], like latent_query
+    int32_t *positions;       // [rows, topk] that are attended, ascending
+    float *index_scores;      // [threads][index_stride], of all positions
+    size_t index_stride;      // floats of a thread
+    char *chosen_pages;       // [threads][chosen_stride], copies of their latents
+    size_t chosen_stride;     // bytes of a thread
+    int32_t *chosen_pages_of; // [pages of a copy] 0, 1, ...
+    float *sums;              // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *kept;              // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
+    float *nodes;    // of row-parallel products: [nodes, rows, hidden], of two that share an
+                     // all-reduce [nodes, 2, rows, hidden]
+    int32_t *summed; // [rows] numbers of the row whose sums have come; 0 between products
     float *cosines[ROPES_MAX], *sines[ROPES_MAX]; // of each rope: [rows, half]
     float *received; // rows or columns of all ranks, as they come: [rows, widest]; NULL where
                      // nothing is gathered
@@ -68,6 +76,15 @@ struct scratch {
 // Of a thread: stay in its core's cache, and in the cache behind that.
 enum { PAIR_SUM_BYTES = 256 << 10, FAR_SUM_BYTES = 6 << 20 };
 enum { LATENT_ROWS = 64 }; // of a head, whose products a thread makes at once
+
+// Of a row of `outputs` where attention is latent, the columns where its parts begin: the latent
+// with the key behind it, what an indexer makes of the row, the `queries` numbers of heads, and
+// those of the indexer where it `leaves_out` positions. What `down` makes comes first.
+struct latent_columns {
+    size_t latent, index_key, index_weights, query, index_query, stride;
+};
+struct latent_columns latent_columns_of(const struct latent_config *latent, size_t queries,
+                                        bool leaves_out);
 
 struct scratch_size {
     int rows_max, logit_rows_max, n_threads;

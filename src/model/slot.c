@@ -93,11 +93,22 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_LATENT] = {"kv_a_proj_with_mqa", ROLE_WHOLE, DIM_LATENT_AND_KEY, DIM_HIDDEN, true},
     [SLOT_LATENT_NORM] = {"kv_a_layernorm", ROLE_WHOLE, DIM_LATENT, DIM_ONE, true},
     [SLOT_LATENT_UP] = {"kv_b_proj", ROLE_OUTPUTS, DIM_LATENT_UP, DIM_LATENT, true},
+    [SLOT_INDEX_QUERY] = {"wq_b", ROLE_WHOLE, DIM_INDEX_QUERY, DIM_QUERY_RANK, true},
+    [SLOT_INDEX_KEY] = {"wk", ROLE_WHOLE, DIM_INDEX_KEY, DIM_HIDDEN, true},
+    [SLOT_INDEX_KEY_NORM] = {"indexer.k_norm", ROLE_WHOLE, DIM_INDEX_KEY, DIM_ONE, true},
+    [SLOT_INDEX_WEIGHTS] = {"weights_proj", ROLE_WHOLE, DIM_INDEX_HEADS, DIM_HIDDEN, true},
 };
 
 static bool has_norm(const struct norm_config *norm, bool bias)
 {
     return norm->kind != NORM_NONE && !norm->weightless && (!bias || norm->has_bias);
+}
+
+static bool index_has(const struct index_config *index, enum slot slot, bool bias)
+{
+    if (!index->topk || index->shared)
+        return false;
+    return slot == SLOT_INDEX_KEY_NORM ? has_norm(&index->norm, bias) : !bias;
 }
 
 static bool latent_has(const struct attention_config *a, enum slot slot, bool bias)
@@ -120,6 +131,11 @@ static bool latent_has(const struct attention_config *a, enum slot slot, bool bi
         return !bias;
     case SLOT_ATTENDED:
         return !bias || a->o_bias;
+    case SLOT_INDEX_QUERY:
+    case SLOT_INDEX_KEY:
+    case SLOT_INDEX_KEY_NORM:
+    case SLOT_INDEX_WEIGHTS:
+        return index_has(&a->latent.index, slot, bias);
     default:
         return false;
     }
@@ -368,6 +384,12 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
         return a->latent.kv_rank + a->latent.rope_dim;
     case DIM_LATENT_UP:
         return (int64_t)a->num_attention_heads * (a->latent.nope_dim + a->latent.value_dim);
+    case DIM_INDEX_QUERY:
+        return (int64_t)a->latent.index.num_heads * a->latent.index.head_dim;
+    case DIM_INDEX_KEY:
+        return a->latent.index.head_dim;
+    case DIM_INDEX_HEADS:
+        return a->latent.index.num_heads;
     case DIM_KEY:
         return (int64_t)a->num_key_value_heads * a->head_dim;
     case DIM_VALUE:

@@ -94,7 +94,11 @@ enum slot {
     SLOT_QUERY_UP, // q_b_proj
     SLOT_LATENT,   // kv_a_proj_with_mqa
     SLOT_LATENT_NORM,
-    SLOT_LATENT_UP, // kv_b_proj
+    SLOT_LATENT_UP,   // kv_b_proj
+    SLOT_INDEX_QUERY, // of an indexer, as all below: wq_b
+    SLOT_INDEX_KEY,   // wk
+    SLOT_INDEX_KEY_NORM,
+    SLOT_INDEX_WEIGHTS, // weights_proj
     SLOTS,
 };
 
@@ -141,6 +145,9 @@ enum dim {
     DIM_LATENT, // without the key beside it
     DIM_LATENT_AND_KEY,
     DIM_LATENT_UP, // of each head, the rows of its key part, then of its value part
+    DIM_INDEX_QUERY,
+    DIM_INDEX_KEY,
+    DIM_INDEX_HEADS,
     DIMS,
 };
 

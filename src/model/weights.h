@@ -34,6 +34,9 @@ struct latent_weights {
     struct norm_weights query_norm, norm; // [query rank], [latent]
     struct equal_panels key_up;           // [latent, nope_dim]: kv_b_proj's rows of keys as columns
     struct equal_panels value_up;         // [value_dim, latent]
+    // Of an indexer, whose rows of `down` come last: its key's, then one of each of its heads
+    struct panels index_query;      // [index heads · their size, query rank]
+    struct norm_weights index_norm; // [their size]
 };
 
 struct attention_weights {

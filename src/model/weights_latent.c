@@ -53,15 +53,24 @@ static enum status place_heads(struct walk *w, const struct latent_config *confi
 enum status place_latent(struct walk *w, const struct latent_config *config,
                          struct latent_weights *out)
 {
-    static const enum slot by_rank[] = {SLOT_QUERY_DOWN, SLOT_LATENT},
-                           at_once[] = {SLOT_QUERY, SLOT_LATENT}, up[] = {SLOT_QUERY_UP};
+    static const enum slot by_rank[] = {SLOT_QUERY_DOWN, SLOT_LATENT, SLOT_INDEX_KEY,
+                                        SLOT_INDEX_WEIGHTS},
+                           at_once[] = {SLOT_QUERY, SLOT_LATENT}, up[] = {SLOT_QUERY_UP},
+                           index[] = {SLOT_INDEX_QUERY};
     const enum slot *down = config->q_rank ? by_rank : at_once;
-    TRY(place_panels(w, down, 2, &out->down));
-    TRY(place_vector(w, down, 2, true, 0, &out->down_bias));
+    const bool has_index = index_key_dim(config) > 0;
+    const int n_down = has_index ? 4 : 2;
+    assert(config->q_rank || !has_index);
+    TRY(place_panels(w, down, n_down, &out->down));
+    TRY(place_vector(w, down, n_down, true, 0, &out->down_bias));
     TRY(place_norm(w, &config->norm, SLOT_LATENT_NORM, &out->norm));
     if (config->q_rank) {
         TRY(place_norm(w, &config->norm, SLOT_QUERY_DOWN_NORM, &out->query_norm));
         TRY(place_panels(w, up, 1, &out->query_up));
+    }
+    if (has_index) {
+        TRY(place_norm(w, &config->index.norm, SLOT_INDEX_KEY_NORM, &out->index_norm));
+        TRY(place_panels(w, index, 1, &out->index_query));
     }
     return place_heads(w, config, out);
 }

@@ -14,7 +14,8 @@
 static bool has_latent(const char *model_type)
 {
     static const char *const latent[] = {"deepseek_v2",   "deepseek_v3", "kimi_k2",
-                                         "glm4_moe_lite", "mistral4",    "kimi_linear"};
+                                         "glm4_moe_lite", "mistral4",    "kimi_linear",
+                                         "deepseek_v32",  "glm_moe_dsa"};
     for (size_t i = 0; i < sizeof latent / sizeof *latent; i++)
         if (strcmp(model_type, latent[i]) == 0)
             return true;

@@ -37,15 +37,22 @@ static enum status add_latent_layers(const struct config_reader *reader,
     shared.intermediate_size = (int32_t)model->n_shared * experts->intermediate_size;
     describe_sparse_layer(experts, &sparse);
     describe_shared_expert(&sparse, &shared);
+    bool shares[LAYERS_MAX] = {0};
     int64_t n_dense = model->n_dense;
-    if (!model->by_types)
+    if (!model->by_types || model->or_first)
         TRY(config_read_int(reader, "first_k_dense_replace", 0, LAYERS_MAX, &n_dense));
     for (int32_t i = 0; i < LAYERS_MAX; i++)
         is_sparse[i] = i >= n_dense;
     if (model->by_types)
         TRY(describe_mlp_types(reader, out->num_hidden_layers, n_dense, is_sparse));
-    for (int32_t i = 0; i < out->num_hidden_layers; i++)
-        TRY(describe_add_layer(reader, out, i, is_sparse[i] ? &sparse : dense));
+    if (model->index.may_share)
+        TRY(describe_index_types(reader, out->num_hidden_layers, shares));
+    for (int32_t i = 0; i < out->num_hidden_layers; i++) {
+        struct layer_config layer = is_sparse[i] ? sparse : *dense;
+        if (shares[i])
+            describe_shared_index(&layer.sublayers[0].attention.latent.index);
+        TRY(describe_add_layer(reader, out, i, &layer));
+    }
     return OK;
 }
 
@@ -67,6 +74,8 @@ enum status describe_latent_model(const struct config_reader *reader, struct lat
     describe_mlp_bias(&dense, mlp_bias);
     TRY(turn ? turn(reader, model, out, attention)
              : describe_latent_rope(reader, &model->keys, &model->latent, out, attention));
+    if (model->index.topk)
+        TRY(describe_index(reader, &model->index, out, attention));
     return add_latent_layers(reader, model, &experts, &dense, out);
 }
 

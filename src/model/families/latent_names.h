@@ -15,6 +15,12 @@
         PARAMETER(LLAMA_LAYER "self_attn.kv_b_proj", 0, SLOT_LATENT_UP),                           \
         PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.o_proj", 0, SLOT_ATTENDED),                     \
         PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM)
+// Of an indexer.
+#define LATENT_INDEXER                                                                             \
+    PARAMETER(LLAMA_LAYER "self_attn.indexer.wq_b", 0, SLOT_INDEX_QUERY),                          \
+        PARAMETER(LLAMA_LAYER "self_attn.indexer.wk", 0, SLOT_INDEX_KEY),                          \
+        PARAMETER_WITH_BIAS(LLAMA_LAYER "self_attn.indexer.k_norm", 0, SLOT_INDEX_KEY_NORM),       \
+        PARAMETER(LLAMA_LAYER "self_attn.indexer.weights_proj", 0, SLOT_INDEX_WEIGHTS)
 #define LATENT_CHOICE_BIAS                                                                         \
     PARAMETER_NAMED(LLAMA_LAYER "mlp.gate.e_score_correction_bias", 1, SLOT_CHOICE_BIAS)
 // Of a model whose experts have one tensor each.
@@ -29,9 +35,11 @@ struct latent_model {
     struct experts_keys experts;
     int64_t n_shared, n_dense; // n_shared_experts, first_k_dense_replace
     double scaling_factor;
-    bool by_types; // mlp_layer_types counts, not first_k_dense_replace
+    bool by_types; // mlp_layer_types counts, not first_k_dense_replace,
+    bool or_first; // unless it is absent
     bool choice_bias, normalised;
-    bool mlp_bias; // the key mlp_bias counts
+    bool mlp_bias;           // the key mlp_bias counts
+    struct index_keys index; // absent_topk 0: there is no indexer
 };
 // Reads all of it; `choose` (may be NULL) sets what else the family's router does.
 typedef enum status latent_choice(const struct config_reader *reader, struct experts_config *out);
