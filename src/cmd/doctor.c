@@ -108,8 +108,9 @@ const struct command command_doctor = {
         "Looks at this machine and at the limits of this process, which a server started from "
         "here\ninherits, and says what is fine (✓), good to know (·), costs speed or memory (!) or "
         "keeps colrow\nfrom serving (✗), why, and the command that changes it. With MODEL also "
-        "whether that fits, and with\nwhich flags. Nothing is changed, measured or sent. Exit "
-        "status 1: something keeps it from serving.",
+        "whether that fits, and with\nwhich flags; of one that is at the hub alone the "
+        "configuration and the headers are fetched.\nNothing is changed or measured. Exit status "
+        "1: something keeps it from serving.",
     .examples = "  colrow doctor\n  colrow doctor models/demo\n  colrow doctor --json",
     .sections = {FLAG_SECTION(doctor_flags, 0)},
     .run = doctor_main,
