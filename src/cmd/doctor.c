@@ -89,7 +89,7 @@ static enum status examine(struct doctor *d)
     TRY(doctor_subject_read(d->root, &d->subject));
     doctor_look(&d->subject, &d->findings);
     if (folder)
-        doctor_look_at_model(&d->subject, folder, &d->findings);
+        doctor_look_at_model(&d->subject, d->model, folder, &d->findings);
     for (int i = 0; i < d->findings.n; i++)
         d->counts[d->findings.items[i].mark]++;
     return d->json ? print_findings_json(d) : print_findings(d);

@@ -39,9 +39,10 @@ void doctor_look(const struct doctor_subject *subject, struct findings *out);
 
 // doctor_process.c: the limits of this process, the same way.
 void doctor_look_at_process(const struct doctor_subject *subject, struct findings *out);
-// doctor_model.c: whether `model` fits, and with which flags; or that it cannot be served at all.
-void doctor_look_at_model(const struct doctor_subject *subject, const char *model,
-                          struct findings *out);
+// doctor_model.c: whether the model in `folder`, which was named `name`, fits, and with which
+// flags; or that it cannot be served at all.
+void doctor_look_at_model(const struct doctor_subject *subject, const char *name,
+                          const char *folder, struct findings *out);
 
 // For those who look: the next row, fine so far; and what is wrong with it.
 struct finding *finding_add(struct findings *findings, const char *name, const char *format, ...)

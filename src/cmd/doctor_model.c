@@ -39,14 +39,14 @@ static void describe_fit(struct findings *out, const char *model, const struct e
         ->mark = FINDING_NOTE;
 }
 
-void doctor_look_at_model(const struct doctor_subject *subject, const char *model,
-                          struct findings *out)
+void doctor_look_at_model(const struct doctor_subject *subject, const char *name,
+                          const char *folder, struct findings *out)
 {
     struct doctor_subject s = *subject;
     struct colrow_options options;
     struct engine_fit fit;
     colrow_options_init(&options);
-    options.model = model;
+    options.model = folder;
     options.prompt_logits = 1; // as `colrow serve` has it
     options.nnodes = 1;
     options.log_level = LOG_WARNING; // the budget is not printed
@@ -54,7 +54,7 @@ void doctor_look_at_model(const struct doctor_subject *subject, const char *mode
         s.memory.available = s.memory.promisable;
     enum status status = fit_ranks(&s, &options, &fit);
     if (status == OK) {
-        describe_fit(out, model, &fit, &options);
+        describe_fit(out, name, &fit, &options);
         return;
     }
     char sentence[STATUS_MESSAGE_MAX];
@@ -62,14 +62,14 @@ void doctor_look_at_model(const struct doctor_subject *subject, const char *mode
     options.max_model_len = -1; // what fits of it
     if (status == ERR_MEMORY && engine_fit(&options, &s.memory, &fit) == OK) {
         int first = out->n;
-        describe_fit(out, model, &fit, &options);
+        describe_fit(out, name, &fit, &options);
         finding_blame(&out->items[first + 2], FINDING_WARNING,
                       out->items[first + 3].found, // the command
                       "the model's longest sequence, %lld tokens, does not fit into memory",
                       (long long)fit.positions);
         return;
     }
-    finding_blame(finding_add(out, "model", "%s: %s", model,
+    finding_blame(finding_add(out, "model", "%s: %s", name,
                               status == ERR_MEMORY ? "does not fit" : "cannot be served"),
                   FINDING_FAULT, NULL, "%s", sentence);
 }

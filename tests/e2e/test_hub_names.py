@@ -62,6 +62,9 @@ check(hub.sent["", "model.safetensors"] <= 131072 and not snapshots(home), f"onl
 done = colrow(home, "plan", "org/demo", "-tp", "2", "--json")
 same = json.loads(colrow(home, "plan", DEMO, "-tp", "2", "--json").stdout)
 check(done.returncode == 0 and json.loads(done.stdout)["ranks"] == same["ranks"] and not asked(), f"plan: {done.stderr} {asked()}")
+done = colrow(home, "doctor", "org/demo", "--json")
+rows = {row["name"]: row for row in json.loads(done.stdout)["findings"]} if done.stdout else {}
+check("colrow serve org/demo -tp" in rows.get("serve with", {}).get("found", "") and not asked(), f"doctor: {rows} {done.stderr} {asked()}")
 check(not wrong_blobs(folder_of(home)), "blobs are what they are called")
 
 # --- those that need weights fetch them, once, and the cache is as `colrow pull` writes it ---
