@@ -1,6 +1,6 @@
 """Builds the wheel: CMake builds libcolrow and the program from the repository around this folder, and both go into the
-package. COLROW_BUILD_DIR names a build that is there already; else one is made in build/wheel of the repository. A source
-distribution carries what CMake needs in its folder source/."""
+package. COLROW_BUILD_DIR names a build that is there already; else one is made in build/wheel of the repository. A
+source distribution carries what CMake needs in its folder source/."""
 import os
 import shutil
 import subprocess
@@ -23,18 +23,21 @@ def run(*command):
     try:
         subprocess.run(command, check=True, stdout=sys.stderr)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SystemExit(f"colrow: {' '.join(command)} failed: {error}; tools/setup.sh installs what the build needs") from None
+        raise SystemExit(f"colrow: {' '.join(command)} failed: {error}; tools/setup.sh installs what the build "
+                         "needs") from None
 
 
 def build_native():
     """Returns the build folder, with library and program made."""
     if not os.path.exists(os.path.join(ROOT, "CMakeLists.txt")):
-        raise SystemExit(f"colrow: {ROOT} has no CMakeLists.txt; install from the python/ folder of colrow's repository")
+        raise SystemExit(f"colrow: {ROOT} has no CMakeLists.txt; install from the python/ folder of colrow's "
+                         "repository")
     folder = os.environ.get("COLROW_BUILD_DIR")
     if not folder:
         folder = os.path.join(ROOT, "build", "wheel")
         run("cmake", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=Release")
-    run("cmake", "--build", folder, "--target", "libcolrow", "colrow", "-j", os.environ.get("JOBS", str(os.cpu_count() or 1)))
+    jobs = os.environ.get("JOBS", str(os.cpu_count() or 1))
+    run("cmake", "--build", folder, "--target", "libcolrow", "colrow", "-j", jobs)
     return folder
 
 
@@ -97,4 +100,5 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-setup(cmdclass={"build_py": BuildWithNative, "bdist_wheel": AnyPython, "sdist": SourceWithNative}, distclass=NativeDistribution)
+setup(cmdclass={"build_py": BuildWithNative, "bdist_wheel": AnyPython, "sdist": SourceWithNative},
+      distclass=NativeDistribution)

@@ -27,7 +27,7 @@ def numeric(what: str) -> Any:
 
 if numpy is not None:
     class TokenArray(numpy.ndarray):
-        """What stands for a torch tensor where torch is not installed: a numpy array that scripts may send to a device."""
+        """Stands for a torch tensor where torch is not installed: a numpy array that scripts may send to a device."""
 
         def to(self, device: Any = None, **_: Any) -> TokenArray:
             """Returns itself: colrow computes on CPUs."""

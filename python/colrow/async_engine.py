@@ -129,7 +129,8 @@ class AsyncLLMEngine:
 
     def _forget(self, stream: _Stream) -> None:
         self._streams.pop(stream.state.request_id, None)
-        if stream.number is not None and self._by_number.pop(stream.number, None) is not None and not stream.state.finished:
+        known = stream.number is not None and self._by_number.pop(stream.number, None) is not None
+        if known and stream.number is not None and not stream.state.finished:
             self.engine.cancel(stream.number)
 
     def _attach(self) -> None:

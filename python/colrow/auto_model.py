@@ -145,8 +145,8 @@ class GenerationMixin:
             each.append(SamplingParams(**params))
         repeat = 1 if draw else num_return_sequences
         if repeat > 1:
-            raise ValueError(f"num_return_sequences is {num_return_sequences}, but do_sample is False: all answers would "
-                             "be the same")
+            raise ValueError(f"num_return_sequences is {num_return_sequences}, but do_sample is False: all answers "
+                             "would be the same")
 
         def answer() -> list[list[list[int]]]:
             assert self.llm is not None  # this is rank 0
@@ -264,10 +264,9 @@ class AutoModelForCausalLM:
 @functools.lru_cache(maxsize=16)
 def _plan_text(folder: str, ranks: int, plan: str | None) -> str:
     command = [find_program(), "plan", folder, "-tp", str(ranks), "--json"]
-    if plan is None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    else:
-        done = subprocess.run([*command, "--tp-plan", "/dev/stdin"], input=plan, capture_output=True, text=True, check=False)
+    if plan is not None:
+        command += ["--tp-plan", "/dev/stdin"]
+    done = subprocess.run(command, input=plan or "", capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"colrow plan: {done.stderr.strip()}")
     return done.stdout

@@ -1,5 +1,5 @@
-"""Chats by a template of one's own, with tools or other variables, as `colrow template` renders them; plain chats by the
-model's template go through the library, without a process of their own."""
+"""Chats by a template of one's own, with tools or other variables, as `colrow template` renders them; plain chats by
+the model's template go through the library, without a process of their own."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def _plain(message: Any, i: int) -> Any:
     content = message.get("content")
     if not isinstance(content, list):
         return message
-    texts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in content]
+    texts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
+             for part in content]
     known = [text for text in texts if isinstance(text, str)]
     if len(known) != len(texts):
         raise ValueError(f"message {i}: its content is {content!r:.100}; expected a text, or parts that are texts")
@@ -106,8 +107,8 @@ def render(folder: str, messages: Sequence[Any], add_generation_prompt: bool, *,
     if continue_final_message and add_generation_prompt:
         raise ValueError("continue_final_message and add_generation_prompt contradict each other; give one of them")
     plain = [_plain(message, i) for i, message in enumerate(messages)]
-    given = {**_special_tokens(folder), "tools": tools or None, "documents": None, **(variables or {}), "messages": plain,
-             "add_generation_prompt": add_generation_prompt}
+    given = {**_special_tokens(folder), "tools": tools or None, "documents": None, **(variables or {}),
+             "messages": plain, "add_generation_prompt": add_generation_prompt}
     text = _run(template_of(folder, chat_template, bool(tools)), given)
     return _cut_behind(text, plain[-1].get("content")) if continue_final_message else text
 

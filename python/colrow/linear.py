@@ -49,7 +49,8 @@ class _ParallelLinear:
             raise ValueError(f"the input is {x.shape}; expected {n_in} features")
         output = _numpy().empty((*x.shape[:-1], n_out), dtype=_numpy().float32)
         linear = Linear(self.input_size, self.output_size, pointer(self.weight), pointer(self.bias),
-                        int(self.skip_bias_add), *(int(flags.get(name, False)) for name in ("gather_output", "input_is_parallel")))
+                        int(self.skip_bias_add), int(flags.get("gather_output", False)),
+                        int(flags.get("input_is_parallel", False)))
         rows = x.size // n_in if n_in else 0
         check_parallel(getattr(parallel_library(), function)(byref(linear), pointer(x), rows, pointer(output)))
         return output, self.bias if self.skip_bias_add else None
@@ -83,7 +84,8 @@ class ColumnParallelLinear(_ParallelLinear):
         """Returns the product [..., features] and the bias that was left out, or None."""
         part = tensor_part(self.output_size)
         n_out = self.output_size if self.gather_output else part.stop - part.start
-        return self._multiply("colrow_column_parallel_linear", input_, self.input_size, n_out, gather_output=self.gather_output)
+        return self._multiply("colrow_column_parallel_linear", input_, self.input_size, n_out,
+                              gather_output=self.gather_output)
 
     forward = __call__
 
@@ -116,6 +118,7 @@ class RowParallelLinear(_ParallelLinear):
         """Returns the sum [..., output_size] and the bias that was left out, or None."""
         part = tensor_part(self.input_size)
         n_in = part.stop - part.start if self.input_is_parallel else self.input_size
-        return self._multiply("colrow_row_parallel_linear", input_, n_in, self.output_size, input_is_parallel=self.input_is_parallel)
+        return self._multiply("colrow_row_parallel_linear", input_, n_in, self.output_size,
+                              input_is_parallel=self.input_is_parallel)
 
     forward = __call__

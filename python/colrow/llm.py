@@ -60,8 +60,8 @@ class LLM:
         The library's sentence: a file is missing or wrong, memory does not suffice, ...
     """
 
-    def __init__(self, model: str | os.PathLike[str], *, tensor_parallel_size: int = 1, dtype: Any = "auto", seed: int = 0,
-                 gpu_memory_utilization: float = 0.92, kv_cache_memory_bytes: int | None = None,
+    def __init__(self, model: str | os.PathLike[str], *, tensor_parallel_size: int = 1, dtype: Any = "auto",
+                 seed: int = 0, gpu_memory_utilization: float = 0.92, kv_cache_memory_bytes: int | None = None,
                  max_model_len: int | None = None, **kwargs: Any) -> None:
         args = EngineArgs(model, tensor_parallel_size=tensor_parallel_size, dtype=dtype, seed=seed,
                           gpu_memory_utilization=gpu_memory_utilization,
@@ -178,8 +178,8 @@ class LLM:
                              "'string'")
         with self._lock:
             return self._everywhere(lambda: self._run(self._requests(
-                read_chats(messages, self.get_tokenizer(), add_generation_prompt, chat_template=chat_template, tools=tools,
-                           continue_final_message=continue_final_message, variables=chat_template_kwargs),
+                read_chats(messages, self.get_tokenizer(), add_generation_prompt, chat_template=chat_template,
+                           tools=tools, continue_final_message=continue_final_message, variables=chat_template_kwargs),
                 sampling_params, priority), use_tqdm))
 
     def enqueue(self, prompts: Any, sampling_params: SamplingParams | Sequence[SamplingParams] | None = None,

@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, or a name in the cache that huggingface_hub keeps, fetched into it if need be."""
+"""Where a model's files are: a folder, or a name in huggingface_hub's cache, fetched into it if need be."""
 
 from __future__ import annotations
 

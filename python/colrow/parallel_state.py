@@ -77,7 +77,8 @@ def floats(values: Any, what: str) -> Any:
     """
     numpy = _numpy()
     if not isinstance(values, numpy.ndarray) or values.dtype != numpy.float32:
-        raise TypeError(f"{what} is {getattr(values, 'dtype', type(values).__name__)}; expected a numpy array of float32")
+        found = getattr(values, "dtype", type(values).__name__)
+        raise TypeError(f"{what} is {found}; expected a numpy array of float32")
     return numpy.ascontiguousarray(values)
 
 
@@ -99,7 +100,8 @@ def initialize_model_parallel(tensor_model_parallel_size: int = 0, pipeline_mode
     check_parallel(parallel_library().colrow_parallel_init(tensor_model_parallel_size, pipeline_model_parallel_size))
 
 
-def ensure_model_parallel_initialized(tensor_model_parallel_size: int = 0, pipeline_model_parallel_size: int = 1) -> None:
+def ensure_model_parallel_initialized(tensor_model_parallel_size: int = 0,
+                                      pipeline_model_parallel_size: int = 1) -> None:
     """Makes the groups unless they are there already."""
     if not model_parallel_is_initialized():
         initialize_model_parallel(tensor_model_parallel_size, pipeline_model_parallel_size)
@@ -125,7 +127,8 @@ def _named(function: str, text: str) -> Callable[[], int]:
 get_rank = _named("colrow_rank", "Returns this process's number in the world.")
 get_local_rank = _named("colrow_local_rank", "Returns its number on this machine.")
 get_world_size = _named("colrow_world_size", "Returns the number of processes.")
-get_tensor_model_parallel_rank = _named("colrow_tensor_parallel_rank", "Returns the number in the tensor-parallel group.")
+get_tensor_model_parallel_rank = _named("colrow_tensor_parallel_rank",
+                                        "Returns the number in the tensor-parallel group.")
 get_tensor_model_parallel_world_size = _named("colrow_tensor_parallel_world_size", "Returns that group's size.")
 get_pipeline_model_parallel_rank = _named("colrow_pipeline_parallel_rank", "Returns the number of this stage.")
 get_pipeline_model_parallel_world_size = _named("colrow_pipeline_parallel_world_size", "Returns the number of stages.")

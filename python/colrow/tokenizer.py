@@ -102,9 +102,9 @@ class Tokenizer:
             See `chat_templates.render()`.
         """
         if chat_template is not None or tools or continue_final_message or variables or _has_more(messages):
-            return chat_templates.render(self.name_or_path, messages, add_generation_prompt, chat_template=chat_template,
-                                         tools=tools, continue_final_message=continue_final_message,
-                                         variables=variables)
+            return chat_templates.render(self.name_or_path, messages, add_generation_prompt,
+                                         chat_template=chat_template, tools=tools,
+                                         continue_final_message=continue_final_message, variables=variables)
         array = (structs.Message * len(messages))()
         kept = []
         for i, message in enumerate(messages):

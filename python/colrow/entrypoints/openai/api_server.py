@@ -1,5 +1,5 @@
-"""`python -m colrow.entrypoints.openai.api_server --model MODEL ...` is `colrow serve --model MODEL ...`, with those flags
-of vLLM's server besides that mean nothing here, or ask for what colrow does anyway."""
+"""`python -m colrow.entrypoints.openai.api_server --model MODEL ...` is `colrow serve --model MODEL ...`, with those
+flags of vLLM's server besides that mean nothing here, or ask for what colrow does anyway."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from colrow.program import main
 from colrow.utils.argparse_utils import dashed
 
 # Of `colrow serve` itself, though an engine in Python takes them for vLLM's sake alone.
-_OF_SERVE = {"enforce_eager", "block_size", "max_logprobs", "enable_log_requests", "disable_log_requests", "chat_template",
-             "nnodes", "kv_offloading_backend", "served_model_name"}
+_OF_SERVE = {"enforce_eager", "block_size", "max_logprobs", "enable_log_requests", "disable_log_requests",
+             "chat_template", "nnodes", "kv_offloading_backend", "served_model_name"}
 _SERVER_SWITCHES = {"disable_uvicorn_access_log", "disable_fastapi_docs", "disable_frontend_multiprocessing"}
 _SERVER_VALUES = {"uvicorn_log_level", "response_role", "chat_template_content_format", "max_log_len",
                   "api_server_count"}
