@@ -6,7 +6,7 @@ set -eu
 packages="gcc g++ make cmake pkg-config libjansson-dev libpcre2-dev libutf8proc-dev libhwloc-dev libcmocka-dev python3
     libuv1-dev libssl-dev libedit-dev libcurl4-openssl-dev libseccomp-dev libucx-dev"
 case ${1:-} in
-full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc python3-venv zsh fish
+full) packages="$packages git clang libclang-rt-dev llvm clang-format clang-tidy shellcheck mandoc python3-venv bubblewrap zsh fish
     dpkg-dev debhelper lintian debootstrap systemd-container prometheus kubernetes-client python3-yaml python3-jsonschema" ;;
 "") ;;
 *) echo "setup: \"$1\" is not a set of packages; use: setup.sh [full]" >&2; exit 2 ;;
