@@ -32,14 +32,16 @@ FLIP = 0.1
 BEGIN, END = "<!-- bench/peers.sh writes from here -->", "<!-- to here -->"
 
 
-def model_cost(model):
-    """Multiply-adds of one token through the layers and through lm_head, bytes of the weights that a decode step reads."""
-    with open(os.path.join(model, "config.json"), encoding="utf-8") as file:
-        c = json.load(file)
-    head_dim = c.get("head_dim", c["hidden_size"] // c["num_attention_heads"])
-    layer = c["hidden_size"] * (2 * head_dim * (c["num_attention_heads"] + c["num_key_value_heads"]) + 3 * c["intermediate_size"])
-    layers, head = layer * c["num_hidden_layers"], c["hidden_size"] * c["vocab_size"]
-    return {"layer_flops": 2 * layers, "head_flops": 2 * head, "bytes": 2 * (layers + head)}
+def model_cost(args):
+    """As `colrow plan` has it: operations of one token through the layers and through lm_head, bytes of the weights that a decode step of so many
+    sequences reads (of experts, those that are chosen)."""
+    plan = json.loads(output_of([args.colrow, "plan", args.model, "--tensor-parallel-size", str(args.tp), "--dtype", "bfloat16", "--json"]))
+    with open(os.path.join(args.model, "config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    config = config.get("text_config", config)
+    head = config["hidden_size"] * config["vocab_size"]
+    layers = plan["active_parameter_count"] - head * (1 if config.get("tie_word_embeddings") else 2)
+    return {"layer_flops": 2 * layers, "head_flops": 2 * head, "bytes": {str(row["batch"]): row["bytes_per_step"] for row in plan["reading"]}}
 
 
 @contextlib.contextmanager
@@ -84,7 +86,7 @@ def measure(args):
             engines.append(LlamaCpp(args.llama_cpp, args.gguf))
         with alone(args.lock):
             limits = json.loads(output_of([args.colrow, "bench", "limits", "--json"]))[-1]
-        data = {"head": describe(args), "engines": [e.name for e in engines], "limits": limits, "cost": model_cost(args.model), "rows": rows}
+        data = {"head": describe(args), "engines": [e.name for e in engines], "limits": limits, "cost": model_cost(args), "rows": rows}
         for i in range(args.rounds):
             print(f"round {i + 1} of {args.rounds}", file=sys.stderr)
             for case in wanted:
@@ -144,7 +146,7 @@ def ratio(case, rows, ours, peer):
 def of_limit(data, case, row, engine):
     cost, figure = data["cost"], figure_of(row, engine)
     if case.new > 1:
-        return figure / case.batch * cost["bytes"] / bandwidth_of(row, engine)
+        return figure / case.batch * cost["bytes"][str(case.batch)] / bandwidth_of(row, engine)
     peak = max(data["limits"]["fma_flops"], data["limits"]["amx_flops" if "tiles" in engine else "bf16_dot_flops"])
     return figure * (cost["layer_flops"] + cost["head_flops"] / case.length) / peak
 

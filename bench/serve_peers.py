@@ -79,7 +79,7 @@ def measure(args):
     limits = json.loads(output_of([args.colrow, "bench", "limits", "--json"]))[-1]
     servers = start_servers(args, max(clients))
     data = {"head": describe(args), "engines": [s.name for s in servers], "start": {s.name: s.started for s in servers}, "limits": limits,
-            "cost": model_cost(args.model), "rows": []}
+            "cost": model_cost(args), "rows": []}
     try:
         for i in range(args.rounds):
             print(f"round {i + 1} of {args.rounds}", file=sys.stderr)

@@ -5,9 +5,11 @@ usage: PYTHONPATH=LLAMA.CPP:LLAMA.CPP/gguf-py python to_gguf.py FOLDER --outtype
 """
 import json
 import os
+import sys
 
+import conversion
 import convert_hf_to_gguf
-from conversion.llama import LlamaModel
+from conversion.base import TextModel
 
 NORMAL, CONTROL = 1, 3
 
@@ -37,5 +39,13 @@ def vocabulary(self):
     self.gguf_writer.add_add_bos_token(False)
 
 
-LlamaModel.set_vocab = vocabulary
+def all_below(cls):
+    return {cls, *(found for below in cls.__subclasses__() for found in all_below(below))}
+
+
+with open(os.path.join(sys.argv[1], "config.json"), encoding="utf-8") as config:
+    conversion.get_model_class(json.load(config)["architectures"][0])  # which imports its module
+for model in all_below(TextModel):
+    if "set_vocab" in vars(model):
+        model.set_vocab = vocabulary
 convert_hf_to_gguf.main()

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs peers.py or serve_peers.py with what they need in DIR: vLLM (CPU), llama.cpp, a synthesised checkpoint with a tokenizer, the same as GGUF. Installs
-# what is missing. usage: bench/with_peers.sh SCRIPT FIGURES.json [--dir DIR] [flags of bench/SCRIPT]
+# what is missing. usage: bench/with_peers.sh SCRIPT FIGURES.json [--dir DIR] [--model FOLDER] [flags of bench/SCRIPT]
+# --model: another checkpoint (of `colrow synth`, say) instead of the synthesised one; its GGUF lies in DIR, and nothing goes into docs/benchmarks.md.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 script=$1 figures=$2
@@ -10,10 +11,16 @@ if [ "${1:-}" = --dir ]; then
     dir=$2
     shift 2
 fi
+own=
+if [ "${1:-}" = --model ]; then
+    own=$(cd "$2" && pwd)
+    shift 2
+fi
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 colrow=${COLROW:-$here/../build/release/colrow}
-model=$dir/llama-3.2-1b gguf=$dir/llama-3.2-1b.gguf python=$dir/vllm/bin/python llama=$dir/llama.cpp/build/bin
+model=${own:-$dir/llama-3.2-1b} python=$dir/vllm/bin/python llama=$dir/llama.cpp/build/bin
+gguf=$dir/$(basename "$model").gguf
 say() { echo "── $*" >&2; }
 
 with_llama=yes last=
@@ -58,7 +65,7 @@ for program in ${with_llama:+llama-bench llama-batched-bench llama-server}; do
 done
 [ -f /usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4 ] || apt-get install -y -qq libtcmalloc-minimal4 >/dev/null ||
     say "vLLM runs without tcmalloc (libtcmalloc-minimal4), which its manual recommends"
-if [ ! -f "$model/model.safetensors" ]; then
+if [ ! -f "$model/config.json" ]; then
     "$colrow" synth "$here/configs/llama-3.2-1b.json" "$model.new"
     mv "$model.new" "$model"
 fi
@@ -73,5 +80,7 @@ if [ -n "$with_llama" ] && [ ! -f "$gguf" ]; then
 fi
 cat "$model"/*.safetensors ${with_llama:+"$gguf"} >/dev/null # into the page cache
 
+page=$here/../docs/benchmarks.md
+[ -z "$own" ] || page=
 exec python3 "$here/$script" --colrow "$colrow" --model "$model" --gguf "$gguf" --vllm "$python" --llama-cpp "$llama" --json "$dir/$figures" \
-    --into "$here/../docs/benchmarks.md" "$@"
+    --into "$page" "$@"
