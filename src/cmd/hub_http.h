@@ -29,6 +29,7 @@ struct hub_answer {
     int64_t content_length;         // -1: not said
     bool has_range;                 // Content-Range: bytes first-last/total
     uint64_t first, last, total;
+    char boundary[80]; // of multipart/byteranges; "": it is not
 };
 
 // A piece of the body of a 200 or 206. False ends the transfer.
@@ -38,6 +39,7 @@ struct hub_request {
     const char *url;
     bool ranged;
     uint64_t first, last;
+    const char *ranges; // "0-9,20-29" instead of these two; NULL: none
     hub_sink *sink;     // NULL: the body goes to `body`, at most `body_max` bytes of it
     void *context;      // for the sink
     struct bytes *body; // the caller's

@@ -107,6 +107,19 @@ static bool take_range(struct hub_answer *answer, const char *value)
     return true;
 }
 
+static void take_boundary(struct hub_answer *answer, const char *value)
+{
+    static const char kind[] = "multipart/byteranges";
+    const char *at = strstr(value, "boundary=");
+    if (strncasecmp(value, kind, sizeof kind - 1) != 0 || !at)
+        return;
+    at += strlen("boundary=");
+    at += *at == '"';
+    size_t length = strcspn(at, "\"; \t");
+    if (length < sizeof answer->boundary)
+        snprintf(answer->boundary, sizeof answer->boundary, "%.*s", (int)length, at);
+}
+
 static void take_header(struct hub_answer *answer, const char *line)
 {
     const char *value;
@@ -118,6 +131,8 @@ static void take_header(struct hub_answer *answer, const char *line)
         take_next(answer, value);
     else if ((value = value_of(line, "Location")) && strlen(value) <= HUB_URL_MAX)
         snprintf(answer->location, sizeof answer->location, "%s", value);
+    else if ((value = value_of(line, "Content-Type")))
+        take_boundary(answer, value);
     else if ((value = value_of(line, "Content-Encoding")))
         snprintf(answer->encoding, sizeof answer->encoding, "%s", value);
     else if ((value = value_of(line, "Content-Length")))
@@ -266,10 +281,11 @@ static enum status get_once(struct hub_client *c, const char *url)
     const char *caller = c->request->caller;
     snprintf(agent, sizeof agent, "colrow/" COLROW_VERSION "%s%s", caller ? "; " : "",
              caller ? caller : "");
+    const char *asked = c->request->ranges ? c->request->ranges : range;
     good = good && curl_easy_setopt(c->curl, CURLOPT_URL, url) == CURLE_OK &&
            curl_easy_setopt(c->curl, CURLOPT_USERAGENT, agent) == CURLE_OK &&
            curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK &&
-           curl_easy_setopt(c->curl, CURLOPT_RANGE, c->request->ranged ? range : NULL) == CURLE_OK;
+           curl_easy_setopt(c->curl, CURLOPT_RANGE, c->request->ranged ? asked : NULL) == CURLE_OK;
     if (!good) {
         curl_slist_free_all(headers);
         return fail_memory(HUB_URL_MAX, "a request");

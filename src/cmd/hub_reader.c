@@ -4,14 +4,20 @@
 #include "cmd/hub_reader.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/hub_pieces.h"
 #include "cmd/hub_range.h"
 
 enum { IDLE_CLIENTS_MAX = 64 };
+
+// Does the hub give several ranges at a time? One thread tries: a hub that does not may begin to
+// send the whole file, and what is on its way is for nothing.
+enum several { SEVERAL_UNKNOWN, SEVERAL_NO, SEVERAL_YES };
 
 struct byte_source {
     const struct hub_ranges *ranges;
@@ -20,6 +26,8 @@ struct byte_source {
     char token[HUB_TOKEN_MAX + 1];
     char caller[32];
     struct hub_api api;
+    _Atomic int several; // enum several
+    pthread_mutex_t trial;
     pthread_mutex_t lock; // guards what follows
     struct hub_client *idle[IDLE_CLIENTS_MAX];
     int n_idle;
@@ -42,6 +50,7 @@ static void close_reader(struct byte_source *source)
     for (size_t i = 0; source->addresses && i < source->ranges->n_files; i++)
         free(source->addresses[i]);
     free(source->addresses);
+    pthread_mutex_destroy(&source->trial);
     pthread_mutex_destroy(&source->lock);
     explicit_bzero(source->token, sizeof source->token); // ranks are copies of this memory
     free(source);
@@ -53,6 +62,7 @@ static enum status open_reader(const struct hub_ranges *ranges, int rank, struct
     *out = NULL;
     TRY(memory_new(1, sizeof *source, "a reader of the hub", &source));
     source->ranges = ranges;
+    pthread_mutex_init(&source->trial, NULL);
     pthread_mutex_init(&source->lock, NULL);
     snprintf(source->caller, sizeof source->caller, "rank %d", rank);
     enum status status;
@@ -130,5 +140,48 @@ static enum status read_range(struct byte_source *source, const struct hub_range
     return status;
 }
 
+static enum status fetch_pieces(struct byte_source *source, size_t file,
+                                const struct hub_pieces *pieces, bool *done)
+{
+    char address[HUB_URL_MAX + 1];
+    struct hub_client *client;
+    TRY(take_client(source, file, &client, address));
+    enum status status = hub_pieces_fetch(&source->api, client, pieces, address, done);
+    give_client(source, file, client, status == OK ? address : "");
+    if (status == OK)
+        atomic_store(&source->several, *done ? SEVERAL_YES : SEVERAL_NO);
+    return status;
+}
+
+static enum status read_pieces_of(struct byte_source *source, const struct hub_ranges_file *file,
+                                  uint64_t offset, uint64_t stride, size_t n, void *out,
+                                  size_t bytes, bool *done)
+{
+    size_t i = (size_t)(file - source->ranges->files);
+    enum status status = OK;
+    const struct hub_pieces pieces = {.commit = source->ranges->commit,
+                                      .path = file->path,
+                                      .file_bytes = file->bytes,
+                                      .offset = offset,
+                                      .stride = stride,
+                                      .n = n,
+                                      .out = out,
+                                      .bytes = bytes,
+                                      .caller = source->caller};
+    *done = false;
+    if (atomic_load(&source->several) == SEVERAL_UNKNOWN) {
+        pthread_mutex_lock(&source->trial); // the others wait for what it shows
+        bool first = atomic_load(&source->several) == SEVERAL_UNKNOWN;
+        if (first)
+            status = fetch_pieces(source, i, &pieces, done);
+        pthread_mutex_unlock(&source->trial);
+        if (first)
+            return status;
+    }
+    if (atomic_load(&source->several) == SEVERAL_YES)
+        status = fetch_pieces(source, i, &pieces, done);
+    return status;
+}
+
 const struct byte_sources hub_reader = {
-    .open = open_reader, .close = close_reader, .read = read_range};
+    .open = open_reader, .close = close_reader, .read = read_range, .read_pieces = read_pieces_of};

@@ -2,6 +2,7 @@
 #ifndef COLROW_HF_BYTE_SOURCE_H
 #define COLROW_HF_BYTE_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,11 @@ struct byte_sources {
     // once.
     enum status (*read)(struct byte_source *source, const struct hub_ranges_file *file,
                         uint64_t offset, void *out, size_t bytes);
+    // `n` pieces of `bytes` bytes, `stride` from one to the next, one behind the other. `*done`
+    // false: they can only be had one by one, or with what lies between them.
+    enum status (*read_pieces)(struct byte_source *source, const struct hub_ranges_file *file,
+                               uint64_t offset, uint64_t stride, size_t n, void *out, size_t bytes,
+                               bool *done);
 };
 
 #endif

@@ -6,9 +6,9 @@
 // small the disk would see many short reads; a hint over the whole range ahead of them makes it one
 // long one, which the ranks of a machine share in the page cache.
 //
-// Of weights that stay at the hub a row's piece is too little for a request: its columns come with
-// the gaps between them, unless these are large. Ranks of one machine avoid that by sharing rows
-// (model/row_exchange.h).
+// Of weights that stay at the hub a row's piece is too little for a request: many are asked for at
+// once, and of a hub that does not give several ranges they come with the gaps between them, unless
+// these are large. Ranks of one machine avoid both by sharing rows (model/shared_rows.h).
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +25,8 @@ enum {
     // Of the hub: what a request costs, in bytes that the link carries meanwhile; and the most that
     // is fetched at once with gaps
     REMOTE_GAP_MAX = 256 << 10,
+    // what a range costs among several is some 150 bytes
+    REMOTE_PIECE_MIN = 256,
     SPAN_MAX = 8 << 20,
 };
 
@@ -92,7 +94,7 @@ static void hint(int fd, const struct pieces *pieces, int64_t from, int64_t to)
 }
 
 static enum status read_here(const struct checkpoint *checkpoint, int file,
-                               const struct pieces *pieces, char *next)
+                             const struct pieces *pieces, char *next)
 {
     int fd = checkpoint->fds[file];
     int64_t window = pieces->stride ? (int64_t)(AHEAD_BYTES / pieces->stride) + 1 : 1, hinted = 0;
@@ -145,6 +147,13 @@ static enum status read_from_hub(const struct checkpoint *checkpoint, int file,
                                  const struct pieces *pieces, char *next)
 {
     uint64_t gap = pieces->stride - pieces->piece;
+    bool done = false;
+    if (pieces->rows > 1 && pieces->piece >= REMOTE_PIECE_MIN && checkpoint->source)
+        TRY(checkpoint->sources->read_pieces(checkpoint->source, checkpoint->remote_files[file],
+                                             pieces->offset, pieces->stride, (size_t)pieces->rows,
+                                             next, (size_t)pieces->piece, &done));
+    if (done)
+        return OK;
     if (pieces->rows > 1 && gap <= REMOTE_GAP_MAX) {
         uint64_t rows = SPAN_MAX / pieces->stride;
         if (rows > (uint64_t)pieces->rows)

@@ -27,6 +27,7 @@ class Hub:
     files in a second, over all connections. `sent`: (who asked, path) -> bytes of files; ranks say who they are."""
 
     def __init__(self, repositories, token=None, rate=None):
+        self.several = False  # ranges in one request
         self.rate, self.free_at, self.first_at, self.sent = rate, 0.0, None, collections.Counter()
         self.token, self.faults, self.log, self.lock = token, [], [], threading.Lock()
         self.repositories, self.commits = {}, {}
@@ -177,6 +178,13 @@ class HubHandler(BaseHTTPRequestHandler):
                 begin = max(begin - n, 0)
             headers["Content_Range"] = f"bytes {begin}-{end - 1}/{size}"
         body = data[begin:end]
+        if self.hub.several and "," in self.headers.get("Range", "") and not kind:
+            status, body = 206, b""
+            for piece in re.findall(r"(\d+)-(\d+)", self.headers["Range"]):
+                first, last = map(int, piece)
+                body += b"\r\n--limit\r\nContent-Type: x/y\r\nContent-Range: bytes %d-%d/%d\r\n\r\n" % (first, last, size) + data[first : last + 1]
+            body += b"\r\n--limit--\r\n"
+            headers["Content_Type"] = "multipart/byteranges; boundary=limit"
         promised = len(body)
         if kind == "wrong-byte" and body:
             body = body[: n % len(body)] + bytes([body[n % len(body)] ^ 1]) + body[n % len(body) + 1 :]

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -74,6 +75,35 @@ done = run_hub("list", environment=environment_of(home))
 check(done.returncode == 0, f"list: {done}")
 check(sum(1 for e in hub.log if e[0] == "hub" and e[1] == "file") <= 40, "the hub redirects each connection of each rank once at most")
 
+
+# --- two nodes, each with its own cache ---
+def two_nodes(*flags):
+    """-> (are both content, and is it the answer, [bytes that each rank asked for])"""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    hub.sent.clear()
+    nodes = [subprocess.Popen([COLROW, "generate", "org/demo", "--stream-from-hub", *GENERATE, *flags, "--nnodes", "2", "--node-rank", node,
+                               "--master-addr", "127.0.0.1", "--master-port", port], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              stdin=subprocess.DEVNULL, env=environment_of(fresh())) for node in "10"]
+    said = [node.communicate(timeout=patience(300)) for node in nodes]
+    check([node.returncode for node in nodes] == [0, 0] and said[1][0] == expected, f"two nodes, {flags}: {said}")
+    return by_rank()
+
+
+check(two_nodes("-tp", "1", "-pp", "2") == shares("-tp", "1", "-pp", "2"), f"stages: {by_rank()}")
+gaps = two_nodes("-tp", "2")
+TRIED = len(FILES["model.safetensors"])  # at most, by a rank that asks for several ranges and gets the whole file
+check(all(p < a < 1.5 * p + TRIED for a, p in zip(gaps, shares("-tp", "2"))), f"of a hub with one range at a time pieces of rows come with gaps: {gaps}")
+hub.several = True
+exact = two_nodes("-tp", "2")
+check(all(p <= a < 1.05 * p + 150 * 2048 for a, p in zip(exact, shares("-tp", "2"))),
+      f"of one with several ranges a request they come alone, with their heads: {exact}")
+hub.faults = [lambda handler, kind, path: "cut 50000" if handler.headers.get("Range", "").count(",") and next(cuts, None) is not None else None]
+cuts = iter(range(3))
+two_nodes("-tp", "2")
+hub.faults, hub.several = [], False
+
 # --- who sees the token ---
 hub.token = "hf_secret"
 done = stream(fresh(), "-tp", "2", HF_TOKEN="hf_secret")
@@ -141,7 +171,7 @@ with Server("--stream-from-hub", "-tp", "2", "--max-model-len=256", "--kv-cache-
     os.kill(keepers[1], signal.SIGKILL)
     check(text() == first, "a keeper dies")
     fetched = by_rank()
-    check(len(fetched) == 1 and shares("-tp", "2")[0] <= fetched[0] <= len(FILES["model.safetensors"]),
+    check(len(fetched) == 1 and shares("-tp", "2")[0] <= fetched[0] <= 2 * TRIED,
           f"its successor fetches, alone, with the gaps: {fetched}")
 hub.stop()
 finish("weights from the hub")
