@@ -129,9 +129,19 @@ struct attention {
     void *out;                  // bf16 in COMPUTE_BF16, else f32 (rounded to f16 in COMPUTE_F16):
                                 // [n_tokens][out_stride]; head h at h * value_dim
     size_t out_stride;
+    // Not NULL: what the softmax is made of, in the place of `out` and without sinks, for somebody
+    // who merges it with that of other positions: m, l and the value_dim numbers of o of a row, in
+    // which a zero has either sign. [n_tokens][sums_stride]; head h at h * (2 + value_dim)
+    float *sums;
+    size_t sums_stride;
     void *scratch;            // ATTENTION_SCRATCH_BYTES, 64-byte aligned, this thread's own
     enum product_order order; // ORDER_TILES only with a bf16 cache
 };
+// Floats of a row of `sums`.
+static inline size_t attention_sums_width(int value_dim)
+{
+    return 2 + (size_t)value_dim;
+}
 
 // Of one query, scores of positions by an indexer (section 15), whose heads have one key in common:
 // out[j] = the sum over ascending heads of weights[h] · relu(q[h] · key[j]).

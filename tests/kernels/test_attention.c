@@ -515,6 +515,106 @@ static void latents_in_chunks(void **state)
         }
 }
 
+// What the softmax of one token's heads is made of over the pages of one group: with the kernel's
+// and the reference's bits, [n_heads, sums].
+static void sums_of_group(struct world *w, const struct kernel *kernel, int token, int64_t group,
+                          float *sums)
+{
+    enum { GROUP = KV_PAGE_TOKENS * KV_GROUP_PAGES };
+    const int64_t last = w->p.position + token - group * GROUP;
+    const size_t width = attention_sums_width(kv_value_dim(&w->view)),
+                 n = (size_t)w->p.n_heads * width;
+    float *expected = malloc(n * sizeof *expected);
+    struct attention args = {.kv = w->view,
+                             .n_heads = w->p.n_heads,
+                             .n_tokens = 1,
+                             .position = last < GROUP ? last : GROUP - 1,
+                             .scale = 1.0f / sqrtf((float)w->p.head_dim),
+                             .q = (char *)w->q.data + q_bytes(w, (size_t)token * w->row),
+                             .out_type = COMPUTE_F32,
+                             .sums = sums,
+                             .scratch = w->scratch.data};
+    args.kv.pages += group * KV_GROUP_PAGES;
+    kernel->attention(&args);
+    args.sums = expected;
+    reference_attention(&args);
+    for (size_t i = 0; i < n; i++) { // zeros have either sign
+        const float got = sums[i] + 0.0f, wanted = expected[i] + 0.0f;
+        assert_memory_equal(&got, &wanted, sizeof got);
+    }
+    free(expected);
+}
+
+// As section 7 merges groups.
+static void merge_group(float *all, float *group, int value_dim, bool is_first)
+{
+    const float m = is_first || group[0] > all[0] ? group[0] : all[0],
+                a = is_first ? 0 : number_exp(all[0] - m), b = number_exp(group[0] - m);
+    all[1] = is_first ? group[1] : fmaf(all[1], a, group[1] * b);
+    for (int d = 2; d < 2 + value_dim; d++)
+        all[d] = is_first ? group[d] : fmaf(all[d], a, group[d] * b);
+    all[0] = m;
+}
+
+// Who attends each group of pages by itself and merges what comes has the bits of one call.
+static void check_sums(const struct kernel *kernel, const struct problem *p)
+{
+    enum { GROUP = KV_PAGE_TOKENS * KV_GROUP_PAGES };
+    struct world w;
+    world_new(&w, p);
+    cache_fill(&w, 0, w.n_positions);
+    struct guarded out = out_new(&w);
+    attend(&w, kernel->attention, 0, p->n_tokens, out.data);
+    const int value_dim = kv_value_dim(&w.view);
+    const size_t width = attention_sums_width(value_dim);
+    float *all = calloc((size_t)p->n_heads * width, sizeof *all),
+          *group = calloc((size_t)p->n_heads * width, sizeof *group);
+    for (int t = 0; t < p->n_tokens; t++) {
+        for (int64_t g = 0; g * GROUP <= p->position + t; g++) {
+            sums_of_group(&w, kernel, t, g, group);
+            for (int h = 0; h < p->n_heads; h++)
+                merge_group(all + (size_t)h * width, group + (size_t)h * width, value_dim, g == 0);
+        }
+        for (int h = 0; h < p->n_heads; h++) {
+            float *sums = all + (size_t)h * width;
+            for (int d = 0; d < value_dim; d++)
+                sums[2 + d] = sums[2 + d] * (1.0f / sums[1]) + 0.0f;
+            assert_memory_equal(sums + 2,
+                                (float *)out.data + (size_t)t * w.row + (size_t)(h * value_dim),
+                                (size_t)value_dim * sizeof *sums);
+        }
+    }
+    free(all);
+    free(group);
+    guarded_free(&out);
+    world_free(&w);
+}
+
+static void groups_may_be_apart(void **state)
+{
+    (void)state;
+    number_mode_set();
+    struct kernel kernels[ISA_COUNT + 2];
+    int n_kernels = all_kernels(kernels);
+    kernels[n_kernels++] = (struct kernel){"reference", reference_attention};
+    for (int i = 0; i < n_kernels; i++) {
+        for (int round = 0; round < rounds(10); round++) {
+            struct problem p = random_latents(round % 5, round % 2 ? SMALL : ORDINARY);
+            p.f32_out = true;
+            p.window = 0;
+            check_sums(&kernels[i], &p);
+        }
+        check_sums(&kernels[i], &(struct problem){.type = COMPUTE_BF16, // heads in several parts
+                                                  .f32_out = true,
+                                                  .head_dim = 40,
+                                                  .value_dim = 32,
+                                                  .of_keys = true,
+                                                  .n_heads = 200,
+                                                  .position = 1030,
+                                                  .n_tokens = 1});
+    }
+}
+
 // Soft-capped scores, sinks and ALiBi, one of them or several.
 static struct problem random_extras(int type, enum data_kind kind)
 {
@@ -647,6 +747,7 @@ int main(void)
         cmocka_unit_test(extras),
         cmocka_unit_test(latents),
         cmocka_unit_test(latents_in_chunks),
+        cmocka_unit_test(groups_may_be_apart),
         TEST_LEVELS(level),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

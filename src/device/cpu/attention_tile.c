@@ -283,6 +283,36 @@ static void add_sinks(const float *sinks, const struct attention_tile *tile, int
         tile->all_l[row] += number_exp(sinks[row % tile->n_heads] - tile->all_m[row]);
 }
 
+// What the softmax of a row is made of.
+static void store_sums(const struct attention *args, const struct attention_tile *tile,
+                       struct span whole)
+{
+    const size_t width = attention_sums_width(tile->value_dim);
+    size_t row = 0;
+    for (int i = whole.begin; i < whole.end; i++)
+        for (int h = 0; h < args->n_heads; h++, row++) {
+            float *out = args->sums + (size_t)i * args->sums_stride + (size_t)h * width;
+            out[0] = tile->all_m[row];
+            out[1] = tile->all_l[row];
+            memcpy(out + 2, tile->all_o + row * (size_t)tile->width,
+                   (size_t)tile->value_dim * sizeof *out);
+        }
+}
+
+static void store_rows(const struct attention *args, const struct attention_steps *steps,
+                       struct attention_tile *tile, struct span whole)
+{
+    const size_t element = args->out_type == COMPUTE_BF16 ? 2 : 4;
+    int row = 0;
+    if (args->sinks)
+        add_sinks(args->sinks, tile, (whole.end - whole.begin) * args->n_heads);
+    for (int i = whole.begin; i < whole.end; i++)
+        for (int h = 0; h < args->n_heads; h++, row++) {
+            size_t at = (size_t)i * args->out_stride + (size_t)(h * tile->value_dim);
+            steps->store(tile, row, (char *)args->out + at * element);
+        }
+}
+
 static void attend_tile(const struct attention *args, const struct attention_steps *steps,
                         struct attention_tile *tile, struct span whole)
 {
@@ -296,15 +326,10 @@ static void attend_tile(const struct attention *args, const struct attention_ste
         add_group(args, steps, tile, whole, tokens, begin);
         finish_group(args, steps, tile, whole, tokens, begin);
     }
-    if (args->sinks)
-        add_sinks(args->sinks, tile, (whole.end - whole.begin) * args->n_heads);
-    size_t element = args->out_type == COMPUTE_BF16 ? 2 : 4;
-    int row = 0;
-    for (int i = whole.begin; i < whole.end; i++)
-        for (int h = 0; h < args->n_heads; h++, row++) {
-            size_t at = (size_t)i * args->out_stride + (size_t)(h * tile->value_dim);
-            steps->store(tile, row, (char *)args->out + at * element);
-        }
+    if (args->sums)
+        store_sums(args, tile, whole);
+    else
+        store_rows(args, steps, tile, whole);
 }
 
 // Tiles of one call, whose heads fit into one.
@@ -351,7 +376,10 @@ void attention_run(const struct attention *args, const struct attention_steps *s
                      out_column = (size_t)head * (size_t)value_dim;
         part.n_heads = args->n_heads - head < tile.rows_max ? args->n_heads - head : tile.rows_max;
         part.q = (const char *)args->q + column * q_item;
-        part.out = (char *)args->out + out_column * out_item;
+        if (args->sums)
+            part.sums = args->sums + (size_t)head * attention_sums_width(value_dim);
+        else
+            part.out = (char *)args->out + out_column * out_item;
         part.sinks = args->sinks ? args->sinks + head : NULL;
         part.slopes = args->slopes ? args->slopes + head : NULL;
         attend_heads(&part, steps);

@@ -160,8 +160,16 @@ static void merge(struct softmax *all, const struct softmax *group, int value_di
     all->m = m;
 }
 
-static void attend(const struct attention *args, int64_t t, const struct query *q, void *out,
-                   size_t out_index)
+static void store_sums(const struct softmax *all, int value_dim, float *out)
+{
+    out[0] = all->m;
+    out[1] = all->l;
+    for (int d = 0; d < value_dim; d++)
+        out[2 + d] = all->o[d];
+}
+
+static void attend(const struct attention *args, int64_t t, const struct query *q, size_t out_index,
+                   size_t sums_index)
 {
     struct softmax all, group;
     int64_t first = args->window > 0 && t >= args->window ? t - args->window + 1 : 0;
@@ -178,11 +186,15 @@ static void attend(const struct attention *args, int64_t t, const struct query *
         begin = end;
     }
     assert(!is_first);
+    if (args->sums) {
+        store_sums(&all, kv_value_dim(&args->kv), args->sums + sums_index);
+        return;
+    }
     if (args->sinks)
         all.l += number_exp(args->sinks[q->head] - all.m);
     float r = 1.0f / all.l;
     for (int d = 0; d < kv_value_dim(&args->kv); d++)
-        store_rounded(out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
+        store_rounded(args->out, out_index + (size_t)d, all.o[d] * r + 0.0f, args->out_type);
 }
 
 static void load_query(const struct attention *args, size_t at, float *q)
@@ -212,7 +224,8 @@ void reference_index_scores(const struct index_scoring *args)
 
 void reference_attention(const struct attention *args)
 {
-    int head_dim = args->kv.head_dim;
+    const int head_dim = args->kv.head_dim;
+    const size_t sums = attention_sums_width(kv_value_dim(&args->kv));
     assert(args->order == ORDER_PAIRS || args->kv.type == COMPUTE_BF16);
     assert(args->out_type == args->kv.type || args->out_type == COMPUTE_F32 ||
            args->kv.type == COMPUTE_F32);
@@ -220,7 +233,8 @@ void reference_attention(const struct attention *args)
         for (int h = 0; h < args->n_heads; h++) {
             struct query q = {.head = h};
             load_query(args, (size_t)i * args->q_stride + (size_t)(h * head_dim), q.q);
-            attend(args, args->position + i, &q, args->out,
-                   (size_t)i * args->out_stride + (size_t)(h * kv_value_dim(&args->kv)));
+            attend(args, args->position + i, &q,
+                   (size_t)i * args->out_stride + (size_t)(h * kv_value_dim(&args->kv)),
+                   (size_t)i * args->sums_stride + (size_t)h * sums);
         }
 }
