@@ -5,18 +5,19 @@
 
 #include "base/memory.h"
 
-// The free pages are a ring through `end`, in the order in which they will be taken: at its front
-// those without known content, what was used last first (it is still in a CPU's cache); behind them
-// those with, what was used last last.
+// The free pages of an owner are a ring through its end, in the order in which they will be taken:
+// at its front those without known content, what was used last first (it is still in a CPU's
+// cache); behind them those with, what was used last last.
 struct free_page {
     int32_t before, after;
 };
 
 struct kv_pool {
     int64_t n_pages, n_free, n_usable;
-    int64_t n_kept_free;    // of the free ones
-    struct free_page *ring; // [n_pages + 1]
-    int32_t end;            // of the ring: n_pages
+    int64_t n_kept_free; // of the free ones
+    int n_owners;
+    int64_t free_of[KV_POOL_OWNERS_MAX], kept_free_of[KV_POOL_OWNERS_MAX]; // of each owner
+    struct free_page *ring; // [n_pages + KV_POOL_OWNERS_MAX]: an owner's end is n_pages + owner
     uint32_t *holders;      // [n_pages]
     uint8_t *kept;          // [n_pages] its content is known
     kv_page_lost *lost;     // or NULL
@@ -24,23 +25,43 @@ struct kv_pool {
     bool retains;
 };
 
+static int page_owner(const struct kv_pool *pool, int32_t page)
+{
+    return (int)(page % pool->n_owners);
+}
+
+static int32_t end_of(const struct kv_pool *pool, int owner)
+{
+    return (int32_t)pool->n_pages + owner;
+}
+
+static void count_free(struct kv_pool *pool, int32_t page, int n)
+{
+    const int owner = page_owner(pool, page), kept = pool->kept[page] ? n : 0;
+    pool->n_free += n;
+    pool->free_of[owner] += n;
+    pool->n_kept_free += kept;
+    pool->kept_free_of[owner] += kept;
+}
+
 static void put_between(struct kv_pool *pool, int32_t page, int32_t before, int32_t after)
 {
     pool->ring[page] = (struct free_page){before, after};
     pool->ring[before].after = page;
     pool->ring[after].before = page;
-    pool->n_free++;
-    pool->n_kept_free += pool->kept[page];
+    count_free(pool, page, 1);
 }
 
 static void put_first(struct kv_pool *pool, int32_t page)
 {
-    put_between(pool, page, pool->end, pool->ring[pool->end].after);
+    const int32_t end = end_of(pool, page_owner(pool, page));
+    put_between(pool, page, end, pool->ring[end].after);
 }
 
 static void put_last(struct kv_pool *pool, int32_t page)
 {
-    put_between(pool, page, pool->ring[pool->end].before, pool->end);
+    const int32_t end = end_of(pool, page_owner(pool, page));
+    put_between(pool, page, pool->ring[end].before, end);
 }
 
 static void take_out(struct kv_pool *pool, int32_t page)
@@ -48,8 +69,7 @@ static void take_out(struct kv_pool *pool, int32_t page)
     struct free_page links = pool->ring[page];
     pool->ring[links.before].after = links.after;
     pool->ring[links.after].before = links.before;
-    pool->n_free--;
-    pool->n_kept_free -= pool->kept[page];
+    count_free(pool, page, -1);
     assert(pool->n_free >= 0 && pool->n_kept_free >= 0);
 }
 
@@ -59,21 +79,39 @@ enum status kv_pool_new(int64_t n_pages, struct kv_pool **out)
     assert(n_pages > 0 && n_pages <= KV_POOL_PAGES_MAX);
     struct kv_pool *pool;
     size_t n = (size_t)n_pages;
+    assert(n_pages <= INT32_MAX - KV_POOL_OWNERS_MAX);
     TRY(memory_new(1, sizeof *pool, what, &pool));
     enum status status;
-    TRY_DONE(memory_new(n + 1, sizeof *pool->ring, what, &pool->ring));
+    TRY_DONE(memory_new(n + KV_POOL_OWNERS_MAX, sizeof *pool->ring, what, &pool->ring));
     TRY_DONE(memory_new(n, sizeof *pool->holders, what, &pool->holders));
     TRY_DONE(memory_new(n, sizeof *pool->kept, what, &pool->kept));
     pool->n_pages = pool->n_usable = n_pages;
-    pool->end = (int32_t)n_pages;
-    pool->ring[pool->end] = (struct free_page){pool->end, pool->end};
-    for (int32_t page = 0; page < pool->end; page++)
-        put_last(pool, page); // page 0 first
+    kv_pool_deal(pool, 1);
     *out = pool;
 done:
     if (status != OK)
         kv_pool_free(pool);
     return status;
+}
+
+void kv_pool_deal(struct kv_pool *pool, int n_owners)
+{
+    assert(n_owners >= 1 && n_owners <= KV_POOL_OWNERS_MAX);
+    assert(pool->n_usable == pool->n_pages && pool->n_kept_free == 0);
+    pool->n_owners = n_owners;
+    pool->n_free = 0;
+    for (int owner = 0; owner < n_owners; owner++) {
+        const int32_t end = end_of(pool, owner);
+        pool->ring[end] = (struct free_page){end, end};
+        pool->free_of[owner] = pool->kept_free_of[owner] = 0;
+    }
+    for (int32_t page = 0; page < pool->n_pages; page++)
+        put_last(pool, page); // page 0 first
+}
+
+int kv_pool_owners(const struct kv_pool *pool)
+{
+    return pool->n_owners;
 }
 
 void kv_pool_free(struct kv_pool *pool)
@@ -94,19 +132,60 @@ static void lose_content(struct kv_pool *pool, int32_t page)
     pool->lost(pool->context, page);
 }
 
+// Who has the most pages without known content, or else the most free ones.
+static int richest_owner(const struct kv_pool *pool)
+{
+    int best = 0;
+    for (int owner = 1; owner < pool->n_owners; owner++) {
+        const int64_t blank = pool->free_of[owner] - pool->kept_free_of[owner],
+                      best_blank = pool->free_of[best] - pool->kept_free_of[best];
+        if (blank > best_blank ||
+            (blank == best_blank && pool->free_of[owner] > pool->free_of[best]))
+            best = owner;
+    }
+    return best;
+}
+
+// Of that owner, or of the richest one.
+static int32_t take_page(struct kv_pool *pool, int owner)
+{
+    if (owner < 0 || pool->free_of[owner] == 0)
+        owner = richest_owner(pool);
+    const int32_t page = pool->ring[end_of(pool, owner)].after;
+    assert(page < pool->n_pages && pool->holders[page] == 0);
+    take_out(pool, page);
+    pool->holders[page] = 1;
+    lose_content(pool, page);
+    return page;
+}
+
 bool kv_pool_take(struct kv_pool *pool, int32_t n, int32_t *pages)
 {
     assert(n >= 0);
     if (n > pool->n_free)
         return false;
-    for (int32_t i = 0; i < n; i++) {
-        int32_t page = pool->ring[pool->end].after;
-        assert(page != pool->end && pool->holders[page] == 0);
-        take_out(pool, page);
-        pool->holders[page] = 1;
-        lose_content(pool, page);
-        pages[i] = page;
+    for (int32_t i = 0; i < n; i++)
+        pages[i] = take_page(pool, -1);
+    return true;
+}
+
+bool kv_pool_take_span(struct kv_pool *pool, int32_t *table, int32_t begin, int32_t end)
+{
+    assert(begin <= end);
+    if (end - begin > pool->n_free)
+        return false;
+    for (int32_t i = begin; i < end; i++) {
+        const bool goes_on = i % KV_GROUP_PAGES && table[i - 1] >= 0;
+        table[i] = take_page(pool, goes_on ? page_owner(pool, table[i - 1]) : -1);
     }
+    return true;
+}
+
+bool kv_pool_take_of(struct kv_pool *pool, int owner, int32_t *page)
+{
+    if (pool->n_free == 0)
+        return false;
+    *page = take_page(pool, owner);
     return true;
 }
 

@@ -113,7 +113,9 @@ static void host_page_lost(void *context, int32_t slot)
 static bool offload(struct prefix_cache *cache, int32_t page)
 {
     int32_t slot;
-    if (!cache->host || cache->n_out == HOST_COPIES_MAX || !kv_pool_take(cache->host, 1, &slot))
+    // of the same owner, where there is one free: else a page is sent from rank to rank
+    if (!cache->host || cache->n_out == HOST_COPIES_MAX ||
+        !kv_pool_take_of(cache->host, (int)(page % kv_pool_owners(cache->host)), &slot))
         return false;
     move_known(cache, page, cache->n_pages + slot);
     kv_pool_keep(cache->host, slot);
@@ -172,7 +174,7 @@ void prefix_cache_copied(struct prefix_cache *cache)
 
 // ---- the cache ----
 
-static enum status reserve_places(struct prefix_cache *cache, int64_t host_pages)
+static enum status reserve_places(struct prefix_cache *cache, int64_t host_pages, int n_owners)
 {
     static const char what[] = "the prefix cache";
     size_t n = (size_t)cache->n_pages + (size_t)host_pages;
@@ -189,6 +191,7 @@ static enum status reserve_places(struct prefix_cache *cache, int64_t host_pages
     TRY(memory_new((size_t)2 * HOST_COPIES_MAX, sizeof *cache->copies, what, &cache->copies));
     TRY(kv_pool_new(host_pages, &cache->host));
     kv_pool_watch(cache->host, host_page_lost, cache, true);
+    kv_pool_deal(cache->host, n_owners);
     return OK;
 }
 
@@ -202,7 +205,7 @@ enum status prefix_cache_new(struct kv_pool *pool, bool retains, int64_t host_pa
     cache->retains = retains;
     cache->hash = siphash128;
     cache->n_pages = (int32_t)kv_pool_size(pool);
-    TRY_DONE(reserve_places(cache, host_pages));
+    TRY_DONE(reserve_places(cache, host_pages, kv_pool_owners(pool)));
     if (getrandom(cache->key, sizeof cache->key, 0) != (ssize_t)sizeof cache->key) {
         status = fail(ERR_IO, "getrandom() gives no key for the prefix cache");
         goto done;

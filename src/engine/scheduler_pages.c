@@ -64,7 +64,7 @@ bool sequence_take_missing(struct scheduler *s, struct sequence *sequence, int32
         struct page_span *span = &sequence->spans[group];
         if (span->end >= end)
             continue;
-        bool taken = kv_pool_take(s->pool, end - span->end, table_of(sequence, group) + span->end);
+        bool taken = kv_pool_take_span(s->pool, table_of(sequence, group), span->end, end);
         assert(taken);
         (void)taken;
         span->end = end;
@@ -190,7 +190,8 @@ static bool load_host_pages(struct scheduler *s, int32_t *pages, int32_t n)
     for (int32_t i = 0; i < n; i++)
         if (prefix_cache_is_host(s->cache, pages[i])) {
             int32_t place = pages[i];
-            taken = kv_pool_take(s->pool, 1, &pages[i]) && taken;
+            const int owner = (int)(place % kv_pool_owners(s->pool));
+            taken = kv_pool_take_of(s->pool, owner, &pages[i]) && taken;
             prefix_cache_load(s->cache, place, pages[i]);
         }
     return taken;
@@ -247,7 +248,7 @@ void sequence_take_first(struct scheduler *s, struct sequence *sequence,
         int32_t end = first_end(s, sequence, group, prefix->n_pages);
         if (prefix->n_host)
             taken = load_host_pages(s, pages + span->begin, span->end - span->begin) && taken;
-        taken = kv_pool_take(s->pool, end - span->end, pages + span->end) && taken;
+        taken = kv_pool_take_span(s->pool, pages, span->end, end) && taken;
         span->end = end;
         assert(end <= sequence->pages_max);
     }

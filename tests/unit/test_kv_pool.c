@@ -157,10 +157,57 @@ static void only_usable_pages_are_taken(void **state)
     kv_pool_free(pool);
 }
 
+// A sequence's pages that are attended together come from one owner, others from the one with the
+// most, and where an owner has none another one steps in.
+static void groups_of_pages_have_one_owner(void **state)
+{
+    (void)state;
+    enum { PAGES = 60, OWNERS = 3 };
+    struct kv_pool *pool;
+    int32_t table[PAGES], other[PAGES], page;
+    assert_int_equal(kv_pool_new(PAGES, &pool), OK);
+    assert_int_equal(kv_pool_owners(pool), 1);
+    kv_pool_deal(pool, OWNERS);
+    assert_int_equal(kv_pool_owners(pool), OWNERS);
+    assert_int_equal(kv_pool_available(pool), PAGES);
+    assert_true(kv_pool_take_span(pool, table, 0, 5));
+    assert_true(kv_pool_take_span(pool, other, 0, 9));
+    assert_true(kv_pool_take_span(pool, table, 5, 20)); // goes on where it was
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(table[i] % OWNERS, table[i / KV_GROUP_PAGES * KV_GROUP_PAGES] % OWNERS);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(other[i] % OWNERS, other[0] % OWNERS);
+    assert_int_not_equal(other[0] % OWNERS, table[0] % OWNERS);
+    assert_true(kv_pool_take_of(pool, 2, &page));
+    assert_int_equal(page % OWNERS, 2);
+    assert_int_equal(kv_pool_available(pool), PAGES - 30);
+    assert_false(kv_pool_take_span(pool, table, 20, 51));
+    assert_true(kv_pool_take_span(pool, table, 20, 50)); // all that is left, whosever it is
+    assert_int_equal(kv_pool_available(pool), 0);
+    assert_false(kv_pool_take_of(pool, 1, &page));
+    uint8_t held[PAGES] = {0};
+    held[page] = 1;
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(held[table[i]]++, 0);
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(held[other[i]]++, 0);
+    kv_pool_give(pool, table, 50);
+    kv_pool_give(pool, other, 9);
+    kv_pool_give(pool, &page, 1);
+    kv_pool_limit(pool, 30);
+    assert_int_equal(kv_pool_available(pool), 30);
+    assert_true(kv_pool_take_span(pool, table, 0, 30));
+    for (int i = 0; i < 30; i++)
+        assert_true(table[i] < 30);
+    kv_pool_give(pool, table, 30);
+    kv_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_usable_pages_are_taken),
+        cmocka_unit_test(groups_of_pages_have_one_owner),
         cmocka_unit_test(all_or_none),
         cmocka_unit_test(no_page_has_two_takers),
         cmocka_unit_test(shared_pages_return_with_the_last_holder),
