@@ -157,6 +157,10 @@ struct colrow_options {
     // text before, and several may come of one step; no bit changes. Not for models whose layers
     // keep a state
     const char *speculative_config;
+    // of models with latent attention: groups of so many of the tensor_parallel_size ranks, a
+    // multiple of it, divide the cache by position, and hold so many times the tokens; 0, 1: each
+    // rank has all of it. No bit changes
+    int decode_context_parallel_size;
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)

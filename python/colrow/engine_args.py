@@ -88,6 +88,7 @@ ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "enable_prefix_caching": ("enable_prefix_caching", _flag),
     "enable_expert_parallel": ("enable_expert_parallel", _flag),
     "expert_parallel_size": ("expert_parallel_size", _whole),
+    "decode_context_parallel_size": ("decode_context_parallel_size", _whole),
     "scheduling_policy": ("scheduling_policy", _text),
     "kv_offloading_size": ("kv_offloading_size", _number),
     "swap_space": ("kv_offloading_size", _number),
@@ -125,7 +126,7 @@ ONLY: dict[str, tuple[Any, ...]] = {
     "enable_lora": (False,), "generation_config": ("auto",), "logits_processors": (None,),
     "structured_outputs_config": (None,), "attention_config": (None,), "quantization_config": (None,),
     "kv_offloading_backend": (None, "native"), "allowed_local_media_path": ("",), "mm_processor_kwargs": (None,),
-    "pooler_config": (None,), "nnodes": (1,), "prefill_context_parallel_size": (1,), "decode_context_parallel_size": (1,),
+    "pooler_config": (None,), "nnodes": (1,), "prefill_context_parallel_size": (1,),
 }
 
 

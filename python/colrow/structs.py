@@ -65,6 +65,7 @@ class Options(ctypes.Structure):
         ("enable_expert_parallel", c_int),
         ("expert_parallel_size", c_int),
         ("speculative_config", c_char_p),
+        ("decode_context_parallel_size", c_int),
     ]
 
 

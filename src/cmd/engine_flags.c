@@ -75,6 +75,8 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "draft tokens from the text before: "
      "'{\"method\":\"ngram\",\"num_speculative_tokens\":4,\"prompt_lookup_max\":4}'; changes no "
      "bit"},
+    {FLAG_INT, "--decode-context-parallel-size", "-dcp --dcp",
+     AT(options.decode_context_parallel_size), 1, COMM_RANKS_MAX, "N", CONTEXT_PARALLEL_HELP},
     {FLAG_INT, "--reduction-leaves", NULL, AT(options.reduction_leaves), 0, 64, "N",
      "leaves of a sum, a power of two (default 8); changes bits"},
     {FLAG_TEXT, "--product-order", NULL, AT(options.product_order), 0, 0, "ORDER",

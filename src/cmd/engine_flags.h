@@ -23,13 +23,17 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 34, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 35, SAMPLING_FLAGS = 18 };
 #define TP_PLAN_HELP                                                                               \
     "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
     "named "                                                                                       \
     "(default auto: that plan)"
 #define EXPERT_PARALLEL_HELP                                                                       \
     "of a mixture of experts ranks have whole experts, not a part of each; the same bits"
+#define CONTEXT_PARALLEL_HELP                                                                      \
+    "so many ranks at a time divide the cache of latent attention by position: N times the "       \
+    "tokens "                                                                                      \
+    "(default 1)"
 #define EXPERT_PARALLEL_SIZE_HELP                                                                  \
     "... in N groups of ranks, each rank a part of its group's experts (default: each rank by "    \
     "itself)"

@@ -20,6 +20,8 @@ static const struct entry variables[] = {
      "16,16: layers of each pipeline stage; vLLM's VLLM_PP_LAYER_PARTITION is taken, too"},
     {"COLROW_ALL_REDUCE",
      "for measurements: oneshot, twoshot or auto (default), the shared-memory algorithm"},
+    {"COLROW_CONTEXT_EXCHANGE",
+     "for measurements: sums, pages or auto (default), what ranks that divide the cache send"},
     {"COLROW_TRANSPORT",
      "how ranks reach each other: auto (default: nested when there are several nodes, else shm), "
      "shm, nested (memory within a node, its first rank on the wire) or ucx (all on the wire)"},

@@ -74,6 +74,7 @@ enum status plan_command_prepare(struct plan_command *c)
     c->options.reduction_leaves = c->reduction_leaves;
     c->options.expert_parallel = c->expert_parallel;
     c->options.expert_parallel_size = c->expert_parallel_size;
+    c->options.context_ranks = c->context_parallel_size;
     c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;
     if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
         return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",

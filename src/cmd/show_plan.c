@@ -462,6 +462,8 @@ static const struct flag plan_flags[] = {
      EXPERT_PARALLEL_HELP},
     {FLAG_INT, "--expert-parallel-size", "--ep-size --ep", AT(expert_parallel_size), 1, 64, "N",
      EXPERT_PARALLEL_SIZE_HELP},
+    {FLAG_INT, "--decode-context-parallel-size", "-dcp --dcp", AT(context_parallel_size), 1, 64,
+     "N", CONTEXT_PARALLEL_HELP},
     {FLAG_TEXT, "--explain", NULL, AT(explain), 0, 0, "PARAM",
      "which rule a parameter follows, where it lies, what its edges cost; a name, a module, or a "
      "pattern with *"},

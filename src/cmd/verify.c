@@ -36,17 +36,17 @@ struct verify {
     struct engine_flags engine;
     struct cluster_flags cluster;
     struct cluster_plan plan;
-    const char *ids_text, *tp_text, *pp_text, *isa_text, *chunk_text, *threads_text, *batch_text,
-        *dtype_text, *order_text;
+    const char *ids_text, *tp_text, *pp_text, *dcp_text, *isa_text, *chunk_text, *threads_text,
+        *batch_text, *dtype_text, *order_text;
     int n_tokens, n_generate;
     bool all, json;
     const char *models[NAMES_MAX];
     int n_models;
 
-    int tp[FLAG_LIST_MAX], pp[FLAG_LIST_MAX], chunk[FLAG_LIST_MAX], threads[FLAG_LIST_MAX],
-        batch[FLAG_LIST_MAX];
+    int tp[FLAG_LIST_MAX], pp[FLAG_LIST_MAX], dcp[FLAG_LIST_MAX], chunk[FLAG_LIST_MAX],
+        threads[FLAG_LIST_MAX], batch[FLAG_LIST_MAX];
     int stages_max; // of the model
-    int n_tp, n_pp, n_chunk, n_threads, n_batch;
+    int n_tp, n_pp, n_dcp, n_chunk, n_threads, n_batch;
     int n_begun; // layouts of all groups
     bool over;   // on a node other than 0: node 0 has ended
     struct names isa, dtype, order;
@@ -109,6 +109,8 @@ static enum status read_dimensions(struct verify *v)
                    v->tp, &v->n_tp));
     TRY(flags_list("--pipeline-parallel-size", list_text(v, v->pp_text, "1", "1"), 1, 64, v->pp,
                    &v->n_pp));
+    TRY(flags_list("--decode-context-parallel-size", list_text(v, v->dcp_text, "1", "1"), 1, 64,
+                   v->dcp, &v->n_dcp));
     TRY(verify_nodes_find(&v->cluster, &v->plan));
     TRY(flags_list("--max-num-batched-tokens", list_text(v, v->chunk_text, "512,7,1", "512"), 1,
                    65536, v->chunk, &v->n_chunk));
@@ -134,6 +136,7 @@ static void add_details(struct verify *v, const struct verify_layout *layout, co
         table_cell(&v->details, "%s", cells[i]);
     table_cell(&v->details, "%d", layout->tp);
     table_cell(&v->details, "%d", layout->pp);
+    table_cell(&v->details, "%d", layout->dcp);
     table_cell(&v->details, "%d", layout->nodes);
     table_cell(&v->details, "%s", layout->isa);
     table_cell(&v->details, "%d", layout->threads);
@@ -144,11 +147,12 @@ static void add_details(struct verify *v, const struct verify_layout *layout, co
 
 static json_t *layout_json(const struct verify_layout *layout, int n_cached, const char *result)
 {
-    return json_pack("{s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:s}", "tensor_parallel_size",
-                     layout->tp, "pipeline_parallel_size", layout->pp, "nnodes", layout->nodes,
-                     "isa", layout->isa, "threads_per_rank", layout->threads,
-                     "max_num_batched_tokens", layout->chunk, "batch", layout->batch,
-                     "cached_tokens", n_cached, "result", result);
+    return json_pack("{s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:i, s:i, s:s}", "tensor_parallel_size",
+                     layout->tp, "pipeline_parallel_size", layout->pp,
+                     "decode_context_parallel_size", layout->dcp, "nnodes", layout->nodes, "isa",
+                     layout->isa, "threads_per_rank", layout->threads, "max_num_batched_tokens",
+                     layout->chunk, "batch", layout->batch, "cached_tokens", n_cached, "result",
+                     result);
 }
 
 // On a node other than 0, which compares nothing.
@@ -197,7 +201,23 @@ static bool is_valid_size(const struct verify *v, const int *sizes, int n_sizes,
     return false;
 }
 
-// `layout` in every split that was named, over ranks and stages.
+// `layout` in every split of the cache that was named and divides the ranks.
+static enum status check_caches(struct verify *v, const int *sizes, int n_sizes,
+                                struct verify_layout *layout)
+{
+    for (int c = 0; c < v->n_dcp; c++) {
+        layout->dcp = v->dcp[c];
+        layout->number = v->n_begun++;
+        bool is_valid = is_valid_size(v, sizes, n_sizes, layout->tp) &&
+                        layout->tp * layout->pp >= layout->nodes && layout->tp % layout->dcp == 0 &&
+                        (!v->all || layout->pp <= v->stages_max);
+        if (is_valid)
+            TRY(check_layout(v, layout));
+    }
+    return OK;
+}
+
+// ... over ranks and stages.
 static enum status check_splits(struct verify *v, const int *sizes, int n_sizes,
                                 struct verify_layout *layout)
 {
@@ -205,12 +225,7 @@ static enum status check_splits(struct verify *v, const int *sizes, int n_sizes,
         for (int t = 0; t < v->n_tp; t++) {
             layout->tp = v->tp[t];
             layout->pp = v->pp[p];
-            layout->number = v->n_begun++;
-            bool is_valid = is_valid_size(v, sizes, n_sizes, layout->tp) &&
-                            layout->tp * layout->pp >= layout->nodes &&
-                            (!v->all || layout->pp <= v->stages_max);
-            if (is_valid)
-                TRY(check_layout(v, layout));
+            TRY(check_caches(v, sizes, n_sizes, layout));
         }
     return OK;
 }
@@ -291,8 +306,9 @@ static enum status check_group(struct verify *v, const char *model, const char *
     if (status == OK)
         status = check_layouts(v, sizes, n_sizes);
     if (status == OK && v->n_layouts == 0 && v->plan.node == 0)
-        status = fail(ERR_USAGE, "no layout is left to run: each node needs a rank at least, and "
-                                 "--all leaves out sizes that the model does not have");
+        status = fail(ERR_USAGE, "no layout is left to run: each node needs a rank at least, ranks "
+                                 "are a multiple of those that divide the cache, and --all leaves "
+                                 "out sizes that the model does not have");
     if (status == OK)
         report_group(v, clock_seconds() - begun);
     v->different |= v->n_different > 0;
@@ -326,12 +342,12 @@ static enum status print_tables(const struct verify *v)
 
 static enum status verify_models(struct verify *v)
 {
-    static const char *const details[] = {"model", "dtype",   "order", "tp",    "pp",    "nodes",
-                                          "isa",   "threads", "chunk", "batch", "result"};
+    static const char *const details[] = {"model", "dtype", "order",   "tp",    "pp",    "dcp",
+                                          "nodes", "isa",   "threads", "chunk", "batch", "result"};
     static const char *const groups[] = {"model",   "stored",  "dtype", "order",
                                          "layouts", "seconds", "result"};
     TRY(read_dimensions(v));
-    for (int i = 0; i < 11; i++)
+    for (int i = 0; i < 12; i++)
         table_cell(&v->details, "%s", details[i]);
     for (int i = 0; i < 7; i++)
         table_cell(&v->groups, "%s", groups[i]);
@@ -355,6 +371,8 @@ static const struct flag verify_flags[] = {
      "tensor-parallel sizes (default 1,2 [1,2,3,8])"},
     {FLAG_TEXT, "--pipeline-parallel-size", "-pp --pp", AT(pp_text), 0, 0, "1,2,...",
      "pipeline-parallel sizes, each with each of the former (default 1)"},
+    {FLAG_TEXT, "--decode-context-parallel-size", "-dcp --dcp", AT(dcp_text), 0, 0, "1,2,...",
+     "ranks that divide the cache, with each of the former that are a multiple (default 1)"},
     {FLAG_TEXT, "--isa", NULL, AT(isa_text), 0, 0, "NAMES",
      "reference,avx2,avx512,avx512bf16,amx (default: the best [all])"},
     {FLAG_TEXT, "--max-num-batched-tokens", "--chunks", AT(chunk_text), 0, 0, "N,...",
@@ -408,7 +426,7 @@ static int verify_main(int argc, char **argv)
     bool helped;
     engine_flags_init(&v.engine);
     v.report = json_array();
-    table_init(&v.details, 11);
+    table_init(&v.details, 12);
     cluster_flags_init(&v.cluster);
     table_init(&v.groups, 7);
     enum status status =

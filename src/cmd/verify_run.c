@@ -152,6 +152,7 @@ enum status verify_flags_of(const struct verify_subject *v, const struct verify_
     out->quiet = !v->engine.verbose;
     out->options.tensor_parallel_size = layout->tp;
     out->options.pipeline_parallel_size = layout->pp;
+    out->options.decode_context_parallel_size = layout->dcp;
     out->options.max_num_batched_tokens = layout->chunk;
     out->options.threads_per_rank = layout->threads;
     out->options.prompt_logits = 1;

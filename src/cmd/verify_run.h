@@ -13,7 +13,7 @@
 
 // What may change no bit.
 struct verify_layout {
-    int tp, pp, nodes, chunk, threads, batch;
+    int tp, pp, dcp, nodes, chunk, threads, batch;
     const char *isa;
     int number; // how manieth layout of the command, in all groups
 };

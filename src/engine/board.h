@@ -64,6 +64,7 @@ struct board_options {
     int32_t reduction_leaves;
     int32_t expert_parallel; // 1: ranks have whole experts
     int32_t expert_parallel_size;
+    int32_t context_parallel_size;
     int32_t threads_per_rank;
     int32_t log_level;
     int32_t confinement;    // 1: once loaded, ranks and keepers are confined (base/confinement.h)

@@ -38,20 +38,22 @@ static int64_t pages_of(const struct budget_request *request, int64_t n_tokens)
 // machine with fewer ranks has more room for each of their pages: the one with the least counts.
 static enum status count_host_pages(const struct budget_request *request, struct budget *out)
 {
+    const int least = request->plan->context_ranks; // each of these has as many
     for (int i = 0; i < out->n_parts; i++) {
         uint64_t page_bytes = out->parts[i].kv_page_bytes;
         double pages = request->kv_offloading_size * (double)(1 << 30) / (double)page_bytes;
         if (pages == 0)
             return OK;
-        if (pages < 1 || pages > KV_POOL_PAGES_MAX)
-            return fail(
-                ERR_USAGE,
-                "--kv-offloading-size is %g GiB, and a page takes %s; expected room for 1 to "
-                "%d pages",
-                request->kv_offloading_size, show_bytes((double)page_bytes), KV_POOL_PAGES_MAX);
+        if (pages < least || pages > KV_POOL_PAGES_MAX)
+            return fail(ERR_USAGE,
+                        "--kv-offloading-size is %g GiB, and a page takes %s; expected room for %d "
+                        "to %d pages",
+                        request->kv_offloading_size, show_bytes((double)page_bytes), least,
+                        KV_POOL_PAGES_MAX);
         if (i == 0 || (int64_t)pages < out->host_pages)
             out->host_pages = (int64_t)pages;
     }
+    out->host_pages -= out->host_pages % least;
     return OK;
 }
 
@@ -183,6 +185,7 @@ static enum status count_pages(const struct budget_request *request, const struc
     uint64_t one_page = node->kv_cache_memory ? part->kv_page_bytes : bytes_of_pages(part, 1);
     assert(one_page > 0);
     *pages = (int64_t)(kv_bytes / one_page);
+    *pages -= *pages % request->plan->context_ranks;
     *max_model_len = request->max_model_len;
     if (*pages < pages_of(request, request->max_model_len)) {
         int64_t fits = kv_tokens_of_pages(&request->plan->kv, *pages, request->rows_max);
@@ -210,9 +213,12 @@ enum status budget_compute(const struct budget_request *request, struct budget *
     // More than all sequences can use is of use to the prefix cache alone. It costs nothing before
     // it is used (engine_pages.c).
     out->sequence_pages = pages_of(request, out->max_model_len);
-    int64_t all = out->sequence_pages * request->max_num_seqs;
+    const int owners = request->plan->context_ranks; // of a page one of them; each has as many
+    int64_t all =
+        (int64_t)round_up((size_t)(out->sequence_pages * request->max_num_seqs), (size_t)owners);
     pages = pages < all || request->prefix_caching ? pages : all;
     pages = pages < KV_POOL_PAGES_MAX ? pages : KV_POOL_PAGES_MAX;
+    pages -= pages % owners;
     out->kv_pages = pages;
     for (int i = 0; i < out->n_parts; i++) {
         struct budget_part *part = &out->parts[i];

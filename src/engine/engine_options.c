@@ -77,6 +77,8 @@ enum status engine_check_options(const struct colrow_options *o)
     if (!o->model || !*o->model)
         return fail(ERR_USAGE, "no model is named; give a HuggingFace folder");
     TRY(check_range("expert_parallel_size", o->expert_parallel_size, 0, COMM_RANKS_MAX));
+    TRY(check_range("decode_context_parallel_size", o->decode_context_parallel_size, 0,
+                    COMM_RANKS_MAX));
     if (o->tp_plan && o->tp_plan_replace)
         return fail(ERR_USAGE,
                     "tp_plan is \"%.200s\" and tp_plan_replace \"%.200s\"; expected one of them",

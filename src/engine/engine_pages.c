@@ -33,6 +33,7 @@ enum status engine_reserve_pool(struct opening *opening)
     struct kv_pool *pool;
     struct prefix_cache *cache = NULL;
     TRY(kv_pool_new(opening->budget.kv_pages, &pool));
+    kv_pool_deal(pool, engine->plan->context_ranks);
     enum status status = OK;
     if (!engine->capture)
         status = prefix_cache_new(pool, opening->options->enable_prefix_caching != 0,

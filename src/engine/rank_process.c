@@ -44,8 +44,9 @@ struct rank {
     int64_t begun_ns;
     uint64_t generation;
 
-    struct comm *comm;       // of all ranks
-    struct comm *stage_comm; // of those of the own stage; the same where there is one stage
+    struct comm *comm;         // of all ranks
+    struct comm *stage_comm;   // of those of the own stage; the same where there is one stage
+    struct comm *context_comm; // of those that divide the cache by position; NULL: nobody does
     struct team *team;
     struct model *model;
     struct rank_pages *pages;
@@ -84,6 +85,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
                                           .reduction_leaves = options->reduction_leaves,
                                           .expert_parallel = options->expert_parallel != 0,
                                           .expert_parallel_size = options->expert_parallel_size,
+                                          .context_ranks = options->context_parallel_size,
                                           .compute = (enum compute_type)options->compute,
                                           .f32_cache = options->f32_cache != 0,
                                           .rules = has_rules ? &rules : NULL,
@@ -198,6 +200,7 @@ static enum status open_rank_model(struct rank *rank)
         .weights = rank->weights,
         .comm = rank->stage_comm,
         .world = rank->comm,
+        .context = rank->context_comm,
         .kernels = rank->kernels,
         .order = (enum product_order)rank->board.header->options.product_order,
         .team = rank->team,
@@ -239,6 +242,15 @@ static enum status join_stage(struct rank *rank)
     return comm_split(rank->comm, first, plan->n_ranks, &rank->stage_comm);
 }
 
+// Those that divide the cache by position.
+static enum status join_context(struct rank *rank)
+{
+    const int n = rank->plan->context_ranks, own = comm_rank(rank->stage_comm);
+    if (n == 1)
+        return OK;
+    return comm_split(rank->stage_comm, own / n * n, n, &rank->context_comm);
+}
+
 static enum status join(struct rank *rank)
 {
     TRY(comm_open(&rank->comm));
@@ -253,6 +265,7 @@ static enum status join(struct rank *rank)
     TRY(start_team(rank));
     comm_mark(rank->comm, -1, -1, NULL);
     TRY(join_stage(rank));
+    TRY(join_context(rank));
     TRY(comm_tune(rank->stage_comm)); // threads sit where they will work, and nobody loads any more
     TRY(open_rank_model(rank));
     confine_to(CONFINE_RANK, rank);
@@ -260,10 +273,21 @@ static enum status join(struct rank *rank)
     return rank_check_start(rank->check, rank->comm);
 }
 
+static void add_statistics(const struct comm *comm, struct comm_statistics *sum)
+{
+    struct comm_statistics more;
+    comm_statistics(comm, &more);
+    sum->seconds += more.seconds;
+    sum->wait_seconds += more.wait_seconds;
+    sum->bytes_sent += more.bytes_sent;
+}
+
 static void publish_times(struct rank *rank, uint64_t number, int64_t begin_ns, int64_t *total_ns)
 {
     struct comm_statistics statistics, between = {0};
     comm_statistics(rank->stage_comm, &statistics);
+    if (rank->context_comm)
+        add_statistics(rank->context_comm, &statistics);
     if (rank->stage_comm != rank->comm)
         comm_statistics(rank->comm, &between);
     int64_t end_ns = clock_ns();
@@ -370,6 +394,7 @@ static void stop_working(struct rank *rank)
     model_close(rank->model);
     team_free(rank->team);
     free(rank->sequences);
+    comm_close(rank->context_comm);
     if (rank->stage_comm != rank->comm)
         comm_close(rank->stage_comm);
     comm_close(rank->comm);

@@ -245,6 +245,7 @@ static void forward_work(void *context, int thread, int n_threads)
     const struct model_config *c = &m->plan->config;
     number_mode_set();
     copy_pages(&w);
+    LEAVE_IF_FAILED(&w);
     find_angles(&w);
     begin_stream(&w);
     LEAVE_IF_FAILED(&w);

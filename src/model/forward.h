@@ -22,18 +22,24 @@ struct kv_place {
     int group;                  // whose table of pages counts
 };
 
+// How ranks of a context attend a sequence's latents (latent_work.h): as costs less, or one way.
+enum context_exchange { CONTEXT_BY_COST, CONTEXT_BY_SUMS, CONTEXT_BY_PAGES };
+
 struct model {
     const struct plan *plan;
     const struct share *share; // outside the layers
     const struct kernels *kernels;
     enum product_order order;
-    struct comm *comm;  // of the stage
-    struct comm *world; // of all stages
+    struct comm *comm;    // of the stage
+    struct comm *world;   // of all stages
+    struct comm *context; // of those that divide the cache by position; NULL: nobody does
+    int context_rank;     // ... of which this is number
+    enum context_exchange context_exchange;
     struct team *team;
     int rank, stage;     // rank: of that stage
     struct range layers; // the stage's
     struct scratch_size size;
-    int64_t kv_pages, host_pages;
+    int64_t kv_pages, host_pages; // of the pool: a rank of a context has a part of each
 
     struct arena arena;
     struct weights weights; // in the memory of model_options.weights
@@ -48,10 +54,10 @@ struct model {
     struct scratch scratch;
 
     void *scratch_memory;
-    // [kv_pages][layers of a group][local kv heads][keys, values]: all of a page is in one place,
-    // so that pages can move
+    // [own kv_pages][layers of a group][local kv heads][keys, values]: all of a page is in one
+    // place, so that pages can move
     char *kv_memory;
-    char *host_memory;  // [host_pages], the same; NULL: none
+    char *host_memory;  // [own host_pages], the same; NULL: none
     size_t page_stride; // bytes
     struct model_memory memory;
     struct expert_counts expert_counts; // by thread 0
@@ -78,7 +84,8 @@ static inline int range_width(struct range range)
     return range.end - range.begin;
 }
 
-// page_copies.c: a step's copies; ends with a barrier where there are some.
+// page_copies.c: a step's copies; ends with a barrier where there are some; the run may have
+// failed.
 enum status check_copies(const struct model *m, const struct step *step) STATUS_MUST_USE;
 void copy_pages(const struct worker *w);
 // states.c: of a step's sequence, before anything is computed; and where each unit lies.

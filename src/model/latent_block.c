@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "model/latent_work.h"
+#include "model/latent_context.h"
 
 // Rows (a token's head each) of one call of attention: as many as share what is read of the cache.
 enum { CALL_ROWS = 96, CALL_HEADS = 64 };
@@ -88,6 +88,18 @@ struct kv_view latent_view(const struct latent_work *a, const struct step_sequen
     };
 }
 
+// New tokens into one page, if this rank has it.
+static void store_in_page(const struct latent_work *a, struct kv_view kv, int64_t position, int n,
+                          const float *latents)
+{
+    const struct model *m = a->m;
+    const int32_t page = kv.pages[position / KV_PAGE_TOKENS], own = page / m->plan->context_ranks;
+    if (page % m->plan->context_ranks != m->context_rank)
+        return;
+    kv.pages = &own;
+    m->kernels->kv_write(&kv, position % KV_PAGE_TOKENS, n, latents, NULL, a->columns.stride);
+}
+
 // Page by page: whoever writes a page's first position clears it.
 static void store_latents(const struct latent_work *a)
 {
@@ -102,9 +114,8 @@ static void store_latents(const struct latent_work *a)
             n = q->n_tokens - t < room ? q->n_tokens - t : room;
             if (turn++ % a->w->n_threads != a->w->thread)
                 continue;
-            a->m->kernels->kv_write(&kv, position, n,
-                                    latent_row(a, (size_t)(q->first_row + t)) + a->columns.latent,
-                                    NULL, a->columns.stride);
+            store_in_page(a, kv, position, n,
+                          latent_row(a, (size_t)(q->first_row + t)) + a->columns.latent);
             if (a->chooses)
                 store_index_keys(a, q, t, n);
         }
@@ -303,6 +314,7 @@ void latent_block(const struct worker *w, int layer, int sublayer)
         .weights = &m->weights.layers[layer][sublayer].attention,
         .heads = {share->dims[DIM_QUERY].begin, share->dims[DIM_QUERY].end},
         .attended = share->dims[DIM_HEADS],
+        .cut = cut,
         .layer = layer,
     };
     a.heads.begin /= a.config->head_dim;
@@ -313,8 +325,12 @@ void latent_block(const struct worker *w, int layer, int sublayer)
     store_latents(&a);
     for_head_rows(&a, absorb_rows);
     team_barrier(m->team);
-    attend_rows(&a);
+    if (m->plan->context_ranks > 1)
+        attend_context(&a);
+    else
+        attend_rows(&a);
     team_barrier(m->team);
+    LEAVE_IF_FAILED(w);
     for_head_rows(&a, raise_values);
     team_barrier(m->team);
     multiply_and_reduce(w, layer, sublayer,

@@ -9,6 +9,7 @@ struct latent_work {
     struct model *m;
     const struct attention_config *config;
     const struct attention_weights *weights;
+    const struct cut *cut;
     // Heads whose queries this rank makes, and of these the ones that it attends: all of them,
     // unless o_proj splits a whole input.
     struct range heads, attended;

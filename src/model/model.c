@@ -73,7 +73,7 @@ static void fill_slopes(float *slopes, int n)
 static enum status set_constants(struct model *m)
 {
     const struct model_config *c = &m->plan->config;
-    int n = c->hidden_size > HEAD_DIM_MAX ? c->hidden_size : HEAD_DIM_MAX;
+    int n = c->hidden_size > KEY_DIM_MAX ? c->hidden_size : KEY_DIM_MAX;
     float *ones, *slopes;
     TRY(arena_take(&m->arena, (size_t)n, sizeof *ones, &ones));
     for (int i = 0; i < n; i++)
@@ -108,6 +108,13 @@ static enum status place_keys(struct model *m)
     return OK;
 }
 
+// Of the first `n` pages of the pool, or places in host memory, those that this rank has.
+static size_t own_pages(const struct model *m, int64_t n)
+{
+    const int ranks = m->plan->context_ranks;
+    return (size_t)((n + ranks - 1 - m->context_rank) / ranks);
+}
+
 static void touch_memory(char *at, const char *past)
 {
     enum { SMALL_PAGE = 4096 }; // or larger: then some writes are for nothing
@@ -123,8 +130,8 @@ static enum status reserve_pages(struct model *m)
     TRY(place_keys(m));
     TRY(place_states(m));
     size_t host_bytes;
-    if (!checked_mul(m->page_stride, (size_t)m->kv_pages, &bytes) ||
-        !checked_mul(m->page_stride, (size_t)m->host_pages, &host_bytes))
+    if (!checked_mul(m->page_stride, own_pages(m, m->kv_pages), &bytes) ||
+        !checked_mul(m->page_stride, own_pages(m, m->host_pages), &host_bytes))
         return fail(ERR_INPUT, "%lld pages of KV cache do not fit into memory",
                     (long long)(m->kv_pages + m->host_pages));
     TRY(device_memory_new(bytes, "the KV cache", (void **)&m->kv_memory));
@@ -148,6 +155,22 @@ static enum status reserve_scratch(struct model *m)
                          &m->scratch, &bytes);
 }
 
+// For tests and measurements; all ranks have to be told the same.
+static enum status choose_exchange(struct model *m)
+{
+    static const char variable[] = "COLROW_CONTEXT_EXCHANGE";
+    static const char *const ways[] = {"auto", "sums", "pages"};
+    const char *value = getenv(variable);
+    if (m->plan->context_ranks == 1 || !value)
+        return OK;
+    for (int way = CONTEXT_BY_COST; way <= CONTEXT_BY_PAGES; way++)
+        if (strcmp(value, ways[way]) == 0) {
+            m->context_exchange = (enum context_exchange)way;
+            return OK;
+        }
+    return fail(ERR_INPUT, "%s is \"%.40s\"; expected auto, sums or pages", variable, value);
+}
+
 enum status model_open(const struct model_options *options, struct model **out)
 {
     assert(options && options->plan && options->weights && options->comm && options->kernels &&
@@ -165,6 +188,14 @@ enum status model_open(const struct model_options *options, struct model **out)
         return fail(ERR_INTERNAL,
                     "a model for %d rows, %d rows of logits and %lld pages cannot be opened",
                     options->rows_max, options->logit_rows_max, (long long)options->kv_pages);
+    if (plan->context_ranks > 1 &&
+        (!options->context || comm_size(options->context) != plan->context_ranks ||
+         options->kv_pages % plan->context_ranks || options->host_pages % plan->context_ranks))
+        return fail(ERR_INTERNAL,
+                    "a model whose cache lies on %d ranks cannot be opened with %lld pages, and "
+                    "%lld in host memory",
+                    plan->context_ranks, (long long)options->kv_pages,
+                    (long long)options->host_pages);
     struct model *m;
     TRY(memory_new(1, sizeof *m, "a model", &m));
     m->plan = plan;
@@ -178,6 +209,8 @@ enum status model_open(const struct model_options *options, struct model **out)
     m->share = &plan->shares[rank];
     m->comm = options->comm;
     m->world = world;
+    m->context = options->context;
+    m->context_rank = plan_context_rank(plan, rank);
     m->kernels = options->kernels;
     m->order = options->order;
     m->team = options->team;
@@ -187,6 +220,7 @@ enum status model_open(const struct model_options *options, struct model **out)
         (struct scratch_size){options->rows_max, options->logit_rows_max, team_size(options->team)};
     arena_init(&m->arena);
     enum status status = OK;
+    TRY_DONE(choose_exchange(m));
     TRY_DONE(set_ropes(m));
     TRY_DONE(set_leaves(m));
     TRY_DONE(set_constants(m));
@@ -213,8 +247,8 @@ void model_close(struct model *m)
 void model_touch_pages(struct model *m, int64_t begin, int64_t end)
 {
     assert(begin >= 0 && begin <= end && end <= m->kv_pages);
-    touch_memory(m->kv_memory + m->page_stride * (size_t)begin,
-                 m->kv_memory + m->page_stride * (size_t)end);
+    touch_memory(m->kv_memory + m->page_stride * own_pages(m, begin),
+                 m->kv_memory + m->page_stride * own_pages(m, end));
 }
 
 void model_memory(const struct model *m, struct model_memory *out)

@@ -51,7 +51,9 @@ struct expert_counts {
 struct model_options {
     const struct plan *plan;             // borrowed for the model's life
     const struct model_weights *weights; // borrowed for the model's life
-    struct comm *comm;  // borrowed; of the ranks of a stage: comm_rank() says which share
+    struct comm *comm; // borrowed; of the ranks of a stage: comm_rank() says which share
+    // of the adjacent ranks of `comm` that divide the cache by position; NULL: the plan has none
+    struct comm *context;
     struct comm *world; // borrowed; of all stages, whose rank says which one; NULL: there is one
     const struct kernels *kernels;
     enum product_order order; // of the products' sums; ORDER_TILES only with COMPUTE_BF16

@@ -4,11 +4,18 @@
 #include "model/forward.h"
 
 // On a CPU both are ordinary memory; a page whose number is kv_pages or more lies in the second
-// pool.
+// pool. Of those of a context this rank has every context_ranks-th of each.
 static char *page_memory(const struct model *m, int32_t place)
 {
-    return place < m->kv_pages ? m->kv_memory + (size_t)place * m->page_stride
-                               : m->host_memory + (size_t)(place - m->kv_pages) * m->page_stride;
+    const int n = m->plan->context_ranks;
+    return place < m->kv_pages
+               ? m->kv_memory + (size_t)(place / n) * m->page_stride
+               : m->host_memory + (size_t)((place - m->kv_pages) / n) * m->page_stride;
+}
+
+static int owner_of_place(const struct model *m, int32_t place)
+{
+    return (int)(place % m->plan->context_ranks); // both pools have a multiple of them
 }
 
 enum status check_copies(const struct model *m, const struct step *step)
@@ -27,6 +34,24 @@ enum status check_copies(const struct model *m, const struct step *step)
     return OK;
 }
 
+// From the rank that has the page to the one that is to have it. Thread 0; the others wait, since
+// what they copied before may go on its way, and what comes may be copied.
+static void send_page(const struct worker *w, struct step_copy copy)
+{
+    struct run *run = w->run;
+    const struct model *m = run->model;
+    const int from = owner_of_place(m, copy.from), to = owner_of_place(m, copy.to);
+    team_barrier(m->team);
+    if (w->thread == 0 && run->status == OK) {
+        comm_mark(m->comm, run->step->number, -1, "a page that moves");
+        if (from == m->context_rank)
+            run->status = comm_send(m->context, page_memory(m, copy.from), m->page_stride, to);
+        else if (to == m->context_rank)
+            run->status = comm_recv(m->context, page_memory(m, copy.to), m->page_stride, from);
+    }
+    team_barrier(m->team);
+}
+
 // Each thread copies its part of every page, in order, so that no copy waits for another thread:
 // what one copy has written a later one may read.
 void copy_pages(const struct worker *w)
@@ -40,8 +65,13 @@ void copy_pages(const struct worker *w)
     end = end < m->page_stride ? end : m->page_stride;
     if (step->n_copies == 0)
         return;
-    for (int32_t i = 0; i < step->n_copies && begin < end; i++)
-        memcpy(page_memory(m, step->copies[i].to) + begin,
-               page_memory(m, step->copies[i].from) + begin, end - begin);
+    for (int32_t i = 0; i < step->n_copies; i++) {
+        const struct step_copy copy = step->copies[i];
+        const int owner = owner_of_place(m, copy.from);
+        if (owner != owner_of_place(m, copy.to))
+            send_page(w, copy);
+        else if (owner == m->context_rank && begin < end)
+            memcpy(page_memory(m, copy.to) + begin, page_memory(m, copy.from) + begin, end - begin);
+    }
     team_barrier(m->team);
 }

@@ -228,6 +228,7 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
                     "--expert-parallel-size %d: expected --enable-expert-parallel with it",
                     plan->expert_parallel_size);
     TRY(plan_split_layers(plan, options));
+    TRY(plan_split_context(plan, options));
     kv_layout_init(&plan->kv, &plan->config, compute_bytes(plan->cache), plan->first_layer,
                    plan->n_stages);
     TRY(find_cuts(plan));

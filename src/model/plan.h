@@ -28,6 +28,9 @@ struct plan_options {
     bool expert_parallel; // ranks have whole experts, not leaves of each
     // ... groups of so many ranks together, each rank leaves of its group's; 0: each rank by itself
     int expert_parallel_size;
+    // Groups of so many ranks divide the cache of latent attention by position among themselves; 0:
+    // each rank has all of it
+    int context_ranks;
     bool f32_cache;                    // keys and values in f32, whatever `compute` is
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
@@ -122,6 +125,7 @@ struct plan {
     enum tp_style embed, norms, lm_head; // TP_REPLICATE where no rule says otherwise
     bool expert_parallel;
     int expert_parallel_size; // as in plan_options
+    int context_ranks;        // among which a page lies on one; 1: on each
     bool residual_sharded;    // sequence_parallel: between blocks a rank has some of the tokens
     bool lm_head_sharded, embed_sharded;
     bool table_sharded;    // of the inputs of layers: a rank has some of the rows
@@ -170,6 +174,12 @@ void plan_free(struct plan *plan); // accepts NULL
 static inline int plan_world_size(const struct plan *plan)
 {
     return plan->n_ranks * plan->n_stages;
+}
+// Of the context_ranks adjacent ranks that have a page together, the number of `rank`: it has page
+// p where that is p % context_ranks, as its own page p / context_ranks.
+static inline int plan_context_rank(const struct plan *plan, int rank)
+{
+    return rank % plan->context_ranks;
 }
 static inline struct range plan_stage_layers(const struct plan *plan, int stage)
 {
@@ -246,8 +256,10 @@ struct plan_memory {
     uint64_t weight_bytes;       // packed, in memory
     uint64_t file_bytes;         // to be read from the checkpoint
     uint64_t kv_bytes_per_token; // while all layers keep it
-    uint64_t kv_page_bytes;      // of each page, of which a token has one for each group
-    uint64_t state_bytes;        // of a sequence, whatever its length
+    // of each page, of which a token has one for each group. Of pages that ranks divide among
+    // themselves both are the rank's part, rounded up
+    uint64_t kv_page_bytes;
+    uint64_t state_bytes; // of a sequence, whatever its length
     uint64_t scratch_bytes;
 };
 enum status plan_memory(const struct plan *plan, const struct checkpoint *checkpoint,

@@ -32,6 +32,11 @@ bool style_is_rowwise(enum tp_style style);
 enum status plan_split_layers(struct plan *plan,
                               const struct plan_options *options) STATUS_MUST_USE;
 
+// plan_context.c: among how many ranks the cache is divided, and whether so many can.
+enum status plan_split_context(struct plan *plan,
+                               const struct plan_options *options) STATUS_MUST_USE;
+enum status plan_check_context(const struct plan *plan, int n_ranks) STATUS_MUST_USE;
+
 // plan_shares.c, in this order. The leaves of each cut's product, for any number of ranks; may be
 // done again with another number of leaves.
 enum status plan_lay_leaves(struct plan *plan, int leaves) STATUS_MUST_USE;

@@ -25,8 +25,8 @@ enum status plan_memory(const struct plan *plan, const struct checkpoint *checkp
     *out = (struct plan_memory){
         .weight_bytes = weights.bytes,
         .file_bytes = weights.file_bytes,
-        .kv_bytes_per_token = kv,
-        .kv_page_bytes = kv_page_bytes(plan, world_rank),
+        .kv_bytes_per_token = divide_up(kv, (uint64_t)plan->context_ranks),
+        .kv_page_bytes = divide_up(kv_page_bytes(plan, world_rank), (uint64_t)plan->context_ranks),
         .state_bytes = state_bytes(plan, world_rank),
         .scratch_bytes = scratch_bytes,
     };

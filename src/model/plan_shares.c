@@ -543,6 +543,7 @@ enum status plan_check_size(const struct plan *plan, int n_ranks)
 {
     if (n_ranks > COMM_RANKS_MAX / plan->n_stages)
         return fail(ERR_INPUT, "a group has at most %d ranks", COMM_RANKS_MAX);
+    TRY(plan_check_context(plan, n_ranks));
     for (int i = 0; i < plan->n_cuts; i++)
         TRY(check_cut(plan, &plan->cuts[i], n_ranks));
     return check_vocabulary(plan, n_ranks);

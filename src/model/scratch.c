@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "model/expert_exchange.h"
+#include "model/latent_context.h"
 
 enum { LINE = 64 };
 
@@ -41,6 +42,7 @@ struct widths {
     size_t squares, inputs, narrow, output_gates;
     size_t latent_query, latent_sums, latent_row;
     size_t index_query, index_topk, index_page;         // page: bytes of latents
+    struct context_room context;                        // rows: not looked at
     size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
     bool sums, held, laurel, token_gate, kept, router_input;
 };
@@ -72,6 +74,17 @@ struct latent_columns latent_columns_of(const struct latent_config *latent, size
     return c;
 }
 
+static void widen_for_context(const struct plan *plan, const struct cut *cut, int rank,
+                              struct widths *w)
+{
+    const struct context_room room = context_room_of(plan, cut, rank);
+    w->context.state = most_floats(w->context.state, room.state);
+    w->context.queries = most_floats(w->context.queries, room.queries);
+    w->context.exchange = most_floats(w->context.exchange, room.exchange);
+    w->context.pages = most_floats(w->context.pages, room.pages);
+    w->context.thread = most_floats(w->context.thread, room.thread);
+}
+
 static void widen_for_latent(const struct plan *plan, const struct cut *cut, int rank,
                              struct widths *w)
 {
@@ -88,6 +101,8 @@ static void widen_for_latent(const struct plan *plan, const struct cut *cut, int
     w->latent_query = most_floats(w->latent_query, heads * key);
     w->latent_sums = most_floats(w->latent_sums, heads * kv_rank);
     w->latent_row = most_floats(w->latent_row, most_floats(key, (size_t)l->value_dim));
+    if (plan->context_ranks > 1)
+        widen_for_context(plan, cut, rank, w);
     if (!leaves_out)
         return;
     w->index_topk = most_floats(w->index_topk, (size_t)l->index.topk);
@@ -363,6 +378,20 @@ static void place_index(struct walk *w, const struct plan *plan, const struct wi
         out->chosen_pages_of[i] = (int32_t)i;
 }
 
+static void place_context(struct walk *w, const struct context_room *room, size_t rows,
+                          size_t threads, struct scratch *out)
+{
+    if (!room->thread)
+        return;
+    out->context_state = reserve_floats(w, rows, room->state, sizeof(float));
+    out->context_rows_stride = room->thread;
+    out->context_rows = reserve_floats(w, threads, room->thread, sizeof(float));
+    out->context_queries = reserve_floats(w, room->queries, 1, 1);
+    out->context_sums = reserve_floats(w, room->exchange, 1, 1);
+    out->context_packed = reserve_floats(w, room->exchange, 1, 1);
+    out->context_pages = reserve_floats(w, room->pages, 1, 1);
+}
+
 static void place_angles(struct walk *w, const struct model_config *c, size_t rows,
                          struct scratch *out)
 {
@@ -421,6 +450,7 @@ enum status scratch_place(const struct plan *plan, int world_rank, struct scratc
     }
     place_latent_rows(&w, plan, &widths, rows, threads, out);
     place_index(&w, plan, &widths, rows, threads, out);
+    place_context(&w, &widths.context, rows, threads, out);
     place_pairs(&w, plan, &widths, rows, threads, out);
     out->router_input = widths.router_input ? reserve_floats(&w, rows, hidden + hidden % 2,
                                                              input_bytes(plan->compute))

@@ -59,8 +59,15 @@ struct scratch {
     char *chosen_pages;       // [threads][chosen_stride], copies of their latents
     size_t chosen_stride;     // bytes of a thread
     int32_t *chosen_pages_of; // [pages of a copy] 0, 1, ...
-    float *sums;              // [rows, hidden] what is normed before it is added; NULL: nothing is
-    float *kept;              // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
+    // Where ranks divide its cache by position (latent_context.h); else NULL
+    float *context_state;                 // [rows, heads, sums of a row]
+    float *context_rows;                  // [threads][rows of a call, sums]
+    size_t context_rows_stride;           // floats of a thread
+    char *context_queries;                // of all heads, in the cache's type (f16 as f32)
+    float *context_sums, *context_packed; // as they are computed and come, and as they are sent
+    char *context_pages;
+    float *sums;     // [rows, hidden] what is normed before it is added; NULL: nothing is
+    float *kept;     // [rows, hidden] a sublayer's normed sum, for the next one; or NULL
     float *nodes;    // of row-parallel products: [nodes, rows, hidden], of two that share an
                      // all-reduce [nodes, 2, rows, hidden]
     int32_t *summed; // [rows] numbers of the row whose sums have come; 0 between products

@@ -174,6 +174,45 @@ static void a_rank_caches_the_latent_once(void **state)
         }
 }
 
+// Of ranks that divide it each has its part, whatever else cuts the model.
+static void ranks_may_divide_the_cache(void **state)
+{
+    (void)state;
+    static const struct {
+        int n_ranks, context_ranks;
+        const char *word; // NULL: it is done
+    } cases[] = {{2, 2, NULL},
+                 {4, 2, NULL},
+                 {8, 8, NULL},
+                 {4, 1, NULL},
+                 {3, 2, "3 ranks are not a multiple of it"},
+                 {1, 4, "valid sizes: 4, 8"},
+                 {2, -1, "--decode-context-parallel-size is -1; expected 1 to 64"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct model_config c;
+        struct plan *plan;
+        struct plan_memory memory;
+        const struct plan_options options = {.n_ranks = cases[i].n_ranks,
+                                             .compute = COMPUTE_BF16,
+                                             .context_ranks = cases[i].context_ranks};
+        assert_int_equal(parse("{" SIZES LATENT "}", &c), OK);
+        enum status status = plan_compile(&c, &options, &plan);
+        assert_int_equal(status, cases[i].word ? ERR_USAGE : OK);
+        if (cases[i].word) {
+            assert_non_null(strstr(status_message(), cases[i].word));
+            continue;
+        }
+        for (int rank = 0; rank < cases[i].n_ranks; rank++) {
+            assert_int_equal(plan_memory(plan, NULL, rank, 64, 1, 1, &memory), OK);
+            assert_int_equal(memory.kv_bytes_per_token, 4 * 24 * 2 / cases[i].context_ranks);
+            assert_int_equal(memory.kv_page_bytes,
+                             4 * 24 * 2 * KV_PAGE_TOKENS / cases[i].context_ranks);
+            assert_int_equal(plan_context_rank(plan, rank), rank % cases[i].context_ranks);
+        }
+        plan_free(plan);
+    }
+}
+
 // DeepSeek V2's groups: of equal best experts the lower group; the sum of two would choose group 1.
 static void groups_by_their_best(void **state)
 {
@@ -208,6 +247,7 @@ int main(void)
         cmocka_unit_test(queries_may_be_of_one_product),
         cmocka_unit_test(what_latents_cannot_be_is_refused),
         cmocka_unit_test(a_rank_caches_the_latent_once),
+        cmocka_unit_test(ranks_may_divide_the_cache),
         cmocka_unit_test(groups_by_their_best),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
