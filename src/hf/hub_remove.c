@@ -64,21 +64,6 @@ static enum status remove_refs(const struct hub_repository *r, const char *commi
     return OK;
 }
 
-enum status hub_remove_repository(const struct hub_settings *settings,
-                                  const struct hub_repository *r, struct hub_removal *out)
-{
-    *out = (struct hub_removal){0};
-    char locks[FILE_PATH_MAX];
-    const char *name = strrchr(r->folder, '/');
-    TRY(remove_refs(r, NULL, out));
-    TRY(remove_below(r->folder, "snapshots", out));
-    for (size_t i = 0; i < r->n_snapshots; i++)
-        out->n_blobs += r->snapshots[i].n_files - r->snapshots[i].n_missing;
-    TRY(remove_tree(r->folder, out, 0));
-    TRY(file_join(settings->cache, ".locks", locks));
-    return remove_below(locks, name ? name + 1 : r->folder, out);
-}
-
 static int compare_files(const void *a, const void *b)
 {
     const struct hub_file *x = a, *y = b;
@@ -87,7 +72,7 @@ static int compare_files(const void *a, const void *b)
     return x->inode == y->inode ? 0 : x->inode < y->inode ? -1 : 1;
 }
 
-// What the other snapshots hold, in order, for bsearch().
+// What the other snapshots hold (of none: all), in order, for bsearch().
 static enum status list_kept(const struct hub_repository *r, const struct hub_snapshot *leaving,
                              struct hub_file **out, size_t *n)
 {
@@ -104,6 +89,25 @@ static enum status list_kept(const struct hub_repository *r, const struct hub_sn
     }
     qsort(*out, *n, sizeof **out, compare_files);
     return OK;
+}
+
+enum status hub_remove_repository(const struct hub_settings *settings,
+                                  const struct hub_repository *r, struct hub_removal *out)
+{
+    *out = (struct hub_removal){0};
+    char locks[FILE_PATH_MAX];
+    struct hub_file *files;
+    size_t n_files;
+    TRY(list_kept(r, NULL, &files, &n_files));
+    for (size_t i = 0; i < n_files; i++) // revisions share files, and are one file
+        out->n_blobs += i == 0 || compare_files(&files[i - 1], &files[i]) != 0;
+    free(files);
+    const char *name = strrchr(r->folder, '/');
+    TRY(remove_refs(r, NULL, out));
+    TRY(remove_below(r->folder, "snapshots", out));
+    TRY(remove_tree(r->folder, out, 0));
+    TRY(file_join(settings->cache, ".locks", locks));
+    return remove_below(locks, name ? name + 1 : r->folder, out);
 }
 
 // The file that a link leads to, if it lies in the repository's blobs/: nothing else is ours.

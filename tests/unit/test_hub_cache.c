@@ -262,6 +262,22 @@ static void removal_keeps_what_others_need(void **state)
     assert_true(file_exists("/dev/null"));
 }
 
+// By whichever revision and name it is found.
+static void a_file_is_counted_once(void **state)
+{
+    (void)state;
+    struct hub_repository repository;
+    struct hub_settings settings;
+    struct hub_removal gone;
+    make_repository();
+    assert_int_equal(hub_settings_read(&settings), OK);
+    read_again(&repository);
+    assert_int_equal(repository.n_snapshots, 2);
+    assert_int_equal(hub_remove_repository(&settings, &repository, &gone), OK);
+    assert_int_equal(gone.n_blobs, 3);
+    hub_repository_fini(&repository);
+}
+
 static void every_reservation_may_fail(void **state)
 {
     (void)state;
@@ -286,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(broken_caches_are_named, begin, end),
         cmocka_unit_test_setup_teardown(settings_follow_the_environment, begin, end),
         cmocka_unit_test_setup_teardown(removal_keeps_what_others_need, begin, end),
+        cmocka_unit_test_setup_teardown(a_file_is_counted_once, begin, end),
         cmocka_unit_test_setup_teardown(every_reservation_may_fail, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
