@@ -40,11 +40,6 @@ static enum status append_array(struct bytes *out, const void *items, int32_t n,
     return n > 0 ? bytes_append(out, items, (size_t)n * item_bytes) : OK;
 }
 
-static int far_groups(const struct step_limits *limits)
-{
-    return limits->kv_groups > 0 ? limits->kv_groups : 1;
-}
-
 static enum status write_sequence(struct bytes *out, const struct step_sequence *q,
                                   const struct step_limits *limits)
 {
@@ -55,7 +50,7 @@ static enum status write_sequence(struct bytes *out, const struct step_sequence 
                                 .n_states = q->n_states,
                                 .is_long = q->is_long};
     TRY(bytes_append(out, &head, sizeof head));
-    for (int group = 0; group < far_groups(limits); group++)
+    for (int group = 0; group < step_groups(limits); group++)
         TRY(append_array(out, q->pages + (size_t)group * (size_t)q->pages_stride, q->n_pages,
                          sizeof *q->pages));
     return append_array(out, q->states, q->n_states * limits->state_pages, sizeof *q->states);
@@ -158,7 +153,7 @@ static bool take_array(struct far_cursor *cursor, void *out, int64_t n, size_t i
 static bool read_sequences(struct far_cursor *cursor, const struct step_limits *limits,
                            const struct far_step_room *room, int32_t n)
 {
-    int64_t n_pages = 0, groups = far_groups(limits), most = limits->page_entries_max;
+    int64_t n_pages = 0, groups = step_groups(limits), most = limits->page_entries_max;
     for (int32_t i = 0; i < n; i++) {
         struct far_sequence head = {0};
         if (!take_array(cursor, &head, 1, sizeof head) || head.n_pages < 1 || head.n_states < 0)

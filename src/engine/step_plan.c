@@ -21,11 +21,6 @@ struct places {
     size_t sequences, tokens, logit_rows, logit_full, pages, copies, end;
 };
 
-static int32_t groups_of(const struct step_limits *limits)
-{
-    return limits->kv_groups > 0 ? limits->kv_groups : 1;
-}
-
 static bool place_array(size_t *end, size_t count, size_t item_bytes, size_t *out)
 {
     size_t bytes;
@@ -92,7 +87,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
     for (int32_t i = 0; i < step->n_sequences; i++) {
         const struct step_sequence *in = &step->sequences[i];
         const int32_t state_entries = in->n_states * limits->state_pages;
-        assert(n_pages + (int64_t)groups_of(limits) * in->n_pages + state_entries <=
+        assert(n_pages + step_groups(limits) * in->n_pages + state_entries <=
                limits->page_entries_max);
         out[i] = (struct plan_sequence){
             .position = in->position,
@@ -103,7 +98,7 @@ void step_plan_write(void *area, const struct step_limits *limits, uint64_t gene
             .n_pages = in->n_pages,
             .n_states = in->n_states,
         };
-        for (int group = 0; group < groups_of(limits); group++) {
+        for (int group = 0; group < step_groups(limits); group++) {
             copy_array(base + places.pages + (size_t)n_pages * sizeof(int32_t),
                        in->pages + (size_t)group * (size_t)in->pages_stride, in->n_pages,
                        sizeof(int32_t));
@@ -132,8 +127,8 @@ static enum status check_sequence(const struct plan_sequence *sequence,
 {
     CHECK(sequence->n_pages, 1, limits->page_entries_max);
     CHECK(sequence->n_states, 0, limits->page_entries_max);
-    int64_t n_pages = (int64_t)sequence->n_pages * groups_of(limits) +
-                      (int64_t)sequence->n_states * limits->state_pages;
+    int64_t n_pages =
+        sequence->n_pages * step_groups(limits) + (int64_t)sequence->n_states * limits->state_pages;
     CHECK(n_pages, 1, limits->page_entries_max);
     CHECK(sequence->first_page, 0, limits->page_entries_max - n_pages);
     return OK;
@@ -189,7 +184,7 @@ enum status step_plan_read(const void *area, const struct step_limits *limits, u
             .pages = pages + in[i].first_page,
             .n_pages = in[i].n_pages,
             .pages_stride = in[i].n_pages,
-            .states = pages + in[i].first_page + (int64_t)groups_of(limits) * in[i].n_pages,
+            .states = pages + in[i].first_page + step_groups(limits) * in[i].n_pages,
             .n_states = in[i].n_states,
         };
     }

@@ -21,6 +21,12 @@ struct step_limits {
     int32_t state_pages;      // of each state; they are among these entries
 };
 
+// Tables of pages of a sequence.
+static inline int64_t step_groups(const struct step_limits *limits)
+{
+    return limits->kv_groups > 0 ? limits->kv_groups : 1;
+}
+
 // Bytes of the area for a step, a multiple of 64.
 enum status step_plan_bytes(const struct step_limits *limits, size_t *out) STATUS_MUST_USE;
 
