@@ -211,6 +211,20 @@ static enum status add_state_sublayer(struct plan *plan, const struct cut *cut)
     return OK;
 }
 
+// What a sublayer projects the stream to, and what of that goes on.
+struct edge_names {
+    const char *projections, *mix;
+};
+
+static struct edge_names names_of_attention(const struct attention_config *a)
+{
+    if (!a->latent.kv_rank)
+        return (struct edge_names){"q,k,v", "q,k,v -> attention"};
+    if (!a->latent.q_rank)
+        return (struct edge_names){"q,kv_a", "q,kv_a -> attention"};
+    return (struct edge_names){"q_a,kv_a", "q_b,kv_a -> attention"};
+}
+
 static enum status add_sublayer(struct plan *plan, const struct cut *cut)
 {
     if (mix_has_state(cut->sublayer->kind))
@@ -222,16 +236,17 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
     struct placement residual = plan->residual_sharded ? by_rows : whole;
     struct placement made = style_is_colwise(out) || gathers ? by_columns : whole;
     struct placement met = cut->sharded ? by_columns : whole;
+    const struct edge_names attention = names_of_attention(&cut->sublayer->attention);
     char name[64];
     name_edge(plan, cut->sublayer->same_input ? cut->place - 1 : cut->place, SLOT_BEFORE_NORM,
-              attends   ? "q,k,v"
+              attends   ? attention.projections
               : chooses ? "router and experts"
                         : "gate,up",
               name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_OUTPUTS, cut, name, residual, whole, norm_bytes));
     // where one is gathered, all are, and each rank takes its heads of it
     TRY(add_edge(plan, EDGE_OF_MIX, cut,
-                 attends   ? "q,k,v -> attention"
+                 attends   ? attention.mix
                  : chooses ? "experts' gate,up -> activation"
                            : "gate,up -> activation",
                  made, gathers ? whole : met, gathered_bytes));

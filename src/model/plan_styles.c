@@ -284,7 +284,7 @@ static bool both_are_said(const struct resolving *r, const struct parameter_row 
 // The edge from column-parallel outputs (q, k, v or gate, up) to the row-parallel input (o or
 // down).
 static enum status check_middle(const struct resolving *r, const struct parameter_row *out,
-                                const struct parameter_row *in, const char *edge)
+                                const struct parameter_row *in, const char *edge, bool may_gather)
 {
     const struct placement split = {PLACE_SHARD, 1}, whole = {PLACE_REPLICATE, 0};
     enum tp_style from = plain(r->out->style[index_of(r, out)]),
@@ -304,9 +304,11 @@ static enum status check_middle(const struct resolving *r, const struct paramete
             "\"colwise\" for the other side");
     case EDGE_ALL_GATHER:
         return contradiction(r, out, in, edge,
-                             "the output stays split over the ranks; write "
-                             "\"colwise_gather_output\" to gather it, or "
-                             "\"rowwise\" for the other side");
+                             may_gather ? "the output stays split over the ranks; write "
+                                          "\"colwise_gather_output\" to gather it, or "
+                                          "\"rowwise\" for the other side"
+                                        : "the output stays split over the ranks; write "
+                                          "\"rowwise\" for the other side");
     case EDGE_ALL_REDUCE:
     case EDGE_REDUCE_SCATTER:
         break;
@@ -315,7 +317,7 @@ static enum status check_middle(const struct resolving *r, const struct paramete
 }
 
 // A head's queries and what it reads of the latent are cut alike; the latent is whole on every
-// rank.
+// rank. Nothing is gathered.
 static enum status check_latent(const struct resolving *r, int place)
 {
     const struct parameter_row *up = family_row(r->family, place, SLOT_LATENT_UP, false),
@@ -327,7 +329,7 @@ static enum status check_latent(const struct resolving *r, int place)
         return contradiction(r, query, up, "q,kv_b -> attention",
                              "each head's queries meet its own rows of kv_b_proj; write "
                              "\"colwise\" for both, or \"replicate\"");
-    return check_middle(r, query, out, "attention -> o_proj");
+    return check_middle(r, query, out, "attention -> o_proj", false);
 }
 
 // Query heads that are split need the keys of their groups, which each rank has that computes all
@@ -352,7 +354,7 @@ static enum status check_heads(const struct resolving *r, int place)
                                  "every rank attends with all query heads and needs all keys and "
                                  "values; write \"colwise_gather_output\" to gather them");
     }
-    return check_middle(r, query, out, "attention -> o_proj");
+    return check_middle(r, query, out, "attention -> o_proj", true);
 }
 
 static enum status check_mlp(const struct resolving *r, int place)
@@ -365,7 +367,7 @@ static enum status check_mlp(const struct resolving *r, int place)
     if (gate && style_at(r, place, SLOT_GATE) != style_at(r, place, SLOT_UP))
         return contradiction(r, gate, up, "gate,up -> activation",
                              "they meet element by element and must be cut alike");
-    return check_middle(r, gate ? gate : up, down, "activation -> down_proj");
+    return check_middle(r, gate ? gate : up, down, "activation -> down_proj", true);
 }
 
 // A rank has all rows and columns of its experts, or its leaves of each.
@@ -379,7 +381,7 @@ static enum status check_expert_styles(const struct resolving *r, int place)
     if (gate && style_at(r, place, SLOT_EXPERT_GATE) != style_at(r, place, SLOT_EXPERT_UP))
         return contradiction(r, gate, up, "experts' gate,up -> activation",
                              "they meet element by element and must be cut alike");
-    return check_middle(r, gate ? gate : up, down, "experts' activation -> down_proj");
+    return check_middle(r, gate ? gate : up, down, "experts' activation -> down_proj", true);
 }
 
 // Each rank has the states of its own heads or channels, or those of all.

@@ -174,6 +174,60 @@ static void a_rank_caches_the_latent_once(void **state)
         }
 }
 
+static const struct plan_edge *edge_at(const struct plan *plan, enum edge_place place)
+{
+    int i = 0;
+    while (plan->edges[i].place != place)
+        i++;
+    return &plan->edges[i];
+}
+
+// By the projections that there are.
+static void edges_name_what_there_is(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *q_rank, *out, *mix;
+    } cases[] = {{"24", "input_layernorm -> q_a,kv_a", "q_b,kv_a -> attention"},
+                 {"null", "input_layernorm -> q,kv_a", "q,kv_a -> attention"}};
+    for (int i = 0; i < 2; i++) {
+        char text[1024];
+        struct model_config c;
+        struct plan *plan;
+        const struct plan_options options = {.n_ranks = 2, .compute = COMPUTE_BF16};
+        snprintf(text, sizeof text,
+                 "{" SIZES ", \"q_lora_rank\": %s, \"kv_lora_rank\": 16, "
+                 "\"qk_nope_head_dim\": 12, \"qk_rope_head_dim\": 8, \"v_head_dim\": 20}",
+                 cases[i].q_rank);
+        assert_int_equal(parse(text, &c), OK);
+        assert_int_equal(plan_compile(&c, &options, &plan), OK);
+        assert_string_equal(edge_at(plan, EDGE_OF_OUTPUTS)->name, cases[i].out);
+        assert_string_equal(edge_at(plan, EDGE_OF_MIX)->name, cases[i].mix);
+        plan_free(plan);
+    }
+}
+
+// What is said against a plan does not name a style that latents cannot have.
+static void advice_can_be_taken(void **state)
+{
+    (void)state;
+    static const char rules_text[] =
+        "{\"layers.*.self_attn.q_b_proj\": \"colwise\", \"layers.*.self_attn.kv_b_proj\": "
+        "\"colwise\", \"layers.*.self_attn.o_proj\": \"replicate\"}";
+    struct model_config c;
+    struct plan *plan;
+    struct tp_plan_rules rules;
+    assert_int_equal(parse("{" SIZES LATENT "}", &c), OK);
+    assert_int_equal(
+        tp_plan_parse("plan.json", rules_text, strlen(rules_text), MODEL_TYPES(&c), &rules), OK);
+    const struct plan_options options = {.n_ranks = 2, .compute = COMPUTE_BF16, .rules = &rules};
+    assert_int_not_equal(plan_compile(&c, &options, &plan), OK);
+    assert_non_null(strstr(status_message(), "attention -> o_proj"));
+    assert_non_null(strstr(status_message(), "\"rowwise\""));
+    assert_null(strstr(status_message(), "colwise_gather_output"));
+    tp_plan_close(&rules);
+}
+
 // Of ranks that divide it each has its part, whatever else cuts the model.
 static void ranks_may_divide_the_cache(void **state)
 {
@@ -248,6 +302,8 @@ int main(void)
         cmocka_unit_test(what_latents_cannot_be_is_refused),
         cmocka_unit_test(a_rank_caches_the_latent_once),
         cmocka_unit_test(ranks_may_divide_the_cache),
+        cmocka_unit_test(edges_name_what_there_is),
+        cmocka_unit_test(advice_can_be_taken),
         cmocka_unit_test(groups_by_their_best),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
