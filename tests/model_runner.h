@@ -38,14 +38,6 @@ struct runner_options {
     enum product_order order;
 };
 
-// cmocka's fail_msg(), which needs its macro fail().
-#define FAIL_TEST(...)                                                                             \
-    do {                                                                                           \
-        print_error(__VA_ARGS__);                                                                  \
-        print_error("\n");                                                                         \
-        _fail(__FILE__, __LINE__);                                                                 \
-    } while (0)
-
 #define RUNNER_TRY(expression)                                                                     \
     do {                                                                                           \
         enum status runner_status_ = (expression);                                                 \

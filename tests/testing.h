@@ -36,6 +36,14 @@ static inline int rounds(int n)
     return SANITIZED ? (n + 3) / 4 : n;
 }
 
+// cmocka's fail_msg(), which needs its macro fail().
+#define FAIL_TEST(...)                                                                             \
+    do {                                                                                           \
+        print_error(__VA_ARGS__);                                                                  \
+        print_error("\n");                                                                         \
+        _fail(__FILE__, __LINE__);                                                                 \
+    } while (0)
+
 // What takes at most `seconds` on a machine with free cores may take longer under sanitizers and
 // while others compute: a bound that neighbours can break says nothing about us.
 static inline double patience(double seconds)

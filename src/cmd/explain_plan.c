@@ -268,9 +268,7 @@ static void say_layout(const struct plan_parameter *p)
     for (int i = 0; i < p->n_parts && p->n_heads && !p->n_experts; i++)
         output_print("%s %d rows of %s", i ? "," : "", plan_head_rows(p, i),
                      slots[p->slots[i]].name);
-    if (p->stored == ELEMENT_F4)
-        output_print(" in blocks with scales (MXFP4)");
-    else if (p->transposed)
+    if (p->transposed && !p->recipe)
         output_print(" rows and columns exchanged");
     output_print("\n");
 }
@@ -345,6 +343,11 @@ static void explain_parameter(const struct plan *plan, int at, const char *wante
     output_print("  placement  %s%s\n", placement_name(p->placement),
                  p->stored == ELEMENT_NONE ? " (tied: the embedding's rows)" : "");
     say_layout(p);
+    if (p->recipe) {
+        char stored[160];
+        stored_weight_show(p->recipe, stored, sizeof stored);
+        output_print("  stored     %s\n", stored);
+    }
     find_edges(plan, at, &edges);
     for (int i = 0; i < edges.n_before; i++)
         say_edge("before", edges.before[i]);

@@ -114,6 +114,11 @@ static enum status print_text(const struct inspect *in)
                  m->unusable_dtype[0]       ? m->unusable_dtype
                  : m->dtype == ELEMENT_NONE ? "not said"
                                             : element_dtype_name(m->dtype));
+    if (in->checkpoint->quantisation) {
+        char shown[160];
+        quantisation_show(in->checkpoint->quantisation, shown, sizeof shown);
+        add_property(&t, "quantisation", "%s", shown);
+    }
     add_property(&t, "num_hidden_layers", "%d", m->num_hidden_layers);
     add_property(&t, "hidden_size", "%d", m->hidden_size);
     add_property(&t, "intermediate_size", "%d", model_config_intermediate_size(m));
@@ -148,6 +153,9 @@ static enum status print_checkpoint_json(const struct inspect *in)
     const struct sublayer_config *mlp = model_config_first(m, MIX_MLP);
     const bool mlp_bias = mlp && mlp->mlp.up_bias;
     const struct rope_config *rope = &m->ropes[0];
+    char shown[160];
+    if (in->checkpoint->quantisation)
+        quantisation_show(in->checkpoint->quantisation, shown, sizeof shown);
     json_t *tensors = json_array(), *eos = json_array();
     for (int i = 0; i < in->checkpoint->n_tensors; i++) {
         const struct tensor_info *t = &in->checkpoint->tensors[i];
@@ -163,20 +171,21 @@ static enum status print_checkpoint_json(const struct inspect *in)
     for (int i = 0; i < in->generation.n_eos_token_ids; i++)
         json_array_append_new(eos, json_integer(in->generation.eos_token_ids[i]));
     json_t *root = json_pack(
-        "{s:o, s:s, s:s, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:b, s:b, s:f, "
+        "{s:o, s:s, s:s, s:s?, s:s?, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b, s:b, s:b, "
+        "s:f, "
         "s:{s:s, s:f}, s:i, "
         "s:o, s:I, s:o, s:o}",
         "model", json_foreign(in->model), "architecture", m->architecture, "model_type",
         m->model_type, "dtype", m->dtype == ELEMENT_NONE ? NULL : element_dtype_name(m->dtype),
-        "num_hidden_layers", m->num_hidden_layers, "hidden_size", m->hidden_size,
-        "intermediate_size", model_config_intermediate_size(m), "num_attention_heads",
-        a->num_attention_heads, "num_key_value_heads", a->num_key_value_heads, "head_dim",
-        a->head_dim, "vocab_size", m->vocab_size, "max_position_embeddings",
-        (json_int_t)m->max_position_embeddings, "sliding_window", (json_int_t)a->sliding_window,
-        "attention_bias", a->q_bias, "mlp_bias", mlp_bias, "tie_word_embeddings",
-        m->tie_word_embeddings, "rms_norm_eps", (double)m->final_norm.eps, "rope", "type",
-        rope_type_name(rope->type), "theta", rope->theta, "bos_token_id",
-        in->generation.bos_token_id, "eos_token_id", eos, "bytes",
+        "quantisation", in->checkpoint->quantisation ? shown : NULL, "num_hidden_layers",
+        m->num_hidden_layers, "hidden_size", m->hidden_size, "intermediate_size",
+        model_config_intermediate_size(m), "num_attention_heads", a->num_attention_heads,
+        "num_key_value_heads", a->num_key_value_heads, "head_dim", a->head_dim, "vocab_size",
+        m->vocab_size, "max_position_embeddings", (json_int_t)m->max_position_embeddings,
+        "sliding_window", (json_int_t)a->sliding_window, "attention_bias", a->q_bias, "mlp_bias",
+        mlp_bias, "tie_word_embeddings", m->tie_word_embeddings, "rms_norm_eps",
+        (double)m->final_norm.eps, "rope", "type", rope_type_name(rope->type), "theta", rope->theta,
+        "bos_token_id", in->generation.bos_token_id, "eos_token_id", eos, "bytes",
         (json_int_t)in->checkpoint->bytes, "layer_kinds", layer_kinds_json(m), "tensors", tensors);
     return json_write(root, JSON_INDENT(2), NULL);
 }

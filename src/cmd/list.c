@@ -18,7 +18,9 @@
 #include "base/progress.h"
 #include "base/text_table.h"
 #include "cmd/json_output.h"
+#include "hf/config_reader.h"
 #include "hf/hub_cache.h"
+#include "hf/quantisation.h"
 
 enum { REPOSITORIES_MAX = 65536, COMMIT_SHOWN = 8 };
 
@@ -96,9 +98,34 @@ static void show_age(int64_t when, char *out, size_t room)
     snprintf(out, room, "just now");
 }
 
+// "bfloat16", or how the weights are quantised; "" of what says neither.
+static void show_weights(const char *folder, char *out, size_t room)
+{
+    char path[FILE_PATH_MAX];
+    struct quantisation *quantisation = NULL;
+    json_t *root = NULL;
+    snprintf(out, room, "%s", "");
+    if (quantisation_of_folder(folder, &quantisation) != OK) {
+        snprintf(out, room, "not readable");
+        return;
+    }
+    if (quantisation) {
+        quantisation_show(quantisation, out, room);
+        quantisation_free(quantisation);
+        return;
+    }
+    if (file_join(folder, "config.json", path) != OK || !file_exists(path) ||
+        json_file(path, CONFIG_BYTES_MAX, &root) != OK)
+        return;
+    enum element_type type;
+    config_read_dtype(&(struct config_reader){.name = path, .root = root}, &type, out, room);
+    snprintf(out, room, "%s", type == ELEMENT_NONE ? "" : element_dtype_name(type));
+    json_decref(root);
+}
+
 static void add_row(struct table *t, const struct hub_repository *r, const struct hub_snapshot *s)
 {
-    char refs[64] = "", age[32], revision[160];
+    char refs[64] = "", age[32], revision[160], weights[160];
     for (size_t i = 0; i < r->n_refs; i++)
         if (strcmp(r->refs[i].commit, s->commit) == 0)
             name_list_add(refs, sizeof refs, r->refs[i].name);
@@ -112,17 +139,20 @@ static void add_row(struct table *t, const struct hub_repository *r, const struc
         table_cell(t, "%zu, %zu missing", s->n_files, s->n_missing);
     else
         table_cell(t, "%zu", s->n_files);
+    show_weights(s->folder, weights, sizeof weights);
+    table_cell(t, " %s", weights);
     table_cell(t, " %s", age);
 }
 
 static enum status list_as_text(const struct list *list)
 {
-    static const char *const heading[] = {"repository", " revision", "size", "files", " last used"};
+    static const char *const heading[] = {"repository", " revision", "size",
+                                          "files",      " weights",  " last used"};
     struct table t;
     size_t rows = 0;
     uint64_t unfinished = 0;
-    table_init(&t, 5);
-    for (int i = 0; i < 5; i++)
+    table_init(&t, 6);
+    for (int i = 0; i < 6; i++)
         table_cell(&t, "%s", heading[i]);
     for (size_t i = 0; i < list->n; i++) {
         const struct hub_repository *r = &list->repositories[i];
@@ -149,16 +179,18 @@ static json_t *snapshot_json(const struct hub_repository *r, const struct hub_sn
     time_t second = (time_t)s->used;
     struct tm date;
     json_t *refs = json_array();
+    char weights[160];
+    show_weights(s->folder, weights, sizeof weights);
     for (size_t i = 0; i < r->n_refs; i++)
         if (strcmp(r->refs[i].commit, s->commit) == 0)
             json_array_append_new(refs, json_foreign(r->refs[i].name));
     bool known = s->used && gmtime_r(&second, &date) &&
                  strftime(used, sizeof used, "%Y-%m-%dT%H:%M:%SZ", &date) > 0;
-    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:s?, s:o}", "repository", json_foreign(r->id),
-                     "revision", json_foreign(s->commit), "refs", refs, "size",
+    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:s?, s:o}", "repository",
+                     json_foreign(r->id), "revision", json_foreign(s->commit), "refs", refs, "size",
                      (json_int_t)s->bytes, "files", (json_int_t)s->n_files, "missing",
-                     (json_int_t)s->n_missing, "last_used", known ? used : NULL, "folder",
-                     json_foreign(s->folder));
+                     (json_int_t)s->n_missing, "weights", json_foreign(weights), "last_used",
+                     known ? used : NULL, "folder", json_foreign(s->folder));
 }
 
 static enum status list_as_json(const struct list *list)

@@ -218,12 +218,37 @@ static void print_model(const struct model_config *m, const char *name, const st
                  (long long)plan_count_parameters(plan), active, compute_name(plan->compute));
 }
 
+// How matrices are stored, each way once: "gptq ...: 28 matrices".
+static void print_recipes(const struct plan *plan)
+{
+    enum { WAYS = 8, WAY_BYTES = 160 };
+    char ways[WAYS][WAY_BYTES], way[WAY_BYTES];
+    int count[WAYS] = {0}, n = 0;
+    for (int i = 0; i < plan->n_parameters; i++) {
+        int at = 0;
+        if (!plan->parameters[i].recipe)
+            continue;
+        stored_weight_show(plan->parameters[i].recipe, way, sizeof way);
+        while (at < n && strcmp(ways[at], way) != 0)
+            at++;
+        if (at == WAYS)
+            continue;
+        if (at == n)
+            snprintf(ways[n++], WAY_BYTES, "%s", way);
+        count[at] += plan->parameters[i].n_tensors;
+    }
+    for (int i = 0; i < n; i++)
+        output_print("stored as %s: %d tensor%s of weights\n", ways[i], count[i],
+                     count[i] == 1 ? "" : "s");
+}
+
 static enum status print_plan(const struct plan_command *c, const struct plan *plan)
 {
     const struct model_config *m = &c->config;
     char sizes[512];
     show_sizes(c, sizes, sizeof sizes);
     print_model(m, c->model, plan);
+    print_recipes(plan);
     output_print("tensor parallel size %d of %s; sums have %d leaves", plan->n_ranks, sizes,
                  plan->reduction_leaves);
     if (c->more_leaves)
@@ -285,10 +310,14 @@ static json_t *parameter_json(const struct plan *plan, const struct plan_paramet
                         : json_pack("[I]", (json_int_t)p->rows);
     if (p->n_experts)
         json_array_insert_new(shape, 0, json_integer(p->n_experts));
-    return json_pack("{s:s, s:o, s:s?, s:s?, s:s, s:s?, s:o}", "name", p->name, "shape", shape,
-                     "style", p->style == TP_NONE ? NULL : tp_style_name(p->style), "rule", p->rule,
-                     "placement", placement_name(p->placement), "dtype",
-                     p->stored == ELEMENT_NONE ? NULL : element_name(p->stored), "ranks", ranks);
+    char stored[160];
+    if (p->recipe)
+        stored_weight_show(p->recipe, stored, sizeof stored);
+    return json_pack("{s:s, s:o, s:s?, s:s?, s:s, s:s?, s:s?, s:o}", "name", p->name, "shape",
+                     shape, "style", p->style == TP_NONE ? NULL : tp_style_name(p->style), "rule",
+                     p->rule, "placement", placement_name(p->placement), "dtype",
+                     p->stored == ELEMENT_NONE ? NULL : element_name(p->stored), "stored",
+                     p->recipe ? stored : NULL, "ranks", ranks);
 }
 
 static json_t *idle_rules_json(const struct plan *plan)

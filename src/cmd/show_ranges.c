@@ -57,14 +57,30 @@ int rows_of_parts(const struct plan_parameter *p, int rank)
     return rows;
 }
 
+// Of an expert, or of the parts of a rank, one behind the other.
+static int64_t bytes_of_recipe(const struct plan_parameter *p, int rank)
+{
+    const struct range columns = p->rank_columns[rank],
+                       all = p->rank_experts ? p->rank_experts[rank] : (struct range){0, 1};
+    int64_t bytes = 0;
+    for (int expert = all.begin; expert < all.end; expert++)
+        for (int i = 0; i < p->n_parts; i++) {
+            const struct range part = p->rank_rows[rank * p->n_parts + i];
+            const int64_t first = p->n_experts && p->n_tensors == 1 ? expert * p->rows : 0;
+            bytes += (int64_t)stored_weight_bytes(p->recipe, first + part.begin, first + part.end,
+                                                  columns.begin, columns.end);
+        }
+    return bytes;
+}
+
 int64_t bytes_of_part(const struct plan *plan, const struct plan_parameter *p, int rank)
 {
     struct range columns = p->rank_columns[rank];
-    size_t element =
-        p->stored == ELEMENT_NONE ? compute_bytes(plan->compute) : element_bytes(p->stored);
+    const double bits =
+        p->stored == ELEMENT_NONE ? 8.0 * (double)compute_bytes(plan->compute) : p->bits;
     int experts = p->rank_experts ? p->rank_experts[rank].end - p->rank_experts[rank].begin : 1;
     const int64_t rows = (int64_t)rows_of_parts(p, rank) * experts;
-    if (p->stored == ELEMENT_F4)
-        return rows * (int64_t)mxfp4_bytes(columns.begin, columns.end);
-    return rows * (columns.end - columns.begin) * (int64_t)element;
+    if (p->recipe)
+        return bytes_of_recipe(p, rank);
+    return (int64_t)((double)(rows * (columns.end - columns.begin)) * bits / 8);
 }

@@ -371,6 +371,7 @@ enum status checkpoint_open(const char *folder, struct checkpoint **out)
     TRY_DONE(arena_text(&checkpoint->arena, folder, strlen(folder), &copy));
     checkpoint->folder = copy;
     TRY_DONE(open_files(checkpoint));
+    TRY_DONE(quantisation_of_folder(folder, &checkpoint->quantisation));
     *out = checkpoint;
 done:
     if (status != OK)
@@ -388,6 +389,7 @@ void checkpoint_close(struct checkpoint *checkpoint)
     }
     if (checkpoint->remote)
         hub_ranges_fini(checkpoint->remote);
+    quantisation_free(checkpoint->quantisation);
     arena_fini(&checkpoint->arena);
     free(checkpoint);
 }

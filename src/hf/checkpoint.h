@@ -8,6 +8,7 @@
 #include "base/file_window.h"
 #include "base/status.h"
 #include "hf/byte_source.h"
+#include "hf/quantisation.h"
 #include "hf/safetensors.h"
 
 enum { CHECKPOINT_FILES_MAX = 4096, CHECKPOINT_TENSORS_MAX = 1 << 20 };
@@ -26,9 +27,10 @@ struct checkpoint {
     struct byte_source *source;
     struct tensor_info *tensors; // of all files, sorted by name
     int n_tensors;
-    uint64_t bytes;        // of all tensors
-    bool has_consolidated; // consolidated.safetensors lies beside what is read
-    const char *repeated;  // a tensor that several files hold (the last one's counts), or NULL
+    uint64_t bytes;                    // of all tensors
+    bool has_consolidated;             // consolidated.safetensors lies beside what is read
+    struct quantisation *quantisation; // what config.json says of it; NULL: nothing
+    const char *repeated; // a tensor that several files hold (the last one's counts), or NULL
 };
 
 // Opens the file or index that config.json names as "transformers_weights"; else model.safetensors,

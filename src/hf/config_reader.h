@@ -43,12 +43,6 @@ enum status config_read_flag(const struct config_reader *reader, const char *key
                              bool *out) STATUS_MUST_USE;
 enum status config_expect_even(const struct config_reader *reader, const char *key,
                                int32_t value) STATUS_MUST_USE;
-// Refuses weights that some tool has quantised.
-enum status config_refuse_quantised(const struct config_reader *reader) STATUS_MUST_USE;
-// Weights in blocks of 32 with scales, as gpt-oss has them.
-bool config_is_mxfp4(const struct config_reader *reader);
-// Whether weights are FP8 (quant_method "fp8").
-bool config_is_fp8(const struct config_reader *reader);
 // dtype, or its older name torch_dtype: ELEMENT_NONE when absent. One that names no type to compute
 // in goes to `unusable` ('key "dtype" is "bf16"').
 void config_read_dtype(const struct config_reader *reader, enum element_type *out, char *unusable,

@@ -9,7 +9,12 @@
 #include "model/model_config.h"
 #include "model/slot.h"
 
-enum { FUSED_MAX = 5 }; // slots of one tensor
+enum { FUSED_MAX = 5, NAME_CHANGES_MAX = 4 }; // slots of one tensor
+
+// Part of a tensor's name, and what stands in its place.
+struct name_change {
+    const char *from, *to;
+};
 
 // One tensor, or one in each layer that has its slot; where the name has a star, one for each head
 // of the slot, for each expert, or, outside the layers, for each hidden_size of its rows. Of
@@ -119,16 +124,12 @@ struct family {
     // tensors of checkpoints that carry nothing we need, by the end of their name, or, where that
     // ends with a dot, its beginning; NULL-terminated
     const char *const *ignored;
-    // a part of names (".mlp.") for which some checkpoints have another; NULL: none
-    const char *name_part, *other_name_part;
     // what Transformers' own tp_plan of the family names and no model of ours has a parameter for;
     // NULL-terminated, or NULL
     const char *const *idle_rules;
-    // quant_method mxfp4: experts' weights in blocks of 32, which are dequantised when they are
-    // loaded
-    bool may_be_mxfp4;
-    // quant_method fp8: planned as if in bfloat16, though a checkpoint of it is refused
-    bool plans_fp8;
+    // What some checkpoints call parts of its names; the changes of a set go together
+    const struct name_change (*other_names)[NAME_CHANGES_MAX];
+    int n_other_names; // sets
     // Fills layers, ropes, norms and numbers; `out` is zero but for names and dtype.
     enum status (*describe)(const struct config_reader *reader, struct model_config *out);
 };

@@ -190,6 +190,17 @@ static void read_dtype(const struct config_reader *reader, struct model_config *
     config_read_dtype(reader, &out->dtype, out->unusable_dtype, sizeof out->unusable_dtype);
 }
 
+// Refuses what no recipe reads; the checkpoint has it read again.
+static enum status read_quantisation(const struct config_reader *reader, struct model_config *out)
+{
+    struct quantisation *quantisation;
+    TRY(quantisation_of_config(reader->root, reader->name, &quantisation));
+    out->quant_method = quantisation_method(quantisation);
+    out->quant_bits = quantisation ? quantisation_bits(quantisation) : 0;
+    quantisation_free(quantisation);
+    return OK;
+}
+
 static enum status describe_file(struct reading *reading, struct model_config *out)
 {
     TRY(choose_model(reading));
@@ -202,17 +213,7 @@ static enum status describe_file(struct reading *reading, struct model_config *o
     snprintf(out->architecture, sizeof out->architecture, "%s", reading->file.architecture);
     snprintf(out->model_type, sizeof out->model_type, "%s",
              reading->wrapper ? reading->wrapper->model_type : reading->family->model_type);
-    out->mxfp4_experts = reading->family->may_be_mxfp4 && config_is_mxfp4(&reading->file);
-    const bool fp8 = reading->family->plans_fp8 && config_is_fp8(&reading->file);
-    if (fp8)
-        log_warning(
-            "%s: key \"quantization_config\" says fp8, of which no weights are loaded: what "
-            "is planned here counts them in bfloat16; use a checkpoint in bfloat16",
-            reading->file.name);
-    if (!out->mxfp4_experts && !fp8) {
-        TRY(config_refuse_quantised(&reading->file));
-        TRY(config_refuse_quantised(&reading->text));
-    }
+    TRY(read_quantisation(&reading->file, out));
     read_dtype(&reading->file, out);
     if (out->dtype == ELEMENT_NONE && !out->unusable_dtype[0])
         read_dtype(&reading->text, out);

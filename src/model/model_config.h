@@ -11,6 +11,7 @@
 #include "device/kernels.h"
 #include "hf/config_reader.h"
 #include "hf/element_type.h"
+#include "hf/quantisation.h"
 #include "hf/rope_config.h"
 
 enum {
@@ -259,11 +260,12 @@ struct altup_config {
 };
 
 struct model_config {
-    const struct family *family;   // its names; of the program's life
-    const struct wrapper *wrapper; // the multimodal model whose text part it is; NULL: none
-    char architecture[64];         // "LlamaForCausalLM"; the wrapper's
-    char model_type[32];           // "llama"
-    bool mxfp4_experts;            // weights of experts are stored in blocks with scales, or may be
+    const struct family *family;    // its names; of the program's life
+    const struct wrapper *wrapper;  // the multimodal model whose text part it is; NULL: none
+    char architecture[64];          // "LlamaForCausalLM"; the wrapper's
+    char model_type[32];            // "llama"
+    enum quant_method quant_method; // of most weights, as config.json says; the files decide
+    double quant_bits;              // of each of these, with its scale; 0: they are not quantised
     int32_t hidden_size, num_hidden_layers, vocab_size;
     int64_t max_position_embeddings;
     bool tie_word_embeddings;

@@ -336,6 +336,7 @@ enum status plan_compile(const struct model_config *config, const struct plan_op
     TRY_DONE(plan_new(config, options, &styles, &plan));
     TRY_DONE(cut_plan(plan, options->n_ranks));
     TRY_DONE(plan_list_parameters(plan, &styles));
+    TRY_DONE(plan_note_recipes(plan, options->checkpoint));
     TRY_DONE(plan_list_edges(plan));
     *out = plan;
     plan = NULL;

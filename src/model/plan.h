@@ -11,6 +11,7 @@
 #include "device/number.h"
 #include "hf/checkpoint.h"
 #include "hf/tp_plan_rules.h"
+#include "hf/weight_recipe.h"
 #include "model/family.h"
 #include "model/kv_layout.h"
 #include "model/placement.h"
@@ -80,9 +81,12 @@ struct plan_parameter {
     enum tp_style style; // TP_NONE: no rule names it, replicated
     const char *rule;    // the pattern that says so; NULL: none
     struct placement placement;
-    // In the checkpoint; ELEMENT_NONE when it is not there (tied lm_head). ELEMENT_F4: in blocks of
-    // 32 with scales (MXFP4), unless the checkpoint has it as it is.
+    // In the checkpoint, as config.json has it; ELEMENT_NONE when it is not there (tied lm_head).
     enum element_type stored;
+    double bits; // of each number there, as config.json has it
+    // As the checkpoint of plan_options has it, the first of n_tensors; NULL: numbers as they are,
+    // or there was no checkpoint
+    const struct stored_weight *recipe;
     int64_t rows, columns;   // columns 1 for vectors
     bool is_bias, is_vector; // a bias that the checkpoint lacks is zero
     int8_t sublayer;         // of its layer; -1: outside the layers
@@ -90,7 +94,7 @@ struct plan_parameter {
                              // other; or of each expert
     int n_parts;             // more than one: fused, their rows one behind the other
     int32_t n_heads;         // not 0: fused by head, of so many some rows of each part in turn
-    bool transposed;         // [experts, columns, rows], where it is no MXFP4
+    bool transposed;         // [experts, columns, rows], where they are numbers
     // not 0: there are so many, each of `rows` and `columns`, in n_tensors or all in one
     int32_t n_experts, n_chosen; // by a token
     enum slot slots[FUSED_MAX];
@@ -204,12 +208,6 @@ static inline bool cut_gathers(const struct plan *plan, const struct cut *cut)
     return plan->n_ranks > 1 &&
            (cut->query == TP_COLWISE_GATHER_OUTPUT || cut->key == TP_COLWISE_GATHER_OUTPUT ||
             cut->value == TP_COLWISE_GATHER_OUTPUT || cut->gate_up == TP_COLWISE_GATHER_OUTPUT);
-}
-// Of ELEMENT_F4: two numbers a byte, a scale for each block of 32: bytes of a row's columns [begin,
-// end), both even.
-static inline uint64_t mxfp4_bytes(int64_t begin, int64_t end)
-{
-    return (uint64_t)((end - begin) / 2 + ((end + 31) / 32 - begin / 32));
 }
 // Of Mamba: whether the norm over a group's heads needs the squares of other ranks' heads.
 bool plan_shares_groups(const struct plan *plan, const struct cut *cut);

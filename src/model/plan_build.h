@@ -3,6 +3,7 @@
 #ifndef COLROW_MODEL_PLAN_BUILD_H
 #define COLROW_MODEL_PLAN_BUILD_H
 
+#include "hf/weight_recipe.h"
 #include "model/family.h"
 #include "model/plan.h"
 
@@ -63,8 +64,8 @@ enum status plan_list_parameters(struct plan *plan,
 const struct plan_parameter *plan_find_parameter(const struct plan *plan, int layer, int sublayer,
                                                  enum slot slot, bool bias, int *part);
 
-// plan_checkpoint.c: whether lm_head is the embedding. config.json says so, and the checkpoint (may
-// be NULL) does not store both, or stores the same bits (`head_is_embed`).
+// plan_checkpoint.c and plan_stored.c: whether lm_head is the embedding. config.json says so, and
+// the checkpoint (may be NULL) does not store both, or stores the same bits (`head_is_embed`).
 bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint,
                bool head_is_embed);
 // The tensor behind a parameter (one of n_tensors), by any of its names; of a tied embedding it may
@@ -72,10 +73,20 @@ bool plan_ties(const struct model_config *config, const struct checkpoint *check
 const struct tensor_info *plan_find_tensor(const struct plan *plan,
                                            const struct checkpoint *checkpoint,
                                            const struct plan_parameter *p, int tensor);
-// The scales of one that is stored in blocks; NULL: none.
-const struct tensor_info *plan_find_scales(const struct plan *plan,
-                                           const struct checkpoint *checkpoint,
-                                           const struct plan_parameter *p);
+// The same with all its tensors and how they lie; their values NULL when the checkpoint has none.
+enum status plan_find_stored(const struct plan *plan, const struct checkpoint *checkpoint,
+                             const struct plan_parameter *p, int tensor,
+                             struct stored_weight *out) STATUS_MUST_USE;
+// Which parameters the checkpoint (may be NULL) stores by a recipe; what is wrong with one is
+// plan_check_parameters()' to say.
+enum status plan_note_recipes(struct plan *plan,
+                              const struct checkpoint *checkpoint) STATUS_MUST_USE;
+// A tensor by a name of the family's, or by another spelling of it; whether a matrix is there, by
+// whatever recipe.
+const struct tensor_info *plan_find_named(const struct family *family,
+                                          const struct checkpoint *checkpoint, const char *name);
+bool plan_is_stored(const struct family *family, const struct checkpoint *checkpoint,
+                    const char *name);
 // Where a row of a parameter's part lies, and how many rows of the part lie there together.
 struct plan_rows {
     int tensor;

@@ -13,90 +13,32 @@
 
 enum { NAME_BYTES = 224, COMPARED_BYTES = 1 << 20 };
 
-static const char *without_prefix(const char *name, const char *prefix)
-{
-    size_t length = strlen(prefix);
-    return strncmp(name, prefix, length) == 0 ? name + length : NULL;
-}
-
-// How checkpoints spell what stands before the rest of a name: a base model's has no prefix, one
-// that was wrapped has two, and multimodal models have their text part below "language_model".
-// Transformers renames them alike.
-static const struct {
-    const char *before;
-    bool base; // and then the family's base prefix
-} spellings[] = {
-    {"", true},
-    {"", false},
-    {"model.language_model.", false},
-    {"language_model.", true},
-    {"language_model.", false},
-    {"model.language_model.", true},
-    {"language_model.model.", true}, // Transformers 5.10 to 5.23 saved some so
-};
-
-// A tensor by its name, or by that with another prefix.
-static const struct tensor_info *
-find_prefixed(const struct family *family, const struct checkpoint *checkpoint, const char *name)
-{
-    char spelt[NAME_BYTES];
-    const char *rest = without_prefix(name, family->base_prefix);
-    const struct tensor_info *tensor = checkpoint_find(checkpoint, name);
-    if (tensor)
-        return tensor;
-    int n = snprintf(spelt, sizeof spelt, "%s%s", family->base_prefix, name);
-    assert(n > 0 && (size_t)n < sizeof spelt);
-    tensor = checkpoint_find(checkpoint, spelt);
-    rest = rest ? rest : name;
-    for (size_t i = 0; !tensor && i < sizeof spellings / sizeof spellings[0]; i++) {
-        n = snprintf(spelt, sizeof spelt, "%s%s%s", spellings[i].before,
-                     spellings[i].base ? family->base_prefix : "", rest);
-        assert(n > 0 && (size_t)n < sizeof spelt);
-        tensor = checkpoint_find(checkpoint, spelt);
-    }
-    return tensor;
-}
-
-// ... or with another part of its name.
-static const struct tensor_info *find_named(const struct family *family,
-                                            const struct checkpoint *checkpoint, const char *name)
-{
-    char other[NAME_BYTES];
-    const struct tensor_info *tensor = find_prefixed(family, checkpoint, name);
-    const char *part = tensor || !family->name_part ? NULL : strstr(name, family->name_part);
-    if (!part)
-        return tensor;
-    int n = snprintf(other, sizeof other, "%.*s%s%s", (int)(part - name), name,
-                     family->other_name_part, part + strlen(family->name_part));
-    assert(n > 0 && (size_t)n < sizeof other);
-    return find_prefixed(family, checkpoint, other);
-}
-
 static const char *name_of_slot(const struct family *family, enum slot slot)
 {
     const struct parameter_row *row = family_row(family, -1, slot, false);
     return row ? row->name : NULL;
 }
 
-// False unless both are stored.
+// False unless both are stored, as numbers.
 static bool find_both(const struct model_config *config, const struct checkpoint *checkpoint,
                       const struct tensor_info **embed, const struct tensor_info **head)
 {
     const struct family *family = config->family;
     assert(checkpoint && embed && head);
-    *embed = find_named(family, checkpoint, name_of_slot(family, SLOT_EMBED));
-    *head = find_named(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
+    *embed = plan_find_named(family, checkpoint, name_of_slot(family, SLOT_EMBED));
+    *head = plan_find_named(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
     return *embed && *head;
 }
 
 bool plan_ties(const struct model_config *config, const struct checkpoint *checkpoint,
                bool head_is_embed)
 {
-    const struct tensor_info *embed, *head;
     assert(config);
     if (!config->tie_word_embeddings || !checkpoint)
         return config->tie_word_embeddings;
-    return head_is_embed || !find_both(config, checkpoint, &embed, &head);
+    const struct family *family = config->family;
+    return head_is_embed || !plan_is_stored(family, checkpoint, name_of_slot(family, SLOT_EMBED)) ||
+           !plan_is_stored(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
 }
 
 static enum status compare_tensors(const struct checkpoint *checkpoint,
@@ -139,51 +81,6 @@ enum status plan_head_is_embed(const struct model_config *config,
     return *out ? compare_tensors(checkpoint, embed, head, out) : OK;
 }
 
-void plan_tensor_name(const struct plan_parameter *p, int number, char *out, size_t room)
-{
-    const char *star = strchr(p->name, '*'); // for the number of a head or an expert
-    assert(number >= 0 && number < p->n_tensors);
-    if (star)
-        snprintf(out, room, "%.*s%d%s", (int)(star - p->name), p->name, number, star + 1);
-    else
-        snprintf(out, room, "%s", p->name);
-}
-
-// "_blocks" or "_scales" of a parameter that is stored so.
-static const struct tensor_info *find_mxfp4(const struct plan *plan,
-                                            const struct checkpoint *checkpoint,
-                                            const struct plan_parameter *p, const char *which)
-{
-    char name[NAME_BYTES];
-    if (p->stored != ELEMENT_F4)
-        return NULL;
-    snprintf(name, sizeof name, "%s%s", p->name, which);
-    return find_named(plan->config.family, checkpoint, name);
-}
-
-const struct tensor_info *plan_find_tensor(const struct plan *plan,
-                                           const struct checkpoint *checkpoint,
-                                           const struct plan_parameter *p, int number)
-{
-    const struct family *family = plan->config.family;
-    char name[NAME_BYTES];
-    plan_tensor_name(p, number, name, sizeof name);
-    const struct tensor_info *tensor = find_named(family, checkpoint, name);
-    if (!tensor)
-        tensor = find_mxfp4(plan, checkpoint, p, "_blocks");
-    bool is_embedding = p == plan_find_parameter(plan, 0, -1, SLOT_EMBED, false, NULL);
-    if (tensor || !is_embedding || !plan->config.tie_word_embeddings)
-        return tensor;
-    return find_named(family, checkpoint, name_of_slot(family, SLOT_LM_HEAD));
-}
-
-const struct tensor_info *plan_find_scales(const struct plan *plan,
-                                           const struct checkpoint *checkpoint,
-                                           const struct plan_parameter *p)
-{
-    return find_mxfp4(plan, checkpoint, p, "_scales");
-}
-
 // ---- checks ----
 
 static const char *file_of(const struct checkpoint *checkpoint, const struct tensor_info *tensor)
@@ -217,42 +114,6 @@ static enum status check_experts_shape(const struct plan_parameter *p,
     return fail(
         ERR_INPUT, "%s: tensor \"%s\" has the shape %s; expected [%d, %lld%s] from config.json",
         file_of(checkpoint, tensor), tensor->name, found, p->n_experts, (long long)first, columns);
-}
-
-static enum status check_bytes_of(const struct checkpoint *checkpoint,
-                                  const struct tensor_info *tensor, const int64_t *shape, int n)
-{
-    char expected[128] = "", found[256];
-    bool same = tensor->n_dimensions == n && tensor->type == ELEMENT_U8;
-    for (int i = 0; i < n; i++) {
-        same = same && tensor->shape[i] == shape[i];
-        size_t used = strlen(expected);
-        snprintf(expected + used, sizeof expected - used, "%s%lld", i ? ", " : "",
-                 (long long)shape[i]);
-    }
-    if (same)
-        return OK;
-    say_shape(tensor, found, sizeof found);
-    return fail(ERR_INPUT,
-                "%s: tensor \"%s\" is %s of the shape %s; expected U8 of [%s] (MXFP4) from "
-                "config.json",
-                file_of(checkpoint, tensor), tensor->name, element_name(tensor->type), found,
-                expected);
-}
-
-// Blocks of 32, two numbers a byte, and a scale for each.
-static enum status check_mxfp4(const struct plan *plan, const struct plan_parameter *p,
-                               const struct checkpoint *checkpoint,
-                               const struct tensor_info *blocks)
-{
-    const int64_t shape[] = {p->n_experts, p->rows, p->columns / 32, 16};
-    const struct tensor_info *scales = plan_find_scales(plan, checkpoint, p);
-    if (!scales)
-        return fail(ERR_INPUT,
-                    "%s: tensor \"%s_scales\" is missing from the checkpoint, which has its blocks",
-                    checkpoint->folder, p->name);
-    TRY(check_bytes_of(checkpoint, blocks, shape, 4));
-    return check_bytes_of(checkpoint, scales, shape, 3);
 }
 
 // A scalar, a row [1, rows], or [1, 1, rows, 1].
@@ -326,11 +187,13 @@ static enum status missing(const struct plan *plan, const struct plan_parameter 
 static enum status check_tensor(const struct plan *plan, const struct plan_parameter *p, int number,
                                 const struct checkpoint *checkpoint)
 {
-    const struct tensor_info *tensor = plan_find_tensor(plan, checkpoint, p, number);
+    struct stored_weight stored;
+    TRY(plan_find_stored(plan, checkpoint, p, number, &stored));
+    const struct tensor_info *tensor = stored.parts[PART_VALUES].tensor;
     if (!tensor)
         return p->is_bias ? OK : missing(plan, p, number, checkpoint);
-    if (tensor == find_mxfp4(plan, checkpoint, p, "_blocks"))
-        return check_mxfp4(plan, p, checkpoint, tensor);
+    if (stored.recipe)
+        return OK;
     TRY(check_shape(p, checkpoint, tensor));
     if (tensor->type != ELEMENT_BF16 && tensor->type != ELEMENT_F16 &&
         tensor->type != ELEMENT_F32 && tensor->type != ELEMENT_F64)
@@ -375,6 +238,21 @@ static void tell_of_ties(const struct plan *plan, const struct checkpoint *check
         log_info("%s: lm_head is stored beside the embedding that it is tied to, with the same "
                  "bits: one copy serves both",
                  checkpoint->folder);
+}
+
+// What becomes of weights that a tool has quantised.
+static void tell_of_recipes(const struct plan *plan, const struct checkpoint *checkpoint)
+{
+    char shown[160];
+    const struct quantisation *q = checkpoint->quantisation;
+    if (!q)
+        return;
+    quantisation_show(q, shown, sizeof shown);
+    log_info("%s: weights are quantised (%s) and become %s as they are loaded%s",
+             checkpoint->folder, shown, compute_name(plan->compute),
+             quantisation_is_of_inputs(q)
+                 ? "; inputs of products are not quantised, as they would be elsewhere"
+                 : "");
 }
 
 // Transformers names them and begins them with zeros, as training would.
@@ -446,7 +324,7 @@ static void mark_unread_keys(const struct plan *plan, const struct checkpoint *c
                 if (!row)
                     continue;
                 snprintf(name, sizeof name, row->name, layer);
-                const struct tensor_info *tensor = find_named(family, checkpoint, name);
+                const struct tensor_info *tensor = plan_find_named(family, checkpoint, name);
                 if (tensor)
                     is_ours[tensor - checkpoint->tensors] = 1;
             }
@@ -461,33 +339,36 @@ static enum status tell_of_others(const struct plan *plan, const struct checkpoi
     const char *first = NULL;
     char *is_ours;
     int n_others = 0;
+    enum status status = OK;
     TRY(memory_new((size_t)checkpoint->n_tensors + 1, 1, "a list of tensors", &is_ours));
     for (int i = 0; i < plan->n_parameters; i++)
         for (int k = 0; k < plan->parameters[i].n_tensors; k++) {
-            const struct tensor_info *tensor =
-                plan_find_tensor(plan, checkpoint, &plan->parameters[i], k);
-            if (tensor)
-                is_ours[tensor - checkpoint->tensors] = 1;
-            tensor = plan_find_scales(plan, checkpoint, &plan->parameters[i]);
-            if (tensor)
-                is_ours[tensor - checkpoint->tensors] = 1;
+            struct stored_weight stored;
+            status = plan_find_stored(plan, checkpoint, &plan->parameters[i], k, &stored);
+            if (status != OK)
+                goto done;
+            for (int part = 0; part < PARTS; part++)
+                if (stored.parts[part].tensor)
+                    is_ours[stored.parts[part].tensor - checkpoint->tensors] = 1;
         }
     mark_unread_keys(plan, checkpoint, is_ours);
     for (int i = 0; i < checkpoint->n_tensors; i++) {
         const char *name = checkpoint->tensors[i].name;
         if (is_ours[i] || is_ignored(family, name) ||
+            (checkpoint->quantisation && weight_recipe_ignores(name)) ||
             (plan->config.wrapper && wrapper_ignores(name)))
             continue;
         first = first ? first : name;
         n_others++;
     }
-    free(is_ours);
     if (n_others)
         log_warning("%s: %d tensor%s of the checkpoint %s no part of %s and will not be read, such "
                     "as \"%.200s\"",
                     checkpoint->folder, n_others, n_others > 1 ? "s" : "",
                     n_others > 1 ? "are" : "is", plan->config.architecture, first);
-    return OK;
+done:
+    free(is_ours);
+    return status;
 }
 
 enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoint *checkpoint)
@@ -496,6 +377,7 @@ enum status plan_check_checkpoint(const struct plan *plan, const struct checkpoi
     tell_of_wrapper(plan, checkpoint);
     tell_of_ties(plan, checkpoint);
     tell_of_repeated(checkpoint);
+    tell_of_recipes(plan, checkpoint);
     tell_of_missing_biases(plan, checkpoint);
     return tell_of_others(plan, checkpoint);
 }

@@ -91,6 +91,18 @@ static bool lies_as_states(const struct parameter_row *row, const struct cut *cu
                cut->shares[cut->tree.n_ranks - 1].dims[slots[row->slots[0]].rows].end;
 }
 
+// Whether a tool that quantises leaves nothing of it: for plans without the files.
+static bool is_quantised(const struct plan *plan, const struct parameter_row *row)
+{
+    const enum slot slot = row->slots[0];
+    if (plan->config.quant_bits == 0 || row->bias || row->sublayer < 0 || slot_is_vector(slot) ||
+        slot_is_taps(slot))
+        return false;
+    return slot_is_of_experts(slot) ||
+           (plan->config.quant_method != QUANT_MXFP4 &&
+            (slots[slot].role == ROLE_OUTPUTS || slots[slot].role == ROLE_INPUTS));
+}
+
 static void fill_parameter(struct plan *plan, const struct resolved_styles *styles,
                            const struct parameter_row *row, int layer, const struct cut *cut,
                            const struct parts *parts)
@@ -116,8 +128,8 @@ static void fill_parameter(struct plan *plan, const struct resolved_styles *styl
         p->rule = NULL;
         p->placement = (struct placement){PLACE_SHARD, 0};
     }
-    if (slot_is_of_experts(row->slots[0]) && plan->config.mxfp4_experts && !row->bias)
-        p->stored = ELEMENT_F4;
+    p->bits =
+        is_quantised(plan, row) ? plan->config.quant_bits : 8.0 * (double)element_bytes(p->stored);
     p->transposed = row->transposed;
     p->is_bias = row->bias;
     p->sublayer = row->sublayer;

@@ -157,8 +157,9 @@ struct weight_piece {
     bool in_turn;
     struct panels second;
     float *second_vector;
-    bool transposed;                  // the slice's rows are the panels' columns
-    const struct tensor_info *scales; // not NULL: MXFP4; the slice's columns are bytes
+    bool transposed; // the slice's rows are the panels' columns
+    // Not NULL: by a recipe; the slice is of the numbers that it gives
+    const struct stored_weight *stored;
 };
 
 // The weights' places relative to `memory`, and what goes there. With memory NULL only sizes are

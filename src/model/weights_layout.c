@@ -53,19 +53,25 @@ static const struct plan_parameter *stored_parameter(const struct walk *w,
     return p;
 }
 
-// ELEMENT_NONE: a bias that the checkpoint lacks.
+// The type is ELEMENT_NONE of a bias that the checkpoint lacks.
+static enum status find_stored(const struct walk *w, const struct plan_parameter *p, int number,
+                               struct stored_weight *out, enum element_type *type)
+{
+    TRY(plan_find_stored(w->plan, w->checkpoint, p, number, out));
+    const bool is_there = out->parts[PART_VALUES].tensor;
+    if (!is_there && !p->is_bias)
+        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint",
+                    w->checkpoint->folder, p->name);
+    *type = is_there ? out->numbers.type : ELEMENT_NONE;
+    return OK;
+}
+
 static enum status stored_type(const struct walk *w, const struct plan_parameter *p, int number,
                                enum element_type *type)
 {
-    const struct tensor_info *tensor =
-        w->checkpoint ? plan_find_tensor(w->plan, w->checkpoint, p, number) : NULL;
-    if (w->checkpoint && !tensor && !p->is_bias)
-        return fail(ERR_INPUT, "%s: tensor \"%s\" is missing from the checkpoint",
-                    w->checkpoint->folder, p->name);
-    *type = tensor ? tensor->type : w->checkpoint ? ELEMENT_NONE : p->stored;
-    if (*type == ELEMENT_U8) // blocks
-        *type = p->stored;
-    return OK;
+    struct stored_weight stored;
+    *type = p->stored;
+    return w->checkpoint ? find_stored(w, p, number, &stored, type) : OK;
 }
 
 static int64_t stored_width(struct range range)
@@ -117,32 +123,45 @@ static struct tensor_slice slice_of_part(const struct plan_parameter *p, struct 
     return slice;
 }
 
+// Bytes to be read of rows that lie together.
+static uint64_t bytes_to_read(const struct walk *w, const struct plan_parameter *p,
+                              const struct stored_weight *stored, struct plan_rows rows,
+                              struct range columns)
+{
+    const uint64_t n = (uint64_t)(rows.count * stored_width(columns));
+    if (!w->checkpoint)
+        return (uint64_t)((double)n * p->bits / 8);
+    return stored->recipe ? stored_weight_bytes(stored, rows.row, rows.row + rows.count,
+                                                columns.begin, columns.end)
+                          : n * element_bytes(stored->numbers.type);
+}
+
 // `rows` lie together in the parameter's tensor.
 static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct plan_rows rows,
                              struct range columns, struct weight_piece place)
 {
-    enum element_type type = ELEMENT_NONE;
-    TRY(stored_type(w, p, rows.tensor, &type));
+    enum element_type type = p->stored;
+    struct stored_weight stored = {0}, *kept;
+    if (w->checkpoint)
+        TRY(find_stored(w, p, rows.tensor, &stored, &type));
     if (type == ELEMENT_NONE)
         return OK;
-    const bool in_blocks = type == ELEMENT_F4;
-    const bool turned = p->transposed && !in_blocks; // in the file
+    const bool turned = p->transposed && !stored.recipe; // in the file
     assert(!turned || !place.transposed);
     place.transposed = place.transposed || turned;
-    w->layout->file_bytes +=
-        in_blocks ? (uint64_t)rows.count * mxfp4_bytes(columns.begin, columns.end)
-                  : (uint64_t)(rows.count * stored_width(columns)) * element_bytes(type);
+    w->layout->file_bytes += bytes_to_read(w, p, &stored, rows, columns);
     if (w->layout->pieces) {
-        const struct tensor_info *tensor = plan_find_tensor(w->plan, w->checkpoint, p, rows.tensor);
-        TRY(flatten_tensor(w, p, &tensor));
+        const struct tensor_info *tensor = stored.parts[PART_VALUES].tensor;
         place.slice = slice_of_part(p, rows, columns, w->expert, turned);
-        place.slice.tensor = tensor;
-        if (in_blocks) { // two a byte
-            place.slice.column_begin /= 2;
-            place.slice.column_end /= 2;
-            place.scales = plan_find_scales(w->plan, w->checkpoint, p);
-            TRY(flatten_tensor(w, p, &place.scales));
+        if (stored.recipe) {
+            TRY(arena_take(w->arena, 1, sizeof *kept, &kept));
+            *kept = stored;
+            place.stored = kept;
+            tensor = &kept->numbers;
+        } else {
+            TRY(flatten_tensor(w, p, &tensor));
         }
+        place.slice.tensor = tensor;
         w->layout->pieces[w->layout->n_pieces] = place;
     }
     w->layout->n_pieces++;
@@ -202,9 +221,7 @@ static enum status find_format(const struct walk *w, const struct slot_part *par
             first = type;
         }
     }
-    *out = first == ELEMENT_BF16 || first == ELEMENT_F4 ? PANELS_BF16
-           : first == ELEMENT_F16                       ? PANELS_F16
-                                                        : PANELS_F32;
+    *out = first == ELEMENT_BF16 ? PANELS_BF16 : first == ELEMENT_F16 ? PANELS_F16 : PANELS_F32;
     return OK;
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "device/device.h"
 #include "model/weights_unpack.h"
 
@@ -41,15 +42,14 @@ struct loader {
     const struct weights_loading *loading;
     const struct weights_layout *layout;
     struct shared_rows *shared; // NULL: none
-    // [n_loaders], each of part_bytes and as much behind it for the part's scales: one for 16
-    // bytes, and for those of a block that it shares
-    char *buffers;
-    int helpers; // threads that each team thread starts
+    char *buffers;              // [n_loaders][buffer_bytes]
+    size_t buffer_bytes;        // part_bytes, or what a tile of codes needs
+    int helpers;                // threads that each team thread starts
     int64_t part_bytes, chunk_bytes;
 
     pthread_mutex_t lock; // guards all below but the counters
     int piece;
-    int64_t row;        // of the next chunk
+    int64_t row;        // of the next chunk; of a transposed matrix of codes its column
     int to_read;        // chunks, before the page cache is asked again
     uint32_t block;     // the next that is shared
     enum status status; // the first failure
@@ -89,6 +89,12 @@ static int64_t round_rows(const struct weight_piece *p, int64_t row, int64_t row
     return (begin + rows) / PANEL_WIDTH * PANEL_WIDTH - begin;
 }
 
+// Codes of a transposed matrix are read, and so cut, by columns.
+static bool is_cut_by_columns(const struct weight_piece *p)
+{
+    return p->stored && p->stored->turned;
+}
+
 static struct tensor_slice slice_of(const struct chunk *c)
 {
     struct tensor_slice slice = c->piece->slice;
@@ -118,12 +124,47 @@ static enum status check_loaders(void *context)
     return status == OK ? OK : fail(status, "loading has failed");
 }
 
+// Rows and columns of codes that are unpacked at one time: their numbers stay in L2. Parts of other
+// layouts begin at the same multiples.
+enum { TILE_CODES = 128 << 10, TILE_ROWS = 2 * PANEL_WIDTH, TILE_COLUMNS_UNIT = 4 * PANEL_WIDTH };
+
+static void code_tile_size(const struct weight_piece *p, int64_t *rows, int64_t *columns)
+{
+    const bool turned = is_cut_by_columns(p);
+    const int64_t all = turned ? rows_of(p) : columns_of(p),
+                  unit = turned ? TILE_COLUMNS_UNIT : TILE_ROWS;
+    int64_t side = most_chunk(TILE_CODES / unit / TILE_COLUMNS_UNIT, 1) * TILE_COLUMNS_UNIT;
+    side = least_chunk(side, all);
+    const int64_t other = most_chunk(TILE_CODES / side / unit, 1) * unit;
+    *rows = least_chunk(turned ? side : other, rows_of(p));
+    *columns = least_chunk(turned ? other : side, columns_of(p));
+}
+
+// The next chunk of codes.
+static void measure_codes(const struct weight_piece *p, int64_t at, struct chunk *out)
+{
+    int64_t rows, columns;
+    code_tile_size(p, &rows, &columns);
+    *out = (struct chunk){.piece = p, .n_rows = rows_of(p), .n_columns = columns_of(p)};
+    if (is_cut_by_columns(p)) {
+        out->column = at;
+        out->n_columns = least_chunk(columns, columns_of(p) - at);
+    } else {
+        out->row = at;
+        out->n_rows = least_chunk(rows, rows_of(p) - at);
+    }
+}
+
 // The next chunk. Whole panels: a panel that two threads fill at once goes back and forth between
 // their caches.
 static void measure_chunk(struct loader *l, struct chunk *out)
 {
     const struct weight_piece *p = &l->layout->pieces[l->piece];
     const struct tensor_info *tensor = p->slice.tensor;
+    if (p->stored) {
+        measure_codes(p, l->row, out);
+        return;
+    }
     int64_t element = (int64_t)element_bytes(tensor->type), left = rows_of(p) - l->row;
     *out = (struct chunk){.piece = p, .row = l->row, .n_rows = left, .n_columns = columns_of(p)};
     out->shared = l->shared && shares_rows(p);
@@ -151,8 +192,9 @@ static bool take_chunk(struct loader *l, struct chunk *out)
     bool more = l->status == OK && l->piece < l->layout->n_pieces;
     if (more) {
         measure_chunk(l, out);
-        l->row += out->n_rows;
-        if (l->row == rows_of(out->piece)) {
+        const bool by_columns = is_cut_by_columns(out->piece);
+        l->row += by_columns ? out->n_columns : out->n_rows;
+        if (l->row == (by_columns ? columns_of(out->piece) : rows_of(out->piece))) {
             l->row = 0;
             l->piece++;
         }
@@ -264,39 +306,85 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
     pack_panels(l, part, source, source_of(type), stride);
 }
 
-// The same of what is stored otherwise. Scales go behind the part in the buffer.
-static enum status unpack_stored(const struct loader *l, const struct chunk *part,
-                                 const void *source, size_t stride, void *buffer)
+// `buffer` has room for the part and may be where it lies.
+static void put_part(const struct loader *l, const struct chunk *part, const void *source,
+                     size_t stride, void *buffer)
 {
-    struct stored_part stored = {.piece = part->piece,
-                                 .row = part->row,
-                                 .n_rows = part->n_rows,
-                                 .column = part->column,
-                                 .n_columns = part->n_columns,
-                                 .source = source,
-                                 .stride = stride};
-    if (part->piece->scales) {
-        const struct tensor_slice slice =
-            scales_of(part->piece, part->row, part->n_rows, part->column, part->n_columns);
-        char *scales = (char *)buffer + l->part_bytes;
-        stored.scales_stride = (size_t)(slice.column_end - slice.column_begin);
-        stored.scales = (const uint8_t *)scales;
-        assert(stored.scales_stride * (size_t)part->n_rows <= (size_t)l->part_bytes);
-        TRY(checkpoint_read(l->loading->checkpoint, &slice, scales, NULL));
+    if (piece_is_plain(part->piece))
+        pack_part(l, part, source, stride, buffer);
+    else
+        unpack_part(l->loading->kernels,
+                    &(struct stored_part){.piece = part->piece,
+                                          .row = part->row,
+                                          .n_rows = part->n_rows,
+                                          .column = part->column,
+                                          .n_columns = part->n_columns,
+                                          .source = source,
+                                          .type = part->piece->slice.tensor->type,
+                                          .stride = stride});
+}
+
+// ---- codes ----
+
+static size_t tile_numbers_bytes(const struct weight_piece *p, int64_t rows, int64_t columns)
+{
+    return round_up((size_t)(rows * columns) * element_bytes(p->slice.tensor->type), 64);
+}
+
+// What a loader needs for the largest tile.
+static size_t measure_buffer(const struct weights_layout *layout, size_t least)
+{
+    size_t most = least;
+    for (int i = 0; i < layout->n_pieces; i++) {
+        const struct weight_piece *p = &layout->pieces[i];
+        int64_t rows, columns;
+        if (!p->stored)
+            continue;
+        code_tile_size(p, &rows, &columns);
+        const size_t bytes =
+            tile_numbers_bytes(p, rows, columns) + code_tile_bytes(p->stored, rows, columns);
+        most = bytes > most ? bytes : most;
     }
-    unpack_part(l->loading->kernels, &stored);
+    return round_up(most, 64);
+}
+
+static enum status load_tile(struct loader *l, const struct chunk *part, char *buffer)
+{
+    const struct weight_piece *p = part->piece;
+    struct code_tile tile;
+    TRY(code_tile_read(l->loading->checkpoint, p->stored, p->slice.row_begin + part->row,
+                       part->n_rows, p->slice.column_begin + part->column, part->n_columns,
+                       buffer + tile_numbers_bytes(p, part->n_rows, part->n_columns), &tile));
+    code_tile_numbers(&tile, buffer, (size_t)part->n_columns);
+    put_part(l, part, buffer, (size_t)part->n_columns, NULL);
     return OK;
 }
 
-// `buffer` has room for the part and may be where it lies.
-static enum status put_part(const struct loader *l, const struct chunk *part, const void *source,
-                            size_t stride, void *buffer)
+static enum status load_codes(struct loader *l, const struct chunk *c, char *buffer)
 {
-    if (!piece_is_plain(part->piece))
-        return unpack_stored(l, part, source, stride, buffer);
-    pack_part(l, part, source, stride, buffer);
+    const struct weight_piece *p = c->piece;
+    int64_t rows, columns;
+    code_tile_size(p, &rows, &columns);
+    for (int64_t row = 0; row < c->n_rows; row += rows)
+        for (int64_t column = 0; column < c->n_columns; column += columns) {
+            const struct chunk part = {.piece = p,
+                                       .row = c->row + row,
+                                       .n_rows = least_chunk(rows, c->n_rows - row),
+                                       .column = c->column + column,
+                                       .n_columns = least_chunk(columns, c->n_columns - column)};
+            TRY(load_tile(l, &part, buffer));
+        }
+    // a piece's bytes count once, whatever its chunks share
+    const struct tensor_slice *s = &p->slice;
+    if (c->row + c->n_rows == rows_of(p) && c->column + c->n_columns == columns_of(p))
+        atomic_fetch_add_explicit(&l->bytes_read,
+                                  stored_weight_bytes(p->stored, s->row_begin, s->row_end,
+                                                      s->column_begin, s->column_end),
+                                  memory_order_relaxed);
     return OK;
 }
+
+// ---- numbers ----
 
 // `view` of the chunk, or NULL.
 static enum status load_part(struct loader *l, const struct chunk *c, const struct chunk *part,
@@ -307,13 +395,14 @@ static enum status load_part(struct loader *l, const struct chunk *c, const stru
     if (view && (c->shared || checkpoint_is_cached(checkpoint, &slice))) {
         size_t at = (size_t)(part->row - c->row) * view->stride + (size_t)part->column;
         const char *source = view->data;
-        return put_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride,
-                        buffer);
+        put_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride, buffer);
+        return OK;
     }
     if (view)
         expect_reading(l);
     TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
-    return put_part(l, part, buffer, (size_t)part->n_columns, buffer);
+    put_part(l, part, buffer, (size_t)part->n_columns, buffer);
+    return OK;
 }
 
 static enum status load_parts(struct loader *l, const struct chunk *c,
@@ -356,6 +445,8 @@ static enum status load_own(struct loader *l, const struct chunk *c, void *buffe
 {
     struct tensor_slice slice = slice_of(c);
     struct checkpoint_view view;
+    if (c->piece->stored)
+        return load_codes(l, c, buffer);
     if (c->shared)
         return load_shared(l, c, buffer);
     bool viewed = c->mapped && checkpoint_view_open(l->loading->checkpoint, &slice, &view);
@@ -369,9 +460,9 @@ static enum status load_chunk(struct loader *l, const struct chunk *c, void *buf
 {
     struct tensor_slice slice = slice_of(c);
     TRY(load_own(l, c, buffer));
+    if (c->piece->stored) // counted there
+        return OK;
     uint64_t bytes = (uint64_t)(c->n_rows * c->n_columns) * element_bytes(slice.tensor->type);
-    if (c->piece->scales)
-        bytes = (uint64_t)c->n_rows * mxfp4_bytes(2 * slice.column_begin, 2 * slice.column_end);
     // Relaxed: a count for people, and the total is read after the threads were joined.
     atomic_fetch_add_explicit(&l->bytes_read, bytes, memory_order_relaxed);
     return OK;
@@ -392,7 +483,7 @@ static void load_until_done(struct loader *l, bool is_caller)
 {
     const struct weights_loading *loading = l->loading;
     size_t number = (size_t)atomic_fetch_add(&l->next_buffer, 1);
-    void *buffer = l->buffers + number * 2 * (size_t)l->part_bytes;
+    void *buffer = l->buffers + number * l->buffer_bytes;
     struct chunk chunk;
     while (take_chunk(l, &chunk)) {
         enum status status = load_chunk(l, &chunk, buffer);
@@ -471,7 +562,8 @@ enum status weights_load(const struct weights_loading *loading, const struct wei
     int loaders = threads * (1 + l.helpers);
     l.chunk_bytes =
         least_chunk((int64_t)(layout->file_bytes / CHUNKS_SHARE) / loaders, CHUNK_BYTES_MAX);
-    size_t buffer_bytes = (size_t)loaders * 2 * (size_t)l.part_bytes;
+    l.buffer_bytes = measure_buffer(layout, (size_t)l.part_bytes);
+    size_t buffer_bytes = (size_t)loaders * l.buffer_bytes;
     TRY(device_memory_new(buffer_bytes, "buffers for loading", (void **)&l.buffers));
     pthread_mutex_init(&l.lock, NULL);
     enum status status = agree_to_share(&l);

@@ -1,12 +1,10 @@
 #include "model/weights_unpack.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 enum {
     TILE_COLUMNS = 64, // of panels, at one time
-    BLOCK_BYTES = 16,  // of MXFP4, 32 numbers
 };
 
 // Numbers on their way into panels: [PANEL_WIDTH][TILE_COLUMNS].
@@ -35,61 +33,6 @@ int64_t piece_column_unit(const struct weight_piece *p)
     return (p->in_turn ? 2 : 1) * PANEL_WIDTH;
 }
 
-struct tensor_slice scales_of(const struct weight_piece *p, int64_t row, int64_t n_rows,
-                              int64_t column, int64_t n_columns)
-{
-    const int64_t begin = p->slice.column_begin + column, end = begin + n_columns;
-    return (struct tensor_slice){p->scales, p->slice.row_begin + row,
-                                 p->slice.row_begin + row + n_rows, begin / BLOCK_BYTES,
-                                 (end + BLOCK_BYTES - 1) / BLOCK_BYTES};
-}
-
-// ---- MXFP4: E2M1 times a power of two (docs/numerics.md section 2) ----
-
-static float mxfp4_value(unsigned code, unsigned scale)
-{
-    static const float magnitudes[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
-    const float magnitude = magnitudes[code & 7], value = code & 8 ? -magnitude : magnitude;
-    if (scale == 255)
-        return value * INFINITY;
-    // 2^-127 is no normal number, but its multiples may be
-    return scale ? value * float_of_bits(scale << 23) : value * 0.5f * 0x1p-126f;
-}
-
-// What each code is worth in a block. Within the exponents of bf16, which all files keep to, the
-// scale is added to the number's own.
-static void find_block_values(unsigned scale, bf16 values[16])
-{
-    static const bf16 plain[16] = {0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040, 0x4080, 0x40c0,
-                                   0x8000, 0xbf00, 0xbf80, 0xbfc0, 0xc000, 0xc040, 0xc080, 0xc0c0};
-    const bool fits = scale >= 2 && scale <= 252;
-    for (unsigned code = 0; code < 16; code++)
-        values[code] = !fits      ? bf16_of_float(mxfp4_value(code, scale))
-                       : code & 7 ? (bf16)(plain[code] + ((int)scale - 127) * 128)
-                                  : plain[code];
-}
-
-static void fill_from_blocks(const struct stored_part *part, const struct tile_place *t, int step,
-                             union tile *tile)
-{
-    const int64_t first = part->piece->slice.column_begin + part->column,
-                  begin = t->column / 2 - part->column, end = begin + t->n_columns / 2;
-    for (int64_t i = 0; i < t->n_rows; i++) {
-        const int64_t row = (t->row + i) * step + t->which - part->row;
-        const uint8_t *bytes = (const uint8_t *)part->source + (size_t)row * part->stride;
-        const uint8_t *scales = part->scales + (size_t)row * part->scales_stride;
-        bf16 *out = &tile->halves[i * TILE_COLUMNS], values[16];
-        for (int64_t at = begin, block = -1; at < end; at++, out += 2) {
-            const int64_t own = (first + at) / BLOCK_BYTES - first / BLOCK_BYTES;
-            if (own != block)
-                find_block_values(scales[own], values);
-            block = own;
-            out[0] = values[bytes[at] & 15];
-            out[1] = values[bytes[at] >> 4];
-        }
-    }
-}
-
 // ---- rows and columns ----
 
 static float float_at(const void *source, enum element_type type, size_t at)
@@ -101,7 +44,7 @@ static float float_at(const void *source, enum element_type type, size_t at)
 static void fill_from_numbers(const struct stored_part *part, const struct tile_place *t, int step,
                               union tile *tile)
 {
-    const enum element_type type = part->piece->slice.tensor->type;
+    const enum element_type type = part->type;
     const bool halves = type == ELEMENT_BF16 || type == ELEMENT_F16,
                turned = part->piece->transposed;
     const size_t along_row = turned ? (size_t)step : (size_t)step * part->stride,
@@ -126,15 +69,12 @@ static void pack_tile(const struct kernels *kernels, const struct stored_part *p
 {
     const struct weight_piece *p = part->piece;
     const int step = p->in_turn ? 2 : 1;
-    const enum element_type type = p->slice.tensor->type;
-    enum source_type source = type == ELEMENT_BF16 || p->scales ? SOURCE_BF16
-                              : type == ELEMENT_F16             ? SOURCE_F16
-                                                                : SOURCE_F32;
+    const enum element_type type = part->type;
+    const enum source_type source = type == ELEMENT_BF16  ? SOURCE_BF16
+                                    : type == ELEMENT_F16 ? SOURCE_F16
+                                                          : SOURCE_F32;
     union tile tile;
-    if (p->scales)
-        fill_from_blocks(part, t, step, &tile);
-    else
-        fill_from_numbers(part, t, step, &tile);
+    fill_from_numbers(part, t, step, &tile);
     kernels->pack(t->which ? &p->second : &p->panels, p->row + (int32_t)t->row, (int32_t)t->n_rows,
                   (int32_t)t->column, (int32_t)(t->n_columns + t->n_columns % 2), &tile, source,
                   TILE_COLUMNS);
@@ -143,11 +83,11 @@ static void pack_tile(const struct kernels *kernels, const struct stored_part *p
 static void unpack_panels(const struct kernels *kernels, const struct stored_part *part)
 {
     const struct weight_piece *p = part->piece;
-    const int64_t step = p->in_turn ? 2 : 1, two = p->scales ? 2 : 1;
+    const int64_t step = p->in_turn ? 2 : 1;
     const int64_t row = (p->transposed ? part->column : part->row) / step,
                   row_end = row + (p->transposed ? part->n_columns : part->n_rows) / step,
-                  column = (p->transposed ? part->row : part->column) * two,
-                  column_end = column + (p->transposed ? part->n_rows : part->n_columns) * two;
+                  column = p->transposed ? part->row : part->column,
+                  column_end = column + (p->transposed ? part->n_rows : part->n_columns);
     struct tile_place t;
     for (t.which = 0; t.which < step; t.which++)
         for (t.row = row; t.row < row_end; t.row += t.n_rows) {
@@ -177,5 +117,5 @@ void unpack_part(const struct kernels *kernels, const struct stored_part *part)
     }
     for (int64_t i = 0; i < part->n_rows; i++)
         ((part->row + i) % 2 ? p->second_vector : p->vector)[(part->row + i) / 2] =
-            stored_number(part->source, p->slice.tensor->type, (size_t)i);
+            stored_number(part->source, part->type, (size_t)i);
 }

@@ -1,5 +1,5 @@
 // Weights that are stored otherwise than rows of numbers: with rows and columns exchanged, with the
-// rows of two matrices in turn, or in blocks with scales (MXFP4).
+// rows of two matrices in turn.
 #ifndef COLROW_MODEL_WEIGHTS_UNPACK_H
 #define COLROW_MODEL_WEIGHTS_UNPACK_H
 
@@ -9,23 +9,18 @@
 struct stored_part {
     const struct weight_piece *piece;
     int64_t row, n_rows, column, n_columns;
-    const void *source; // the first of them, of the tensor's type
-    size_t stride;      // elements from a row to the next
-    // Of MXFP4: [n_rows][scales_stride], from the scale of the first column's block on
-    const uint8_t *scales;
-    size_t scales_stride;
+    const void *source; // the first of them
+    enum element_type type;
+    size_t stride; // elements from a row to the next
 };
 
 static inline bool piece_is_plain(const struct weight_piece *p)
 {
-    return !p->transposed && !p->in_turn && !p->scales;
+    return !p->transposed && !p->in_turn;
 }
 // Parts begin and end at multiples of so many rows and columns, or at the piece's end.
 int64_t piece_row_unit(const struct weight_piece *p);
 int64_t piece_column_unit(const struct weight_piece *p);
-// The columns of the scales that columns [column, column + n_columns) of the piece need.
-struct tensor_slice scales_of(const struct weight_piece *p, int64_t row, int64_t n_rows,
-                              int64_t column, int64_t n_columns);
 // Number i of a tensor's.
 float stored_number(const void *source, enum element_type type, size_t i);
 // Packs it, or widens it, into the piece's place.

@@ -128,13 +128,11 @@ def check_refusals(folder, blocks):
     name = "model.layers.1.mlp.experts.down_proj_scales"
     config = dict(CONFIG, quantization_config=QUANTISED)
     without = {key: value for key, value in blocks.items() if key != name}
-    check_refusal(folder, config, without, name, "is missing", "blocks")
+    check_refusal(folder, config, without, name, "is missing", "blocks")  # its scales
     check_refusal(folder, config, {**blocks, name: ("U8", [EXPERTS, HIDDEN, 1], bytes(EXPERTS * HIDDEN))}, name,
-                  "[5, 64, 1]", "[5, 64, 3] (MXFP4)")
+                  "[5, 64, 1]", "[5, 64, 3] (mxfp4")
     check_refusal(folder, dict(config, intermediate_size=90), blocks, "mxfp4", "90", "multiples of 32")
-    check_refusal(folder, CONFIG, blocks, "gate_up_proj\" is missing")
-    check_refusal(folder, dict(config, model_type="mixtral", architectures=["MixtralForCausalLM"]), blocks,
-                  "quantization_config", "mxfp4")
+    check_refusal(folder, CONFIG, blocks, "gate_up_proj_blocks", "no \"quantization_config\"")
 
 
 def check_golden():

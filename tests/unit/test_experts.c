@@ -322,8 +322,8 @@ static void what_cannot_be_is_refused(void **state)
          "\"quantization_config\": {\"quant_method\": \"mxfp4\"}, \"intermediate_size\": 40",
          {"mxfp4", "intermediate_size 40", "multiples of 32"}},
         {"gpt_oss",
-         "\"quantization_config\": {\"quant_method\": \"fp8\"}",
-         {"fp8", "quant", "expected"}},
+         "\"quantization_config\": {\"quant_method\": \"fp4\"}",
+         {"fp4", "quant_method", "expected"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[512];

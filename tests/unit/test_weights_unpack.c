@@ -1,8 +1,6 @@
 // Weights that are stored otherwise than row by row, against what they are number by number.
 #include "testing.h"
 
-#include <math.h>
-
 #include "model/weights_unpack.h"
 
 enum { ROWS = 100, COLUMNS = 70 }; // of a matrix in memory: more than a tile of either
@@ -76,6 +74,7 @@ static void check_exchange(bool transposed, int step, int columns, int part)
                 .column = column,
                 .n_columns = column + width < n_columns ? width : n_columns - column,
                 .source = file + row * n_columns + column,
+                .type = ELEMENT_F32,
                 .stride = (size_t)n_columns};
             unpack_part(kernels_for(ISA_REFERENCE), &stored);
         }
@@ -116,54 +115,10 @@ static void vectors_in_turn_are_taken_apart(void **state)
                                                                       .n_rows = 4,
                                                                       .n_columns = 1,
                                                                       .source = file + row,
+                                                                      .type = ELEMENT_BF16,
                                                                       .stride = 1});
     for (int i = 0; i < 8; i++)
         assert_true(first[i] == (float)(2 * i) && second[i] == (float)(2 * i + 1));
-}
-
-// Every number with every scale, from the fourth of a block on.
-static void blocks_are_what_their_scales_say(void **state)
-{
-    static const double magnitudes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
-    enum { BYTES = 16 + 14 }; // the end of a block, and one more
-    (void)state;
-    number_mode_set();
-    struct tensor_info blocks = {.type = ELEMENT_U8, .n_dimensions = 2, .shape = {1, 32}},
-                       scales = {.type = ELEMENT_U8, .n_dimensions = 2, .shape = {1, 2}};
-    for (int scale = 0; scale < 256; scale++) {
-        uint8_t file[32], two[2] = {0, (uint8_t)scale};
-        struct packed packed;
-        packed_new(PANELS_BF16, 1, 2 * BYTES, &packed);
-        for (int i = 0; i < 32; i++)
-            file[i] = (uint8_t)((i % 16) | (15 - i % 16) << 4);
-        two[0] = 127;
-        struct weight_piece piece = {
-            .slice = {&blocks, 0, 1, 2, 32}, .panels = packed.panels[0], .scales = &scales};
-        const struct tensor_slice needed = scales_of(&piece, 0, 1, 0, BYTES);
-        assert_true(needed.column_begin == 0 && needed.column_end == 2);
-        unpack_part(kernels_for(ISA_REFERENCE), &(struct stored_part){.piece = &piece,
-                                                                      .n_rows = 1,
-                                                                      .n_columns = BYTES,
-                                                                      .source = file + 2,
-                                                                      .stride = BYTES,
-                                                                      .scales = two,
-                                                                      .scales_stride = 2});
-        for (int i = 0; i < 2 * BYTES; i++) {
-            const int at = 4 + i, code = at % 2 ? file[at / 2] >> 4 : file[at / 2] & 15;
-            const double sign = code & 8 ? -1 : 1, power = at < 32        ? 1
-                                                           : scale == 255 ? INFINITY
-                                                                          : ldexp(1, scale - 127);
-            const double exact = sign * magnitudes[code & 7] * power;
-            const float found = packed_at(&packed, 0, 0, i);
-            if (isnan(exact))
-                assert_true(isnan(found));
-            else if (fabs(exact) < 0x1p-126) // no normal number
-                assert_true(found == 0);
-            else
-                assert_true(found == (float)exact);
-        }
-        free(packed.memory);
-    }
 }
 
 int main(void)
@@ -171,7 +126,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_in_turn_and_exchanged_find_their_places),
         cmocka_unit_test(vectors_in_turn_are_taken_apart),
-        cmocka_unit_test(blocks_are_what_their_scales_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

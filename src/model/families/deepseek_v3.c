@@ -128,7 +128,6 @@ const struct family family_deepseek_v3 = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
-    .plans_fp8 = true,
     .describe = describe_deepseek_v3,
 };
 
@@ -139,6 +138,5 @@ const struct family family_kimi_k2 = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
-    .plans_fp8 = true,
     .describe = describe_deepseek_v3,
 };

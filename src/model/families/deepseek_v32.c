@@ -63,6 +63,5 @@ const struct family family_deepseek_v32 = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
-    .plans_fp8 = true,
     .describe = describe_deepseek_v32,
 };

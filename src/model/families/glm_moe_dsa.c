@@ -66,6 +66,5 @@ const struct family family_glm_moe_dsa = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
-    .plans_fp8 = true,
     .describe = describe_glm_moe_dsa,
 };

@@ -69,7 +69,8 @@ static enum status expect_whole_blocks(const struct config_reader *reader,
                                        const struct model_config *out,
                                        const struct experts_config *experts)
 {
-    if (!out->mxfp4_experts || (out->hidden_size % 32 == 0 && experts->intermediate_size % 32 == 0))
+    if (out->quant_method != QUANT_MXFP4 ||
+        (out->hidden_size % 32 == 0 && experts->intermediate_size % 32 == 0))
         return OK;
     return fail(ERR_INPUT,
                 "%s: key \"quantization_config\" says mxfp4, blocks of 32, but hidden_size is %d "
@@ -134,6 +135,5 @@ const struct family family_gpt_oss = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
-    .may_be_mxfp4 = true,
     .describe = describe_gpt_oss,
 };

@@ -235,6 +235,11 @@ static enum status describe_kimi_linear(const struct config_reader *reader,
     return add_kimi_layers(reader, &linear, &attends, &delta, out);
 }
 
+// What save_pretrained() of Transformers 5.24 makes of dense layers' MLPs.
+static const struct name_change other_names[1][NAME_CHANGES_MAX] = {
+    {{".mlp.", ".block_sparse_moe."}},
+};
+
 const struct family family_kimi_linear = {
     .model_type = "kimi_linear",
     .architecture = "KimiLinearForCausalLM",
@@ -242,8 +247,7 @@ const struct family family_kimi_linear = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
-    // what save_pretrained() of Transformers 5.24 makes of dense layers' MLPs
-    .name_part = ".mlp.",
-    .other_name_part = ".block_sparse_moe.",
+    .other_names = other_names,
+    .n_other_names = 1,
     .describe = describe_kimi_linear,
 };

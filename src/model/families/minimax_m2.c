@@ -69,5 +69,6 @@ const struct family family_minimax_m2 = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
+    MIXTRAL_OTHER_NAMES,
     .describe = describe_minimax_m2,
 };

@@ -9,6 +9,13 @@ static const struct parameter_row parameters[] = {
     LLAMA_EMBED, LLAMA_ATTENTION,
     PARAMETER(LLAMA_LAYER "post_attention_layernorm", 1, SLOT_BEFORE_NORM), MIXTRAL_EXPERTS,
     LLAMA_END};
+const struct name_change mixtral_other_names[2][NAME_CHANGES_MAX] = {
+    {{".w1.", ".gate_proj."}, {".w3.", ".up_proj."}, {".w2.", ".down_proj."}},
+    {{".w1.", ".gate_proj."},
+     {".w3.", ".up_proj."},
+     {".w2.", ".down_proj."},
+     {".block_sparse_moe.", ".mlp."}},
+};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
 static enum status describe_mixtral(const struct config_reader *reader, struct model_config *out)
@@ -51,5 +58,6 @@ const struct family family_mixtral = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
+    MIXTRAL_OTHER_NAMES,
     .describe = describe_mixtral,
 };

@@ -16,6 +16,9 @@
 #define MIXTRAL_EXPERTS                                                                            \
     PARAMETER(LLAMA_LAYER "block_sparse_moe.gate", 1, SLOT_EXPERT_ROUTER),                         \
         MOE_EXPERTS(LLAMA_LAYER "block_sparse_moe.experts.*.", "w1", "w3", "w2")
+// llm-compressor and auto-round write gate_proj, up_proj and down_proj, GPTQModel also "mlp".
+#define MIXTRAL_OTHER_NAMES .other_names = mixtral_other_names, .n_other_names = 2
+extern const struct name_change mixtral_other_names[2][NAME_CHANGES_MAX];
 #define QWEN_EXPERTS                                                                               \
     PARAMETER(LLAMA_LAYER "mlp.gate", 1, SLOT_EXPERT_ROUTER),                                      \
         MOE_EXPERTS(LLAMA_LAYER "mlp.experts.*.", "gate_proj", "up_proj", "down_proj")

@@ -77,5 +77,6 @@ const struct family family_phimoe = {
     .parameters = parameters,
     .n_parameters = sizeof parameters / sizeof parameters[0],
     .ignored = ignored,
+    MIXTRAL_OTHER_NAMES,
     .describe = describe_phimoe,
 };
