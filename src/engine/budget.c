@@ -213,6 +213,9 @@ enum status budget_compute(const struct budget_request *request, struct budget *
     // More than all sequences can use is of use to the prefix cache alone. It costs nothing before
     // it is used (engine_pages.c).
     out->sequence_pages = pages_of(request, out->max_model_len);
+    out->sequence_state_pages =
+        request->plan->kv.state_pages *
+        kv_states_of_sequence(&request->plan->kv, out->max_model_len, request->rows_max);
     const int owners = request->plan->context_ranks; // of a page one of them; each has as many
     int64_t all =
         (int64_t)round_up((size_t)(out->sequence_pages * request->max_num_seqs), (size_t)owners);
@@ -237,7 +240,8 @@ double budget_full_requests(const struct budget *budget)
 
 int64_t budget_kv_tokens(const struct budget *budget)
 {
-    return budget->kv_pages * KV_PAGE_TOKENS / budget->kv_groups;
+    const int64_t keys = budget->sequence_pages - budget->sequence_state_pages;
+    return budget->kv_pages * keys / budget->sequence_pages * KV_PAGE_TOKENS / budget->kv_groups;
 }
 
 static void add_budget_row(struct table *table, const char *name, uint64_t weights, uint64_t kv,

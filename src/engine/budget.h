@@ -63,9 +63,11 @@ struct budget {
     int32_t kv_groups;            // of layers: a token has a page in each (model/kv_layout.h)
     int64_t max_model_len;        // as requested, or what fits
     int64_t sequence_pages;       // that one of max_model_len holds at most
+    int64_t sequence_state_pages; // ... of these, its states'
 };
 
-// Tokens that all pages hold together, each in all its layers.
+// Tokens that all pages hold together, each in all its layers, in sequences of max_model_len, whose
+// states take their part.
 int64_t budget_kv_tokens(const struct budget *budget);
 
 // How many sequences of max_model_len fit at once.

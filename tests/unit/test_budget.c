@@ -62,6 +62,31 @@ static void processes_and_shared_memory_count(void **state)
     }
 }
 
+// Pages of states hold no tokens.
+static void states_hold_no_tokens(void **state)
+{
+    (void)state;
+    struct budget with, without;
+    struct budget_request request = request_with(1 << 30);
+    request.prefix_caching = true;
+    const struct kv_layout before = plan->kv;
+    assert_int_equal(budget_compute(&request, &without), OK);
+    assert_int_equal(budget_kv_tokens(&without),
+                     without.kv_pages * KV_PAGE_TOKENS / without.kv_groups);
+    plan->kv.state_pages = 5;
+    plan->kv.state_interval = 4 * KV_PAGE_TOKENS;
+    assert_int_equal(budget_compute(&request, &with), OK);
+    plan->kv = before;
+    assert_int_equal(with.kv_pages, without.kv_pages);
+    assert_int_equal(with.sequence_state_pages, 5 * 2); // read, and written
+    assert_int_equal(with.sequence_pages, without.sequence_pages + 10);
+    assert_true(budget_kv_tokens(&with) <=
+                with.kv_pages * without.sequence_pages / with.sequence_pages * KV_PAGE_TOKENS);
+    // sequences of full length are those that fit
+    assert_true(budget_kv_tokens(&with) / 1024 <= (int64_t)budget_full_requests(&with) + 1);
+    assert_true(budget_kv_tokens(&with) / 1024 >= (int64_t)budget_full_requests(&with) - 1);
+}
+
 // The prefix cache is worth all of the share; what is promised never exceeds it.
 static void the_prefix_cache_gets_the_whole_share(void **state)
 {
@@ -222,6 +247,7 @@ static void the_node_with_the_least_room_counts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(states_hold_no_tokens),
         cmocka_unit_test(processes_and_shared_memory_count),
         cmocka_unit_test(the_prefix_cache_gets_the_whole_share),
         cmocka_unit_test(host_pages_count),
