@@ -29,6 +29,24 @@ struct bench {
     struct colrow_info info;
 };
 
+// As the engine computes and caches.
+static enum status find_cost(struct bench *b, const struct model_config *config)
+{
+    const bool exact = strcmp(b->info.dtype, "float32") == 0,
+               half = strcmp(b->info.dtype, "float16") == 0;
+    const struct plan_options options = {.n_ranks = 1,
+                                         .compute = exact  ? COMPUTE_F32
+                                                    : half ? COMPUTE_F16
+                                                           : COMPUTE_BF16,
+                                         .f32_cache =
+                                             strcmp(b->info.kv_cache_dtype, "float32") == 0};
+    struct plan *plan;
+    TRY(plan_compile(config, &options, &plan));
+    enum status status = model_cost(plan, b->workload.n, &b->cost);
+    plan_free(plan);
+    return status;
+}
+
 static enum status open_bench_engine(struct bench *b, const char *model, struct colrow_engine **out)
 {
     struct model_config config;
@@ -47,9 +65,7 @@ static enum status open_bench_engine(struct bench *b, const char *model, struct 
         options->max_model_len = needed;
     TRY(engine_flags_open(&b->engine, model, out));
     colrow_get_info(*out, &b->info);
-    model_cost(&config, strcmp(b->info.dtype, "float32") == 0 ? 4 : 2,
-               strcmp(b->info.kv_cache_dtype, "float32") == 0 ? 4 : 2, b->workload.n, &b->cost);
-    return OK;
+    return find_cost(b, &config);
 }
 
 // Multiply-adds of a prefill: every token through the layers, each prompt's last one through

@@ -1,5 +1,6 @@
 #include "cmd/bench_workload.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,63 +118,31 @@ enum status workload_run(struct colrow_engine *engine, const struct workload *w,
     return OK;
 }
 
-static double delta_weights_of(const struct delta_config *d, double hidden)
+// Multiply-adds of a token in the layers: a number of each matrix that it has a use for.
+static double products_of_layers(const struct plan *plan)
 {
-    const double values = (double)d->num_value_heads * d->value_head_dim,
-                 keys = (double)d->num_key_heads * d->key_head_dim,
-                 steps = (double)d->num_value_heads * delta_steps_of_head(d);
-    const double gates =
-        d->low_rank ? d->low_rank * (2 * hidden + values + steps) : hidden * (values + steps);
-    return hidden * (2 * values + 2 * keys + d->num_value_heads) + gates;
+    const int end = plan->first_of_layer[plan->config.num_hidden_layers];
+    double n = 0;
+    for (int i = plan->first_of_layer[0]; i < end; i++) {
+        const struct plan_parameter *p = &plan->parameters[i];
+        if (!p->is_vector && !p->is_bias && !slot_is_buffer(p->slots[0]))
+            n += (double)p->rows * (double)p->columns * (p->n_experts ? p->n_chosen : 1);
+    }
+    return n;
 }
 
-void model_cost(const struct model_config *c, double bytes_per_weight, double bytes_per_key,
-                int batch, struct model_cost *out)
+enum status model_cost(const struct plan *plan, int batch, struct model_cost *out)
 {
-    double weights = 0, beside = 0, kv = 0, hidden = c->hidden_size; // beside: read, of no token
-    for (int layer = 0; layer < c->num_hidden_layers; layer++) {
-        const struct layer_config *l = model_config_layer(c, layer);
-        for (int i = 0; i < l->n_sublayers; i++) {
-            const struct attention_config *a = &l->sublayers[i].attention;
-            const double widths = a->head_dim + attention_value_dim(a),
-                         keys = a->num_key_value_heads * widths;
-            switch (l->sublayers[i].kind) {
-            case MIX_ATTENTION:
-                weights += hidden * (a->num_attention_heads * widths + keys);
-                kv += keys;
-                break;
-            case MIX_MLP:
-                weights += hidden * 3.0 * l->sublayers[i].mlp.intermediate_size;
-                break;
-            case MIX_EXPERTS: {
-                const struct experts_config *e = &l->sublayers[i].experts;
-                const double one = hidden * 3.0 * e->intermediate_size;
-                weights += one * e->num_experts_per_tok + hidden * e->num_experts;
-                beside +=
-                    one * (plan_experts_touched(e->num_experts, e->num_experts_per_tok, batch) -
-                           e->num_experts_per_tok);
-            } break;
-            case MIX_MAMBA:
-                weights +=
-                    hidden *
-                    (3.0 * l->sublayers[i].mamba.num_heads * l->sublayers[i].mamba.head_dim +
-                     2.0 * l->sublayers[i].mamba.n_groups * l->sublayers[i].mamba.state_size +
-                     l->sublayers[i].mamba.num_heads);
-                break;
-            case MIX_DELTA:
-                weights += delta_weights_of(&l->sublayers[i].delta, hidden);
-                break;
-            case MIX_CONVOLUTION:
-                weights += hidden * 4.0 * hidden;
-                break;
-            }
-        }
-    }
-    double head = hidden * c->vocab_size;
-    out->layer_flops = 2 * weights;
-    out->head_flops = 2 * head;
-    out->weight_bytes = (weights + beside + head) * bytes_per_weight;
-    out->kv_bytes_per_token = kv * bytes_per_key;
+    struct plan_memory memory;
+    assert(plan_world_size(plan) == 1);
+    TRY(plan_memory(plan, NULL, 0, 1, 1, 1, &memory));
+    *out = (struct model_cost){
+        .layer_flops = 2 * products_of_layers(plan),
+        .head_flops = 2.0 * plan->config.hidden_size * plan->config.vocab_size,
+        .weight_bytes = plan_bytes_read(plan, 0, batch),
+        .kv_bytes_per_token = (double)memory.kv_bytes_per_token,
+    };
+    return OK;
 }
 
 static int ascending(const void *a, const void *b)

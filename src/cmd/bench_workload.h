@@ -9,7 +9,7 @@
 
 #include "base/status.h"
 #include "device/peak.h"
-#include "model/model_config.h"
+#include "model/plan.h"
 
 // `n` prompts of `input_len` random tokens, each answered with `output_len` tokens, greedily, to
 // the end.
@@ -36,10 +36,9 @@ struct model_cost {
     double weight_bytes;            // read once a step: layers and lm_head
     double kv_bytes_per_token;      // read for each older token
 };
-// `batch`: sequences that decode at a time; of experts they read as many as they are expected to
-// touch.
-void model_cost(const struct model_config *config, double bytes_per_weight, double bytes_per_key,
-                int batch, struct model_cost *out);
+// By the plan of one rank. `batch`: sequences that decode at a time; of experts they read as many
+// as they are expected to touch.
+enum status model_cost(const struct plan *plan, int batch, struct model_cost *out) STATUS_MUST_USE;
 
 double median(double *values, int n); // sorts
 double percentile(const double *sorted, int n, double percent);
