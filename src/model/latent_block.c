@@ -11,7 +11,7 @@ enum { CALL_ROWS = 96, CALL_HEADS = 64 };
 
 static size_t query_width(const struct latent_work *a)
 {
-    return (size_t)(range_width(a->heads) * a->config->head_dim);
+    return (size_t)range_width(a->heads) * (size_t)a->config->head_dim;
 }
 
 // The latent of the queries, normed, makes them.
@@ -115,7 +115,7 @@ static void store_latents(const struct latent_work *a)
             if (turn++ % a->w->n_threads != a->w->thread)
                 continue;
             store_in_page(a, kv, position, n,
-                          latent_row(a, (size_t)(q->first_row + t)) + a->columns.latent);
+                          latent_row(a, (size_t)q->first_row + (size_t)t) + a->columns.latent);
             if (a->chooses)
                 store_index_keys(a, q, t, n);
         }
@@ -162,7 +162,7 @@ static void absorb_rows(const struct latent_work *a, int head, struct range rows
     const size_t key = latent_key_width(a), width = query_width(a),
                  cached = input_bytes(m->plan->cache), n_heads = (size_t)range_width(a->attended),
                  number = (size_t)(head - a->attended.begin),
-                 column = (size_t)((head - a->heads.begin) * a->config->head_dim);
+                 column = (size_t)(head - a->heads.begin) * (size_t)a->config->head_dim;
     const struct panels up = equal_panels_at(&a->weights->latent.key_up, head - a->heads.begin);
     multiply_head(a, &up,
                   (const char *)m->scratch.query +

@@ -21,7 +21,7 @@ struct latent_work {
 
 static inline size_t latent_key_width(const struct latent_work *a)
 {
-    return (size_t)(a->config->latent.kv_rank + a->config->latent.rope_dim);
+    return (size_t)a->config->latent.kv_rank + (size_t)a->config->latent.rope_dim;
 }
 
 static inline float *latent_row(const struct latent_work *a, size_t row)

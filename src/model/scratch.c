@@ -62,7 +62,8 @@ static void widen_for_gathering(const struct plan *plan, const struct cut *cut, 
 struct latent_columns latent_columns_of(const struct latent_config *latent, size_t queries,
                                         bool leaves_out)
 {
-    const size_t rank = (size_t)latent->q_rank, key = (size_t)(latent->kv_rank + latent->rope_dim),
+    const size_t rank = (size_t)latent->q_rank,
+                 key = (size_t)latent->kv_rank + (size_t)latent->rope_dim,
                  index_key = (size_t)index_key_dim(latent),
                  index_heads = index_key ? (size_t)latent->index.num_heads : 0;
     struct latent_columns c = {.latent = rank ? rank : queries};

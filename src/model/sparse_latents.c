@@ -81,10 +81,9 @@ void store_index_keys(const struct latent_work *a, const struct step_sequence *s
                       int n_tokens)
 {
     const struct kv_view kv = index_view(a, sequence);
+    const size_t row = (size_t)sequence->first_row + (size_t)token;
     a->m->kernels->kv_write(&kv, sequence->position + token, n_tokens,
-                            latent_row(a, (size_t)(sequence->first_row + token)) +
-                                a->columns.index_key,
-                            NULL, a->columns.stride);
+                            latent_row(a, row) + a->columns.index_key, NULL, a->columns.stride);
 }
 
 // ---- rows that leave positions out ----
