@@ -81,10 +81,7 @@ def falcon_h1(rng):
                  attention_out_multiplier=[0.8, 0.3], ssm_out_multiplier=[0.6, 1.4],
                  mlp_multipliers=[[0.9, 0.6], [1.0, 0.5]], ssm_multipliers=[[0.7, 1.3, 0.6, 0.8, 0.9]])
     biases = bias(rng, "attention_bias", "mamba_proj_bias", "projectors_bias", "mlp_bias")
-    if not biases.get("attention_bias"):
-        more.update(maybe(rng, 0.5, attention_in_multiplier=[1.2, 0.7]))
-    if not biases.get("mamba_proj_bias"):
-        more.update(maybe(rng, 0.5, ssm_in_multiplier=[1.1, 0.6]))
+    more.update(maybe(rng, 0.5, attention_in_multiplier=[1.2, 0.7], ssm_in_multiplier=[1.1, 0.6]))
     return {**f, **eps(rng), **biases, **more, "mamba_n_heads": n, "mamba_d_head": rng.choice([d, "auto"]),
             "mamba_d_ssm": n * d, "mamba_n_groups": groups, "mamba_d_state": rng.choice([8, 16, 5]),
             "mamba_d_conv": rng.choice([2, 4, 4, 3]), "mamba_conv_bias": rng.random() < 0.7,
@@ -108,7 +105,8 @@ def nemotron_h(rng):
             "n_routed_experts": parts * each, "n_group": parts, "topk_group": kept,
             "num_experts_per_tok": rng.randint(1, min(each * kept, 4)), "norm_topk_prob": rng.random() < 0.5,
             "routed_scaling_factor": rng.choice([1.0, 2.5]), "moe_intermediate_size": rng.choice([9, 16, 24, 40]),
-            "moe_shared_expert_intermediate_size": rng.choice([17, 24, 48])}
+            "moe_shared_expert_intermediate_size": rng.choice([17, 24, 48]),
+            **maybe(rng, 0.5, moe_latent_size=[2, 6, 12, 16, 20, 24])}
 
 
 def olmo_hybrid(rng):
@@ -147,7 +145,8 @@ STATE_FAMILIES = [
      falcon_h1),
     ("nemotron_h", {"layers_block_type | hybrid_override_pattern": "one mix each layer, M*-E", "n_routed_experts": "of which each token has",
                     **ROUTED, "n_group, topk_group": "experts of the best groups alone are chosen",
-                    "use_bias": "of Mamba's in_proj and out_proj", "mlp_bias": "of MLPs, not of experts"}, nemotron_h),
+                    "use_bias": "of Mamba's in_proj and out_proj", "mlp_bias": "of MLPs, not of experts, but of their latents",
+                    "moe_latent_size": "experts read a projection of the input; null: that"}, nemotron_h),
     ("olmo_hybrid", {"layer_types": "linear_attention or full_attention", "linear_*_heads, linear_*_dim": "of the delta rule",
                      "linear_allow_neg_eigval": "beta up to 2", "rope_parameters.rope_theta": "null: no rope"}, olmo_hybrid),
 ]

@@ -152,7 +152,6 @@ void exchange_experts(const struct worker *w, int layer, const struct expert_pas
                       float *sums)
 {
     const struct model *m = w->run->model;
-    const size_t hidden = (size_t)m->plan->config.hidden_size;
     float *stack =
         (float *)(void *)(m->scratch.pair_sums + (size_t)w->thread * m->scratch.pair_sum_bytes);
     struct arrived from;
@@ -164,6 +163,7 @@ void exchange_experts(const struct worker *w, int layer, const struct expert_pas
     find_arrived(w, pass, &from);
     const struct range rows = step_rows(w);
     for (int row = rows.begin; row < rows.end; row++)
-        finish_expert_row(w, &from, row, stack, sums + (size_t)row * hidden + (size_t)pass->column);
+        finish_expert_row(w, &from, row, stack,
+                          sums + (size_t)row * pass->sums_width + (size_t)pass->column);
     team_barrier(m->team);
 }

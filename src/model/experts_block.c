@@ -23,8 +23,12 @@ struct mixing {
     const struct experts_weights *weights;
     const struct cut *cut;
     const struct leaf_plan *leaves;
-    const void *input;
-    struct range own; // experts
+    const void *input;           // of the router
+    const void *rows;            // of experts: that, or latents made of it
+    size_t row_width;            // of these: elements
+    struct leaf_plan row_leaves; // and of a product of one
+    int width;                   // of a row that experts give
+    struct range own;            // experts
     // Experts of each of the rank's nodes in their tree: all, or where ranks have whole experts
     int n_nodes;
     struct range node_experts[2 * EXPERT_LEAVES];
@@ -140,10 +144,10 @@ static void sort_pairs(const struct mixing *x)
 static const void *pair_input(const struct mixing *x, int expert)
 {
     const struct scratch *s = &x->m->scratch;
-    const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute),
+    const size_t bytes = x->row_width * input_bytes(x->m->plan->compute),
                  first = (size_t)s->first_pair[expert];
     if (n_pairs_of(x, expert) == 1 && !x->config->scales_inputs)
-        return (const char *)x->input + (size_t)s->pair_rows[first] * bytes;
+        return (const char *)x->rows + (size_t)s->pair_rows[first] * bytes;
     return (const char *)s->pair_inputs + first * bytes;
 }
 
@@ -187,7 +191,7 @@ static void gather_scaled_inputs(const struct mixing *x)
 static void gather_inputs(const struct mixing *x)
 {
     const struct scratch *s = &x->m->scratch;
-    const size_t bytes = input_width(x->m) * input_bytes(x->m->plan->compute);
+    const size_t bytes = x->row_width * input_bytes(x->m->plan->compute);
     const struct range pairs =
         range_part(x->w, (struct range){0, s->first_pair[range_width(x->own)]});
     if (x->config->scales_inputs) {
@@ -198,7 +202,7 @@ static void gather_inputs(const struct mixing *x)
         return;
     for (int pair = pairs.begin; pair < pairs.end; pair++)
         memcpy((char *)s->pair_inputs + (size_t)pair * bytes,
-               (const char *)x->input + (size_t)s->pair_rows[pair] * bytes, bytes);
+               (const char *)x->rows + (size_t)s->pair_rows[pair] * bytes, bytes);
     team_barrier(x->m->team);
 }
 
@@ -218,7 +222,7 @@ static void activate_expert(const struct mixing *x, int expert, int panel_begin,
                         up = equal_panels_at(&x->weights->up, expert);
     const size_t item = input_bytes(m->plan->compute), width = (size_t)gate.n,
                  first = (size_t)s->first_pair[expert];
-    struct matmul product = product_of(x->w, &gate, &m->whole);
+    struct matmul product = product_of(x->w, &gate, &x->row_leaves);
     product.panel_begin = panel_begin;
     product.panel_end = panel_end;
     product.m = n_pairs_of(x, expert);
@@ -441,7 +445,6 @@ static void sum_columns(const struct mixing *x, const struct column_block *b,
 static void sum_panels(const struct mixing *x, struct range all, const struct sums_place *to)
 {
     const struct range panels = range_part(x->w, all);
-    const int hidden = x->m->plan->config.hidden_size;
     struct column_block b;
     if (panels.begin == panels.end)
         return;
@@ -452,7 +455,7 @@ static void sum_panels(const struct mixing *x, struct range all, const struct su
         b.panel_end = panel + at_once < panels.end ? panel + at_once : panels.end;
         b.column = panel * PANEL_WIDTH;
         const int end = b.panel_end * PANEL_WIDTH;
-        b.n_columns = (end < hidden ? end : hidden) - b.column;
+        b.n_columns = (end < x->width ? end : x->width) - b.column;
         sum_columns(x, &b, to);
     }
 }
@@ -461,14 +464,14 @@ static void sum_panels(const struct mixing *x, struct range all, const struct su
 static void sum_whole_experts(const struct mixing *x, int layer, float *sums)
 {
     const struct plan *plan = x->m->plan;
-    const int n_rows = x->w->run->step->n_rows, hidden = plan->config.hidden_size,
+    const int n_rows = x->w->run->step->n_rows, width = x->width,
               n_panels = x->weights->down.first.n_panels,
               at_once = expert_pass_panels(plan, x->cut, n_rows);
     for (int panel = 0; panel < n_panels; panel += at_once) {
         const int end = panel + at_once < n_panels ? panel + at_once : n_panels,
                   column = panel * PANEL_WIDTH,
-                  last = end * PANEL_WIDTH < hidden ? end * PANEL_WIDTH : hidden;
-        const struct expert_pass pass = {x->cut, column, last - column};
+                  last = end * PANEL_WIDTH < width ? end * PANEL_WIDTH : width;
+        const struct expert_pass pass = {x->cut, column, last - column, (size_t)width};
         const struct sums_place to = {.nodes = x->m->scratch.expert_nodes,
                                       .stride = (size_t)n_rows * (size_t)pass.width,
                                       .width = (size_t)pass.width,
@@ -481,12 +484,68 @@ static void sum_whole_experts(const struct mixing *x, int layer, float *sums)
 
 static void sum_experts(const struct mixing *x, int layer, int sublayer)
 {
-    struct sums_place to = {.width = (size_t)x->m->plan->config.hidden_size};
+    struct sums_place to = {.width = (size_t)x->width};
     to.nodes = nodes_of(x->w, layer, sublayer, &to.stride);
+    if (x->config->latent_size)
+        to.stride = (size_t)x->w->run->step->n_rows * to.width;
     if (has_whole_experts(x))
         sum_whole_experts(x, layer, to.nodes);
     else
         sum_panels(x, (struct range){0, x->weights->down.first.n_panels}, &to);
+}
+
+// ---- latents ----
+
+// Rows [rows, latent] as products' inputs. Barriers before and after.
+static void round_latents(const struct mixing *x, const float *latents)
+{
+    const struct range rows = step_rows(x->w);
+    const size_t width = (size_t)x->config->latent_size,
+                 bytes = width * input_bytes(x->m->plan->compute);
+    team_barrier(x->m->team);
+    for (int row = rows.begin; row < rows.end; row++)
+        x->m->kernels->round(latents + (size_t)row * width, width, x->m->plan->compute,
+                             (char *)x->m->scratch.expert_latents + (size_t)row * bytes);
+    team_barrier(x->m->team);
+}
+
+// What experts read, where that is not what the router reads.
+static void find_latents(struct mixing *x)
+{
+    if (!x->config->latent_size)
+        return;
+    multiply(x->w, &(struct column_product){.input = x->input,
+                                            .panels = &x->weights->latent_down,
+                                            .bias = x->weights->latent_down_bias,
+                                            .out = x->m->scratch.outputs,
+                                            .out_stride = (size_t)x->config->latent_size});
+    round_latents(x, x->m->scratch.outputs);
+    x->rows = x->m->scratch.expert_latents;
+    x->row_width = (size_t)x->config->latent_size;
+    x->row_leaves = leaf_plan_whole(x->config->latent_size);
+}
+
+// The experts' sum, of which each rank has its nodes, and what the stream gets of it.
+static void raise_sum(const struct mixing *x, int layer, int sublayer)
+{
+    const struct worker *w = x->w;
+    struct model *m = x->m;
+    const size_t n = (size_t)w->run->step->n_rows * (size_t)x->width;
+    float *sums = m->scratch.nodes;
+    team_barrier(m->team);
+    if (w->thread == 0 && x->cut->tree.n_ranks > 1) {
+        comm_mark(m->comm, w->run->step->number, layer, "experts");
+        w->run->status = comm_all_reduce(m->comm, &x->cut->tree, sums, sums, n);
+    }
+    round_latents(x, sums);
+    LEAVE_IF_FAILED(w);
+    multiply(w, &(struct column_product){.input = m->scratch.expert_latents,
+                                         .panels = &x->weights->latent_up,
+                                         .leaves = &x->row_leaves,
+                                         .out = sums,
+                                         .out_stride = (size_t)m->plan->config.hidden_size});
+    add_whole_product(w, layer, sublayer,
+                      &(struct row_product){.what = "experts", .bias = x->weights->latent_up_bias});
 }
 
 void experts_block(const struct worker *w, int layer, int sublayer)
@@ -501,8 +560,13 @@ void experts_block(const struct worker *w, int layer, int sublayer)
         .cut = cut,
         .leaves = &m->leaves[cut - m->plan->cuts],
         .input = sublayer_input(m, layer, sublayer),
+        .row_width = input_width(m),
+        .row_leaves = m->whole,
         .own = cut->shares[m->rank].dims[DIM_OWN_EXPERTS]};
     const struct row_product down = {.what = "experts"};
+    x.rows = x.input;
+    x.width = experts_width(&m->plan->config, x.config);
+    find_latents(&x);
     find_nodes_of_experts(&x);
     find_choices(&x);
     sort_pairs(&x);
@@ -510,5 +574,8 @@ void experts_block(const struct worker *w, int layer, int sublayer)
     activate_experts(&x);
     sum_experts(&x, layer, sublayer);
     LEAVE_IF_FAILED(w);
-    reduce_product(w, layer, sublayer, &down);
+    if (x.config->latent_size)
+        raise_sum(&x, layer, sublayer);
+    else
+        reduce_product(w, layer, sublayer, &down);
 }

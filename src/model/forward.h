@@ -168,10 +168,11 @@ void router_choose(const struct kernels *kernels, const struct experts_config *c
                    const float *choice_bias, float *logits, int32_t *chosen, float *weights);
 // expert_exchange.c: a pass of columns of the sum of experts of which ranks have whole ones. This
 // rank's nodes, [nodes][leaves][rows, width] in scratch.expert_nodes, become whole sums in those
-// columns of `sums` [rows, hidden]. Barriers before and after; the run may have failed.
+// columns of `sums` [rows, sums_width]. Barriers before and after; the run may have failed.
 struct expert_pass {
     const struct cut *cut;
     int column, width;
+    size_t sums_width; // of a row of `sums`
 };
 void exchange_experts(const struct worker *w, int layer, const struct expert_pass *pass,
                       float *sums);
@@ -278,6 +279,9 @@ struct matmul product_of(const struct worker *w, const struct panels *panels,
 float *nodes_of(const struct worker *w, int layer, int sublayer, size_t *stride);
 void reduce_product(const struct worker *w, int layer, int sublayer,
                     const struct row_product *product);
+// Of a product that every rank has made whole, in scratch.nodes.
+void add_whole_product(const struct worker *w, int layer, int sublayer,
+                       const struct row_product *product);
 
 // exchange.c, for thread 0 alone: columns of which each rank has a range, one part after the other
 // in its rows.

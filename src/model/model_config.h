@@ -88,6 +88,7 @@ struct attention_config {
     bool alibi;             // scores grow with the key's position, by a slope for each query head
     int32_t rope;           // index in model_config.ropes; -1: none
     bool q_bias, k_bias, v_bias, o_bias;
+    float bias_factor; // all of them are multiplied by, when they are loaded; 0: none
     // Of queries and keys, before the rope turns them (or after it), and of values. Over each head
     // with one weight for all heads, or one for each; or over all heads together.
     struct norm_config q_norm, k_norm, v_norm;
@@ -157,6 +158,10 @@ struct experts_config {
     float mixer_reach;  // of ROUTER_SPARSE_MIXER: beyond it, as a part of its size, a logit is far
     bool scales_inputs; // weights multiply what experts read, not what they give
     bool expert_scales; // weights are multiplied by a number for each expert, last of all
+    // Experts read a projection of the input to so many numbers, and their sum is projected back;
+    // 0: they read the input
+    int32_t latent_size;
+    bool latent_bias; // of both projections
 };
 
 // Mamba-2 (numerics.md section 12). A head reads the B and C of its group.
@@ -165,6 +170,7 @@ struct mamba_config {
     int32_t num_heads, head_dim, n_groups, state_size;
     int32_t taps; // of the convolution over time
     bool in_bias, conv_bias, out_bias;
+    float in_bias_factor;     // of in_proj's, when it is loaded; 0: none
     float step_min, step_max; // dt is kept between
     // Over the numbers of each group's heads, of what the gate has multiplied; or of what it is to
     // multiply. NORM_NONE: the gate alone
@@ -303,6 +309,12 @@ enum status model_config_check_dtype(const struct model_config *config,
 static inline int32_t layer_inputs_width(const struct model_config *config)
 {
     return (config->layer_inputs.size + 1) / 2 * 2;
+}
+// Numbers of a row that experts read and give.
+static inline int32_t experts_width(const struct model_config *config,
+                                    const struct experts_config *experts)
+{
+    return experts->latent_size ? experts->latent_size : config->hidden_size;
 }
 static inline const struct layer_config *model_config_layer(const struct model_config *config,
                                                             int layer)

@@ -149,6 +149,7 @@ static bool cut_alike(const struct sublayer_config *a, const struct sublayer_con
     case MIX_EXPERTS:
         return a->experts.intermediate_size == b->experts.intermediate_size &&
                a->experts.num_experts == b->experts.num_experts &&
+               a->experts.latent_size == b->experts.latent_size &&
                a->experts.num_experts_per_tok == b->experts.num_experts_per_tok;
     case MIX_MAMBA:
         return a->mamba.num_heads == b->mamba.num_heads && a->mamba.head_dim == b->mamba.head_dim &&

@@ -96,15 +96,20 @@ static uint64_t spread_bytes(const struct plan *plan, const struct cut *cut, int
     return 2 * edge_width(cut->shares[rank].dims[DIM_LEAVES]) * FLOAT_BYTES;
 }
 
+static bool sums_latents(const struct cut *cut)
+{
+    return cut->sublayer->kind == MIX_EXPERTS && cut->sublayer->experts.latent_size;
+}
+
 static uint64_t sum_bytes(const struct plan *plan, const struct cut *cut, int rank)
 {
+    const uint64_t width = sums_latents(cut) ? (uint64_t)cut->sublayer->experts.latent_size
+                                             : (uint64_t)plan->config.hidden_size;
     if (cut->by_experts && plan->n_ranks > 1) // of each leaf
-        return (uint64_t)expert_sums_of(cut, rank) * (uint64_t)plan->config.hidden_size *
-               FLOAT_BYTES;
+        return (uint64_t)expert_sums_of(cut, rank) * width * FLOAT_BYTES;
     if (cut->tree.n_ranks == 1)
         return 0;
-    return (uint64_t)reduction_tree_node_count(&cut->tree, rank) *
-           (uint64_t)plan->config.hidden_size * FLOAT_BYTES;
+    return (uint64_t)reduction_tree_node_count(&cut->tree, rank) * width * FLOAT_BYTES;
 }
 
 // With sequence_parallel a normed row, rounded as the product's input, goes from its owner to all.
@@ -265,9 +270,9 @@ static enum status add_sublayer(struct plan *plan, const struct cut *cut)
               attends   ? SLOT_ATTENDED
               : chooses ? SLOT_EXPERT_DOWN
                         : SLOT_DOWN,
-              "residual", name, sizeof name);
+              sums_latents(cut) ? "fc2_latent_proj" : "residual", name, sizeof name);
     TRY(add_edge(plan, EDGE_OF_SUM, cut, name, summing || cut->by_experts ? summand : whole,
-                 residual, sum_bytes));
+                 sums_latents(cut) ? whole : residual, sum_bytes));
     plan->edges[plan->n_edges - 1].n_joined = count_joined(plan, cut);
     return OK;
 }

@@ -421,9 +421,9 @@ static enum status check_cut(const struct plan *plan, const struct cut *cut, int
 static void share_whole(const struct plan *plan, const struct cut *cut, struct share *s)
 {
     static const enum dim whole[] = {
-        DIM_ONE,         DIM_HIDDEN,      DIM_STREAMS,    DIM_STREAM_PAIRS, DIM_LAUREL,
-        DIM_EXPERTS,     DIM_OWN_EXPERTS, DIM_QUERY_RANK, DIM_LATENT,       DIM_LATENT_AND_KEY,
-        DIM_INDEX_QUERY, DIM_INDEX_KEY,   DIM_INDEX_HEADS};
+        DIM_ONE,         DIM_HIDDEN,      DIM_STREAMS,     DIM_STREAM_PAIRS, DIM_LAUREL,
+        DIM_EXPERTS,     DIM_OWN_EXPERTS, DIM_QUERY_RANK,  DIM_LATENT,       DIM_LATENT_AND_KEY,
+        DIM_INDEX_QUERY, DIM_INDEX_KEY,   DIM_INDEX_HEADS, DIM_EXPERT_INPUT};
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         s->dims[whole[i]] = all_of(dim_size(&plan->config, cut->sublayer, whole[i]));
 }
@@ -551,7 +551,7 @@ enum status plan_check_size(const struct plan *plan, int n_ranks)
 
 // Of two sublayers that run side by side neither waits for the other's sum. Where each rank has the
 // same nodes of both, one all-reduce carries the two. Not where rows are cut by tokens: what goes
-// to a rank would be in two places.
+// to a rank would be in two places; nor where experts' sum is no row of the stream yet.
 static bool joins_beside(const struct plan *plan, int kind, int i)
 {
     const struct layer_config *layer = &plan->config.layer_kinds[kind];
@@ -560,6 +560,8 @@ static bool joins_beside(const struct plan *plan, int kind, int i)
     const struct sublayer_config *first = &layer->sublayers[i], *second = first + 1;
     const struct reduction_tree *tree = &plan->cuts[plan->cut_of[kind][i]].tree,
                                 *beside = &plan->cuts[plan->cut_of[kind][i + 1]].tree;
+    if (first->kind == MIX_EXPERTS && first->experts.latent_size)
+        return false;
     return second->parallel && !second->adds_to_normed && !first->has_scalar &&
            first->after.kind == NORM_NONE && second->after.kind == NORM_NONE && tree->n_ranks > 1 &&
            reduction_tree_nodes_match(tree, beside);

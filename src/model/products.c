@@ -470,6 +470,29 @@ void multiply_and_reduce(const struct worker *w, int layer, int sublayer,
     reduce_product(w, layer, sublayer, product);
 }
 
+// The sums of one sublayer alone go where they belong.
+static void reduce_of_one(const struct worker *w, int layer, int sublayer,
+                          const struct row_product *product, const struct reduction_tree *tree)
+{
+    const struct model *m = w->run->model;
+    struct sink sink = sink_of(w, layer, sublayer, product, tree);
+    reduce_nodes(w, layer, product->what, tree, &sink);
+    team_barrier(m->team);
+    if (!sink.ends_rows && has_row_end(&sink))
+        end_own_rows(w, &sink);
+    if (sink.next.input.config)
+        share_normed_rows(w, layer, &sink.next);
+}
+
+void add_whole_product(const struct worker *w, int layer, int sublayer,
+                       const struct row_product *product)
+{
+    static const struct reduction_tree alone = {.n_ranks = 1};
+    assert(!plan_joins_next(w->run->model->plan, layer, sublayer));
+    team_barrier(w->run->model->team);
+    reduce_of_one(w, layer, sublayer, product, &alone);
+}
+
 void reduce_product(const struct worker *w, int layer, int sublayer,
                     const struct row_product *product)
 {
@@ -487,11 +510,5 @@ void reduce_product(const struct worker *w, int layer, int sublayer,
         reduce_both(w, layer, sublayer, product, &cut->tree);
         return;
     }
-    struct sink sink = sink_of(w, layer, sublayer, product, &cut->tree);
-    reduce_nodes(w, layer, product->what, &cut->tree, &sink);
-    team_barrier(m->team);
-    if (!sink.ends_rows && has_row_end(&sink))
-        end_own_rows(w, &sink);
-    if (sink.next.input.config)
-        share_normed_rows(w, layer, &sink.next);
+    reduce_of_one(w, layer, sublayer, product, &cut->tree);
 }

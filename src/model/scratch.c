@@ -44,6 +44,7 @@ struct widths {
     size_t index_query, index_topk, index_page;         // page: bytes of latents
     struct context_room context;                        // rows: not looked at
     size_t experts, chosen, expert_rows, expert_levels; // chosen: of a token
+    size_t expert_latent;
     bool sums, held, laurel, token_gate, kept, router_input;
 };
 
@@ -182,6 +183,8 @@ static void widen_for_experts(const struct plan *plan, const struct cut *cut, in
     w->expert_rows = most_floats(w->expert_rows, scratch_width(cut->shares[rank].dims[DIM_MLP]));
     w->expert_levels = levels;
     w->router_input = w->router_input || e->router_norm.kind != NORM_NONE;
+    w->expert_latent = most_floats(w->expert_latent, (size_t)e->latent_size);
+    w->outputs = most_floats(w->outputs, (size_t)e->latent_size);
 }
 
 static void widen_for_mlp(const struct plan *plan, const struct cut *cut, int rank,
@@ -332,6 +335,8 @@ static void place_pairs(struct walk *w, const struct plan *plan, const struct wi
     out->first_pair = reserve_floats(w, widths->experts + 1, 1, sizeof(int32_t));
     out->pair_inputs = reserve_floats(w, pairs, hidden, item);
     out->pair_activated = reserve_floats(w, pairs, widths->expert_rows, item);
+    out->expert_latents =
+        widths->expert_latent ? reserve_floats(w, rows, widths->expert_latent, item) : NULL;
     // leaf sums of pairs, and the stack of their sums of rows: see experts_block.c
     const size_t leaves = (size_t)plan->reduction_leaves,
                  row = mul_floats(w, divide_up(hidden, PANEL_WIDTH), column),

@@ -40,6 +40,7 @@ struct scratch {
     int32_t *first_pair;    // [experts + 1]
     void *pair_inputs;      // [pairs, hidden], like `input`
     void *pair_activated;   // [pairs, mlp rows], like `input`
+    void *expert_latents;   // [rows, latent], like `input`; NULL: experts read the input
     char *pair_sums;        // [threads][pair_sum_bytes]
     size_t pair_sum_bytes;  // of a thread
     float *expert_nodes;    // of whole experts: see expert_exchange.h; NULL: ranks have none

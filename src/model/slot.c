@@ -37,9 +37,11 @@ const struct slot_info slots[SLOTS] = {
     [SLOT_TOKEN_GATE] = {"shared_expert_gate", ROLE_WHOLE, DIM_ONE, DIM_HIDDEN, true},
     [SLOT_EXPERT_ROUTER] = {"router", ROLE_WHOLE, DIM_EXPERTS, DIM_HIDDEN, true},
     [SLOT_CHOICE_BIAS] = {"e_score_correction_bias", ROLE_WHOLE, DIM_EXPERTS, DIM_ONE, true},
-    [SLOT_EXPERT_GATE] = {"experts.gate_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
-    [SLOT_EXPERT_UP] = {"experts.up_proj", ROLE_OUTPUTS, DIM_MLP, DIM_HIDDEN, true},
-    [SLOT_EXPERT_DOWN] = {"experts.down_proj", ROLE_INPUTS, DIM_HIDDEN, DIM_ACTIVATED, true},
+    [SLOT_EXPERT_GATE] = {"experts.gate_proj", ROLE_OUTPUTS, DIM_MLP, DIM_EXPERT_INPUT, true},
+    [SLOT_EXPERT_UP] = {"experts.up_proj", ROLE_OUTPUTS, DIM_MLP, DIM_EXPERT_INPUT, true},
+    [SLOT_EXPERT_DOWN] = {"experts.down_proj", ROLE_INPUTS, DIM_EXPERT_INPUT, DIM_ACTIVATED, true},
+    [SLOT_EXPERT_LATENT_DOWN] = {"fc1_latent_proj", ROLE_WHOLE, DIM_EXPERT_INPUT, DIM_HIDDEN, true},
+    [SLOT_EXPERT_LATENT_UP] = {"fc2_latent_proj", ROLE_WHOLE, DIM_HIDDEN, DIM_EXPERT_INPUT, true},
     [SLOT_ROUTER_NORM] = {"router_norm", ROLE_WHOLE, DIM_HIDDEN, DIM_ONE, true},
     [SLOT_ROUTER] = {"modality_router", ROLE_WHOLE, DIM_STREAMS, DIM_HIDDEN, true},
     [SLOT_PREDICTION] = {"prediction_coefs", ROLE_WHOLE, DIM_STREAM_PAIRS, DIM_STREAMS, true},
@@ -205,6 +207,9 @@ static bool experts_have(const struct experts_config *e, enum slot slot, bool bi
         return !bias || e->up_bias;
     case SLOT_EXPERT_DOWN:
         return !bias || e->down_bias;
+    case SLOT_EXPERT_LATENT_DOWN:
+    case SLOT_EXPERT_LATENT_UP:
+        return e->latent_size && (!bias || e->latent_bias);
     default:
         return false;
     }
@@ -408,6 +413,8 @@ int64_t dim_size(const struct model_config *config, const struct sublayer_config
     case DIM_ACTIVATED:
         return sublayer->kind == MIX_EXPERTS ? sublayer->experts.intermediate_size
                                              : sublayer->mlp.intermediate_size;
+    case DIM_EXPERT_INPUT:
+        return experts_width(config, &sublayer->experts);
     case DIM_EXPERTS:
     case DIM_OWN_EXPERTS:
         return sublayer->experts.num_experts;

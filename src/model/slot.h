@@ -42,6 +42,8 @@ enum slot {
     SLOT_EXPERT_GATE, // of each expert, as the next two
     SLOT_EXPERT_UP,
     SLOT_EXPERT_DOWN,
+    SLOT_EXPERT_LATENT_DOWN, // what all experts read, and what their sum becomes
+    SLOT_EXPERT_LATENT_UP,
     SLOT_ROUTER_NORM, // of a sublayer before which streams are predicted
     SLOT_ROUTER,
     SLOT_PREDICTION,
@@ -124,9 +126,10 @@ enum dim {
     DIM_MLP,       // rows of gate_proj and up_proj, of an MLP or of each expert
     DIM_ACTIVATED, // columns of down_proj
     DIM_EXPERTS,
-    DIM_OWN_EXPERTS, // that a rank holds: no rows or columns of anything
-    DIM_LEAVES,      // of down_proj, whose columns a rank makes: no rows or columns of anything
-    DIM_STREAMS,     // numbers of a router
+    DIM_EXPERT_INPUT, // numbers that an expert reads and gives
+    DIM_OWN_EXPERTS,  // that a rank holds: no rows or columns of anything
+    DIM_LEAVES,       // of down_proj, whose columns a rank makes: no rows or columns of anything
+    DIM_STREAMS,      // numbers of a router
     DIM_STREAM_PAIRS,
     DIM_LAUREL,
     DIM_MAMBA,        // heads · head_dim; columns of out_proj

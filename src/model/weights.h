@@ -68,6 +68,10 @@ struct experts_weights {
     struct norm_weights router_norm;
     struct equal_panels gate, up; // [mlp rows, hidden], panel by panel in turn
     struct equal_panels down;     // [hidden, activated columns]
+    // Where these read and give latents, [latent, hidden] and [hidden, latent], and their biases or
+    // NULL
+    struct panels latent_down, latent_up;
+    const float *latent_down_bias, *latent_up_bias;
     // [experts that the rank has][mlp rows rounded up to a pair, or hidden] or NULL
     const float *gate_bias, *up_bias, *down_bias;
 };

@@ -74,7 +74,9 @@ enum status place_experts(struct walk *w, const struct experts_config *config,
 {
     static const enum slot router[] = {SLOT_EXPERT_ROUTER}, choice[] = {SLOT_CHOICE_BIAS},
                            scales[] = {SLOT_EXPERT_SCALES},
-                           pair[] = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, down[] = {SLOT_EXPERT_DOWN};
+                           pair[] = {SLOT_EXPERT_GATE, SLOT_EXPERT_UP}, down[] = {SLOT_EXPERT_DOWN},
+                           latent_down[] = {SLOT_EXPERT_LATENT_DOWN},
+                           latent_up[] = {SLOT_EXPERT_LATENT_UP};
     const struct cut *cut = plan_cut_of(w->plan, w->layer, w->sublayer);
     const struct range own = cut->shares[w->rank].dims[DIM_OWN_EXPERTS];
     TRY(place_panels(w, router, 1, &out->router));
@@ -82,6 +84,12 @@ enum status place_experts(struct walk *w, const struct experts_config *config,
     TRY(place_vector(w, choice, 1, false, 0, &out->choice_bias));
     TRY(place_vector(w, scales, 1, false, 0, &out->expert_scales));
     TRY(place_router_scale(w, &out->router_norm));
+    if (config->latent_size) {
+        TRY(place_panels(w, latent_down, 1, &out->latent_down));
+        TRY(place_vector(w, latent_down, 1, true, 0, &out->latent_down_bias));
+        TRY(place_panels(w, latent_up, 1, &out->latent_up));
+        TRY(place_vector(w, latent_up, 1, true, 0, &out->latent_up_bias));
+    }
     for (w->expert = own.begin; w->expert < own.end; w->expert++) {
         struct panels first = {0}, second = {0};
         if (config->gated)

@@ -3,7 +3,7 @@
 from serving_alike import EP, check_golden, check_shipped
 from support import finish
 
-for case in ("nemotron_h-5-17", "granitemoehybrid-5-15", "kimi_linear-3-18"):
+for case in ("nemotron_h-5-17", "nemotron_h-8-2", "granitemoehybrid-5-15", "kimi_linear-3-18"):
     check_shipped(case, (1, 7, 64), ((2,), (2, EP)))
 for case in ("falcon_h1-5-16", "lfm2-5-19"):
     check_shipped(case, (1, 7, 64), ((2,),))

@@ -85,6 +85,7 @@ static const struct {
     {"lfm2", ", \"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"conv\"]"},
     {"lfm2_moe", ", \"layer_types\": [\"conv\", \"full_attention\", \"conv\", \"full_attention\"]"},
     {"nemotron_h", ", \"hybrid_override_pattern\": \"M-*E\""},
+    {"nemotron_h", ", \"hybrid_override_pattern\": \"M-*E\", \"moe_latent_size\": 16"},
     {"kimi_linear",
      ", \"linear_attn_config\": {\"full_attn_layers\": [2, 4], \"kda_layers\": [1, 3]}"},
     {"kimi_linear", ", \"q_lora_rank\": 16, \"mlp_layer_types\": [\"sparse\", \"dense\", "

@@ -27,6 +27,8 @@ static const struct parameter_row parameters[] = {
     PARAMETER_NAMED(MIXER "gate.e_score_correction_bias", 0, SLOT_CHOICE_BIAS),
     PARAMETER_EXPERTS(EXPERTS "*.up_proj", 0, SLOT_EXPERT_UP, EXPERTS "up_proj"),
     PARAMETER_EXPERTS(EXPERTS "*.down_proj", 0, SLOT_EXPERT_DOWN, EXPERTS "down_proj"),
+    PARAMETER_WITH_BIAS(MIXER "fc1_latent_proj", 0, SLOT_EXPERT_LATENT_DOWN),
+    PARAMETER_WITH_BIAS(MIXER "fc2_latent_proj", 0, SLOT_EXPERT_LATENT_UP),
     PARAMETER_WITH_BIAS(MIXER "shared_experts.up_proj", 1, SLOT_UP),
     PARAMETER_WITH_BIAS(MIXER "shared_experts.down_proj", 1, SLOT_DOWN),
     PARAMETER("backbone.norm_f", -1, SLOT_FINAL_NORM),
@@ -146,7 +148,19 @@ static enum status read_nemotron_mamba(const struct config_reader *reader,
     return OK;
 }
 
-static enum status read_nemotron_experts(const struct config_reader *reader,
+// null: experts read the stream.
+static enum status read_expert_latents(const struct config_reader *reader, int32_t hidden_size,
+                                       bool bias, struct experts_config *out)
+{
+    static const char key[] = "moe_latent_size";
+    int64_t size = 0;
+    TRY(config_read_int(reader, key, 2, hidden_size, &size));
+    out->latent_size = (int32_t)size;
+    out->latent_bias = size && bias;
+    return config_expect_even(reader, key, out->latent_size);
+}
+
+static enum status read_nemotron_experts(const struct config_reader *reader, int32_t hidden_size,
                                          struct layer_config *layer)
 {
     const struct experts_keys absent = {.count_key = "n_routed_experts",
@@ -158,12 +172,6 @@ static enum status read_nemotron_experts(const struct config_reader *reader,
     const struct mlp_config mlp = layer->sublayers[0].mlp;
     struct experts_config *experts = &layer->sublayers[0].experts;
     struct sublayer_config *shared = &layer->sublayers[1];
-    if (!json_is_null(json_object_get(reader->root, "moe_latent_size")) &&
-        !config_is_absent(reader, "moe_latent_size"))
-        return fail(ERR_UNSUPPORTED,
-                    "%s: key \"moe_latent_size\" is %s; expected null: experts that work on a "
-                    "projection of the stream are not supported",
-                    reader->name, json_show(json_object_get(reader->root, "moe_latent_size")));
     layer->n_sublayers = 2;
     layer->sublayers[0].kind = MIX_EXPERTS;
     memset(&layer->sublayers[0].mlp, 0, sizeof layer->sublayers[0].mlp);
@@ -172,6 +180,7 @@ static enum status read_nemotron_experts(const struct config_reader *reader,
     experts->activation = mlp.activation;
     TRY(describe_expert_groups(reader, NULL, experts));
     TRY(describe_corrected_weights(reader, 1e-20f, 1, experts));
+    TRY(read_expert_latents(reader, hidden_size, mlp.up_bias, experts));
     shared->kind = MIX_MLP;
     shared->multiplier = 1;
     shared->parallel = shared->same_input = true;
@@ -203,7 +212,7 @@ static enum status make_nemotron_layers(const struct config_reader *reader,
     if (layers->has[LAYER_MAMBA])
         TRY(read_nemotron_mamba(reader, keys, &layers->of[LAYER_MAMBA]));
     if (layers->has[LAYER_EXPERTS])
-        TRY(read_nemotron_experts(reader, &layers->of[LAYER_EXPERTS]));
+        TRY(read_nemotron_experts(reader, keys->hidden_size, &layers->of[LAYER_EXPERTS]));
     return OK;
 }
 
