@@ -336,10 +336,9 @@ void add_equal_panels(int number, const struct panels *panels, struct equal_pane
         out->stride = (size_t)((char *)panels->data - (char *)out->first.data);
 }
 
-// A vector of one or more slots, one behind the other, an odd one with a zero behind it. `*out`
-// stays NULL where the model has none of them; of one that lacks a part that part is zero.
-enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,
-                         const float **out)
+// As `like` says each number is changed.
+static enum status place_changed(struct walk *w, const enum slot *of, int n_parts, bool bias,
+                                 struct weight_piece like, const float **out)
 {
     struct slot_part parts[STACK_MAX];
     int64_t n = 0;
@@ -359,15 +358,21 @@ enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool 
         memset(data, 0, (size_t)n * sizeof(float)); // what the file lacks
     float *next = data;
     for (int i = 0; i < n_parts; i++) {
+        like.vector = next;
         if (parts[i].parameter)
-            TRY(add_layout_piece(w, &parts[i],
-                                 (struct weight_piece){.vector = next, .added = added}));
+            TRY(add_layout_piece(w, &parts[i], like));
         if (next)
             next +=
                 even_width(parts[i].parameter ? parts[i].rows : find_part(w, of[i], false).rows);
     }
     *out = data;
     return OK;
+}
+
+enum status place_vector(struct walk *w, const enum slot *of, int n_parts, bool bias, float added,
+                         const float **out)
+{
+    return place_changed(w, of, n_parts, bias, (struct weight_piece){.added = added}, out);
 }
 
 enum status place_norm(struct walk *w, const struct norm_config *norm, enum slot slot,
@@ -388,11 +393,12 @@ static enum status place_attention(struct walk *w, const struct attention_config
         TRY(place_panels(w, o, 1, &out->o));
         return place_vector(w, o, 1, true, 0, &out->o_bias);
     }
+    const struct weight_piece as_biases = {.factor = config->bias_factor};
     int n = config->keys_of_earlier ? 1 : config->value_is_key ? 2 : 3;
     TRY(place_panels(w, qkv, n, &out->qkv));
-    TRY(place_vector(w, qkv, n, true, 0, &out->qkv_bias));
+    TRY(place_changed(w, qkv, n, true, as_biases, &out->qkv_bias));
     TRY(place_panels(w, o, 1, &out->o));
-    TRY(place_vector(w, o, 1, true, 0, &out->o_bias));
+    TRY(place_changed(w, o, 1, true, as_biases, &out->o_bias));
     TRY(place_norm(w, &config->q_norm, SLOT_QUERY_NORM, &out->q_norm));
     TRY(place_norm(w, &config->k_norm, SLOT_KEY_NORM, &out->k_norm));
     if (config->output_gate)

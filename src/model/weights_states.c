@@ -38,10 +38,10 @@ static int64_t rows_of_slot(const struct walk *w, enum slot slot)
     return part.rows.end - part.rows.begin;
 }
 
-// Slots' numbers, or their biases, one behind the other as the rows of a product are. NULL where
-// the model has none.
-static enum status place_numbers(struct walk *w, const enum slot *of, int n_parts, bool bias,
-                                 const float **out)
+// Slots' numbers, or their biases, one behind the other as the rows of a product are, times
+// `factor` unless that is 0. NULL where the model has none.
+static enum status place_factored(struct walk *w, const enum slot *of, int n_parts, bool bias,
+                                  float factor, const float **out)
 {
     int64_t n = 0;
     void *data = NULL;
@@ -56,12 +56,18 @@ static enum status place_numbers(struct walk *w, const enum slot *of, int n_part
     float *next = data;
     for (int i = 0; i < n_parts; i++) {
         const struct slot_part part = find_part(w, of[i], bias);
-        TRY(add_layout_piece(w, &part, (struct weight_piece){.vector = next}));
+        TRY(add_layout_piece(w, &part, (struct weight_piece){.vector = next, .factor = factor}));
         if (next)
             next += rows_of_slot(w, of[i]);
     }
     *out = data;
     return OK;
+}
+
+static enum status place_numbers(struct walk *w, const enum slot *of, int n_parts, bool bias,
+                                 const float **out)
+{
+    return place_factored(w, of, n_parts, bias, 0, out);
 }
 
 enum status place_mamba(struct walk *w, const struct mamba_config *config,
@@ -74,7 +80,7 @@ enum status place_mamba(struct walk *w, const struct mamba_config *config,
                            step[] = {SLOT_MAMBA_STEP_BIAS}, norm[] = {SLOT_MAMBA_NORM},
                            last[] = {SLOT_MAMBA_OUT};
     TRY(place_panels(w, in, MAMBA_PARTS, &out->in));
-    TRY(place_numbers(w, in, MAMBA_PARTS, true, &out->in_bias));
+    TRY(place_factored(w, in, MAMBA_PARTS, true, config->in_bias_factor, &out->in_bias));
     TRY(place_taps(w, taps, 3, config->taps, &out->taps));
     TRY(place_numbers(w, taps, 3, true, &out->taps_bias));
     TRY(place_numbers(w, a_log, 1, false, &out->a_log));

@@ -55,16 +55,10 @@ static enum status read_falcon_factors(const struct config_reader *reader, const
                 json_array_size(list), n);
 }
 
-// What a projection's input is multiplied by, its output is here: that is the same without a bias.
-static enum status expect_no_bias(const struct config_reader *reader, const char *bias_key,
-                                  bool bias, const char *factor_key, double factor)
+// What a projection's input is multiplied by, its output is here, with the bias in it.
+static float factor_of_bias(bool bias, double factor)
 {
-    if (!bias || factor == 1)
-        return OK;
-    return fail(ERR_UNSUPPORTED,
-                "%s: key \"%s\" is true and \"%s\" is %g; expected no bias beside a multiplier of "
-                "the input other than 1",
-                reader->name, bias_key, factor_key, factor);
+    return bias && factor != 1 ? (float)(1 / factor) : 0;
 }
 
 static enum status read_falcon_attention(const struct config_reader *reader,
@@ -77,7 +71,7 @@ static enum status read_falcon_attention(const struct config_reader *reader,
     TRY(read_falcon_factor(reader, "attention_out_multiplier", &out));
     TRY(read_falcon_factor(reader, "key_multiplier", &key));
     TRY(config_read_flag(reader, "attention_bias", &bias));
-    TRY(expect_no_bias(reader, "attention_bias", bias, "attention_in_multiplier", in));
+    a->bias_factor = factor_of_bias(bias, in);
     a->q_bias = a->k_bias = a->v_bias = a->o_bias = bias;
     a->scale = (float)((double)a->scale * in * in * key);
     sublayer->multiplier = (float)(in * out);
@@ -125,7 +119,7 @@ static enum status read_falcon_mamba(const struct config_reader *reader,
     TRY(read_falcon_factor(reader, "ssm_in_multiplier", &in));
     TRY(read_falcon_factor(reader, "ssm_out_multiplier", &out));
     TRY(read_falcon_factors(reader, "ssm_multipliers", MAMBA_PARTS, parts));
-    TRY(expect_no_bias(reader, "mamba_proj_bias", mamba->in_bias, "ssm_in_multiplier", in));
+    mamba->in_bias_factor = factor_of_bias(mamba->in_bias, in);
     for (int i = 0; i < MAMBA_PARTS; i++) {
         mamba->factors[i] = (float)(in * parts[i]);
         mamba->has_factors = mamba->has_factors || mamba->factors[i] != 1;
