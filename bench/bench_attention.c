@@ -168,7 +168,8 @@ static void elementwise(void)
     float largest;
     TIME("rmsnorm 2048 to bf16", 1000, kernels->rmsnorm(x, y, 1e-5f, 2048, COMPUTE_BF16, z));
     static const char *const activations[ACTIVATION_COUNT] = {
-        "silu", "gelu_tanh", "gelu_erf", "quick_gelu", "relu", "relu_squared", "xielu", "sigmoid"};
+        "silu",         "gelu_tanh", "gelu_erf",       "quick_gelu", "relu",
+        "relu_squared", "xielu",     "clamped_swiglu", "sigmoid",    "scaled_silu"};
     for (int kind = 0; kind < ACTIVATION_COUNT; kind++) {
         const struct activation_args args = {(enum activation)kind, 0.8f, 0.8f, 0.5f, -1e-6f};
         char name[64];

@@ -54,6 +54,7 @@ enum activation {
     ACTIVATION_XIELU,          // xielu
     ACTIVATION_CLAMPED_SWIGLU, // gpt-oss: `up` counts clamped, plus 1
     ACTIVATION_SIGMOID,        // of gates; no MLP's
+    ACTIVATION_SCALED_SILU,    // Falcon-H1: of x times alpha
     ACTIVATION_COUNT,
 };
 

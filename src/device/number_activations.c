@@ -91,6 +91,9 @@ float number_activation(const struct activation_args *args, float x)
         return x / (1.0f + number_exp(-(x * args->alpha)));
     case ACTIVATION_SIGMOID:
         return 1.0f / (1.0f + number_exp(-x));
+    case ACTIVATION_SCALED_SILU:
+        x = x * args->alpha;
+        return x / (1.0f + number_exp(-x));
     case ACTIVATION_COUNT:
         break;
     }

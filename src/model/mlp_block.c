@@ -15,8 +15,7 @@ struct activating {
     const void *input;
     struct activation_args activation;
     bool gated, times_layer_input, sparse;
-    float deviations;  // of a sparse one
-    float gate_factor; // or 0
+    float deviations; // of a sparse one
     int layer;
 };
 
@@ -73,8 +72,6 @@ static void activate_gate(const struct activating *a)
     for (; row < row_end && begin < end; row++) {
         float *gate = rows + (size_t)row * (a->gated ? 2 : 1) * half + first + (size_t)begin;
         char *out = (char *)m->scratch.input + ((size_t)row * (size_t)width + (size_t)begin) * item;
-        if (a->gate_factor != 0)
-            m->kernels->scale(gate, a->gate_factor, (size_t)(end - begin));
         if (a->sparse)
             m->kernels->cut_below(gate, sparsity_cutoff(m, a->cut, a->deviations, (size_t)row),
                                   (size_t)(end - begin));
@@ -89,8 +86,8 @@ static void activate_gate(const struct activating *a)
 static bool gives_own_columns(const struct activating *a)
 {
     const struct range given = a->share->dims[DIM_MLP], read = a->share->dims[DIM_ACTIVATED];
-    return !a->times_layer_input && !a->sparse && a->gate_factor == 0 &&
-           !cut_gathers(a->m->plan, a->cut) && given.begin == read.begin && given.end == read.end;
+    return !a->times_layer_input && !a->sparse && !cut_gathers(a->m->plan, a->cut) &&
+           given.begin == read.begin && given.end == read.end;
 }
 
 // The activated rows of all threads, in scratch.outputs. Returns the stride.
@@ -162,7 +159,7 @@ static void find_token_gates(const struct activating *a)
 static struct activation_args activation_of(const struct mlp_config *config,
                                             const struct mlp_weights *weights)
 {
-    struct activation_args out = {.kind = config->activation};
+    struct activation_args out = {.kind = config->activation, .alpha = config->gate_factor};
     if (config->activation != ACTIVATION_XIELU)
         return out;
     out.beta = weights->xielu[2][0];
@@ -190,7 +187,6 @@ void mlp_block(const struct worker *w, int layer, int sublayer)
                                  .times_layer_input = config->times_layer_input,
                                  .sparse = config->sparse,
                                  .deviations = config->deviations,
-                                 .gate_factor = config->gate_factor,
                                  .layer = layer};
     struct row_product down_proj = {.what = "down_proj",
                                     .input = m->scratch.input,

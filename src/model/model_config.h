@@ -124,7 +124,7 @@ struct mlp_config {
     float deviations;
     // The sum is multiplied by sigmoid(a number that each token's input makes)
     bool token_gate;
-    float gate_factor; // of what gate_proj gives, before its activation; 0: none
+    float gate_factor; // of ACTIVATION_SCALED_SILU
 };
 
 // How a router's logits become the choice of experts and their weights (numerics.md section 11).

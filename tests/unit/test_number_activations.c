@@ -77,6 +77,9 @@ static long double exact(enum activation kind, long double x)
         return x / (1 + expl(-(long double)xielu.alpha * x));
     case ACTIVATION_SIGMOID:
         return 1 / (1 + expl(-x));
+    case ACTIVATION_SCALED_SILU:
+        x *= (long double)xielu.alpha;
+        return x / (1 + expl(-x));
     case ACTIVATION_COUNT:
         break;
     }

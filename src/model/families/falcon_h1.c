@@ -138,7 +138,10 @@ static enum status read_falcon_mlp(const struct config_reader *reader,
     TRY(config_read_flag(reader, "mlp_bias", &bias));
     TRY(read_falcon_factors(reader, "mlp_multipliers", 2, factors));
     mlp->gate_bias = mlp->up_bias = mlp->down_bias = bias;
-    mlp->gate_factor = factors[0] == 1 ? 0 : (float)factors[0];
+    if (factors[0] != 1) {
+        mlp->activation = ACTIVATION_SCALED_SILU;
+        mlp->gate_factor = (float)factors[0];
+    }
     sublayer->multiplier = (float)factors[1];
     return OK;
 }

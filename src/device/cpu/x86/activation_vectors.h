@@ -127,6 +127,9 @@ INLINE vec vec_activation(enum activation kind, const struct activation_args *ar
         return vec_gate(x, vec_mul(x, vec_set1(args->alpha)));
     case ACTIVATION_SIGMOID:
         return vec_gate(vec_set1(1.0f), x);
+    case ACTIVATION_SCALED_SILU:
+        x = vec_mul(x, vec_set1(args->alpha));
+        return vec_gate(x, x);
     case ACTIVATION_COUNT:
         break;
     }
@@ -173,6 +176,9 @@ INLINE vec vec_times_up(enum activation kind, const struct activation_args *args
         break;                                                                                     \
     case ACTIVATION_SIGMOID:                                                                       \
         call(ACTIVATION_SIGMOID, __VA_ARGS__);                                                     \
+        break;                                                                                     \
+    case ACTIVATION_SCALED_SILU:                                                                   \
+        call(ACTIVATION_SCALED_SILU, __VA_ARGS__);                                                 \
         break;                                                                                     \
     case ACTIVATION_COUNT:                                                                         \
         break;                                                                                     \
