@@ -168,7 +168,8 @@ static enum status view_values(const struct checkpoint *checkpoint, struct store
 
 // ---- shapes of scales ----
 
-static enum status check_block_multiple(const struct checkpoint *checkpoint, const struct stored_weight *w)
+static enum status check_block_multiple(const struct checkpoint *checkpoint,
+                                        const struct stored_weight *w)
 {
     const int64_t group = w->recipe->group;
     if (w->recipe->group == 0 || w->columns % group == 0)
