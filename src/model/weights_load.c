@@ -125,8 +125,8 @@ static enum status check_loaders(void *context)
 }
 
 // Rows and columns of codes that are unpacked at one time: their numbers stay in L2. Parts of other
-// layouts begin at the same multiples.
-enum { TILE_CODES = 128 << 10, TILE_ROWS = 2 * PANEL_WIDTH, TILE_COLUMNS_UNIT = 4 * PANEL_WIDTH };
+// layouts begin at the same multiples, and columns at those of groups of 32, 64 and 128.
+enum { TILE_CODES = 128 << 10, TILE_ROWS = 2 * PANEL_WIDTH, TILE_COLUMNS_UNIT = 8 * PANEL_WIDTH };
 
 static void code_tile_size(const struct weight_piece *p, int64_t *rows, int64_t *columns)
 {
