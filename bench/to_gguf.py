@@ -34,8 +34,8 @@ def vocabulary(self):
     self.gguf_writer.add_token_list(texts)
     self.gguf_writer.add_token_types([CONTROL if i in special else NORMAL for i in range(len(texts))])
     self.gguf_writer.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
-    self.gguf_writer.add_bos_token_id(self.hparams["bos_token_id"])
-    self.gguf_writer.add_eos_token_id(self.hparams["eos_token_id"])
+    self.gguf_writer.add_bos_token_id(self.hparams.get("bos_token_id") or 0)
+    self.gguf_writer.add_eos_token_id(self.hparams.get("eos_token_id") or 0)
     self.gguf_writer.add_add_bos_token(False)
 
 
