@@ -30,8 +30,6 @@ struct opening {
 // engine_open.c
 // engine->plan, as the options have it.
 enum status engine_compile_plan(struct opening *opening) STATUS_MUST_USE;
-// opening->budget, of that plan on opening->budget_nodes; shows it.
-enum status engine_plan_memory(struct opening *opening) STATUS_MUST_USE;
 // opening->crew, but for nodes.
 enum status engine_fill_crew(struct opening *opening) STATUS_MUST_USE;
 // engine_pages.c
@@ -41,6 +39,16 @@ enum status engine_reserve_pool(struct opening *opening) STATUS_MUST_USE;
 // engine_degrade.c
 void engine_keep_opening(struct opening *opening);
 
+// engine_sizes.c
 int engine_choose_steps_max(const struct colrow_engine *engine);
+// Weights that stay at the hub are fetched together by the ranks of a stage, where they are all
+// here: how many groups of ranks do; 0: none.
+int32_t engine_count_sharing(const struct opening *opening);
+// Lengths, threads and the limits of steps.
+enum status engine_choose_sizes(struct opening *opening) STATUS_MUST_USE;
+// opening->budget_nodes: the memory of the nodes, before ranks hold any of it.
+enum status engine_find_memory(struct opening *opening) STATUS_MUST_USE;
+// opening->budget, of the plan on opening->budget_nodes; shows it.
+enum status engine_plan_memory(struct opening *opening) STATUS_MUST_USE;
 
 #endif
