@@ -12,7 +12,7 @@ struct pieces_flow {
     size_t next, end;         // pieces: the one that comes, and behind the last that was asked for
     size_t have;              // bytes of that
     char head[PART_HEAD_MAX]; // what stands in front of it
-    size_t n_head;
+    size_t n_head;            // behind the last piece: of what is not kept
     bool in_piece, strange;
 };
 
@@ -74,7 +74,9 @@ static bool take_parts(void *context, const struct hub_answer *answer, const voi
             flow->in_piece = false;
         }
     }
-    return !flow->strange;
+    if (flow->next == flow->end) // the closing boundary; more may never end
+        flow->n_head += (size_t)(end - at);
+    return !flow->strange && flow->n_head < PART_HEAD_MAX;
 }
 
 static void write_ranges(const struct pieces_flow *flow, char out[AT_ONCE * RANGE_TEXT])
