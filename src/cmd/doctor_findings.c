@@ -104,7 +104,8 @@ static void look_at_clock(const struct doctor_subject *s, struct findings *out)
 {
     const char *now = s->host.clock_source;
     struct finding *f = finding_add(out, "clock", "%s", or_unknown(now));
-    if (strcmp(now, "hpet") != 0 && strcmp(now, "acpi_pm") != 0 && strcmp(now, "refined-jiffies"))
+    if (strcmp(now, "hpet") != 0 && strcmp(now, "acpi_pm") != 0 &&
+        strcmp(now, "refined-jiffies") != 0)
         return;
     bool better = strstr(s->host.clock_sources, "tsc") != NULL;
     finding_blame(f, FINDING_WARNING,

@@ -202,7 +202,7 @@ int32_t speculation_rows(const struct speculation *s, int32_t n_decoding)
 {
     const struct speculation_config *config = &s->config;
     bool too_many = config->disable_by_batch_size && n_decoding >= config->disable_by_batch_size;
-    if (config->n_tokens == 0 || n_decoding < 1 || too_many)
+    if (config->n_tokens == 0 || n_decoding < 1 || n_decoding >= DRAFT_ROWS_MAX || too_many)
         return 0;
     int64_t most = (int64_t)n_decoding * config->n_tokens;
     if (most > DRAFT_ROWS_MAX - n_decoding)

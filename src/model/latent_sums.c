@@ -57,13 +57,13 @@ static void exchange_queries(const struct latent_work *a, const struct context_p
 {
     struct model *m = a->m;
     const size_t rows = count_query_rows(a, piece), own = own_heads(a) * query_bytes(a);
-    size_t bytes[COMM_RANKS_MAX];
-    char *to = (char *)m->scratch.context_sums, *at;
-    for (int rank = 0; rank < m->plan->context_ranks; rank++)
+    size_t bytes[COMM_RANKS_MAX], before = 0;
+    char *to = (char *)m->scratch.context_sums;
+    for (int rank = 0; rank < m->plan->context_ranks; rank++) {
         bytes[rank] = rows * (size_t)range_width(context_heads(a, rank)) * query_bytes(a);
-    at = to;
-    for (int rank = 0; rank < m->context_rank; rank++)
-        at += bytes[rank];
+        before += rank < m->context_rank ? bytes[rank] : 0;
+    }
+    char *at = to + before;
     for (int i = 0; i < piece->n && a->w->thread == 0; i++)
         if (begins_sequence(piece, i)) {
             const struct step_sequence *q = context_sequence(a, &piece->items[i]);
@@ -73,8 +73,7 @@ static void exchange_queries(const struct latent_work *a, const struct context_p
         }
     if (a->w->thread == 0) {
         comm_mark(m->comm, a->w->run->step->number, a->layer, "queries of latents");
-        a->w->run->status = comm_all_gather(m->context, at - bytes[m->context_rank],
-                                            bytes[m->context_rank], bytes, to);
+        a->w->run->status = comm_all_gather(m->context, to + before, rows * own, bytes, to);
     }
     team_barrier(m->team);
 }
