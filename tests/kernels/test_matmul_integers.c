@@ -18,7 +18,7 @@ struct problem {
 
 struct buffers {
     struct integers integers[2];
-    struct guarded weights, a, out, expected, bias, scratch;
+    struct guarded weights, a, out, expected, bias;
     size_t out_bytes;
     struct panels w[2];
     struct leaf_plan leaves;
@@ -94,15 +94,16 @@ static struct matmul set_up(const struct problem *p, struct buffers *b)
     random_values(b->bias.data, 2 * n, ORDINARY);
     args.bias = p->bias && b->leaves.n_leaves == 1 ? b->bias.data : NULL;
     args.up_bias = args.bias && p->pair ? args.bias + n : NULL;
-    b->scratch = guarded_new(MATMUL_SCRATCH_BYTES, 64);
-    args.scratch = b->scratch.data;
+    static struct guarded scratch; // for all
+    if (!scratch.data)
+        scratch = guarded_new(MATMUL_SCRATCH_BYTES, 64);
+    args.scratch = scratch.data;
     return args;
 }
 
 static void tear_down(struct buffers *b)
 {
-    struct guarded *const all[] = {&b->weights,  &b->a,    &b->out,
-                                   &b->expected, &b->bias, &b->scratch};
+    struct guarded *const all[] = {&b->weights, &b->a, &b->out, &b->expected, &b->bias};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         guarded_free(all[i]);
     for (int i = 0; i < 2; i++)

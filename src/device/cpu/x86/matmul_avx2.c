@@ -1,5 +1,6 @@
 // Products with AVX2 and FMA: 4 rows x 24 columns of f32 sums in 12 of the 16 registers; 1 or 2
 // rows x 48 for decode.
+#include <assert.h>
 #include <immintrin.h>
 
 #include "device/cpu/x86/matmul_blocks.h"
@@ -81,8 +82,44 @@ static void pack(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k
 
 // ---- weights
 
-static void widen(const char *b, enum panel_format format, int columns, int k, float *out)
+// 8 codes of k + `odd`, of pairs of bytes.
+INLINE __m256 codes_of_bytes(const char *b, int odd)
 {
+    const __m256i words = _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(const void *)b));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(odd ? words : _mm256_slli_epi32(words, 16), 16));
+}
+
+// Of a pair somewhere in int4's eight columns, after `skipped` others.
+INLINE __m256 codes_of_eight(const char *b, int skipped, int odd)
+{
+    const __m128i shift = _mm_cvtsi32_si128(28 - 4 * skipped - 16 * odd);
+    const __m256i high =
+        _mm256_sll_epi32(_mm256_load_si256((const __m256i *)(const void *)b), shift);
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(high, 28));
+}
+
+static void widen_codes(const char *b, enum panel_format format, int columns, int skipped, int k,
+                        float *out)
+{
+    for (int pair = skipped; pair < skipped + k / 2; pair++, out += 2 * columns)
+        for (int column = 0; column < columns; column += 8)
+            UNROLLED_FOR (odd, 2) {
+                __m256 codes =
+                    format == PANELS_INT4
+                        ? codes_of_eight(b + (pair / 4 * columns + column) * 4, pair % 4, odd)
+                        : codes_of_bytes(b + (pair * columns + column) * 2, odd);
+                _mm256_store_ps(out + odd * columns + column, codes);
+            }
+}
+
+static void widen(const char *b, enum panel_format format, int columns, int skipped, int k,
+                  void *to)
+{
+    float *out = to;
+    if (panel_format_is_integer(format)) {
+        widen_codes(b, format, columns, skipped, k, out);
+        return;
+    }
     if (format == PANELS_F16) {
         for (size_t i = 0; i < (size_t)k * (size_t)columns; i += 8)
             _mm256_store_ps(out + i, _mm256_cvtph_ps(_mm_load_si128(
@@ -110,7 +147,7 @@ INLINE __m256 weights_8(const char *b, enum panel_format format, int columns, in
         return _mm256_cvtph_ps(
             _mm_load_si128((const __m128i *)(const void *)(b + 2 * (columns * odd + 8 * vector))));
     case PANELS_F32:
-    case PANELS_INT8: // which are widened to f32 before
+    case PANELS_INT8: // which are always widened
     case PANELS_INT4:
         break;
     }
@@ -211,6 +248,130 @@ INLINE void tile_of(const struct tile *tile, enum panel_format format, bool wide
     part_of(tile, format, widened, columns, columns / 2, rows, columns / 16);
 }
 
+// ---- tiles of integers, always widened (docs/numerics.md section 14)
+
+INLINE __m256 scales_8(const char *scales, enum source_type type, int column)
+{
+    switch (type) {
+    case SOURCE_BF16:
+        return _mm256_castsi256_ps(
+            _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(
+                                  (const __m128i *)(const void *)(scales + 2 * column))),
+                              16));
+    case SOURCE_F16:
+        return _mm256_cvtph_ps(
+            _mm_loadu_si128((const __m128i *)(const void *)(scales + 2 * column)));
+    case SOURCE_F32:
+        break;
+    }
+    return _mm256_loadu_ps((const float *)(const void *)scales + column);
+}
+
+INLINE __m256 zeros_8(const int8_t *zeros)
+{
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)zeros)));
+}
+
+// A part of a group has ended, number `part` of the tile.
+INLINE void end_part(const struct tile_groups *groups, size_t part, int column, int rows,
+                     int vectors, __m256 sum[ROWS][VECTORS], __m256 all[ROWS][VECTORS])
+{
+    const char *scales = groups->scales + part * groups->scales_step;
+    UNROLLED_FOR (v, vectors) {
+        const __m256 scale = scales_8(scales, groups->type, column + 8 * v);
+        if (groups->zeros) {
+            const __m256 zero = zeros_8(groups->zeros + part * groups->zeros_step + column + 8 * v);
+            UNROLLED_FOR (r, rows) {
+                const float *inputs = groups->input_sums + part * groups->input_sums_step;
+                sum[r][v] = _mm256_fnmadd_ps(zero, _mm256_set1_ps(inputs[r]), sum[r][v]);
+            }
+        }
+        UNROLLED_FOR (r, rows)
+            all[r][v] = _mm256_fmadd_ps(scale, sum[r][v], all[r][v]);
+    }
+}
+
+INLINE void add_pairs(const float **a, const float **b, int columns, int rows, int vectors,
+                      int pairs, __m256 sum[ROWS][VECTORS])
+{
+    for (; pairs > 0; pairs--, *a += 2 * rows, *b += 2 * columns)
+        UNROLLED_FOR (even, 2) { // the odd element first
+            const int odd = 1 - even;
+            UNROLLED_FOR (v, vectors) {
+                const __m256 codes = _mm256_load_ps(*b + columns * odd + 8 * v);
+                UNROLLED_FOR (r, rows)
+                    multiply_add(&sum[r][v], _mm256_set1_ps((*a)[odd * rows + r]), codes);
+            }
+        }
+}
+
+INLINE void integer_part_of(const struct tile *tile, int columns, int column, int rows, int vectors)
+{
+    const struct tile_groups groups = tile->groups;
+    const float *a = tile->a, *b = (const float *)(const void *)tile->b + column;
+    __m256 all[ROWS][VECTORS], sum[ROWS][VECTORS];
+    tile_begin(tile, column, rows, vectors, all);
+    UNROLLED_FOR (r, rows)
+        UNROLLED_FOR (v, vectors)
+            sum[r][v] = groups.rest
+                            ? _mm256_loadu_ps(groups.rest + r * PANEL_WIDTH + column + 8 * v)
+                            : _mm256_setzero_ps();
+    int left = tile->k, k = groups.first;
+    size_t part = 0;
+    for (; k < left; left -= k, k = groups.columns) {
+        add_pairs(&a, &b, columns, rows, vectors, k / 2, sum);
+        end_part(&groups, part++, column, rows, vectors, sum, all);
+        UNROLLED_FOR (r, rows)
+            UNROLLED_FOR (v, vectors)
+                sum[r][v] = _mm256_setzero_ps();
+    }
+    add_pairs(&a, &b, columns, rows, vectors, left / 2, sum);
+    if (groups.ends)
+        end_part(&groups, part++, column, rows, vectors, sum, all);
+    else
+        UNROLLED_FOR (r, rows)
+            UNROLLED_FOR (v, vectors)
+                _mm256_storeu_ps(groups.rest_to + r * PANEL_WIDTH + column + 8 * v, sum[r][v]);
+    if (part > 0)
+        tile_end(tile, column, rows, vectors, all);
+}
+
+INLINE void integer_tile(const struct tile *tile, int columns, int rows)
+{
+    if (rows <= 2 || columns == 16) {
+        integer_part_of(tile, columns, 0, rows, columns / 8);
+        return;
+    }
+    integer_part_of(tile, columns, 0, rows, columns / 16);
+    integer_part_of(tile, columns, columns / 2, rows, columns / 16);
+}
+
+#define INTEGER_CASES(columns)                                                                     \
+    case (columns) + 1:                                                                            \
+        integer_tile(tile, columns, 1);                                                            \
+        break;                                                                                     \
+    case (columns) + 2:                                                                            \
+        integer_tile(tile, columns, 2);                                                            \
+        break;                                                                                     \
+    case (columns) + 3:                                                                            \
+        integer_tile(tile, columns, 3);                                                            \
+        break;                                                                                     \
+    case (columns) + 4:                                                                            \
+        integer_tile(tile, columns, 4);                                                            \
+        break
+
+static void run_integer_tile(const struct tile *tile, enum panel_format format, bool widened)
+{
+    (void)format;
+    assert(widened);
+    switch (tile->columns + tile->rows) {
+        INTEGER_CASES(16);
+        INTEGER_CASES(32);
+        INTEGER_CASES(48);
+    }
+}
+
 #define TILE_CASES(format, widened, columns)                                                       \
     case (columns) + 1:                                                                            \
         tile_of(tile, format, widened, columns, 1);                                                \
@@ -238,6 +399,7 @@ void matmul_avx2(const struct matmul *args)
 {
     struct block_kernel kernel = {.rows = ROWS,
                                   .widen_rows = 9,
+                                  .widen_integers = 1,
                                   .pack = pack,
                                   .widen = widen,
                                   .tile = run_tile,

@@ -1,8 +1,8 @@
 // Products with AVX-512F: 8 rows x 48 columns of f32 sums in 24 registers.
 #include <immintrin.h>
 
+#include "device/cpu/x86/integer_tile_avx512.h"
 #include "device/cpu/x86/rows_avx512.h"
-#include "device/cpu/x86/tile_avx512.h"
 #include "device/cpu/x86/x86.h"
 
 enum { NEAR_ROWS = 4 };
@@ -46,8 +46,50 @@ static void pack(const void *a, bool a_is_bf16, size_t a_stride, int rows, int k
     }
 }
 
-static void widen(const char *b, enum panel_format format, int columns, int k, float *out)
+// ---- integers: 16 codes as f32
+
+INLINE __m512 codes_of_nibbles(__m512i dwords) // of the low four bits
 {
+    const __m512 codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+    return _mm512_permutexvar_ps(dwords, codes);
+}
+
+// Of a pair somewhere in the eight columns, after `skipped` others.
+INLINE __m512 codes_of_eight(const char *b, int skipped, int odd)
+{
+    const __m128i shift = _mm_cvtsi32_si128(4 * skipped + 16 * odd);
+    return codes_of_nibbles(_mm512_srl_epi32(_mm512_load_si512(b), shift));
+}
+
+INLINE __m512 codes_of_bytes(const char *b, int odd)
+{
+    const __m512i words = _mm512_cvtepi8_epi16(_mm256_load_si256((const __m256i *)(const void *)b));
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(odd ? words : _mm512_slli_epi32(words, 16), 16));
+}
+
+static void widen_codes(const char *b, enum panel_format format, int columns, int skipped, int k,
+                        float *out)
+{
+    for (int pair = skipped; pair < skipped + k / 2; pair++, out += 2 * columns) {
+        for (int column = 0; column < columns; column += 16)
+            UNROLLED_FOR (odd, 2) {
+                __m512 codes =
+                    format == PANELS_INT4
+                        ? codes_of_eight(b + (pair / 4 * columns + column) * 4, pair % 4, odd)
+                        : codes_of_bytes(b + (pair * columns + column) * 2, odd);
+                _mm512_store_ps(out + odd * columns + column, codes);
+            }
+    }
+}
+
+static void widen(const char *b, enum panel_format format, int columns, int skipped, int k,
+                  void *to)
+{
+    float *out = to;
+    if (panel_format_is_integer(format)) {
+        widen_codes(b, format, columns, skipped, k, out);
+        return;
+    }
     if (format == PANELS_F16) {
         for (size_t i = 0; i < (size_t)k * (size_t)columns; i += 16)
             _mm512_store_ps(out + i, _mm512_cvtph_ps(_mm256_load_si256(
@@ -75,7 +117,7 @@ INLINE __m512 weights_16(const char *b, enum panel_format format, int columns, i
         return _mm512_cvtph_ps(_mm256_load_si256(
             (const __m256i *)(const void *)(b + 2 * (columns * odd + 16 * vector))));
     case PANELS_F32:
-    case PANELS_INT8: // which are widened to f32 before
+    case PANELS_INT8: // add_pairs()
     case PANELS_INT4:
         break;
     }
@@ -123,6 +165,44 @@ INLINE void tile_of(const struct tile *tile, enum panel_format format, bool wide
     tile_end(tile, rows, vectors, sum);
 }
 
+INLINE void add_codes(const float *a, int rows, int vectors, const __m512 codes[3],
+                      __m512 sum[TILE_ROWS_MAX][3])
+{
+    UNROLLED_FOR (r, rows) {
+        const __m512 x = _mm512_set1_ps(a[r]);
+        UNROLLED_FOR (v, vectors)
+            multiply_add(&sum[r][v], x, codes[v]);
+    }
+}
+
+INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_format format,
+                      int rows, int vectors, int pairs, __m512 sum[TILE_ROWS_MAX][3])
+{
+    const int k_bytes = vectors * (format == PANELS_F32 ? 128 : 32);
+    for (; pairs > 0; pairs--) {
+        const float *a = (const float *)(const void *)chain->a;
+        UNROLLED_FOR (even, 2) { // the odd element first
+            const int odd = 1 - even;
+            __m512 codes[3];
+            UNROLLED_FOR (v, vectors)
+                codes[v] =
+                    format == PANELS_INT4   ? codes_of_eight(chain->b + 64 * v, chain->skipped, odd)
+                    : format == PANELS_INT8 ? codes_of_bytes(chain->b + 32 * v, odd)
+                                            : _mm512_load_ps(chain->b + 64 * (vectors * odd + v));
+            add_codes(a + odd * rows, rows, vectors, codes, sum);
+        }
+        chain->a += 8 * rows;
+        chain->skipped = (chain->skipped + 1) % 4;
+        if (format != PANELS_INT4)
+            chain->b += k_bytes;
+        else if (chain->skipped == 0)
+            chain->b += 64 * vectors;
+        if (format != PANELS_INT4 || chain->skipped == 0)
+            prefetch(chain->next, format == PANELS_F32 ? 1 : vectors);
+        chain->next += tile->step;
+    }
+}
+
 #define TILE_CASES(format, widened, rows)                                                          \
     case (rows)*64 + 48:                                                                           \
         tile_of(tile, format, widened, rows, 3);                                                   \
@@ -152,6 +232,7 @@ void matmul_avx512(const struct matmul *args)
 {
     static const struct block_kernel kernel = {.rows = 8,
                                                .widen_rows = 25,
+                                               .widen_integers = 9,
                                                .block_k = 128,
                                                .near_rows = NEAR_ROWS,
                                                .pack = pack,

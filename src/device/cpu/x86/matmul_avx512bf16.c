@@ -1,7 +1,7 @@
-// Products of bf16 with vdpbf16ps, whose order within a pair is the contract's. Everything else is
-// left to AVX-512F.
+// Products of bf16 and of integer codes, which bf16 holds exactly, with vdpbf16ps, whose order
+// within a pair is the contract's. Everything else is left to AVX-512F.
+#include "device/cpu/x86/integer_tile_avx512.h"
 #include "device/cpu/x86/rows_avx512.h"
-#include "device/cpu/x86/tile_avx512.h"
 #include "device/cpu/x86/x86.h"
 
 enum { NEAR_ROWS = 5 };
@@ -53,10 +53,147 @@ INLINE void tile_of(const struct tile *tile, int rows, int vectors)
         tile_of(tile, rows, 1);                                                                    \
         break
 
+// ---- integers
+
+// 32 codes, two of each of 16 columns, from words that have a pair's nibbles in their low bits: an
+// index has five bits, and what the fifth one is does not matter.
+INLINE __m512i codes_of_nibbles(__m512i words)
+{
+    static const bf16 codes[32] __attribute__((aligned(64))) = {
+        0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0,
+        0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80, 0x0000, 0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0,
+        0x40c0, 0x40e0, 0xc100, 0xc0e0, 0xc0c0, 0xc0a0, 0xc080, 0xc040, 0xc000, 0xbf80};
+    return _mm512_permutexvar_epi16(words, _mm512_load_si512(codes));
+}
+
+INLINE __m512i codes_of_bytes(const char *b)
+{
+    const __m128i *from = (const __m128i *)(const void *)b;
+    const __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_load_si128(from))),
+                 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_load_si128(from + 1)));
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static void widen(const char *b, enum panel_format format, int columns, int skipped, int k,
+                  void *out)
+{
+    char *to = out;
+    for (int pair = 0; pair < k / 2; pair++, to += 4 * columns) {
+        const char *from = b + 2 * pair * columns;
+        if (format == PANELS_INT4)
+            from = b + (skipped + pair) / 4 * 4 * columns;
+        const __m128i shift = _mm_cvtsi32_si128((skipped + pair) % 4 * 4);
+        for (int column = 0; column < columns; column += 16) {
+            __m512i codes;
+            if (format == PANELS_INT4)
+                codes =
+                    codes_of_nibbles(_mm512_srl_epi16(_mm512_load_si512(from + 4 * column), shift));
+            else
+                codes = codes_of_bytes(from + 2 * column);
+            _mm512_store_si512(to + 4 * column, codes);
+        }
+    }
+}
+
+INLINE void add_pair(const char *a, int rows, int vectors, const __m512i codes[3],
+                     __m512 sum[TILE_ROWS_MAX][3])
+{
+    UNROLLED_FOR (r, rows) {
+        int32_t pair;
+        memcpy(&pair, a + 4 * r, sizeof pair);
+        const __m512i x = _mm512_set1_epi32(pair);
+        UNROLLED_FOR (v, vectors)
+            sum[r][v] = _mm512_dpbf16_ps(sum[r][v], (__m512bh)x, (__m512bh)codes[v]);
+    }
+}
+
+INLINE void fetch(const struct tile *tile, struct chain *chain, int rows, int lines, size_t pairs)
+{
+    if (rows <= NEAR_ROWS && tile->near)
+        prefetch_near(chain->next, lines);
+    else
+        prefetch(chain->next, lines);
+    chain->next += pairs * tile->step;
+}
+
+// A pair somewhere in the eight columns.
+INLINE void add_nibbles(struct chain *chain, int rows, int vectors, __m512 sum[TILE_ROWS_MAX][3])
+{
+    const __m128i shift = _mm_cvtsi32_si128(4 * chain->skipped);
+    __m512i codes[3];
+    UNROLLED_FOR (v, vectors)
+        codes[v] = codes_of_nibbles(_mm512_srl_epi16(_mm512_load_si512(chain->b + 64 * v), shift));
+    add_pair(chain->a, rows, vectors, codes, sum);
+    chain->a += 4 * rows;
+    chain->skipped = (chain->skipped + 1) % 4;
+    if (chain->skipped == 0)
+        chain->b += 64 * vectors;
+}
+
+// `pair` is a constant where this is used.
+INLINE __m512i nibbles_of(__m512i words, int pair)
+{
+    switch (pair) {
+    case 1:
+        return _mm512_srli_epi16(words, 4);
+    case 2:
+        return _mm512_srli_epi16(words, 8);
+    case 3:
+        return _mm512_srli_epi16(words, 12);
+    }
+    return words;
+}
+
+INLINE void add_eights(const struct tile *tile, struct chain *chain, int rows, int vectors, int n,
+                       __m512 sum[TILE_ROWS_MAX][3])
+{
+    const char *a = chain->a, *b = chain->b;
+    for (; n > 0; n--) {
+        __m512i words[3], codes[3];
+        UNROLLED_FOR (v, vectors)
+            words[v] = _mm512_load_si512(b + 64 * v);
+        UNROLLED_FOR (pair, 4) {
+            UNROLLED_FOR (v, vectors)
+                codes[v] = codes_of_nibbles(nibbles_of(words[v], pair));
+            add_pair(a + 4 * rows * pair, rows, vectors, codes, sum);
+        }
+        a += 16 * rows;
+        b += 64 * vectors;
+        fetch(tile, chain, rows, vectors, 4);
+    }
+    chain->a = a;
+    chain->b = b;
+}
+
+INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_format format,
+                      int rows, int vectors, int pairs, __m512 sum[TILE_ROWS_MAX][3])
+{
+    if (format == PANELS_INT4) {
+        for (; pairs > 0 && chain->skipped > 0; pairs--)
+            add_nibbles(chain, rows, vectors, sum);
+        add_eights(tile, chain, rows, vectors, pairs / 4, sum);
+        for (pairs %= 4; pairs > 0; pairs--)
+            add_nibbles(chain, rows, vectors, sum);
+        return;
+    }
+    for (; pairs > 0; pairs--) {
+        __m512i codes[3];
+        UNROLLED_FOR (v, vectors)
+            codes[v] = format == PANELS_INT8 ? codes_of_bytes(chain->b + 32 * v)
+                                             : _mm512_load_si512(chain->b + 64 * v);
+        add_pair(chain->a, rows, vectors, codes, sum);
+        chain->a += 4 * rows;
+        chain->b += (format == PANELS_INT8 ? 32 : 64) * vectors;
+        fetch(tile, chain, rows, format == PANELS_INT8 ? (vectors + 1) / 2 : 1, 1);
+    }
+}
+
 static void run_tile(const struct tile *tile, enum panel_format format, bool widened)
 {
-    (void)format;
-    (void)widened;
+    if (panel_format_is_integer(format)) {
+        run_integer_tile(tile, format, widened);
+        return;
+    }
     switch (tile->rows * 64 + tile->columns) {
         TILE_CASES(1);
         TILE_CASES(2);
@@ -74,9 +211,11 @@ void matmul_avx512bf16(const struct matmul *args)
     static const struct block_kernel kernel = {.rows = 8,
                                                .a_is_pairs = true,
                                                .block_k = 256,
+                                               .widen_integers = 9,
                                                .few_rows = 2,
                                                .near_rows = NEAR_ROWS,
                                                .pack = pack,
+                                               .widen = widen,
                                                .tile = run_tile,
                                                .activate_mul = activate_mul_avx512bf16};
     if (args->a_is_bf16)

@@ -2,31 +2,19 @@
 #include "device/cpu/reference.h"
 #include "device/cpu/x86/x86.h"
 
-// One entry of a table serves both orders of summation, and integers.
+// One entry of a table serves both orders of summation.
 static void matmul_either_avx2(const struct matmul *args)
 {
-    if (panel_format_is_integer(args->w->format)) {
-        reference_matmul(args);
-        return;
-    }
     (args->order == ORDER_TILES ? matmul_tiles_avx2 : matmul_avx2)(args);
 }
 
 static void matmul_either_avx512(const struct matmul *args)
 {
-    if (panel_format_is_integer(args->w->format)) {
-        reference_matmul(args);
-        return;
-    }
     (args->order == ORDER_TILES ? matmul_tiles_avx512 : matmul_avx512)(args);
 }
 
 static void matmul_either_avx512bf16(const struct matmul *args)
 {
-    if (panel_format_is_integer(args->w->format)) {
-        reference_matmul(args);
-        return;
-    }
     (args->order == ORDER_TILES ? matmul_tiles_avx512 : matmul_avx512bf16)(args);
 }
 

@@ -1,5 +1,6 @@
 // run_tile() of a struct block_kernel: one function for each format of panels. The ISA's file
-// defines TILE_SWITCH(format, widened), which runs `tile` of that format, before it includes this.
+// defines TILE_SWITCH(format, widened), which runs `tile` of that format, and run_integer_tile()
+// before it includes this.
 #ifndef COLROW_DEVICE_CPU_X86_TILE_FORMATS_H
 #define COLROW_DEVICE_CPU_X86_TILE_FORMATS_H
 
@@ -25,7 +26,9 @@ static void tile_widened(const struct tile *tile)
 
 static void run_tile(const struct tile *tile, enum panel_format format, bool widened)
 {
-    if (widened)
+    if (panel_format_is_integer(format))
+        run_integer_tile(tile, format, widened);
+    else if (widened)
         tile_widened(tile);
     else if (format == PANELS_BF16)
         tile_bf16(tile);
