@@ -8,7 +8,7 @@
 // Where a tile's chains stand.
 struct chain {
     const char *a, *b; // packed rows of the next pair; weights, of int4 the eight that it is in
-    const char *next;  // to prefetch
+    const char *next;  // to prefetch, one part after the other
     int skipped;       // pairs of the eight that are behind it
 };
 
@@ -32,31 +32,46 @@ INLINE __m512 zeros_16(const int8_t *zeros)
         _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)zeros)));
 }
 
-// A part has ended: number `part` of the tile.
+// A part has ended, number `part` of the tile: its zero points and scales.
+INLINE void subtract_zeros(const struct tile_groups *groups, size_t part, int rows, int vectors,
+                           __m512 sum[TILE_ROWS_MAX][3])
+{
+    const float *inputs = groups->input_sums + part * groups->input_sums_step;
+    const int8_t *zeros = groups->zeros + part * groups->zeros_step;
+    __m512 zero[3];
+    UNROLLED_FOR (v, vectors)
+        zero[v] = zeros_16(zeros + 16 * v);
+    prefetch((const char *)zeros + groups->next_scales, 1);
+    UNROLLED_FOR (r, rows) {
+        const __m512 input = _mm512_set1_ps(inputs[r]);
+        UNROLLED_FOR (v, vectors)
+            sum[r][v] = _mm512_fnmadd_ps(zero[v], input, sum[r][v]);
+    }
+}
+
+// Sums of many rows wait in memory, so that the chains have the registers.
+enum { ROWS_IN_REGISTERS = 4 };
+
 INLINE void end_part(const struct tile_groups *groups, size_t part, int rows, int vectors,
                      __m512 sum[TILE_ROWS_MAX][3], __m512 all[TILE_ROWS_MAX][3])
 {
     const char *scales = groups->scales + part * groups->scales_step;
     const size_t bytes = scale_bytes(groups->type);
+    if (groups->zeros)
+        subtract_zeros(groups, part, rows, vectors, sum);
     __m512 scale[3];
     UNROLLED_FOR (v, vectors)
         scale[v] = scales_16(scales + 16 * (size_t)v * bytes, groups->type);
     prefetch(scales + groups->next_scales, 2);
-    if (groups->zeros) {
-        const float *inputs = groups->input_sums + part * groups->input_sums_step;
-        __m512 zero[3];
-        UNROLLED_FOR (v, vectors)
-            zero[v] = zeros_16(groups->zeros + part * groups->zeros_step + 16 * v);
-        prefetch((const char *)groups->zeros + part * groups->zeros_step + groups->next_scales, 1);
-        UNROLLED_FOR (r, rows) {
-            const __m512 input = _mm512_set1_ps(inputs[r]);
-            UNROLLED_FOR (v, vectors)
-                sum[r][v] = _mm512_fnmadd_ps(zero[v], input, sum[r][v]);
-        }
-    }
+    float *own = groups->own;
     UNROLLED_FOR (r, rows)
-        UNROLLED_FOR (v, vectors)
-            all[r][v] = _mm512_fmadd_ps(scale[v], sum[r][v], all[r][v]);
+        UNROLLED_FOR (v, vectors) {
+            float *to = own + r * PANEL_WIDTH + 16 * v;
+            if (rows <= ROWS_IN_REGISTERS)
+                all[r][v] = _mm512_fmadd_ps(scale[v], sum[r][v], all[r][v]);
+            else
+                _mm512_store_ps(to, _mm512_fmadd_ps(scale[v], sum[r][v], _mm512_load_ps(to)));
+        }
 }
 
 INLINE void clear_sums(int rows, int vectors, __m512 sum[TILE_ROWS_MAX][3])
@@ -84,34 +99,78 @@ INLINE void keep_rest(const struct tile_groups *groups, int rows, int vectors,
             _mm512_storeu_ps(groups->rest_to + r * PANEL_WIDTH + 16 * v, sum[r][v]);
 }
 
+// Where sums of parts begin.
+INLINE void begin_all(const struct tile *tile, int rows, int vectors, __m512 all[TILE_ROWS_MAX][3])
+{
+    if (rows <= ROWS_IN_REGISTERS) {
+        tile_begin(tile, rows, vectors, all);
+        return;
+    }
+    if (!tile->from)
+        UNROLLED_FOR (r, rows)
+            UNROLLED_FOR (v, vectors)
+                _mm512_store_ps(tile->groups.own + r * PANEL_WIDTH + 16 * v, _mm512_setzero_ps());
+}
+
+INLINE void end_all(const struct tile *tile, int rows, int vectors, __m512 all[TILE_ROWS_MAX][3])
+{
+    if (rows > ROWS_IN_REGISTERS) {
+        if (tile->to == tile->groups.own)
+            return;
+        UNROLLED_FOR (r, rows)
+            UNROLLED_FOR (v, vectors)
+                all[r][v] = _mm512_load_ps(tile->groups.own + r * PANEL_WIDTH + 16 * v);
+    }
+    tile_end(tile, rows, vectors, all);
+}
+
 // What the ISA's file has: the chains of `pairs` pairs more, `format` of integers or, widened,
 // PANELS_F32 (whatever that file widens to).
 INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_format format,
                       int rows, int vectors, int pairs, __m512 sum[TILE_ROWS_MAX][3]);
+// Of two parts side by side, so many pairs each: few chains would wait for each other's
+// instructions. Eight columns begin here, and where the second part does.
+INLINE void add_two(struct chain *chain, enum panel_format format, int rows, int vectors, int pairs,
+                    __m512 sum[TILE_ROWS_MAX][3], __m512 second[TILE_ROWS_MAX][3]);
+enum { ROWS_OF_TWO = 2 };
+// How far ahead of two parts of so many bytes each their weights are fetched.
+INLINE size_t far_ahead(size_t part_bytes)
+{
+    return 2 * part_bytes < 4608 ? 4608 : 2 * part_bytes;
+}
 
 INLINE void integer_tile(const struct tile *tile, enum panel_format format, int rows, int vectors)
 {
-    const struct tile_groups groups = tile->groups;
+    const struct tile_groups *groups = &tile->groups;
     struct chain chain = {tile->a, tile->b, tile->next, tile->skipped};
     __m512 all[TILE_ROWS_MAX][3], sum[TILE_ROWS_MAX][3];
-    tile_begin(tile, rows, vectors, all);
-    begin_part(&groups, rows, vectors, sum);
-    int left = tile->k, k = groups.first;
+    begin_all(tile, rows, vectors, all);
+    begin_part(groups, rows, vectors, sum);
+    int left = tile->k, k = groups->first;
     size_t part = 0;
-    while (k < left) {
-        add_pairs(tile, &chain, format, rows, vectors, k / 2, sum);
-        end_part(&groups, part++, rows, vectors, sum, all);
+    for (; k < left; k = groups->columns) {
+        if (rows <= ROWS_OF_TWO && format != PANELS_F32 && k == groups->columns && 2 * k <= left &&
+            k % 8 == 0 && chain.skipped == 0) {
+            __m512 second[TILE_ROWS_MAX][3];
+            clear_sums(rows, vectors, second);
+            add_two(&chain, format, rows, vectors, k / 2, sum, second);
+            end_part(groups, part++, rows, vectors, sum, all);
+            end_part(groups, part++, rows, vectors, second, all);
+            left -= 2 * k;
+        } else {
+            add_pairs(tile, &chain, format, rows, vectors, k / 2, sum);
+            end_part(groups, part++, rows, vectors, sum, all);
+            left -= k;
+        }
         clear_sums(rows, vectors, sum);
-        left -= k;
-        k = groups.columns;
     }
     add_pairs(tile, &chain, format, rows, vectors, left / 2, sum);
-    if (groups.ends)
-        end_part(&groups, part++, rows, vectors, sum, all);
-    else
-        keep_rest(&groups, rows, vectors, sum);
+    if (left > 0 && groups->ends)
+        end_part(groups, part++, rows, vectors, sum, all);
+    else if (left > 0)
+        keep_rest(groups, rows, vectors, sum);
     if (part > 0)
-        tile_end(tile, rows, vectors, all);
+        end_all(tile, rows, vectors, all);
 }
 
 #define INTEGER_CASES(format, rows)                                                                \

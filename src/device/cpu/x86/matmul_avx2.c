@@ -308,31 +308,31 @@ INLINE void add_pairs(const float **a, const float **b, int columns, int rows, i
 
 INLINE void integer_part_of(const struct tile *tile, int columns, int column, int rows, int vectors)
 {
-    const struct tile_groups groups = tile->groups;
+    const struct tile_groups *groups = &tile->groups;
     const float *a = tile->a, *b = (const float *)(const void *)tile->b + column;
     __m256 all[ROWS][VECTORS], sum[ROWS][VECTORS];
     tile_begin(tile, column, rows, vectors, all);
     UNROLLED_FOR (r, rows)
         UNROLLED_FOR (v, vectors)
-            sum[r][v] = groups.rest
-                            ? _mm256_loadu_ps(groups.rest + r * PANEL_WIDTH + column + 8 * v)
+            sum[r][v] = groups->rest
+                            ? _mm256_loadu_ps(groups->rest + r * PANEL_WIDTH + column + 8 * v)
                             : _mm256_setzero_ps();
-    int left = tile->k, k = groups.first;
+    int left = tile->k, k = groups->first;
     size_t part = 0;
-    for (; k < left; left -= k, k = groups.columns) {
+    for (; k < left; left -= k, k = groups->columns) {
         add_pairs(&a, &b, columns, rows, vectors, k / 2, sum);
-        end_part(&groups, part++, column, rows, vectors, sum, all);
+        end_part(groups, part++, column, rows, vectors, sum, all);
         UNROLLED_FOR (r, rows)
             UNROLLED_FOR (v, vectors)
                 sum[r][v] = _mm256_setzero_ps();
     }
     add_pairs(&a, &b, columns, rows, vectors, left / 2, sum);
-    if (groups.ends)
-        end_part(&groups, part++, column, rows, vectors, sum, all);
+    if (groups->ends)
+        end_part(groups, part++, column, rows, vectors, sum, all);
     else
         UNROLLED_FOR (r, rows)
             UNROLLED_FOR (v, vectors)
-                _mm256_storeu_ps(groups.rest_to + r * PANEL_WIDTH + column + 8 * v, sum[r][v]);
+                _mm256_storeu_ps(groups->rest_to + r * PANEL_WIDTH + column + 8 * v, sum[r][v]);
     if (part > 0)
         tile_end(tile, column, rows, vectors, all);
 }

@@ -203,6 +203,39 @@ INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_f
     }
 }
 
+INLINE void add_two(struct chain *chain, enum panel_format format, int rows, int vectors, int pairs,
+                    __m512 sum[TILE_ROWS_MAX][3], __m512 second[TILE_ROWS_MAX][3])
+{
+    const int step = format == PANELS_INT4 ? 4 : 2; // pairs at a time
+    const size_t a_bytes = 8 * (size_t)(pairs * rows);
+    const size_t b_bytes = (size_t)(pairs / step * 64 * vectors);
+    const char *a = chain->a, *b = chain->b, *next = b + far_ahead(b_bytes);
+    for (int n = pairs / step; n > 0; n--) {
+        UNROLLED_FOR (pair, step)
+            UNROLLED_FOR (even, 2) { // the odd element first
+                const int odd = 1 - even, at = 4 * rows * (2 * pair + odd);
+                const char *from = b + 32 * vectors * pair;
+                __m512 codes[2][3];
+                UNROLLED_FOR (v, vectors)
+                    UNROLLED_FOR (i, 2)
+                        codes[i][v] =
+                            format == PANELS_INT4
+                                ? codes_of_eight(b + (size_t)i * b_bytes + 64 * v, pair, odd)
+                                : codes_of_bytes(from + (size_t)i * b_bytes + 32 * v, odd);
+                add_codes((const float *)(const void *)(a + at), rows, vectors, codes[0], sum);
+                add_codes((const float *)(const void *)(a + a_bytes + at), rows, vectors, codes[1],
+                          second);
+            }
+        a += 8 * rows * step;
+        b += 64 * vectors;
+        prefetch(next, 2 * vectors);
+        next += 128 * vectors;
+    }
+    chain->a = a + a_bytes;
+    chain->b = b + b_bytes;
+    chain->next = next;
+}
+
 #define TILE_CASES(format, widened, rows)                                                          \
     case (rows)*64 + 48:                                                                           \
         tile_of(tile, format, widened, rows, 3);                                                   \

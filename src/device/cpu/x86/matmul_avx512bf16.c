@@ -74,25 +74,63 @@ INLINE __m512i codes_of_bytes(const char *b)
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
+// `pair` is a constant where this is used.
+INLINE __m512i nibbles_of(__m512i words, int pair)
+{
+    switch (pair) {
+    case 1:
+        return _mm512_srli_epi16(words, 4);
+    case 2:
+        return _mm512_srli_epi16(words, 8);
+    case 3:
+        return _mm512_srli_epi16(words, 12);
+    }
+    return words;
+}
+
+// A pair somewhere in the eight columns.
+static void widen_pair(const char *b, int columns, int pair, char *to)
+{
+    const __m128i shift = _mm_cvtsi32_si128(pair * 4);
+    for (int at = 0; at < 4 * columns; at += 64)
+        _mm512_store_si512(to + at,
+                           codes_of_nibbles(_mm512_srl_epi16(_mm512_load_si512(b + at), shift)));
+}
+
+static void widen_nibbles(const char *b, int columns, int skipped, int pairs, char *to)
+{
+    const int line = 4 * columns;
+    while (pairs > 0) {
+        if (skipped > 0 || pairs < 4) {
+            widen_pair(b, columns, skipped, to);
+            to += line;
+            pairs--;
+            skipped = (skipped + 1) % 4;
+            b += skipped ? 0 : line;
+            continue;
+        }
+        for (int at = 0; at < line; at += 64) {
+            const __m512i words = _mm512_load_si512(b + at);
+            UNROLLED_FOR (pair, 4)
+                _mm512_store_si512(to + pair * line + at,
+                                   codes_of_nibbles(nibbles_of(words, pair)));
+        }
+        b += line;
+        to += 4 * line;
+        pairs -= 4;
+    }
+}
+
 static void widen(const char *b, enum panel_format format, int columns, int skipped, int k,
                   void *out)
 {
     char *to = out;
-    for (int pair = 0; pair < k / 2; pair++, to += 4 * columns) {
-        const char *from = b + 2 * pair * columns;
-        if (format == PANELS_INT4)
-            from = b + (skipped + pair) / 4 * 4 * columns;
-        const __m128i shift = _mm_cvtsi32_si128((skipped + pair) % 4 * 4);
-        for (int column = 0; column < columns; column += 16) {
-            __m512i codes;
-            if (format == PANELS_INT4)
-                codes =
-                    codes_of_nibbles(_mm512_srl_epi16(_mm512_load_si512(from + 4 * column), shift));
-            else
-                codes = codes_of_bytes(from + 2 * column);
-            _mm512_store_si512(to + 4 * column, codes);
-        }
+    if (format == PANELS_INT4) {
+        widen_nibbles(b, columns, skipped, k / 2, to);
+        return;
     }
+    for (int i = 0; i < k / 2 * columns / 16; i++) // 16 columns of a pair, in their order
+        _mm512_store_si512(to + 64 * i, codes_of_bytes(b + 32 * i));
 }
 
 INLINE void add_pair(const char *a, int rows, int vectors, const __m512i codes[3],
@@ -130,20 +168,6 @@ INLINE void add_nibbles(struct chain *chain, int rows, int vectors, __m512 sum[T
         chain->b += 64 * vectors;
 }
 
-// `pair` is a constant where this is used.
-INLINE __m512i nibbles_of(__m512i words, int pair)
-{
-    switch (pair) {
-    case 1:
-        return _mm512_srli_epi16(words, 4);
-    case 2:
-        return _mm512_srli_epi16(words, 8);
-    case 3:
-        return _mm512_srli_epi16(words, 12);
-    }
-    return words;
-}
-
 INLINE void add_eights(const struct tile *tile, struct chain *chain, int rows, int vectors, int n,
                        __m512 sum[TILE_ROWS_MAX][3])
 {
@@ -165,6 +189,53 @@ INLINE void add_eights(const struct tile *tile, struct chain *chain, int rows, i
     chain->b = b;
 }
 
+INLINE void add_two(struct chain *chain, enum panel_format format, int rows, int vectors, int pairs,
+                    __m512 sum[TILE_ROWS_MAX][3], __m512 second[TILE_ROWS_MAX][3])
+{
+    const int lines = vectors, step = format == PANELS_INT4 ? 4 : 2; // pairs at a time
+    const size_t a_bytes = 4 * (size_t)(pairs * rows);
+    const size_t b_bytes = (size_t)(pairs / step * 64 * lines);
+    const char *a = chain->a, *b = chain->b, *next = b + far_ahead(b_bytes);
+    for (int n = pairs / step; n > 0; n--) {
+        __m512i words[2][3], codes[3];
+        UNROLLED_FOR (v, vectors) {
+            words[0][v] = _mm512_load_si512(b + 64 * v);
+            words[1][v] = _mm512_load_si512(b + b_bytes + 64 * v);
+        }
+        UNROLLED_FOR (pair, step) {
+            const char *at = b + 32 * vectors * pair;
+            UNROLLED_FOR (v, vectors)
+                codes[v] = format == PANELS_INT4 ? codes_of_nibbles(nibbles_of(words[0][v], pair))
+                                                 : codes_of_bytes(at + 32 * v);
+            add_pair(a + 4 * rows * pair, rows, vectors, codes, sum);
+            UNROLLED_FOR (v, vectors)
+                codes[v] = format == PANELS_INT4 ? codes_of_nibbles(nibbles_of(words[1][v], pair))
+                                                 : codes_of_bytes(at + b_bytes + 32 * v);
+            add_pair(a + a_bytes + 4 * rows * pair, rows, vectors, codes, second);
+        }
+        a += 4 * rows * step;
+        b += 64 * lines;
+        prefetch(next, 2 * lines);
+        next += 128 * lines;
+    }
+    chain->a = a + a_bytes;
+    chain->b = b + b_bytes;
+    chain->next = next;
+}
+
+// A pair of int8's, or of widened ones.
+INLINE void add_bytes(struct chain *chain, enum panel_format format, int rows, int vectors,
+                      __m512 sum[TILE_ROWS_MAX][3])
+{
+    __m512i codes[3];
+    UNROLLED_FOR (v, vectors)
+        codes[v] = format == PANELS_INT8 ? codes_of_bytes(chain->b + 32 * v)
+                                         : _mm512_load_si512(chain->b + 64 * v);
+    add_pair(chain->a, rows, vectors, codes, sum);
+    chain->a += 4 * rows;
+    chain->b += (format == PANELS_INT8 ? 32 : 64) * vectors;
+}
+
 INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_format format,
                       int rows, int vectors, int pairs, __m512 sum[TILE_ROWS_MAX][3])
 {
@@ -176,16 +247,14 @@ INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_f
             add_nibbles(chain, rows, vectors, sum);
         return;
     }
-    for (; pairs > 0; pairs--) {
-        __m512i codes[3];
-        UNROLLED_FOR (v, vectors)
-            codes[v] = format == PANELS_INT8 ? codes_of_bytes(chain->b + 32 * v)
-                                             : _mm512_load_si512(chain->b + 64 * v);
-        add_pair(chain->a, rows, vectors, codes, sum);
-        chain->a += 4 * rows;
-        chain->b += (format == PANELS_INT8 ? 32 : 64) * vectors;
-        fetch(tile, chain, rows, format == PANELS_INT8 ? (vectors + 1) / 2 : 1, 1);
+    const int step = format == PANELS_INT8 ? 4 : 1, b_bytes = format == PANELS_INT8 ? 32 : 64;
+    for (; pairs >= step; pairs -= step) {
+        UNROLLED_FOR (pair, step)
+            add_bytes(chain, format, rows, vectors, sum);
+        fetch(tile, chain, rows, step * b_bytes * vectors / 64, (size_t)step);
     }
+    for (; pairs > 0 && step > 1; pairs--)
+        add_bytes(chain, format, rows, vectors, sum);
 }
 
 static void run_tile(const struct tile *tile, enum panel_format format, bool widened)
@@ -211,7 +280,7 @@ void matmul_avx512bf16(const struct matmul *args)
     static const struct block_kernel kernel = {.rows = 8,
                                                .a_is_pairs = true,
                                                .block_k = 256,
-                                               .widen_integers = 9,
+                                               .widen_integers = 25,
                                                .few_rows = 2,
                                                .near_rows = NEAR_ROWS,
                                                .pack = pack,

@@ -177,17 +177,18 @@ static bool find_groups(const struct product *product, const struct block *block
     const int begin = group > first ? panel_group_end(w, group - 1) : leaf_begin;
     const size_t level = (size_t)product->rows * PANEL_WIDTH, columns = (size_t)block->columns;
     float *rest = block->sums + (size_t)(product->levels - 1) * level + (size_t)row * PANEL_WIDTH;
-    *out = (struct tile_groups){
-        .type = w->groups.scales,
-        .scales_step = columns * scale_bytes(w->groups.scales),
-        .zeros_step = columns,
-        .input_sums_step = (size_t)product->rows,
-        .first = least(panel_group_end(w, group), block->k_end) - k,
-        .columns = w->groups.columns,
-        .ends = block->k_end == leaf_end || block->k_end == panel_group_end(w, last),
-        .rest = k > begin ? rest : NULL,
-        .rest_to = rest,
-    };
+    // Field by field: a copy would be read in larger pieces than it was written in, and wait for
+    // the writes, each time.
+    out->type = w->groups.scales;
+    out->scales_step = columns * scale_bytes(w->groups.scales);
+    out->zeros_step = columns;
+    out->input_sums_step = (size_t)product->rows;
+    out->first = least(panel_group_end(w, group), block->k_end) - k;
+    out->columns = w->groups.columns;
+    out->ends = block->k_end == leaf_end || block->k_end == panel_group_end(w, last);
+    out->rest = k > begin ? rest : NULL;
+    out->rest_to = rest;
+    out->zeros = NULL;
     out->scales = panel_scales(w, block->panel) + (size_t)group * out->scales_step;
     out->next_scales = (size_t)(panel_codes(w, block->panel) - panel_data(w, block->panel)) +
                        panel_code_at(w->format, block->columns, w->k);
@@ -227,6 +228,7 @@ static void run_block(const struct product *product, const struct block *block)
         tile.from = place.k > leaves->leaf[place.leaf].k_begin ? own : NULL;
         if (of_integers(product) && !find_groups(product, block, row, &tile.groups))
             tile.from = NULL;
+        tile.groups.own = own;
         tile.below = own - level;
         tile.to = own - (size_t)tile.merges * level;
         tile.to_stride = PANEL_WIDTH;

@@ -28,6 +28,8 @@ struct tile_groups {
     bool ends;               // the last part ends with the tile
     const float *rest;       // [rows][PANEL_WIDTH]: the first part's chain so far, or NULL
     float *rest_to;          // the last part's, where it does not end
+    float
+        *own; // [rows][PANEL_WIDTH]: where sums of parts wait, which is `from` unless that is NULL
 };
 
 struct tile {
