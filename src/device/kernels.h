@@ -25,6 +25,12 @@ enum product_order { ORDER_PAIRS, ORDER_TILES, ORDER_COUNT };
 const char *product_order_name(enum product_order order);     // "pairs", "tiles"
 enum product_order product_order_from_name(const char *name); // ORDER_COUNT when unknown
 
+// That of a product of such weights where `wanted` is that of products of bf16.
+static inline enum product_order product_order_of(const struct panels *w, enum product_order wanted)
+{
+    return panel_format_is_integer(w->format) ? ORDER_PAIRS : wanted;
+}
+
 // How a product's k is cut (section 4). After leaf i, the two newest sums on the stack are added
 // `merges` times. What is left on the stack are the rank's nodes, in order; a column-parallel
 // product has one leaf and one node.

@@ -184,6 +184,15 @@ void panels_pack(const struct panels *w, int32_t row, int32_t n_rows, int32_t co
 
 // ---- integer formats ----
 
+// Eight codes of int4 as two words of 16 bits: those of even places, then those of odd ones.
+static uint32_t words_of_eight(const int8_t *codes)
+{
+    uint32_t words = 0;
+    for (int i = 0; i < 8; i++)
+        words |= ((uint32_t)codes[i] & 15) << (i % 2 * 16 + i / 2 * 4);
+    return words;
+}
+
 void panels_pack_codes(const struct panels *w, int32_t row, int32_t n_rows, int32_t column,
                        int32_t n_columns, const int8_t *codes, size_t codes_stride)
 {
@@ -195,6 +204,12 @@ void panels_pack_codes(const struct panels *w, int32_t row, int32_t n_rows, int3
         char *to =
             panel_codes(w, panel) + (size_t)(r % PANEL_WIDTH) * (w->format == PANELS_INT4 ? 4 : 2);
         for (int32_t c = column; c < column + n_columns; c++) {
+            if (w->format == PANELS_INT4 && c % 8 == 0 && column + n_columns - c >= 8) {
+                const uint32_t words = words_of_eight(codes + (c - column));
+                memcpy(to + panel_code_at(w->format, width, c), &words, sizeof words);
+                c += 7;
+                continue;
+            }
             const int code = codes[c - column];
             char *at = to + panel_code_at(w->format, width, c);
             if (w->format == PANELS_INT8) {

@@ -399,7 +399,8 @@ void matmul_avx2(const struct matmul *args)
 {
     struct block_kernel kernel = {.rows = ROWS,
                                   .widen_rows = 9,
-                                  .widen_integers = 1,
+                                  .widen_int8 = 1,
+                                  .widen_int4 = 1,
                                   .pack = pack,
                                   .widen = widen,
                                   .tile = run_tile,

@@ -265,7 +265,8 @@ void matmul_avx512(const struct matmul *args)
 {
     static const struct block_kernel kernel = {.rows = 8,
                                                .widen_rows = 25,
-                                               .widen_integers = 9,
+                                               .widen_int8 = 9,
+                                               .widen_int4 = 9,
                                                .block_k = 128,
                                                .near_rows = NEAR_ROWS,
                                                .pack = pack,

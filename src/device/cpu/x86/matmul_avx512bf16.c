@@ -247,11 +247,12 @@ INLINE void add_pairs(const struct tile *tile, struct chain *chain, enum panel_f
             add_nibbles(chain, rows, vectors, sum);
         return;
     }
-    const int step = format == PANELS_INT8 ? 4 : 1, b_bytes = format == PANELS_INT8 ? 32 : 64;
+    const int step = format == PANELS_INT8 && rows <= ROWS_IN_REGISTERS ? 4 : 1;
     for (; pairs >= step; pairs -= step) {
         UNROLLED_FOR (pair, step)
             add_bytes(chain, format, rows, vectors, sum);
-        fetch(tile, chain, rows, step * b_bytes * vectors / 64, (size_t)step);
+        fetch(tile, chain, rows, format == PANELS_INT8 ? (step * vectors + 1) / 2 : 1,
+              (size_t)step);
     }
     for (; pairs > 0 && step > 1; pairs--)
         add_bytes(chain, format, rows, vectors, sum);
@@ -280,7 +281,8 @@ void matmul_avx512bf16(const struct matmul *args)
     static const struct block_kernel kernel = {.rows = 8,
                                                .a_is_pairs = true,
                                                .block_k = 256,
-                                               .widen_integers = 25,
+                                               .widen_int8 = 25,
+                                               .widen_int4 = 25,
                                                .few_rows = 2,
                                                .near_rows = NEAR_ROWS,
                                                .pack = pack,

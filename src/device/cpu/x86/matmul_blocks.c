@@ -165,8 +165,8 @@ struct block {
 
 // What a tile of integer weights knows of groups. Returns whether any group of the leaf has ended
 // before the block.
-static bool find_groups(const struct product *product, const struct block *block, int row,
-                        struct tile_groups *out)
+static bool find_tile_groups(const struct product *product, const struct block *block, int row,
+                             struct tile_groups *out)
 {
     const struct panels *w = block->w;
     const int k = block->place.k, leaf = block->place.leaf, group = panel_group_of(w, k);
@@ -226,7 +226,7 @@ static void run_block(const struct product *product, const struct block *block)
                                     (size_t)(place.k - block->chunk_begin) * (size_t)tile.rows) *
                                        packed_element;
         tile.from = place.k > leaves->leaf[place.leaf].k_begin ? own : NULL;
-        if (of_integers(product) && !find_groups(product, block, row, &tile.groups))
+        if (of_integers(product) && !find_tile_groups(product, block, row, &tile.groups))
             tile.from = NULL;
         tile.groups.own = own;
         tile.below = own - level;
@@ -368,12 +368,17 @@ static void item_group(const struct product *product, int begin, int end_item, b
         emit(product, item_at(product->args, i), product->sums + (size_t)(i - begin) * item_sums);
 }
 
+static int rows_to_widen(enum panel_format format, const struct block_kernel *kernel)
+{
+    return format == PANELS_INT8 ? kernel->widen_int8 : kernel->widen_int4;
+}
+
 void matmul_blocks(const struct matmul *args, const struct block_kernel *kernel)
 {
     struct product product = {.args = args, .kernel = kernel};
     product.widened =
         of_integers(&product)
-            ? args->m >= kernel->widen_integers
+            ? args->m >= rows_to_widen(args->w->format, kernel)
             : !kernel->a_is_pairs && args->w->format != PANELS_F32 && args->m >= kernel->widen_rows;
     cut(&product);
     for (int m = 0; m < args->m; m += product.rows) {

@@ -28,8 +28,8 @@ struct tile_groups {
     bool ends;               // the last part ends with the tile
     const float *rest;       // [rows][PANEL_WIDTH]: the first part's chain so far, or NULL
     float *rest_to;          // the last part's, where it does not end
-    float
-        *own; // [rows][PANEL_WIDTH]: where sums of parts wait, which is `from` unless that is NULL
+    // [rows][PANEL_WIDTH]: where sums of parts wait, which is `from` unless that is NULL
+    float *own;
 };
 
 struct tile {
@@ -53,10 +53,10 @@ struct tile {
 };
 
 struct block_kernel {
-    int rows;           // at most, of a tile
-    int widen_rows;     // from this many rows of a product on, weights are widened once per block
-    int widen_integers; // and integer weights
-    bool a_is_pairs;    // rows are packed as pairs of bf16 instead of f32
+    int rows;       // at most, of a tile
+    int widen_rows; // from this many rows of a product on, weights are widened once per block
+    int widen_int8, widen_int4; // and those of integers
+    bool a_is_pairs;            // rows are packed as pairs of bf16 instead of f32
     int block_k,
         stream_k; // of a block: k for several tiles, and for a single one (0: as many as there are)
     // A single tile's weights are a stream, fetched ahead of itself: up to `few_rows` a little,
