@@ -161,6 +161,11 @@ struct colrow_options {
     // multiple of it, divide the cache by position, and hold so many times the tokens; 0, 1: each
     // rank has all of it. No bit changes
     int decode_context_parallel_size;
+    // NULL: "none" | "int8" | "int4": weights of layers become integers as they are loaded, with a
+    // scale for each row and quantization_group_size columns (0: 128; a multiple of 32); other bits
+    const char *quantization;
+    int quantization_group_size;
+    const char *quantization_lm_head; // NULL: "auto", which is int8 | "int8" | "int4" | "none"
 };
 COLROW_API void colrow_options_init_sized(struct colrow_options *options, size_t struct_size);
 static inline void colrow_options_init(struct colrow_options *options)
@@ -402,6 +407,7 @@ struct colrow_info {
     int pipeline_parallel_size;     // stages
     int n_ranks;                    // of all stages
     int speculative_tokens;         // drafted at most for a sequence in a step; 0: none are
+    const char *quantization;       // "int4-g128-lm_head-int8"; "none"
 };
 COLROW_API void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_info *out,
                                       size_t struct_size);

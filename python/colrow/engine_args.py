@@ -64,6 +64,13 @@ def _dtype(name: str, value: Any) -> bytes:
     return _text(name, {"half": "float16", "float": "float32"}.get(text, text.replace("torch.", "")))
 
 
+def _quantization(name: str, value: Any) -> bytes:
+    if value not in ("int8", "int4", "none"):
+        raise ValueError(f"{name} is {value!r}, which colrow does not have; expected 'int8', 'int4' or None: a checkpoint "
+                         "that is quantised says so itself")
+    return _text(name, value)
+
+
 def _model_len(name: str, value: Any) -> int:
     return -1 if value == "auto" else _long(name, value)
 
@@ -85,6 +92,9 @@ ARGUMENTS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "gpu_memory_utilization": ("gpu_memory_utilization", _number),
     "kv_cache_memory_bytes": ("kv_cache_memory", _long),
     "kv_cache_dtype": ("kv_cache_dtype", _dtype),
+    "quantization": ("quantization", _quantization),
+    "quantization_group_size": ("quantization_group_size", _whole),
+    "quantization_lm_head": ("quantization_lm_head", _text),
     "enable_prefix_caching": ("enable_prefix_caching", _flag),
     "enable_expert_parallel": ("enable_expert_parallel", _flag),
     "expert_parallel_size": ("expert_parallel_size", _whole),
@@ -120,7 +130,7 @@ WITHOUT_EFFECT = {"trust_remote_code", "enforce_eager", "disable_log_stats", "di
 # vLLM's arguments with the values that mean what colrow does anyway.
 ONLY: dict[str, tuple[Any, ...]] = {
     "runner": ("auto", "generate"), "convert": ("auto", "none"), "tokenizer": (None,), "tokenizer_mode": ("auto", "hf"),
-    "skip_tokenizer_init": (False,), "quantization": (None,), "tokenizer_revision": (None,), "chat_template": (None,),
+    "skip_tokenizer_init": (False,), "tokenizer_revision": (None,), "chat_template": (None,),
     "cpu_offload_gb": (0,), "hf_overrides": (None, {}), "load_format": ("auto", "safetensors"), "device": ("auto", "cpu"),
     "distributed_executor_backend": (None, "mp", "external_launcher"), "data_parallel_size": (1,), "enable_chunked_prefill": (None, True),
     "enable_lora": (False,), "generation_config": ("auto",), "logits_processors": (None,),

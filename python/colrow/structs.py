@@ -66,6 +66,9 @@ class Options(ctypes.Structure):
         ("expert_parallel_size", c_int),
         ("speculative_config", c_char_p),
         ("decode_context_parallel_size", c_int),
+        ("quantization", c_char_p),
+        ("quantization_group_size", c_int),
+        ("quantization_lm_head", c_char_p),
     ]
 
 
@@ -211,6 +214,8 @@ class Info(ctypes.Structure):
         ("kv_host_pages", c_int64),
         ("pipeline_parallel_size", c_int),
         ("n_ranks", c_int),
+        ("speculative_tokens", c_int),
+        ("quantization", c_char_p),
     ]
 
 

@@ -54,6 +54,11 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
      "BYTES", "memory for keys and values of all ranks together, e.g. 2GB; taken at once"},
     {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(options.kv_cache_dtype), 0, 0, "TYPE",
      "auto (--dtype) or float32 (default auto); changes bits"},
+    {FLAG_TEXT, "--quantization", NULL, AT(options.quantization), 0, 0, "TYPE", QUANTIZATION_HELP},
+    {FLAG_INT, "--quantization-group-size", NULL, AT(options.quantization_group_size), 32, 1024,
+     "N", QUANTIZATION_GROUP_HELP},
+    {FLAG_TEXT, "--quantization-lm-head", NULL, AT(options.quantization_lm_head), 0, 0, "TYPE",
+     QUANTIZATION_LM_HEAD_HELP},
     {FLAG_ON, "--enable-prefix-caching", NULL, AT(prefix_caching), 0, 0, NULL,
      "whole KV pages that a prompt has in common with earlier ones are not computed again"},
     {FLAG_OFF, "--no-enable-prefix-caching", NULL, AT(prefix_caching), 0, 0, NULL,
@@ -175,11 +180,12 @@ static void say_more(const struct colrow_engine *engine)
     struct colrow_info info;
     colrow_get_info(engine, &info);
     log_debug(
-        "%s, %s, keys and values in %s, %s, order of %s, %d thread%s a rank, max_model_len %lld, "
+        "%s, %s, keys and values in %s, quantization %s, %s, order of %s, %d thread%s a rank, "
+        "max_model_len %lld, "
         "%lld pages of %lld tokens",
-        info.architecture, info.dtype, info.kv_cache_dtype, info.isa, info.product_order,
-        info.threads_per_rank, info.threads_per_rank == 1 ? "" : "s", (long long)info.max_model_len,
-        (long long)info.kv_pages, (long long)info.kv_page_tokens);
+        info.architecture, info.dtype, info.kv_cache_dtype, info.quantization, info.isa,
+        info.product_order, info.threads_per_rank, info.threads_per_rank == 1 ? "" : "s",
+        (long long)info.max_model_len, (long long)info.kv_pages, (long long)info.kv_page_tokens);
     for (int r = 0; r < info.n_ranks; r++) {
         struct colrow_rank_statistics rank;
         if (colrow_get_rank_statistics(engine, r, &rank) != 0)

@@ -23,7 +23,7 @@ struct engine_flags {
     struct progress bar;
 };
 
-enum { ENGINE_FLAGS = 35, SAMPLING_FLAGS = 18 };
+enum { ENGINE_FLAGS = 38, SAMPLING_FLAGS = 18 };
 #define TP_PLAN_HELP                                                                               \
     "JSON: module pattern -> style, laid over colrow's plan, whose rules stay for what is not "    \
     "named "                                                                                       \
@@ -34,6 +34,13 @@ enum { ENGINE_FLAGS = 35, SAMPLING_FLAGS = 18 };
     "so many ranks at a time divide the cache of latent attention by position: N times the "       \
     "tokens "                                                                                      \
     "(default 1)"
+#define QUANTIZATION_HELP                                                                          \
+    "int8, int4 or none: weights of layers become integers as they are loaded, a scale for each "  \
+    "row and group (default none); changes bits"
+#define QUANTIZATION_GROUP_HELP                                                                    \
+    "with --quantization: columns that share a scale, a multiple of 32 (default 128)"
+#define QUANTIZATION_LM_HEAD_HELP                                                                  \
+    "with --quantization: auto, int8, int4 or none (default auto: int8)"
 #define EXPERT_PARALLEL_SIZE_HELP                                                                  \
     "... in N groups of ranks, each rank a part of its group's experts (default: each rank by "    \
     "itself)"

@@ -12,6 +12,8 @@
 struct plan_command {
     int tensor_parallel_size, pipeline_parallel_size, reduction_leaves, rows, expert_parallel_size;
     int context_parallel_size;
+    int quantization_group_size;
+    const char *quantization, *quantization_lm_head;
     const char *dtype, *kv_cache_dtype, *tp_plan, *tp_plan_replace, *explain;
     const char *svg;
     struct machine_flags on;

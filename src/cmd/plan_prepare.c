@@ -79,6 +79,8 @@ enum status plan_command_prepare(struct plan_command *c)
     if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
         return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
                     c->kv_cache_dtype);
+    TRY(quantization_parse(c->quantization, c->quantization_group_size, c->quantization_lm_head,
+                           &c->options.quantization));
     return choose_compute(c);
 }
 

@@ -59,8 +59,10 @@ struct board_options {
     int32_t tp_plan_replaces; // 1: what it does not name is replicated; 0: keeps its rule
     int32_t compute;          // enum compute_type
     int32_t f32_cache;        // 1: keys and values in f32
-    int32_t head_is_embed;    // what plan_head_is_embed() found
-    int32_t product_order;    // enum product_order
+    // struct quantization
+    int32_t quantization_bits, quantization_lm_head_bits, quantization_group;
+    int32_t head_is_embed; // what plan_head_is_embed() found
+    int32_t product_order; // enum product_order
     int32_t reduction_leaves;
     int32_t expert_parallel; // 1: ranks have whole experts
     int32_t expert_parallel_size;

@@ -39,6 +39,7 @@ struct colrow_engine {
     struct colrow_tokenizer *text;
     const struct tokenizer *tokenizer; // of `text`; NULL: the folder has none
     char model[FILE_PATH_MAX];
+    char quantization[QUANTIZATION_TEXT]; // for people
     int tp_plan_fd; // holds a plan that came through a pipe, for ranks to read; -1: none
     const struct kernels *kernels;
     enum product_order order;

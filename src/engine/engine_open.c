@@ -112,6 +112,18 @@ static enum status resolve_cache(struct opening *opening)
     return OK;
 }
 
+static enum status resolve_quantization(struct opening *opening)
+{
+    const struct colrow_options *options = opening->options;
+    struct colrow_engine *engine = opening->engine;
+    TRY(quantization_parse(options->quantization, options->quantization_group_size,
+                           options->quantization_lm_head, &opening->quantization));
+    quantization_show(&opening->quantization, engine->quantization, sizeof engine->quantization);
+    if (opening->quantization.bits)
+        log_info("weights are quantised as they are loaded: %s", engine->quantization);
+    return OK;
+}
+
 static enum status resolve_partition(struct opening *opening)
 {
     const char *given = opening->options->pp_layer_partition;
@@ -148,6 +160,7 @@ enum status engine_compile_plan(struct opening *opening)
                                           .context_ranks = options->decode_context_parallel_size,
                                           .compute = opening->compute,
                                           .f32_cache = opening->f32_cache,
+                                          .quantization = opening->quantization,
                                           .rules = has_rules ? &rules : NULL,
                                           .rules_replace = options->tp_plan_replace != NULL,
                                           .checkpoint = opening->checkpoint,
@@ -198,6 +211,7 @@ static enum status read_model(struct opening *opening)
     TRY(model_config_read(engine->model, &engine->config));
     TRY(checkpoint_open(engine->model, &opening->checkpoint));
     TRY(resolve_compute(opening));
+    TRY(resolve_quantization(opening));
     TRY(resolve_order(opening));
     TRY(resolve_cache(opening));
     TRY(resolve_partition(opening));
@@ -251,6 +265,9 @@ enum status engine_fill_crew(struct opening *opening)
     *to_ranks = (struct board_options){
         .compute = (int32_t)opening->compute,
         .f32_cache = opening->f32_cache,
+        .quantization_bits = opening->quantization.bits,
+        .quantization_lm_head_bits = opening->quantization.lm_head_bits,
+        .quantization_group = opening->quantization.group,
         .head_is_embed = opening->head_is_embed,
         .product_order = (int32_t)engine->order,
         .reduction_leaves = options->reduction_leaves,

@@ -14,6 +14,7 @@ struct opening {
     struct checkpoint *checkpoint;
     enum compute_type compute;
     bool f32_cache;
+    struct quantization quantization;
     bool head_is_embed; // what plan_head_is_embed() found
     const char *layer_partition, *layer_partition_name;
     char tp_plan[FILE_PATH_MAX]; // a file that can be read again; "": the family's plan

@@ -172,6 +172,7 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .pipeline_parallel_size = engine->plan->n_stages,
         .n_ranks = plan_world_size(engine->plan),
         .speculative_tokens = engine->speculation.config.n_tokens,
+        .quantization = engine->quantization,
     };
     struct_give(out, struct_size, &info, sizeof info);
 }

@@ -76,24 +76,27 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
     bool has_rules = options->tp_plan[0] != '\0';
     if (has_rules)
         TRY(tp_plan_file(options->tp_plan, MODEL_TYPES(config), &rules));
-    enum status status = plan_compile(config,
-                                      &(struct plan_options){
-                                          .n_ranks = rank->n_ranks / board_stages(options),
-                                          .n_stages = board_stages(options),
-                                          .layer_partition = partition[0] ? partition : NULL,
-                                          .layer_partition_name = "the layer partition",
-                                          .reduction_leaves = options->reduction_leaves,
-                                          .expert_parallel = options->expert_parallel != 0,
-                                          .expert_parallel_size = options->expert_parallel_size,
-                                          .context_ranks = options->context_parallel_size,
-                                          .compute = (enum compute_type)options->compute,
-                                          .f32_cache = options->f32_cache != 0,
-                                          .rules = has_rules ? &rules : NULL,
-                                          .rules_replace = options->tp_plan_replaces != 0,
-                                          .checkpoint = checkpoint,
-                                          .head_is_embed = options->head_is_embed != 0,
-                                      },
-                                      &rank->plan);
+    enum status status = plan_compile(
+        config,
+        &(struct plan_options){
+            .n_ranks = rank->n_ranks / board_stages(options),
+            .n_stages = board_stages(options),
+            .layer_partition = partition[0] ? partition : NULL,
+            .layer_partition_name = "the layer partition",
+            .reduction_leaves = options->reduction_leaves,
+            .expert_parallel = options->expert_parallel != 0,
+            .expert_parallel_size = options->expert_parallel_size,
+            .context_ranks = options->context_parallel_size,
+            .compute = (enum compute_type)options->compute,
+            .f32_cache = options->f32_cache != 0,
+            .quantization = {options->quantization_bits, options->quantization_lm_head_bits,
+                             options->quantization_group},
+            .rules = has_rules ? &rules : NULL,
+            .rules_replace = options->tp_plan_replaces != 0,
+            .checkpoint = checkpoint,
+            .head_is_embed = options->head_is_embed != 0,
+        },
+        &rank->plan);
     if (has_rules)
         tp_plan_close(&rules);
     return status;

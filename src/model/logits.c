@@ -119,7 +119,7 @@ static void compute_part(const struct worker *w)
             .out = logits,
             .out_stride = LOGIT_COLUMNS,
             .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
-            .order = m->order,
+            .order = product_order_of(&part, m->order),
         };
         if (m->weights.lm_head_bias)
             product.bias = m->weights.lm_head_bias + (size_t)panel * PANEL_WIDTH;

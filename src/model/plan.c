@@ -222,6 +222,10 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
     plan->compute = options->compute;
     plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
+    plan->quantization = options->quantization;
+    if (plan->quantization.bits && config->quant_bits > 0)
+        return fail(ERR_USAGE, "--quantization is for weights that are not quantised yet, and the "
+                               "config of this model says that they are; leave the flag out");
     plan->expert_parallel = options->expert_parallel;
     plan->expert_parallel_size = options->expert_parallel_size;
     if (plan->expert_parallel_size && !plan->expert_parallel)
@@ -237,9 +241,9 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->residual_sharded = plan->norms == TP_SEQUENCE_PARALLEL;
     plan->lm_head_sharded = style_is_colwise(plan->lm_head);
     plan->embed_sharded = plan->embed != TP_REPLICATE;
-    plan->lm_head_is_embed = plan->config.tie_word_embeddings &&
-                             plan->embed != TP_EMBEDDING_COLWISE &&
-                             plan->lm_head_sharded == plan->embed_sharded;
+    plan->lm_head_is_embed =
+        plan->config.tie_word_embeddings && plan->embed != TP_EMBEDDING_COLWISE &&
+        plan->quantization.lm_head_bits == 0 && plan->lm_head_sharded == plan->embed_sharded;
     return plan_lay_leaves(plan, options->reduction_leaves ? options->reduction_leaves
                                                            : REDUCTION_LEAVES_DEFAULT);
 }

@@ -19,6 +19,26 @@
 
 enum { REDUCTION_LEAVES_DEFAULT = 8, CUTS_MAX = LAYER_KINDS_MAX * SUBLAYERS_MAX };
 
+// How weights are quantised as they are loaded: round to nearest, symmetric, a scale in bf16 for
+// each row and group of columns.
+enum {
+    QUANTIZATION_GROUP_DEFAULT = 128,
+    QUANTIZATION_GROUP_UNIT = 32,
+    QUANTIZATION_GROUP_MAX = 1024,
+};
+struct quantization {
+    int bits;         // 8 or 4; 0: not
+    int lm_head_bits; // of lm_head; 0: it is not
+    int group;
+};
+// Of options as users write them; NULL and 0: none, the defaults. lm_head is int8 unless it is
+// said.
+enum status quantization_parse(const char *name, int group_size, const char *lm_head,
+                               struct quantization *out) STATUS_MUST_USE;
+// "int4-g128-lm_head-int8", or "none"
+void quantization_show(const struct quantization *q, char *out, size_t room);
+enum { QUANTIZATION_TEXT = 64 };
+
 struct plan_options {
     int n_ranks;  // of a stage: tensor-parallel size
     int n_stages; // pipeline-parallel size; 0: 1
@@ -32,7 +52,8 @@ struct plan_options {
     // Groups of so many ranks divide the cache of latent attention by position among themselves; 0:
     // each rank has all of it
     int context_ranks;
-    bool f32_cache;                    // keys and values in f32, whatever `compute` is
+    bool f32_cache; // keys and values in f32, whatever `compute` is
+    struct quantization quantization;
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
     bool rules_replace;
@@ -122,6 +143,7 @@ struct plan {
     struct model_config config;
     enum compute_type compute;
     enum compute_type cache; // of the KV cache, and of attention's products
+    struct quantization quantization;
     int n_ranks; // of each stage; struct share and the like are by a rank's number in its stage
     int n_stages;
     int32_t first_layer[COMM_RANKS_MAX + 1]; // [n_stages + 1] of each stage
@@ -267,6 +289,10 @@ uint64_t plan_bytes_sent_per_token(const struct plan *plan, int world_rank);
 // How many of the experts `batch` tokens choose among them when each chooses as if by lot:
 // expected.
 double plan_experts_touched(int num_experts, int num_experts_per_tok, int batch);
+// Bits of a parameter's weights in memory where they are quantised as they are loaded; 0: not.
+int plan_quantised_bits(const struct plan *plan, const struct plan_parameter *p);
+// Bytes of one of its numbers in memory.
+double plan_weight_bytes(const struct plan *plan, const struct plan_parameter *p);
 // Bytes of weights that a rank reads in a step in which so many sequences get a token each; of
 // experts as many as are touched. The KV cache is not among them.
 double plan_bytes_read(const struct plan *plan, int world_rank, int batch);

@@ -63,9 +63,7 @@ double plan_bytes_read(const struct plan *plan, int world_rank, int batch)
         const struct plan_parameter *p = &plan->parameters[i];
         if (!is_of_stage(plan, i, stage) || slot_is_buffer(p->slots[0]))
             continue;
-        // vectors lie in memory as f32, whatever is computed in
-        const double item =
-            p->is_vector || p->is_bias ? sizeof(float) : (double)compute_bytes(plan->compute);
+        const double item = plan_weight_bytes(plan, p);
         if (p->slots[0] == SLOT_EMBED || p->slots[0] == SLOT_INPUTS_TABLE)
             bytes += item * rows_looked_up(p, rank, batch);
         else if (p->n_experts)

@@ -198,7 +198,7 @@ struct matmul product_of(const struct worker *w, const struct panels *panels,
         .a_stride = (size_t)panels->k,
         .out_stride = (size_t)panels->n,
         .scratch = m->scratch.kernel + (size_t)w->thread * MATMUL_SCRATCH_BYTES,
-        .order = m->order,
+        .order = product_order_of(panels, m->order),
     };
     team_part(panels->n_panels, w->thread, w->n_threads, &product.panel_begin, &product.panel_end);
     return product;

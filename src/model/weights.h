@@ -164,7 +164,16 @@ struct weight_piece {
     bool transposed; // the slice's rows are the panels' columns
     // Not NULL: by a recipe; the slice is of the numbers that it gives
     const struct stored_weight *stored;
+    // Of one that is quantised: the slice has all of its groups, and the panels have so many of its
+    // columns after so many others.
+    int32_t columns_before, n_columns;
 };
+
+// Numbers that become integers as they are loaded.
+static inline bool piece_is_quantised(const struct weight_piece *p)
+{
+    return panel_format_is_integer(p->panels.format);
+}
 
 // The weights' places relative to `memory`, and what goes there. With memory NULL only sizes are
 // found.

@@ -17,14 +17,14 @@ static struct slot_part rows_of_head(const struct slot_part *all, int head, int3
 static enum status place_key_up(struct walk *w, const struct slot_part *rows,
                                 const struct latent_config *config, struct panels *out)
 {
-    enum panel_format format;
+    struct panel_layout layout;
     size_t bytes;
     void *data = NULL;
-    TRY(panel_format(w, rows, 1, &format));
-    TRY(panels_bytes(format, config->kv_rank, config->nope_dim, &bytes));
+    TRY(panel_layout(w, rows, 1, &layout));
+    TRY(panels_layout_bytes(&layout, config->kv_rank, config->nope_dim, &bytes));
     TRY(reserve_weights(w, bytes, &data));
     if (w->memory)
-        panels_init(out, format, config->kv_rank, config->nope_dim, data);
+        panels_layout_init(out, &layout, config->kv_rank, config->nope_dim, data);
     return add_layout_piece(w, rows, (struct weight_piece){.panels = *out, .transposed = true});
 }
 

@@ -136,6 +136,18 @@ static uint64_t bytes_to_read(const struct walk *w, const struct plan_parameter 
                           : n * element_bytes(stored->numbers.type);
 }
 
+// What is quantised is read up to the ends of its groups: a scale is of all of a group's numbers.
+static struct range columns_to_read(const struct plan_parameter *p, struct range columns,
+                                    const struct weight_piece *place)
+{
+    const int32_t group = place->panels.groups.columns;
+    if (!piece_is_quantised(place))
+        return columns;
+    const int64_t end = ((int64_t)columns.end + group - 1) / group * group;
+    return (struct range){columns.begin / group * group,
+                          (int32_t)(end < p->columns ? end : p->columns)};
+}
+
 // `rows` lie together in the parameter's tensor.
 static enum status add_piece(struct walk *w, const struct plan_parameter *p, struct plan_rows rows,
                              struct range columns, struct weight_piece place)
@@ -146,6 +158,10 @@ static enum status add_piece(struct walk *w, const struct plan_parameter *p, str
         TRY(find_stored(w, p, rows.tensor, &stored, &type));
     if (type == ELEMENT_NONE)
         return OK;
+    const struct range own = columns;
+    columns = columns_to_read(p, own, &place);
+    place.columns_before = own.begin - columns.begin;
+    place.n_columns = own.end - own.begin;
     const bool turned = p->transposed && !stored.recipe; // in the file
     assert(!turned || !place.transposed);
     place.transposed = place.transposed || turned;
@@ -225,18 +241,39 @@ static enum status find_format(const struct walk *w, const struct slot_part *par
     return OK;
 }
 
-enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
-                         enum panel_format *out)
+// Of parts that are all quantised as they are loaded: groups count from the whole matrix's first
+// column, which may be another rank's.
+static bool is_quantised(const struct walk *w, const struct slot_part *parts, int n_parts,
+                         struct panel_layout *out)
+{
+    const struct quantization *quantization = &w->plan->quantization;
+    const int bits = plan_quantised_bits(w->plan, parts[0].parameter);
+    for (int i = 0; i < n_parts; i++)
+        if (bits == 0 || plan_quantised_bits(w->plan, parts[i].parameter) != bits)
+            return false;
+    *out = (struct panel_layout){
+        .format = bits == 8 ? PANELS_INT8 : PANELS_INT4,
+        .groups = {.columns = quantization->group,
+                   .before = parts[0].columns.begin % quantization->group,
+                   .scales = SOURCE_BF16},
+    };
+    return true;
+}
+
+enum status panel_layout(struct walk *w, const struct slot_part *parts, int n_parts,
+                         struct panel_layout *out)
 {
     const struct plan_parameter *first = parts[0].parameter;
     if (first == w->of_experts) {
-        *out = w->experts_format;
+        *out = w->experts_layout;
         return OK;
     }
-    TRY(find_format(w, parts, n_parts, out));
+    *out = (struct panel_layout){.format = PANELS_BF16};
+    if (!is_quantised(w, parts, n_parts, out))
+        TRY(find_format(w, parts, n_parts, &out->format));
     if (first && first->n_experts) {
         w->of_experts = first;
-        w->experts_format = *out;
+        w->experts_layout = *out;
     }
     return OK;
 }
@@ -245,7 +282,7 @@ enum status panel_format(struct walk *w, const struct slot_part *parts, int n_pa
 enum status place_parts(struct walk *w, const struct slot_part *parts, int n_parts,
                         struct panels *out)
 {
-    enum panel_format format;
+    struct panel_layout layout;
     int64_t n = 0, k = 0;
     size_t bytes;
     void *data = NULL;
@@ -254,11 +291,12 @@ enum status place_parts(struct walk *w, const struct slot_part *parts, int n_par
         n += stored_width(parts[i].rows);
         k = even_width(parts[i].columns);
     }
-    TRY(panel_format(w, parts, n_parts, &format));
-    TRY(panels_bytes(format, n, k, &bytes));
+    TRY(panel_layout(w, parts, n_parts, &layout));
+    TRY(panels_layout_bytes(&layout, n, k, &bytes));
     TRY(reserve_weights(w, bytes, &data));
+    *out = (struct panels){.format = layout.format, .groups = layout.groups};
     if (w->memory)
-        panels_init(out, format, (int32_t)n, (int32_t)k, data);
+        panels_layout_init(out, &layout, (int32_t)n, (int32_t)k, data);
     int32_t row = 0;
     for (int i = 0; i < n_parts; i++) {
         TRY(add_layout_piece(w, &parts[i], (struct weight_piece){.panels = *out, .row = row}));
@@ -289,11 +327,28 @@ static enum status place_streams(struct walk *w, enum slot slot, struct panels *
     return OK;
 }
 
+// Rows of codes and scales of zero.
+static void zero_integer_rows(const struct panels *w, int32_t row)
+{
+    static const int8_t code;
+    static const float scale;
+    for (; row < w->n; row++) {
+        for (int32_t k = 0; k < w->k; k++)
+            panels_pack_codes(w, row, 1, k, 1, &code, 1);
+        for (int32_t group = 0; group < w->n_groups; group++)
+            panels_pack_scales(w, row, 1, group, 1, &scale, NULL, 1);
+    }
+}
+
 // Rows from `row` on, which no file has.
 static void zero_rows(const struct panels *w, int32_t row)
 {
     enum { COLUMNS = 64 };
     static const float zeros[COLUMNS];
+    if (panel_format_is_integer(w->format)) {
+        zero_integer_rows(w, row);
+        return;
+    }
     for (; row < w->n; row++)
         for (int32_t k = 0; k < w->k; k += COLUMNS)
             panels_pack(w, row, 1, k, w->k - k < COLUMNS ? w->k - k : COLUMNS, zeros, SOURCE_F32,
@@ -304,19 +359,20 @@ static void zero_rows(const struct panels *w, int32_t row)
 enum status place_pair(struct walk *w, const enum slot of[2], struct panels *first,
                        struct panels *second)
 {
-    enum panel_format format;
+    struct panel_layout layout;
     size_t bytes;
     void *data = NULL;
     const struct slot_part parts[] = {find_part(w, of[0], false), find_part(w, of[1], false)};
     int64_t n = even_width(parts[0].rows), k = even_width(parts[0].columns);
-    TRY(panel_format(w, parts, 2, &format));
-    TRY(panels_bytes(format, n, k, &bytes));
+    TRY(panel_layout(w, parts, 2, &layout));
+    TRY(panels_layout_bytes(&layout, n, k, &bytes));
     if (!checked_mul(bytes, 2, &bytes))
         return fail(ERR_INPUT, "two weight matrices of [%lld, %lld] do not fit into memory",
                     (long long)n, (long long)k);
     TRY(reserve_weights(w, bytes, &data));
+    *first = *second = (struct panels){.format = layout.format, .groups = layout.groups};
     if (w->memory)
-        panels_init_pair(first, second, format, (int32_t)n, (int32_t)k, data);
+        panels_layout_init_pair(first, second, &layout, (int32_t)n, (int32_t)k, data);
     for (int i = 0; i < 2 && w->memory; i++)
         zero_rows(i ? second : first, (int32_t)stored_width(parts[i].rows));
     struct weight_piece place = {.panels = *first}, other = {.panels = *second};
@@ -410,16 +466,17 @@ static enum status place_attention(struct walk *w, const struct attention_config
 // An MLP without a gate: the rows added to an odd number are zero.
 enum status place_up(struct walk *w, enum slot slot, struct panels *out)
 {
-    enum panel_format format;
+    struct panel_layout layout;
     size_t bytes;
     void *data = NULL;
     const struct slot_part up = find_part(w, slot, false);
     int64_t n = even_width(up.rows), k = even_width(up.columns);
-    TRY(panel_format(w, &up, 1, &format));
-    TRY(panels_bytes(format, n, k, &bytes));
+    TRY(panel_layout(w, &up, 1, &layout));
+    TRY(panels_layout_bytes(&layout, n, k, &bytes));
     TRY(reserve_weights(w, bytes, &data));
+    *out = (struct panels){.format = layout.format, .groups = layout.groups};
     if (w->memory) {
-        panels_init(out, format, (int32_t)n, (int32_t)k, data);
+        panels_layout_init(out, &layout, (int32_t)n, (int32_t)k, data);
         zero_rows(out, (int32_t)stored_width(up.rows));
     }
     return add_layout_piece(w, &up, (struct weight_piece){.panels = *out});

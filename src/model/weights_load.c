@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "device/device.h"
+#include "model/weights_quantise.h"
 #include "model/weights_unpack.h"
 
 enum {
@@ -219,7 +220,9 @@ static void measure_part(const struct loader *l, const struct chunk *c, int64_t 
     const struct weight_piece *p = c->piece;
     const int64_t element = (int64_t)element_bytes(p->slice.tensor->type),
                   least = piece_is_plain(p) ? PANEL_WIDTH : piece_row_unit(p),
-                  unit = piece_is_plain(p) ? COLUMN_UNIT : piece_column_unit(p);
+                  unit = piece_is_quantised(p) ? p->panels.groups.columns
+                         : piece_is_plain(p)   ? COLUMN_UNIT
+                                               : piece_column_unit(p);
     int64_t fitting = l->part_bytes / (c->n_columns * element);
     *out = (struct chunk){
         .piece = p, .row = row, .column = column, .n_columns = c->n_columns - column};
@@ -307,9 +310,18 @@ static void pack_part(const struct loader *l, const struct chunk *part, const vo
 }
 
 // `buffer` has room for the part and may be where it lies.
-static void put_part(const struct loader *l, const struct chunk *part, const void *source,
-                     size_t stride, void *buffer)
+static enum status put_part(const struct loader *l, const struct chunk *part, const void *source,
+                            size_t stride, void *buffer)
 {
+    if (piece_is_quantised(part->piece))
+        return quantise_part(&(struct stored_part){.piece = part->piece,
+                                                   .row = part->row,
+                                                   .n_rows = part->n_rows,
+                                                   .column = part->column,
+                                                   .n_columns = part->n_columns,
+                                                   .source = source,
+                                                   .type = part->piece->slice.tensor->type,
+                                                   .stride = stride});
     if (piece_is_plain(part->piece))
         pack_part(l, part, source, stride, buffer);
     else
@@ -322,6 +334,7 @@ static void put_part(const struct loader *l, const struct chunk *part, const voi
                                           .source = source,
                                           .type = part->piece->slice.tensor->type,
                                           .stride = stride});
+    return OK;
 }
 
 // ---- codes ----
@@ -356,8 +369,7 @@ static enum status load_tile(struct loader *l, const struct chunk *part, char *b
                        part->n_rows, p->slice.column_begin + part->column, part->n_columns,
                        buffer + tile_numbers_bytes(p, part->n_rows, part->n_columns), &tile));
     code_tile_numbers(&tile, buffer, (size_t)part->n_columns);
-    put_part(l, part, buffer, (size_t)part->n_columns, NULL);
-    return OK;
+    return put_part(l, part, buffer, (size_t)part->n_columns, NULL);
 }
 
 static enum status load_codes(struct loader *l, const struct chunk *c, char *buffer)
@@ -395,14 +407,13 @@ static enum status load_part(struct loader *l, const struct chunk *c, const stru
     if (view && (c->shared || checkpoint_is_cached(checkpoint, &slice))) {
         size_t at = (size_t)(part->row - c->row) * view->stride + (size_t)part->column;
         const char *source = view->data;
-        put_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride, buffer);
-        return OK;
+        return put_part(l, part, source + at * element_bytes(slice.tensor->type), view->stride,
+                        buffer);
     }
     if (view)
         expect_reading(l);
     TRY(checkpoint_read(checkpoint, &slice, buffer, NULL));
-    put_part(l, part, buffer, (size_t)part->n_columns, buffer);
-    return OK;
+    return put_part(l, part, buffer, (size_t)part->n_columns, buffer);
 }
 
 static enum status load_parts(struct loader *l, const struct chunk *c,

@@ -13,9 +13,9 @@ struct walk {
     int layer, sublayer;                 // being placed
     int expert;                          // of those that have a tensor or a part of one each
     struct arena *arena;                 // where `memory` is
-    // What panel_format() found last of experts, which are many
+    // What panel_layout() found last of experts, which are many
     const struct plan_parameter *of_experts;
-    enum panel_format experts_format;
+    struct panel_layout experts_layout;
     char *memory; // NULL: only sizes
     struct weights_layout *layout;
 };
@@ -66,8 +66,8 @@ enum status place_convolution(struct walk *w, const struct convolution_config *c
 // The same of parts of slots.
 enum status place_parts(struct walk *w, const struct slot_part *parts, int n_parts,
                         struct panels *out) STATUS_MUST_USE;
-enum status panel_format(struct walk *w, const struct slot_part *parts, int n_parts,
-                         enum panel_format *out) STATUS_MUST_USE;
+enum status panel_layout(struct walk *w, const struct slot_part *parts, int n_parts,
+                         struct panel_layout *out) STATUS_MUST_USE;
 // weights_latent.c: all of latent attention but o_proj.
 enum status place_latent(struct walk *w, const struct latent_config *config,
                          struct latent_weights *out) STATUS_MUST_USE;

@@ -122,9 +122,10 @@ enum status api_model_open(struct api_model *model, const char *folder,
     char stages[16] = "";
     if (info->pipeline_parallel_size > 1)
         snprintf(stages, sizeof stages, "-pp%d", info->pipeline_parallel_size);
-    snprintf(model->fingerprint, sizeof model->fingerprint, "colrow-%s-tp%d%s-%s-%s",
+    const bool quantised = info->quantization && strcmp(info->quantization, "none") != 0;
+    snprintf(model->fingerprint, sizeof model->fingerprint, "colrow-%s-tp%d%s-%s-%s%s%s",
              colrow_version(), info->tensor_parallel_size, stages, info->dtype,
-             info->product_order);
+             quantised ? info->quantization : "", quantised ? "-" : "", info->product_order);
     enum status status = kernels_choose(&model->kernels);
     if (status == OK)
         status = read_defaults(model);

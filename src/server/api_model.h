@@ -30,7 +30,7 @@ struct api_model {
     bool prompt_logprobs;            // the engine has room for them
     struct colrow_sampling defaults; // generation_config.json's, else vLLM's
     int64_t default_max_tokens;      // of generation_config.json (max_new_tokens); 0: none
-    char fingerprint[64];
+    char fingerprint[112];
     json_t *tokenizer_config; // of the folder; NULL: none
     int32_t eos_id;           // tokenizer_config's eos_token, -1: unknown
     int token_chars_max;      // of the longest token: bounds a text's tokens from below
