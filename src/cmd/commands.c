@@ -14,6 +14,7 @@ const struct command *const commands[] = {
     &command_template,
     &command_inspect,
     &command_synth,
+    &command_quantize,
     &command_pull,
     &command_list,
     &command_rm,

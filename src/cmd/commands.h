@@ -28,9 +28,9 @@ const char *command_word(const struct command *command);
 const struct command *command_near(const struct command *const *list, const char *word);
 
 extern const struct command command_generate, command_plan, command_verify, command_logits,
-    command_tokenize, command_template, command_inspect, command_synth, command_bench,
-    command_launch, command_launcher, command_rank, command_serve, command_chat, command_list,
-    command_rm, command_pull, command_doctor;
+    command_tokenize, command_template, command_inspect, command_synth, command_quantize,
+    command_bench, command_launch, command_launcher, command_rank, command_serve, command_chat,
+    command_list, command_rm, command_pull, command_doctor;
 extern const struct command command_bench_limits, command_bench_latency, command_bench_throughput,
     command_bench_scaling, command_bench_split, command_bench_idle, command_bench_memory,
     command_bench_kernels, command_bench_comm, command_bench_serve;

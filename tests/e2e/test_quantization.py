@@ -109,6 +109,38 @@ for flags, words in ((["--quantization", "awq"], ["quantization", '"awq"', "int8
     done = run("generate", DEMO, "--prompt", "x", "--max-tokens", "1", *flags)
     check(done.returncode != 0 and all(word in done.stderr for word in words), f"{flags}: {done.stderr!r}")
 
+# The same in a folder, in compressed-tensors' form: its tensors are the codes and scales that loading makes.
+with tempfile.TemporaryDirectory() as folder:
+    done = run("quantize", DEMO, folder, "--quantization-group-size", "32")
+    check(done.returncode == 0, f"colrow quantize: {done.stderr}")
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        config = json.load(file)
+    groups = config["quantization_config"]["config_groups"]
+    check([(group["targets"], group["weights"]["num_bits"]) for group in groups.values()]
+          == [(["Linear"], 4), (["lm_head"], 8)] and config["tie_word_embeddings"] is False, f"{config}")
+    with open(os.path.join(folder, "model.safetensors"), "rb") as file:
+        data = file.read()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    source = read_checkpoint(os.path.join(DEMO, "model.safetensors"))
+    for module, bits in (("model.layers.1.mlp.down_proj", 4), ("model.layers.0.self_attn.k_proj", 4), ("lm_head", 8)):
+        parts = {}
+        for part, code in (("packed", "I"), ("scale", "H"), ("shape", "q")):
+            begin, end = header[f"{module}.weight_{part}"]["data_offsets"]
+            parts[part] = array.array(code, data[8 + length + begin : 8 + length + end])
+        rows, columns = parts["shape"]
+        values = source.get(f"{module}.weight", source["model.embed_tokens.weight"])[1]
+        scales = array.array("f", array.array("I", [half << 16 for half in parts["scale"]]).tobytes())
+        in_word, words = 32 // bits, columns * bits // 32
+        for row in range(0, rows, 7):
+            codes = [(parts["packed"][row * words + k // in_word] >> (k % in_word * bits) & 2**bits - 1) - 2 ** (bits - 1)
+                     for k in range(columns)]
+            meant = [code * scales[row * columns // 32 + k // 32] for k, code in enumerate(codes)]
+            expected = rounded(values[row * columns : (row + 1) * columns], bits, 32)
+            check(meant == expected, f"{module}, row {row}: {meant[:8]} instead of {expected[:8]}")
+    done = run("quantize", DEMO, folder, "--quantization-group-size", "128")
+    check(done.returncode != 0 and "576 columns" in done.stderr, f"a group that divides nothing: {done.stderr}")
+
 plans = {name: json.loads(run("plan", DEMO, "-tp", "2", "--json", *flags).stdout)
          for name, flags in (("bf16", []), ("int8", ["--quantization", "int8"]), ("int4", ["--quantization", "int4"]))}
 weights = {name: sum(rank["weight_bytes"] for rank in plan["ranks"]) for name, plan in plans.items()}
