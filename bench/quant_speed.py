@@ -34,8 +34,8 @@ def run(options, *arguments):
 def measure(options, flags, way):
     batch, prompt, answer, iterations, figure = WAYS[way]
     return run(options, "latency", options.model, "-tp", str(options.tp), "--batch-size", str(batch),
-               "--input-len", str(prompt), "--output-len", str(answer), "--num-iters", str(iterations), "--kv-cache-memory", "128MB", "--no-limits",
-               "--json", *flags)[figure]
+               "--input-len", str(prompt), "--output-len", str(answer), "--num-iters", str(iterations),
+               "--kv-cache-memory", "128MB", "--no-limits", "--json", *flags)[figure]
 
 
 def load_of(options, flags):

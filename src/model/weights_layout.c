@@ -243,8 +243,8 @@ static enum status find_format(const struct walk *w, const struct slot_part *par
 
 // Of parts that are all quantised as they are loaded: groups count from the whole matrix's first
 // column, which may be another rank's.
-static bool is_quantised(const struct walk *w, const struct slot_part *parts, int n_parts,
-                         struct panel_layout *out)
+static bool quantised_at_load(const struct walk *w, const struct slot_part *parts, int n_parts,
+                              struct panel_layout *out)
 {
     const struct quantization *quantization = &w->plan->quantization;
     const int bits = plan_quantised_bits(w->plan, parts[0].parameter);
@@ -269,7 +269,7 @@ enum status panel_layout(struct walk *w, const struct slot_part *parts, int n_pa
         return OK;
     }
     *out = (struct panel_layout){.format = PANELS_BF16};
-    if (!is_quantised(w, parts, n_parts, out))
+    if (!quantised_at_load(w, parts, n_parts, out))
         TRY(find_format(w, parts, n_parts, &out->format));
     if (first && first->n_experts) {
         w->of_experts = first;

@@ -133,8 +133,8 @@ with tempfile.TemporaryDirectory() as folder:
         scales = array.array("f", array.array("I", [half << 16 for half in parts["scale"]]).tobytes())
         in_word, words = 32 // bits, columns * bits // 32
         for row in range(0, rows, 7):
-            codes = [(parts["packed"][row * words + k // in_word] >> (k % in_word * bits) & 2**bits - 1) - 2 ** (bits - 1)
-                     for k in range(columns)]
+            found = [parts["packed"][row * words + k // in_word] >> (k % in_word * bits) for k in range(columns)]
+            codes = [(code & 2**bits - 1) - 2 ** (bits - 1) for code in found]
             meant = [code * scales[row * columns // 32 + k // 32] for k, code in enumerate(codes)]
             expected = rounded(values[row * columns : (row + 1) * columns], bits, 32)
             check(meant == expected, f"{module}, row {row}: {meant[:8]} instead of {expected[:8]}")
