@@ -87,3 +87,31 @@ enum status quantise_part(const struct stored_part *part)
         }
     return OK;
 }
+
+// Rows of codes and scales of zero.
+static void zero_integer_rows(const struct panels *w, int32_t row)
+{
+    static const int8_t code;
+    static const float scale;
+    for (; row < w->n; row++) {
+        for (int32_t k = 0; k < w->k; k++)
+            panels_pack_codes(w, row, 1, k, 1, &code, 1);
+        for (int32_t group = 0; group < w->n_groups; group++)
+            panels_pack_scales(w, row, 1, group, 1, &scale, NULL, 1);
+    }
+}
+
+// Rows from `row` on, which no file has.
+void zero_rows(const struct panels *w, int32_t row)
+{
+    enum { COLUMNS = 64 };
+    static const float zeros[COLUMNS];
+    if (panel_format_is_integer(w->format)) {
+        zero_integer_rows(w, row);
+        return;
+    }
+    for (; row < w->n; row++)
+        for (int32_t k = 0; k < w->k; k += COLUMNS)
+            panels_pack(w, row, 1, k, w->k - k < COLUMNS ? w->k - k : COLUMNS, zeros, SOURCE_F32,
+                        COLUMNS);
+}

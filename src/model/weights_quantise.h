@@ -12,4 +12,7 @@ enum status quantise_part(const struct stored_part *part) STATUS_MUST_USE;
 // is not finite.
 bool quantise_group(const float *x, int n, int bits, float *scale, int8_t *codes);
 
+// Zeros in all of a matrix's rows from `row` on, which no file has; of any format.
+void zero_rows(const struct panels *w, int32_t row);
+
 #endif
