@@ -19,7 +19,9 @@ uint32_t tile_packed_at(const struct stored_weight *w, const uint32_t *words, in
                         int64_t first, int64_t i)
 {
     if (w->packing == PACKED_ROW_FIELDS) {
-        const int64_t each = WORD_BITS / w->bits, word = i / each - first / each;
+        const int64_t each = WORD_BITS / w->bits;
+        assert(each > 0); // a word holds several
+        const int64_t word = i / each - first / each;
         return words[word * step] >> (int)(i % each * w->bits) & ((1u << w->bits) - 1);
     }
     return bits_at(words, step, i * w->bits - first * w->bits / WORD_BITS * WORD_BITS, w->bits);

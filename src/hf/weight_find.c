@@ -67,6 +67,8 @@ static enum status check_scheme(const struct checkpoint *checkpoint, const struc
 static enum status find_all_tensors(const struct checkpoint *checkpoint, const char *name,
                                     struct stored_weight *w)
 {
+    const struct tensor_info *values = find_part_of(checkpoint, name, w->recipe, PART_VALUES);
+    assert(values); // else it is not this recipe
     for (int part = 0; part < PARTS; part++) {
         w->parts[part].tensor = find_part_of(checkpoint, name, w->recipe, (enum weight_part)part);
         if (!w->parts[part].tensor && w->recipe->needed >> part & 1)
@@ -74,8 +76,7 @@ static enum status find_all_tensors(const struct checkpoint *checkpoint, const c
                         "%s: tensor \"%.*s%.60s\" is missing from the checkpoint, which has "
                         "\"%.200s\" (%s)",
                         checkpoint->folder, (int)weight_module_length(name), name,
-                        w->recipe->suffix[part], w->parts[PART_VALUES].tensor->name,
-                        w->recipe->name);
+                        w->recipe->suffix[part], values->name, w->recipe->name);
     }
     return OK;
 }

@@ -102,9 +102,9 @@ static enum status read_metadata_of(const struct checkpoint *checkpoint, const c
     snprintf(full, sizeof full, "%.*s.weight", (int)weight_module_length(name), name);
     for (int i = 0; i < header->n_metadata; i++) {
         json_t *root = NULL;
-        if (strcmp(header->metadata[2 * i], full) != 0)
+        if (strcmp(header->metadata[2 * (size_t)i], full) != 0)
             continue;
-        const char *text = header->metadata[2 * i + 1];
+        const char *text = header->metadata[2 * (size_t)i + 1];
         TRY(json_parse(full, text, strlen(text), &root));
         const enum status status = use_metadata(tensor, weight_file(checkpoint, tensor), root, w);
         json_decref(root);

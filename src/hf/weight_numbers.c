@@ -81,7 +81,7 @@ void code_tile_numbers(const struct code_tile *tile, void *out, size_t stride)
             int64_t group;
             n = code_tile_run(tile, row, column, &group);
             const int64_t at = row * tile->n_groups + group;
-            run.zero = tile->zeros ? tile->zeros[at] : 0;
+            run.zero = tile->zeros ? (float)tile->zeros[at] : 0;
             run.first = tile->first_factors[at];
             run.scale = tile->scales[at];
             fill_run(tile, &run, tile->codes + row * tile->n_columns + column, n, out,

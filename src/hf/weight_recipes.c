@@ -9,6 +9,9 @@
 #define FLOATS (TYPE(BF16) | TYPE(F16) | TYPE(F32))
 #define BASE_PARTS (NEED(VALUES) | NEED(SCALES))
 
+static const char of_four_bits[] = ".weight.quant_state.bitsandbytes__nf4|"
+                                   ".weight.quant_state.bitsandbytes__fp4";
+
 const struct weight_recipe weight_recipes[] = {
     {.name = "pack-quantized",
      .method = QUANT_COMPRESSED_TENSORS,
@@ -133,8 +136,7 @@ const struct weight_recipe weight_recipes[] = {
      .suffix = {[PART_VALUES] = ".weight",
                 [PART_SCALES] = ".weight.absmax",
                 [PART_MAP] = ".weight.quant_map",
-                [PART_STATE] = ".weight.quant_state.bitsandbytes__nf4|"
-                               ".weight.quant_state.bitsandbytes__fp4",
+                [PART_STATE] = of_four_bits,
                 [PART_NESTED_SCALES] = ".weight.nested_absmax",
                 [PART_NESTED_MAP] = ".weight.nested_quant_map"},
      .value_types = TYPE(U8) | TYPE(I8) | FLOATS,

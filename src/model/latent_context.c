@@ -31,14 +31,14 @@ static void count_heads(const struct plan *plan, const struct cut *cut, size_t *
 // Of a row's head: its query, as it is sent, or its sums.
 static size_t exchange_width(const struct latent_config *l)
 {
-    const size_t key = (size_t)(l->kv_rank + l->rope_dim), sums = sums_width(l);
+    const size_t key = (size_t)l->kv_rank + (size_t)l->rope_dim, sums = sums_width(l);
     return key > sums ? key : sums;
 }
 
 struct context_room context_room_of(const struct plan *plan, const struct cut *cut, int rank)
 {
     const struct latent_config *l = &cut->sublayer->attention.latent;
-    const size_t key = (size_t)(l->kv_rank + l->rope_dim),
+    const size_t key = (size_t)l->kv_rank + (size_t)l->rope_dim,
                  own = (size_t)range_width(cut->shares[rank].dims[DIM_HEADS]);
     size_t together, alone;
     count_heads(plan, cut, &together, &alone);
@@ -50,7 +50,7 @@ struct context_room context_room_of(const struct plan *plan, const struct cut *c
         .rows = rows,
         .queries = rows * together * key * input_bytes(plan->cache),
         .exchange = rows * row,
-        .pages = CONTEXT_PAGES * KV_PAGE_TOKENS * key * compute_bytes(plan->cache),
+        .pages = (size_t)CONTEXT_PAGES * KV_PAGE_TOKENS * key * compute_bytes(plan->cache),
         .thread = CONTEXT_CALL_ROWS * sums_width(l),
     };
 }
@@ -58,7 +58,7 @@ struct context_room context_room_of(const struct plan *plan, const struct cut *c
 int context_tokens_by_sums(const struct plan *plan, const struct cut *cut)
 {
     const struct latent_config *l = &cut->sublayer->attention.latent;
-    const size_t page = (size_t)(l->kv_rank + l->rope_dim) * compute_bytes(plan->cache),
+    const size_t page = ((size_t)l->kv_rank + (size_t)l->rope_dim) * compute_bytes(plan->cache),
                  rows = context_room_of(plan, cut, 0).rows;
     size_t together, alone;
     count_heads(plan, cut, &together, &alone);
@@ -132,7 +132,7 @@ void merge_sums(const struct latent_work *a, const struct context_item *item, in
     const struct model *m = a->m;
     const size_t rank = (size_t)a->config->latent.kv_rank, width = sums_width(&a->config->latent),
                  n_heads = (size_t)range_width(a->attended),
-                 row = (size_t)(context_sequence(a, item)->first_row + token);
+                 row = (size_t)context_sequence(a, item)->first_row + (size_t)token;
     float *all = m->scratch.context_state + (row * n_heads + (size_t)head) * width;
     if (item->group > 0) {
         const float most = sums[0] > all[0] ? sums[0] : all[0], before = number_exp(all[0] - most),
@@ -234,7 +234,7 @@ static void attend_pages(const struct latent_work *a, const struct page_work *wo
                   n_tokens = work->token + work->n_tokens - token;
         if (n_tokens <= 0)
             continue;
-        const size_t row = (size_t)(context_sequence(a, item)->first_row + token);
+        const size_t row = (size_t)context_sequence(a, item)->first_row + (size_t)token;
         const struct context_call call = {
             .kv = {.type = m->plan->cache,
                    .head_dim = (int)key,
@@ -344,7 +344,7 @@ static void add_item(struct context_walk *walk, struct context_item item, bool b
         (void)context_pages(walk->a, &item, &n_pages);
     if (piece->n == CONTEXT_ITEMS || (piece->n && piece->by_pages != by_pages) ||
         piece->n_pages + n_pages > CONTEXT_PAGES ||
-        (size_t)(piece->n_rows + n_rows) > walk->room.rows)
+        (size_t)piece->n_rows + (size_t)n_rows > walk->room.rows)
         flush_piece(walk);
     piece->by_pages = by_pages;
     item.first_row = piece->n_rows;

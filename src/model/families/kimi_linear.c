@@ -178,7 +178,7 @@ static enum status add_kimi_layers(const struct config_reader *reader,
 {
     struct experts_config experts;
     struct mlp_config shared = attends->sublayers[1].mlp;
-    uint8_t word[LAYERS_MAX];
+    uint8_t word[LAYERS_MAX] = {0};
     bool sparse[LAYERS_MAX];
     int64_t n_shared, n_dense = 1;
     TRY(read_kimi_experts(reader, &n_shared, &experts));
