@@ -2,12 +2,29 @@
 
 #include <string.h>
 
-// clang-format off: one a line
+// One a line:
+// clang-format off
 const struct command *const commands[] = {
-    &command_generate, &command_chat,     &command_serve,    &command_plan,     &command_verify,
-    &command_logits,   &command_tokenize, &command_template, &command_inspect,  &command_synth,
-    &command_quantize, &command_pull,     &command_list,     &command_rm,       &command_doctor,
-    &command_bench,    &command_launch,   &command_rank,     &command_launcher, NULL,
+    &command_generate,
+    &command_chat,
+    &command_serve,
+    &command_plan,
+    &command_verify,
+    &command_logits,
+    &command_tokenize,
+    &command_template,
+    &command_inspect,
+    &command_synth,
+    &command_quantize,
+    &command_pull,
+    &command_list,
+    &command_rm,
+    &command_doctor,
+    &command_bench,
+    &command_launch,
+    &command_rank,
+    &command_launcher,
+    NULL,
 };
 // clang-format on
 
