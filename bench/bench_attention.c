@@ -3,7 +3,10 @@
 // mask leaves, beside the peak of the order's instruction. Element-wise kernels: nanoseconds a
 // call. Time is this thread's CPU time: other programs disturb it less.
 //
-//   bench_attention [ISA [pairs|tiles [decode|prefill|elementwise]]]
+// Caches: decode over 8k positions that lie in memory as bf16, fp8 and int8, taken in turns, and
+// the least time of each, which other programs disturb least.
+//
+//   bench_attention [ISA [pairs|tiles [decode|prefill|elementwise|caches]]]
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,23 +81,37 @@ struct shape {
     enum compute_type type;
     int head_dim, n_heads, n_tokens;
     int64_t position, window;
+    enum kv_codes codes;
 };
+
+// Keys or values of a page.
+static size_t half_page_bytes(const struct shape *shape)
+{
+    return (size_t)(KV_PAGE_TOKENS * shape->head_dim) * kv_number_bytes(shape->type, shape->codes);
+}
+
+static size_t page_bytes_of(const struct shape *shape)
+{
+    return 2 * half_page_bytes(shape) + kv_scales_bytes(shape->codes);
+}
 
 // Sequence `i` of as many as the cache holds: its pages are every n_sequences-th, keys and values
 // side by side.
 static void attend(const struct shape *shape, int i, int n_sequences)
 {
     static int32_t pages[1 << 16];
-    size_t page_bytes = (size_t)(KV_PAGE_TOKENS * shape->head_dim) * compute_bytes(shape->type);
+    const size_t half = half_page_bytes(shape);
     int64_t n_pages = (shape->position + shape->n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
     for (int64_t page = 0; page < n_pages; page++)
         pages[page] = (int32_t)(page * n_sequences + i);
     struct attention args = {.kv = {.type = shape->type,
+                                    .codes = shape->codes,
                                     .head_dim = shape->head_dim,
                                     .value_dim = shape->head_dim,
                                     .keys = cache,
-                                    .values = (char *)cache + page_bytes,
-                                    .page_stride = 2 * page_bytes,
+                                    .values = (char *)cache + half,
+                                    .scales = (char *)cache + 2 * half,
+                                    .page_stride = page_bytes_of(shape),
                                     .pages = pages},
                              .n_heads = shape->n_heads,
                              .n_tokens = shape->n_tokens,
@@ -113,9 +130,8 @@ static void attend(const struct shape *shape, int i, int n_sequences)
 
 static void decode(enum compute_type type, int head_dim, int n_heads, int context)
 {
-    struct shape shape = {type, head_dim, n_heads, 1, context - 1, 0};
-    size_t page_bytes = (size_t)(2 * KV_PAGE_TOKENS * head_dim) * compute_bytes(type);
-    size_t sequence_bytes = (size_t)(context / KV_PAGE_TOKENS) * page_bytes;
+    struct shape shape = {type, head_dim, n_heads, 1, context - 1, 0, KV_PLAIN};
+    size_t sequence_bytes = (size_t)(context / KV_PAGE_TOKENS) * page_bytes_of(&shape);
     int n_sequences = (int)(CACHE_BYTES / sequence_bytes);
     double ratio[ROUNDS], rate[ROUNDS];
     for (int round = 0; round < ROUNDS; round++) {
@@ -133,7 +149,7 @@ static void decode(enum compute_type type, int head_dim, int n_heads, int contex
 static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tokens, int position,
                     int window)
 {
-    struct shape shape = {type, head_dim, n_heads, n_tokens, position, window};
+    struct shape shape = {type, head_dim, n_heads, n_tokens, position, window, KV_PLAIN};
     double seen = 0;
     for (int t = position; t < position + n_tokens; t++)
         seen += window && t >= window ? window : t + 1;
@@ -147,6 +163,27 @@ static void prefill(enum compute_type type, int head_dim, int n_heads, int n_tok
     snprintf(what, sizeof what, "%d+%d%s", position, n_tokens, window ? " w" : "");
     printf("prefill  %-9s %4d %6d %9s %10.1f GFLOP/s %5.2f of peak\n", compute_name(type), head_dim,
            n_heads, what, median(rate, ROUNDS) * 1e-9, median(rate, ROUNDS) / peak_flops);
+}
+
+// Microseconds of a sequence's query heads of one KV head.
+static void caches(int head_dim, int n_heads)
+{
+    enum { CONTEXT = 8192, SEQUENCES = 64 };
+    static const enum kv_codes kinds[] = {KV_PLAIN, KV_E4M3, KV_INT8};
+    double least[3] = {INFINITY, INFINITY, INFINITY};
+    for (int round = 0; round < 3 * ROUNDS; round++)
+        for (int kind = 0; kind < 3; kind++) {
+            const struct shape shape = {COMPUTE_BF16, head_dim, n_heads,    1,
+                                        CONTEXT - 1,  0,        kinds[kind]};
+            double begin = seconds();
+            for (int i = 0; i < SEQUENCES; i++)
+                attend(&shape, i, SEQUENCES);
+            least[kind] = fmin(least[kind], (seconds() - begin) / SEQUENCES);
+        }
+    printf(
+        "caches   %4d %6d %9d   bf16 %7.1f us   fp8 %7.1f us (%.2f x)   int8 %7.1f us (%.2f x)\n",
+        head_dim, n_heads, CONTEXT, least[0] * 1e6, least[1] * 1e6, least[0] / least[1],
+        least[2] * 1e6, least[0] / least[2]);
 }
 
 #define TIME(name, repeats, call)                                                                  \
@@ -171,7 +208,11 @@ static void elementwise(void)
         "silu",         "gelu_tanh", "gelu_erf",       "quick_gelu", "relu",
         "relu_squared", "xielu",     "clamped_swiglu", "sigmoid",    "scaled_silu"};
     for (int kind = 0; kind < ACTIVATION_COUNT; kind++) {
-        const struct activation_args args = {(enum activation)kind, 0.8f, 0.8f, 0.5f, -1e-6f};
+        const struct activation_args args = {.kind = (enum activation)kind,
+                                             .alpha_p = 0.8f,
+                                             .alpha_n = 0.8f,
+                                             .beta = 0.5f,
+                                             .eps = -1e-6f};
         char name[64];
         snprintf(name, sizeof name, "%s, 8192 times up, to bf16", activations[kind]);
         TIME(name, 1000, kernels->activate_mul(&args, x, y, 8192, COMPUTE_BF16, z));
@@ -194,6 +235,11 @@ static void elementwise(void)
                          .pages = pages};
     TIME("kv_write 512 tokens of 128, bf16", 20, kernels->kv_write(&kv, 0, 512, x, y, 1024));
     TIME("kv_write 1 token of 128, bf16", 1000, kernels->kv_write(&kv, 100, 1, x, y, 1024));
+    kv.scales = (char *)(z + (3 << 20));
+    kv.codes = KV_INT8;
+    TIME("kv_write 512 tokens of 128, int8", 20, kernels->kv_write(&kv, 0, 512, x, y, 1024));
+    kv.codes = KV_E4M3;
+    TIME("kv_write 512 tokens of 128, fp8", 20, kernels->kv_write(&kv, 0, 512, x, y, 1024));
 }
 
 static void decodes(void)
@@ -237,7 +283,7 @@ int main(int argc, char **argv)
     const char *part = argc > 3 ? argv[3] : "";
     if (isa == ISA_COUNT || order == ORDER_COUNT || argc > 4) {
         fprintf(stderr, "usage: bench_attention [reference|avx2|avx512|avx512bf16|amx "
-                        "[pairs|tiles [decode|prefill|elementwise]]]\n");
+                        "[pairs|tiles [decode|prefill|elementwise|caches]]]\n");
         return 2;
     }
     number_mode_set();
@@ -260,5 +306,8 @@ int main(int argc, char **argv)
         prefills();
     if (!*part || !strcmp(part, "elementwise"))
         elementwise();
+    for (int head_dim = 64; head_dim <= 128 && (!*part || !strcmp(part, "caches")); head_dim *= 2)
+        for (int n_heads = 1; n_heads <= 8; n_heads = n_heads == 1 ? 4 : n_heads + 4)
+            caches(head_dim, n_heads);
     return 0;
 }

@@ -12,12 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device/kv_cache.h"
 #include "device/number.h"
 #include "device/panels.h"
 
 enum { LEAVES_MAX = 64, KV_PAGE_TOKENS = 64, KV_GROUP_PAGES = 8 };
 enum { KEY_DIM_MAX = 1024 }; // numbers of a key, and of a value
-enum { MATMUL_SCRATCH_BYTES = 6 << 20, ATTENTION_SCRATCH_BYTES = 1 << 20 };
+enum {
+    MATMUL_SCRATCH_BYTES = 6 << 20,
+    // of attention's: the tiles' part, behind which lies a page whose codes have become numbers
+    ATTENTION_TILE_BYTES = 1 << 20,
+    ATTENTION_SCRATCH_BYTES = ATTENTION_TILE_BYTES + 2 * KV_PAGE_TOKENS * KEY_DIM_MAX * 4
+};
 
 // The order in which products of bf16 are summed: sections 3 and 10. Other products, those of
 // integer codes among them, know ORDER_PAIRS only.
@@ -103,15 +109,25 @@ struct matmul {
 // KV_PAGE_TOKENS * head_dim elements and KV_PAGE_TOKENS * value_dim:
 //   bf16:      keys [head_dim/2][64][2]   values [32][value_dim][2]   (both are panels: pairs of
 //   the summed index) f16, f32:  keys [head_dim][64]        values [64][value_dim]
+// Where there are codes, elements are bytes in the same places, of which attention makes numbers of
+// `type`.
 struct kv_view {
     enum compute_type type;
+    enum kv_codes codes;
     int head_dim;
-    int value_dim;        // even, like head_dim; 0: as wide as keys
-    char *keys, *values;  // of page id 0, this layer and head. Values NULL: they are the first
-                          // value_dim numbers of the keys (latent attention)
+    int value_dim;       // even, like head_dim; 0: as wide as keys
+    char *keys, *values; // of page id 0, this layer and head. Values NULL: they are the first
+                         // value_dim numbers of the keys (latent attention)
+    char *scales; // of page id 0, KV_INT8 only: bf16 [64] of the keys, then [64] of the values
     size_t page_stride;   // bytes from one page id to the next
     const int32_t *pages; // ids of the sequence's pages: page i holds positions 64 i ...
 };
+
+// Bytes of a head's scales in a page.
+static inline size_t kv_scales_bytes(enum kv_codes codes)
+{
+    return codes == KV_INT8 ? 2 * KV_PAGE_TOKENS * sizeof(bf16) : 0;
+}
 
 static inline int kv_value_dim(const struct kv_view *kv)
 {

@@ -65,7 +65,7 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
                                     .slopes = args->slopes};
     if (tile->adjusts)
         tile->scale = 1;
-    size_t floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - (width + key_width) * KV_PAGE_TOKENS;
+    size_t floats = ATTENTION_TILE_BYTES / sizeof(float) - (width + key_width) * KV_PAGE_TOKENS;
     size_t rows = floats / (FLOATS_PER_ROW + key_width + 2 * width) / 16 * 16;
     rows = rows < TILE_ROWS_MAX ? rows : TILE_ROWS_MAX;
     tile->rows_max = (int)rows;
@@ -86,7 +86,9 @@ static void tile_init(struct attention_tile *tile, const struct attention *args)
     next += key_width * KV_PAGE_TOKENS;
     tile->values = next;
     assert(next + width * KV_PAGE_TOKENS <=
-           (float *)args->scratch + ATTENTION_SCRATCH_BYTES / sizeof(float));
+           (float *)args->scratch + ATTENTION_TILE_BYTES / sizeof(float));
+    tile->numbers[0] = (char *)args->scratch + ATTENTION_TILE_BYTES;
+    tile->numbers[1] = tile->numbers[0] + (size_t)KV_PAGE_TOKENS * KEY_DIM_MAX * sizeof(float);
 }
 
 static void load_queries(const struct attention *args, const struct attention_steps *steps,
@@ -181,16 +183,36 @@ static void add_chunk(const struct attention_steps *steps, struct attention_tile
     steps->add_values(tile, row, end, values->data, values->form, values->stride);
 }
 
+// Both halves become numbers before the first of them is read: the values' codes come while keys
+// do.
+static void expand_page(const struct attention *args, const struct attention_steps *steps,
+                        const struct attention_tile *tile, int32_t page, int32_t next)
+{
+    const struct kv_view *kv = &args->kv;
+    const size_t at = (size_t)page * kv->page_stride, next_at = (size_t)next * kv->page_stride;
+    const bool alike = kv_value_dim(kv) == kv->head_dim; // as many bytes are fetched as are read
+    kv_expand_keys(kv, page, alike ? kv->values + at : NULL, steps->expand, tile->numbers[0]);
+    kv_expand_values(kv, page, alike ? kv->keys + next_at : NULL, steps->expand, tile->numbers[1]);
+}
+
 // `next`: the page that comes after this one, or the same.
 static void add_page(const struct attention *args, const struct attention_steps *steps,
                      struct attention_tile *tile, int row, int end, int32_t page, int32_t next)
 {
+    const bool of_codes = args->kv.codes != KV_PLAIN;
     const char *k = args->kv.keys + (size_t)page * args->kv.page_stride;
     const char *v = args->kv.values ? args->kv.values + (size_t)page * args->kv.page_stride : NULL;
     const char *next_keys = args->kv.keys + (size_t)next * args->kv.page_stride;
     enum page_form form = form_of(tile->type);
     struct half_page keys = {k, form, KV_PAGE_TOKENS, v},
                      values = {v, form, (size_t)tile->value_dim, next_keys};
+    if (of_codes) {
+        expand_page(args, steps, tile, page, next);
+        keys = (struct half_page){tile->numbers[0], form, KV_PAGE_TOKENS, NULL};
+        values = (struct half_page){tile->numbers[1], form, (size_t)tile->value_dim, NULL};
+        k = tile->numbers[0];
+        v = tile->numbers[1];
+    }
     bool widen = form != PAGE_F32 && end - row >= steps->widen_rows;
     if (widen) {
         steps->widen_keys(tile, k);
@@ -360,6 +382,7 @@ void attention_run(const struct attention *args, const struct attention_steps *s
            args->kv.head_dim % 2 == 0);
     assert(value_dim >= 2 && value_dim <= KEY_DIM_MAX && value_dim % 2 == 0);
     assert(args->kv.values || value_dim <= args->kv.head_dim);
+    assert(args->kv.values || args->kv.codes == KV_PLAIN);
     assert(args->out_type == args->kv.type || args->out_type == COMPUTE_F32 ||
            args->kv.type == COMPUTE_F32);
     struct attention_tile tile;

@@ -4,6 +4,7 @@
 #ifndef COLROW_DEVICE_CPU_ATTENTION_TILE_H
 #define COLROW_DEVICE_CPU_ATTENTION_TILE_H
 
+#include "device/cpu/kv_codes.h"
 #include "device/kernels.h"
 
 enum { TILE_ROWS_MAX = 192, TILE_COLUMNS = 16 };
@@ -44,6 +45,7 @@ struct attention_tile {
     float *all_m, *all_l, *all_o; // of the groups before it
     float *keys;                  // [head_dim][KV_PAGE_TOKENS]: a page widened
     float *values;                // [KV_PAGE_TOKENS][width], finite from value_dim on
+    char *numbers[2];             // of codes: a page of keys, of values, as in a plain cache
 };
 
 // Rows are [row, end). `stride`: of values in PAGE_F32, floats from one position to the next.
@@ -51,6 +53,7 @@ struct attention_steps {
     int widen_rows;         // a page is widened for this many rows or more; fewer read it as it is
     int chunk_rows;         // so many take all steps before others do: p, o stay in the first cache
     enum page_form widened; // what widen_keys() and widen_values() make
+    kv_expand expand;       // of a cache of codes
     void (*load_query)(const struct attention_tile *tile, int row, const void *q);
     void (*widen_keys)(const struct attention_tile *tile, const void *page);
     void (*widen_values)(const struct attention_tile *tile, const void *page);

@@ -10,7 +10,7 @@
 static void lay_index_tile(struct attention_tile *tile, const struct index_scoring *args)
 {
     const size_t width = round_up((size_t)args->kv.head_dim, TILE_COLUMNS),
-                 floats = ATTENTION_SCRATCH_BYTES / sizeof(float) - width * KV_PAGE_TOKENS,
+                 floats = ATTENTION_TILE_BYTES / sizeof(float) - width * KV_PAGE_TOKENS,
                  room = floats / (width + KV_PAGE_TOKENS) / 16 * 16,
                  rows = room < TILE_ROWS_MAX ? room : TILE_ROWS_MAX;
     *tile = (struct attention_tile){.type = args->kv.type,
@@ -21,8 +21,7 @@ static void lay_index_tile(struct attention_tile *tile, const struct index_scori
     tile->p = args->scratch;
     tile->keys = tile->p + rows * KV_PAGE_TOKENS;
     tile->q = tile->keys + width * KV_PAGE_TOKENS;
-    assert(tile->q + rows * width <=
-           (float *)args->scratch + ATTENTION_SCRATCH_BYTES / sizeof(float));
+    assert(tile->q + rows * width <= (float *)args->scratch + ATTENTION_TILE_BYTES / sizeof(float));
 }
 
 static void score_page(const struct index_scoring *args, const struct attention_steps *steps,

@@ -1,6 +1,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "device/cpu/kv_codes.h"
 #include "device/cpu/lanes.h"
 #include "device/cpu/reference.h"
 
@@ -110,6 +111,14 @@ static void add_page(const struct attention *args, int64_t page, int first, int 
 {
     const size_t at = (size_t)args->kv.pages[page] * args->kv.page_stride;
     const char *keys = args->kv.keys + at, *values = args->kv.values ? args->kv.values + at : keys;
+    if (args->kv.codes != KV_PLAIN) { // a page as a plain cache would have it
+        char *numbers = args->scratch;
+        kv_expand_keys(&args->kv, args->kv.pages[page], NULL, reference_kv_expand, numbers);
+        keys = numbers;
+        numbers += KV_PAGE_TOKENS * KEY_DIM_MAX * sizeof(float);
+        kv_expand_values(&args->kv, args->kv.pages[page], NULL, reference_kv_expand, numbers);
+        values = numbers;
+    }
     float p[KV_PAGE_TOKENS] = {0}, m = state->m;
     for (int j = first; j < last; j++) {
         p[j] = score(args, keys, page * KV_PAGE_TOKENS, j, q);

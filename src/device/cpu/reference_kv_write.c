@@ -1,19 +1,5 @@
+#include "device/cpu/kv_codes.h"
 #include "device/cpu/reference.h"
-
-// Where element (position in the page, dimension) lies, in elements.
-static size_t key_index(const struct kv_view *kv, int i, int d)
-{
-    if (kv->type == COMPUTE_BF16)
-        return ((size_t)(d / 2) * KV_PAGE_TOKENS + (size_t)i) * 2 + (size_t)(d % 2);
-    return (size_t)d * KV_PAGE_TOKENS + (size_t)i;
-}
-
-static size_t value_index(const struct kv_view *kv, int i, int d)
-{
-    if (kv->type == COMPUTE_BF16)
-        return ((size_t)(i / 2) * (size_t)kv_value_dim(kv) + (size_t)d) * 2 + (size_t)(i % 2);
-    return (size_t)i * (size_t)kv_value_dim(kv) + (size_t)d;
-}
 
 static void store(void *page, size_t i, float x, enum compute_type type)
 {
@@ -33,6 +19,10 @@ static void store(void *page, size_t i, float x, enum compute_type type)
 void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                         const float *v, size_t stride)
 {
+    if (kv->codes != KV_PLAIN) {
+        kv_write_codes(kv, position, n_tokens, k, v, stride, reference_kv_encode);
+        return;
+    }
     for (int t = 0; t < n_tokens; t++) {
         int64_t page = (position + t) / KV_PAGE_TOKENS;
         int i = (int)((position + t) % KV_PAGE_TOKENS);
@@ -42,8 +32,8 @@ void reference_kv_write(const struct kv_view *kv, int64_t position, int n_tokens
             memset(values ? values : keys, 0,
                    (size_t)(KV_PAGE_TOKENS * kv_value_dim(kv)) * compute_bytes(kv->type));
         for (int d = 0; d < kv->head_dim; d++)
-            store(keys, key_index(kv, i, d), k[(size_t)t * stride + (size_t)d], kv->type);
+            store(keys, kv_key_index(kv, i, d), k[(size_t)t * stride + (size_t)d], kv->type);
         for (int d = 0; values && d < kv_value_dim(kv); d++)
-            store(values, value_index(kv, i, d), v[(size_t)t * stride + (size_t)d], kv->type);
+            store(values, kv_value_index(kv, i, d), v[(size_t)t * stride + (size_t)d], kv->type);
     }
 }

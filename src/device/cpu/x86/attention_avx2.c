@@ -245,6 +245,7 @@ static void store(const struct attention_tile *tile, int row, void *out)
 static const struct attention_steps steps = {.widen_rows = 12,
                                              .chunk_rows = 48,
                                              .widened = PAGE_F32,
+                                             .expand = kv_expand_avx2,
                                              .load_query = load_query,
                                              .widen_keys = widen_keys,
                                              .widen_values = widen_values,

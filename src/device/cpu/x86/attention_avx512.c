@@ -159,6 +159,7 @@ void attention_store_avx512(const struct attention_tile *tile, int row, void *ou
 static const struct attention_steps steps = {.widen_rows = 12,
                                              .chunk_rows = 96,
                                              .widened = PAGE_F32,
+                                             .expand = kv_expand_avx512,
                                              .load_query = load_query,
                                              .widen_keys = widen_keys,
                                              .widen_values = widen_values,

@@ -96,6 +96,7 @@ static void add_values(const struct attention_tile *tile, int row, int end, cons
 static const struct attention_steps steps = {.widen_rows = INT_MAX,
                                              .chunk_rows = 48,
                                              .widened = PAGE_BF16,
+                                             .expand = kv_expand_avx512,
                                              .load_query = attention_tiles_load_query,
                                              .widen_values = attention_tiles_widen_values,
                                              .scores = scores,

@@ -1,3 +1,4 @@
+#include "device/cpu/kv_codes.h"
 #include "device/cpu/kv_rows.h"
 #include "device/cpu/x86/math_avx2.h"
 #include "device/cpu/x86/x86.h"
@@ -22,5 +23,8 @@ static inline void convert(const float *x, int n, enum compute_type type, void *
 void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                    const float *v, size_t stride)
 {
-    kv_write_rows(kv, position, n_tokens, k, v, stride, convert);
+    if (kv->codes != KV_PLAIN)
+        kv_write_codes(kv, position, n_tokens, k, v, stride, reference_kv_encode);
+    else
+        kv_write_rows(kv, position, n_tokens, k, v, stride, convert);
 }

@@ -108,6 +108,10 @@ void kv_write_avx2(const struct kv_view *kv, int64_t position, int n_tokens, con
                    const float *v, size_t stride);
 void kv_write_avx512(const struct kv_view *kv, int64_t position, int n_tokens, const float *k,
                      const float *v, size_t stride);
+struct kv_expansion; // kv_codes.h
+void kv_expand_avx2(const struct kv_expansion *args);
+void kv_expand_avx512(const struct kv_expansion *args);
+void kv_expand_avx512bf16(const struct kv_expansion *args);
 int argmax_avx2(const float *x, int n, float *largest);
 int argmax_avx512(const float *x, int n, float *largest);
 float exp_sum_avx2(const float *x, float shift, int n, float *out);

@@ -1,0 +1,7 @@
+#include "device/cpu/x86/kv_expand_avx512.h"
+#include "device/cpu/x86/x86.h"
+
+void kv_expand_avx512bf16(const struct kv_expansion *args)
+{
+    expand_codes(args);
+}
