@@ -30,7 +30,7 @@ struct runner {
 struct runner_options {
     const char *folder;
     enum compute_type compute;
-    bool f32_cache;
+    enum kv_cache kv_cache;
     int n_threads, rows_max, n_pages, reduction_leaves;
     const struct tp_plan_rules *rules;
     bool rules_over;               // laid over the default, not in its place
@@ -85,7 +85,7 @@ static inline enum status runner_open_parts(const struct runner_options *o, stru
     const struct plan_options options = {.n_ranks = r->n_ranks,
                                          .reduction_leaves = o->reduction_leaves,
                                          .compute = o->compute,
-                                         .f32_cache = o->f32_cache,
+                                         .kv_cache = o->kv_cache,
                                          .rules = o->rules,
                                          .rules_replace = !o->rules_over};
     RUNNER_TRY(plan_compile(&r->config, &options, &r->plan));

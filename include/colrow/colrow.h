@@ -67,22 +67,23 @@ struct colrow_options {
     // 0.92: the share of this machine's memory (of the NUMA nodes of the cpuset, of the cgroup)
     // that everything of colrow may take; less where less is free when the engine opens
     double gpu_memory_utilization;
-    int64_t kv_cache_memory;    // bytes for KV over all ranks of this machine; 0: from the budget
-    const char *kv_cache_dtype; // NULL: "auto", which is dtype | "float32": attention is computed
-                                // in f32; other bits
-    const char *tp_plan;        // file with rules that are laid over colrow's plan for the family;
-                                // NULL, "auto": that plan
-    int reduction_leaves;       // 0: 8
-    const char *product_order;  // NULL: "auto" | "pairs" | "tiles": the order of sums made for AMX
-                                // (bfloat16 only); other bits. auto: tiles where the CPU has AMX,
-                                // pairs elsewhere; colrow_get_info() says which
-    int threads_per_rank;       // 0: the cores of the cpuset shared evenly (at least 1)
-    double collective_timeout;  // seconds without progress that end the group; 60
-    uint64_t seed;              // requests without one get theirs from this and their number
-    const char *rank_program;   // the colrow program; NULL: found by itself
-    int prompt_logits;          // reserve room to hand out logits of prompt tokens (colrow logits)
-    int capture_hidden_states;  // reserve room for hidden states (colrow verify)
-    int log_level;              // 0 debug, 1 info (budget, plan), 2 warnings, 3 errors only
+    int64_t kv_cache_memory; // bytes for KV over all ranks of this machine; 0: from the budget
+    // NULL: "auto", which is dtype | "float32": attention is computed in f32 | "fp8" ("fp8_e4m3") |
+    // "int8": a byte for each number, half of what bfloat16 takes; all three give other bits
+    const char *kv_cache_dtype;
+    const char *tp_plan;       // file with rules that are laid over colrow's plan for the family;
+                               // NULL, "auto": that plan
+    int reduction_leaves;      // 0: 8
+    const char *product_order; // NULL: "auto" | "pairs" | "tiles": the order of sums made for AMX
+                               // (bfloat16 only); other bits. auto: tiles where the CPU has AMX,
+                               // pairs elsewhere; colrow_get_info() says which
+    int threads_per_rank;      // 0: the cores of the cpuset shared evenly (at least 1)
+    double collective_timeout; // seconds without progress that end the group; 60
+    uint64_t seed;             // requests without one get theirs from this and their number
+    const char *rank_program;  // the colrow program; NULL: found by itself
+    int prompt_logits;         // reserve room to hand out logits of prompt tokens (colrow logits)
+    int capture_hidden_states; // reserve room for hidden states (colrow verify)
+    int log_level;             // 0 debug, 1 info (budget, plan), 2 warnings, 3 errors only
     // while weights are read; may be NULL
     void (*progress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
     void *progress_context;

@@ -34,12 +34,13 @@ static enum status find_cost(struct bench *b, const struct model_config *config)
 {
     const bool exact = strcmp(b->info.dtype, "float32") == 0,
                half = strcmp(b->info.dtype, "float16") == 0;
+    enum kv_cache cache = KV_CACHE_AUTO; // also of names that are the compute type's
+    (void)kv_cache_from_name(b->info.kv_cache_dtype, &cache);
     const struct plan_options options = {.n_ranks = 1,
                                          .compute = exact  ? COMPUTE_F32
                                                     : half ? COMPUTE_F16
                                                            : COMPUTE_BF16,
-                                         .f32_cache =
-                                             strcmp(b->info.kv_cache_dtype, "float32") == 0};
+                                         .kv_cache = cache};
     struct plan *plan;
     TRY(plan_compile(config, &options, &plan));
     enum status status = model_cost(plan, b->workload.n, &b->cost);

@@ -53,7 +53,7 @@ const struct flag engine_flag_rows[ENGINE_FLAGS] = {
     {FLAG_BYTES, "--kv-cache-memory", "--kv-cache-memory-bytes", AT(options.kv_cache_memory), 0, 0,
      "BYTES", "memory for keys and values of all ranks together, e.g. 2GB; taken at once"},
     {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(options.kv_cache_dtype), 0, 0, "TYPE",
-     "auto (--dtype) or float32 (default auto); changes bits"},
+     "auto (--dtype), float32, fp8 (fp8_e4m3) or int8 (default auto); changes bits"},
     {FLAG_TEXT, "--quantization", NULL, AT(options.quantization), 0, 0, "TYPE", QUANTIZATION_HELP},
     {FLAG_INT, "--quantization-group-size", NULL, AT(options.quantization_group_size), 32, 1024,
      "N", QUANTIZATION_GROUP_HELP},

@@ -75,12 +75,12 @@ enum status plan_command_prepare(struct plan_command *c)
     c->options.expert_parallel = c->expert_parallel;
     c->options.expert_parallel_size = c->expert_parallel_size;
     c->options.context_ranks = c->context_parallel_size;
-    c->options.f32_cache = strcmp(c->kv_cache_dtype, "float32") == 0;
-    if (!c->options.f32_cache && strcmp(c->kv_cache_dtype, "auto") != 0)
-        return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected auto or float32",
+    if (!kv_cache_from_name(c->kv_cache_dtype, &c->options.kv_cache))
+        return fail(ERR_USAGE, "flag --kv-cache-dtype is \"%s\"; expected " KV_CACHE_NAMES,
                     c->kv_cache_dtype);
     TRY(quantization_parse(c->quantization, c->quantization_group_size, c->quantization_lm_head,
                            &c->options.quantization));
+    TRY(plan_check_cache(&c->config, &c->options));
     return choose_compute(c);
 }
 

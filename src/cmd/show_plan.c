@@ -484,7 +484,7 @@ static const struct flag plan_flags[] = {
     {FLAG_TEXT, "--dtype", NULL, AT(dtype), 0, 0, "TYPE",
      "auto, bfloat16, float16 or float32 (default auto)"},
     {FLAG_TEXT, "--kv-cache-dtype", NULL, AT(kv_cache_dtype), 0, 0, "TYPE",
-     "auto (--dtype) or float32 (default auto)"},
+     "auto (--dtype), float32, fp8 (fp8_e4m3) or int8 (default auto)"},
     {FLAG_TEXT, "--quantization", NULL, AT(quantization), 0, 0, "TYPE", QUANTIZATION_HELP},
     {FLAG_INT, "--quantization-group-size", NULL, AT(quantization_group_size), 32, 1024, "N",
      QUANTIZATION_GROUP_HELP},

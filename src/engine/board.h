@@ -58,7 +58,7 @@ struct board_options {
     char layer_partition[LAYER_PARTITION_BYTES]; // "16,16": layers of each; "": evenly
     int32_t tp_plan_replaces; // 1: what it does not name is replicated; 0: keeps its rule
     int32_t compute;          // enum compute_type
-    int32_t f32_cache;        // 1: keys and values in f32
+    int32_t kv_cache;         // enum kv_cache
     // struct quantization
     int32_t quantization_bits, quantization_lm_head_bits, quantization_group;
     int32_t head_is_embed; // what plan_head_is_embed() found

@@ -103,12 +103,8 @@ static enum status resolve_order(struct opening *opening)
 static enum status resolve_cache(struct opening *opening)
 {
     const char *name = opening->options->kv_cache_dtype ? opening->options->kv_cache_dtype : "auto";
-    opening->f32_cache = strcmp(name, "float32") == 0;
-    if (!opening->f32_cache && strcmp(name, "auto") != 0)
-        return fail(ERR_USAGE,
-                    "kv_cache_dtype is \"%s\"; expected auto (the type that is computed in) or "
-                    "float32",
-                    name);
+    if (!kv_cache_from_name(name, &opening->kv_cache))
+        return fail(ERR_USAGE, "kv_cache_dtype is \"%s\"; expected " KV_CACHE_NAMES, name);
     return OK;
 }
 
@@ -159,7 +155,7 @@ enum status engine_compile_plan(struct opening *opening)
                                           .expert_parallel_size = options->expert_parallel_size,
                                           .context_ranks = options->decode_context_parallel_size,
                                           .compute = opening->compute,
-                                          .f32_cache = opening->f32_cache,
+                                          .kv_cache = opening->kv_cache,
                                           .quantization = opening->quantization,
                                           .rules = has_rules ? &rules : NULL,
                                           .rules_replace = options->tp_plan_replace != NULL,
@@ -264,7 +260,7 @@ enum status engine_fill_crew(struct opening *opening)
     struct board_options *to_ranks = &crew->board;
     *to_ranks = (struct board_options){
         .compute = (int32_t)opening->compute,
-        .f32_cache = opening->f32_cache,
+        .kv_cache = (int32_t)opening->kv_cache,
         .quantization_bits = opening->quantization.bits,
         .quantization_lm_head_bits = opening->quantization.lm_head_bits,
         .quantization_group = opening->quantization.group,

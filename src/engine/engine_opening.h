@@ -13,7 +13,7 @@ struct opening {
     struct colrow_engine *engine;
     struct checkpoint *checkpoint;
     enum compute_type compute;
-    bool f32_cache;
+    enum kv_cache kv_cache;
     struct quantization quantization;
     bool head_is_embed; // what plan_head_is_embed() found
     const char *layer_partition, *layer_partition_name;

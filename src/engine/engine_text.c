@@ -160,7 +160,7 @@ void colrow_get_info_sized(const struct colrow_engine *engine, struct colrow_inf
         .kv_pages = kv_pool_size(engine->pool),
         .kv_page_tokens = KV_PAGE_TOKENS,
         .dtype = compute_name(engine->plan->compute),
-        .kv_cache_dtype = compute_name(engine->plan->cache),
+        .kv_cache_dtype = kv_cache_name(engine->plan->cache, engine->plan->kv_codes),
         .isa = engine->kernels->isa,
         .architecture = engine->config.architecture,
         .product_order = product_order_name(engine->order),

@@ -88,7 +88,7 @@ static enum status compile_rank_plan(struct rank *rank, const struct model_confi
             .expert_parallel_size = options->expert_parallel_size,
             .context_ranks = options->context_parallel_size,
             .compute = (enum compute_type)options->compute,
-            .f32_cache = options->f32_cache != 0,
+            .kv_cache = (enum kv_cache)options->kv_cache,
             .quantization = {options->quantization_bits, options->quantization_lm_head_bits,
                              options->quantization_group},
             .rules = has_rules ? &rules : NULL,

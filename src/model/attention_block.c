@@ -115,14 +115,18 @@ static struct kv_view view_cache(const struct attending *a, int local_head,
                                  const struct step_sequence *sequence)
 {
     const struct kv_place *place = &a->m->kv[a->m->plan->config.kv_layer[a->layer]];
-    char *keys = a->m->kv_memory + place->offset + (size_t)local_head * place->head_stride;
+    const struct plan *plan = a->m->plan;
+    const size_t numbers = KV_PAGE_TOKENS * kv_number_bytes(plan->cache, plan->kv_codes);
+    char *keys = a->m->kv_memory + place->offset + (size_t)local_head * place->head_stride,
+         *values = keys + numbers * (size_t)a->config->head_dim;
     return (struct kv_view){
-        .type = a->m->plan->cache,
+        .type = plan->cache,
+        .codes = plan->kv_codes,
         .head_dim = a->config->head_dim,
         .value_dim = attention_value_dim(a->config),
         .keys = keys,
-        .values = keys + (size_t)KV_PAGE_TOKENS * (size_t)a->config->head_dim *
-                             compute_bytes(a->m->plan->cache),
+        .values = values,
+        .scales = values + numbers * (size_t)attention_value_dim(a->config),
         .page_stride = a->m->page_stride,
         .pages = sequence->pages + (size_t)place->group * (size_t)sequence->pages_stride,
     };

@@ -244,8 +244,10 @@ static void list_attention(struct listing *l, const struct cut *cut)
         key = cached = value + a->latent.rope_dim;
     }
     op->flops = FLOPS_OF_FMA * heads * (key + value) * seen * rows_of_batch(l->batch);
-    op->bytes = kv_heads * cached * held * l->batch->n_sequences *
-                (double)compute_bytes(l->model->plan->cache);
+    const struct plan *plan = l->model->plan;
+    op->bytes = kv_heads * held * l->batch->n_sequences *
+                (cached * (double)kv_number_bytes(plan->cache, plan->kv_codes) +
+                 (double)kv_scales_bytes(plan->kv_codes) / KV_PAGE_TOKENS);
     take_longer(l->model, l->batch, l->stage, l->rank, op);
 }
 

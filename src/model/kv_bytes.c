@@ -10,7 +10,8 @@ size_t kv_head_bytes(const struct plan *plan, const struct attention_config *att
     const struct latent_config *latent = &attention->latent;
     int32_t numbers = latent->kv_rank ? latent_cached_dim(latent)
                                       : attention->head_dim + attention_value_dim(attention);
-    return (size_t)KV_PAGE_TOKENS * (size_t)numbers * compute_bytes(plan->cache);
+    return (size_t)KV_PAGE_TOKENS * (size_t)numbers * kv_number_bytes(plan->cache, plan->kv_codes) +
+           kv_scales_bytes(plan->kv_codes);
 }
 
 size_t kv_layer_bytes(const struct plan *plan, int rank, int layer)

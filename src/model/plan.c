@@ -211,6 +211,25 @@ static enum status find_cuts(struct plan *plan)
     return OK;
 }
 
+// A latent is one row for all heads, of numbers of two kinds, and the chosen ones are copied as
+// they lie: bytes are not for them.
+enum status plan_check_cache(const struct model_config *c, const struct plan_options *options)
+{
+    const enum kv_codes codes = kv_cache_codes(options->kv_cache);
+    if (codes == KV_PLAIN)
+        return OK;
+    for (int kind = 0; kind < c->n_layer_kinds; kind++)
+        for (int i = 0; i < c->layer_kinds[kind].n_sublayers; i++) {
+            const struct sublayer_config *sublayer = &c->layer_kinds[kind].sublayers[i];
+            if (sublayer->kind == MIX_ATTENTION && sublayer->attention.latent.kv_rank)
+                return fail(ERR_USAGE,
+                            "--kv-cache-dtype %s: %s caches latents, which are not kept in bytes; "
+                            "expected auto or float32",
+                            kv_cache_name(options->compute, codes), c->architecture);
+        }
+    return OK;
+}
+
 // All that does not depend on the number of ranks.
 static enum status prepare_plan(struct plan *plan, const struct model_config *config,
                                 const struct plan_options *options, struct resolved_styles *styles)
@@ -221,7 +240,8 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
     plan->head_is_repeated = options->head_is_embed && plan->config.tie_word_embeddings;
     plan->is_untied = config->tie_word_embeddings && !plan->config.tie_word_embeddings;
     plan->compute = options->compute;
-    plan->cache = options->f32_cache ? COMPUTE_F32 : options->compute;
+    plan->cache = kv_cache_type(options->kv_cache, options->compute);
+    plan->kv_codes = kv_cache_codes(options->kv_cache);
     plan->quantization = options->quantization;
     if (plan->quantization.bits && config->quant_bits > 0)
         return fail(ERR_USAGE, "--quantization is for weights that are not quantised yet, and the "
@@ -232,10 +252,11 @@ static enum status prepare_plan(struct plan *plan, const struct model_config *co
         return fail(ERR_USAGE,
                     "--expert-parallel-size %d: expected --enable-expert-parallel with it",
                     plan->expert_parallel_size);
+    TRY(plan_check_cache(config, options));
     TRY(plan_split_layers(plan, options));
     TRY(plan_split_context(plan, options));
-    kv_layout_init(&plan->kv, &plan->config, compute_bytes(plan->cache), plan->first_layer,
-                   plan->n_stages);
+    kv_layout_init(&plan->kv, &plan->config, kv_number_bytes(plan->cache, plan->kv_codes),
+                   plan->first_layer, plan->n_stages);
     TRY(find_cuts(plan));
     TRY(plan_resolve_styles(plan, options, styles));
     plan->residual_sharded = plan->norms == TP_SEQUENCE_PARALLEL;

@@ -52,7 +52,7 @@ struct plan_options {
     // Groups of so many ranks divide the cache of latent attention by position among themselves; 0:
     // each rank has all of it
     int context_ranks;
-    bool f32_cache; // keys and values in f32, whatever `compute` is
+    enum kv_cache kv_cache; // what keys and values are kept as
     struct quantization quantization;
     const struct tp_plan_rules *rules; // NULL: colrow's default
     // What no rule names is replicated. False: it keeps colrow's default, over which the rules lie.
@@ -142,7 +142,8 @@ struct plan {
     struct arena arena;
     struct model_config config;
     enum compute_type compute;
-    enum compute_type cache; // of the KV cache, and of attention's products
+    enum compute_type cache; // of attention's products, and of the KV cache unless it has codes
+    enum kv_codes kv_codes;
     struct quantization quantization;
     int n_ranks; // of each stage; struct share and the like are by a rank's number in its stage
     int n_stages;
@@ -258,6 +259,9 @@ enum status plan_head_is_embed(const struct model_config *config,
 bool plan_keeps_states(const struct model_config *config);
 // The most stages that its layers can be split into.
 int plan_stages_max(const struct model_config *config);
+// Whether the model's keys and values can be kept as the options have it; plan_compile() asks too.
+enum status plan_check_cache(const struct model_config *config,
+                             const struct plan_options *options) STATUS_MUST_USE;
 // Rank counts that plan_compile() accepts, ascending; returns their number (at most `max`).
 int plan_valid_sizes(const struct model_config *config, const struct plan_options *options,
                      int *sizes, int max);

@@ -119,12 +119,14 @@ enum status api_model_open(struct api_model *model, const char *folder,
         .token_chars_max = 1,
         .created = (int64_t)time(NULL),
     };
-    char stages[16] = "";
+    char stages[16] = "", cache[16] = "";
+    if (info->kv_cache_dtype && strcmp(info->kv_cache_dtype, info->dtype) != 0)
+        snprintf(cache, sizeof cache, "-%s", info->kv_cache_dtype);
     if (info->pipeline_parallel_size > 1)
         snprintf(stages, sizeof stages, "-pp%d", info->pipeline_parallel_size);
     const bool quantised = info->quantization && strcmp(info->quantization, "none") != 0;
-    snprintf(model->fingerprint, sizeof model->fingerprint, "colrow-%s-tp%d%s-%s-%s%s%s",
-             colrow_version(), info->tensor_parallel_size, stages, info->dtype,
+    snprintf(model->fingerprint, sizeof model->fingerprint, "colrow-%s-tp%d%s-%s%s-%s%s%s",
+             colrow_version(), info->tensor_parallel_size, stages, info->dtype, cache,
              quantised ? info->quantization : "", quantised ? "-" : "", info->product_order);
     enum status status = kernels_choose(&model->kernels);
     if (status == OK)

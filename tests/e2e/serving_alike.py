@@ -90,14 +90,16 @@ def check_way(name, folder, prompts, expected, way, chunks, preempts):
     check(preempted > 0 or not preempts, f"{what}: no preemption in {room} bytes of KV cache")
 
 
-def check_model(name, folder, chunks, ways, preempts=True):
+def check_model(name, folder, chunks, ways, preempts=True, flags=()):
+    """`flags` are those of every server."""
     add_tokenizer(folder)
     with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
         prompts = list(prompts_for(json.load(file)["vocab_size"]))
-    with Server("-tp", 1, "--max-model-len", CONTEXT, "--no-enable-prefix-caching", "--disable-log-requests", model=folder) as server:
+    with Server("-tp", 1, "--max-model-len", CONTEXT, "--no-enable-prefix-caching", "--disable-log-requests", *flags,
+                model=folder) as server:
         expected = [ask(server, prompt) for prompt in prompts], [ask(server, prompt, LONG) for prompt in long_ones(prompts)]
     for way in ways:
-        check_way(name, folder, prompts, expected, way, chunks, preempts)
+        check_way(name, folder, prompts, expected, (*way, *flags), chunks, preempts)
     print(name, "done", flush=True)
 
 
@@ -106,14 +108,14 @@ def add_tokenizer(folder):
         shutil.copy(os.path.join(DEMO, name), folder)
 
 
-def check_shipped(case, chunks, ways, preempts=True):
+def check_shipped(case, chunks, ways, preempts=True, flags=()):
     """A file of tests/data/families, without its ending. With windows sequences give pages back by themselves, so that none may
     be preempted."""
     with open(os.path.join(ROOT, f"tests/data/families/{case}.json"), encoding="utf-8") as file:
         one = json.load(file)
     with tempfile.TemporaryDirectory() as temporary:
         write_checkpoint(temporary, one["config"], one["weights"], one["seed"], one["dtype"])
-        check_model(one["case"], temporary, chunks, ways, preempts)
+        check_model(one["case"], temporary, chunks, ways, preempts, flags)
 
 
 def check_golden(golden, chunks, ways, preempts=True):

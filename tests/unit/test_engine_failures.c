@@ -46,8 +46,8 @@ static void bad_options_are_refused(void **state)
     o.product_order = "rows";
     check_refused(&o, "product_order is \"rows\"");
     o = client_options(toy.folder, 2);
-    o.kv_cache_dtype = "fp8";
-    check_refused(&o, "kv_cache_dtype is \"fp8\"; expected auto");
+    o.kv_cache_dtype = "fp4";
+    check_refused(&o, "kv_cache_dtype is \"fp4\"; expected auto");
     o = client_options(toy.folder, 2);
     o.max_model_len = 513;
     check_refused(&o, "max_model_len is 513");

@@ -72,7 +72,7 @@ enum { N_SPECS = sizeof specs / sizeof specs[0] };
 // What a rank is told, as text.
 struct order {
     char folder[64];
-    int compute, f32_cache, plan, threads, chunk, leaves, tiles, fail_after;
+    int compute, kv_cache, plan, threads, chunk, leaves, tiles, fail_after;
 };
 
 static void check(enum status status)
@@ -84,7 +84,7 @@ static void check(enum status status)
 static int rank_main(struct comm *comm, const char *argument)
 {
     struct order o;
-    RANK_CHECK(sscanf(argument, "%63s %d %d %d %d %d %d %d %d", o.folder, &o.compute, &o.f32_cache,
+    RANK_CHECK(sscanf(argument, "%63s %d %d %d %d %d %d %d %d", o.folder, &o.compute, &o.kv_cache,
                       &o.plan, &o.threads, &o.chunk, &o.leaves, &o.tiles, &o.fail_after) == 9);
     size_t board_bytes;
     struct board *board = comm_board(comm, &board_bytes);
@@ -96,7 +96,7 @@ static int rank_main(struct comm *comm, const char *argument)
             tp_plan_parse("plan", plans[o.plan], strlen(plans[o.plan]), model_types, &rules) == OK);
     const struct runner_options options = {.folder = o.folder,
                                            .compute = (enum compute_type)o.compute,
-                                           .f32_cache = o.f32_cache,
+                                           .kv_cache = (enum kv_cache)o.kv_cache,
                                            .n_threads = o.threads,
                                            .rows_max = TOKENS,
                                            .reduction_leaves = o.leaves,
@@ -159,7 +159,7 @@ static int run(const struct order *o, int n_ranks, struct board *out)
 {
     char argument[160];
     snprintf(argument, sizeof argument, "%s %d %d %d %d %d %d %d %d", o->folder, o->compute,
-             o->f32_cache, o->plan, o->threads, o->chunk, o->leaves, o->tiles, o->fail_after);
+             o->kv_cache, o->plan, o->threads, o->chunk, o->leaves, o->tiles, o->fail_after);
     const char *arguments[] = {"ranks", "--rank", "model", argument, NULL};
     const struct group_options options = {.program = "/proc/self/exe",
                                           .arguments = arguments,
@@ -189,7 +189,7 @@ static struct expected expect(const struct tiny_model *m, const struct order *o)
     int32_t tokens[TOKENS];
     const struct runner_options options = {.folder = m->folder,
                                            .compute = (enum compute_type)o->compute,
-                                           .f32_cache = o->f32_cache,
+                                           .kv_cache = (enum kv_cache)o->kv_cache,
                                            .rows_max = TOKENS,
                                            .reduction_leaves = o->leaves,
                                            .order = o->tiles ? ORDER_TILES : ORDER_PAIRS};
@@ -245,12 +245,22 @@ static void test_every_size(void **state)
     for (int i = 0; i < N_SPECS; i++) {
         struct tiny_model m;
         tiny_make(&m, &specs[i], (uint64_t)i + 20);
-        // Three types, bfloat16 in the order of tiles, the same and float16 with a cache of f32.
-        for (int mode = 0; mode < 6; mode++) {
+        // Three types, bfloat16 in the order of tiles, the same and float16 with a cache of f32;
+        // bytes in the cache.
+        static const struct {
+            int compute, tiles, kv_cache;
+        } modes[] = {
+            {COMPUTE_BF16, 0, KV_CACHE_AUTO}, {COMPUTE_F16, 0, KV_CACHE_AUTO},
+            {COMPUTE_F32, 0, KV_CACHE_AUTO},  {COMPUTE_BF16, 1, KV_CACHE_AUTO},
+            {COMPUTE_BF16, 1, KV_CACHE_F32},  {COMPUTE_F16, 0, KV_CACHE_F32},
+            {COMPUTE_BF16, 0, KV_CACHE_INT8}, {COMPUTE_BF16, 1, KV_CACHE_E4M3},
+            {COMPUTE_F32, 0, KV_CACHE_INT8},
+        };
+        for (size_t mode = 0; mode < sizeof modes / sizeof *modes; mode++) {
             struct order o = order_for(&m);
-            o.compute = mode < 3 ? mode : mode == 5 ? COMPUTE_F16 : COMPUTE_BF16;
-            o.tiles = mode == 3 || mode == 4;
-            o.f32_cache = mode >= 4;
+            o.compute = modes[mode].compute;
+            o.tiles = modes[mode].tiles;
+            o.kv_cache = modes[mode].kv_cache;
             struct expected expected = expect(&m, &o);
             int most = specs[i].heads < 8 ? specs[i].heads : 8;
             for (int n = 1; n <= most; n++, n_runs++) {

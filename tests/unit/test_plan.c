@@ -343,12 +343,24 @@ static void test_kv_bytes(void **state)
     assert_int_equal(memory.kv_bytes_per_token, 2 * 2 * 64 * 2 * 2);
     assert_int_equal(memory.kv_page_bytes, memory.kv_bytes_per_token * 64);
     plan_free(plan);
-    const struct plan_options options = {.n_ranks = 4, .f32_cache = true};
+    const struct plan_options options = {.n_ranks = 4, .kv_cache = KV_CACHE_F32};
     assert_int_equal(plan_compile(&config, &options, &plan), OK);
     struct plan_memory twice;
     assert_int_equal(plan_memory(plan, NULL, 3, 16, 4, 1, &twice), OK);
     assert_int_equal(twice.kv_page_bytes, 2 * memory.kv_page_bytes);
     assert_int_equal(twice.weight_bytes, memory.weight_bytes);
+    plan_free(plan);
+    const struct plan_options bytes = {.n_ranks = 4, .kv_cache = KV_CACHE_E4M3};
+    assert_int_equal(plan_compile(&config, &bytes, &plan), OK);
+    struct plan_memory half;
+    assert_int_equal(plan_memory(plan, NULL, 3, 16, 4, 1, &half), OK);
+    assert_int_equal(2 * half.kv_page_bytes, memory.kv_page_bytes);
+    plan_free(plan);
+    const struct plan_options scaled = {.n_ranks = 4, .kv_cache = KV_CACHE_INT8};
+    assert_int_equal(plan_compile(&config, &scaled, &plan), OK);
+    assert_int_equal(plan_memory(plan, NULL, 3, 16, 4, 1, &half), OK);
+    // beside each key and each value, of 64, its scale
+    assert_int_equal(half.kv_bytes_per_token, 2 * 2 * (64 + 2) * 2);
     plan_free(plan);
 }
 
