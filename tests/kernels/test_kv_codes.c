@@ -329,26 +329,26 @@ static void every_code(void **state)
     (void)state;
     number_mode_set();
     for (int code = 0; code < 256; code++) {
-        const uint8_t byte = (uint8_t)code;
         const float x = number_of_e4m3(code);
-        uint8_t back;
-        float wide;
+        uint8_t codes[2 * KV_PAGE_TOKENS], back;
+        float wide[2 * KV_PAGE_TOKENS];
+        uint16_t half[2 * KV_PAGE_TOKENS];
+        memset(codes, code, sizeof codes);
         struct kv_expansion e = {
-            .codes = &byte, .n = 1, .kind = KV_E4M3, .type = COMPUTE_F32, .out = &wide};
+            .codes = codes, .dim = 2, .kind = KV_E4M3, .type = COMPUTE_F32, .out = wide};
         reference_kv_expand(&e);
-        assert_true(isnan(x) ? isnan(wide) : bits_of_float(x) == bits_of_float(wide));
+        assert_true(isnan(x) ? isnan(wide[9]) : bits_of_float(x) == bits_of_float(wide[9]));
         if (isnan(x))
             continue;
         reference_kv_encode(&x, 1, KV_E4M3, &back);
         assert_int_equal(back, code);
-        uint16_t half;
-        e.out = &half;
+        e.out = half;
         e.type = COMPUTE_BF16;
         reference_kv_expand(&e);
-        assert_true(float_of_bf16(half) == x); // exact
+        assert_true(float_of_bf16(half[127]) == x); // exact
         e.type = COMPUTE_F16;
         reference_kv_expand(&e);
-        assert_true(float_of_f16(half) == x);
+        assert_true(float_of_f16(half[127]) == x);
     }
 }
 

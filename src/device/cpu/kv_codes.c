@@ -31,67 +31,34 @@ void kv_write_codes(const struct kv_view *kv, int64_t position, int n_tokens, co
     }
 }
 
-enum { SCALES_STEP = 16 };
-
-// Positions whose numbers lie in turn: pairs of a key's own, pairs of two positions' values.
-static int numbers_in_turn(const struct kv_view *kv)
+static struct kv_expansion expansion_of(const struct kv_view *kv, const char *codes, int dim,
+                                        size_t at, const char *ahead, void *out)
 {
-    return kv->type == COMPUTE_BF16 ? 2 : 1;
-}
-
-static const bf16 *scales_of_page(const struct kv_view *kv, size_t at, int first)
-{
-    return (const bf16 *)(const void *)(kv->scales + at) + first;
+    return (struct kv_expansion){
+        .codes = (const uint8_t *)codes + at,
+        .scales = kv->codes == KV_INT8 ? (const bf16 *)(const void *)(kv->scales + at) : NULL,
+        .dim = dim,
+        .kind = kv->codes,
+        .type = kv->type,
+        .out = out,
+        .ahead = ahead};
 }
 
 void kv_expand_keys(const struct kv_view *kv, int32_t page, const char *ahead, kv_expand expand,
                     void *out)
 {
-    const size_t at = (size_t)page * kv->page_stride, each = (size_t)numbers_in_turn(kv);
-    _Alignas(64) float scales[2 * KV_PAGE_TOKENS];
-    struct kv_expansion args = {.codes = (const uint8_t *)kv->keys + at,
-                                .n = (size_t)(KV_PAGE_TOKENS * kv->head_dim),
-                                .scales = scales,
-                                .period = KV_PAGE_TOKENS * each,
-                                .kind = kv->codes,
-                                .type = kv->type,
-                                .out = out,
-                                .ahead = ahead};
-    if (kv->codes == KV_INT8) {
-        const bf16 *own = scales_of_page(kv, at, 0);
-        for (size_t j = 0; j < KV_PAGE_TOKENS; j++)
-            scales[each * j] = scales[each * j + each - 1] = float_of_bf16(own[j]);
-    }
+    const struct kv_expansion args =
+        expansion_of(kv, kv->keys, kv->head_dim, (size_t)page * kv->page_stride, ahead, out);
     expand(&args);
 }
 
 void kv_expand_values(const struct kv_view *kv, int32_t page, const char *ahead, kv_expand expand,
                       void *out)
 {
-    const size_t at = (size_t)page * kv->page_stride, each = (size_t)numbers_in_turn(kv),
-                 row = each * (size_t)kv_value_dim(kv),
-                 item = kv->type == COMPUTE_F32 ? sizeof(float) : sizeof(uint16_t);
-    _Alignas(64) float scales[SCALES_STEP];
-    struct kv_expansion args = {.codes = (const uint8_t *)kv->values + at,
-                                .n = (size_t)(KV_PAGE_TOKENS * kv_value_dim(kv)),
-                                .scales = scales,
-                                .period = SCALES_STEP,
-                                .kind = kv->codes,
-                                .type = kv->type,
-                                .out = out,
-                                .ahead = ahead};
-    if (kv->codes != KV_INT8) {
-        expand(&args);
-        return;
-    }
-    const bf16 *own = scales_of_page(kv, at, KV_PAGE_TOKENS);
-    args.n = row;
-    for (size_t j = 0; j < KV_PAGE_TOKENS; j += each) {
-        for (size_t i = 0; i < SCALES_STEP; i++)
-            scales[i] = float_of_bf16(own[j + i % each]);
-        expand(&args);
-        args.codes += row;
-        args.out = (char *)args.out + row * item;
-        args.ahead = args.ahead ? args.ahead + row : NULL;
-    }
+    struct kv_expansion args =
+        expansion_of(kv, kv->values, kv_value_dim(kv), (size_t)page * kv->page_stride, ahead, out);
+    args.of_values = true;
+    if (args.scales)
+        args.scales += KV_PAGE_TOKENS;
+    expand(&args);
 }

@@ -10,16 +10,17 @@ enum { E4M3_MAX_BITS = 0x43e00000, E4M3_NORMAL_BITS = 0x3c800000 }; // f32: 448 
 // The codes of a token's n numbers for one KV head. Returns their scale, in KV_INT8.
 typedef bf16 (*kv_encode)(const float *x, int n, enum kv_codes codes, uint8_t *out);
 
-// out[i] = codes[i], times scales[i % period] in KV_INT8, rounded to `type`, for i < n.
+// A page's keys or values, as they lie in a page: out[i] = codes[i], times its position's scale in
+// KV_INT8, rounded to `type`, for i < KV_PAGE_TOKENS * dim.
 struct kv_expansion {
     const uint8_t *codes;
-    size_t n;
-    const float *scales; // a multiple of 16 of them, the period; not looked at in KV_E4M3
-    size_t period;
+    const bf16 *scales; // [KV_PAGE_TOKENS]; not looked at in KV_E4M3
+    int dim;
+    bool of_values;
     enum kv_codes kind;
     enum compute_type type;
     void *out;         // halves or floats; 4-byte aligned
-    const char *ahead; // n bytes that are read next, to be fetched; or NULL
+    const char *ahead; // as many codes that are read next, to be fetched; or NULL
 };
 typedef void (*kv_expand)(const struct kv_expansion *args);
 

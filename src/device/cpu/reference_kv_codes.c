@@ -49,12 +49,21 @@ bf16 reference_kv_encode(const float *x, int n, enum kv_codes codes, uint8_t *ou
     return scale;
 }
 
+// The position whose number lies at i.
+static int position_at(const struct kv_expansion *args, int i)
+{
+    if (args->type == COMPUTE_BF16)
+        return args->of_values ? i / (2 * args->dim) * 2 + i % 2 : i / 2 % KV_PAGE_TOKENS;
+    return args->of_values ? i / args->dim : i % KV_PAGE_TOKENS;
+}
+
 void reference_kv_expand(const struct kv_expansion *args)
 {
-    for (size_t i = 0; i < args->n; i++) {
-        const float x = args->kind == KV_E4M3
-                            ? float_of_e4m3(args->codes[i])
-                            : (float)(int8_t)args->codes[i] * args->scales[i % args->period];
+    for (int i = 0; i < KV_PAGE_TOKENS * args->dim; i++) {
+        const float x =
+            args->kind == KV_E4M3
+                ? float_of_e4m3(args->codes[i])
+                : (float)(int8_t)args->codes[i] * float_of_bf16(args->scales[position_at(args, i)]);
         if (args->type == COMPUTE_BF16)
             ((bf16 *)args->out)[i] = bf16_of_float(x);
         else if (args->type == COMPUTE_F16)
