@@ -389,7 +389,8 @@ const struct command command_quantize = {
     .positional = "MODEL OUT",
     .summary = "Writes the folder OUT: the model with what serve --quantization makes of its "
                "weights, in the form of\ncompressed-tensors (pack-quantized), which Transformers "
-               "and vLLM read too. Answers have the same bits.",
+               "and vLLM read too. colrow itself\nwidens such a folder "
+               "while it is loaded: for speed and memory serve MODEL with --quantization.",
     .examples = "  colrow quantize models/demo /tmp/demo-int4\n  colrow quantize models/demo "
                 "/tmp/demo-int8 --quantization int8",
     .sections = {FLAG_SECTION(quantize_flags, 0)},
