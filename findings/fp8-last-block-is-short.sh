@@ -1,11 +1,11 @@
 #!/bin/sh
 # Transformers 5.24.0: a fp8 checkpoint with weight_block_size [128, 128] has one scale per 128 rows and columns, the
 # last one for what is left over, as in DeepSeek's own checkpoints. Where Transformers turns such weights into floats
-# (without a GPU, or with dequantize=True) it takes the size of a block to be rows / scales instead. So 192 rows, two scales, become two blocks of 96: rows 96 to 127 get the second scale, and
-# the model loads without a word and computes with wrong weights. Where the division leaves a rest (576 rows, five
-# scales: the shape of DeepSeek-V3's kv_a_proj_with_mqa), from_pretrained() fails. One would guess that the block size
-# is the one that config.json gives. Whoever checks a quantised model on a CPU meets it, unless all sizes are multiples
-# of 128.
+# (without a GPU, or with dequantize=True) it takes the size of a block to be rows / scales instead. So 192 rows, two
+# scales, become two blocks of 96: rows 96 to 127 get the second scale, and the model loads without a word and computes
+# with wrong weights. Where the division leaves a rest (576 rows, five scales: the shape of DeepSeek-V3's
+# kv_a_proj_with_mqa), from_pretrained() fails. One would guess that the block size is the one that config.json gives.
+# Whoever checks a quantised model on a CPU meets it, unless all sizes are multiples of 128.
 #
 # Seen 2026-11-30, Python 3.11, torch 2.13.0, a Llama of one layer, made by the script:
 #   intermediate_size 384: loaded, rows of gate_proj off: none
