@@ -253,6 +253,7 @@ static enum status open_blob(struct fetch *f, struct blob *blob)
     }
     if (hub_store_has(f->store, name_of(blob), entry->bytes)) { // since then
         atomic_fetch_add_explicit(&f->have, entry->bytes, memory_order_relaxed);
+        hub_partial_forget(f->store, name_of(blob));
         return close_blob(f, blob);
     }
     TRY(hub_partial_open(f->store, name_of(blob), entry->bytes, (uint64_t)f->options->part_bytes,
@@ -414,9 +415,14 @@ static bool is_present(const struct fetch *f, const struct blob *blob)
 // Blobs that are there only get their links.
 static enum status skip_present(struct fetch *f)
 {
-    for (size_t i = 0; i < f->n_blobs; i++)
-        if (is_present(f, &f->blobs[i]))
-            TRY(close_blob(f, &f->blobs[i]));
+    for (size_t i = 0; i < f->n_blobs; i++) {
+        struct blob *blob = &f->blobs[i];
+        if (!is_present(f, blob))
+            continue;
+        if (hub_store_has(f->store, name_of(blob), shared_file(blob)->bytes))
+            hub_partial_forget(f->store, name_of(blob));
+        TRY(close_blob(f, blob));
+    }
     return OK;
 }
 

@@ -156,6 +156,15 @@ enum status hub_partial_publish(struct hub_partial *p, const struct hub_store *s
     return OK;
 }
 
+void hub_partial_forget(const struct hub_store *store, const char *blob)
+{
+    char path[FILE_PATH_MAX], parts[FILE_PATH_MAX];
+    if (paths_of(store, blob, path, parts) != OK)
+        return;
+    (void)unlink(path);
+    (void)unlink(parts);
+}
+
 uint64_t hub_partial_space(const struct hub_store *store, const char *blob)
 {
     char path[FILE_PATH_MAX], parts[FILE_PATH_MAX];

@@ -71,6 +71,8 @@ enum status hub_partial_restart(struct hub_partial *partial) STATUS_MUST_USE;
 // The whole and checked file becomes blobs/BLOB.
 enum status hub_partial_publish(struct hub_partial *partial, const struct hub_store *store,
                                 const char *blob) STATUS_MUST_USE;
+// The blob is there: what somebody left of fetching it who was killed, or whom another overtook.
+void hub_partial_forget(const struct hub_store *store, const char *blob);
 // How much of the blob's disk space a partial file has already.
 uint64_t hub_partial_space(const struct hub_store *store, const char *blob);
 

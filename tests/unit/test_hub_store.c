@@ -125,6 +125,16 @@ static void parts_survive(void **state)
     hub_partial_close(&p);
     assert_true(hub_store_has(&store, SHA256, 10));
     assert_false(hub_store_has(&store, SHA256, 9));
+    // somebody was killed between the file's new name and the end of its parts
+    assert_int_equal(hub_partial_open(&store, SHA256, 10, 4, &p), OK);
+    hub_partial_close(&p);
+    hub_partial_forget(&store, SHA256);
+    hub_partial_forget(&store, SHA256);
+    assert_int_equal(hub_partial_space(&store, SHA256), 0);
+    snprintf(command, sizeof command, "test -z \"$(ls -A %s/hub/models--org--name/.colrow)\"",
+             cache);
+    assert_int_equal(system(command), 0);
+    assert_true(hub_store_has(&store, SHA256, 10));
     assert_int_equal(hub_store_link(&store, "sub/file", SHA256), OK);
     assert_int_equal(hub_store_link(&store, "sub/file", SHA256), OK);
     assert_true(hub_store_linked(&store, "sub/file", 10));
