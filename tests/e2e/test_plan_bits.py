@@ -49,6 +49,9 @@ def rules_of(modules):
     gathered_attention = dict.fromkeys(outputs, "colwise_rep") | dict.fromkeys(inputs, "rowwise_rep")
     if any(name.endswith(".kv_b_proj") for name in modules):  # what latents become stays with its heads
         gathered_attention, queries = {}, []
+    alone = outputs  # that may be whole while what they go into is cut
+    if any(name.endswith(".self_attn.f_a_proj") for name in modules):  # Kimi Linear's delta rule has names of attention's
+        alone, keys = [], []
     experts = [name for name in ups if ".experts." in name]
     gathered = [name for name in ups if name not in experts]
     summed = [name for name in downs if ".experts." not in name]
@@ -57,7 +60,7 @@ def rules_of(modules):
         yield "gathered experts", dict.fromkeys(experts, "colwise_rep"), "would gather what experts give"
     yield "whole attention", dict.fromkeys(outputs + inputs, "replicate"), None
     yield "whole MLPs, names of weights", {f"{name}.weight": "replicate" for name in ups + downs}, None
-    yield "whole outputs", dict.fromkeys(outputs + ups, "replicate"), None
+    yield "whole outputs", dict.fromkeys(alone + ups, "replicate"), None
     if keys:
         yield "whole keys and values", dict.fromkeys(keys, "replicate"), None
         yield "one of them", {keys[0]: "replicate"}, None
