@@ -87,6 +87,12 @@ static enum status choose_deepseek_v3(const struct config_reader *reader,
     return describe_expect_text(reader, "scoring_func", "sigmoid");
 }
 
+enum status describe_indexed_choice(const struct config_reader *reader, struct experts_config *out)
+{
+    TRY(choose_deepseek_v3(reader, out));
+    return describe_same_layer_types(reader, "indexed_attention");
+}
+
 static enum status describe_deepseek_v3(const struct config_reader *reader,
                                         struct model_config *out)
 {

@@ -9,15 +9,6 @@
 static const struct parameter_row parameters[] = {LATENT_PARAMETERS, LATENT_INDEXER};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
-static enum status choose_deepseek_v32(const struct config_reader *reader,
-                                       struct experts_config *out)
-{
-    (void)out;
-    TRY(describe_expect_text(reader, "topk_method", "noaux_tc"));
-    TRY(describe_expect_text(reader, "scoring_func", "sigmoid"));
-    return describe_same_layer_types(reader, "indexed_attention");
-}
-
 static enum status describe_deepseek_v32(const struct config_reader *reader,
                                          struct model_config *out)
 {
@@ -53,7 +44,7 @@ static enum status describe_deepseek_v32(const struct config_reader *reader,
         .normalised = true,
         .index = {.topk = 2048, .num_heads = 64, .head_dim = 128},
     };
-    return describe_latent_model(reader, &model, choose_deepseek_v32, NULL, out);
+    return describe_latent_model(reader, &model, describe_indexed_choice, NULL, out);
 }
 
 const struct family family_deepseek_v32 = {

@@ -10,15 +10,6 @@
 static const struct parameter_row parameters[] = {LATENT_PARAMETERS, LATENT_INDEXER};
 static const char *const ignored[] = {LLAMA_IGNORED, NULL};
 
-static enum status choose_glm_moe_dsa(const struct config_reader *reader,
-                                      struct experts_config *out)
-{
-    (void)out;
-    TRY(describe_expect_text(reader, "topk_method", "noaux_tc"));
-    TRY(describe_expect_text(reader, "scoring_func", "sigmoid"));
-    return describe_same_layer_types(reader, "indexed_attention");
-}
-
 static enum status describe_glm_moe_dsa(const struct config_reader *reader,
                                         struct model_config *out)
 {
@@ -56,7 +47,7 @@ static enum status describe_glm_moe_dsa(const struct config_reader *reader,
                   .interleaved = true,
                   .may_share = true},
     };
-    return describe_latent_model(reader, &model, choose_glm_moe_dsa, NULL, out);
+    return describe_latent_model(reader, &model, describe_indexed_choice, NULL, out);
 }
 
 const struct family family_glm_moe_dsa = {

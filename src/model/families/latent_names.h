@@ -49,5 +49,8 @@ typedef enum status latent_turn(const struct config_reader *reader, struct laten
 enum status describe_latent_model(const struct config_reader *reader, struct latent_model *model,
                                   latent_choice *choose, latent_turn *turn,
                                   struct model_config *out) STATUS_MUST_USE;
+// A choice: V3's, where every layer has an indexer or shares another's.
+enum status describe_indexed_choice(const struct config_reader *reader,
+                                    struct experts_config *out) STATUS_MUST_USE;
 
 #endif
