@@ -207,10 +207,12 @@ int32_t speculation_rows(const struct speculation *s, int32_t n_decoding)
     int64_t most = (int64_t)n_decoding * config->n_tokens;
     if (most > DRAFT_ROWS_MAX - n_decoding)
         most = DRAFT_ROWS_MAX - n_decoding;
-    double plain = seconds_of(s, n_decoding), best = n_decoding;
+    double plain = seconds_of(s, n_decoding), seconds = plain, best = n_decoding;
     int32_t rows = 0;
     for (int32_t n = 1; n <= most; n++) {
-        double steps = plain > 0 ? seconds_of(s, n_decoding + n) / plain : 1; // in plain ones
+        if (s->seconds[n_decoding + n] > 0)
+            seconds = s->seconds[n_decoding + n];       // else as long as the nearest smaller one
+        double steps = plain > 0 ? seconds / plain : 1; // in plain ones
         double tokens = (n_decoding + s->accepted * n) / steps;
         if (tokens > best) {
             best = tokens;
