@@ -353,42 +353,6 @@ static int64_t pages_in_reserve(const struct scheduler *s)
     return reserve;
 }
 
-static bool same_page(const struct sequence *a, const struct sequence *b, int32_t page)
-{
-    size_t first = (size_t)page * KV_PAGE_TOKENS;
-    return memcmp(a->tokens + first, b->tokens + first, KV_PAGE_TOKENS * sizeof *a->tokens) == 0;
-}
-
-// Whole pages that `running` is about to compute and that `waiting` needs next.
-static int32_t pages_in_the_making(const struct scheduler *s, const struct sequence *running,
-                                   const struct sequence *waiting, int32_t n_known)
-{
-    int32_t most = sequence_dispensable(waiting) / KV_PAGE_TOKENS;
-    if (most > running->n_tokens / KV_PAGE_TOKENS)
-        most = running->n_tokens / KV_PAGE_TOKENS;
-    if (running->scope != waiting->scope || running->n_tokens - running->n_computed <= 1 ||
-        n_known >= most || !same_page(running, waiting, n_known)) // where most prompts differ
-        return 0;
-    int32_t n = 0;
-    while (n < most && same_page(running, waiting, n))
-        n++;
-    n = states_round(s, n);
-    return n > n_known && running->n_computed < n * KV_PAGE_TOKENS ? n - n_known : 0;
-}
-
-// A sequence waits while another one computes most of what it needs: so the n sequences of one
-// request, and requests that come at once with one long prefix, have it computed once. Less than a
-// page is computed by each, which is simpler than to copy it, and the same bits.
-static bool is_in_the_making(const struct scheduler *s, const struct sequence *waiting,
-                             const struct known_prefix *prefix)
-{
-    int32_t needed = waiting->n_tokens - prefix->n_pages * KV_PAGE_TOKENS;
-    for (const struct sequence *other = s->running.first; s->cache && other; other = other->next)
-        if (pages_in_the_making(s, other, waiting, prefix->n_pages) * KV_PAGE_TOKENS > needed / 2)
-            return true;
-    return false;
-}
-
 static bool may_start(const struct scheduler *s, const struct sequence *sequence,
                       const struct known_prefix *prefix, int64_t reserve)
 {
@@ -467,7 +431,7 @@ static void start_waiting(struct scheduler *s, struct room *room)
             n_seen++ >= s->limits.sequences_max)
             return;
         struct known_prefix prefix = sequence_known_prefix(s, sequence);
-        if (is_in_the_making(s, sequence, &prefix))
+        if (sequence_is_in_the_making(s, sequence, &prefix))
             continue;
         if (!make_room(s, sequence, &prefix, reserve))
             return;

@@ -271,3 +271,38 @@ void sequence_share_whole(struct scheduler *s, struct sequence *sequence)
         states_share(s, sequence, page + 1);
     }
 }
+
+// ---- prefixes that others are computing ----
+
+static bool same_page(const struct sequence *a, const struct sequence *b, int32_t page)
+{
+    size_t first = (size_t)page * KV_PAGE_TOKENS;
+    return memcmp(a->tokens + first, b->tokens + first, KV_PAGE_TOKENS * sizeof *a->tokens) == 0;
+}
+
+// Whole pages that `running` is about to compute and that `waiting` needs next.
+static int32_t pages_in_the_making(const struct scheduler *s, const struct sequence *running,
+                                   const struct sequence *waiting, int32_t n_known)
+{
+    int32_t most = sequence_dispensable(waiting) / KV_PAGE_TOKENS;
+    if (most > running->n_tokens / KV_PAGE_TOKENS)
+        most = running->n_tokens / KV_PAGE_TOKENS;
+    if (running->scope != waiting->scope || running->n_tokens - running->n_computed <= 1 ||
+        n_known >= most || !same_page(running, waiting, n_known)) // where most prompts differ
+        return 0;
+    int32_t n = 0;
+    while (n < most && same_page(running, waiting, n))
+        n++;
+    n = states_round(s, n);
+    return n > n_known && running->n_computed < n * KV_PAGE_TOKENS ? n - n_known : 0;
+}
+
+bool sequence_is_in_the_making(const struct scheduler *s, const struct sequence *waiting,
+                               const struct known_prefix *prefix)
+{
+    int32_t needed = waiting->n_tokens - prefix->n_pages * KV_PAGE_TOKENS;
+    for (const struct sequence *other = s->running.first; s->cache && other; other = other->next)
+        if (pages_in_the_making(s, other, waiting, prefix->n_pages) * KV_PAGE_TOKENS > needed / 2)
+            return true;
+    return false;
+}

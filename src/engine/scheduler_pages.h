@@ -37,4 +37,10 @@ void sequence_take_first(struct scheduler *s, struct sequence *sequence,
 // Tells the prefix cache of pages that are whole now.
 void sequence_share_whole(struct scheduler *s, struct sequence *sequence);
 
+// A sequence waits while another one computes most of what it needs: so the n sequences of one
+// request, and requests that come at once with one long prefix, have it computed once. Less than a
+// page is computed by each, which is simpler than to copy it, and the same bits.
+bool sequence_is_in_the_making(const struct scheduler *scheduler, const struct sequence *waiting,
+                               const struct known_prefix *prefix);
+
 #endif
