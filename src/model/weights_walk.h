@@ -27,16 +27,27 @@ struct slot_part {
     struct range rows, columns;
 };
 
-// All but the first two fail with a sentence.
+// weights_pieces.c. What gives a status fails with a sentence.
 struct slot_part find_part(const struct walk *w, enum slot slot, bool bias);
+// In the checkpoint.
+static inline int64_t stored_width(struct range range)
+{
+    return range.end - range.begin;
+}
+// The parameter whose tensor is behind it: `parameter` itself, or the embedding of a tied lm_head.
+const struct plan_parameter *stored_parameter(const struct walk *w,
+                                              const struct plan_parameter *parameter);
+// Of its tensor `number`.
+enum status stored_type(const struct walk *w, const struct plan_parameter *parameter, int number,
+                        enum element_type *type) STATUS_MUST_USE;
 // In memory: an odd intermediate_size ends with a zero (docs/numerics.md section 4).
 int64_t even_width(struct range range);
-// `*out` NULL: only sizes.
-enum status reserve_weights(struct walk *w, size_t bytes, void **out) STATUS_MUST_USE;
 // Notes what is to be read: the rank's part of a parameter. `place` has everything but the slice;
 // where it has a second matrix or vector, two parts whose rows are stored in turn.
 enum status add_layout_piece(struct walk *w, const struct slot_part *part,
                              struct weight_piece place) STATUS_MUST_USE;
+// weights_layout.c, from here on. `*out` NULL: only sizes.
+enum status reserve_weights(struct walk *w, size_t bytes, void **out) STATUS_MUST_USE;
 // Panels of one or more whole slots, stacked by rows; of two of one size, side by side.
 enum status place_panels(struct walk *w, const enum slot *of, int n_parts,
                          struct panels *out) STATUS_MUST_USE;
