@@ -23,6 +23,7 @@ enum status file_read_given(const char *path, size_t bytes_max, struct bytes *ou
 enum status file_write(const char *path, const void *data, size_t length) STATUS_MUST_USE;
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
+bool file_has_ending(const char *name, const char *ending); // ".safetensors"
 // "folder/name" into `out` (FILE_PATH_MAX bytes).
 enum status file_join(const char *folder, const char *name, char *out) STATUS_MUST_USE;
 // `path` as others find it, also after this process has changed its folder; "" stays so.

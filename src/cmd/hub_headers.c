@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/file_writer.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -17,25 +18,7 @@ enum { FIRST_BYTES = 128 << 10 };
 
 static bool holds_weights(const struct hub_entry *entry)
 {
-    static const char end[] = ".safetensors";
-    size_t length = strlen(entry->path), n = sizeof end - 1;
-    return length >= n && strcmp(entry->path + length - n, end) == 0;
-}
-
-static enum status header_bytes(const struct hub_entry *entry, const unsigned char *begin,
-                                uint64_t *out)
-{
-    uint64_t length = 0;
-    for (int i = SAFETENSORS_LENGTH_BYTES - 1; i >= 0; i--)
-        length = length << 8 | begin[i];
-    if (length > SAFETENSORS_HEADER_BYTES_MAX || length > entry->bytes - SAFETENSORS_LENGTH_BYTES)
-        return fail(ERR_INPUT,
-                    "%s: the header length is %llu bytes; expected at most %d, in a file of %llu "
-                    "bytes (it is no safetensors file)",
-                    entry->path, (unsigned long long)length, SAFETENSORS_HEADER_BYTES_MAX,
-                    (unsigned long long)entry->bytes);
-    *out = SAFETENSORS_LENGTH_BYTES + length;
-    return OK;
+    return file_has_ending(entry->path, ".safetensors");
 }
 
 // Length and header, all that comes before the data.
@@ -56,7 +39,9 @@ static enum status fetch_header(struct hub_pull *pull, struct hub_client *client
     bytes_clear(out);
     enum status status;
     TRY_DONE(hub_range_fetch(&pull->api, client, &range, address));
-    TRY_DONE(header_bytes(entry, (const unsigned char *)data, &all));
+    TRY_DONE(
+        safetensors_header_length(entry->path, (const unsigned char *)data, entry->bytes, &all));
+    all += SAFETENSORS_LENGTH_BYTES;
     TRY_DONE(bytes_append(out, data, all < first ? (size_t)all : first));
     if (all > first) {
         free(data);

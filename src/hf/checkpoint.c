@@ -22,19 +22,13 @@ struct mapping {
     const char *tensor, *file; // borrowed from the JSON
 };
 
-static bool name_ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 // The suffix of a file of weights in another format; NULL for other files.
 static const char *foreign_suffix(const char *name)
 {
     static const char *const suffixes[] = {".bin",  ".pt",      ".pth", ".ckpt",
                                            ".gguf", ".msgpack", ".h5"};
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++)
-        if (name_ends_with(name, suffixes[i]))
+        if (file_has_ending(name, suffixes[i]))
             return suffixes[i];
     return NULL;
 }
@@ -56,9 +50,9 @@ static enum status explain_absence(const char *folder)
         return fail_errno("open", folder);
     for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
         const char *name = entry->d_name;
-        char *place = foreign_suffix(name)                   ? foreign
-                      : name_ends_with(name, ".safetensors") ? other
-                                                             : NULL;
+        char *place = foreign_suffix(name)                    ? foreign
+                      : file_has_ending(name, ".safetensors") ? other
+                                                              : NULL;
         if (place && (!*place || strcmp(name, place) < 0))
             snprintf(place, sizeof foreign, "%s", name);
     }
@@ -196,7 +190,7 @@ static enum status check_file_name(const char *index, const char *tensor, const 
             ERR_INPUT,
             "%s: weight_map: key \"%.200s\" is %s; expected the name of a file in the same folder",
             index, tensor, json_show(value));
-    if (!name_ends_with(name, ".safetensors"))
+    if (!file_has_ending(name, ".safetensors"))
         return fail(ERR_UNSUPPORTED,
                     "%s: weight_map: key \"%.200s\" is %s; expected a .safetensors file", index,
                     tensor, json_show(value));
@@ -294,8 +288,8 @@ static enum status find_named_file(const char *folder, char name[FILE_PATH_MAX])
         status = fail(ERR_INPUT,
                       "%s: key \"" NAMED_KEY "\" is %s; expected the name of a file in the folder",
                       path, json_show(value));
-    else if (text && !name_ends_with(text, ".safetensors") &&
-             !name_ends_with(text, ".safetensors.index.json"))
+    else if (text && !file_has_ending(text, ".safetensors") &&
+             !file_has_ending(text, ".safetensors.index.json"))
         status = fail(ERR_UNSUPPORTED,
                       "%s: key \"" NAMED_KEY "\" is %s; expected a .safetensors file or a "
                       ".safetensors.index.json",
@@ -315,7 +309,7 @@ static enum status open_named(struct checkpoint *out, const char *name)
                     "%s: does not exist, but config.json names it as \"" NAMED_KEY
                     "\"; expected the weights there",
                     path);
-    return name_ends_with(name, ".json") ? open_indexed(out, path) : open_single(out, name);
+    return file_has_ending(name, ".json") ? open_indexed(out, path) : open_single(out, name);
 }
 
 bool checkpoint_has_weights(const char *folder)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "hf/hub_name.h"
 
@@ -109,15 +110,9 @@ enum status hub_listing_add(struct hub_listing *listing, const char *where, cons
     return status;
 }
 
-static bool path_ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), n = strlen(end);
-    return length >= n && strcmp(text + length - n, end) == 0;
-}
-
 static bool is_weights(const char *path)
 {
-    return path_ends_with(path, ".safetensors") && !strchr(path, '/');
+    return file_has_ending(path, ".safetensors") && !strchr(path, '/');
 }
 
 // Names that colrow reads: model.safetensors, and model-00001-of-00004.safetensors.
@@ -133,7 +128,7 @@ static bool is_text_of_model(const char *path)
     if (strchr(path, '/') && strncmp(path, templates, sizeof templates - 1) != 0)
         return false;
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
-        if (path_ends_with(path, ends[i]))
+        if (file_has_ending(path, ends[i]))
             return true;
     return false;
 }
@@ -175,8 +170,8 @@ enum status hub_listing_choose(struct hub_listing *listing, const char *where,
             n_include ? matches(entry->path, include, n_include) : is_text_of_model(entry->path);
         any = any || entry->wanted;
         weights = weights || is_weights(entry->path);
-        other = other || path_ends_with(entry->path, ".bin") ||
-                path_ends_with(entry->path, ".gguf") || path_ends_with(entry->path, ".pth");
+        other = other || file_has_ending(entry->path, ".bin") ||
+                file_has_ending(entry->path, ".gguf") || file_has_ending(entry->path, ".pth");
     }
     if (n_include)
         return any ? OK : fail(ERR_USAGE, "%s: no file matches --include", where);

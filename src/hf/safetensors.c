@@ -37,6 +37,25 @@ static void start_header(struct safetensors_header *header)
     arena_init(&header->arena);
 }
 
+enum status safetensors_header_length(const char *path, const unsigned char *raw,
+                                      uint64_t file_bytes, uint64_t *out)
+{
+    *out = 0;
+    for (int i = SAFETENSORS_LENGTH_BYTES - 1; i >= 0; i--)
+        *out = *out << 8 | raw[i];
+    uint64_t most = file_bytes - SAFETENSORS_LENGTH_BYTES;
+    if (*out > most)
+        return fail(
+            ERR_INPUT,
+            "%s: the header length is %llu bytes; expected at most %llu, the rest of the file (it "
+            "is cut, or no safetensors file)",
+            path, (unsigned long long)*out, (unsigned long long)most);
+    if (*out > SAFETENSORS_HEADER_BYTES_MAX)
+        return fail(ERR_INPUT, "%s: the header length is %llu bytes; expected at most %d", path,
+                    (unsigned long long)*out, SAFETENSORS_HEADER_BYTES_MAX);
+    return OK;
+}
+
 static enum status read_length(int fd, const char *path, uint64_t file_bytes, uint64_t *out)
 {
     unsigned char raw[SAFETENSORS_LENGTH_BYTES];
@@ -53,20 +72,7 @@ static enum status read_length(int fd, const char *path, uint64_t file_bytes, ui
                     "pull\" in the "
                     "model's folder",
                     path);
-    *out = 0;
-    for (int i = SAFETENSORS_LENGTH_BYTES - 1; i >= 0; i--)
-        *out = *out << 8 | raw[i];
-    uint64_t most = file_bytes - sizeof raw;
-    if (*out > most)
-        return fail(
-            ERR_INPUT,
-            "%s: the header length is %llu bytes; expected at most %llu, the rest of the file (it "
-            "is cut, or no safetensors file)",
-            path, (unsigned long long)*out, (unsigned long long)most);
-    if (*out > SAFETENSORS_HEADER_BYTES_MAX)
-        return fail(ERR_INPUT, "%s: the header length is %llu bytes; expected at most %d", path,
-                    (unsigned long long)*out, SAFETENSORS_HEADER_BYTES_MAX);
-    return OK;
+    return safetensors_header_length(path, raw, file_bytes, out);
 }
 
 enum status safetensors_read_header(int fd, const char *path, uint64_t file_bytes,

@@ -41,6 +41,10 @@ struct safetensors_header {
 // Parses the header of a file of `file_bytes` bytes; `text` is the JSON of `length` bytes.
 enum status safetensors_parse(const char *name, const char *text, size_t length,
                               uint64_t file_bytes, struct safetensors_header *out) STATUS_MUST_USE;
+// The number in front of the header, checked: `raw` has SAFETENSORS_LENGTH_BYTES, and so has the
+// file, at least.
+enum status safetensors_header_length(const char *path, const unsigned char *raw,
+                                      uint64_t file_bytes, uint64_t *out) STATUS_MUST_USE;
 enum status safetensors_open(const char *path, struct safetensors_header *out) STATUS_MUST_USE;
 // Same, of a file that is open already; `path` stands in messages.
 enum status safetensors_read_header(int fd, const char *path, uint64_t file_bytes,
